@@ -1,1 +1,39 @@
-//! x
+//! What the plugins share.
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | [`plugin`] | the trait of a plugin, and `run`: environment and stdin in, JSON and exit code out |
+//! | [`request`] | `CNI_*` variables and stdin as one validated request |
+//! | [`netconf`] | the keys every configuration shares: `cniVersion`, `name`, `prevResult` |
+//! | [`cni_args`] | the pairs of `CNI_ARGS` |
+//! | [`result`](mod@result) | results, read and printed in the shape of every spec version |
+//! | [`version`] | the spec versions |
+//! | [`attachment`] | the owner of what we create, and names derived from it |
+//! | [`drift`] | one difference between plan and kernel |
+//! | [`error`] | the one error, shaped by the protocol |
+//! | [`json`], [`decode`] | JSON that keeps order and duplicates, and typed reading of it |
+//! | [`mac`] | hardware addresses |
+//! | [`warn`] | remarks on stderr |
+//! | [`sys`] | what touches the kernel: namespaces, netlink, links, sysctls, files |
+
+pub mod attachment;
+pub mod cni_args;
+pub mod decode;
+pub mod drift;
+pub mod error;
+pub mod json;
+pub mod mac;
+pub mod netconf;
+pub mod plugin;
+pub mod request;
+pub mod result;
+pub mod sys;
+pub mod version;
+pub mod warn;
+
+pub use attachment::Attachment;
+pub use drift::Drift;
+pub use error::{Code, Context, Error};
+pub use plugin::{Plugin, run};
+pub use request::Request;
+pub use result::CniResult;

@@ -1,0 +1,130 @@
+//! Results: read in any spec version's shape, held in one, printed in any.
+//!
+//! Layouts are those of the spec's section "Result types" and, for the versions before 1.0.0, of
+//! the spec as of those versions. What we do not know is carried along.
+
+mod parse;
+mod print;
+
+use std::fmt;
+use std::net::IpAddr;
+
+use crate::json::{Fields, Json};
+
+/// The result of the chain so far.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CniResult {
+    /// Interfaces that plugins made, in the host and in containers. None before 0.3.0.
+    pub interfaces: Vec<Interface>,
+    /// The addresses given out.
+    pub ips: Vec<IpConfig>,
+    /// The routes set.
+    pub routes: Vec<Route>,
+    /// Name service, passed on to the runtime.
+    pub dns: Dns,
+    /// Keys that no spec version defines.
+    pub extra: Fields,
+}
+
+/// One of `interfaces`.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Interface {
+    /// Its name.
+    pub name: String,
+    /// Its hardware address, as its creator wrote it; empty when unknown.
+    pub mac: String,
+    /// Its MTU in bytes, from 1.1.0 on.
+    pub mtu: Option<i64>,
+    /// The namespace's path; empty for an interface in the host.
+    pub sandbox: String,
+    /// From 1.1.0 on.
+    pub socket_path: String,
+    /// From 1.1.0 on.
+    pub pci_id: String,
+    /// Keys that no spec version defines.
+    pub extra: Fields,
+}
+
+impl Interface {
+    /// Whether it stands in a container rather than in the host.
+    pub fn is_in_sandbox(&self) -> bool {
+        !self.sandbox.is_empty()
+    }
+}
+
+/// One of `ips`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct IpConfig {
+    /// The address with its prefix length; host bits are kept.
+    pub address: Prefix,
+    /// The gateway, if there is one.
+    pub gateway: Option<IpAddr>,
+    /// An index into `interfaces`.
+    pub interface: Option<i64>,
+    /// Keys that no spec version defines.
+    pub extra: Fields,
+}
+
+/// One of `routes`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Route {
+    /// The destination.
+    pub dst: Prefix,
+    /// The next hop, if it is not the gateway of the address.
+    pub gw: Option<IpAddr>,
+    /// Everything else: `mtu`, `advmss`, `priority`, `table`, `scope` and what we do not know.
+    pub rest: Fields,
+}
+
+/// Name service as the spec's `dns`.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Dns {
+    /// Addresses of servers.
+    pub nameservers: Vec<String>,
+    /// The local domain.
+    pub domain: String,
+    /// Search domains.
+    pub search: Vec<String>,
+    /// Resolver options.
+    pub options: Vec<String>,
+    /// Keys that no spec version defines.
+    pub extra: Fields,
+}
+
+/// An address and a prefix length. Host bits stay, as the spec's addresses have them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Prefix {
+    /// The address.
+    pub addr: IpAddr,
+    /// The prefix length in bits: up to 32 or 128.
+    pub len: u8,
+}
+
+impl Prefix {
+    /// Reads `ADDRESS/LENGTH`.
+    pub fn from_text(text: &str) -> Option<Prefix> {
+        let (addr, len) = text.split_once('/')?;
+        let addr: IpAddr = addr.parse().ok()?;
+        // `parse` alone would take a sign or leading zeros.
+        if len.is_empty() || len.len() > 3 || !len.bytes().all(|b| b.is_ascii_digit()) {
+            return None;
+        }
+        let len: u8 = len.parse().ok()?;
+        let most = if addr.is_ipv4() { 32 } else { 128 };
+        (len <= most).then_some(Prefix { addr, len })
+    }
+}
+
+impl fmt::Display for Prefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.addr, self.len)
+    }
+}
+
+/// A text member, unless the text is empty.
+fn text(key: &str, value: &str) -> Option<(String, Json)> {
+    (!value.is_empty()).then(|| (key.to_owned(), Json::from(value)))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,7 @@
+//! Everything that touches the kernel. The only place where `unsafe` may stand.
+
+pub mod file;
+pub mod link;
+pub mod netlink;
+pub mod netns;
+pub mod sysctl;

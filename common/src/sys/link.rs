@@ -1,0 +1,279 @@
+//! Links, as `ip link` shows and changes them.
+//!
+//! Attribute numbers: include/uapi/linux/if_link.h. Requests are typed by netlink-packet-route;
+//! replies are read attribute by attribute, so that one which a newer kernel lays out differently
+//! cannot make the rest unreadable.
+
+use netlink_packet_route::link::{
+    InfoKind, LinkAttribute, LinkExtentMask, LinkFlags, LinkHeader, LinkInfo, LinkMessage,
+};
+use nix::errno::Errno;
+use nix::libc;
+
+use super::netlink::{
+    CREATE, DUMP, GET, Message, Netlink, Refusal, attribute, each_attribute, text, u32_at,
+};
+use crate::mac::Mac;
+
+/// Bytes before the attributes (`struct ifinfomsg`).
+const HEADER: usize = 16;
+
+/// A link's state, as far as a plugin needs it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    /// Its index in its namespace.
+    pub index: u32,
+    /// Its name.
+    pub name: String,
+    /// `veth`, `ifb`, `macvlan`, …; empty for a physical device.
+    pub kind: String,
+    /// Its hardware address; `None` unless it has 6 bytes.
+    pub mac: Option<Mac>,
+    /// MTU in bytes.
+    pub mtu: u32,
+    /// `IFF_UP`
+    pub up: bool,
+    /// `IFF_PROMISC` as an administrator set it. What packet sockets ask for is counted elsewhere
+    /// in the kernel and does not show here (`dev_get_flags` in net/core/dev.c).
+    pub promisc: bool,
+    /// `IFF_ALLMULTI` as an administrator set it.
+    pub allmulti: bool,
+    /// Length of the transmit queue in packets.
+    pub txqlen: u32,
+    /// The alias, which serves us as the owner's mark.
+    pub alias: Option<String>,
+    /// The index of the link it stands on: a veth's peer, a macvlan's parent.
+    pub parent: Option<u32>,
+    /// The namespace of [`Link::parent`], as numbered in this one; `None` when it is this one.
+    pub parent_netnsid: Option<i32>,
+    /// The bridge or bond it belongs to.
+    pub master: Option<u32>,
+    /// Transmit queues.
+    pub tx_queues: u32,
+    /// Receive queues.
+    pub rx_queues: u32,
+    /// The largest packet that segmentation offload hands over, in bytes.
+    pub gso_max_size: u32,
+}
+
+/// A change to one attribute of a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// The hardware address.
+    Mac(Mac),
+    /// MTU in bytes.
+    Mtu(u32),
+    /// Length of the transmit queue in packets.
+    TxQLen(u32),
+    /// `IFF_PROMISC`
+    Promisc(bool),
+    /// `IFF_ALLMULTI`
+    Allmulti(bool),
+    /// `IFF_UP`
+    Up(bool),
+}
+
+impl Netlink {
+    /// The link of a name, or `None`.
+    ///
+    /// # Errors
+    /// What the kernel refused.
+    pub fn link_by_name(&mut self, name: &str) -> Result<Option<Link>, Refusal> {
+        self.link(0, Some(name))
+    }
+
+    /// The link of an index, or `None`.
+    ///
+    /// # Errors
+    /// What the kernel refused.
+    pub fn link_by_index(&mut self, index: u32) -> Result<Option<Link>, Refusal> {
+        self.link(index, None)
+    }
+
+    fn link(&mut self, index: u32, name: Option<&str>) -> Result<Option<Link>, Refusal> {
+        let mut request = about(index);
+        request
+            .attributes
+            .extend(name.map(|n| LinkAttribute::IfName(n.to_owned())));
+        request.attributes.push(without_counters());
+        match self.request(libc::RTM_GETLINK, GET, &request) {
+            Ok(replies) => Ok(replies.iter().find_map(decode)),
+            Err(Refusal {
+                errno: Errno::ENODEV,
+                ..
+            }) => Ok(None),
+            Err(refusal) => Err(refusal),
+        }
+    }
+
+    /// Every link of the namespace; with a kind, only those of that kind.
+    ///
+    /// # Errors
+    /// What the kernel refused.
+    pub fn links(&mut self, kind: Option<InfoKind>) -> Result<Vec<Link>, Refusal> {
+        let mut request = about(0);
+        request.attributes.push(without_counters());
+        let filter = kind.map(|kind| LinkAttribute::LinkInfo(vec![LinkInfo::Kind(kind)]));
+        request.attributes.extend(filter);
+        let replies = self.request(libc::RTM_GETLINK, DUMP, &request)?;
+        Ok(replies.iter().filter_map(decode).collect())
+    }
+
+    /// Creates a link from its attributes.
+    ///
+    /// # Errors
+    /// What the kernel refused, `EEXIST` when the name is taken.
+    pub fn create_link(&mut self, attributes: Vec<LinkAttribute>) -> Result<(), Refusal> {
+        let mut request = about(0);
+        request.attributes = attributes;
+        self.request(libc::RTM_NEWLINK, CREATE, &request).map(drop)
+    }
+
+    /// Sets a link's alias; an empty one removes it.
+    ///
+    /// # Errors
+    /// What the kernel refused.
+    pub fn set_alias(&mut self, index: u32, alias: &str) -> Result<(), Refusal> {
+        let mut request = about(index);
+        request
+            .attributes
+            .push(LinkAttribute::IfAlias(alias.to_owned()));
+        self.request(libc::RTM_NEWLINK, GET, &request).map(drop)
+    }
+
+    /// Changes one attribute of a link.
+    ///
+    /// # Errors
+    /// What the kernel refused.
+    pub fn change_link(&mut self, index: u32, change: Change) -> Result<(), Refusal> {
+        let mut request = about(index);
+        match change {
+            Change::Mac(mac) => {
+                request
+                    .attributes
+                    .push(LinkAttribute::Address(mac.bytes().to_vec()));
+            }
+            Change::Mtu(mtu) => request.attributes.push(LinkAttribute::Mtu(mtu)),
+            Change::TxQLen(length) => request.attributes.push(LinkAttribute::TxQueueLen(length)),
+            Change::Promisc(on) => set_flag(&mut request.header, LinkFlags::Promisc, on),
+            Change::Allmulti(on) => set_flag(&mut request.header, LinkFlags::Allmulti, on),
+            Change::Up(on) => set_flag(&mut request.header, LinkFlags::Up, on),
+        }
+        self.request(libc::RTM_NEWLINK, GET, &request).map(drop)
+    }
+
+    /// Deletes a link; one that is gone is success.
+    ///
+    /// # Errors
+    /// What the kernel refused.
+    pub fn delete_link(&mut self, index: u32) -> Result<(), Refusal> {
+        match self.request(libc::RTM_DELLINK, GET, &about(index)) {
+            Ok(_)
+            | Err(Refusal {
+                errno: Errno::ENODEV,
+                ..
+            }) => Ok(()),
+            Err(refusal) => Err(refusal),
+        }
+    }
+}
+
+fn about(index: u32) -> LinkMessage {
+    let mut message = LinkMessage::default();
+    message.header.index = index;
+    message
+}
+
+/// Counters are a third of a reply's bytes and nobody reads them here.
+fn without_counters() -> LinkAttribute {
+    LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats])
+}
+
+fn set_flag(header: &mut LinkHeader, flag: LinkFlags, on: bool) {
+    header.change_mask = flag;
+    if on {
+        header.flags = flag;
+    }
+}
+
+/// Reads an `RTM_NEWLINK`; `None` for any other message.
+pub fn decode(message: &Message) -> Option<Link> {
+    if message.kind != libc::RTM_NEWLINK {
+        return None;
+    }
+    let header = message.body.get(..HEADER)?;
+    let flags = u32_at(header, 8)?.cast_signed();
+    let mut link = Link {
+        index: u32_at(header, 4)?,
+        name: String::new(),
+        kind: String::new(),
+        mac: None,
+        mtu: 0,
+        up: flags & libc::IFF_UP != 0,
+        promisc: flags & libc::IFF_PROMISC != 0,
+        allmulti: flags & libc::IFF_ALLMULTI != 0,
+        txqlen: 0,
+        alias: None,
+        parent: None,
+        parent_netnsid: None,
+        master: None,
+        tx_queues: 1,
+        rx_queues: 1,
+        gso_max_size: 0,
+    };
+    for (kind, value) in each_attribute(message.body.get(HEADER..)?) {
+        let number = || u32_at(value, 0).unwrap_or_default();
+        match kind {
+            libc::IFLA_ADDRESS => link.mac = Mac::from_bytes(value),
+            libc::IFLA_IFNAME => link.name = text(value),
+            libc::IFLA_MTU => link.mtu = number(),
+            libc::IFLA_LINK => link.parent = Some(number()),
+            libc::IFLA_MASTER => link.master = Some(number()),
+            libc::IFLA_TXQLEN => link.txqlen = number(),
+            libc::IFLA_LINKINFO => {
+                link.kind = attribute(value, libc::IFLA_INFO_KIND)
+                    .map(text)
+                    .unwrap_or_default();
+            }
+            libc::IFLA_IFALIAS => link.alias = Some(text(value)),
+            libc::IFLA_NUM_TX_QUEUES => link.tx_queues = number(),
+            libc::IFLA_NUM_RX_QUEUES => link.rx_queues = number(),
+            libc::IFLA_LINK_NETNSID => link.parent_netnsid = Some(number().cast_signed()),
+            libc::IFLA_GSO_MAX_SIZE => link.gso_max_size = number(),
+            _ => {}
+        }
+    }
+    Some(link)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback_is_found_by_name_and_by_index_and_in_the_list() {
+        let mut socket = Netlink::route().unwrap();
+        let lo = socket.link_by_name("lo").unwrap().unwrap();
+        assert_eq!(
+            (lo.index, lo.name.as_str(), lo.kind.as_str()),
+            (1, "lo", "")
+        );
+        assert!(lo.mtu >= 1500 && lo.mac.is_some());
+        assert_eq!(socket.link_by_index(1).unwrap().unwrap().name, "lo");
+        assert!(
+            socket
+                .links(None)
+                .unwrap()
+                .iter()
+                .any(|link| link.name == "lo")
+        );
+    }
+
+    #[test]
+    fn a_link_that_is_not_there_is_none() {
+        let mut socket = Netlink::route().unwrap();
+        assert_eq!(socket.link_by_name("no-such-link").unwrap(), None);
+        assert_eq!(socket.link_by_index(4_000_000).unwrap(), None);
+        socket.delete_link(4_000_000).unwrap();
+    }
+}

@@ -1,0 +1,149 @@
+//! Network namespaces: opened by path, entered for one closure, left on every path.
+
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use nix::sched::{CloneFlags, setns};
+use nix::sys::statfs::{NSFS_MAGIC, fstatfs};
+
+use crate::error::{Code, Context, Error};
+
+/// The calling thread's own namespace.
+const OWN: &str = "/proc/thread-self/ns/net";
+
+/// An open network namespace.
+#[derive(Debug)]
+pub struct Netns {
+    file: File,
+    path: PathBuf,
+}
+
+/// Why a namespace could not be opened.
+#[derive(Debug)]
+pub enum OpenError {
+    /// Nothing is there any more: for DEL, nothing is left to do.
+    Gone(Error),
+    /// Something is there, but it cannot be used.
+    Unusable(Error),
+}
+
+impl From<OpenError> for Error {
+    fn from(error: OpenError) -> Error {
+        match error {
+            OpenError::Gone(error) | OpenError::Unusable(error) => error,
+        }
+    }
+}
+
+impl Netns {
+    /// Opens the namespace at `path`.
+    ///
+    /// # Errors
+    /// Code 8, telling a namespace that is gone from one that is unusable: a path that does not
+    /// exist, or one that a runtime left behind after unmounting the namespace, is gone.
+    pub fn open(path: &Path) -> Result<Netns, OpenError> {
+        let tried = || format!("open network namespace {}", path.display());
+        let file = match File::open(path) {
+            Ok(file) => file,
+            Err(cause) => {
+                let error = Error::new(Code::InvalidNetns, tried()).with_details(&cause);
+                return Err(match cause.raw_os_error().map(nix::Error::from_raw) {
+                    Some(nix::Error::ENOENT | nix::Error::ENOTDIR | nix::Error::ESRCH) => {
+                        OpenError::Gone(error)
+                    }
+                    _ => OpenError::Unusable(error),
+                });
+            }
+        };
+        if fstatfs(&file).is_ok_and(|fs| fs.filesystem_type() == NSFS_MAGIC) {
+            return Ok(Netns {
+                file,
+                path: path.to_owned(),
+            });
+        }
+        let error = Error::new(Code::InvalidNetns, tried()).with_details("this is no namespace");
+        // `ip netns del` and runtimes unmount first and remove the empty file after.
+        match file.metadata() {
+            Ok(meta) if meta.is_file() && meta.len() == 0 => Err(OpenError::Gone(error)),
+            _ => Err(OpenError::Unusable(error)),
+        }
+    }
+
+    /// The path it was opened by.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The open namespace's file descriptor, for netlink attributes that want one.
+    pub fn fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+
+    /// Runs `action` with the calling thread inside the namespace.
+    ///
+    /// # Errors
+    /// Code 8 when it cannot be entered (it is no network namespace, or permission is missing), else
+    /// what `action` gives.
+    pub fn run<T>(&self, action: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+        let tried = || format!("enter network namespace {}", self.path.display());
+        let home = File::open(OWN).context(Code::InvalidNetns, || format!("open {OWN}"))?;
+        setns(&self.file, CloneFlags::CLONE_NEWNET).context(Code::InvalidNetns, tried)?;
+        let _back = Back(home);
+        action()
+    }
+}
+
+/// Returns to the namespace it holds when dropped.
+struct Back(File);
+
+impl Drop for Back {
+    fn drop(&mut self) {
+        if setns(&self.0, CloneFlags::CLONE_NEWNET).is_err() {
+            // To go on would change the container where the host was meant. There is no known way
+            // to get here: the thread had this namespace and its privileges a moment ago.
+            std::process::abort();
+        }
+    }
+}
+
+/// Whether `path` is the calling thread's own namespace. What cannot be read is not.
+pub fn is_own(path: &Path) -> bool {
+    let id = |path: &Path| std::fs::metadata(path).map(|meta| (meta.dev(), meta.ino()));
+    matches!((id(path), id(Path::new(OWN))), (Ok(a), Ok(b)) if a == b)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_path_and_an_unmounted_one_are_gone_and_a_file_is_unusable() {
+        let dir = std::env::temp_dir().join(format!("netns-test-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let (missing, empty, text) = (dir.join("missing"), dir.join("empty"), dir.join("text"));
+        std::fs::write(&empty, "").unwrap();
+        std::fs::write(&text, "x").unwrap();
+        assert!(matches!(Netns::open(&missing), Err(OpenError::Gone(_))));
+        assert!(matches!(Netns::open(&empty), Err(OpenError::Gone(_))));
+        assert!(matches!(Netns::open(&text), Err(OpenError::Unusable(_))));
+        assert!(matches!(Netns::open(&dir), Err(OpenError::Unusable(_))));
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    fn a_namespace_of_another_type_is_refused_when_entered() {
+        let mount = Netns::open(Path::new("/proc/self/ns/mnt")).unwrap();
+        let error = mount.run(|| Ok(())).unwrap_err();
+        assert_eq!(error.code, Code::InvalidNetns);
+        assert_eq!(error.msg, "enter network namespace /proc/self/ns/mnt");
+    }
+
+    #[test]
+    fn its_own_namespace_is_recognised() {
+        assert!(is_own(Path::new("/proc/self/ns/net")));
+        assert!(!is_own(Path::new("/proc/self/ns/mnt")));
+        assert!(!is_own(Path::new("/nowhere")));
+    }
+}
