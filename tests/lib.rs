@@ -1,0 +1,1 @@
+//! The tests that need a kernel are in `namespaces/`, one binary.

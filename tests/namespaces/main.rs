@@ -1,0 +1,6 @@
+//! Everything that is tested in the kernel: each test makes its own namespaces.
+
+mod bandwidth;
+mod portmap;
+mod protocol;
+mod tuning;

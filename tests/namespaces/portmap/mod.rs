@@ -1,0 +1,1 @@
+//! The `portmap` plugin, seen from outside.

@@ -1,0 +1,1 @@
+//! What every plugin does alike: requests, versions, errors.
