@@ -1,0 +1,37 @@
+# The commands of this project. Each installs what it needs, or says what to install.
+
+# Real peers and tools of the tests. iptables brings both variants.
+PACKAGES = iproute2 iptables nftables conntrack containernetworking-plugins
+
+# Namespaces need root; an ordinary user gets them in a user namespace of his own.
+ROOT := $(shell [ "$$(id -u)" = 0 ] || echo unshare --map-root-user --net --mount)
+
+.PHONY: help test check demo bench packages
+
+help:
+	@echo 'make demo    build, then show a pod-like namespace get its chain and lose it again'
+	@echo 'make test    formatting, lints, documentation, and every test'
+	@echo 'make bench   time every verb against the reference'
+
+# The tests come last: their closing lines say how it went.
+test: packages check
+	cargo build --workspace --bins
+	$(ROOT) $(CARGO) test --workspace --no-fail-fast
+
+check:
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --quiet -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --document-private-items --quiet
+
+demo: packages
+	cargo build --release --quiet
+	$(ROOT) .ci/demo
+
+bench: packages
+	cargo build --release --quiet
+	$(ROOT) $(CARGO) run --release --quiet -p bench
+
+packages:
+	@.ci/packages $(PACKAGES)
+
+CARGO := $(shell command -v cargo)
