@@ -25,6 +25,7 @@
 mod link;
 pub mod namespace;
 pub mod plugin;
+pub mod probe;
 pub mod topology;
 pub mod userns;
 pub mod wait;

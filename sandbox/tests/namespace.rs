@@ -1,4 +1,5 @@
 //! Namespaces as tests, commands and runtimes see them.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
