@@ -84,7 +84,7 @@ pub fn tcp(
     let target = listener.local_addr()?;
     thread::scope(|scope| {
         let sender = scope.spawn(|| from.run(|| send_tcp(target, duration)));
-        let received = receive_tcp(&listener, duration);
+        let received = receive_tcp(&listener, duration, || sender.is_finished());
         let sent = sender
             .join()
             .unwrap_or_else(|_| Err(io::Error::other("the sender panicked")));
@@ -109,8 +109,12 @@ fn send_tcp(target: SocketAddr, duration: Duration) -> io::Result<()> {
     Ok(())
 }
 
-fn receive_tcp(listener: &TcpListener, duration: Duration) -> io::Result<Throughput> {
-    let mut stream = accept(listener)?;
+fn receive_tcp(
+    listener: &TcpListener,
+    duration: Duration,
+    sender_ended: impl Fn() -> bool,
+) -> io::Result<Throughput> {
+    let mut stream = accept(listener, sender_ended)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     let (mut buffer, mut throughput) = (vec![0; 256 * 1024], Throughput::new(duration));
     let mut first = None;
@@ -123,13 +127,13 @@ fn receive_tcp(listener: &TcpListener, duration: Duration) -> io::Result<Through
     }
 }
 
-/// Accepts one connection; an accept without a limit would wait forever for a sender that failed.
-fn accept(listener: &TcpListener) -> io::Result<TcpStream> {
+/// Accepts one connection, if one comes: a plain accept would wait forever for a sender that failed.
+fn accept(listener: &TcpListener, sender_ended: impl Fn() -> bool) -> io::Result<TcpStream> {
     listener.set_nonblocking(true)?;
     let mut accepted = Err(io::Error::from(ErrorKind::TimedOut));
     crate::wait_until(PATIENCE, || {
         accepted = listener.accept();
-        accepted.is_ok()
+        accepted.is_ok() || sender_ended()
     });
     let (stream, _) =
         accepted.map_err(|e| io::Error::new(e.kind(), format!("accept a TCP connection: {e}")))?;
