@@ -1,1 +1,35 @@
-//! x
+//! Network namespaces, links, traffic and state snapshots for tests, the demo and the benches.
+//!
+//! Everything lives in fresh namespaces and goes away when its value is dropped; the machine's own
+//! namespace is never touched, so tests run in parallel threads of one process. Needs root, or a user
+//! namespace: see [`userns`].
+//!
+//! | module | what it gives |
+//! | --- | --- |
+//! | [`namespace`] | [`Namespace`]: a network namespace, code and commands run inside it, sysctls |
+//! | [`topology`] | [`Topology`]: a host, its containers, a client and a server outside |
+//! | [`plugin`] | [`plugin::Call`]: one execution of a CNI plugin, and where our binaries are |
+//! | [`wait`] | [`wait_until`]: wait for a condition, never for a time |
+//! | [`userns`] | the same without root |
+//!
+//! ```no_run
+//! use sandbox::{Topology, plugin::Call};
+//!
+//! let net = Topology::new().client().build()?;
+//! let request = r#"{"cniVersion": "1.0.0", "name": "net1", "type": "portmap"}"#;
+//! let answer = Call::new("portmap", "ADD").netns(&net.containers[0]).stdin(request).run(&net.host)?;
+//! assert_eq!(answer.code, Some(0), "{}", answer.stdout);
+//! # Ok::<(), std::io::Error>(())
+//! ```
+
+mod link;
+pub mod namespace;
+pub mod plugin;
+pub mod probe;
+pub mod topology;
+pub mod userns;
+pub mod wait;
+
+pub use namespace::Namespace;
+pub use topology::{Node, Topology};
+pub use wait::wait_until;
