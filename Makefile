@@ -3,8 +3,9 @@
 # Real peers and tools of the tests. iptables brings both variants.
 PACKAGES = iproute2 iptables nftables conntrack containernetworking-plugins
 
-# Namespaces need root; an ordinary user gets them in a user namespace of his own.
-ROOT := $(shell [ "$$(id -u)" = 0 ] || echo unshare --map-root-user --net --mount)
+# Namespaces need root; an ordinary user gets them in a user namespace of his own. Cargo wants an
+# absolute path here.
+AS_ROOT = --config 'target."cfg(all())".runner="$(CURDIR)/sandbox/as-root"'
 
 .PHONY: help test check demo bench packages
 
@@ -16,7 +17,7 @@ help:
 # The tests come last: their closing lines say how it went.
 test: packages check
 	cargo build --workspace --bins
-	$(ROOT) $(CARGO) test --workspace --no-fail-fast
+	cargo test $(AS_ROOT) --workspace --no-fail-fast
 
 check:
 	cargo fmt --all --check
@@ -25,13 +26,11 @@ check:
 
 demo: packages
 	cargo build --release --quiet
-	$(ROOT) .ci/demo
+	cargo run --release --quiet -p demo
 
 bench: packages
 	cargo build --release --quiet
-	$(ROOT) $(CARGO) run --release --quiet -p bench
+	cargo run $(AS_ROOT) --release --quiet -p bench
 
 packages:
 	@.ci/packages $(PACKAGES)
-
-CARGO := $(shell command -v cargo)
