@@ -90,7 +90,7 @@ pub fn ifname_fault(name: &str) -> Option<&'static str> {
         .chars()
         .any(|c| c == '/' || c == ':' || c.is_whitespace() || c == '\0')
     {
-        Some("interface name contains / or : or white space")
+        Some("interface name contains an invalid character: / or : or white space")
     } else {
         None
     }
