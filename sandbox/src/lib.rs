@@ -18,13 +18,15 @@
 //! use sandbox::{Snapshot, Topology, plugin::Call, probe::tcp};
 //!
 //! let net = Topology::new().client().build()?;
-//! let before = Snapshot::take(&net.host)?;
+//! let (host, pod) = (&net.host, &net.containers[0]);
+//! let before = Snapshot::take(host)?;
 //! let request = r#"{"cniVersion": "1.0.0", "name": "net1", "type": "portmap"}"#;
-//! let answer = Call::new("portmap", "ADD").netns(&net.containers[0]).stdin(request).run(&net.host)?;
-//! assert_eq!(answer.code, Some(0), "{}", answer.stdout);
-//! let _web = tcp::Server::start(&net.containers[0], 80, "web")?;
-//! assert_eq!(tcp::exchange(&net.client(), net.host.v4(8080)).server(), Some("web"));
-//! assert_eq!(before.diff(&Snapshot::take(&net.host)?), Vec::<String>::new());
+//! let call = |verb| Call::new("portmap", verb).netns(pod).stdin(request).run(host);
+//! assert_eq!(call("ADD")?.code, Some(0));
+//! let _web = tcp::Server::start(pod, 80, "web")?;
+//! assert_eq!(tcp::exchange(net.client(), host.v4(8080)).server(), Some("web"));
+//! assert_eq!(call("DEL")?.code, Some(0));
+//! assert_eq!(before.diff(&Snapshot::take(host)?), Vec::<String>::new());
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
