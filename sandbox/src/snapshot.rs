@@ -21,9 +21,9 @@ mod traffic_control;
 pub struct Snapshot {
     /// Links by name.
     pub links: BTreeMap<String, Link>,
-    /// Addresses: `10.22.0.2/16 dev eth0 scope global`.
+    /// Addresses but the link-local ones of IPv6: `10.22.0.2/16 dev eth0 scope global`.
     pub addresses: Vec<String>,
-    /// Routes of all tables, each as the JSON of `ip -j route`.
+    /// Routes of all tables, but to link-local addresses, each as the JSON of `ip -j route`.
     pub routes: Vec<String>,
     /// Queueing disciplines, each as the JSON of `tc -j qdisc`.
     pub qdiscs: Vec<String>,
@@ -32,7 +32,7 @@ pub struct Snapshot {
     /// Chains and rules of all tables and both variants:
     /// `iptables-nft nat -A CNI-HOSTPORT-DNAT …`, `ip6tables-legacy nat -N CNI-HOSTPORT-DNAT`.
     pub iptables: Vec<String>,
-    /// Everything in nf_tables: kind, family, table, then the JSON of `nft -j list ruleset`.
+    /// What else is in nf_tables: family, table, kind, name, then the JSON of `nft -j list ruleset`.
     pub nft: Vec<String>,
     /// All readable sysctls in `net.core`, `net.ipv4`, `net.ipv6` and their `conf` of each link; keys with slashes.
     pub sysctls: BTreeMap<String, String>,
@@ -70,13 +70,14 @@ impl Snapshot {
     /// When one of `ip`, `tc`, `nft`, `iptables-nft-save` and its siblings is missing or fails.
     pub fn take(namespace: &Namespace) -> io::Result<Self> {
         let (links, addresses) = network::links_and_addresses(namespace)?;
+        let iptables = firewall::iptables(namespace)?;
         let qdiscs = traffic_control::qdiscs(namespace)?;
         Ok(Self {
             filters: traffic_control::filters(namespace, &qdiscs)?,
             qdiscs: traffic_control::lines(&qdiscs),
             routes: network::routes(namespace)?,
-            iptables: firewall::iptables(namespace)?,
-            nft: firewall::nft(namespace)?,
+            nft: firewall::nft(namespace, &iptables)?,
+            iptables: iptables.lines,
             sysctls: namespace.run(sysctl::read),
             links,
             addresses,

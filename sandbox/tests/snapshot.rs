@@ -158,6 +158,7 @@ fn rules_are_seen_in_both_variants_of_iptables() {
             &lines,
             &[&format!("iptables - {tool} nat -A MINE -j RETURN")],
         );
+        assert_eq!(lines.len(), 2, "{lines:#?}");
     }
 }
 
@@ -190,6 +191,16 @@ fn nft_objects_are_seen_but_not_their_counters() {
     assert_has(
         &changes(&namespace, &["nft delete table inet t"]),
         &["nft - inet t table t"],
+    );
+}
+
+#[test]
+fn rules_that_iptables_cannot_show_in_its_own_table_are_seen() {
+    let namespace = Namespace::new().unwrap();
+    let rule = "nft 'table ip nat { chain c { tcp dport { 80, 81 } dnat to 10.0.0.1; }; }'";
+    assert_has(
+        &changes(&namespace, &[rule]),
+        &["nft + ip nat rule c", "10.0.0.1"],
     );
 }
 

@@ -14,30 +14,51 @@ const BUILT_IN_TABLES: [&str; 5] = ["filter", "nat", "mangle", "raw", "security"
 /// Their chains.
 const BUILT_IN_CHAINS: [&str; 5] = ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"];
 
+/// What the iptables tools see.
+pub(super) struct Iptables {
+    /// Chains and rules, a line each.
+    pub(super) lines: Vec<String>,
+    /// Tables of theirs, by family, in which somebody else put what they cannot show.
+    foreign: Vec<(&'static str, String)>,
+}
+
 /// Chains and rules of all tables. Without `-t` the save tools print only tables that are there; `-t nat`
 /// would create that of the legacy variant.
-pub(super) fn iptables(namespace: &Namespace) -> io::Result<Vec<String>> {
-    let mut lines = Vec::new();
-    for (family, names) in [
-        ("iptables", "ip_tables_names"),
-        ("ip6tables", "ip6_tables_names"),
+pub(super) fn iptables(namespace: &Namespace) -> io::Result<Iptables> {
+    let (mut lines, mut foreign) = (Vec::new(), Vec::new());
+    for (tool, family, names) in [
+        ("iptables", "ip", "ip_tables_names"),
+        ("ip6tables", "ip6", "ip6_tables_names"),
     ] {
-        let mut variants = vec!["nft"];
+        let saved = namespace.try_sh(&[&format!("{tool}-nft-save")])?;
+        lines.extend(
+            rules(&saved)
+                .into_iter()
+                .map(|rule| format!("{tool}-nft {rule}")),
+        );
+        foreign.extend(incompatible(&saved).map(|table| (family, table)));
         // A kernel without the legacy tables has no such file.
         let tables = namespace.run(|| fs::read_to_string(format!("/proc/thread-self/net/{names}")));
         if tables.is_ok_and(|tables| !tables.is_empty()) {
-            variants.push("legacy");
-        }
-        for variant in variants {
-            let saved = namespace.try_sh(&[&format!("{family}-{variant}-save")])?;
+            let saved = namespace.try_sh(&[&format!("{tool}-legacy-save")])?;
             lines.extend(
                 rules(&saved)
                     .into_iter()
-                    .map(|rule| format!("{family}-{variant} {rule}")),
+                    .map(|rule| format!("{tool}-legacy {rule}")),
             );
         }
     }
-    Ok(lines)
+    Ok(Iptables { lines, foreign })
+}
+
+/// The tables of which it says ``# Table `nat' is incompatible, use 'nft' tool.``
+fn incompatible(saved: &str) -> impl Iterator<Item = String> {
+    let named = |line: &str| {
+        line.strip_prefix("# Table `")?
+            .split_once("' is incompatible")
+            .map(|(name, _)| name.to_owned())
+    };
+    saved.lines().filter_map(named)
 }
 
 /// `*nat`, `:CHAIN - [0:0]` and `-A CHAIN …` as `nat -N CHAIN` and `nat -A CHAIN …`. Chains come sorted:
@@ -72,20 +93,19 @@ fn rules(saved: &str) -> Vec<String> {
     chains
 }
 
-/// Everything that `nft` lists, without handles and counts, without what an iptables tool leaves empty.
-pub(super) fn nft(namespace: &Namespace) -> io::Result<Vec<String>> {
+/// Everything that `nft` lists, without handles and counts, and without what `seen` has already.
+pub(super) fn nft(namespace: &Namespace, seen: &Iptables) -> io::Result<Vec<String>> {
     let ruleset = json::read(namespace, &["nft", "-j", "list", "ruleset"])?;
     let objects = ruleset
         .get("nftables")
         .and_then(Value::as_array)
         .cloned()
         .unwrap_or_default();
-    let objects: Vec<_> = objects.iter().filter_map(Object::new).collect();
-    let mut lines: Vec<_> = objects
+    let objects = objects
         .iter()
-        .filter(|object| !object.is_in_an_unused_table(&objects))
-        .map(Object::line)
-        .collect();
+        .filter_map(Object::new)
+        .filter(|object| !object.is_in(seen));
+    let mut lines: Vec<_> = objects.map(|object| object.line()).collect();
     // Rules keep their order within a chain, because the sort is stable and ends at the chain's name.
     lines.sort_by(|one, other| one.0.cmp(&other.0));
     Ok(lines
@@ -135,25 +155,21 @@ impl Object {
         (format!("{family} {table} {kind} {name}"), value.to_string())
     }
 
-    /// Whether its table is one of iptables' own and holds nothing but built-in chains that accept.
-    fn is_in_an_unused_table(&self, all: &[Self]) -> bool {
-        let own = matches!(self.family.as_str(), "ip" | "ip6")
-            && BUILT_IN_TABLES.contains(&self.table.as_str());
-        own && all
-            .iter()
-            .filter(|other| other.family == self.family && other.table == self.table)
-            .all(Self::is_built_in)
-    }
-
-    fn is_built_in(&self) -> bool {
-        match self.kind.as_str() {
-            "table" => true,
-            "chain" => {
-                BUILT_IN_CHAINS.contains(&json::text(&self.value, "name").as_str())
-                    && json::text(&self.value, "policy") == "accept"
-            }
-            _ => false,
-        }
+    /// Whether the iptables tools show it, or it is a table or chain that they made by themselves.
+    fn is_in(&self, seen: &Iptables) -> bool {
+        let Self {
+            kind,
+            family,
+            table,
+            value: _,
+        } = self;
+        matches!(family.as_str(), "ip" | "ip6")
+            && BUILT_IN_TABLES.contains(&table.as_str())
+            && matches!(kind.as_str(), "table" | "chain" | "rule")
+            && !seen
+                .foreign
+                .iter()
+                .any(|(foreign, name)| foreign == family && name == table)
     }
 }
 

@@ -14,16 +14,16 @@ pub(super) fn links_and_addresses(
     let (mut links, mut addresses) = (BTreeMap::new(), Vec::new());
     for value in json::list(namespace, &["ip", "-j", "-d", "address", "show"])? {
         let name = json::text(&value, "ifname");
-        addresses.extend(array(&value, "addr_info").iter().map(|address| {
+        for address in array(&value, "addr_info") {
             let (ip, length) = (
                 json::text(address, "local"),
                 json::number(address, "prefixlen"),
             );
-            format!(
-                "{ip}/{length} dev {name} scope {}",
-                json::text(address, "scope")
-            )
-        }));
+            if !is_automatic(&ip) {
+                let scope = json::text(address, "scope");
+                addresses.push(format!("{ip}/{length} dev {name} scope {scope}"));
+            }
+        }
         links.insert(name, link(&value));
     }
     addresses.sort();
@@ -56,13 +56,21 @@ pub(super) fn routes(namespace: &Namespace) -> io::Result<Vec<String>> {
             namespace,
             &["ip", "-j", family, "route", "show", "table", "all"],
         )? {
-            // Life time, and whether the carrier has been seen.
-            json::strip(&mut route, &["expires", "flags"]);
-            lines.push(route.to_string());
+            if !is_automatic(&json::text(&route, "dst")) {
+                // Life time, and whether the carrier has been seen.
+                json::strip(&mut route, &["expires", "flags"]);
+                lines.push(route.to_string());
+            }
         }
     }
     lines.sort();
     Ok(lines)
+}
+
+/// IPv6 link-local addresses, their routes and the multicast route: the kernel adds them a moment after
+/// the link is up, so they would differ by chance.
+fn is_automatic(destination: &str) -> bool {
+    destination.starts_with("fe80:") || destination == "ff00::/8"
 }
 
 fn array<'a>(value: &'a Value, key: &str) -> &'a [Value] {
