@@ -9,16 +9,24 @@
 //! | [`namespace`] | [`Namespace`]: a network namespace, code and commands run inside it, sysctls |
 //! | [`topology`] | [`Topology`]: a host, its containers, a client and a server outside |
 //! | [`plugin`] | [`plugin::Call`]: one execution of a CNI plugin, and where our binaries are |
+//! | [`probe`] | TCP, UDP, SCTP, HTTP exchanges and throughput between namespaces |
+//! | [`snapshot`] | [`Snapshot`]: the kernel's state as plain data, and what differs between two |
 //! | [`wait`] | [`wait_until`]: wait for a condition, never for a time |
 //! | [`userns`] | the same without root |
 //!
 //! ```no_run
-//! use sandbox::{Topology, plugin::Call};
+//! use sandbox::{Snapshot, Topology, plugin::Call, probe::tcp};
 //!
 //! let net = Topology::new().client().build()?;
+//! let (host, pod) = (&net.host, &net.containers[0]);
+//! let before = Snapshot::take(host)?;
 //! let request = r#"{"cniVersion": "1.0.0", "name": "net1", "type": "portmap"}"#;
-//! let answer = Call::new("portmap", "ADD").netns(&net.containers[0]).stdin(request).run(&net.host)?;
-//! assert_eq!(answer.code, Some(0), "{}", answer.stdout);
+//! let call = |verb| Call::new("portmap", verb).netns(pod).stdin(request).run(host);
+//! assert_eq!(call("ADD")?.code, Some(0));
+//! let _web = tcp::Server::start(pod, 80, "web")?;
+//! assert_eq!(tcp::exchange(net.client(), host.v4(8080)).server(), Some("web"));
+//! assert_eq!(call("DEL")?.code, Some(0));
+//! assert_eq!(before.diff(&Snapshot::take(host)?), Vec::<String>::new());
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
@@ -26,10 +34,12 @@ mod link;
 pub mod namespace;
 pub mod plugin;
 pub mod probe;
+pub mod snapshot;
 pub mod topology;
 pub mod userns;
 pub mod wait;
 
 pub use namespace::Namespace;
+pub use snapshot::Snapshot;
 pub use topology::{Node, Topology};
 pub use wait::wait_until;
