@@ -1,0 +1,204 @@
+//! The command line and its help. Defaults that stand in the environment are applied in [`crate::setup`].
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Runs a CNI network configuration the way a container runtime does through libcni.
+#[derive(Debug, Parser)]
+#[command(name = "conflist", version, max_term_width = 100, after_help = OVERVIEW)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Attach a namespace to the network: ADD for every plugin in order; prints the result
+    #[command(after_help = ADD)]
+    Add(Attach),
+    /// Ask every plugin whether the attachment is still what ADD made it (cniVersion 0.4.0 and later)
+    #[command(after_help = CHECK)]
+    Check(Attach),
+    /// Detach the namespace: DEL for every plugin in reverse order
+    #[command(after_help = DEL)]
+    Del(Attach),
+    /// Remove what belongs to attachments that are no longer valid
+    #[command(after_help = GC)]
+    Gc(Gc),
+    /// Ask every plugin whether it is ready for ADD (cniVersion 1.1.0 and later)
+    #[command(after_help = STATUS)]
+    Status(Whole),
+    /// Print which versions of the specification every plugin of the network supports
+    #[command(after_help = VERSION)]
+    Version(Whole),
+}
+
+/// Options of every verb.
+#[derive(Debug, Args)]
+pub struct Common {
+    /// Directory with network configurations [default: $NETCONFPATH or /etc/cni/net.d]
+    #[arg(long, value_name = "DIR")]
+    pub conf_dir: Option<PathBuf>,
+    /// Directories with plugins [default: $CNI_PATH or /opt/cni/bin:/usr/lib/cni]
+    #[arg(long, value_name = "DIR:DIR")]
+    pub path: Option<String>,
+    /// Directory for the results that CHECK and DEL need, shared with libcni
+    #[arg(long, value_name = "DIR", default_value = crate::cache::DEFAULT_DIR)]
+    pub cache_dir: PathBuf,
+    /// Show every request and answer on stderr
+    #[arg(long)]
+    pub trace: bool,
+    /// Print one JSON document, also for failures
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A verb about one attachment.
+#[derive(Debug, Args)]
+pub struct Attach {
+    /// Name of a network in the configuration directory, or path of a configuration
+    pub network: String,
+    /// Network namespace: a name in /run/netns or a path. DEL: may be left out if it is gone, with --container-id
+    pub netns: Option<String>,
+    /// Container ID [default: "cnitool-" and a hash of the namespace's path]
+    #[arg(long, value_name = "ID")]
+    pub container_id: Option<String>,
+    /// Interface in the namespace [default: $CNI_IFNAME or eth0]
+    #[arg(short, long, value_name = "NAME")]
+    pub ifname: Option<String>,
+    /// A pair for CNI_ARGS, after those of $CNI_ARGS; repeatable
+    #[arg(long = "arg", value_name = "KEY=VALUE")]
+    pub args: Vec<String>,
+    /// A capability for runtimeConfig, after those of $CAP_ARGS (a JSON object); repeatable
+    #[arg(long = "capability", value_name = "NAME=JSON")]
+    pub capabilities: Vec<String>,
+    /// Capability portMappings: a port of the host for one of the container; repeatable
+    #[arg(short, long, value_name = "[IP:]HOST:CONTAINER[/PROTO]")]
+    pub publish: Vec<String>,
+    /// Capability bandwidth: limit towards the container in bits per second (10M), and burst in bits
+    #[arg(long, value_name = "RATE[:BURST]")]
+    pub ingress: Option<String>,
+    /// Capability bandwidth: limit from the container in bits per second (10M), and burst in bits
+    #[arg(long, value_name = "RATE[:BURST]")]
+    pub egress: Option<String>,
+    /// Capability mac: address of the interface
+    #[arg(long, value_name = "ADDRESS")]
+    pub mac: Option<String>,
+    /// Capability ips: address of the interface; repeatable
+    #[arg(long = "ip", value_name = "ADDRESS/LENGTH")]
+    pub ips: Vec<String>,
+    /// Options of every verb.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// GC.
+#[derive(Debug, Args)]
+pub struct Gc {
+    /// Name of a network in the configuration directory, or path of a configuration
+    pub network: String,
+    /// Ignored: cnitool wants a namespace here
+    #[arg(hide = true)]
+    pub netns: Option<String>,
+    /// An attachment that is still valid; repeatable
+    #[arg(long, value_name = "CONTAINER/IFNAME")]
+    pub valid: Vec<String>,
+    /// All attachments in the cache whose namespace still exists are valid
+    #[arg(long)]
+    pub valid_cached: bool,
+    /// No attachment is valid: plugins get an empty list
+    #[arg(long, conflicts_with_all = ["valid", "valid_cached"])]
+    pub none_valid: bool,
+    /// Options of every verb.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// A verb about the network as a whole.
+#[derive(Debug, Args)]
+pub struct Whole {
+    /// Name of a network in the configuration directory, or path of a configuration
+    pub network: String,
+    /// Ignored: cnitool wants a namespace here
+    #[arg(hide = true)]
+    pub netns: Option<String>,
+    /// Options of every verb.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+const OVERVIEW: &str = "\
+A first network, without any plugin installed (type veth is built in):
+
+  cat > /tmp/demo.conflist <<'EOF'
+  { \"cniVersion\": \"1.0.0\", \"name\": \"demo\", \"plugins\": [
+      { \"type\": \"veth\", \"addresses\": [ { \"address\": \"10.9.0.2/24\", \"gateway\": \"10.9.0.1\" } ] }
+  ] }
+  EOF
+  ip netns add pod1
+  conflist add   /tmp/demo.conflist pod1     # prints the result; ping 10.9.0.2 now answers
+  conflist check /tmp/demo.conflist pod1
+  conflist del   /tmp/demo.conflist pod1
+
+Requests to plugins, environment variables and the cache are those of libcni and cnitool: what one
+of the tools added, the other can check and delete. 'conflist VERB --help' has examples for each verb.
+
+Exit code: 0, 1 if a plugin or the runner failed, 2 for a command line that cannot be understood.";
+
+const ADD: &str = "\
+Examples:
+  conflist add podnet pod1
+      network \"podnet\" from /etc/cni/net.d, namespace /run/netns/pod1, interface eth0
+  conflist add ./podnet.conflist /proc/4711/ns/net --container-id web --ifname net1
+  conflist add podnet pod1 --publish 8080:80 --publish '[::1]:53:5353/udp' --ingress 10M --egress 5M:1M
+      a plugin gets these only if its \"capabilities\" has portMappings, bandwidth: true
+  conflist add podnet pod1 --capability 'aliases=[\"web\"]' --arg IgnoreUnknown=1 --arg K8S_POD_NAME=web
+  conflist add podnet pod1 --trace 2>trace.txt
+      every request (variables and stdin) and every answer
+
+If a plugin fails, the whole chain gets DEL, and nothing is remembered.";
+
+const CHECK: &str = "\
+Examples:
+  conflist check podnet pod1
+  conflist check podnet pod1 --ifname net1 --json
+
+Plugins get the result that ADD remembered. Capabilities and CNI_ARGS are those of ADD unless given anew.";
+
+const DEL: &str = "\
+Examples:
+  conflist del podnet pod1
+  conflist del podnet --container-id web
+      the namespace is gone: plugins get an empty CNI_NETNS, as from container runtimes
+
+DEL may be repeated. It stops at the first plugin that fails, and the result stays remembered until
+a DEL succeeds. Capabilities and CNI_ARGS are those of ADD unless given anew.";
+
+const GC: &str = "\
+Examples:
+  conflist gc podnet --valid-cached
+      keep every attachment whose namespace still exists
+  conflist gc podnet --valid web/eth0 --valid web/net1
+  conflist gc podnet --none-valid
+  conflist gc podnet
+      as cnitool: DEL for every attachment in the cache, and plugins get no list
+
+Attachments in the cache that are not valid get DEL first (any version); then every plugin gets GC
+(cniVersion 1.1.0 and later). \"disableGC\": true in the configuration switches both off.";
+
+const STATUS: &str = "\
+Examples:
+  conflist status podnet
+  conflist status podnet --json
+
+Stops at the first plugin that is not ready: code 50 means not available, 51 limited connectivity.";
+
+const VERSION: &str = "\
+Examples:
+  conflist version podnet
+  conflist version podnet --json
+
+Fails if a plugin does not support the version of the configuration.";
