@@ -8,11 +8,15 @@
 //!
 //! The last four are left out when empty (libcni 1.3, `libcni/api.go`, `cachedInfo`).
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::io::ErrorKind;
+use std::path::PathBuf;
 
+use common::CniResult;
+use common::decode::Object;
+use common::json::Json;
+use common::sys::file;
+use common::version::Version;
 use serde_json::{Map, Value, json};
 
 use crate::{Attachment, Error, Network, Result, base64};
@@ -47,21 +51,14 @@ impl Cache {
 
     /// The file of one attachment.
     pub fn file(&self, network: &str, container: &str, ifname: &str) -> PathBuf {
-        self.results()
-            .join(format!("{network}-{container}-{ifname}"))
+        self.results().join(file_name(network, container, ifname))
     }
 
     /// Remembers the result of ADD. The file is there whole or not at all.
     pub fn write(&self, network: &Network, on: &Attachment, result: &Value) -> Result<()> {
-        let results = self.results();
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&results)
-            .map_err(|error| Error::io("create", &results, error))?;
-        let file = self.file(&network.name, &on.container, &on.ifname);
+        let name = file_name(&network.name, &on.container, &on.ifname);
         let text = document(network, on, result).to_string();
-        replace(&results, &file, text.as_bytes()).map_err(|error| Error::io("write", &file, error))
+        Ok(file::write_whole(&self.results(), &name, text.as_bytes())?)
     }
 
     /// What is known of the attachment; `None` if there is no file.
@@ -69,10 +66,8 @@ impl Cache {
     /// A file of an earlier libcni holds the result alone; then nothing else is known.
     pub fn read(&self, network: &str, container: &str, ifname: &str) -> Result<Option<Entry>> {
         let file = self.file(network, container, ifname);
-        let bytes = match fs::read(&file) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(Error::io("read", &file, error)),
+        let Some(bytes) = file::read(&file)? else {
+            return Ok(None);
         };
         let document: Value = serde_json::from_slice(&bytes).map_err(|error| {
             Error::config(file.display().to_string(), format!("is not JSON: {error}"))
@@ -90,13 +85,7 @@ impl Cache {
 
     /// Forgets the attachment; not to know it is no failure.
     pub fn remove(&self, network: &str, container: &str, ifname: &str) -> Result<()> {
-        let file = self.file(network, container, ifname);
-        match fs::remove_file(&file) {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                Err(Error::io("remove", &file, error))
-            }
-            _ => Ok(()),
-        }
+        Ok(file::remove(&self.file(network, container, ifname))?)
     }
 
     /// The attachments of one network, in the order of their files. Files of other kinds are left out.
@@ -122,6 +111,10 @@ impl Cache {
     fn results(&self) -> PathBuf {
         self.dir.join("results")
     }
+}
+
+fn file_name(network: &str, container: &str, ifname: &str) -> String {
+    format!("{network}-{container}-{ifname}")
 }
 
 fn document(network: &Network, on: &Attachment, result: &Value) -> Value {
@@ -191,24 +184,37 @@ fn entry(document: &Value) -> Option<Entry> {
     })
 }
 
-/// Writes beside the file, and moves it into its place once it is on the disk.
-fn replace(dir: &Path, file: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let name = file.file_name().unwrap_or_default().to_string_lossy();
-    let temporary = dir.join(format!(".{name}.{}", std::process::id()));
-    let written = (|| {
-        let mut out = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&temporary)?;
-        out.write_all(bytes)?;
-        out.sync_all()?;
-        fs::rename(&temporary, file)?;
-        File::open(dir)?.sync_all()
-    })();
-    if written.is_err() {
-        let _ = fs::remove_file(&temporary);
+/// A remembered result in the version that the configuration has now.
+///
+/// Results of the same version stay as the plugin wrote them.
+pub fn in_version(result: Value, cni_version: &str) -> std::result::Result<Value, String> {
+    let is = result
+        .get("cniVersion")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    if is == cni_version {
+        return Ok(result);
     }
-    written
+    let cannot = |why: String| {
+        format!("cached result of cniVersion {is:?}, wanted in {cni_version:?}: {why}")
+    };
+    let (Some(from), Some(to)) = (known_version(is), known_version(cni_version)) else {
+        return Err(cannot("unknown version".into()));
+    };
+    let Json::Object(fields) = Json::parse(result.to_string().as_bytes()).map_err(cannot)? else {
+        return Err(cannot("not an object".into()));
+    };
+    let converted =
+        CniResult::parse(Object::root(&fields), from).map_err(|error| cannot(error.to_string()))?;
+    serde_json::from_str(&converted.to_json(to).to_string())
+        .map_err(|error| cannot(error.to_string()))
+}
+
+/// No version at all means the first.
+fn known_version(text: &str) -> Option<Version> {
+    if text.is_empty() {
+        Some(Version::V010)
+    } else {
+        Version::from_text(text)
+    }
 }

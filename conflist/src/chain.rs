@@ -6,7 +6,7 @@ use std::time::Instant;
 use serde_json::Value;
 
 use crate::answer::Answer;
-use crate::cache::Cache;
+use crate::cache::{self, Cache};
 use crate::exec;
 use crate::network::Plugin;
 use crate::request::{self, Request, RequestWriter, ValidAttachment};
@@ -248,7 +248,9 @@ impl Runner<'_> {
         let Some(result) = entry.and_then(|entry| entry.result) else {
             return Ok(None);
         };
-        convert(network, result).map(Some)
+        cache::in_version(result, &network.cni_version)
+            .map(Some)
+            .map_err(|problem| Error::config(&network.name, problem))
     }
 
     fn writer<'n>(&'n self, network: &'n Network) -> RequestWriter<'n> {
@@ -257,19 +259,4 @@ impl Runner<'_> {
             path: &self.path,
         }
     }
-}
-
-fn convert(network: &Network, result: Value) -> Result<Value> {
-    let is = result
-        .get("cniVersion")
-        .and_then(Value::as_str)
-        .unwrap_or_default();
-    if is == network.cni_version {
-        return Ok(result);
-    }
-    let problem = format!(
-        "the cached result has cniVersion {is:?}, the configuration {:?}",
-        network.cni_version
-    );
-    Err(Error::config(&network.name, problem))
 }

@@ -33,6 +33,9 @@ pub enum Error {
         /// The system's reason.
         source: std::io::Error,
     },
+    /// The cache could not be read or written.
+    #[error(transparent)]
+    Cache(#[from] common::Error),
     /// No plugin of that type is installed.
     #[error("plugin {plugin} not found: searched {}", searched(directories))]
     PluginNotFound {

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+pub use common::netconf::ValidAttachment;
 use serde_json::{Map, Value, json};
 
 use crate::network::Plugin;
@@ -19,15 +20,6 @@ pub struct Request {
     pub env: Vec<(&'static str, String)>,
     /// The document on stdin.
     pub stdin: Vec<u8>,
-}
-
-/// A container that is still there, in the list that GC gets.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ValidAttachment {
-    /// Its container ID.
-    pub container: String,
-    /// Its interface.
-    pub ifname: String,
 }
 
 /// Writes requests for the plugins of one network.

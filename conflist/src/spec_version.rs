@@ -2,23 +2,14 @@
 
 use std::fmt;
 
+use common::version::{Version, numbers};
+
 /// The newest version the runner speaks.
 pub const NEWEST: SpecVersion = SpecVersion(1, 1, 0);
 /// CHECK, and `prevResult` on DEL, exist from here on.
 pub const CHECK: SpecVersion = SpecVersion(0, 4, 0);
 /// GC and STATUS exist from here on.
 pub const GC_AND_STATUS: SpecVersion = SpecVersion(1, 1, 0);
-
-/// Versions whose results the runner can read.
-const WITH_RESULTS: [SpecVersion; 7] = [
-    SpecVersion(0, 1, 0),
-    SpecVersion(0, 2, 0),
-    SpecVersion(0, 3, 0),
-    SpecVersion(0, 3, 1),
-    SpecVersion(0, 4, 0),
-    SpecVersion(1, 0, 0),
-    SpecVersion(1, 1, 0),
-];
 
 /// Major, minor and patch number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,25 +23,15 @@ impl SpecVersion {
         if text.is_empty() {
             return Ok(Self(0, 1, 0));
         }
-        let number = |part: Option<&str>| part.map_or(Ok(0), str::parse::<u32>);
-        let mut parts = text.split('.');
-        let version = (|| {
-            let version = Self(
-                number(parts.next())?,
-                number(parts.next())?,
-                number(parts.next())?,
-            );
-            Ok::<_, std::num::ParseIntError>(version)
-        })();
-        match (version, parts.next()) {
-            (Ok(version), None) => Ok(version),
-            _ => Err(format!("invalid version {text:?}")),
+        match numbers(text) {
+            Some([major, minor, patch]) => Ok(Self(major, minor, patch)),
+            None => Err(format!("invalid version {text:?}")),
         }
     }
 
     /// Whether results of this version have a form that the runner knows.
     pub fn has_known_result(self) -> bool {
-        WITH_RESULTS.contains(&self)
+        Version::from_text(&self.to_string()).is_some()
     }
 }
 

@@ -1,6 +1,8 @@
 //! What recorded runtimes sent through libcni, we send too: the same variables and the same
 //! documents, the order of keys aside (libcni sorts them, except inside some `prevResult`s).
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 mod recorder;
 
 use std::fs;

@@ -1,9 +1,87 @@
-//! The main plugin that is built in.
+//! The main plugin that is built in: a veth pair with static addresses.
+//!
+//! It is there so that a chain can be tried without any plugin installed. The gateway is the host's
+//! end of the pair, as with the plugin `ptp`: the container reaches everything through it, also its
+//! own subnet, so that containers reach each other through the host.
+//!
+//! | file     | what it knows                                                  |
+//! | -------- | -------------------------------------------------------------- |
+//! | config   | addresses, routes and link attributes, valid                   |
+//! | plan     | what both ends get                                             |
+//! | kernel   | creates and removes links, adds addresses and routes           |
+//! | observe  | which addresses and routes a link has                          |
+
+mod config;
+mod kernel;
+mod observe;
+mod plan;
+
+use std::process::ExitCode;
+
+use common::drift::verdict;
+use common::netconf::ValidAttachment;
+use common::sys::netlink::Netlink;
+use common::version::Version;
+use common::{Attachment, CniResult, Code, Context, Error, Plugin, Request};
+use config::Config;
+use plan::Plan;
 
 /// The `type` of the plugin, and the name the binary must be called by to be it.
 pub const NAME: &str = "veth";
 
-/// Runs the plugin.
-pub fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+/// Handles the request in this process's environment and on stdin.
+pub fn main() -> ExitCode {
+    common::run::<Veth>()
+}
+
+struct Veth;
+
+impl Plugin for Veth {
+    const NAME: &'static str = NAME;
+    const VERSIONS: &'static [Version] = Version::WITH_INTERFACES;
+
+    fn add(request: &Request) -> Result<CniResult, Error> {
+        let plan = plan(request)?;
+        let macs = kernel::add(&plan, request.required_netns()?)?;
+        Ok(plan.result(&macs, request.required_netns()?))
+    }
+
+    fn check(request: &Request) -> Result<(), Error> {
+        let drifts = kernel::drifts(&plan(request)?, request.required_netns()?)?;
+        verdict(&request.attachment, &drifts)
+    }
+
+    /// The host's end is enough: its peer goes with it, and a container's namespace took both along.
+    fn del(request: &Request) -> Result<(), Error> {
+        kernel::remove(&plan::host_name(&request.attachment))
+    }
+
+    fn gc(request: &Request) -> Result<(), Error> {
+        let network = &request.conf.name;
+        let alive = request.conf.valid_attachments()?;
+        let alive: Vec<String> = alive
+            .into_iter()
+            .map(|valid| plan::host_name(&owner(network, valid)))
+            .collect();
+        kernel::remove_except(&plan::alias(network), &alive)
+    }
+
+    fn status(_: &Request) -> Result<(), Error> {
+        Netlink::route()
+            .map(drop)
+            .context(Code::NotAvailable, || "veth pairs cannot be made".into())
+    }
+}
+
+fn plan(request: &Request) -> Result<Plan, Error> {
+    let config = Config::read(&request.conf)?;
+    Ok(Plan::new(&config, &request.attachment))
+}
+
+fn owner(network: &str, valid: ValidAttachment) -> Attachment {
+    Attachment {
+        network: network.to_owned(),
+        container: valid.container,
+        ifname: valid.ifname,
+    }
 }

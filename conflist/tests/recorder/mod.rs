@@ -1,6 +1,11 @@
 //! Plugins that write down what they are asked and answer from a script.
 
-#![allow(dead_code, reason = "every test binary uses another part of it")]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "tests; every binary uses another part"
+)]
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -1,0 +1,283 @@
+//! Creates and removes the pair, and compares it with the plan.
+
+use std::fmt::Display;
+use std::os::fd::AsRawFd;
+use std::path::Path;
+
+use common::mac::Mac;
+use common::sys::link::{Change, Link};
+use common::sys::netlink::{CREATE, Netlink};
+use common::sys::netns::Netns;
+use common::sys::sysctl;
+use common::{Code, Context, Drift, Error};
+use netlink_packet_route::AddressFamily;
+use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
+use netlink_packet_route::link::{
+    InfoData, InfoKind, InfoVeth, LinkAttribute, LinkInfo, LinkMessage,
+};
+use netlink_packet_route::route::{
+    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
+};
+use nix::libc;
+
+use super::observe;
+use super::plan::{End, Family, OwnAddress, Plan, Route};
+
+/// Makes the pair with everything on it, or nothing; the hardware addresses of both ends.
+pub fn add(plan: &Plan, netns: &Path) -> Result<(Mac, Mac), Error> {
+    let netns = Netns::open(netns)?;
+    let mut inside = netns.run(Netlink::route)?;
+    let mut host = Netlink::route()?;
+    if inside
+        .link_by_name(&plan.container.name)
+        .ok()
+        .flatten()
+        .is_some()
+    {
+        let taken = format!(
+            "{} is already there in {}",
+            plan.container.name,
+            netns.path().display()
+        );
+        return Err(Error::new(Code::System, taken));
+    }
+    let pair = format!(
+        "create veth pair {} and {}",
+        plan.host.name, plan.container.name
+    );
+    host.create_link(pair_attributes(plan, &netns))
+        .context(Code::System, || pair)?;
+    let made = furnish(plan, &mut host, &mut inside);
+    if let Err(error) = made {
+        return Err(match remove(&plan.host.name) {
+            Ok(()) => error,
+            Err(removal) => error.and(removal),
+        });
+    }
+    made
+}
+
+fn furnish(plan: &Plan, host: &mut Netlink, inside: &mut Netlink) -> Result<(Mac, Mac), Error> {
+    let outer = link(host, &plan.host.name)?;
+    let inner = link(inside, &plan.container.name)?;
+    host.set_alias(outer.index, &plan.alias)
+        .context(Code::System, || tried("mark", &plan.host.name))?;
+    // Both ends must be up before there can be routes.
+    for (netlink, link) in [(&mut *host, &outer), (&mut *inside, &inner)] {
+        netlink
+            .change_link(link.index, Change::Up(true))
+            .context(Code::System, || tried("set up", &link.name))?;
+    }
+    equip(host, outer.index, &plan.host)?;
+    equip(inside, inner.index, &plan.container)?;
+    plan.forward
+        .iter()
+        .try_for_each(|family| forward(*family))?;
+    let mac = |link: &Link| {
+        link.mac
+            .ok_or_else(|| Error::new(Code::System, tried("read the address of", &link.name)))
+    };
+    Ok((mac(&outer)?, mac(&inner)?))
+}
+
+fn equip(netlink: &mut Netlink, index: u32, end: &End) -> Result<(), Error> {
+    for address in &end.addresses {
+        let message = address_message(index, address);
+        let added = netlink.request(libc::RTM_NEWADDR, CREATE, &message);
+        added.context(Code::System, || {
+            format!("add address {} to {}", address.prefix, end.name)
+        })?;
+    }
+    for route in &end.routes {
+        let added = netlink.request(libc::RTM_NEWROUTE, CREATE, &route_message(index, route));
+        added.context(Code::System, || {
+            format!("add route to {} through {}", route.dst, end.name)
+        })?;
+    }
+    Ok(())
+}
+
+/// Removes the pair; success if it is gone.
+pub fn remove(host_name: &str) -> Result<(), Error> {
+    let mut netlink = Netlink::route()?;
+    let found = netlink
+        .link_by_name(host_name)
+        .context(Code::System, || tried("find", host_name))?;
+    // The name is hashed: a link of another kind is not ours, whatever it is called.
+    match found.filter(|link| link.kind == "veth") {
+        Some(link) => netlink
+            .delete_link(link.index)
+            .context(Code::System, || tried("delete", host_name)),
+        None => Ok(()),
+    }
+}
+
+/// Removes the pairs marked with this alias whose names are not in the list.
+pub fn remove_except(alias: &str, names: &[String]) -> Result<(), Error> {
+    let mut netlink = Netlink::route()?;
+    let links = netlink
+        .links(Some(InfoKind::Veth))
+        .context(Code::System, || "list veth links".into())?;
+    let dead = links
+        .iter()
+        .filter(|link| link.alias.as_deref() == Some(alias) && !names.contains(&link.name));
+    let remove = |link: &Link| {
+        netlink
+            .delete_link(link.index)
+            .context(Code::System, || tried("delete", &link.name))
+    };
+    Error::all(dead.map(remove).filter_map(Result::err).collect()).map_or(Ok(()), Err)
+}
+
+/// Everything in which the pair differs from the plan.
+pub fn drifts(plan: &Plan, netns: &Path) -> Result<Vec<Drift>, Error> {
+    let mut inside = Netns::open(netns)?.run(Netlink::route)?;
+    let mut drifts = end_drifts(&mut Netlink::route()?, &plan.host, plan.mtu)?;
+    drifts.extend(end_drifts(&mut inside, &plan.container, plan.mtu)?);
+    Ok(drifts)
+}
+
+fn end_drifts(netlink: &mut Netlink, end: &End, mtu: Option<u32>) -> Result<Vec<Drift>, Error> {
+    let name = &end.name;
+    let observe = || tried("observe", name);
+    let Some(link) = netlink.link_by_name(name).context(Code::System, observe)? else {
+        return Ok(vec![Drift::new(name, "a veth link", "nothing")]);
+    };
+    let mut drifts = Vec::new();
+    let mut compare = |object: &str, expected: String, actual: String| {
+        if expected != actual {
+            drifts.push(Drift::new(format!("{object} of {name}"), expected, actual));
+        }
+    };
+    compare("kind", "veth".into(), link.kind.clone());
+    compare(
+        "state",
+        "up".into(),
+        if link.up { "up" } else { "down" }.into(),
+    );
+    if let Some(mac) = end.mac {
+        compare(
+            "mac",
+            mac.to_string(),
+            link.mac.map_or("none".into(), |mac| mac.to_string()),
+        );
+    }
+    if let Some(mtu) = mtu {
+        compare("mtu", mtu.to_string(), link.mtu.to_string());
+    }
+    let addresses = observe::addresses(netlink, link.index).context(Code::System, observe)?;
+    let routes = observe::routes(netlink, link.index).context(Code::System, observe)?;
+    let missing = |what: String| Drift::new(format!("{what} of {name}"), "present", "missing");
+    let lost = end
+        .addresses
+        .iter()
+        .filter(|address| !addresses.contains(&address.prefix));
+    drifts.extend(lost.map(|address| missing(format!("address {}", address.prefix))));
+    let lost = end.routes.iter().filter(|route| !routes.contains(route));
+    drifts.extend(lost.map(|route| missing(format!("route to {}", route.dst))));
+    Ok(drifts)
+}
+
+fn link(netlink: &mut Netlink, name: &str) -> Result<Link, Error> {
+    let found = netlink
+        .link_by_name(name)
+        .context(Code::System, || tried("find", name))?;
+    found.ok_or_else(|| Error::new(Code::System, tried("find", name)).with_details("it is gone"))
+}
+
+/// Lets the host pass packets on between its links.
+fn forward(family: Family) -> Result<(), Error> {
+    let path = match family {
+        Family::V4 => sysctl::path(&["net", "ipv4", "ip_forward"]),
+        Family::V6 => sysctl::path(&["net", "ipv6", "conf", "all", "forwarding"]),
+    };
+    let set = |path: &Path| match sysctl::read(path)?.trim() {
+        "1" => Ok(()),
+        _ => sysctl::write(path, "1"),
+    };
+    set(&path).context(Code::System, || {
+        format!("switch on forwarding in {}", path.display())
+    })
+}
+
+/// The host's end, with its peer made inside the container's namespace at once.
+fn pair_attributes(plan: &Plan, netns: &Netns) -> Vec<LinkAttribute> {
+    let mut peer = LinkMessage::default();
+    peer.attributes = end_attributes(&plan.container, plan.mtu);
+    peer.attributes
+        .push(LinkAttribute::NetNsFd(netns.fd().as_raw_fd()));
+    let mut attributes = end_attributes(&plan.host, plan.mtu);
+    let data = InfoData::Veth(InfoVeth::Peer(peer));
+    attributes.push(LinkAttribute::LinkInfo(vec![
+        LinkInfo::Kind(InfoKind::Veth),
+        LinkInfo::Data(data),
+    ]));
+    attributes
+}
+
+fn end_attributes(end: &End, mtu: Option<u32>) -> Vec<LinkAttribute> {
+    let mut attributes = vec![LinkAttribute::IfName(end.name.clone())];
+    attributes.extend(
+        end.mac
+            .map(|mac| LinkAttribute::Address(mac.bytes().to_vec())),
+    );
+    attributes.extend(mtu.map(LinkAttribute::Mtu));
+    attributes
+}
+
+fn address_message(index: u32, address: &OwnAddress) -> AddressMessage {
+    let mut message = AddressMessage::default();
+    message.header.family = family(address.prefix.addr.is_ipv4());
+    message.header.prefix_len = address.prefix.len;
+    message.header.index = index;
+    // Nobody else can have the address on a new pair: no need to wait for duplicates to answer.
+    let mut flags = AddressFlags::Nodad;
+    if !address.prefix_route {
+        flags |= AddressFlags::Noprefixroute;
+    }
+    message.attributes = vec![
+        AddressAttribute::Local(address.prefix.addr),
+        AddressAttribute::Address(address.prefix.addr),
+        AddressAttribute::Flags(flags),
+    ];
+    message
+}
+
+fn route_message(index: u32, route: &Route) -> RouteMessage {
+    let mut message = RouteMessage::default();
+    message.header.address_family = family(route.dst.addr.is_ipv4());
+    message.header.destination_prefix_length = route.dst.len;
+    message.header.table = RouteHeader::RT_TABLE_MAIN;
+    message.header.protocol = RouteProtocol::Boot;
+    message.header.kind = RouteType::Unicast;
+    message.header.scope = match route.via {
+        None if route.dst.addr.is_ipv4() => RouteScope::Link,
+        _ => RouteScope::Universe,
+    };
+    message.attributes = vec![RouteAttribute::Oif(index)];
+    if route.dst.len > 0 {
+        message
+            .attributes
+            .push(RouteAttribute::Destination(RouteAddress::from(
+                route.dst.addr,
+            )));
+    }
+    message.attributes.extend(
+        route
+            .via
+            .map(|via| RouteAttribute::Gateway(RouteAddress::from(via))),
+    );
+    message
+}
+
+fn family(is_v4: bool) -> AddressFamily {
+    if is_v4 {
+        AddressFamily::Inet
+    } else {
+        AddressFamily::Inet6
+    }
+}
+
+fn tried(verb: &str, name: impl Display) -> String {
+    format!("{verb} link {name}")
+}
