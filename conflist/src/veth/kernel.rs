@@ -1,7 +1,6 @@
 //! Creates and removes the pair, and compares it with the plan.
 
 use std::fmt::Display;
-use std::os::fd::AsRawFd;
 use std::path::Path;
 
 use common::mac::Mac;
@@ -10,18 +9,12 @@ use common::sys::netlink::{CREATE, Netlink};
 use common::sys::netns::Netns;
 use common::sys::sysctl;
 use common::{Code, Context, Drift, Error};
-use netlink_packet_route::AddressFamily;
-use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
-use netlink_packet_route::link::{
-    InfoData, InfoKind, InfoVeth, LinkAttribute, LinkInfo, LinkMessage,
-};
-use netlink_packet_route::route::{
-    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
-};
+use netlink_packet_route::link::InfoKind;
 use nix::libc;
 
+use super::message::{address_message, pair_attributes, route_message};
 use super::observe;
-use super::plan::{End, Family, OwnAddress, Plan, Route};
+use super::plan::{End, Family, Plan};
 
 /// Makes the pair with everything on it, or nothing; the hardware addresses of both ends.
 pub fn add(plan: &Plan, netns: &Path) -> Result<(Mac, Mac), Error> {
@@ -47,7 +40,10 @@ pub fn add(plan: &Plan, netns: &Path) -> Result<(Mac, Mac), Error> {
     );
     host.create_link(pair_attributes(plan, &netns))
         .context(Code::System, || pair)?;
-    let made = furnish(plan, &mut host, &mut inside);
+    let made = netns
+        .run(|| without_dad(&plan.container.name))
+        .and_then(|()| without_dad(&plan.host.name))
+        .and_then(|()| furnish(plan, &mut host, &mut inside));
     if let Err(error) = made {
         return Err(match remove(&plan.host.name) {
             Ok(()) => error,
@@ -200,81 +196,15 @@ fn forward(family: Family) -> Result<(), Error> {
     })
 }
 
-/// The host's end, with its peer made inside the container's namespace at once.
-fn pair_attributes(plan: &Plan, netns: &Netns) -> Vec<LinkAttribute> {
-    let mut peer = LinkMessage::default();
-    peer.attributes = end_attributes(&plan.container, plan.mtu);
-    peer.attributes
-        .push(LinkAttribute::NetNsFd(netns.fd().as_raw_fd()));
-    let mut attributes = end_attributes(&plan.host, plan.mtu);
-    let data = InfoData::Veth(InfoVeth::Peer(peer));
-    attributes.push(LinkAttribute::LinkInfo(vec![
-        LinkInfo::Kind(InfoKind::Veth),
-        LinkInfo::Data(data),
-    ]));
-    attributes
-}
-
-fn end_attributes(end: &End, mtu: Option<u32>) -> Vec<LinkAttribute> {
-    let mut attributes = vec![LinkAttribute::IfName(end.name.clone())];
-    attributes.extend(
-        end.mac
-            .map(|mac| LinkAttribute::Address(mac.bytes().to_vec())),
-    );
-    attributes.extend(mtu.map(LinkAttribute::Mtu));
-    attributes
-}
-
-fn address_message(index: u32, address: &OwnAddress) -> AddressMessage {
-    let mut message = AddressMessage::default();
-    message.header.family = family(address.prefix.addr.is_ipv4());
-    message.header.prefix_len = address.prefix.len;
-    message.header.index = index;
-    // Nobody else can have the address on a new pair: no need to wait for duplicates to answer.
-    let mut flags = AddressFlags::Nodad;
-    if !address.prefix_route {
-        flags |= AddressFlags::Noprefixroute;
-    }
-    message.attributes = vec![
-        AddressAttribute::Local(address.prefix.addr),
-        AddressAttribute::Address(address.prefix.addr),
-        AddressAttribute::Flags(flags),
-    ];
-    message
-}
-
-fn route_message(index: u32, route: &Route) -> RouteMessage {
-    let mut message = RouteMessage::default();
-    message.header.address_family = family(route.dst.addr.is_ipv4());
-    message.header.destination_prefix_length = route.dst.len;
-    message.header.table = RouteHeader::RT_TABLE_MAIN;
-    message.header.protocol = RouteProtocol::Boot;
-    message.header.kind = RouteType::Unicast;
-    message.header.scope = match route.via {
-        None if route.dst.addr.is_ipv4() => RouteScope::Link,
-        _ => RouteScope::Universe,
-    };
-    message.attributes = vec![RouteAttribute::Oif(index)];
-    if route.dst.len > 0 {
-        message
-            .attributes
-            .push(RouteAttribute::Destination(RouteAddress::from(
-                route.dst.addr,
-            )));
-    }
-    message.attributes.extend(
-        route
-            .via
-            .map(|via| RouteAttribute::Gateway(RouteAddress::from(via))),
-    );
-    message
-}
-
-fn family(is_v4: bool) -> AddressFamily {
-    if is_v4 {
-        AddressFamily::Inet
-    } else {
-        AddressFamily::Inet6
+/// Lets the link-local addresses of a new pair be used at once: nobody else can have them, and the
+/// kernel asks for neighbours of forwarded packets from no other. Nothing to do without IPv6.
+fn without_dad(link: &str) -> Result<(), Error> {
+    let path = sysctl::path(&["net", "ipv6", "conf", link, "accept_dad"]);
+    match sysctl::write(&path, "0") {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).context(Code::System, || format!("write 0 to {}", path.display()))
+        }
+        _ => Ok(()),
     }
 }
 

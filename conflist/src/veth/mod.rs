@@ -9,10 +9,12 @@
 //! | config   | addresses, routes and link attributes, valid                   |
 //! | plan     | what both ends get                                             |
 //! | kernel   | creates and removes links, adds addresses and routes           |
+//! | message  | links, addresses and routes as netlink messages                |
 //! | observe  | which addresses and routes a link has                          |
 
 mod config;
 mod kernel;
+mod message;
 mod observe;
 mod plan;
 

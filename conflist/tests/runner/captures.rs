@@ -1,14 +1,10 @@
 //! What recorded runtimes sent through libcni, we send too: the same variables and the same
 //! documents, the order of keys aside (libcni sorts them, except inside some `prevResult`s).
 
-#![allow(clippy::unwrap_used, reason = "tests")]
-
-mod recorder;
-
 use std::fs;
 use std::path::Path;
 
-use recorder::{Call, Recorder, outcome};
+use crate::recorder::{Call, Recorder, outcome};
 use serde_json::Value;
 
 const PLUGINS: [&str; 6] = [

@@ -1,18 +1,11 @@
 //! Plugins that write down what they are asked and answer from a script.
 
-#![allow(
-    dead_code,
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "tests; every binary uses another part"
-)]
-
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// `$dir/next` is the number of the next call; `N.who`, `N.stdout` and `N.rc` are its script,
 /// `N.called`, `N.env` and `N.stdin` what was recorded. A plugin whose turn is scripted for
@@ -159,5 +152,29 @@ pub fn outcome(output: Output) -> Result<String, String> {
         Ok(text(output.stdout))
     } else {
         Err(text(output.stderr))
+    }
+}
+
+/// A result.
+pub const RESULT: &str = r#"{"cniVersion":"1.0.0","ips":[{"address":"10.0.0.2/24"}]}"#;
+/// A plugin's error.
+pub const BUSY: &str =
+    r#"{"cniVersion":"1.0.0","code":11,"msg":"not now","details":"the lock is held"}"#;
+
+/// A chain of `one`, `two` and `three` in a version; `two` has the capability mac.
+pub fn chain(test: &str, version: &str) -> Recorder {
+    let recorder = Recorder::new(test, &["one", "two", "three"]);
+    let list = json!({
+        "name": "net", "cniVersion": version,
+        "plugins": [{"type": "one"}, {"type": "two", "capabilities": {"mac": true}}, {"type": "three"}],
+    });
+    recorder.config("net.conflist", &list.to_string());
+    recorder
+}
+
+/// Scripts the same answer for several plugins.
+pub fn answers(recorder: &mut Recorder, code: u64, stdout: &str, plugins: &[&str]) {
+    for plugin in plugins {
+        recorder.answer(plugin, code, stdout);
     }
 }
