@@ -50,10 +50,14 @@ impl Runner<'_> {
     /// Attaches the container, and remembers the result, which it returns.
     ///
     /// If a plugin fails, the whole chain gets DEL, as runtimes do it, including the plugins
-    /// that were never asked.
+    /// that were never asked. A plugin that is not installed is noticed before anything is run:
+    /// its DEL could not be run either.
     pub fn add(&self, network: &Network, on: &Attachment) -> Result<Value> {
         names::check_network(&network.name)?;
         on.check_names()?;
+        for plugin in &network.plugins {
+            exec::find(&plugin.kind, &self.path, self.builtin.as_deref())?;
+        }
         let add = match self.add_chain(network, on) {
             Ok(result) => return Ok(result),
             Err(error) => error,

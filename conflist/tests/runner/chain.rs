@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::recorder::{BUSY, RESULT, Recorder, answers, chain, outcome};
+use crate::recorder::{BUSY, RESULT, Recorder, answers, chain};
 
 #[test]
 fn a_failed_add_is_followed_by_del_of_the_whole_chain_and_nothing_is_remembered() {
@@ -302,17 +302,19 @@ fn a_trace_shows_what_was_asked_and_answered() {
 }
 
 #[test]
-fn a_missing_plugin_is_told_with_the_directories_searched() {
-    let recorder = Recorder::new("missing-plugin", &[]);
+fn a_missing_plugin_is_told_with_the_directories_searched_before_anything_is_run() {
+    let recorder = Recorder::new("missing-plugin", &["one"]);
     recorder.config(
         "net.conflist",
-        r#"{"name":"net","cniVersion":"1.0.0","plugins":[{"type":"nowhere"}]}"#,
+        r#"{"name":"net","cniVersion":"1.0.0","plugins":[{"type":"one"},{"type":"nowhere"}]}"#,
     );
-    let mut add =
-        recorder.conflist(&["add", "net", "/run/netns/x", "--path", "/no/such:/nor/such"]);
-    let error = outcome(add.output().unwrap()).unwrap_err();
-    assert!(
-        error.contains("plugin nowhere not found: searched /no/such, /nor/such"),
-        "{error}"
+    let bin = recorder.dir.join("bin").display().to_string();
+    let path = format!("{bin}:/no/such");
+    let add = ["add", "net", "/run/netns/x", "--path", &path];
+    let error = recorder.run(&add).unwrap_err();
+    assert_eq!(
+        error,
+        format!("conflist: plugin nowhere not found: searched {bin}, /no/such\n")
     );
+    assert!(recorder.calls().is_empty());
 }
