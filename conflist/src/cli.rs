@@ -17,10 +17,10 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Attach a namespace to the network: ADD for every plugin in order; prints the result
-    #[command(after_help = ADD)]
+    #[command(after_help = ADD, override_usage = "conflist add [OPTIONS] NETWORK NETNS")]
     Add(Attach),
     /// Ask every plugin whether the attachment is still what ADD made it (cniVersion 0.4.0 and later)
-    #[command(after_help = CHECK)]
+    #[command(after_help = CHECK, override_usage = "conflist check [OPTIONS] NETWORK NETNS")]
     Check(Attach),
     /// Detach the namespace: DEL for every plugin in reverse order
     #[command(after_help = DEL)]
@@ -61,7 +61,7 @@ pub struct Common {
 pub struct Attach {
     /// Name of a network in the configuration directory, or path of a configuration
     pub network: String,
-    /// Network namespace: a name in /run/netns or a path. DEL: may be left out if it is gone, with --container-id
+    /// Network namespace: a name in /run/netns or a path. Only DEL can do without, with --container-id
     pub netns: Option<String>,
     /// Container ID [default: "cnitool-" and a hash of the namespace's path]
     #[arg(long, value_name = "ID")]
@@ -202,3 +202,40 @@ Examples:
   conflist version podnet --json
 
 Fails if a plugin does not support the version of the configuration.";
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_help_of_every_verb_has_examples_that_can_be_parsed() {
+        for verb in Cli::command().get_subcommands() {
+            let help = verb
+                .get_after_help()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            let examples: Vec<&str> = help
+                .lines()
+                .filter_map(|line| line.strip_prefix("  conflist "))
+                .collect();
+            assert!(!examples.is_empty(), "{}", verb.get_name());
+            for example in examples {
+                let words = example
+                    .split(" 2>")
+                    .next()
+                    .unwrap()
+                    .split(' ')
+                    .map(|word| word.trim_matches('\''));
+                let parsed = Cli::try_parse_from(std::iter::once("conflist").chain(words));
+                assert!(parsed.is_ok(), "{example}: {parsed:?}");
+            }
+        }
+    }
+}

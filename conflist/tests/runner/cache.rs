@@ -2,10 +2,19 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
+use conflist::Network;
+use conflist::cache::Cache;
 use serde_json::{Value, json};
 
-use crate::recorder::{RESULT, answers, chain};
+use crate::recorder::{RESULT, Recorder, answers, chain};
+
+/// What libcni was given when it wrote the file in testdata.
+const LIBCNI_LIST: &str = r#"{ "cniVersion": "1.0.0", "name": "demo", "plugins": [
+  { "type": "veth", "addresses": [ { "address": "10.9.0.2/24", "gateway": "10.9.0.1" } ], "capabilities":{"mac":true} },
+  { "type": "tuning", "mtu": 1400, "dataDir":"/run/cni/tuning" } ] }
+"#;
 
 #[test]
 fn the_cache_is_libcni_s() {
@@ -142,4 +151,39 @@ fn a_broken_cache_file_fails_check_and_does_not_stop_del() {
     );
     recorder.run(&[["del"].as_slice(), &on].concat()).unwrap();
     assert!(!file.exists());
+}
+
+/// Written by libcni 1.3.0 for a chain of `veth` and `tuning`.
+#[test]
+fn a_file_that_libcni_wrote_is_read_and_written_again_as_it_was() {
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/cache/libcni-1.3.0.json");
+    let written: Value = serde_json::from_slice(&fs::read(&fixture).unwrap()).unwrap();
+    let recorder = Recorder::new("libcni-wrote", &[]);
+    let results = recorder.dir.join("cache/results");
+    fs::create_dir_all(&results).unwrap();
+    fs::copy(&fixture, results.join("demo-c3-eth0")).unwrap();
+    let cache = Cache::new(recorder.dir.join("cache"));
+    let entry = cache.read("demo", "c3", "eth0").unwrap().unwrap();
+    assert_eq!(entry.attachment.cni_args(), "IgnoreUnknown=1;A=1");
+    assert_eq!(entry.attachment.netns, "/run/netns/p");
+    assert_eq!(
+        cache.attachments("demo").unwrap(),
+        std::slice::from_ref(&entry)
+    );
+
+    let network = Network {
+        name: entry.network,
+        cni_version: "1.0.0".into(),
+        disable_check: false,
+        disable_gc: false,
+        only_inlined: false,
+        plugins: Vec::new(),
+        bytes: LIBCNI_LIST.into(),
+    };
+    cache
+        .write(&network, &entry.attachment, &entry.result.unwrap())
+        .unwrap();
+    let again: Value =
+        serde_json::from_slice(&fs::read(results.join("demo-c3-eth0")).unwrap()).unwrap();
+    assert_eq!(again, written);
 }
