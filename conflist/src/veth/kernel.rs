@@ -128,12 +128,12 @@ pub fn remove_except(alias: &str, names: &[String]) -> Result<(), Error> {
 /// Everything in which the pair differs from the plan.
 pub fn drifts(plan: &Plan, netns: &Path) -> Result<Vec<Drift>, Error> {
     let mut inside = Netns::open(netns)?.run(Netlink::route)?;
-    let mut drifts = end_drifts(&mut Netlink::route()?, &plan.host, plan.mtu)?;
-    drifts.extend(end_drifts(&mut inside, &plan.container, plan.mtu)?);
+    let mut drifts = end_drifts(&mut Netlink::route()?, &plan.host)?;
+    drifts.extend(end_drifts(&mut inside, &plan.container)?);
     Ok(drifts)
 }
 
-fn end_drifts(netlink: &mut Netlink, end: &End, mtu: Option<u32>) -> Result<Vec<Drift>, Error> {
+fn end_drifts(netlink: &mut Netlink, end: &End) -> Result<Vec<Drift>, Error> {
     let name = &end.name;
     let observe = || tried("observe", name);
     let Some(link) = netlink.link_by_name(name).context(Code::System, observe)? else {
@@ -158,7 +158,7 @@ fn end_drifts(netlink: &mut Netlink, end: &End, mtu: Option<u32>) -> Result<Vec<
             link.mac.map_or("none".into(), |mac| mac.to_string()),
         );
     }
-    if let Some(mtu) = mtu {
+    if let Some(mtu) = end.mtu {
         compare("mtu", mtu.to_string(), link.mtu.to_string());
     }
     let addresses = observe::addresses(netlink, link.index).context(Code::System, observe)?;

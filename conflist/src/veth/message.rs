@@ -17,10 +17,10 @@ use super::plan::{End, OwnAddress, Plan, Route};
 /// The host's end, with its peer made inside the container's namespace at once.
 pub fn pair_attributes(plan: &Plan, netns: &Netns) -> Vec<LinkAttribute> {
     let mut peer = LinkMessage::default();
-    peer.attributes = end_attributes(&plan.container, plan.mtu);
+    peer.attributes = end_attributes(&plan.container);
     peer.attributes
         .push(LinkAttribute::NetNsFd(netns.fd().as_raw_fd()));
-    let mut attributes = end_attributes(&plan.host, plan.mtu);
+    let mut attributes = end_attributes(&plan.host);
     let data = InfoData::Veth(InfoVeth::Peer(peer));
     attributes.push(LinkAttribute::LinkInfo(vec![
         LinkInfo::Kind(InfoKind::Veth),
@@ -29,13 +29,13 @@ pub fn pair_attributes(plan: &Plan, netns: &Netns) -> Vec<LinkAttribute> {
     attributes
 }
 
-fn end_attributes(end: &End, mtu: Option<u32>) -> Vec<LinkAttribute> {
+fn end_attributes(end: &End) -> Vec<LinkAttribute> {
     let mut attributes = vec![LinkAttribute::IfName(end.name.clone())];
     attributes.extend(
         end.mac
             .map(|mac| LinkAttribute::Address(mac.bytes().to_vec())),
     );
-    attributes.extend(mtu.map(LinkAttribute::Mtu));
+    attributes.extend(end.mtu.map(LinkAttribute::Mtu));
     attributes
 }
 

@@ -49,7 +49,9 @@ impl Plugin for Veth {
     }
 
     fn check(request: &Request) -> Result<(), Error> {
-        let drifts = kernel::drifts(&plan(request)?, request.required_netns()?)?;
+        let prev_result = request.conf.required_prev_result()?;
+        let plan = plan(request)?.after_chain(&prev_result);
+        let drifts = kernel::drifts(&plan, request.required_netns()?)?;
         verdict(&request.attachment, &drifts)
     }
 

@@ -16,8 +16,6 @@ pub struct Plan {
     pub host: End,
     /// The container's end.
     pub container: End,
-    /// MTU of both in bytes; `None`: the kernel's default.
-    pub mtu: Option<u32>,
     /// The alias of the host's end.
     pub alias: String,
     /// The families whose packets the host must forward.
@@ -33,6 +31,8 @@ pub struct End {
     pub name: String,
     /// `None`: the kernel chooses.
     pub mac: Option<Mac>,
+    /// In bytes; `None`: the kernel's default.
+    pub mtu: Option<u32>,
     /// Its addresses.
     pub addresses: Vec<OwnAddress>,
     /// Routes through it.
@@ -88,19 +88,8 @@ impl Plan {
         } = config;
         let asked_routes = routes.clone().unwrap_or_else(|| default_routes(addresses));
         let mut plan = Self {
-            host: End {
-                name: host_name(attachment),
-                mac: *host_mac,
-                addresses: Vec::new(),
-                routes: Vec::new(),
-            },
-            container: End {
-                name: attachment.ifname.clone(),
-                mac: *mac,
-                addresses: Vec::new(),
-                routes: Vec::new(),
-            },
-            mtu: *mtu,
+            host: End::new(host_name(attachment), *host_mac, *mtu),
+            container: End::new(attachment.ifname.clone(), *mac, *mtu),
             alias: alias(&attachment.network),
             forward: Vec::new(),
             addresses: addresses.clone(),
@@ -154,12 +143,23 @@ impl Plan {
         });
     }
 
+    /// What CHECK may expect: plugins after this one may have given the container's end another
+    /// address, which the chain's result has, or another MTU, which it has from 1.1.0 on.
+    pub fn after_chain(mut self, result: &CniResult) -> Self {
+        let name = &self.container.name;
+        let ours = |interface: &&Interface| interface.is_in_sandbox() && interface.name == *name;
+        let now = result.interfaces.iter().find(ours);
+        self.container.mac = now.and_then(|interface| Mac::from_text(&interface.mac));
+        self.container.mtu = now.and_then(|interface| u32::try_from(interface.mtu?).ok());
+        self
+    }
+
     /// The result of ADD, with the addresses the links have.
     pub fn result(&self, (host_mac, container_mac): &(Mac, Mac), netns: &Path) -> CniResult {
         let interface = |end: &End, mac: &Mac, sandbox: String| Interface {
             name: end.name.clone(),
             mac: mac.to_string(),
-            mtu: self.mtu.map(i64::from),
+            mtu: end.mtu.map(i64::from),
             sandbox,
             ..Interface::default()
         };
@@ -187,6 +187,16 @@ impl Plan {
 }
 
 impl End {
+    fn new(name: String, mac: Option<Mac>, mtu: Option<u32>) -> Self {
+        Self {
+            name,
+            mac,
+            mtu,
+            addresses: Vec::new(),
+            routes: Vec::new(),
+        }
+    }
+
     /// Two addresses of one subnet share their routes.
     fn route(&mut self, route: Route) {
         if !self.routes.contains(&route) {
