@@ -34,13 +34,17 @@ fn show() -> io::Result<()> {
     let before = scene.host_state()?;
     story.title("A pod gets its chain: veth, tuning, portmap, bandwidth");
     asked(&mut story);
-    story.step("ADD, as a container runtime does it")?;
-    story.command(&scene.conflist("add")?);
+    story.step("The same chain before, without the pod's wishes")?;
+    story.command(&scene.conflist("add", &[])?);
+    transfers(&mut story, &scene, "no limit")?;
+    story.command(&scene.conflist("del", &[])?);
+    story.step("ADD with them, as a container runtime does it")?;
+    story.command(&scene.conflist("add", &network::wishes())?);
     has(&mut story, &scene)?;
     works(&mut story, &scene)?;
     drifts(&mut story, &scene)?;
     story.step("DEL, and what it leaves")?;
-    story.command(&scene.conflist("del")?);
+    story.command(&scene.conflist("del", &[])?);
     left(&mut story, &before, &scene.host_state()?)?;
     story.end()
 }
@@ -79,24 +83,25 @@ fn works(story: &mut Story, scene: &Scene) -> io::Result<()> {
         "from outside, http://{address}/ says: {}",
         page.trim()
     ));
-    let seconds = Duration::from_secs(3);
+    transfers(story, scene, &format!("limit {}", mbit(LIMIT)))
+}
+
+/// The rate of a transfer in each direction: the last seconds towards the pod, where the burst is
+/// used up, and the first second from it.
+fn transfers(story: &mut Story, scene: &Scene, limit: &str) -> io::Result<()> {
     let to_pod = (network::POD_IPV4, 0).into();
-    let limited = throughput::tcp(&scene.net.host, &scene.pod, to_pod, seconds)?;
-    let from_pod = (scene.net.client().ipv4, 0).into();
-    let free = throughput::tcp(
-        &scene.pod,
-        scene.net.client(),
-        from_pod,
-        Duration::from_secs(1),
-    )?;
+    let client = scene.net.client();
+    let towards = throughput::tcp(client, &scene.pod, to_pod, Duration::from_secs(2))?;
+    let from_pod = (client.ipv4, 0).into();
+    let from = throughput::tcp(&scene.pod, client, from_pod, Duration::from_secs(1))?;
+    let (towards, from) = (towards.steady() as u64, from.first_second() as u64);
     story.line(&format!(
-        "transfer to the pod:   {:>14}  (limit {})",
-        mbit(limited.steady() as u64),
-        mbit(LIMIT)
+        "transfer to the pod:   {:>16}  ({limit})",
+        mbit(towards)
     ));
     story.line(&format!(
-        "transfer from the pod: {:>14}  (no limit)",
-        mbit(free.first_second() as u64)
+        "transfer from the pod: {:>16}  (no limit)",
+        mbit(from)
     ));
     Ok(())
 }
@@ -104,7 +109,7 @@ fn works(story: &mut Story, scene: &Scene) -> io::Result<()> {
 /// CHECK passes, sees a change behind its back, and ADD repairs it.
 fn drifts(story: &mut Story, scene: &Scene) -> io::Result<()> {
     story.step("CHECK, before and after somebody sets the MTU back")?;
-    story.command(&scene.conflist("check")?);
+    story.command(&scene.conflist("check", &[])?);
     scene
         .pod
         .try_sh(&["ip", "link", "set", "eth0", "mtu", "1500"])?;

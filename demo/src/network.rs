@@ -13,6 +13,13 @@ pub const LIMIT: u64 = 20_000_000;
 /// The sysctls that are set.
 pub const SYSCTLS: [&str; 2] = ["net/core/somaxconn", "net/ipv4/conf/IFNAME/arp_filter"];
 
+/// What the pod wishes, as the runner's options.
+pub fn wishes() -> [String; 4] {
+    let publish = format!("{HOST_PORT}:{POD_PORT}");
+    let ingress = format!("{}M", LIMIT / 1_000_000);
+    ["--publish".into(), publish, "--ingress".into(), ingress]
+}
+
 /// The plugins' configurations, one a line.
 pub fn plugins() -> [&'static str; 4] {
     [

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use sandbox::topology::Net;
 use sandbox::{Namespace, Topology, plugin};
 
-use crate::network::{self, HOST_PORT, LIMIT, POD_PORT};
+use crate::network;
 
 /// A node, a machine outside and a pod's empty namespace.
 #[derive(Debug)]
@@ -48,8 +48,8 @@ impl Scene {
     }
 
     /// Runs the runner, which must succeed; gives what to show.
-    pub fn conflist(&self, verb: &str) -> io::Result<String> {
-        let (ok, text) = self.run(verb)?;
+    pub fn conflist(&self, verb: &str, options: &[String]) -> io::Result<String> {
+        let (ok, text) = self.run(verb, options)?;
         if ok {
             Ok(text)
         } else {
@@ -59,7 +59,7 @@ impl Scene {
 
     /// Runs the runner, which must fail; gives what to show.
     pub fn conflist_fails(&self, verb: &str) -> io::Result<String> {
-        let (ok, text) = self.run(verb)?;
+        let (ok, text) = self.run(verb, &[])?;
         if ok {
             Err(io::Error::other(format!("{text}\nshould have failed")))
         } else {
@@ -67,8 +67,9 @@ impl Scene {
         }
     }
 
-    fn run(&self, verb: &str) -> io::Result<(bool, String)> {
-        let mut shown = format!("# conflist {verb} demo pod");
+    fn run(&self, verb: &str, options: &[String]) -> io::Result<(bool, String)> {
+        let mut shown = format!("# conflist {verb} demo pod {}", options.join(" "));
+        shown.truncate(shown.trim_end().len());
         let mut command = self.net.host.command(plugin::binary("conflist"));
         command
             .arg(verb)
@@ -77,12 +78,7 @@ impl Scene {
         command.arg("--path").arg(plugin::directory());
         command.arg("--cache-dir").arg(self.path("cache"));
         command.args(["--container-id", "pod"]);
-        if verb == "add" {
-            let publish = format!("{HOST_PORT}:{POD_PORT}");
-            let ingress = format!("{}M", LIMIT / 1_000_000);
-            shown.push_str(&format!(" --publish {publish} --ingress {ingress}"));
-            command.args(["--publish", &publish, "--ingress", &ingress]);
-        }
+        command.args(options);
         let output = command.output()?;
         let said = String::from_utf8_lossy(&output.stderr);
         if verb != "add" || !output.status.success() {
@@ -104,10 +100,10 @@ impl Scene {
 
     /// The pod's interface.
     pub fn pod_link(&self) -> io::Result<String> {
-        self.pod.try_sh(&["ip", "-brief", "link", "show", "eth0"])?;
         let text = self.pod.try_sh(&["ip", "-o", "link", "show", "eth0"])?;
         let wanted = |word: &&str| ["mtu", "qlen"].contains(word);
-        let words: Vec<&str> = text.split_whitespace().collect();
+        // `ip -o` marks line breaks by a backslash.
+        let words: Vec<&str> = text.split([' ', '\\']).collect();
         let values = words
             .windows(2)
             .filter(|w| wanted(&w[0]))
