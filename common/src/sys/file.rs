@@ -3,12 +3,15 @@
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::error::{Code, Context, Error};
 
 /// Writes `bytes` to `dir`/`name` so that a crash leaves the old file or the new one, never a part:
-/// into a temporary file, synced, then renamed. Mode 0600; missing directories get 0700.
+/// into [`temporary`], synced, then renamed. Mode 0600; missing directories get 0700.
+///
+/// Two processes must not write the same file at once: each file has one owner, and a runtime calls
+/// the plugins of one attachment one after the other.
 ///
 /// # Errors
 /// Code 5 with the path and what was tried; no temporary file is left then.
@@ -19,8 +22,7 @@ pub fn write_whole(dir: &Path, name: &str, bytes: &[u8]) -> Result<(), Error> {
         .create(dir)
         .context(Code::Io, || format!("create directory {}", dir.display()))?;
     let path = dir.join(name);
-    // Its own name per process; what a killed one left is overwritten by the next of that number.
-    let temporary = dir.join(format!(".{name}.{}", std::process::id()));
+    let temporary = temporary(dir, name);
     write_synced(&temporary, bytes)
         .and_then(|()| fs::rename(&temporary, &path))
         .and_then(|()| File::open(dir)?.sync_all())
@@ -29,6 +31,21 @@ pub fn write_whole(dir: &Path, name: &str, bytes: &[u8]) -> Result<(), Error> {
             let _ = fs::remove_file(&temporary);
         })
         .context(Code::Io, || format!("write {}", path.display()))
+}
+
+/// Where a file stands while it is being written. The name is fixed, so that what a killed process
+/// left is found by [`remove_whole`].
+pub fn temporary(dir: &Path, name: &str) -> PathBuf {
+    dir.join(format!(".{name}.tmp"))
+}
+
+/// Removes `dir`/`name` and what a killed [`write_whole`] of it left. Nothing there is success.
+///
+/// # Errors
+/// Code 5 with the path.
+pub fn remove_whole(dir: &Path, name: &str) -> Result<(), Error> {
+    remove(&temporary(dir, name))?;
+    remove(&dir.join(name))
 }
 
 fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -48,7 +65,7 @@ fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// Code 5 with the path.
 pub fn remove(path: &Path) -> Result<(), Error> {
     match fs::remove_file(path) {
-        Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
+        Err(cause) if !is_absence(&cause) => {
             Err(cause).context(Code::Io, || format!("remove {}", path.display()))
         }
         _ => Ok(()),
@@ -62,14 +79,75 @@ pub fn remove(path: &Path) -> Result<(), Error> {
 pub fn read(path: &Path) -> Result<Option<Vec<u8>>, Error> {
     match fs::read(path) {
         Ok(bytes) => Ok(Some(bytes)),
-        Err(cause)
-            if matches!(
-                cause.kind(),
-                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-            ) =>
-        {
-            Ok(None)
-        }
+        Err(cause) if is_absence(&cause) => Ok(None),
         Err(cause) => Err(cause).context(Code::Io, || format!("read {}", path.display())),
+    }
+}
+
+/// Whether there is no such file. None can have a name that is longer than a file system allows.
+fn is_absence(cause: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidFilename, NotADirectory, NotFound};
+    matches!(cause.kind(), NotFound | NotADirectory | InvalidFilename)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    /// A directory of this test, removed by Drop.
+    struct Scratch(PathBuf);
+
+    impl Scratch {
+        fn new(name: &str) -> Scratch {
+            let dir = std::env::temp_dir().join(format!("file-{name}-{}", std::process::id()));
+            fs::create_dir_all(&dir).unwrap();
+            Scratch(dir)
+        }
+    }
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn a_file_is_written_whole_for_root_alone_and_replaced_whole() {
+        let scratch = Scratch::new("whole");
+        let dir = scratch.0.join("a/b");
+        for text in ["first, longer", "second"] {
+            write_whole(&dir, "x.json", text.as_bytes()).unwrap();
+            assert_eq!(read(&dir.join("x.json")).unwrap().unwrap(), text.as_bytes());
+        }
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&dir), 0o700);
+        assert_eq!(mode(&dir.join("x.json")), 0o600);
+        assert_eq!(fs::read_dir(&dir).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_a_killed_writer_left_goes_with_the_file() {
+        let scratch = Scratch::new("killed");
+        write_whole(&scratch.0, "x", b"1").unwrap();
+        fs::write(temporary(&scratch.0, "x"), b"par").unwrap();
+        remove_whole(&scratch.0, "x").unwrap();
+        assert_eq!(fs::read_dir(&scratch.0).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_is_not_there_or_cannot_be_there_is_absent() {
+        let scratch = Scratch::new("absent");
+        let file = scratch.0.join("file");
+        fs::write(&file, b"").unwrap();
+        for path in [
+            scratch.0.join("none"),
+            file.join("below-a-file"),
+            scratch.0.join("x".repeat(300)),
+        ] {
+            assert_eq!(read(&path).unwrap(), None, "{}", path.display());
+            remove(&path).unwrap();
+        }
+        assert_eq!(read(&scratch.0).unwrap_err().code, Code::Io);
     }
 }

@@ -164,6 +164,13 @@ impl Netlink {
         Err(Errno::EINTR.into())
     }
 
+    /// The number that the kernel gave the socket's network namespace, unique until the next boot
+    /// (`SO_NETNS_COOKIE`); `None` on kernels before 5.14. Unlike an inode's number it is not used
+    /// again for another namespace.
+    pub fn netns_cookie(&self) -> Option<u64> {
+        cookie(&self.socket)
+    }
+
     /// The number for the next message.
     pub fn next_sequence(&mut self) -> u32 {
         self.sequence = self.sequence.wrapping_add(1);
@@ -347,6 +354,24 @@ fn set_extended_errors(fd: &OwnedFd) {
 }
 
 #[allow(unsafe_code)]
+fn cookie(fd: &OwnedFd) -> Option<u64> {
+    let mut cookie: u64 = 0;
+    let mut length = size_of::<u64>() as libc::socklen_t;
+    // SAFETY: `fd` is an open socket, and the pointers describe `cookie` and its length, which both
+    // live through the call.
+    let failed = unsafe {
+        libc::getsockopt(
+            fd.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_NETNS_COOKIE,
+            (&raw mut cookie).cast(),
+            &raw mut length,
+        )
+    };
+    (failed == 0 && length as usize == size_of::<u64>()).then_some(cookie)
+}
+
+#[allow(unsafe_code)]
 fn set_option(fd: &OwnedFd, option: libc::c_int, value: libc::c_int) {
     // SAFETY: `fd` is an open socket, and the pointer and length describe `value`, which lives
     // through the call.
@@ -383,6 +408,13 @@ mod tests {
             bytes[..4].copy_from_slice(&length.to_ne_bytes());
             assert!(split(&bytes).is_empty(), "{length}");
         }
+    }
+
+    #[test]
+    fn a_namespace_s_number_stays_the_same() {
+        let cookie = Netlink::route().unwrap().netns_cookie();
+        assert!(cookie.is_some());
+        assert_eq!(Netlink::route().unwrap().netns_cookie(), cookie);
     }
 
     #[test]
