@@ -1,0 +1,135 @@
+//! ADD: saves the originals, then sets every value, or none.
+
+use common::{Attachment, Code, Context, Error};
+
+use crate::attribute;
+use crate::backup::{Backup, Store};
+use crate::kernel::{self, Actual, Container};
+use crate::originals::Originals;
+use crate::plan::Plan;
+use crate::restore;
+
+/// Carries out the plan in the calling thread's namespace.
+///
+/// The backup is on disk before the first change, so that DEL restores everything whenever this
+/// process is killed.
+///
+/// # Errors
+/// What was tried and refused; everything is then as before, or the error says what is not.
+pub fn add(plan: &Plan, attachment: &Attachment, store: &Store) -> Result<(), Error> {
+    if plan.is_empty() {
+        return Ok(());
+    }
+    let mut container = Container::open(&attachment.ifname)?;
+    let actual = container.observe(plan)?;
+    let originals = Originals::of(plan, &actual, &attachment.ifname)?;
+    let saved = store.read()?;
+    let backup = backup(&originals, saved.as_deref(), &container, attachment, store)?;
+    let backup = backup.text();
+    if saved.as_deref() != Some(backup.as_bytes()) {
+        store.write(backup.as_bytes())?;
+    }
+    let mut changed = Originals::default();
+    apply(plan, &actual, &originals, &mut container, &mut changed)
+        .map_err(|error| undo(error, &changed, &mut container, store, saved.as_deref()))
+}
+
+/// What shall be on disk: the originals known already, and the new ones. A backup of another
+/// namespace belongs to an earlier container of the same ID, whose end we were not told.
+fn backup(
+    originals: &Originals,
+    saved: Option<&[u8]>,
+    container: &Container,
+    attachment: &Attachment,
+    store: &Store,
+) -> Result<Backup, Error> {
+    let netns = container.netns_cookie();
+    let known = match saved {
+        Some(bytes) => parse(bytes, store)?,
+        None => Backup::default(),
+    };
+    let is_ours = known.netns.is_none() || netns.is_none() || known.netns == netns;
+    let known = if is_ours {
+        known.originals
+    } else {
+        Originals::default()
+    };
+    Ok(Backup {
+        network: Some(attachment.network.clone()),
+        netns,
+        originals: known.completed_by(originals),
+    })
+}
+
+/// A backup that cannot be read may hold the only record of the original values: it is not ours to
+/// overwrite. The DEL that follows a failed ADD removes it.
+fn parse(bytes: &[u8], store: &Store) -> Result<Backup, Error> {
+    match Backup::parse(bytes) {
+        (backup, faults) if faults.is_empty() => Ok(backup),
+        (_, faults) => Err(Error::new(
+            Code::Io,
+            format!("read the backup {}", store.path().display()),
+        )
+        .with_details(format!(
+            "{}; DEL of this attachment, or removing the file, helps",
+            faults.join("; ")
+        ))),
+    }
+}
+
+/// Sets every value, noting the original of each before it is touched. Sysctls are written even when
+/// they read right: one that is written before may change them.
+fn apply(
+    plan: &Plan,
+    actual: &Actual,
+    originals: &Originals,
+    container: &mut Container,
+    changed: &mut Originals,
+) -> Result<(), Error> {
+    for setting in &plan.sysctls {
+        let original = originals
+            .sysctls
+            .iter()
+            .find(|(name, _)| *name == setting.name);
+        changed.sysctls.extend(original.cloned());
+        kernel::write(&setting.name, &setting.value).context(Code::System, || {
+            format!("set sysctl {} to {:?}", setting.name.text(), setting.value)
+        })?;
+    }
+    let Some(link) = &actual.link else {
+        return Ok(());
+    };
+    for change in &plan.link {
+        let original = attribute::present(link, *change);
+        if original == Some(*change) {
+            continue;
+        }
+        changed.link.extend(original);
+        container
+            .change(link, *change)
+            .context(Code::System, || kernel::tried(*change, &link.name))?;
+    }
+    Ok(())
+}
+
+/// Puts back what `apply` changed. The backup becomes what it was, unless something could not be put
+/// back: then it stays for DEL.
+fn undo(
+    error: Error,
+    changed: &Originals,
+    container: &mut Container,
+    store: &Store,
+    saved: Option<&[u8]>,
+) -> Error {
+    let failures = restore::restore(container, changed);
+    if failures.is_empty() {
+        let file = match saved {
+            Some(bytes) => store.write(bytes),
+            None => store.remove(),
+        };
+        return file.map_or_else(|failure| error.clone().and(failure), |()| error.clone());
+    }
+    failures
+        .into_iter()
+        .fold(error, |error, failure| error.and(failure.error))
+}

@@ -1,0 +1,146 @@
+//! The sysctls that the administrator permits: one regular expression a line, matched anywhere in
+//! the name as it is written in the configuration.
+
+use std::path::Path;
+
+use common::{Code, Context, Error};
+use regex_lite::Regex;
+
+use crate::config::Setting;
+
+/// Where the administrator keeps the list. Without the file, every sysctl of the network is allowed.
+pub const PATH: &str = "/etc/cni/tuning/allowlist.conf";
+
+/// Refuses sysctls that are not on the node's list.
+///
+/// # Errors
+/// Code 104 for a sysctl that is not on it, code 5 when the file is there but cannot be read, code 7
+/// when a line is no regular expression.
+pub fn permit(settings: &[Setting]) -> Result<(), Error> {
+    if settings.is_empty() {
+        return Ok(());
+    }
+    match read()? {
+        Some(text) => judge(&text, settings),
+        None => Ok(()),
+    }
+}
+
+/// The file's text, or `None` when there is no file.
+///
+/// # Errors
+/// Code 5 with what to do.
+pub fn read() -> Result<Option<String>, Error> {
+    let bytes = common::sys::file::read(Path::new(PATH)).map_err(|mut error| {
+        error.details.push_str(
+            "; no sysctl is set while the allowlist cannot be read: make it a readable file or remove it",
+        );
+        error
+    })?;
+    Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+}
+
+/// Refuses what no line of `text` matches. Lines are compiled one by one, as far as needed: the first
+/// that matches decides.
+fn judge(text: &str, settings: &[Setting]) -> Result<(), Error> {
+    let list: Vec<(usize, &str)> = lines(text).collect();
+    let mut compiled: Vec<Regex> = Vec::new();
+    for Setting { written, .. } in settings {
+        if compiled.iter().any(|line| line.is_match(written)) {
+            continue;
+        }
+        let mut permitted = false;
+        while !permitted && let Some((number, line)) = list.get(compiled.len()) {
+            let line = compile(*number, line)?;
+            permitted = line.is_match(written);
+            compiled.push(line);
+        }
+        if !permitted {
+            return Err(forbidden(written, &list));
+        }
+    }
+    Ok(())
+}
+
+/// Every line that counts, with its number from 1. No sysctl's name has a `#`, so that lines which
+/// begin with one can only be meant as remarks.
+pub fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    (1..)
+        .zip(text.split('\n').map(str::trim))
+        .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
+}
+
+/// One line's regular expression.
+///
+/// # Errors
+/// Code 7 with file and line.
+pub fn compile(number: usize, line: &str) -> Result<Regex, Error> {
+    Regex::new(line).context(Code::InvalidConfig, || {
+        format!("{PATH} line {number}: {line:?} is no regular expression")
+    })
+}
+
+fn forbidden(written: &str, list: &[(usize, &str)]) -> Error {
+    let allowed: Vec<&str> = list.iter().map(|(_, line)| *line).collect();
+    Error::new(
+        Code::Forbidden,
+        format!("sysctl {written} is not allowed on this node"),
+    )
+    .with_details(format!("{PATH} allows only [{}]", allowed.join(" ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sysctl::Name;
+
+    fn judged(text: &str, names: &[&str]) -> Result<(), Code> {
+        let settings: Vec<Setting> = names
+            .iter()
+            .map(|written| Setting {
+                written: (*written).to_owned(),
+                name: Name::parse(written, "eth0").unwrap(),
+                value: "1".to_owned(),
+            })
+            .collect();
+        judge(text, &settings).map_err(|error| error.code)
+    }
+
+    #[test]
+    fn a_line_matches_anywhere_in_the_name_as_written() {
+        let key = "net.ipv4.conf.IFNAME.arp_filter";
+        for text in [
+            "arp_filter",
+            "^net\\.ipv4\\.conf\\.IFNAME\\.[a-z_]*$",
+            "\n\n  nothing\r\n  net.ipv4.conf.IFNAME.arp_filter  \r\n",
+            ".",
+        ] {
+            assert_eq!(judged(text, &[key]), Ok(()), "{text:?}");
+        }
+        for text in ["", "# arp_filter", "^arp_filter", "eth0", "net/ipv4/conf"] {
+            assert_eq!(judged(text, &[key]), Err(Code::Forbidden), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn every_sysctl_needs_a_line() {
+        let text = "somaxconn\nip_forward";
+        let (a, b, c) = (
+            "net.core.somaxconn",
+            "net.ipv4.ip_forward",
+            "net.core.dev_weight",
+        );
+        assert_eq!(judged(text, &[b, a, b]), Ok(()));
+        assert_eq!(judged(text, &[a, c]), Err(Code::Forbidden));
+    }
+
+    #[test]
+    fn a_line_that_is_no_expression_matters_only_when_it_is_reached() {
+        let text = "somaxconn\n(";
+        assert_eq!(judged(text, &["net.core.somaxconn"]), Ok(()));
+        assert_eq!(
+            judged(text, &["net.ipv4.ip_forward"]),
+            Err(Code::InvalidConfig)
+        );
+    }
+}

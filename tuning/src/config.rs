@@ -1,0 +1,199 @@
+//! What is asked: stdin's keys, then `CNI_ARGS`, `runtimeConfig` and `args.cni`, each overriding the
+//! one before.
+
+use std::path::PathBuf;
+
+use common::decode::Object;
+use common::json::Json;
+use common::mac::Mac;
+use common::{Code, Error, Request};
+
+use crate::sysctl::Name;
+
+/// Where backups are kept unless `dataDir` says otherwise.
+const DATA_DIR: &str = "/run/cni/tuning";
+
+/// A valid configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// In the order written; those that only `args.cni` has come last.
+    pub sysctls: Vec<Setting>,
+    /// The interface's hardware address.
+    pub mac: Option<Mac>,
+    /// The interface's MTU in bytes.
+    pub mtu: Option<u32>,
+    /// Switches promiscuous mode on. There is no way to ask for off, as in the reference.
+    pub promisc: bool,
+    /// Switches the reception of all multicast on or off.
+    pub allmulti: Option<bool>,
+    /// The length of the transmit queue in packets.
+    pub txqlen: Option<u32>,
+    /// The directory of backups.
+    pub data_dir: PathBuf,
+}
+
+/// A sysctl and the value that it shall have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setting {
+    /// Its name as written, which is what the allowlist judges.
+    pub written: String,
+    /// What the name means.
+    pub name: Name,
+    /// The value as written.
+    pub value: String,
+}
+
+impl Config {
+    /// Reads and checks everything that is asked of this plugin.
+    ///
+    /// # Errors
+    /// Code 6 for values of the wrong type, code 7 for values that cannot be, code 4 for malformed
+    /// `CNI_ARGS`; each names the key.
+    pub fn parse(request: &Request) -> Result<Config, Error> {
+        let conf = request.conf.object();
+        let runtime = conf.object("runtimeConfig")?;
+        let args = match conf.object("args")? {
+            Some(args) => args.object("cni")?,
+            None => None,
+        };
+        let layers: Vec<Object<'_>> = [args, Some(conf)].into_iter().flatten().collect();
+        Ok(Config {
+            sysctls: sysctls(conf, args, &request.attachment.ifname)?,
+            mac: mac(request, args, runtime, conf)?,
+            mtu: first(&layers, |layer| number(layer, "mtu"))?.filter(|mtu| *mtu != 0),
+            promisc: first(&layers, |layer| layer.boolean("promisc"))?.unwrap_or(false),
+            allmulti: first(&layers, |layer| layer.boolean("allmulti"))?,
+            txqlen: first(&layers, |layer| number(layer, "txQLen"))?,
+            data_dir: data_dir(conf)?,
+        })
+    }
+}
+
+/// The directory of backups, which is all that DEL and GC need of a configuration.
+///
+/// # Errors
+/// Code 6 when `dataDir` is no string.
+pub fn data_dir(conf: Object<'_>) -> Result<PathBuf, Error> {
+    let dir = conf.nonempty("dataDir")?;
+    Ok(dir.map_or_else(default_data_dir, PathBuf::from))
+}
+
+/// The directory of backups where none is configured.
+pub fn default_data_dir() -> PathBuf {
+    PathBuf::from(DATA_DIR)
+}
+
+/// The first layer's value. All layers are read: a value that is overridden must be valid, too.
+fn first<'a, T>(
+    layers: &[Object<'a>],
+    read: impl Fn(&Object<'a>) -> Result<Option<T>, Error>,
+) -> Result<Option<T>, Error> {
+    let values = layers.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    Ok(values.into_iter().flatten().next())
+}
+
+fn number(layer: &Object<'_>, key: &'static str) -> Result<Option<u32>, Error> {
+    let Some(value) = layer.get(key) else {
+        return Ok(None);
+    };
+    let number = value.integer()?;
+    let most = u32::MAX;
+    u32::try_from(number)
+        .map(Some)
+        .map_err(|_| value.refuse(format!("must be between 0 and {most}")))
+}
+
+/// `args.cni.mac` wins even when it is empty: it then takes the others back.
+fn mac(
+    request: &Request,
+    args: Option<Object<'_>>,
+    runtime: Option<Object<'_>>,
+    conf: Object<'_>,
+) -> Result<Option<Mac>, Error> {
+    let args_cni = match args {
+        Some(args) => args.string("mac")?,
+        None => None,
+    };
+    let runtime = match runtime {
+        Some(runtime) => runtime.nonempty("mac")?,
+        None => None,
+    };
+    let cni_args = request.cni_args()?;
+    let environment = cni_args.get("MAC").filter(|mac| !mac.is_empty());
+    let own = conf.nonempty("mac")?;
+    let (key, text) = match (args_cni, runtime, environment, own) {
+        (Some(text), ..) if text.is_empty() => return Ok(None),
+        (Some(text), ..) => ("args.cni.mac", text),
+        (_, Some(text), ..) => ("runtimeConfig.mac", text),
+        (_, _, Some(text), _) => ("MAC in CNI_ARGS", text.to_owned()),
+        (.., Some(text)) => ("mac", text),
+        _ => return Ok(None),
+    };
+    match Mac::from_text(&text) {
+        Some(mac) => Ok(Some(mac)),
+        None => Err(Error::new(
+            Code::InvalidConfig,
+            format!("{key} = {text:?}: no hardware address of 6 bytes"),
+        )
+        .with_details("expected a form like 02:00:5e:10:00:0a")),
+    }
+}
+
+fn sysctls(
+    conf: Object<'_>,
+    args: Option<Object<'_>>,
+    ifname: &str,
+) -> Result<Vec<Setting>, Error> {
+    let mut own = settings(conf, "sysctl", ifname)?;
+    let Some(args) = args else { return Ok(own) };
+    for setting in settings(args, "args.cni.sysctl", ifname)? {
+        match own.iter_mut().find(|own| own.name == setting.name) {
+            Some(overridden) => *overridden = setting,
+            None => own.push(setting),
+        }
+    }
+    Ok(own)
+}
+
+/// The sysctls of one layer, none twice.
+fn settings(layer: Object<'_>, path: &str, ifname: &str) -> Result<Vec<Setting>, Error> {
+    let mut settings: Vec<Setting> = Vec::new();
+    let object = layer.object("sysctl")?;
+    for (written, json) in object.map_or(&[][..], |object| object.fields()) {
+        let value = match json {
+            Json::Null => continue,
+            Json::String(value) => checked(value),
+            other => {
+                return Err(Error::new(
+                    Code::Decoding,
+                    format!("{path}.{written}: expected a string, got {}", other.kind()),
+                ));
+            }
+        };
+        let refused = |why| Error::new(Code::InvalidConfig, format!("{path}.{written:?}: {why}"));
+        let value = value.map_err(refused)?;
+        let name = Name::parse(written, ifname).map_err(refused)?;
+        if let Some(twin) = settings.iter().find(|setting| setting.name == name) {
+            return Err(Error::new(
+                Code::InvalidConfig,
+                format!("{path}: sysctl {} is given twice", name.text()),
+            )
+            .with_details(format!("as {:?} and as {written:?}", twin.written)));
+        }
+        settings.push(Setting {
+            written: written.clone(),
+            name,
+            value,
+        });
+    }
+    Ok(settings)
+}
+
+/// A value without the white space around it. The kernel takes one write as one value.
+fn checked(value: &str) -> Result<String, &'static str> {
+    let value = value.trim();
+    match value.chars().any(|c| c.is_control() && c != '\t') {
+        true => Err("the value has control characters or line breaks"),
+        false => Ok(value.to_owned()),
+    }
+}

@@ -1,0 +1,71 @@
+//! DEL: puts back what the backup holds, and removes it.
+
+use common::sys::netns::{Netns, OpenError};
+use common::warn::warn;
+use common::{Attachment, Error, Request};
+
+use crate::backup::{Backup, Store};
+use crate::config;
+use crate::kernel::Container;
+use crate::restore::{self, Failure};
+
+/// Restores the attachment.
+///
+/// Nothing but `dataDir` is read from the configuration, so that no mistake in it keeps anything
+/// from being cleaned up.
+///
+/// # Errors
+/// Every value that could not be put back. The backup then stays for another try, unless that
+/// would be pointless.
+pub fn del(request: &Request) -> Result<(), Error> {
+    // A `dataDir` that is no string never had a backup; ADD refuses it.
+    let dir =
+        config::data_dir(request.conf.object()).unwrap_or_else(|_| config::default_data_dir());
+    let store = Store::new(&dir, &request.attachment);
+    let Some(bytes) = store.read()? else {
+        return store.remove();
+    };
+    let (backup, faults) = Backup::parse(&bytes);
+    if !faults.is_empty() {
+        let path = store.path();
+        warn(
+            "tuning",
+            format!("backup {}: {}", path.display(), faults.join("; ")),
+        );
+    }
+    let failures = match open(request)? {
+        Some(netns) => netns.run(|| restore(&backup, &request.attachment))?,
+        None => Vec::new(),
+    };
+    let mut errors = Vec::new();
+    if failures.iter().all(|failure| failure.is_final) {
+        errors.extend(store.remove().err());
+    }
+    let told = failures.into_iter().map(|failure| failure.error);
+    errors.splice(0..0, told);
+    Error::all(errors).map_or(Ok(()), Err)
+}
+
+/// The container's namespace, or `None` when nothing can be in it any more: no path was given, it is
+/// gone, or something that is no namespace has taken its place.
+fn open(request: &Request) -> Result<Option<Netns>, Error> {
+    let Some(path) = &request.netns else {
+        return Ok(None);
+    };
+    match Netns::open(path) {
+        Ok(netns) => Ok(Some(netns)),
+        Err(OpenError::Gone(_)) => Ok(None),
+        Err(OpenError::Unusable(_)) if std::fs::File::open(path).is_ok() => Ok(None),
+        Err(OpenError::Unusable(error)) => Err(error),
+    }
+}
+
+fn restore(backup: &Backup, attachment: &Attachment) -> Result<Vec<Failure>, Error> {
+    let mut container = Container::open(&attachment.ifname)?;
+    let here = container.netns_cookie();
+    if backup.netns.is_some() && here.is_some() && backup.netns != here {
+        // The namespace that was tuned is gone; this one never was.
+        return Ok(Vec::new());
+    }
+    Ok(restore::restore(&mut container, &backup.originals))
+}

@@ -1,0 +1,127 @@
+//! Reads and changes the kernel inside the container's namespace.
+
+use std::io;
+
+use common::sys::link::{Change, Link};
+use common::sys::netlink::{Netlink, Refusal};
+use common::sys::sysctl;
+use common::{Code, Context, Error};
+
+use crate::attribute;
+use crate::plan::Plan;
+use crate::sysctl::Name;
+
+/// The calling thread's namespace, which is the container's, and one interface in it.
+#[derive(Debug)]
+pub struct Container {
+    netlink: Netlink,
+    ifname: String,
+}
+
+/// What the kernel has where a plan has values.
+#[derive(Debug)]
+pub struct Actual {
+    /// The interface, if it is there.
+    pub link: Option<Link>,
+    /// One for each of the plan's sysctls.
+    pub sysctls: Vec<Reading>,
+}
+
+/// What reading a sysctl gave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reading {
+    /// Its value.
+    Value(String),
+    /// It exists and can be written, not read, such as `net/ipv4/route/flush`.
+    WriteOnly,
+    /// It exists, but has no value now, such as `net/ipv6/conf/eth0/stable_secret` before it is set.
+    Unreadable(String),
+    /// There is no such sysctl in this namespace.
+    Missing,
+}
+
+impl Container {
+    /// Opens a socket in the calling thread's namespace.
+    ///
+    /// # Errors
+    /// Code 100 when the kernel gives none.
+    pub fn open(ifname: &str) -> Result<Container, Error> {
+        Ok(Container {
+            netlink: Netlink::route()?,
+            ifname: ifname.to_owned(),
+        })
+    }
+
+    /// The interface's name.
+    pub fn ifname(&self) -> &str {
+        &self.ifname
+    }
+
+    /// The namespace's lasting number.
+    pub fn netns_cookie(&self) -> Option<u64> {
+        self.netlink.netns_cookie()
+    }
+
+    /// The interface, or `None`.
+    ///
+    /// # Errors
+    /// Code 100 with what the kernel refused.
+    pub fn link(&mut self) -> Result<Option<Link>, Error> {
+        self.netlink
+            .link_by_name(&self.ifname)
+            .context(Code::System, || {
+                format!("look up interface {}", self.ifname)
+            })
+    }
+
+    /// Reads everything that a plan has values for.
+    ///
+    /// # Errors
+    /// Code 100 with what the kernel refused.
+    pub fn observe(&mut self, plan: &Plan) -> Result<Actual, Error> {
+        let sysctls = plan.sysctls.iter().map(|setting| read(&setting.name));
+        Ok(Actual {
+            sysctls: sysctls.collect(),
+            link: self.link()?,
+        })
+    }
+
+    /// Changes one attribute of a link.
+    ///
+    /// # Errors
+    /// What the kernel refused.
+    pub fn change(&mut self, link: &Link, change: Change) -> Result<(), Refusal> {
+        self.netlink.change_link(link.index, change)
+    }
+}
+
+/// Reads a sysctl.
+pub fn read(name: &Name) -> Reading {
+    match sysctl::read(&name.path()) {
+        Ok(value) => Reading::Value(value),
+        Err(cause) => match cause.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Reading::Missing,
+            io::ErrorKind::PermissionDenied => Reading::WriteOnly,
+            _ => Reading::Unreadable(cause.to_string()),
+        },
+    }
+}
+
+/// Writes a sysctl.
+///
+/// # Errors
+/// As the kernel says.
+pub fn write(name: &Name, value: &str) -> io::Result<()> {
+    // Writing nothing would change nothing; a line break is the empty value.
+    let value = if value.is_empty() { "\n" } else { value };
+    sysctl::write(&name.path(), value)
+}
+
+/// What is said of a change that failed.
+pub fn tried(change: Change, ifname: &str) -> String {
+    format!(
+        "set {} {} on {ifname}",
+        attribute::name(change),
+        attribute::value(change)
+    )
+}

@@ -1,0 +1,206 @@
+//! The name of a sysctl, and the file below /proc/sys that it means.
+
+use std::path::PathBuf;
+
+use common::sys::sysctl;
+
+/// What stands for the container's interface in a name.
+const IFNAME: &str = "IFNAME";
+
+/// Position of the interface in `net/ipv4/conf/eth0/arp_filter` and its like.
+const DEVICE: usize = 3;
+
+/// A sysctl of the network, by the parts of its path: `["net", "core", "somaxconn"]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Name(Vec<String>);
+
+impl Name {
+    /// Reads a name as it is written in a configuration, for the interface `ifname`. An empty
+    /// `ifname` leaves the word IFNAME as it is.
+    ///
+    /// As in sysctl(8) the first separator decides: names with dots may hold a slash where the part
+    /// has a dot, names with slashes are paths. Where that leaves a dot outside an interface's name
+    /// (`net.ipv4/ip_forward`) every dot separates, as in the reference, and where it cuts an
+    /// interface's name into pieces (`net.ipv4.conf.eth0.100.arp_filter`) they are put together.
+    ///
+    /// # Errors
+    /// Why it cannot be the name of a sysctl of the network.
+    pub fn parse(written: &str, ifname: &str) -> Result<Name, &'static str> {
+        if written.chars().any(|c| c.is_control() || c.is_whitespace()) {
+            return Err("the name of a sysctl has no white space or control characters");
+        }
+        let mut parts = split(written);
+        if parts.iter().any(|p| p.is_empty() || p == "." || p == "..") {
+            return Err("the name of a sysctl has no empty parts, no . and no ..");
+        }
+        if parts.first().is_none_or(|first| first != "net") || parts.len() < 2 {
+            return Err("only sysctls below net belong to a container");
+        }
+        if !ifname.is_empty()
+            && let Some(part) = parts.iter_mut().find(|part| part.contains(IFNAME))
+        {
+            *part = part.replacen(IFNAME, ifname, 1);
+        }
+        Ok(Name(parts))
+    }
+
+    /// Its name with slashes, which tells `eth0.100` from `eth0/100`.
+    pub fn text(&self) -> String {
+        self.0.join("/")
+    }
+
+    /// Its file.
+    pub fn path(&self) -> PathBuf {
+        sysctl::path(&self.0)
+    }
+}
+
+fn split(written: &str) -> Vec<String> {
+    let (separator, inner) = match written.find(['.', '/']) {
+        Some(at) if written.get(at..=at) == Some(".") => ('.', "/"),
+        _ => ('/', "."),
+    };
+    let parts: Vec<String> = written
+        .split(separator)
+        .map(|part| part.replace(inner, "."))
+        .collect();
+    let has_device = has_device(&parts);
+    let misplaced = |(position, part): (usize, &String)| {
+        part.contains('.') && !(has_device && position == DEVICE)
+    };
+    if parts.iter().enumerate().any(misplaced) {
+        return join_device(written.split(['.', '/']).map(str::to_owned).collect());
+    }
+    join_device(parts)
+}
+
+/// Whether the parts are those of `net/<family>/conf/<device>/<leaf>` or `…/neigh/…`.
+fn has_device(parts: &[String]) -> bool {
+    parts
+        .get(DEVICE - 1)
+        .is_some_and(|part| part == "conf" || part == "neigh")
+        && parts.len() > DEVICE + 1
+}
+
+/// Directories of devices hold plain files, so everything between is the device's name.
+fn join_device(parts: Vec<String>) -> Vec<String> {
+    match parts.as_slice() {
+        [net, family, kind, device @ .., leaf] if has_device(&parts) => {
+            let device = match device.iter().any(String::is_empty) {
+                // An empty part stays one, and is refused.
+                true => String::new(),
+                false => device.join("."),
+            };
+            vec![
+                net.clone(),
+                family.clone(),
+                kind.clone(),
+                device,
+                leaf.clone(),
+            ]
+        }
+        _ => parts,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(written: &str, ifname: &str) -> Result<String, &'static str> {
+        Name::parse(written, ifname).map(|name| name.text())
+    }
+
+    #[test]
+    fn every_spelling_means_the_file_that_is_meant() {
+        let cases = [
+            ("net.core.somaxconn", "net/core/somaxconn"),
+            ("net/core/somaxconn", "net/core/somaxconn"),
+            ("net.ipv4/ip_forward", "net/ipv4/ip_forward"),
+            ("net/ipv4.ip_forward", "net/ipv4/ip_forward"),
+            (
+                "net.ipv4.conf.IFNAME.arp_filter",
+                "net/ipv4/conf/eth0.100/arp_filter",
+            ),
+            (
+                "net/ipv4/conf/IFNAME/arp_filter",
+                "net/ipv4/conf/eth0.100/arp_filter",
+            ),
+            (
+                "net.ipv4.conf/IFNAME.arp_filter",
+                "net/ipv4/conf/eth0.100/arp_filter",
+            ),
+            (
+                "net/ipv4/conf/eth1.7/arp_filter",
+                "net/ipv4/conf/eth1.7/arp_filter",
+            ),
+            (
+                "net.ipv4.conf.eth1/7.arp_filter",
+                "net/ipv4/conf/eth1.7/arp_filter",
+            ),
+            (
+                "net.ipv4.conf.eth1.7.arp_filter",
+                "net/ipv4/conf/eth1.7/arp_filter",
+            ),
+            (
+                "net.ipv6.neigh.eth1.7.8.gc_stale_time",
+                "net/ipv6/neigh/eth1.7.8/gc_stale_time",
+            ),
+            (
+                "net.ipv4.conf.xIFNAMEy.arp_filter",
+                "net/ipv4/conf/xeth0.100y/arp_filter",
+            ),
+        ];
+        for (written, expected) in cases {
+            assert_eq!(
+                text(written, "eth0.100").as_deref(),
+                Ok(expected),
+                "{written}"
+            );
+        }
+    }
+
+    #[test]
+    fn without_an_interface_its_placeholder_stays() {
+        let text = text("net.ipv4.conf.IFNAME.arp_filter", "");
+        assert_eq!(text.as_deref(), Ok("net/ipv4/conf/IFNAME/arp_filter"));
+    }
+
+    #[test]
+    fn what_leads_out_of_net_or_nowhere_is_refused() {
+        for written in [
+            "",
+            "net",
+            "net.",
+            "kernel.hostname",
+            "vm.swappiness",
+            "NET.core.somaxconn",
+            ".net.core.somaxconn",
+            "/net/core/somaxconn",
+            "/proc/sys/net/core/somaxconn",
+            "net..core.somaxconn",
+            "net//core/somaxconn",
+            "net/core/",
+            "net/../kernel/hostname",
+            "net/ipv4/../../kernel/hostname",
+            "../net/core/somaxconn",
+            "./net/core/somaxconn",
+            "net/./core/somaxconn",
+            "net.ipv4.conf.../.../arp_filter",
+            "net.ipv4.conf.//.kernel",
+            "net.//.//.kernel.hostname",
+            "net/ipv4/conf/../arp_filter",
+            "net/ipv4/conf/./arp_filter",
+            "network.core.somaxconn",
+            "net.core.somaxconn\n",
+            "net.core. somaxconn",
+            "net.core.somaxconn\0",
+        ] {
+            assert!(
+                text(written, "eth0").is_err(),
+                "{written:?}: {:?}",
+                text(written, "eth0")
+            );
+        }
+    }
+}
