@@ -65,7 +65,8 @@ fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// Code 5 with the path.
 pub fn remove(path: &Path) -> Result<(), Error> {
     match fs::remove_file(path) {
-        Err(cause) if !is_absence(&cause) => {
+        // A read-only file system refuses the removal of what is not there, too.
+        Err(cause) if !is_absence(&cause) && path.symlink_metadata().is_ok() => {
             Err(cause).context(Code::Io, || format!("remove {}", path.display()))
         }
         _ => Ok(()),
