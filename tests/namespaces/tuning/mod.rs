@@ -1,1 +1,20 @@
-//! The `tuning` plugin, seen from outside.
+//! `tuning` in the kernel.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
+
+mod allowlist;
+mod data_dir;
+mod drift;
+mod failed_add;
+mod gc;
+mod hostile;
+mod interop;
+mod killed;
+mod parallel;
+mod pod;
+mod precedence;
+mod restore;
+mod result;
+mod samples;
+mod status;
+mod sysctls;
+mod without_namespace;

@@ -1,0 +1,151 @@
+//! The administrator's list of permitted sysctls.
+
+use std::io::Write;
+use std::process::Stdio;
+
+use sandbox::plugin::{CONTAINER_ID, binary};
+use serde_json::{Value, json};
+
+use super::pod::{OURS, Pod, assert_state};
+
+/// Runs a verb where /etc holds nothing but what `prepare`, a shell script, puts into
+/// `/etc/cni/tuning`. The machine's own /etc is untouched: the process has a mount namespace of its
+/// own.
+fn run(pod: &Pod, verb: &str, prepare: &str, keys: Value) -> (Option<i32>, Value) {
+    let script = format!(
+        "mount -t tmpfs tmpfs /etc && mkdir -p /etc/cni/tuning && cd /etc/cni/tuning && {prepare} \
+         && exec \"$0\""
+    );
+    let mut command = pod.net.host.command("unshare");
+    let netns = pod.container().path();
+    command
+        .args(["--mount", "sh", "-c", &script])
+        .arg(binary(OURS))
+        .env("CNI_COMMAND", verb)
+        .env("CNI_CONTAINERID", CONTAINER_ID)
+        .env("CNI_IFNAME", "eth0")
+        .env("CNI_PATH", "/x")
+        .env("CNI_NETNS", netns);
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin
+        .write_all(pod.conf(keys).to_string().as_bytes())
+        .unwrap();
+    drop(stdin);
+    let output = child.wait_with_output().unwrap();
+    let answer = serde_json::from_slice(&output.stdout).unwrap_or(Value::Null);
+    (output.status.code(), answer)
+}
+
+fn somaxconn() -> Value {
+    json!({"mtu": 1400, "sysctl": {"net.core.somaxconn": "500"}})
+}
+
+#[test]
+fn only_sysctls_on_the_list_are_set() {
+    let pod = Pod::new();
+    let before = pod.state();
+    let write = |lines: &str| format!("printf '{lines}' > allowlist.conf");
+    for lines in [
+        "",
+        "\\n\\n",
+        "ip_forward\\n",
+        "^somaxconn$\\n",
+        "# somaxconn\\n",
+    ] {
+        let (code, answer) = run(&pod, "ADD", &write(lines), somaxconn());
+        assert_eq!(
+            (code, &answer["code"]),
+            (Some(1), &json!(104)),
+            "{lines:?} {answer}"
+        );
+        let msg = answer["msg"].as_str().unwrap();
+        assert_eq!(msg, "sysctl net.core.somaxconn is not allowed on this node");
+        assert_state!(pod.state(), before);
+    }
+    for lines in ["somaxconn", "\\nip_forward\\r\\n  ^net.core.[a-z]+$ \\n("] {
+        let (code, answer) = run(&pod, "ADD", &write(lines), somaxconn());
+        assert_eq!(code, Some(0), "{lines:?} {answer}");
+        pod.del(somaxconn());
+    }
+    let keys = json!({"sysctl": {"net.core.somaxconn": "500"},
+                      "args": {"cni": {"sysctl": {"net.ipv4.ip_forward": "1"}}}});
+    let (code, answer) = run(&pod, "ADD", &write("somaxconn"), keys);
+    assert_eq!(
+        (code, &answer["code"]),
+        (Some(1), &json!(104)),
+        "args are judged too"
+    );
+    assert_state!(pod.state(), before);
+}
+
+#[test]
+fn without_a_list_every_sysctl_of_the_network_is_allowed_and_a_list_matters_to_sysctls_only() {
+    let pod = Pod::new();
+    let (code, answer) = run(&pod, "ADD", "true", somaxconn());
+    assert_eq!(code, Some(0), "{answer}");
+    pod.del(somaxconn());
+    let (code, answer) = run(&pod, "ADD", "mkdir allowlist.conf", json!({"mtu": 1400}));
+    assert_eq!(code, Some(0), "{answer}");
+}
+
+#[test]
+fn a_list_that_cannot_be_read_forbids_and_says_what_to_do() {
+    let pod = Pod::new();
+    let before = pod.state();
+    let (code, answer) = run(&pod, "ADD", "mkdir allowlist.conf", somaxconn());
+    assert_eq!((code, &answer["code"]), (Some(1), &json!(5)), "{answer}");
+    let details = answer["details"].as_str().unwrap();
+    assert!(
+        details.contains("make it a readable file or remove it"),
+        "{details}"
+    );
+    let (code, answer) = run(&pod, "ADD", "printf '[' > allowlist.conf", somaxconn());
+    assert_eq!((code, &answer["code"]), (Some(1), &json!(7)), "{answer}");
+    assert_state!(pod.state(), before);
+}
+
+#[test]
+fn a_list_that_came_later_keeps_neither_check_nor_del_from_their_work() {
+    let pod = Pod::new();
+    let before = pod.state();
+    pod.add(somaxconn());
+    for verb in ["CHECK", "DEL"] {
+        let (code, answer) = run(&pod, verb, "printf nothing > allowlist.conf", somaxconn());
+        assert_eq!(code, Some(0), "{verb} {answer}");
+    }
+    assert_state!(pod.state(), before);
+}
+
+#[test]
+fn status_tells_a_list_that_would_fail_every_add() {
+    let pod = Pod::new();
+    let status = || {
+        let mut keys = somaxconn();
+        keys["cniVersion"] = json!("1.1.0");
+        keys
+    };
+    for (prepare, told) in [
+        ("mkdir allowlist.conf", "Is a directory"),
+        ("printf '(' > allowlist.conf", "line 1"),
+        ("printf nothing > allowlist.conf", "not allowed"),
+    ] {
+        let (code, answer) = run(&pod, "STATUS", prepare, status());
+        assert_eq!((code, &answer["code"]), (Some(1), &json!(50)), "{answer}");
+        assert!(
+            answer["details"].as_str().unwrap().contains(told),
+            "{answer}"
+        );
+    }
+    let (code, answer) = run(
+        &pod,
+        "STATUS",
+        "printf somaxconn > allowlist.conf",
+        status(),
+    );
+    assert_eq!(code, Some(0), "{answer}");
+}

@@ -1,0 +1,120 @@
+//! Which file a sysctl's name means, the order in which they are written, and duplicates.
+
+use sandbox::plugin::Answer;
+use serde_json::json;
+
+use super::pod::{Pod, assert_state, error};
+
+/// ADD with sysctls in this very order, which a JSON library might not keep.
+fn add(pod: &Pod, sysctls: &str) -> Answer {
+    let conf = pod.conf(json!({})).to_string();
+    let conf = conf.strip_suffix('}').unwrap();
+    let conf = format!("{conf},\"sysctl\":{sysctls}}}");
+    pod.call("ADD").stdin(conf).run(&pod.net.host).unwrap()
+}
+
+#[test]
+fn sysctls_are_written_in_the_order_given() {
+    let pod = Pod::new();
+    // `all` sets every interface's value too.
+    let (all, eth0) = (
+        "net.ipv4.conf.all.forwarding",
+        "net.ipv4.conf.IFNAME.forwarding",
+    );
+    for _ in 0..20 {
+        pod.set_sysctl("net/ipv4/conf/all/forwarding", "0");
+        let answer = add(&pod, &format!("{{\"{all}\":\"1\",\"{eth0}\":\"0\"}}"));
+        assert_eq!(answer.code, Some(0), "{answer:?}");
+        assert_eq!(pod.sysctl("net/ipv4/conf/eth0/forwarding"), "0");
+        pod.set_sysctl("net/ipv4/conf/all/forwarding", "0");
+        let answer = add(&pod, &format!("{{\"{eth0}\":\"0\",\"{all}\":\"1\"}}"));
+        assert_eq!(answer.code, Some(0), "{answer:?}");
+        assert_eq!(pod.sysctl("net/ipv4/conf/eth0/forwarding"), "1");
+    }
+}
+
+#[test]
+fn the_same_sysctl_twice_is_refused_however_it_is_spelled() {
+    let pod = Pod::new();
+    let before = pod.state();
+    for (a, b) in [
+        ("net.core.somaxconn", "net.core.somaxconn"),
+        ("net.core.somaxconn", "net/core/somaxconn"),
+        ("net.ipv4/ip_forward", "net.ipv4.ip_forward"),
+        (
+            "net.ipv4.conf.IFNAME.arp_filter",
+            "net.ipv4.conf.eth0.arp_filter",
+        ),
+        (
+            "net.ipv4.conf.IFNAME.arp_filter",
+            "net/ipv4/conf/eth0/arp_filter",
+        ),
+    ] {
+        let (code, text) = error(&add(&pod, &format!("{{\"{a}\":\"1\",\"{b}\":\"1\"}}")));
+        assert_eq!(code, 7, "{text}");
+        assert!(text.contains("is given twice"), "{text}");
+    }
+    assert_state!(pod.state(), before);
+}
+
+#[test]
+fn an_interface_with_a_dot_in_its_name_is_reached_in_every_spelling() {
+    let pod = Pod::new();
+    pod.ip([
+        "link", "add", "eth0.100", "type", "veth", "peer", "name", "peer",
+    ]);
+    let file = "net/ipv4/conf/eth0.100/arp_filter";
+    for key in [
+        "net/ipv4/conf/eth0.100/arp_filter",
+        "net.ipv4.conf.eth0/100.arp_filter",
+        "net.ipv4.conf.eth0.100.arp_filter",
+        "net/ipv4/conf/IFNAME.100/arp_filter",
+    ] {
+        let keys = || json!({"sysctl": {key: "1"}});
+        pod.add(keys());
+        assert_eq!(pod.sysctl(file), "1", "{key}");
+        pod.check(keys());
+        pod.del(keys());
+        assert_eq!(pod.sysctl(file), "0", "{key}");
+    }
+    let keys = json!({"mtu": 1400, "sysctl": {"net.ipv4.conf.IFNAME.arp_filter": "1"}});
+    let call = |verb| pod.call(verb).env("CNI_IFNAME", "eth0.100");
+    let conf = pod.conf(keys);
+    assert_eq!(pod.finish(call("ADD"), &conf).code, Some(0));
+    assert_eq!(pod.sysctl(file), "1");
+    assert_eq!(pod.finish(call("CHECK"), &conf).code, Some(0));
+    assert_eq!(pod.finish(call("DEL"), &conf).code, Some(0));
+    assert_eq!(pod.sysctl(file), "0");
+}
+
+#[test]
+fn a_sysctl_that_cannot_be_read_is_written_and_neither_checked_nor_restored() {
+    let pod = Pod::new();
+    let before = pod.state();
+    let keys = || json!({"sysctl": {"net.ipv4.route.flush": "1", "net.core.somaxconn": "5"}});
+    pod.add(keys());
+    pod.check(keys());
+    pod.del(keys());
+    assert_state!(pod.state(), before);
+}
+
+#[test]
+fn a_sysctl_that_has_no_value_yet_can_be_set_and_checked() {
+    let pod = Pod::new();
+    let key = "net.ipv6.conf.IFNAME.stable_secret";
+    let keys = || json!({"sysctl": {key: "fd00:0:0:1:2:3:4:5"}});
+    assert!(
+        pod.container()
+            .sysctl("net/ipv6/conf/eth0/stable_secret")
+            .is_err()
+    );
+    let answer = pod.run("CHECK", keys());
+    assert_eq!(error(&answer).0, 101);
+    pod.add(keys());
+    let secret = pod.sysctl("net/ipv6/conf/eth0/stable_secret");
+    assert_eq!(
+        secret.parse::<std::net::Ipv6Addr>().unwrap().segments()[7],
+        5
+    );
+    pod.del(keys());
+}
