@@ -43,10 +43,11 @@ fn backup(
     attachment: &Attachment,
     store: &Store,
 ) -> Result<Backup, Error> {
-    let netns = container.netns_cookie();
+    let netns = container.netns_id();
     let known = match saved {
-        Some(bytes) => parse(bytes, store)?,
-        None => Backup::default(),
+        // What a crash of the machine left of a file holds no record.
+        Some(bytes) if bytes.iter().any(|byte| *byte != 0) => parse(bytes, store)?,
+        _ => Backup::default(),
     };
     let is_ours = known.netns.is_none() || netns.is_none() || known.netns == netns;
     let known = if is_ours {

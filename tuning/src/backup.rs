@@ -28,8 +28,9 @@ pub struct Store {
 pub struct Backup {
     /// The network whose plugin wrote it; the reference does not say.
     pub network: Option<String>,
-    /// The container's namespace, by its lasting number; the reference does not say.
-    pub netns: Option<u64>,
+    /// The container's namespace, as [`crate::kernel::Container::netns_id`] names it; the reference
+    /// does not say.
+    pub netns: Option<String>,
     /// What to put back.
     pub originals: Originals,
 }
@@ -56,12 +57,13 @@ impl Store {
         file::read(&self.path())
     }
 
-    /// Writes the file whole or not at all.
+    /// Writes the file whole or not at all. No container outlives a crash of the machine, and neither
+    /// need its backup.
     ///
     /// # Errors
     /// Code 5 when it cannot be written.
     pub fn write(&self, bytes: &[u8]) -> Result<(), Error> {
-        file::write_whole(&self.dir, &self.name, bytes)
+        file::write_volatile(&self.dir, &self.name, bytes)
     }
 
     /// Removes the file and what a killed [`Store::write`] left. Nothing there is success.
@@ -91,7 +93,7 @@ impl Backup {
         let object = Object::root(&fields);
         let backup = Backup {
             network: sound(object.nonempty("network"), &mut faults),
-            netns: sound(object.unsigned("netns"), &mut faults),
+            netns: sound(object.nonempty("netns"), &mut faults),
             originals: Originals {
                 sysctls: sysctls(object, &mut faults),
                 link: link(object, &mut faults),
@@ -109,7 +111,7 @@ impl Backup {
         } = self;
         let mut fields: Fields = link.iter().filter_map(|change| field(*change)).collect();
         fields.extend(network.as_deref().map(|n| ("network".into(), n.into())));
-        fields.extend(netns.map(|n| ("netns".into(), Json::Number(n.into()))));
+        fields.extend(netns.as_deref().map(|n| ("netns".into(), n.into())));
         if !sysctls.is_empty() {
             let values = sysctls.iter();
             let values = values.map(|(name, value)| (name.text(), value.as_str().into()));
@@ -190,7 +192,7 @@ mod tests {
         let sysctl = |name: &str, value: &str| (Name::parse(name, "").unwrap(), value.to_owned());
         Backup {
             network: Some("net1".into()),
-            netns: Some(u64::MAX),
+            netns: Some("a-b/7".into()),
             originals: Originals {
                 sysctls: vec![
                     sysctl("net/ipv4/conf/eth0.100/arp_filter", "0"),

@@ -62,7 +62,7 @@ fn open(request: &Request) -> Result<Option<Netns>, Error> {
 
 fn restore(backup: &Backup, attachment: &Attachment) -> Result<Vec<Failure>, Error> {
     let mut container = Container::open(&attachment.ifname)?;
-    let here = container.netns_cookie();
+    let here = container.netns_id();
     if backup.netns.is_some() && here.is_some() && backup.netns != here {
         // The namespace that was tuned is gone; this one never was.
         return Ok(Vec::new());

@@ -1,6 +1,7 @@
 //! Reads and changes the kernel inside the container's namespace.
 
 use std::io;
+use std::path::Path;
 
 use common::sys::link::{Change, Link};
 use common::sys::netlink::{Netlink, Refusal};
@@ -10,6 +11,9 @@ use common::{Code, Context, Error};
 use crate::attribute;
 use crate::plan::Plan;
 use crate::sysctl::Name;
+
+/// A random text that stays the same until the next boot (proc_sys_kernel(5)).
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 /// The calling thread's namespace, which is the container's, and one interface in it.
 #[derive(Debug)]
@@ -57,9 +61,12 @@ impl Container {
         &self.ifname
     }
 
-    /// The namespace's lasting number.
-    pub fn netns_cookie(&self) -> Option<u64> {
-        self.netlink.netns_cookie()
+    /// What tells this namespace from every other one, also from those of the same inode number
+    /// before and after it: its number, and the boot in which it was given. `None` where the kernel
+    /// gives none.
+    pub fn netns_id(&self) -> Option<String> {
+        let boot = sysctl::read(Path::new(BOOT_ID)).ok()?;
+        Some(format!("{boot}/{}", self.netlink.netns_cookie()?))
     }
 
     /// The interface, or `None`.

@@ -27,19 +27,15 @@ pub fn restore(container: &mut Container, originals: &Originals) -> Vec<Failure>
     let Originals { sysctls, link } = originals;
     let mut failures = restore_link(container, link);
     for (name, value) in sysctls.iter().rev() {
-        // What fails here is tried again below, and told there.
-        let _ = put(name, value);
-    }
-    // Some sysctls set others (`conf/all/forwarding` all of `conf/*/forwarding`), so that one that was
-    // right may no longer be.
-    for (name, value) in sysctls {
-        failures.extend(put(name, value).err());
-    }
-    for (name, value) in sysctls {
-        if failures.is_empty() {
-            failures.extend(differs(name, value));
+        if is_other(name, value) {
+            // What fails here is tried again below, and told there.
+            let _ = put(name, value);
         }
     }
+    // Some sysctls set others (`conf/all/forwarding` all of `conf/*/forwarding`), so that one that was
+    // right may no longer be. The other order then serves.
+    let wrong = sysctls.iter().filter(|(name, value)| is_other(name, value));
+    failures.extend(wrong.filter_map(|(name, value)| put(name, value).err()));
     failures
 }
 
@@ -78,32 +74,34 @@ fn restore_link(container: &mut Container, changes: &[Change]) -> Vec<Failure> {
     failures
 }
 
-fn put(name: &Name, value: &str) -> Result<(), Failure> {
+/// Whether a sysctl is there and reads otherwise.
+fn is_other(name: &Name, value: &str) -> bool {
     match kernel::read(name) {
-        Reading::Value(present) if meaning::same(&present, value) => return Ok(()),
-        Reading::Missing => return Ok(()),
-        _ => {}
-    }
-    match kernel::write(name, value) {
-        Err(cause) if cause.kind() != io::ErrorKind::NotFound => Err(Failure {
-            is_final: cause
-                .raw_os_error()
-                .map(Errno::from_raw)
-                .is_some_and(is_final),
-            error: failed(name, value).with_details(cause),
-        }),
-        _ => Ok(()),
+        Reading::Value(present) => !meaning::same(&present, value),
+        Reading::Missing => false,
+        Reading::WriteOnly | Reading::Unreadable(_) => true,
     }
 }
 
-/// A value that the kernel took and does not have.
-fn differs(name: &Name, value: &str) -> Option<Failure> {
+/// Writes a value, and looks whether the kernel has it then.
+fn put(name: &Name, value: &str) -> Result<(), Failure> {
+    match kernel::write(name, value) {
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(cause) => {
+            let errno = cause.raw_os_error().map(Errno::from_raw);
+            return Err(Failure {
+                is_final: errno.is_some_and(is_final),
+                error: failed(name, value).with_details(cause),
+            });
+        }
+        Ok(()) => {}
+    }
     match kernel::read(name) {
-        Reading::Value(present) if !meaning::same(&present, value) => Some(Failure {
+        Reading::Value(present) if !meaning::same(&present, value) => Err(Failure {
             is_final: true,
             error: failed(name, value).with_details(format!("it reads {present:?} after that")),
         }),
-        _ => None,
+        _ => Ok(()),
     }
 }
 

@@ -104,7 +104,12 @@ impl Here {
             .fold(Call::bare(&call.plugin), |replayed, (key, value)| {
                 replayed.env(key, &self.translate(value, exists))
             });
-        let stdin = self.translate(&call.stdin, exists);
+        let mut stdin = self.translate(&call.stdin, exists);
+        if !stdin.contains("\"dataDir\"") {
+            // What tuning keeps where nothing is said is the machine's, not this test's.
+            let dir = self.dir.join("state-default");
+            stdin = stdin.replacen('{', &format!("{{\"dataDir\":{},", json!(dir)), 1);
+        }
         replayed.stdin(stdin).run(&self.net.host).unwrap()
     }
 }

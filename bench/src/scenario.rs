@@ -1,0 +1,99 @@
+//! What is timed: verbs in a row, on a pod of ours and one of the reference's in turn.
+
+use std::io;
+use std::path::PathBuf;
+
+use sandbox::Namespace;
+
+use crate::run::{Call, Sample};
+use crate::table::Row;
+
+/// Who is timed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// The plugin beside this program.
+    Ours,
+    /// Debian's, in `/usr/lib/cni` or in `$CNI_REFERENCE`.
+    Reference,
+}
+
+impl Side {
+    /// The file of the plugin `name`.
+    pub fn program(self, name: &str) -> PathBuf {
+        match self {
+            Side::Ours => sandbox::plugin::binary(name),
+            Side::Reference => std::env::var_os("CNI_REFERENCE")
+                .map_or_else(|| PathBuf::from("/usr/lib/cni"), PathBuf::from)
+                .join(name),
+        }
+    }
+}
+
+/// One line of verbs under one circumstance.
+pub struct Scenario {
+    /// The plugin.
+    pub plugin: &'static str,
+    /// The circumstance, such as `1000 other pods`.
+    pub circumstance: String,
+    /// What is called in each round, in this order. The last one must leave the pod as it was.
+    pub verbs: Vec<&'static str>,
+    /// Whom the plugins serve. They live as long as the scenario.
+    pub pods: Box<dyn Pods>,
+}
+
+/// A pod for each side, and what is asked for it.
+pub trait Pods {
+    /// The namespace that the plugins run in: each side its own, so that they do not meet.
+    fn host(&self, side: Side) -> &Namespace;
+
+    /// The call of a verb.
+    fn call(&self, side: Side, verb: &str) -> Call;
+}
+
+impl Scenario {
+    /// Times every verb on both sides, taking turns in who comes first.
+    ///
+    /// # Errors
+    /// When a call fails.
+    pub fn measure(&self, rounds: usize) -> io::Result<Vec<Row>> {
+        let mut samples: Vec<[Vec<Sample>; 2]> = vec![Default::default(); self.verbs.len()];
+        // One round for nothing: what comes first pays for cold caches.
+        self.round(Side::Ours)?;
+        self.round(Side::Reference)?;
+        for round in 0..rounds {
+            let mut sides = [(0, Side::Ours), (1, Side::Reference)];
+            if round % 2 == 1 {
+                sides.reverse();
+            }
+            for (column, side) in sides {
+                for (verb, sample) in samples.iter_mut().zip(self.round(side)?) {
+                    if let Some(column) = verb.get_mut(column) {
+                        column.push(sample);
+                    }
+                }
+            }
+        }
+        let rows = self.verbs.iter().zip(samples);
+        Ok(rows
+            .map(|(verb, [ours, reference])| Row {
+                plugin: self.plugin,
+                circumstance: self.circumstance.clone(),
+                verb,
+                ours,
+                reference,
+            })
+            .collect())
+    }
+
+    fn round(&self, side: Side) -> io::Result<Vec<Sample>> {
+        let calls: Vec<Call> = self
+            .verbs
+            .iter()
+            .map(|verb| self.pods.call(side, verb))
+            .collect();
+        // Inside, a child needs no step of its own between fork and exec.
+        self.pods
+            .host(side)
+            .run(|| calls.iter().map(Call::run).collect())
+    }
+}
