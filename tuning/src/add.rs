@@ -3,8 +3,10 @@
 use common::{Attachment, Code, Context, Error};
 
 use crate::attribute;
-use crate::backup::{Backup, Store};
-use crate::kernel::{self, Actual, Container};
+use crate::backup::{Backup, Shown, Store};
+use crate::config::Setting;
+use crate::kernel::{self, Actual, Container, Reading};
+use crate::meaning;
 use crate::originals::Originals;
 use crate::plan::Plan;
 use crate::restore;
@@ -24,14 +26,35 @@ pub fn add(plan: &Plan, attachment: &Attachment, store: &Store) -> Result<(), Er
     let actual = container.observe(plan)?;
     let originals = Originals::of(plan, &actual, &attachment.ifname)?;
     let saved = store.read()?;
-    let backup = backup(&originals, saved.as_deref(), &container, attachment, store)?;
-    let backup = backup.text();
-    if saved.as_deref() != Some(backup.as_bytes()) {
-        store.write(backup.as_bytes())?;
+    let mut backup = backup(&originals, saved.as_deref(), &container, attachment, store)?;
+    let text = backup.text();
+    if saved.as_deref() != Some(text.as_bytes()) {
+        store.write(text.as_bytes())?;
     }
     let mut changed = Originals::default();
     apply(plan, &actual, &originals, &mut container, &mut changed)
+        .and_then(|()| note_shown(plan, &mut backup, store))
         .map_err(|error| undo(error, &changed, &mut container, store, saved.as_deref()))
+}
+
+/// Completes the backup with how the kernel shows what was written, where it has words of its own.
+fn note_shown(plan: &Plan, backup: &mut Backup, store: &Store) -> Result<(), Error> {
+    let before = backup.shown.clone();
+    for Setting { name, value, .. } in &plan.sysctls {
+        backup.shown.retain(|shown| shown.name != *name);
+        match kernel::read(name) {
+            Reading::Value(reads) if !meaning::same(&reads, value) => backup.shown.push(Shown {
+                name: name.clone(),
+                written: value.clone(),
+                reads,
+            }),
+            _ => {}
+        }
+    }
+    if backup.shown == before {
+        return Ok(());
+    }
+    store.write(backup.text().as_bytes())
 }
 
 /// What shall be on disk: the originals known already, and the new ones. A backup of another
@@ -50,15 +73,12 @@ fn backup(
         _ => Backup::default(),
     };
     let is_ours = known.netns.is_none() || netns.is_none() || known.netns == netns;
-    let known = if is_ours {
-        known.originals
-    } else {
-        Originals::default()
-    };
+    let known = if is_ours { known } else { Backup::default() };
     Ok(Backup {
         network: Some(attachment.network.clone()),
         netns,
-        originals: known.completed_by(originals),
+        originals: known.originals.completed_by(originals),
+        shown: known.shown,
     })
 }
 

@@ -1,8 +1,8 @@
 //! The file that holds an attachment's originals: `<dataDir>/<containerID>_<ifname>.json`.
 //!
 //! Name and the keys `mac`, `promisc`, `mtu`, `allmulti` and `txQLen` are the reference's, so that
-//! either can restore what the other saved. Ours are `network`, `netns` and `sysctl`, which the
-//! reference passes over.
+//! either can restore what the other saved. Ours are `network`, `netns`, `sysctl` and `shown`,
+//! which the reference passes over.
 
 use std::path::{Path, PathBuf};
 
@@ -33,6 +33,20 @@ pub struct Backup {
     pub netns: Option<String>,
     /// What to put back.
     pub originals: Originals,
+    /// How the kernel shows what ADD wrote, where that is not what was written.
+    pub shown: Vec<Shown>,
+}
+
+/// A sysctl that the kernel shows in its own words: `8080,8081` in `ip_local_reserved_ports` reads
+/// `8080-8081`. CHECK takes either.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown {
+    /// The sysctl.
+    pub name: Name,
+    /// What ADD wrote.
+    pub written: String,
+    /// What it read after that.
+    pub reads: String,
 }
 
 impl Store {
@@ -98,6 +112,7 @@ impl Backup {
                 sysctls: sysctls(object, &mut faults),
                 link: link(object, &mut faults),
             },
+            shown: shown(object, &mut faults),
         };
         (backup, faults)
     }
@@ -108,6 +123,7 @@ impl Backup {
             network,
             netns,
             originals: Originals { sysctls, link },
+            shown,
         } = self;
         let mut fields: Fields = link.iter().filter_map(|change| field(*change)).collect();
         fields.extend(network.as_deref().map(|n| ("network".into(), n.into())));
@@ -116,6 +132,13 @@ impl Backup {
             let values = sysctls.iter();
             let values = values.map(|(name, value)| (name.text(), value.as_str().into()));
             fields.push(("sysctl".into(), Json::Object(values.collect())));
+        }
+        if !shown.is_empty() {
+            let entries = shown.iter().map(|shown| {
+                let texts = [&shown.written, &shown.reads].map(|text| text.as_str().into());
+                (shown.name.text(), Json::Array(texts.to_vec()))
+            });
+            fields.push(("shown".into(), Json::Object(entries.collect())));
         }
         Json::Object(fields).pretty()
     }
@@ -171,17 +194,46 @@ fn link(object: Object<'_>, faults: &mut Vec<String>) -> Vec<Change> {
 }
 
 fn sysctls(object: Object<'_>, faults: &mut Vec<String>) -> Vec<(Name, String)> {
-    let object = sound(object.object("sysctl"), faults);
+    named(object, "sysctl", faults, |value| match value {
+        Json::String(value) => Some(value.clone()),
+        _ => None,
+    })
+}
+
+fn shown(object: Object<'_>, faults: &mut Vec<String>) -> Vec<Shown> {
+    let entries = named(object, "shown", faults, |value| match value {
+        Json::Array(texts) => match texts.as_slice() {
+            [Json::String(written), Json::String(reads)] => Some((written.clone(), reads.clone())),
+            _ => None,
+        },
+        _ => None,
+    });
+    let shown = |(name, (written, reads))| Shown {
+        name,
+        written,
+        reads,
+    };
+    entries.into_iter().map(shown).collect()
+}
+
+/// The members of an object whose keys are names of sysctls.
+fn named<T>(
+    object: Object<'_>,
+    key: &'static str,
+    faults: &mut Vec<String>,
+    read: impl Fn(&Json) -> Option<T>,
+) -> Vec<(Name, T)> {
+    let object = sound(object.object(key), faults);
     let fields = object.map_or(&[][..], |object| object.fields());
-    let mut sysctls = Vec::new();
+    let mut found = Vec::new();
     for (written, value) in fields {
-        match (Name::parse(written, ""), value) {
-            (Ok(name), Json::String(value)) => sysctls.push((name, value.clone())),
-            (Err(why), _) => faults.push(format!("sysctl {written:?}: {why}")),
-            (_, other) => faults.push(format!("sysctl {written:?} is {}", other.kind())),
+        match (Name::parse(written, ""), read(value)) {
+            (Ok(name), Some(value)) => found.push((name, value)),
+            (Err(why), _) => faults.push(format!("{key} {written:?}: {why}")),
+            (_, None) => faults.push(format!("{key} {written:?} is {}", value.kind())),
         }
     }
-    sysctls
+    found
 }
 
 #[cfg(test)]
@@ -206,6 +258,11 @@ mod tests {
                     Change::TxQLen(1000),
                 ],
             },
+            shown: vec![Shown {
+                name: Name::parse("net/ipv4/ip_local_reserved_ports", "").unwrap(),
+                written: "8080,8081".into(),
+                reads: "8080-8081".into(),
+            }],
         }
     }
 
@@ -233,10 +290,10 @@ mod tests {
             assert_eq!((backup, faults.len()), (Backup::default(), 1), "{text:?}");
         }
         let text = r#"{"mac": "x", "mtu": "1500", "txQLen": 4294967296, "promisc": 1,
-                       "allmulti": true, "netns": -1,
+                       "allmulti": true, "netns": -1, "shown": {"net/a/b": ["1"]},
                        "sysctl": {"net/../kernel/hostname": "x", "net/core/x": 1, "net/a/b": "2"}}"#;
         let (backup, faults) = Backup::parse(text.as_bytes());
-        assert_eq!(faults.len(), 7, "{faults:?}");
+        assert_eq!(faults.len(), 8, "{faults:?}");
         assert_eq!(backup.originals.link, [Change::Allmulti(true)]);
         assert_eq!(backup.originals.sysctls.len(), 1);
     }

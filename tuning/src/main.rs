@@ -12,12 +12,13 @@
 //! | [`originals`] | the values before ADD |
 //! | [`backup`] | the file that holds the originals |
 //! | [`restore`] | puts originals back |
-//! | [`add`], [`del`], [`gc`], [`status`] | one verb each, where it is more than a few lines |
+//! | [`add`], [`check`], [`del`], [`gc`], [`status`] | one verb each |
 
 mod add;
 mod allowlist;
 mod attribute;
 mod backup;
+mod check;
 mod config;
 mod del;
 mod gc;
@@ -33,7 +34,7 @@ use std::process::ExitCode;
 
 use common::sys::netns::Netns;
 use common::version::Version;
-use common::{CniResult, Error, Plugin, Request, drift};
+use common::{CniResult, Error, Plugin, Request};
 
 use config::Config;
 use plan::Plan;
@@ -61,15 +62,7 @@ impl Plugin for Tuning {
     }
 
     fn check(request: &Request) -> Result<(), Error> {
-        let plan = Plan::new(Config::parse(request)?);
-        request.conf.required_prev_result()?;
-        let netns = Netns::open(request.required_netns()?)?;
-        let drifts = netns.run(|| {
-            let ifname = &request.attachment.ifname;
-            let actual = kernel::Container::open(ifname)?.observe(&plan)?;
-            Ok(plan.drifts(&actual, ifname))
-        })?;
-        drift::verdict(&request.attachment, &drifts)
+        check::check(request)
     }
 
     fn del(request: &Request) -> Result<(), Error> {

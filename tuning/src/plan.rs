@@ -7,6 +7,7 @@ use common::version::Version;
 use common::{CniResult, Drift};
 
 use crate::attribute;
+use crate::backup::Shown;
 use crate::config::{Config, Setting};
 use crate::kernel::{Actual, Reading};
 use crate::meaning;
@@ -50,14 +51,14 @@ impl Plan {
         self.sysctls.is_empty() && self.link.is_empty()
     }
 
-    /// Every difference between this plan and what the kernel has. That the interface is gone is a
-    /// difference whatever the plan says.
-    pub fn drifts(&self, actual: &Actual, ifname: &str) -> Vec<Drift> {
+    /// Every difference between this plan and what the kernel has, where `shown` is how it showed what
+    /// ADD wrote. That the interface is gone is a difference whatever the plan says.
+    pub fn drifts(&self, actual: &Actual, ifname: &str, shown: &[Shown]) -> Vec<Drift> {
         let mut drifts: Vec<Drift> = self
             .sysctls
             .iter()
             .zip(&actual.sysctls)
-            .filter_map(|(setting, reading)| sysctl_drift(setting, reading))
+            .filter_map(|(setting, reading)| sysctl_drift(setting, reading, shown))
             .collect();
         match &actual.link {
             None => drifts.push(Drift::new(format!("interface {ifname}"), "present", "none")),
@@ -90,9 +91,17 @@ impl Plan {
     }
 }
 
-fn sysctl_drift(setting: &Setting, reading: &Reading) -> Option<Drift> {
+impl Shown {
+    /// Whether ADD wrote this setting and the kernel showed it so.
+    fn is_of(&self, setting: &Setting, actual: &str) -> bool {
+        self.name == setting.name && self.written == setting.value && self.reads == actual
+    }
+}
+
+fn sysctl_drift(setting: &Setting, reading: &Reading, shown: &[Shown]) -> Option<Drift> {
     let actual = match reading {
         Reading::Value(actual) if meaning::same(actual, &setting.value) => return None,
+        Reading::Value(actual) if shown.iter().any(|s| s.is_of(setting, actual)) => return None,
         Reading::WriteOnly => return None,
         Reading::Value(actual) => actual.as_str(),
         Reading::Missing => "no such sysctl",

@@ -111,10 +111,34 @@ fn a_sysctl_that_has_no_value_yet_can_be_set_and_checked() {
     let answer = pod.run("CHECK", keys());
     assert_eq!(error(&answer).0, 101);
     pod.add(keys());
-    let secret = pod.sysctl("net/ipv6/conf/eth0/stable_secret");
-    assert_eq!(
-        secret.parse::<std::net::Ipv6Addr>().unwrap().segments()[7],
-        5
-    );
+    pod.check(keys());
     pod.del(keys());
+}
+
+#[test]
+fn what_the_kernel_shows_in_its_own_words_is_no_drift() {
+    let pod = Pod::new();
+    let before = pod.state();
+    let key = "net.ipv4.ip_local_reserved_ports";
+    let keys = || json!({"sysctl": {key: "8081,8080,9000"}});
+    pod.add(keys());
+    assert_eq!(
+        pod.sysctl("net/ipv4/ip_local_reserved_ports"),
+        "8080-8081,9000"
+    );
+    pod.check(keys());
+    pod.add(keys());
+    pod.check(keys());
+    pod.set_sysctl("net/ipv4/ip_local_reserved_ports", "8080-8082,9000");
+    let (code, text) = error(&pod.run("CHECK", keys()));
+    assert_eq!(code, 101);
+    assert!(
+        text.contains("expected 8081,8080,9000, found 8080-8082,9000"),
+        "{text}"
+    );
+    pod.set_sysctl("net/ipv4/ip_local_reserved_ports", "8080-8081,9000");
+    let (code, _) = error(&pod.run("CHECK", json!({"sysctl": {key: "1,2"}})));
+    assert_eq!(code, 101, "another value was asked");
+    pod.del(keys());
+    assert_state!(pod.state(), before);
 }

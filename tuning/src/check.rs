@@ -1,0 +1,34 @@
+//! CHECK: compares the kernel with the plan.
+
+use common::sys::netns::Netns;
+use common::{Error, Request, drift};
+
+use crate::backup::{Backup, Shown, Store};
+use crate::config::Config;
+use crate::kernel::Container;
+use crate::plan::Plan;
+
+/// Looks for everything that is configured and is no longer as ADD left it.
+///
+/// # Errors
+/// Code 101 with every drift, or why it could not be found out.
+pub fn check(request: &Request) -> Result<(), Error> {
+    let config = Config::parse(request)?;
+    let store = Store::new(&config.data_dir, &request.attachment);
+    let plan = Plan::new(config);
+    request.conf.required_prev_result()?;
+    let netns = Netns::open(request.required_netns()?)?;
+    let ifname = &request.attachment.ifname;
+    let actual = netns.run(|| Container::open(ifname)?.observe(&plan))?;
+    let mut drifts = plan.drifts(&actual, ifname, &[]);
+    if !drifts.is_empty() {
+        drifts = plan.drifts(&actual, ifname, &shown(&store)?);
+    }
+    drift::verdict(&request.attachment, &drifts)
+}
+
+/// How the kernel showed what ADD wrote, where ADD found that worth a note.
+fn shown(store: &Store) -> Result<Vec<Shown>, Error> {
+    let bytes = store.read()?;
+    Ok(bytes.map_or_else(Vec::new, |bytes| Backup::parse(&bytes).0.shown))
+}
