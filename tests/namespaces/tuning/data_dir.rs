@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::process::Command;
 
 use serde_json::{Value, json};
 
-use super::pod::{Pod, assert_state, error};
+use super::elsewhere;
+use super::pod::{Pod, error};
+use super::state::assert_state;
 
 #[test]
 fn a_backup_has_the_reference_s_name_and_keys_and_is_for_root_alone() {
@@ -63,43 +64,51 @@ fn where_no_backup_can_be_written_nothing_is_changed() {
     assert_state!(pod.state(), before);
 }
 
-/// A file system of `size` bytes, mounted where this process's mounts are seen by its children;
-/// unmounted by Drop.
-struct Mount<'a>(&'a str);
-
-impl<'a> Mount<'a> {
-    fn new(dir: &'a str, options: &str) -> Mount<'a> {
-        fs::create_dir_all(dir).unwrap();
-        let line = ["-t", "tmpfs", "-o", options, "tmpfs", dir];
-        assert!(Command::new("mount").args(line).status().unwrap().success());
-        Mount(dir)
-    }
-}
-
-impl Drop for Mount<'_> {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").args(["-l", self.0]).status();
-    }
+/// Runs ADD with the directory of backups on a file system of its own, and lists it afterwards.
+fn add_on(pod: &Pod, options: &str, before: &str) -> elsewhere::Answer {
+    let dir = pod.data_dir();
+    fs::create_dir_all(&dir).unwrap();
+    let dir = dir.display();
+    let before = format!("mount -t tmpfs -o {options} tmpfs {dir} && cd {dir} && {{ {before}; }}");
+    let keys = json!({"mtu": 1400, "sysctl": {"net.core.somaxconn": "5"}});
+    elsewhere::run(pod, "ADD", &before, "ls -A . >&2", keys)
 }
 
 #[test]
-fn on_a_full_or_read_only_disk_nothing_is_changed_and_no_part_of_a_file_is_left() {
+fn on_a_full_disk_nothing_is_changed_and_no_part_of_a_file_is_left() {
     let pod = Pod::new();
     let before = pod.state();
-    let dir = pod.data_dir();
-    let mount = Mount::new(dir.to_str().unwrap(), "size=16k");
-    // Fill it to the last block.
-    let _ = fs::write(dir.join("filler"), vec![0; 1 << 20]);
-    let (code, text) = error(&pod.run("ADD", json!({"mtu": 1400})));
-    assert_eq!(code, 5);
-    assert!(text.contains("No space left"), "{text}");
-    assert_eq!(pod.files(), ["filler"]);
+    // The last block is taken when head fails.
+    let answer = add_on(
+        &pod,
+        "size=16k",
+        "head -c 1M /dev/zero > filler 2> /dev/null || true",
+    );
+    assert_eq!((answer.code, &answer.stdout["code"]), (Some(1), &json!(5)));
+    assert!(
+        answer.stdout["details"]
+            .as_str()
+            .unwrap()
+            .contains("No space left")
+    );
+    assert_eq!(answer.stderr, "filler\n");
     assert_state!(pod.state(), before);
-    drop(mount);
-    let _mount = Mount::new(dir.to_str().unwrap(), "ro");
-    let (code, text) = error(&pod.run("ADD", json!({"mtu": 1400})));
-    assert_eq!(code, 5);
-    assert!(text.contains("Read-only"), "{text}");
+}
+
+#[test]
+fn on_a_read_only_disk_nothing_is_changed_and_del_of_nothing_succeeds() {
+    let pod = Pod::new();
+    let before = pod.state();
+    let answer = add_on(&pod, "ro", "true");
+    assert_eq!((answer.code, &answer.stdout["code"]), (Some(1), &json!(5)));
+    assert!(
+        answer.stdout["details"]
+            .as_str()
+            .unwrap()
+            .contains("Read-only")
+    );
     assert_state!(pod.state(), before);
-    pod.del(json!({}));
+    let mount = format!("mount -t tmpfs -o ro tmpfs {}", pod.data_dir().display());
+    let answer = elsewhere::run(&pod, "DEL", &mount, "true", json!({}));
+    assert_eq!((answer.code, answer.stderr.as_str()), (Some(0), ""));
 }

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::pod::{Pod, assert_state, error};
+use super::pod::{Pod, error};
+use super::state::assert_state;
 
 fn refused(pod: &Pod, keys: Value, code: u64, told: &str) {
     for verb in ["ADD", "CHECK"] {

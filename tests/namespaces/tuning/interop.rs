@@ -3,7 +3,8 @@
 
 use serde_json::{Value, json};
 
-use super::pod::{OURS, Pod, REFERENCE, State, assert_state, error};
+use super::pod::{OURS, Pod, REFERENCE, error};
+use super::state::{State, assert_state};
 
 /// Every version that release 1.1.1 supports.
 const VERSIONS: [&str; 6] = ["0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0"];

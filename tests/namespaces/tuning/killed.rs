@@ -4,7 +4,8 @@ use std::time::Instant;
 
 use serde_json::json;
 
-use super::pod::{Pod, assert_state, error};
+use super::pod::{Pod, error};
+use super::state::assert_state;
 
 #[test]
 fn after_add_was_killed_at_any_moment_del_leaves_nothing() {

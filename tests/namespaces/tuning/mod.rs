@@ -4,6 +4,7 @@
 mod allowlist;
 mod data_dir;
 mod drift;
+mod elsewhere;
 mod failed_add;
 mod gc;
 mod hostile;
@@ -15,6 +16,7 @@ mod precedence;
 mod restore;
 mod result;
 mod samples;
+mod state;
 mod status;
 mod sysctls;
 mod without_namespace;

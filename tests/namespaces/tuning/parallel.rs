@@ -4,7 +4,8 @@ use std::thread;
 
 use serde_json::json;
 
-use super::pod::{Pod, Scratch, assert_state};
+use super::pod::{Pod, Scratch};
+use super::state::assert_state;
 
 #[test]
 fn sixteen_containers_are_added_and_deleted_at_once() {

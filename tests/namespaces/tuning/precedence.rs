@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::pod::{Pod, assert_state, succeeds};
+use super::pod::{Pod, succeeds};
+use super::state::assert_state;
 
 fn mac(number: u8) -> String {
     format!("02:00:00:00:01:{number:02x}")

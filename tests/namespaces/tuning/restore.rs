@@ -4,7 +4,8 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use super::pod::{Pod, assert_state, error};
+use super::pod::{Pod, error};
+use super::state::assert_state;
 
 fn tuned(mtu: u32, somaxconn: &str) -> Value {
     json!({

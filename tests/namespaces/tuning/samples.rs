@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use sandbox::plugin::Answer;
 use serde_json::{Value, json};
 
-use super::pod::{Link, Pod, assert_state, error};
+use super::pod::{Pod, error};
+use super::state::{Link, assert_state};
 
 struct Sample(PathBuf);
 

@@ -3,7 +3,8 @@
 use sandbox::plugin::Answer;
 use serde_json::json;
 
-use super::pod::{Pod, assert_state, error};
+use super::pod::{Pod, error};
+use super::state::assert_state;
 
 /// ADD with sysctls in this very order, which a JSON library might not keep.
 fn add(pod: &Pod, sysctls: &str) -> Answer {

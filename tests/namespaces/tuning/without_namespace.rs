@@ -5,7 +5,8 @@ use std::fs;
 use sandbox::plugin::Call;
 use serde_json::{Value, json};
 
-use super::pod::{OURS, Pod, assert_state, error, succeeds};
+use super::pod::{OURS, Pod, error, succeeds};
+use super::state::assert_state;
 
 /// DEL with `CNI_NETNS` as given, or without the variable.
 fn del(pod: &Pod, netns: Option<&str>) -> sandbox::plugin::Answer {
