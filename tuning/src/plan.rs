@@ -141,3 +141,70 @@ impl fmt::Display for Plan {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use common::netconf::Unversioned;
+    use common::request::Environment;
+
+    /// The plan of a configuration's keys for eth0, as it prints.
+    fn plan(keys: &str, cni_args: &str) -> String {
+        let env = [
+            ("CNI_COMMAND", "ADD"),
+            ("CNI_CONTAINERID", "a"),
+            ("CNI_NETNS", "/n"),
+            ("CNI_IFNAME", "eth0"),
+            ("CNI_PATH", "/x"),
+            ("CNI_ARGS", cni_args),
+        ];
+        let get = |name: &str| env.iter().find(|(key, _)| *key == name);
+        let environment =
+            Environment::read(|name| get(name).map(|(_, v)| (*v).to_owned())).unwrap();
+        let stdin = format!(r#"{{"cniVersion":"1.0.0","name":"n"{keys}}}"#);
+        let conf = Unversioned::parse(stdin.as_bytes()).unwrap();
+        let request = environment.request(conf.supported(Version::ALL).unwrap());
+        Plan::new(Config::parse(&request).unwrap()).to_string()
+    }
+
+    #[test]
+    fn a_plan_has_sysctls_in_the_order_written_and_attributes_in_the_reference_s() {
+        let keys = r#","txQLen":0,"allmulti":false,"mtu":1400,"promisc":true,
+            "mac":"02-AA-00-00-00-05",
+            "sysctl":{"net.ipv4.ip_forward":" 1 ","net.core.somaxconn":"500",
+                      "net.ipv4.conf.IFNAME.arp_filter":"1"}"#;
+        let expected = "sysctl net/ipv4/ip_forward = 1\n\
+                        sysctl net/core/somaxconn = 500\n\
+                        sysctl net/ipv4/conf/eth0/arp_filter = 1\n\
+                        link mac 02:aa:00:00:00:05\n\
+                        link promisc on\n\
+                        link mtu 1400\n\
+                        link allmulti off\n\
+                        link txqlen 0\n";
+        assert_eq!(plan(keys, ""), expected);
+    }
+
+    #[test]
+    fn what_is_not_configured_is_not_planned() {
+        for keys in [
+            "",
+            r#","mtu":0,"mac":"","promisc":false,"sysctl":{}"#,
+            r#","mtu":null,"mac":null,"promisc":null,"allmulti":null,"txQLen":null,
+               "sysctl":{"net.core.somaxconn":null},"args":null,"runtimeConfig":null"#,
+            r#","mtu":1400,"promisc":true,"mac":"02:00:00:00:00:01",
+               "args":{"cni":{"mtu":0,"promisc":false,"mac":""}}"#,
+        ] {
+            assert_eq!(plan(keys, "MAC="), "", "{keys}");
+        }
+    }
+
+    #[test]
+    fn args_keep_the_place_of_what_they_override() {
+        let keys = r#","sysctl":{"net.core.somaxconn":"1","net.ipv4.ip_forward":"1"},
+            "args":{"cni":{"sysctl":{"net.ipv4.tcp_sack":"0","net/core/somaxconn":"2"}}}"#;
+        let expected = "sysctl net/core/somaxconn = 2\n\
+                        sysctl net/ipv4/ip_forward = 1\n\
+                        sysctl net/ipv4/tcp_sack = 0\n";
+        assert_eq!(plan(keys, ""), expected);
+    }
+}

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
 mod allowlist;
+mod chain;
 mod data_dir;
 mod drift;
 mod elsewhere;
