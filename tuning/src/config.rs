@@ -176,7 +176,7 @@ fn settings(layer: Object<'_>, path: &str, ifname: &str) -> Result<Vec<Setting>,
         if let Some(twin) = settings.iter().find(|setting| setting.name == name) {
             return Err(Error::new(
                 Code::InvalidConfig,
-                format!("{path}: sysctl {} is given twice", name.text()),
+                format!("{path}: duplicated sysctl {}", name.text()),
             )
             .with_details(format!("as {:?} and as {written:?}", twin.written)));
         }

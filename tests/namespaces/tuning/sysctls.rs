@@ -53,7 +53,7 @@ fn the_same_sysctl_twice_is_refused_however_it_is_spelled() {
     ] {
         let (code, text) = error(&add(&pod, &format!("{{\"{a}\":\"1\",\"{b}\":\"1\"}}")));
         assert_eq!(code, 7, "{text}");
-        assert!(text.contains("is given twice"), "{text}");
+        assert!(text.contains("duplicated"), "{text}");
         let args =
             format!("{{}},\"args\":{{\"cni\":{{\"sysctl\":{{\"{a}\":\"1\",\"{b}\":\"1\"}}}}}}");
         let (code, text) = error(&add(&pod, &args));
