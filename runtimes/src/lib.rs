@@ -1,0 +1,29 @@
+//! Real container runtimes, each on a machine of its own, that call the plugins as they do on a node.
+//!
+//! The programs are Debian's; the image is made of its static busybox, so nothing needs a network.
+//!
+//! | module | what it gives |
+//! | --- | --- |
+//! | [`machine`] | [`Machine`]: a private network, file system and process tree |
+//! | [`chain`] | the network configuration: bridge, then our three plugins |
+//! | [`image`] | a container that serves a web page |
+//! | [`containerd`] | [`Containerd`]: the daemon |
+//! | [`cri`] | [`cri::Client`]: pods, as the kubelet makes them |
+//! | [`podman`] | [`podman::Podman`]: containers with published ports |
+//! | [`leftovers`] | what a runtime and the plugins left behind |
+//!
+//! The plugins are those of `sandbox::plugin::directory`: ours, or those in `$CNI_BIN`.
+
+mod cgroup;
+pub mod chain;
+pub mod containerd;
+pub mod cri;
+mod grpc;
+pub mod image;
+pub mod leftovers;
+pub mod machine;
+mod messages;
+pub mod podman;
+
+pub use containerd::Containerd;
+pub use machine::Machine;
