@@ -59,6 +59,30 @@ fn after_add_was_killed_at_any_moment_del_leaves_nothing() {
 }
 
 #[test]
+fn after_del_was_killed_at_any_moment_another_del_leaves_nothing() {
+    let pod = Pod::new();
+    let keys = || json!({"mtu": 1400, "promisc": true, "sysctl": {"net.core.somaxconn": "500"}});
+    let before = pod.state();
+    pod.add(keys());
+    let whole = pod.run("DEL", keys()).duration;
+    for trial in 0..50 {
+        pod.add(keys());
+        let call = pod.call("DEL").stdin(pod.conf(keys()).to_string());
+        let start = Instant::now();
+        let mut running = call.spawn(&pod.net.host).unwrap();
+        while start.elapsed() < whole * trial / 40 {
+            std::hint::spin_loop();
+        }
+        running.kill().unwrap();
+        running.wait().unwrap();
+        pod.del(keys());
+        assert_eq!(pod.link(), before.link, "trial {trial}");
+        assert!(pod.files().is_empty(), "trial {trial}: {:?}", pod.files());
+    }
+    assert_state!(pod.state(), before);
+}
+
+#[test]
 fn a_temporary_file_that_a_killed_add_left_goes_with_del_and_does_not_hinder_add() {
     let pod = Pod::new();
     std::fs::create_dir_all(pod.data_dir()).unwrap();
