@@ -1,6 +1,6 @@
 //! ADD: makes the kernel hold the plan, changing only what differs, all or nothing.
 
-use common::error::{Code, Error};
+use common::error::{Code, Context, Error};
 use common::sys::link::{Change, Link};
 use common::warn::warn;
 use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkInfo};
@@ -9,7 +9,7 @@ use crate::observe::{Actual, HookState};
 use crate::owner::Mark;
 use crate::plan::{Detour, Hook, Plan};
 use crate::tbf::Tbf;
-use crate::tc::filter::{self, Rule, Verdict};
+use crate::tc::filter::{self, Filter, Rule, Verdict};
 use crate::tc::qdisc::{self, HookKind, Qdisc};
 use crate::tc::{BUCKET, handle_text};
 use crate::undo::{Changes, Spot, Undo};
@@ -18,6 +18,9 @@ const TBF: &str = "tbf (module sch_tbf)";
 const IFB: &str = "ifb (module ifb)";
 const HOOK: &str = "ingress or clsact qdisc (module sch_ingress)";
 const FILTER: &str = "u32 filter or mirred action (modules cls_u32 and act_mirred)";
+
+/// Priorities that the filters of one hook take: one for each of IPv4, IPv6 and everything.
+pub const PRIORITIES: u16 = 3;
 
 /// What ADD is to do, decided.
 pub struct Job<'a> {
@@ -65,6 +68,7 @@ impl Job<'_> {
                 self.leftover(changes, side)?;
             }
         }
+        self.leftover_hook(changes)?;
         self.root(changes)?;
         // What cannot be undone comes last, and its failure harms nobody.
         self.delete_leftover_ifbs(changes);
@@ -118,15 +122,13 @@ impl Job<'_> {
     /// The ingress or clsact qdisc that the plan's filters need.
     fn hook(&self, changes: &mut Changes<'_>) -> Result<(), Error> {
         let (link, name) = (self.link.index, &self.link.name);
-        let needed = match (self.plan.detours.is_empty(), self.plan.detour(Hook::Egress)) {
-            (true, _) => return Ok(()),
-            (false, None) => HookKind::Ingress,
-            (false, Some(_)) => HookKind::Clsact,
-        };
+        if self.plan.detours.is_empty() {
+            return Ok(());
+        }
+        let needed = self.kind();
         match self.actual.hook.as_ref().map(|hook| hook.kind.as_str()) {
             None => {}
-            Some("clsact") => return Ok(()),
-            Some(_) if needed == HookKind::Ingress => return Ok(()),
+            Some(kind) if kind == needed.text() => return Ok(()),
             Some(kind) if self.actual.has_others() => {
                 return Err(Error::new(
                     Code::System,
@@ -140,6 +142,20 @@ impl Job<'_> {
         changes.make((tried, HOOK), Some(Undo::DeleteHook(link)), |netlink| {
             qdisc::add_hook(netlink, link, needed)
         })
+    }
+
+    /// The hook qdisc that is to be there: clsact if that is there, or if packets that go out are to
+    /// make a detour.
+    fn kind(&self) -> HookKind {
+        let is_clsact = self
+            .actual
+            .hook
+            .as_ref()
+            .is_some_and(|hook| hook.kind == "clsact");
+        match is_clsact || self.plan.detour(Hook::Egress).is_some() {
+            true => HookKind::Clsact,
+            false => HookKind::Ingress,
+        }
     }
 
     /// Makes way for clsact where only filters of ours stand on an ingress qdisc.
@@ -163,7 +179,13 @@ impl Job<'_> {
         side: &HookState,
         ifb: u32,
     ) -> Result<(), Error> {
-        let wanted = placed(detour, self.priority, ifb);
+        // u32 lists the filters of both hooks of a clsact under each, where priorities are equal
+        // (`u32_walk` in net/sched/cls_u32.c).
+        let first = match side.hook {
+            Hook::Ingress => self.priority,
+            Hook::Egress => self.priority.saturating_add(PRIORITIES),
+        };
+        let wanted = placed(detour, first, ifb);
         let own: Vec<((u16, u16), &Rule)> = side
             .own()
             .filter_map(|f| Some(((f.priority, f.protocol), f.rule.as_ref()?)))
@@ -181,7 +203,7 @@ impl Job<'_> {
             self.delete_filters(changes, side)?;
         }
         for (place, rule) in wanted {
-            let spot = self.spot(side.hook, place);
+            let spot = self.spot(side.hook, self.kind().text(), place);
             let tried = format!(
                 "add a filter from {} {} to {}",
                 self.link.name, side.hook, detour.ifb
@@ -205,27 +227,32 @@ impl Job<'_> {
     }
 
     fn delete_filters(&self, changes: &mut Changes<'_>, side: &HookState) -> Result<(), Error> {
-        for filter in side.own() {
-            let spot = self.spot(side.hook, (filter.priority, filter.protocol));
-            // A way to a link that is gone is nothing to go back to.
-            let undo = match &filter.rule {
-                Some(rule) if rule.verdict.target() != Some(0) => {
-                    Some(Undo::AddFilter(spot, rule.clone()))
-                }
-                _ => None,
-            };
+        let kind = self.actual.hook.as_ref().map_or("", |hook| &hook.kind);
+        let own: Vec<&Filter> = side.own().collect();
+        let others: Vec<&Filter> = side.others().collect();
+        for deletion in filter::deletions(&own, &others) {
+            let spot = self.spot(side.hook, kind, deletion.place);
             let tried = format!("delete a filter of {} {}", self.link.name, side.hook);
-            changes.make((tried, FILTER), undo, |netlink| {
-                filter::delete(netlink, spot.link, spot.parent, filter)
+            changes.make((tried, FILTER), None, |netlink| {
+                filter::delete(netlink, spot.link, spot.parent, deletion)
             })?;
+            // A way to a link that is gone is nothing to go back to.
+            let rules = own.iter().filter(|own| deletion.takes(own));
+            let rules = rules.filter_map(|own| own.rule.as_ref());
+            let rules = rules.filter(|rule| rule.verdict.target() != Some(0));
+            // The last one taken back is the first one that was there.
+            for rule in rules.rev() {
+                changes.remember(Undo::AddFilter(spot, rule.clone()));
+            }
         }
         Ok(())
     }
 
-    fn spot(&self, hook: Hook, place: (u16, u16)) -> Spot {
+    /// A place on the hook qdisc that stands before [`Job::hook`] or after it.
+    fn spot(&self, hook: Hook, kind: &str, place: (u16, u16)) -> Spot {
         Spot {
             link: self.link.index,
-            parent: hook.parent(),
+            parent: hook.parent(kind),
             place,
         }
     }
@@ -236,6 +263,27 @@ impl Job<'_> {
             return Ok(());
         }
         self.delete_filters(changes, side)
+    }
+
+    /// The hook qdisc that an older limit left, if nobody else uses it.
+    fn leftover_hook(&self, changes: &mut Changes<'_>) -> Result<(), Error> {
+        let is_left = self.plan.detours.is_empty()
+            && !self.actual.has_others()
+            && self.actual.sides.iter().any(|side| {
+                !self.is_kept(side) && side.slot.mark.as_ref().is_some_and(|mark| mark.hook_made)
+            });
+        let Some(hook) = self.actual.hook.as_ref().filter(|_| is_left) else {
+            return Ok(());
+        };
+        let (link, name) = (self.link.index, &self.link.name);
+        let kind = match hook.kind.as_str() {
+            "clsact" => HookKind::Clsact,
+            _ => HookKind::Ingress,
+        };
+        let tried = format!("delete qdisc {} of {name}", hook.kind);
+        changes.make((tried, HOOK), Some(Undo::AddHook(link, kind)), |netlink| {
+            qdisc::delete_hook(netlink, link)
+        })
     }
 
     fn is_kept(&self, side: &HookState) -> bool {
@@ -298,20 +346,15 @@ fn create(changes: &mut Changes<'_>, name: &str, mtu: u32) -> Result<Link, Error
         LinkAttribute::TxQueueLen(0),
         LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Ifb)]),
     ];
-    changes.make((tried(), IFB), None, |netlink| {
+    let undo = Undo::DeleteIfb(name.to_owned());
+    changes.make((tried(), IFB), Some(undo), |netlink| {
         netlink.create_link(attributes)
     })?;
-    let found = changes.netlink.link_by_name(name);
-    match found {
-        Ok(Some(link)) => {
-            changes.make((tried(), IFB), Some(Undo::DeleteLink(link.index)), |_| {
-                Ok(())
-            })?;
-            Ok(link)
-        }
-        Ok(None) => Err(Error::new(Code::System, tried()).with_details("it is gone again")),
-        Err(refusal) => Err(Error::new(Code::System, tried()).with_details(refusal)),
-    }
+    changes
+        .netlink
+        .link_by_name(name)
+        .context(Code::System, tried)?
+        .ok_or_else(|| Error::new(Code::System, tried()).with_details("it is gone again"))
 }
 
 /// Makes a token bucket the root qdisc of a link. One that has our handle is changed in place, which

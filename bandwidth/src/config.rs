@@ -84,7 +84,7 @@ impl Config {
             subnets,
             burst_policy: burst_policy(conf)?,
             latency: number(conf, "latencyMs", 1, 10_000)?.unwrap_or(tbf::LATENCY),
-            filter_priority: number(conf, "filterPriority", 1, 65_533)?
+            filter_priority: number(conf, "filterPriority", 1, 65_530)?
                 .and_then(|priority| u16::try_from(priority).ok()),
         })
     }

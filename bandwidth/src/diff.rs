@@ -59,7 +59,7 @@ fn of_numbers(object: &str, numbers: &Numbers, actual: Bucket) -> Vec<Drift> {
             found,
         ));
     }
-    if tbf == numbers.reference {
+    if Some(tbf) == numbers.reference {
         return drifts;
     }
     let Tbf {

@@ -12,7 +12,7 @@ use netlink_packet_route::link::InfoKind;
 
 use crate::owner::{Mark, Owner};
 use crate::plan::Hook;
-use crate::tc::{self, filter};
+use crate::tc::{filter, qdisc};
 
 /// Characters of an interface's name.
 const LENGTH: usize = 15;
@@ -194,7 +194,10 @@ pub fn redirects(
     link: u32,
     ifb: u32,
 ) -> Result<bool, common::sys::netlink::Refusal> {
-    let filters = filter::list(netlink, link, tc::HOOK_INGRESS)?;
+    let Some(hook) = qdisc::hook(netlink, link)? else {
+        return Ok(false);
+    };
+    let filters = filter::list(netlink, link, Hook::Ingress.parent(&hook.kind))?;
     Ok(filters
         .iter()
         .filter_map(|filter| filter.rule.as_ref()?.verdict.target())

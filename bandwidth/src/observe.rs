@@ -10,7 +10,7 @@ use crate::ifb::{self, Evidence, Slot};
 use crate::plan::Hook;
 use crate::tc::filter::{self, Filter, Verdict};
 use crate::tc::qdisc::{self, Qdisc};
-use crate::tc::{HOOK_EGRESS, HOOK_INGRESS, Handle};
+use crate::tc::{HOOK_EGRESS, HOOK_INGRESS, HOOKS, Handle};
 
 /// The state of a link and of the ifbs beside it.
 #[derive(Debug, Clone)]
@@ -66,7 +66,7 @@ impl Actual {
             };
             let filters = match &hook {
                 Some(hook) if which == Hook::Ingress || hook.kind == "clsact" => {
-                    filter::list(netlink, link.index, which.parent())
+                    filter::list(netlink, link.index, which.parent(&hook.kind))
                         .context(Code::System, || tried("filters"))?
                 }
                 _ => Vec::new(),
@@ -117,9 +117,11 @@ pub fn is_own(filter: &Filter, ifb: Option<u32>) -> bool {
 }
 
 impl Hook {
-    /// The parent of filters on this hook.
-    pub fn parent(self) -> Handle {
+    /// The parent of filters on this hook of a qdisc of that kind. On an ingress qdisc, which has but
+    /// one, filters stand below the qdisc itself, as the reference puts them.
+    pub fn parent(self, kind: &str) -> Handle {
         match self {
+            Hook::Ingress if kind == "ingress" => HOOKS,
             Hook::Ingress => HOOK_INGRESS,
             Hook::Egress => HOOK_EGRESS,
         }

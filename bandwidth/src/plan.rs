@@ -7,7 +7,7 @@ use common::result::Prefix;
 
 use crate::config::{Config, Limit};
 use crate::subnets::Subnets;
-use crate::tbf::Tbf;
+use crate::tbf::{LATENCY, Tbf};
 use crate::tc::filter::{Key, Rule, Verdict};
 
 /// `ETH_P_*` numbers (include/uapi/linux/if_ether.h).
@@ -55,9 +55,9 @@ pub struct Facts {
 pub struct Numbers {
     /// What ADD sets.
     pub ours: Tbf,
-    /// What CHECK accepts too: a container that was started before the plugin was replaced is still
-    /// limited as it was asked for.
-    pub reference: Tbf,
+    /// What CHECK accepts too, where nothing is asked for that the reference cannot do: a container
+    /// that was started before the plugin was replaced is still limited as it was.
+    pub reference: Option<Tbf>,
 }
 
 /// A filter: the protocol that it is for (`ETH_P_*`) and what it does. `Verdict::Redirect(0)` stands
@@ -108,7 +108,7 @@ impl Plan {
         };
         let numbers = |limit: Limit| Numbers {
             ours: Tbf::new(limit, config.burst_policy, config.latency, facts.gso),
-            reference: Tbf::of_the_reference(limit),
+            reference: (config.latency == LATENCY).then(|| Tbf::of_the_reference(limit)),
         };
         let detour = |hook: Hook, limit: Limit| Detour {
             hook,

@@ -7,7 +7,6 @@ use common::sys::link::Link;
 use common::sys::netlink::{Netlink, Refusal};
 
 use crate::ifb::{self, Evidence, Slot};
-use crate::observe::is_own;
 use crate::plan::Hook;
 use crate::tc::filter::{self, Filter};
 use crate::tc::qdisc::{self, HookKind};
@@ -19,6 +18,15 @@ struct Behind {
     link: u32,
     /// The link is known to be the attachment's; else only a filter to its ifb proves it.
     is_certain: bool,
+}
+
+/// Whether a hook qdisc was made for us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Made {
+    Yes,
+    No,
+    /// If a filter of ours stands on it.
+    IfUsed,
 }
 
 /// Takes back an attachment's ifbs, and what is on its link where that is known. Carries on after a
@@ -89,7 +97,7 @@ fn restore(netlink: &mut Netlink, behind: Behind, slots: &[Slot]) -> Result<(), 
     if let Some(hook) = &hook {
         for side in [Hook::Ingress, Hook::Egress] {
             if side == Hook::Ingress || hook.kind == "clsact" {
-                let listed = filter::list(netlink, link, side.parent())
+                let listed = filter::list(netlink, link, side.parent(&hook.kind))
                     .context(Code::System, || tried("read the filters"))?;
                 filters.extend(listed.into_iter().map(|filter| (side, filter)));
             }
@@ -100,11 +108,17 @@ fn restore(netlink: &mut Netlink, behind: Behind, slots: &[Slot]) -> Result<(), 
         return Ok(());
     }
     if let Some(hook) = hook {
-        let is_kind = |kind: HookKind| hook.kind == kind.text();
-        let is_made = slots.iter().any(|slot| slot.mark.as_ref().is_some_and(|m| m.hook_made))
-            // The reference marks nothing, and always makes an ingress qdisc.
-            || (is_kind(HookKind::Ingress) && slots.iter().all(|slot| slot.mark.is_none()));
-        hooks(netlink, link, &filters, &ifbs, is_made)
+        let is_marked = slots
+            .iter()
+            .any(|slot| slot.mark.as_ref().is_some_and(|mark| mark.hook_made));
+        let is_unmarked = slots.iter().all(|slot| slot.mark.is_none());
+        let made = match hook.kind == HookKind::Ingress.text() && is_unmarked {
+            // The reference marks nothing, and always makes an ingress qdisc for its filter.
+            true => Made::IfUsed,
+            false if is_marked => Made::Yes,
+            false => Made::No,
+        };
+        hooks(netlink, (link, &hook.kind), &filters, &ifbs, made)
             .context(Code::System, || tried("delete the filters"))?;
     }
     let root = qdisc::root(netlink, link).context(Code::System, || tried("read the root qdisc"))?;
@@ -123,23 +137,30 @@ fn restore(netlink: &mut Netlink, behind: Behind, slots: &[Slot]) -> Result<(), 
 
 /// Deletes our filters, and with them the hook qdisc when it was made for them and nobody else uses
 /// it.
-fn hooks(
+fn hooks<'f>(
     netlink: &mut Netlink,
-    link: u32,
-    filters: &[(Hook, Filter)],
+    (link, kind): (u32, &str),
+    filters: &'f [(Hook, Filter)],
     ifbs: &[u32],
-    is_made: bool,
+    made: Made,
 ) -> Result<(), Refusal> {
-    let is_ours = |filter: &Filter| is_own(filter, None) || leads_to(filter, ifbs);
+    let is_own = |filter: &Filter| crate::observe::is_own(filter, None) || leads_to(filter, ifbs);
     let (own, others): (Vec<_>, Vec<_>) = filters
         .iter()
         .filter(|(_, filter)| filter.kind != "u32" || filter.rule.is_some())
-        .partition(|(_, filter)| is_ours(filter));
-    if is_made && others.is_empty() && !own.is_empty() {
+        .partition(|(_, filter)| is_own(filter));
+    let is_ours = made == Made::Yes || (made == Made::IfUsed && !own.is_empty());
+    if is_ours && others.is_empty() {
         return qdisc::delete_hook(netlink, link);
     }
-    for (side, filter) in own {
-        filter::delete(netlink, link, side.parent(), filter)?;
+    for side in [Hook::Ingress, Hook::Egress] {
+        let of_side = |filters: &[&'f (Hook, Filter)]| -> Vec<&'f Filter> {
+            let filters = filters.iter().filter(|(of, _)| *of == side);
+            filters.map(|(_, filter)| filter).collect()
+        };
+        for deletion in filter::deletions(&of_side(&own), &of_side(&others)) {
+            filter::delete(netlink, link, side.parent(kind), deletion)?;
+        }
     }
     Ok(())
 }

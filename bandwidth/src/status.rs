@@ -64,7 +64,7 @@ fn try_all(netlink: &mut Netlink) -> Vec<String> {
             keys: Vec::new(),
             verdict,
         };
-        filter::add(netlink, link, Hook::Ingress.parent(), place, &rule)
+        filter::add(netlink, link, Hook::Ingress.parent("clsact"), place, &rule)
     };
     check("u32 filter (module cls_u32)", filter(Verdict::Pass, (1, 3)));
     check(

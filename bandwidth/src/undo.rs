@@ -12,8 +12,8 @@ use crate::tc::{Handle, refused};
 /// What takes one change back.
 #[derive(Debug)]
 pub enum Undo {
-    /// Delete a link that was created.
-    DeleteLink(u32),
+    /// Delete an ifb that was created.
+    DeleteIfb(String),
     /// Give a link its attribute back.
     Change(u32, Change),
     /// Give a link its alias back.
@@ -75,6 +75,11 @@ impl<'a> Changes<'a> {
         Ok(())
     }
 
+    /// Remembers one more thing to take back for the change just made.
+    pub fn remember(&mut self, undo: Undo) {
+        self.done.push(undo);
+    }
+
     /// Takes everything back, the last change first. What fails is told along with `error`.
     pub fn undo(self, error: Error) -> Error {
         let Changes { netlink, done } = self;
@@ -91,7 +96,10 @@ impl<'a> Changes<'a> {
 impl Undo {
     fn run(self, netlink: &mut Netlink) -> Result<(), Refusal> {
         match self {
-            Undo::DeleteLink(link) => netlink.delete_link(link),
+            Undo::DeleteIfb(name) => match netlink.link_by_name(&name)? {
+                Some(link) if link.kind == "ifb" => netlink.delete_link(link.index),
+                _ => Ok(()),
+            },
             Undo::Change(link, change) => netlink.change_link(link, change),
             Undo::Alias(link, alias) => netlink.set_alias(link, &alias),
             Undo::DeleteRoot(link) => qdisc::delete_root(netlink, link),
@@ -117,7 +125,7 @@ fn delete_filter(netlink: &mut Netlink, spot: Spot, rule: &Rule) -> Result<(), R
         .into_iter()
         .find(|f| (f.priority, f.protocol) == place && f.rule.as_ref() == Some(rule));
     match found {
-        Some(found) => filter::delete(netlink, link, parent, &found),
+        Some(found) => filter::delete(netlink, link, parent, filter::Deletion::of(&found)),
         None => Ok(()),
     }
 }

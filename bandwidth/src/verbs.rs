@@ -9,7 +9,7 @@ use common::version::Version;
 use common::{Attachment, Plugin, Request};
 use netlink_packet_route::link::InfoKind;
 
-use crate::apply::Job;
+use crate::apply::{Job, PRIORITIES};
 use crate::config::Config;
 use crate::ifb::Slot;
 use crate::observe::Actual;
@@ -192,7 +192,7 @@ fn mark(attachment: &Attachment, place: &Place, plan: &Plan, actual: &Actual) ->
 fn priority(actual: &Actual) -> u16 {
     match actual.has_others() {
         false => 1,
-        true => u16::MAX - 2,
+        true => u16::MAX - 2 * PRIORITIES + 1,
     }
 }
 

@@ -83,7 +83,7 @@ fn impossible_limits_are_refused() {
         (r#""burstPolicy":1"#, Code::Decoding),
         (r#""latencyMs":0"#, Code::InvalidConfig),
         (r#""latencyMs":10001"#, Code::InvalidConfig),
-        (r#""filterPriority":65534"#, Code::InvalidConfig),
+        (r#""filterPriority":65531"#, Code::InvalidConfig),
     ];
     for (keys, code) in cases {
         assert_eq!(parse(keys).unwrap_err().code, code, "{keys}");

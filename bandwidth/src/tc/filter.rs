@@ -141,7 +141,52 @@ pub fn add(
         .map(drop)
 }
 
-/// Deletes one filter; one that is gone is success.
+/// A filter to delete, or all that stand at one place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deletion {
+    /// Priority and protocol.
+    pub place: (u16, u16),
+    /// The filter's number; 0 for all.
+    handle: u32,
+}
+
+impl Deletion {
+    /// The deletion of one filter.
+    pub fn of(filter: &Filter) -> Deletion {
+        Deletion {
+            place: (filter.priority, filter.protocol),
+            handle: filter.handle,
+        }
+    }
+
+    /// Whether it deletes this one of our filters.
+    pub fn takes(&self, filter: &Filter) -> bool {
+        (filter.priority, filter.protocol) == self.place
+            && (self.handle == 0 || self.handle == filter.handle)
+    }
+}
+
+/// What deletes all of `own` and none of `others`. Where a place is ours alone it is deleted as a
+/// whole: without its last filter it would stay and keep its protocol, as long as u32 filters stand
+/// at other places (`u32_delete` in net/sched/cls_u32.c).
+pub fn deletions(own: &[&Filter], others: &[&Filter]) -> Vec<Deletion> {
+    let mut deletions: Vec<Deletion> = Vec::new();
+    for filter in own {
+        let mut deletion = Deletion::of(filter);
+        if !others
+            .iter()
+            .any(|o| (o.priority, o.protocol) == deletion.place)
+        {
+            deletion.handle = 0;
+        }
+        if !deletions.contains(&deletion) {
+            deletions.push(deletion);
+        }
+    }
+    deletions
+}
+
+/// Deletes filters of kind `u32`; that they are gone already is success.
 ///
 /// # Errors
 /// What the kernel refused.
@@ -149,11 +194,12 @@ pub fn delete(
     netlink: &mut Netlink,
     link: u32,
     parent: Handle,
-    filter: &Filter,
+    deletion: Deletion,
 ) -> Result<(), Refusal> {
-    let mut request = about(link, parent, filter.priority, filter.protocol);
-    request.header.handle = filter.handle.into();
-    request.attributes = vec![TcAttribute::Kind(filter.kind.clone())];
+    let (priority, protocol) = deletion.place;
+    let mut request = about(link, parent, priority, protocol);
+    request.header.handle = deletion.handle.into();
+    request.attributes = vec![TcAttribute::Kind("u32".into())];
     match netlink.request(libc::RTM_DELTFILTER, GET, &request) {
         Err(refusal) if !matches!(refusal.errno, Errno::ENOENT | Errno::ENODEV) => Err(refusal),
         _ => Ok(()),
@@ -321,6 +367,23 @@ mod tests {
             body,
         };
         decode(&message, 7).unwrap()
+    }
+
+    #[test]
+    fn a_place_of_ours_alone_is_deleted_whole_and_one_that_is_shared_filter_by_filter() {
+        let filter = |priority, handle| Filter {
+            kind: "u32".into(),
+            handle,
+            priority,
+            protocol: 3,
+            rule: None,
+        };
+        let (a, b, c) = (filter(1, 0x800), filter(1, 0x801), filter(2, 0x802));
+        let other = filter(2, 0x803);
+        let deletions = deletions(&[&a, &b, &c], &[&other]);
+        let handles: Vec<u32> = deletions.iter().map(|d| d.handle).collect();
+        assert_eq!(handles, [0, 0x802]);
+        assert!(deletions[0].takes(&a) && deletions[0].takes(&b) && !deletions[0].takes(&c));
     }
 
     #[test]

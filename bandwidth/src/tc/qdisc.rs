@@ -84,7 +84,9 @@ fn get(netlink: &mut Netlink, link: u32, parent: Handle) -> Result<Option<Qdisc>
         Ok(replies) => Ok(replies.iter().find_map(|reply| decode(reply, link))),
         // No qdisc there, or one that the kernel does not show (EINVAL, `qdisc_get_notify` in
         // net/sched/sch_api.c).
-        Err(refusal) if matches!(refusal.errno, Errno::ENOENT | Errno::EINVAL) => Ok(None),
+        Err(refusal) if matches!(refusal.errno, Errno::ENOENT | Errno::EINVAL | Errno::ENODEV) => {
+            Ok(None)
+        }
         Err(refusal) => Err(refusal),
     }
 }
