@@ -79,17 +79,15 @@ fn a_macvlan_is_limited_checked_and_set_free() {
 #[test]
 fn a_macvlan_s_traffic_is_limited_in_both_directions() {
     let pod = macvlan();
-    assert_eq!(pod.finish(call(&pod, "ADD"), &conf(&pod)).code, Some(0));
     let (client, container) = (pod.net.client(), pod.container());
-    let time = Duration::from_millis(2000);
+    let time = Duration::from_millis(1500);
+    let free = throughput::tcp(container, client, client.v4(0), time).unwrap();
+    assert!(free.steady() > 100e6, "{}", free.steady());
+    assert_eq!(pod.finish(call(&pod, "ADD"), &conf(&pod)).code, Some(0));
     let out = throughput::tcp(container, client, client.v4(0), time).unwrap();
-    assert!((12e6..20e6).contains(&out.steady()), "{}", out.steady());
+    assert!(out.steady() < 32e6, "{}", out.steady());
     let inward = throughput::tcp(client, container, "10.99.0.7:0".parse().unwrap(), time).unwrap();
-    assert!(
-        (6e6..10e6).contains(&inward.steady()),
-        "{}",
-        inward.steady()
-    );
+    assert!(inward.steady() < 16e6, "{}", inward.steady());
 }
 
 #[test]

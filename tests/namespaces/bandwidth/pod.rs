@@ -162,9 +162,12 @@ pub fn state(namespace: &Namespace) -> Vec<String> {
     let links: Value = serde_json::from_str(&sh(namespace, "ip -j -d link")).unwrap();
     for link in links.as_array().unwrap() {
         let name = link["ifname"].as_str().unwrap();
+        // Carrier comes and goes without anybody's doing.
+        let flags = link["flags"].as_array().unwrap();
+        let up = flags.contains(&json!("UP"));
         lines.push(format!(
-            "{name} {} mtu {} {} {}",
-            link["linkinfo"]["info_kind"], link["mtu"], link["flags"], link["ifalias"]
+            "{name} {} mtu {} up {up} {}",
+            link["linkinfo"]["info_kind"], link["mtu"], link["ifalias"]
         ));
         for side in ["ingress", "egress"] {
             let filters = sh(namespace, &format!("tc -j filter show dev {name} {side}"));

@@ -1,10 +1,10 @@
 //! `unshapedSubnets` and `shapedSubnets`: limits for some far ends only.
 
-use std::net::SocketAddr;
+use std::thread;
 use std::time::Duration;
 
 use sandbox::probe::throughput;
-use sandbox::{Namespace, Topology};
+use sandbox::{Node, Topology};
 use serde_json::{Value, json};
 
 use super::pod::{IFB, OURS, Pod, both, error};
@@ -21,22 +21,25 @@ fn with(list: &str, subnets: Value) -> Value {
     keys
 }
 
-fn rate(from: &Namespace, to: &Namespace, address: SocketAddr) -> f64 {
-    let time = Duration::from_millis(1500);
-    throughput::tcp(from, to, address, time).unwrap().steady()
-}
-
 /// The far end that is limited, and the one that is not, in both directions and families.
-fn only_is_limited(pod: &Pod, limited: &sandbox::Node, free: &sandbox::Node) {
+///
+/// How well limits hold is measured elsewhere; here it is enough to tell which traffic has one.
+fn only_is_limited(pod: &Pod, limited: &Node, free: &Node) {
     let container = pod.container();
+    let measure = |from: &Node, to: &Node, family: usize, millis| {
+        let time = Duration::from_millis(millis);
+        throughput::tcp(from, to, to.both(0)[family], time).unwrap()
+    };
     for family in 0..2 {
-        let to = |node: &sandbox::Node| node.both(0)[family];
-        let inward = rate(limited, container, to(container));
-        assert!((6e6..10e6).contains(&inward), "{family} {inward}");
-        let out = rate(container, limited, to(limited));
-        assert!((12e6..20e6).contains(&out), "{family} {out}");
-        for (from, at) in [(free, container), (container, free)] {
-            let free = rate(from, at, to(at));
+        let (inward, out) = thread::scope(|scope| {
+            let inward = scope.spawn(|| measure(limited, container, family, 1500).steady());
+            let out = scope.spawn(|| measure(container, limited, family, 1500).steady());
+            (inward.join().unwrap(), out.join().unwrap())
+        });
+        assert!(inward < 16e6, "{family} {inward}");
+        assert!(out < 32e6, "{family} {out}");
+        for (from, to) in [(free, container), (container, free)] {
+            let free = measure(from, to, family, 500).first_second();
             assert!(free > 100e6, "{family} {free}");
         }
     }

@@ -88,25 +88,34 @@ impl Trial {
         }
     }
 
-    /// Runs the trial; a machine that is busy elsewhere may need another go to reach the limit, but
-    /// above it nothing may ever come through.
+    /// Runs the trial. No more than limit and burst may ever come through. TCP may still be
+    /// recovering from its first losses, and a machine that is busy elsewhere may not reach the
+    /// limit: then it has another go.
     fn run(self) {
         let pod = Pod::new();
         pod.add(self.keys());
         let rate = self.rate as f64;
-        let mut reached = 0.0;
-        for _ in 0..3 {
+        let burst = self.planned_burst() as f64 * 8.0;
+        let mut tried = Vec::new();
+        for _ in 0..5 {
             let measured = self.measure(&pod, self.direction);
-            let most = 2.0 * rate + self.planned_burst() as f64 * 8.0;
             let first = measured.first_second() * self.overhead();
-            assert!(first <= most, "{self:?}: {first} in the first second");
-            reached = measured.steady() * self.overhead();
-            assert!(reached <= rate * 1.05, "{self:?}: {reached}");
-            if reached >= rate * 0.95 {
+            assert!(
+                first <= 2.0 * rate + burst,
+                "{self:?}: {first} in the first second"
+            );
+            let steady = measured.steady() * self.overhead();
+            let seconds = measured.bytes.len() as f64 / 10.0 - 1.0;
+            assert!(
+                steady <= rate * 1.05 + burst / seconds,
+                "{self:?}: {steady}"
+            );
+            if (0.95 * rate..=1.05 * rate).contains(&steady) {
                 return;
             }
+            tried.push(steady);
         }
-        panic!("{self:?}: only {reached}");
+        panic!("{self:?}: {tried:?}");
     }
 }
 
