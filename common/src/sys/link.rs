@@ -4,6 +4,8 @@
 //! replies are read attribute by attribute, so that one which a newer kernel lays out differently
 //! cannot make the rest unreadable.
 
+use std::os::fd::{AsRawFd, BorrowedFd};
+
 use netlink_packet_route::link::{
     InfoKind, LinkAttribute, LinkExtentMask, LinkFlags, LinkHeader, LinkInfo, LinkMessage,
 };
@@ -15,6 +17,10 @@ use super::netlink::{
 };
 use crate::mac::Mac;
 
+/// A namespace's number (include/uapi/linux/net_namespace.h).
+const NETNSA_NSID: u16 = 1;
+/// A namespace's open file.
+const NETNSA_FD: u16 = 3;
 /// Bytes before the attributes (`struct ifinfomsg`).
 const HEADER: usize = 16;
 
@@ -160,6 +166,25 @@ impl Netlink {
             Change::Up(on) => set_flag(&mut request.header, LinkFlags::Up, on),
         }
         self.request(libc::RTM_NEWLINK, GET, &request).map(drop)
+    }
+
+    /// The number that this socket's namespace has for another one, or `None` when it has none yet.
+    /// Numbers are what [`Link::parent_netnsid`] speaks of.
+    ///
+    /// # Errors
+    /// What the kernel refused.
+    pub fn netns_number(&mut self, netns: BorrowedFd<'_>) -> Result<Option<i32>, Refusal> {
+        // `struct rtgenmsg` padded to 4, then NETNSA_FD; include/uapi/linux/net_namespace.h
+        let mut request = vec![0; 4];
+        request.extend(8u16.to_ne_bytes());
+        request.extend(NETNSA_FD.to_ne_bytes());
+        request.extend(netns.as_raw_fd().to_ne_bytes());
+        let replies = self.request_bytes(libc::RTM_GETNSID, GET, &request)?;
+        Ok(replies
+            .iter()
+            .find_map(|reply| u32_at(attribute(reply.body.get(4..)?, NETNSA_NSID)?, 0))
+            .map(u32::cast_signed)
+            .filter(|number| *number >= 0))
     }
 
     /// Deletes a link; one that is gone is success.

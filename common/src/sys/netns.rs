@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use nix::sched::{CloneFlags, setns};
+use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::statfs::{NSFS_MAGIC, fstatfs};
 
 use crate::error::{Code, Context, Error};
@@ -112,6 +112,27 @@ impl Drop for Back {
 pub fn is_own(path: &Path) -> bool {
     let id = |path: &Path| std::fs::metadata(path).map(|meta| (meta.dev(), meta.ino()));
     matches!((id(path), id(Path::new(OWN))), (Ok(a), Ok(b)) if a == b)
+}
+
+/// Runs `action` in a new, empty namespace that is gone afterwards.
+///
+/// A thread of its own enters it: what happens to that thread cannot leave the caller elsewhere.
+///
+/// # Errors
+/// Code 100 when the kernel gives no namespace, else what `action` gives.
+pub fn in_a_new_one<T: Send>(action: impl FnOnce() -> Result<T, Error> + Send) -> Result<T, Error> {
+    let made = || Error::new(Code::System, "make a network namespace to try things in");
+    let inside = move || {
+        unshare(CloneFlags::CLONE_NEWNET).map_err(|errno| made().with_details(errno.desc()))?;
+        action()
+    };
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().spawn_scoped(scope, inside);
+        match thread {
+            Ok(thread) => thread.join().unwrap_or_else(|_| Err(made())),
+            Err(cause) => Err(made().with_details(cause)),
+        }
+    })
 }
 
 #[cfg(test)]

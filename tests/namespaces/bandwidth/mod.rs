@@ -1,1 +1,21 @@
-//! The `bandwidth` plugin, seen from outside.
+//! `bandwidth` in the kernel.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
+
+mod again;
+mod del;
+mod drift;
+mod failed_add;
+mod gc;
+mod hostile;
+mod identity;
+mod inside;
+mod interop;
+mod killed;
+mod parallel;
+mod pod;
+mod result;
+mod samples;
+mod sharing;
+mod status;
+mod subnets;
+mod throughput;

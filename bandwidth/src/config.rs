@@ -1,0 +1,188 @@
+//! What the configuration asks for: limits, and how they are to be kept.
+
+use common::Request;
+use common::decode::Object;
+use common::error::{Code, Error};
+use common::json::Json;
+
+use crate::subnets::Subnets;
+use crate::tbf;
+
+/// A key of `bandwidth`, and of the configuration itself.
+const LIMIT_KEYS: [&str; 6] = [
+    "ingressRate",
+    "ingressBurst",
+    "egressRate",
+    "egressBurst",
+    "unshapedSubnets",
+    "shapedSubnets",
+];
+
+/// A limit, valid: the rate is at least one byte per second and the burst at least one byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit {
+    /// Bits per second.
+    pub rate: u64,
+    /// Bits.
+    pub burst: u64,
+}
+
+/// What a burst means that runtimes send where nobody asked for one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BurstPolicy {
+    /// Not set: the burst follows the rate.
+    Auto,
+    /// What it says.
+    Literal,
+}
+
+/// The configuration, which cannot be wrong any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// The limit towards the container.
+    pub ingress: Option<Limit>,
+    /// The limit from the container.
+    pub egress: Option<Limit>,
+    /// The traffic that both are for.
+    pub subnets: Subnets,
+    /// `burstPolicy`
+    pub burst_policy: BurstPolicy,
+    /// `latencyMs`: how long a packet may wait in the queue, in milliseconds.
+    pub latency: u64,
+    /// `filterPriority`: where our filters stand among others on the same hook.
+    pub filter_priority: Option<u16>,
+}
+
+impl Config {
+    /// Reads the request's keys. Limits of the configuration itself beat those of
+    /// `runtimeConfig.bandwidth` as a whole, even where they say 0.
+    ///
+    /// # Errors
+    /// Code 6 for values of the wrong type, code 7 for impossible ones.
+    pub fn parse(request: &Request) -> Result<Config, Error> {
+        let conf = request.conf.object();
+        let own = Limits::parse(conf)?;
+        let runtime = match conf.object("runtimeConfig")? {
+            Some(runtime) => runtime
+                .object("bandwidth")?
+                .map(Limits::parse)
+                .transpose()?,
+            None => None,
+        };
+        let is_static = LIMIT_KEYS.iter().any(|key| conf.get(key).is_some());
+        let Limits {
+            ingress,
+            egress,
+            subnets,
+        } = match runtime {
+            Some(runtime) if !is_static => runtime,
+            _ => own,
+        };
+        Ok(Config {
+            ingress: ingress.valid("ingress")?,
+            egress: egress.valid("egress")?,
+            subnets,
+            burst_policy: burst_policy(conf)?,
+            latency: number(conf, "latencyMs", 1, 10_000)?.unwrap_or(tbf::LATENCY),
+            filter_priority: number(conf, "filterPriority", 1, 65_530)?
+                .and_then(|priority| u16::try_from(priority).ok()),
+        })
+    }
+
+    /// Whether nothing is to be limited.
+    pub fn is_off(&self) -> bool {
+        self.ingress.is_none() && self.egress.is_none()
+    }
+}
+
+/// The keys that may stand in the configuration and in `runtimeConfig.bandwidth`.
+struct Limits {
+    ingress: Pair,
+    egress: Pair,
+    subnets: Subnets,
+}
+
+/// A rate in bits per second and a burst in bits, 0 for none, not yet judged.
+struct Pair {
+    rate: u64,
+    burst: u64,
+}
+
+impl Limits {
+    fn parse(from: Object<'_>) -> Result<Limits, Error> {
+        let number = |key| Ok::<u64, Error>(from.unsigned(key)?.unwrap_or(0));
+        Ok(Limits {
+            ingress: Pair {
+                rate: number("ingressRate")?,
+                burst: number("ingressBurst")?,
+            },
+            egress: Pair {
+                rate: number("egressRate")?,
+                burst: number("egressBurst")?,
+            },
+            subnets: Subnets::parse(from)?,
+        })
+    }
+}
+
+impl Pair {
+    /// The limit; none when both numbers are 0.
+    fn valid(&self, direction: &str) -> Result<Option<Limit>, Error> {
+        let Pair { rate, burst } = *self;
+        let refuse = |why: String| Err(Error::new(Code::InvalidConfig, why));
+        match (rate, burst) {
+            (0, 0) => Ok(None),
+            (0, _) => refuse(format!(
+                "{direction}Burst is {burst} but {direction}Rate is not set: if burst is set, rate must also be set"
+            )),
+            (_, 0) => refuse(format!(
+                "{direction}Rate is {rate} but {direction}Burst is not set: if rate is set, burst must also be set"
+            )),
+            (1..8, _) => refuse(format!(
+                "{direction}Rate is {rate}: rate cannot be less than 8 bits per second"
+            )),
+            (_, 1..8) => refuse(format!(
+                "{direction}Burst is {burst}: burst cannot be less than 8 bits"
+            )),
+            _ if burst / 8 >= u64::from(u32::MAX) => refuse(format!(
+                "{direction}Burst is {burst} bits: burst cannot be more than 4GB"
+            )),
+            _ => Ok(Some(Limit { rate, burst })),
+        }
+    }
+}
+
+fn burst_policy(conf: Object<'_>) -> Result<BurstPolicy, Error> {
+    let Some(value) = conf.get("burstPolicy") else {
+        return Ok(BurstPolicy::Auto);
+    };
+    match value.json() {
+        Json::String(text) if text.eq_ignore_ascii_case("auto") || text.is_empty() => {
+            Ok(BurstPolicy::Auto)
+        }
+        Json::String(text) if text.eq_ignore_ascii_case("literal") => Ok(BurstPolicy::Literal),
+        Json::String(_) => Err(value.refuse("must be \"auto\" or \"literal\"")),
+        _ => Err(value
+            .string()
+            .err()
+            .unwrap_or_else(|| value.refuse("must be a string"))),
+    }
+}
+
+fn number(
+    conf: Object<'_>,
+    key: &'static str,
+    least: u64,
+    most: u64,
+) -> Result<Option<u64>, Error> {
+    match conf.unsigned(key)? {
+        Some(number) if !(least..=most).contains(&number) => Err(Error::new(
+            Code::InvalidConfig,
+            format!("{key} is {number}: must be from {least} to {most}"),
+        )),
+        other => Ok(other),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,129 @@
+//! What the kernel holds for an attachment now, as plain data.
+
+use common::Attachment;
+use common::error::{Code, Context, Error};
+use common::result::CniResult;
+use common::sys::link::Link;
+use common::sys::netlink::Netlink;
+
+use crate::ifb::{self, Evidence, Slot};
+use crate::plan::Hook;
+use crate::tc::filter::{self, Filter, Verdict};
+use crate::tc::qdisc::{self, Qdisc};
+use crate::tc::{HOOK_EGRESS, HOOK_INGRESS, HOOKS, Handle};
+
+/// The state of a link and of the ifbs beside it.
+#[derive(Debug, Clone)]
+pub struct Actual {
+    /// The link's root qdisc; none when it is the default one.
+    pub root: Option<Qdisc>,
+    /// The link's ingress or clsact qdisc.
+    pub hook: Option<Qdisc>,
+    /// What stands on each hook, the ingress first.
+    pub sides: [HookState; 2],
+}
+
+/// The state of one hook and of the ifb behind it.
+#[derive(Debug, Clone)]
+pub struct HookState {
+    /// Which one.
+    pub hook: Hook,
+    /// The ifb's place.
+    pub slot: Slot,
+    /// The root qdisc of our ifb.
+    pub bucket: Option<Qdisc>,
+    /// Every filter on the hook.
+    pub filters: Vec<Filter>,
+}
+
+impl Actual {
+    /// Reads the state of a link and of the attachment's ifbs.
+    ///
+    /// # Errors
+    /// Code 100 when the kernel refuses to tell.
+    pub fn observe(
+        netlink: &mut Netlink,
+        attachment: &Attachment,
+        link: &Link,
+        result: Option<&CniResult>,
+    ) -> Result<Actual, Error> {
+        let evidence = Evidence {
+            link: Some(link.index),
+            result,
+        };
+        let tried = |what: &str| format!("read the {what} of {}", link.name);
+        let root =
+            qdisc::root(netlink, link.index).context(Code::System, || tried("root qdisc"))?;
+        let hook =
+            qdisc::hook(netlink, link.index).context(Code::System, || tried("ingress qdisc"))?;
+        let mut side = |which: Hook| -> Result<HookState, Error> {
+            let slot = ifb::find(netlink, attachment, which, evidence)?;
+            let bucket = match &slot.link {
+                Some(ifb) => qdisc::root(netlink, ifb.index).context(Code::System, || {
+                    format!("read the root qdisc of {}", ifb.name)
+                })?,
+                None => None,
+            };
+            let filters = match &hook {
+                Some(hook) if which == Hook::Ingress || hook.kind == "clsact" => {
+                    filter::list(netlink, link.index, which.parent(&hook.kind))
+                        .context(Code::System, || tried("filters"))?
+                }
+                _ => Vec::new(),
+            };
+            Ok(HookState {
+                hook: which,
+                slot,
+                bucket,
+                filters,
+            })
+        };
+        let sides = [side(Hook::Ingress)?, side(Hook::Egress)?];
+        Ok(Actual { root, hook, sides })
+    }
+
+    /// Whether somebody else has filters on any hook.
+    pub fn has_others(&self) -> bool {
+        self.sides.iter().any(|side| side.others().next().is_some())
+    }
+}
+
+impl HookState {
+    /// Our filters, in the order in which they are asked.
+    pub fn own(&self) -> impl Iterator<Item = &Filter> {
+        let ifb = self.slot.index();
+        self.filters.iter().filter(move |f| is_own(f, ifb))
+    }
+
+    /// Everybody else's filters, without the hash tables that the kernel lists among them.
+    pub fn others(&self) -> impl Iterator<Item = &Filter> {
+        let ifb = self.slot.index();
+        self.filters
+            .iter()
+            .filter(move |f| (f.kind != "u32" || f.rule.is_some()) && !is_own(f, ifb))
+    }
+}
+
+/// Whether a filter is ours: it leads to our ifb or to one that is gone, or it lets pass with our
+/// flowid.
+pub fn is_own(filter: &Filter, ifb: Option<u32>) -> bool {
+    let Some(rule) = &filter.rule else {
+        return false;
+    };
+    match &rule.verdict {
+        Verdict::Pass | Verdict::Redirect(0) => true,
+        verdict => verdict.target().is_some_and(|target| Some(target) == ifb),
+    }
+}
+
+impl Hook {
+    /// The parent of filters on this hook of a qdisc of that kind. On an ingress qdisc, which has but
+    /// one, filters stand below the qdisc itself, as the reference puts them.
+    pub fn parent(self, kind: &str) -> Handle {
+        match self {
+            Hook::Ingress if kind == "ingress" => HOOKS,
+            Hook::Ingress => HOOK_INGRESS,
+            Hook::Egress => HOOK_EGRESS,
+        }
+    }
+}

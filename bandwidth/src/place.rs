@@ -1,0 +1,113 @@
+//! Where an attachment's traffic can be limited: on the veth's end in the host, or, for interfaces
+//! that have none, on the interface itself inside the container's namespace.
+
+use common::error::{Code, Context, Error};
+use common::result::CniResult;
+use common::sys::link::Link;
+use common::sys::netlink::Netlink;
+use common::sys::netns::Netns;
+use common::{Attachment, Request};
+
+use crate::plan::Side;
+use crate::tbf::GSO_DEFAULT;
+
+/// The link to limit, and a socket in its namespace.
+#[derive(Debug)]
+pub struct Place {
+    /// A socket in the link's namespace.
+    pub netlink: Netlink,
+    /// The link.
+    pub link: Link,
+    /// Which end it is.
+    pub side: Side,
+    /// The largest packet in bytes that either end may be handed.
+    pub gso: u32,
+    /// The container's namespace as the runtime named it.
+    pub sandbox: String,
+}
+
+impl Place {
+    /// Finds the link of the request's attachment.
+    ///
+    /// # Errors
+    /// Code 8 for the namespace, code 7 when the interface is not there or cannot be limited.
+    pub fn of(request: &Request) -> Result<Place, Error> {
+        let Attachment { ifname, .. } = &request.attachment;
+        let path = request.required_netns()?;
+        let netns = Netns::open(path)?;
+        let mut inside = netns.run(Netlink::route)?;
+        let whose = || format!("{ifname} in {}", path.display());
+        let own = inside
+            .link_by_name(ifname)
+            .context(Code::System, || format!("look up {}", whose()))?
+            .ok_or_else(|| {
+                Error::new(
+                    Code::InvalidConfig,
+                    format!("there is no interface {}", whose()),
+                )
+            })?;
+        if own.kind.is_empty() && own.name == "lo" {
+            let msg = format!("{} is the loopback, which cannot be limited", whose());
+            return Err(Error::new(Code::InvalidConfig, msg));
+        }
+        let (netlink, link, side) = if own.kind == "veth" {
+            let mut outside = Netlink::route()?;
+            let peer = peer(&mut outside, &netns, &own, &whose())?;
+            (outside, peer, Side::Host)
+        } else {
+            (inside, own.clone(), Side::Container)
+        };
+        Ok(Place {
+            gso: own.gso_max_size.max(link.gso_max_size).max(GSO_DEFAULT),
+            netlink,
+            link,
+            side,
+            sandbox: path.to_string_lossy().into_owned(),
+        })
+    }
+
+    /// Refuses a result that speaks of interfaces in the host, but not of this one: the request then
+    /// means another interface than the one it names.
+    ///
+    /// # Errors
+    /// Code 7 with both names.
+    pub fn matches(&self, result: &CniResult) -> Result<(), Error> {
+        let mut host = result
+            .interfaces
+            .iter()
+            .filter(|i| !i.is_in_sandbox())
+            .peekable();
+        if self.side == Side::Container
+            || host.peek().is_none()
+            || host.any(|i| i.name == self.link.name)
+        {
+            return Ok(());
+        }
+        Err(Error::new(
+            Code::InvalidConfig,
+            format!(
+                "no veth peer of the container's interface in prevResult.interfaces: the peer is {}",
+                self.link.name
+            ),
+        ))
+    }
+}
+
+/// The other end of a veth, if it is in the plugin's own namespace.
+fn peer(netlink: &mut Netlink, netns: &Netns, own: &Link, whose: &str) -> Result<Link, Error> {
+    let tried = || format!("look up the veth peer of {whose}");
+    let link = match own.parent {
+        Some(index) if index != 0 => netlink.link_by_index(index).context(Code::System, tried)?,
+        _ => None,
+    };
+    // Indices repeat in other namespaces: the peer must point back, and into this container.
+    let link = link.filter(|link| link.kind == "veth" && link.parent == Some(own.index));
+    let number = netlink
+        .netns_number(netns.fd())
+        .context(Code::System, tried)?;
+    link.filter(|link| link.parent_netnsid == number)
+        .ok_or_else(|| {
+            let msg = format!("{whose} has no veth peer in the host's namespace");
+            Error::new(Code::InvalidConfig, msg)
+        })
+}

@@ -1,0 +1,174 @@
+//! DEL: takes back what belongs to an attachment, as far as it is still there.
+
+use common::Attachment;
+use common::error::{Code, Context, Error};
+use common::result::CniResult;
+use common::sys::link::Link;
+use common::sys::netlink::{Netlink, Refusal};
+
+use crate::ifb::{self, Evidence, Slot};
+use crate::plan::Hook;
+use crate::tc::filter::{self, Filter};
+use crate::tc::qdisc::{self, HookKind};
+use crate::tc::{BUCKET, handle_text};
+
+/// The link that an attachment's ifbs stand behind.
+#[derive(Debug, Clone, Copy)]
+struct Behind {
+    link: u32,
+    /// The link is known to be the attachment's; else only a filter to its ifb proves it.
+    is_certain: bool,
+}
+
+/// Whether a hook qdisc was made for us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Made {
+    Yes,
+    No,
+    /// If a filter of ours stands on it.
+    IfUsed,
+}
+
+/// Takes back an attachment's ifbs, and what is on its link where that is known. Carries on after a
+/// failure.
+pub fn attachment(
+    netlink: &mut Netlink,
+    attachment: &Attachment,
+    link: Option<&Link>,
+    result: Option<&CniResult>,
+) -> Vec<Error> {
+    let evidence = Evidence {
+        link: link.map(|link| link.index),
+        result,
+    };
+    let mut errors = Vec::new();
+    let mut slots = Vec::new();
+    for hook in [Hook::Ingress, Hook::Egress] {
+        match ifb::find(netlink, attachment, hook, evidence) {
+            Ok(slot) => slots.push(slot),
+            Err(error) => errors.push(error),
+        }
+    }
+    errors.extend(slots_of(netlink, &slots, link));
+    errors
+}
+
+/// Takes back the ifbs in these slots and what leads to them.
+pub fn slots_of(netlink: &mut Netlink, slots: &[Slot], link: Option<&Link>) -> Vec<Error> {
+    let behind = match link {
+        Some(link) => Some(Behind {
+            link: link.index,
+            is_certain: true,
+        }),
+        None => slots.iter().find_map(guess),
+    };
+    let mut errors = Vec::new();
+    if let Some(behind) = behind {
+        errors.extend(restore(netlink, behind, slots).err());
+    }
+    for ifb in slots.iter().filter_map(|slot| slot.link.as_ref()) {
+        let deleted = netlink
+            .delete_link(ifb.index)
+            .context(Code::System, || format!("delete {}", ifb.name));
+        errors.extend(deleted.err());
+    }
+    errors
+}
+
+/// The link that an ifb's mark or a filter names.
+fn guess(slot: &Slot) -> Option<Behind> {
+    let link = match (&slot.mark, slot.user) {
+        (Some(mark), _) => mark.link,
+        (None, user) => user?,
+    };
+    slot.link.as_ref().map(|_| Behind {
+        link,
+        is_certain: false,
+    })
+}
+
+/// Takes our filters, hook qdisc and token bucket from the link.
+fn restore(netlink: &mut Netlink, behind: Behind, slots: &[Slot]) -> Result<(), Error> {
+    let Behind { link, is_certain } = behind;
+    let tried = |what: &str| format!("{what} of link {link}");
+    let hook =
+        qdisc::hook(netlink, link).context(Code::System, || tried("read the ingress qdisc"))?;
+    let mut filters = Vec::new();
+    if let Some(hook) = &hook {
+        for side in [Hook::Ingress, Hook::Egress] {
+            if side == Hook::Ingress || hook.kind == "clsact" {
+                let listed = filter::list(netlink, link, side.parent(&hook.kind))
+                    .context(Code::System, || tried("read the filters"))?;
+                filters.extend(listed.into_iter().map(|filter| (side, filter)));
+            }
+        }
+    }
+    let ifbs: Vec<u32> = slots.iter().filter_map(Slot::index).collect();
+    if !is_certain && !filters.iter().any(|(_, filter)| leads_to(filter, &ifbs)) {
+        return Ok(());
+    }
+    if let Some(hook) = hook {
+        let is_marked = slots
+            .iter()
+            .any(|slot| slot.mark.as_ref().is_some_and(|mark| mark.hook_made));
+        let is_unmarked = slots.iter().all(|slot| slot.mark.is_none());
+        let made = match hook.kind == HookKind::Ingress.text() && is_unmarked {
+            // The reference marks nothing, and always makes an ingress qdisc for its filter.
+            true => Made::IfUsed,
+            false if is_marked => Made::Yes,
+            false => Made::No,
+        };
+        hooks(netlink, (link, &hook.kind), &filters, &ifbs, made)
+            .context(Code::System, || tried("delete the filters"))?;
+    }
+    let root = qdisc::root(netlink, link).context(Code::System, || tried("read the root qdisc"))?;
+    match root {
+        Some(root) if root.kind == "tbf" && root.handle == BUCKET => {
+            qdisc::delete_root(netlink, link).context(Code::System, || {
+                tried(&format!(
+                    "delete the root qdisc tbf {}",
+                    handle_text(BUCKET)
+                ))
+            })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Deletes our filters, and with them the hook qdisc when it was made for them and nobody else uses
+/// it.
+fn hooks<'f>(
+    netlink: &mut Netlink,
+    (link, kind): (u32, &str),
+    filters: &'f [(Hook, Filter)],
+    ifbs: &[u32],
+    made: Made,
+) -> Result<(), Refusal> {
+    let is_own = |filter: &Filter| crate::observe::is_own(filter, None) || leads_to(filter, ifbs);
+    let (own, others): (Vec<_>, Vec<_>) = filters
+        .iter()
+        .filter(|(_, filter)| filter.kind != "u32" || filter.rule.is_some())
+        .partition(|(_, filter)| is_own(filter));
+    let is_ours = made == Made::Yes || (made == Made::IfUsed && !own.is_empty());
+    if is_ours && others.is_empty() {
+        return qdisc::delete_hook(netlink, link);
+    }
+    for side in [Hook::Ingress, Hook::Egress] {
+        let of_side = |filters: &[&'f (Hook, Filter)]| -> Vec<&'f Filter> {
+            let filters = filters.iter().filter(|(of, _)| *of == side);
+            filters.map(|(_, filter)| filter).collect()
+        };
+        for deletion in filter::deletions(&of_side(&own), &of_side(&others)) {
+            filter::delete(netlink, link, side.parent(kind), deletion)?;
+        }
+    }
+    Ok(())
+}
+
+fn leads_to(filter: &Filter, ifbs: &[u32]) -> bool {
+    filter
+        .rule
+        .as_ref()
+        .and_then(|rule| rule.verdict.target())
+        .is_some_and(|target| ifbs.contains(&target))
+}

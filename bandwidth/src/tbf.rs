@@ -1,0 +1,234 @@
+//! The numbers of a token bucket: what `tc qdisc … tbf rate R burst B limit L` holds.
+//!
+//! For ordinary limits they are those of the reference, digit for digit, so that either plugin's
+//! CHECK passes on what the other's ADD made. Where the reference's arithmetic runs over 32 bits,
+//! ours saturates.
+
+use std::fmt;
+
+use crate::config::{BurstPolicy, Limit};
+
+/// Ticks of the kernel's packet scheduler in 8 microseconds: a tick is 64 nanoseconds
+/// (`PSCHED_SHIFT` in include/net/pkt_sched.h; /proc/net/psched says the same).
+const TICKS_IN_8_MICROSECONDS: u64 = 125;
+const MICROSECONDS: u64 = 1_000_000;
+/// How long a packet may wait in the queue unless `latencyMs` says otherwise, in milliseconds.
+pub const LATENCY: u64 = 25;
+/// The largest packet that segmentation offload hands over by default, in bytes
+/// (`GSO_LEGACY_MAX_SIZE` in include/linux/netdevice.h).
+pub const GSO_DEFAULT: u32 = 65_536;
+
+/// Bursts that runtimes send where nobody asked for one, in bits: kubelet (2^31 - 1), containerd
+/// (2^32 - 1) and CRI-O (8 × (2^32 - 1) - 1, the most that the reference takes).
+const UNSET_BURSTS: [u64; 3] = [2_147_483_647, 4_294_967_295, 34_359_738_359];
+
+/// A token bucket as the kernel holds it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tbf {
+    /// Bytes per second.
+    pub rate: u64,
+    /// The bucket's depth as the time to fill it at `rate`, in ticks of 64 nanoseconds.
+    pub buffer: u32,
+    /// The most that may wait for tokens, in bytes.
+    pub limit: u32,
+}
+
+impl Tbf {
+    /// The bucket for a limit. `gso` is the largest packet in bytes that the link may be handed.
+    pub fn new(limit: Limit, policy: BurstPolicy, latency: u64, gso: u32) -> Tbf {
+        let rate = limit.rate / 8;
+        let gso = u64::from(gso);
+        let burst = if policy == BurstPolicy::Auto && UNSET_BURSTS.contains(&limit.burst) {
+            (rate / 100).max(gso.saturating_mul(3))
+        } else {
+            limit.burst / 8
+        };
+        let queue = burst.saturating_add(rate.saturating_mul(latency) / 1000);
+        // A bucket that cannot hold the largest packet has it cut up; the pieces need room to wait.
+        let least = if burst < gso {
+            gso.saturating_mul(2)
+        } else {
+            0
+        };
+        Tbf {
+            rate,
+            buffer: saturated(fill_time(rate, burst)).max(1),
+            limit: saturated(queue.max(least)),
+        }
+    }
+
+    /// The bucket that the reference makes for the same limit, with its arithmetic that wraps at
+    /// 32 bits.
+    pub fn of_the_reference(limit: Limit) -> Tbf {
+        let rate = limit.rate / 8;
+        let burst = limit.burst / 8;
+        let microseconds = wrapped(burst.saturating_mul(MICROSECONDS) / rate.max(1));
+        let ticks = u64::from(microseconds) * TICKS_IN_8_MICROSECONDS / 8;
+        Tbf {
+            rate,
+            buffer: wrapped(ticks),
+            limit: wrapped(rate / (1000 / LATENCY)).wrapping_add(wrapped(burst)),
+        }
+    }
+
+    /// The bucket's depth in bytes, as `tc` prints it.
+    pub fn burst(&self) -> u64 {
+        let nanoseconds = u128::from(self.buffer) * 64;
+        let bytes = nanoseconds * u128::from(self.rate) / 1_000_000_000;
+        u64::try_from(bytes).unwrap_or(u64::MAX)
+    }
+}
+
+impl fmt::Display for Tbf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Tbf {
+            rate,
+            buffer,
+            limit,
+        } = self;
+        let burst = self.burst();
+        let bits = u128::from(*rate) * 8;
+        write!(
+            f,
+            "tbf rate {bits}bit burst {burst}b ({buffer} ticks) limit {limit}b"
+        )
+    }
+}
+
+/// Ticks until `burst` bytes have come at `rate` bytes per second, in whole microseconds as the
+/// reference counts them.
+fn fill_time(rate: u64, burst: u64) -> u64 {
+    let microseconds = burst.saturating_mul(MICROSECONDS) / rate.max(1);
+    microseconds.saturating_mul(TICKS_IN_8_MICROSECONDS) / 8
+}
+
+fn saturated(value: u64) -> u32 {
+    u32::try_from(value).unwrap_or(u32::MAX)
+}
+
+fn wrapped(value: u64) -> u32 {
+    u32::try_from(value & u64::from(u32::MAX)).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn auto(rate: u64, burst: u64) -> Tbf {
+        Tbf::new(
+            Limit { rate, burst },
+            BurstPolicy::Auto,
+            LATENCY,
+            GSO_DEFAULT,
+        )
+    }
+
+    fn tbf(rate: u64, buffer: u32, limit: u32) -> Tbf {
+        Tbf {
+            rate,
+            buffer,
+            limit,
+        }
+    }
+
+    #[test]
+    fn ordinary_limits_have_the_reference_s_numbers() {
+        // From `tc -raw qdisc` after the reference's ADD (testdata/bandwidth).
+        let recorded = [
+            (8_000_000, 800_000, tbf(1_000_000, 0x0017_d784, 125_000)),
+            (16_000_000, 1_600_000, tbf(2_000_000, 0x0017_d784, 250_000)),
+            (
+                100_000_000_000,
+                1_000_000_000,
+                tbf(12_500_000_000, 0x0002_625a, 437_500_000),
+            ),
+        ];
+        for (rate, burst, expected) in recorded {
+            assert_eq!(auto(rate, burst), expected, "{rate} {burst}");
+            assert_eq!(
+                Tbf::of_the_reference(Limit { rate, burst }),
+                expected,
+                "{rate} {burst}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_reference_s_overruns_are_known_but_not_repeated() {
+        // containerd's burst at 1 and 10 Mbit/s.
+        let limit = Limit {
+            rate: 1_000_000,
+            burst: 4_294_967_295,
+        };
+        let wrapped = tbf(125_000, 0x9fff_ff83, 536_874_036);
+        assert_eq!(Tbf::of_the_reference(limit), wrapped);
+        let limit = Limit {
+            rate: 10_000_000,
+            ..limit
+        };
+        let wrapped = tbf(1_250_000, 0x8fff_ffe7, 536_902_161);
+        assert_eq!(Tbf::of_the_reference(limit), wrapped);
+        let literal = Tbf::new(limit, BurstPolicy::Literal, LATENCY, GSO_DEFAULT);
+        assert_eq!(literal, tbf(1_250_000, u32::MAX, 536_902_161));
+    }
+
+    #[test]
+    fn a_burst_that_means_not_set_follows_the_rate() {
+        for burst in UNSET_BURSTS {
+            // 3 × 65536 bytes at 1 Mbit/s, 10 ms of 1 Gbit/s.
+            assert_eq!(auto(1_000_000, burst).burst(), 196_608, "{burst}");
+            assert_eq!(auto(1_000_000_000, burst).burst(), 1_250_000, "{burst}");
+            let literal = Tbf::new(
+                Limit {
+                    rate: 1_000_000_000,
+                    burst,
+                },
+                BurstPolicy::Literal,
+                LATENCY,
+                GSO_DEFAULT,
+            );
+            assert!(literal.burst() > 100_000_000, "{burst}");
+        }
+    }
+
+    #[test]
+    fn the_queue_takes_what_a_small_bucket_cuts_up() {
+        assert_eq!(auto(1_000_000, 80_000).limit, 131_072);
+        assert_eq!(auto(1_000_000_000, 80_000).limit, 3_135_000);
+        let big = Tbf::new(
+            Limit {
+                rate: 8_000_000,
+                burst: 800_000,
+            },
+            BurstPolicy::Auto,
+            LATENCY,
+            524_280,
+        );
+        assert_eq!(big.limit, 1_048_560);
+    }
+
+    #[test]
+    fn latency_is_the_time_that_a_full_queue_takes() {
+        let limit = Limit {
+            rate: 80_000_000,
+            burst: 8_000_000,
+        };
+        let with = |latency| Tbf::new(limit, BurstPolicy::Auto, latency, GSO_DEFAULT).limit;
+        assert_eq!(with(5), 1_050_000);
+        assert_eq!(with(1000), 11_000_000);
+    }
+
+    #[test]
+    fn the_ends_of_the_range_saturate() {
+        let slowest = auto(8, 8);
+        assert_eq!((slowest.rate, slowest.buffer), (1, 15_625_000));
+        let slow = auto(8, 34_359_738_351);
+        assert_eq!((slow.buffer, slow.limit), (u32::MAX, 4_294_967_293));
+        let full = auto(80_000_000_000, 34_359_738_351);
+        assert_eq!(full.limit, u32::MAX);
+        let fast = auto(400_000_000_000, 4_294_967_295);
+        assert_eq!((fast.rate, fast.limit), (50_000_000_000, 1_750_000_000));
+        assert_eq!(auto(400_000_000_000, 8).buffer, 1);
+        assert_eq!(auto(u64::MAX, 80_000).rate, u64::MAX / 8);
+    }
+}

@@ -1,0 +1,99 @@
+//! Traffic control over netlink: queueing disciplines and filters, as `tc` shows and changes them.
+//!
+//! Requests are typed by netlink-packet-route; replies are read attribute by attribute, so that what
+//! a newer kernel adds cannot make the rest unreadable.
+
+pub mod filter;
+pub mod qdisc;
+
+use common::error::{Code, Error};
+use common::sys::netlink::{Refusal, u32_at};
+use nix::errno::Errno;
+
+/// A handle `MAJOR:MINOR` as one number.
+pub type Handle = u32;
+
+/// `1:`, the handle of every token bucket of ours, as the reference's.
+pub const BUCKET: Handle = 0x0001_0000;
+/// `ffff:`, the handle of the ingress and the clsact qdisc.
+pub const HOOKS: Handle = 0xffff_0000;
+/// Parent of a link's root qdisc (`TC_H_ROOT` in include/uapi/linux/pkt_sched.h).
+pub const ROOT: Handle = 0xffff_ffff;
+/// Parent of a link's ingress or clsact qdisc (`TC_H_INGRESS`).
+pub const INGRESS: Handle = 0xffff_fff1;
+
+/// Parent of filters for packets that come in (`TC_H_MIN_INGRESS`), for both hook qdiscs.
+pub const HOOK_INGRESS: Handle = 0xffff_fff2;
+/// Parent of filters for packets that go out (`TC_H_MIN_EGRESS`), with clsact only.
+pub const HOOK_EGRESS: Handle = 0xffff_fff3;
+
+/// Bytes before the attributes (`struct tcmsg`).
+const HEADER: usize = 20;
+/// Attribute numbers (include/uapi/linux/rtnetlink.h).
+const TCA_KIND: u16 = 1;
+const TCA_OPTIONS: u16 = 2;
+
+/// The fields of a `struct tcmsg`.
+struct Header {
+    index: u32,
+    handle: Handle,
+    info: u32,
+}
+
+fn header(body: &[u8]) -> Option<Header> {
+    Some(Header {
+        index: u32_at(body, 4)?,
+        handle: u32_at(body, 8)?,
+        info: u32_at(body, 16)?,
+    })
+}
+
+/// A handle as `tc` prints it.
+pub fn handle_text(handle: Handle) -> String {
+    let (major, minor) = (handle >> 16, handle & 0xffff);
+    match minor {
+        0 => format!("{major:x}:"),
+        _ => format!("{major:x}:{minor:x}"),
+    }
+}
+
+/// A refusal as an error. `needs` names what the kernel must have for it, module first: kernels say
+/// `ENOENT` for a qdisc, filter or action that they do not know, and `EOPNOTSUPP` for a kind of link.
+pub fn refused(refusal: &Refusal, tried: String, needs: &str) -> Error {
+    let unknown = matches!(refusal.errno, Errno::EOPNOTSUPP | Errno::ENOENT);
+    if unknown {
+        Error::new(Code::Unsupported, tried)
+            .with_details(format!("the kernel has no {needs}: {refusal}"))
+    } else {
+        Error::new(Code::System, tried).with_details(refusal)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kernel_without_a_module_is_told_from_other_refusals() {
+        let told = |errno, text: &str| {
+            let refusal = Refusal {
+                errno,
+                text: text.into(),
+            };
+            refused(&refusal, "add a tbf".into(), "tbf (sch_tbf)")
+        };
+        let error = told(Errno::ENOENT, "Specified qdisc kind is unknown");
+        assert_eq!(error.code, Code::Unsupported);
+        assert!(error.details.contains("sch_tbf"), "{error}");
+        assert_eq!(told(Errno::EOPNOTSUPP, "").code, Code::Unsupported);
+        assert_eq!(told(Errno::EPERM, "").code, Code::System);
+        assert_eq!(told(Errno::EEXIST, "").code, Code::System);
+    }
+
+    #[test]
+    fn handles_print_as_tc_prints_them() {
+        assert_eq!(handle_text(BUCKET), "1:");
+        assert_eq!(handle_text(HOOKS), "ffff:");
+        assert_eq!(handle_text(0x800a_0001), "800a:1");
+    }
+}

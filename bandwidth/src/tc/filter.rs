@@ -1,0 +1,408 @@
+//! Filters of kind `u32` on a hook: what they match, and where they send it.
+//!
+//! Layouts: include/uapi/linux/pkt_cls.h and include/uapi/linux/tc_act/tc_mirred.h.
+
+use std::fmt;
+
+use common::sys::netlink::{
+    CREATE, DUMP, GET, Message, Netlink, Refusal, attribute, each_attribute, text, u16_at, u32_at,
+};
+use netlink_packet_route::tc::{
+    TcAction, TcActionAttribute, TcActionMirrorOption, TcActionOption, TcActionType, TcAttribute,
+    TcFilterU32Option, TcMessage, TcMirror, TcMirrorActionType, TcOption, TcU32Key, TcU32Selector,
+    TcU32SelectorFlags,
+};
+use nix::errno::Errno;
+use nix::libc;
+
+use super::{HEADER, Handle, TCA_KIND, TCA_OPTIONS, handle_text, header};
+
+const TCA_U32_CLASSID: u16 = 1;
+const TCA_U32_SEL: u16 = 5;
+const TCA_U32_POLICE: u16 = 6;
+const TCA_U32_ACT: u16 = 7;
+const TCA_U32_MARK: u16 = 10;
+const TCA_ACT_KIND: u16 = 1;
+const TCA_ACT_OPTIONS: u16 = 2;
+const TCA_MIRRED_PARMS: u16 = 2;
+const TCA_EGRESS_REDIR: u32 = 1;
+const TC_ACT_STOLEN: u32 = 4;
+/// Bytes of a `struct tc_u32_sel` without its keys, and of one key.
+const SELECTOR: usize = 16;
+const KEY: usize = 16;
+
+/// `flowid 1:1` of a filter that redirects, as the reference sets it.
+pub const REDIRECTED: Handle = 0x0001_0001;
+/// `flowid ba55:1` of a filter that lets pass, by which ours is told from other people's.
+pub const PASSED: Handle = 0xba55_0001;
+
+/// A filter as the kernel has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Filter {
+    /// `u32`, `bpf`, …
+    pub kind: String,
+    /// Its number within its kind.
+    pub handle: u32,
+    /// Where it stands: lower numbers are asked first.
+    pub priority: u16,
+    /// The protocol it is for, an `ETH_P_*` number.
+    pub protocol: u16,
+    /// What it does, if it is a node of kind `u32`.
+    pub rule: Option<Rule>,
+}
+
+/// What a filter matches and does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    /// All must match; none matches everything.
+    pub keys: Vec<Key>,
+    /// Where what matches goes.
+    pub verdict: Verdict,
+}
+
+/// A comparison of four bytes at an offset from the network header: `match u32 VALUE MASK at OFFSET`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Key {
+    /// Bytes from the network header.
+    pub offset: i32,
+    /// What the bytes are, under the mask.
+    pub value: u32,
+    /// Which bits are compared.
+    pub mask: u32,
+}
+
+/// Where a packet goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// Out of the link of this index, and nowhere else. 0: a link that is gone.
+    Redirect(u32),
+    /// On its way; later filters are not asked.
+    Pass,
+    /// Anything else, in words, and the link that it names, if any.
+    Other(String, Option<u32>),
+}
+
+impl Verdict {
+    /// The link that packets are sent to.
+    pub fn target(&self) -> Option<u32> {
+        match self {
+            Verdict::Redirect(target) => Some(*target),
+            Verdict::Pass => None,
+            Verdict::Other(_, target) => *target,
+        }
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Key {
+            offset,
+            value,
+            mask,
+        } = self;
+        write!(f, "{value:08x}/{mask:08x} at {offset}")
+    }
+}
+
+/// Every filter of a hook, in the order in which they are asked.
+///
+/// # Errors
+/// What the kernel refused.
+pub fn list(netlink: &mut Netlink, link: u32, parent: Handle) -> Result<Vec<Filter>, Refusal> {
+    let request = about(link, parent, 0, 0);
+    match netlink.request(libc::RTM_GETTFILTER, DUMP, &request) {
+        Ok(replies) => Ok(replies.iter().filter_map(|m| decode(m, link)).collect()),
+        Err(refusal) if matches!(refusal.errno, Errno::ENOENT | Errno::EINVAL | Errno::ENODEV) => {
+            Ok(Vec::new())
+        }
+        Err(refusal) => Err(refusal),
+    }
+}
+
+/// Adds a filter of kind `u32`.
+///
+/// # Errors
+/// What the kernel refused.
+pub fn add(
+    netlink: &mut Netlink,
+    link: u32,
+    parent: Handle,
+    (priority, protocol): (u16, u16),
+    rule: &Rule,
+) -> Result<(), Refusal> {
+    let mut request = about(link, parent, priority, protocol);
+    let options = options(rule).into_iter().map(TcOption::U32).collect();
+    request.attributes = vec![
+        TcAttribute::Kind("u32".into()),
+        TcAttribute::Options(options),
+    ];
+    netlink
+        .request(libc::RTM_NEWTFILTER, CREATE, &request)
+        .map(drop)
+}
+
+/// A filter to delete, or all that stand at one place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deletion {
+    /// Priority and protocol.
+    pub place: (u16, u16),
+    /// The filter's number; 0 for all.
+    handle: u32,
+}
+
+impl Deletion {
+    /// The deletion of one filter.
+    pub fn of(filter: &Filter) -> Deletion {
+        Deletion {
+            place: (filter.priority, filter.protocol),
+            handle: filter.handle,
+        }
+    }
+
+    /// Whether it deletes this one of our filters.
+    pub fn takes(&self, filter: &Filter) -> bool {
+        (filter.priority, filter.protocol) == self.place
+            && (self.handle == 0 || self.handle == filter.handle)
+    }
+}
+
+/// What deletes all of `own` and none of `others`. Where a place is ours alone it is deleted as a
+/// whole: without its last filter it would stay and keep its protocol, as long as u32 filters stand
+/// at other places (`u32_delete` in net/sched/cls_u32.c).
+pub fn deletions(own: &[&Filter], others: &[&Filter]) -> Vec<Deletion> {
+    let mut deletions: Vec<Deletion> = Vec::new();
+    for filter in own {
+        let mut deletion = Deletion::of(filter);
+        if !others
+            .iter()
+            .any(|o| (o.priority, o.protocol) == deletion.place)
+        {
+            deletion.handle = 0;
+        }
+        if !deletions.contains(&deletion) {
+            deletions.push(deletion);
+        }
+    }
+    deletions
+}
+
+/// Deletes filters of kind `u32`; that they are gone already is success.
+///
+/// # Errors
+/// What the kernel refused.
+pub fn delete(
+    netlink: &mut Netlink,
+    link: u32,
+    parent: Handle,
+    deletion: Deletion,
+) -> Result<(), Refusal> {
+    let (priority, protocol) = deletion.place;
+    let mut request = about(link, parent, priority, protocol);
+    request.header.handle = deletion.handle.into();
+    request.attributes = vec![TcAttribute::Kind("u32".into())];
+    match netlink.request(libc::RTM_DELTFILTER, GET, &request) {
+        Err(refusal) if !matches!(refusal.errno, Errno::ENOENT | Errno::ENODEV) => Err(refusal),
+        _ => Ok(()),
+    }
+}
+
+fn about(link: u32, parent: Handle, priority: u16, protocol: u16) -> TcMessage {
+    let mut message = TcMessage::with_index(link.cast_signed());
+    message.header.parent = parent.into();
+    message.header.info = u32::from(priority) << 16 | u32::from(protocol.to_be());
+    message
+}
+
+fn options(rule: &Rule) -> Vec<TcFilterU32Option> {
+    let mut selector = TcU32Selector::default();
+    selector.flags = TcU32SelectorFlags::Terminal;
+    selector.keys = rule.keys.iter().map(key).collect();
+    if selector.keys.is_empty() {
+        // As the reference and tc write it: one key that compares nothing.
+        selector.keys.push(TcU32Key::default());
+    }
+    selector.nkeys = u8::try_from(selector.keys.len()).unwrap_or(u8::MAX);
+    let classid = match rule.verdict {
+        Verdict::Redirect(_) => REDIRECTED,
+        Verdict::Pass | Verdict::Other(..) => PASSED,
+    };
+    let mut options = vec![
+        TcFilterU32Option::ClassId(classid.into()),
+        TcFilterU32Option::Selector(selector),
+    ];
+    if let Verdict::Redirect(target) = rule.verdict {
+        options.push(TcFilterU32Option::Action(vec![redirect(target)]));
+    }
+    options
+}
+
+fn key(key: &Key) -> TcU32Key {
+    let mut raw = TcU32Key::default();
+    raw.off = key.offset;
+    raw.val = key.value;
+    raw.mask = key.mask;
+    raw
+}
+
+/// `action mirred egress redirect dev TARGET`. The packet ends here (`stolen`): with any other
+/// control the kernel sends on a copy and lets the original pass, unlimited.
+fn redirect(target: u32) -> TcAction {
+    let mut mirror = TcMirror::default();
+    mirror.generic.action = TcActionType::Stolen;
+    mirror.eaction = TcMirrorActionType::EgressRedir;
+    mirror.ifindex = target;
+    let mut action = TcAction::default();
+    action.attributes = vec![
+        TcActionAttribute::Kind("mirred".into()),
+        TcActionAttribute::Options(vec![TcActionOption::Mirror(TcActionMirrorOption::Parms(
+            mirror,
+        ))]),
+    ];
+    action
+}
+
+fn decode(message: &Message, link: u32) -> Option<Filter> {
+    if message.kind != libc::RTM_NEWTFILTER {
+        return None;
+    }
+    let head = header(&message.body).filter(|head| head.index == link)?;
+    let attributes = message.body.get(HEADER..)?;
+    let kind = text(attribute(attributes, TCA_KIND)?);
+    let rule = attribute(attributes, TCA_OPTIONS)
+        .filter(|_| kind == "u32")
+        .and_then(rule);
+    Some(Filter {
+        kind,
+        handle: head.handle,
+        priority: u16::try_from(head.info >> 16).ok()?,
+        protocol: u16::from_be(u16::try_from(head.info & 0xffff).ok()?),
+        rule,
+    })
+}
+
+/// The rule of a node; `None` for the hash tables that the kernel lists among the nodes.
+fn rule(options: &[u8]) -> Option<Rule> {
+    let selector = attribute(options, TCA_U32_SEL)?;
+    let classid = attribute(options, TCA_U32_CLASSID).and_then(|value| u32_at(value, 0));
+    let action = attribute(options, TCA_U32_ACT).and_then(first_action);
+    let more =
+        each_attribute(options).any(|(kind, _)| matches!(kind, TCA_U32_POLICE | TCA_U32_MARK));
+    let other = |what: String| Verdict::Other(what, action.as_ref().and_then(Verdict::target));
+    let verdict = match &action {
+        _ if more => other("a policer or a mark".into()),
+        _ if !is_plain(selector) => other("a selector with offsets".into()),
+        // A redirect to nowhere is a leftover of ours only if it looks like ours.
+        Some(Verdict::Redirect(0)) if classid != Some(REDIRECTED) => {
+            other("redirect to a link that is gone".into())
+        }
+        Some(verdict) => verdict.clone(),
+        None if classid == Some(PASSED) => Verdict::Pass,
+        None => other(classid.map_or("no flowid".into(), |id| {
+            format!("flowid {}", handle_text(id))
+        })),
+    };
+    Some(Rule {
+        keys: keys(selector)?,
+        verdict,
+    })
+}
+
+/// Whether a selector ends the search and looks at fixed offsets only.
+fn is_plain(selector: &[u8]) -> bool {
+    selector.first() == Some(&TcU32SelectorFlags::Terminal.bits()) && u16_at(selector, 6) == Some(0)
+}
+
+fn keys(selector: &[u8]) -> Option<Vec<Key>> {
+    let count = usize::from(*selector.get(2)?);
+    let mut keys = Vec::with_capacity(count);
+    for raw in selector.get(SELECTOR..)?.chunks_exact(KEY).take(count) {
+        let key = Key {
+            mask: u32::from_be(u32_at(raw, 0)?),
+            value: u32::from_be(u32_at(raw, 4)?),
+            offset: u32_at(raw, 8)?.cast_signed(),
+        };
+        // A key without a mask compares nothing.
+        keys.extend((key.mask != 0).then_some(key));
+    }
+    Some(keys)
+}
+
+/// What the first action does. Later ones are never reached after a `stolen`.
+fn first_action(actions: &[u8]) -> Option<Verdict> {
+    let (_, action) = each_attribute(actions).next()?;
+    let kind = text(attribute(action, TCA_ACT_KIND)?);
+    if kind != "mirred" {
+        return Some(Verdict::Other(format!("action {kind}"), None));
+    }
+    let parms = attribute(attribute(action, TCA_ACT_OPTIONS)?, TCA_MIRRED_PARMS)?;
+    // tc_gen is index, capab, action, refcnt, bindcnt; then eaction and ifindex.
+    let (control, what, target) = (u32_at(parms, 8)?, u32_at(parms, 20)?, u32_at(parms, 24)?);
+    Some(match (what, control) {
+        (TCA_EGRESS_REDIR, TC_ACT_STOLEN) => Verdict::Redirect(target),
+        (TCA_EGRESS_REDIR, control) => Verdict::Other(
+            format!("mirred egress redirect to link {target} with control {control}"),
+            Some(target),
+        ),
+        (what, _) => Verdict::Other(format!("mirred {what} to link {target}"), Some(target)),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use netlink_packet_core::Emitable;
+
+    fn read_back(written: &Rule) -> Filter {
+        let mut request = about(7, 0xffff_0000, 1, 3);
+        let options = options(written).into_iter().map(TcOption::U32).collect();
+        request.attributes = vec![
+            TcAttribute::Kind("u32".into()),
+            TcAttribute::Options(options),
+        ];
+        let mut body = vec![0; request.buffer_len()];
+        request.emit(&mut body);
+        let message = Message {
+            kind: libc::RTM_NEWTFILTER,
+            sequence: 1,
+            body,
+        };
+        decode(&message, 7).unwrap()
+    }
+
+    #[test]
+    fn a_place_of_ours_alone_is_deleted_whole_and_one_that_is_shared_filter_by_filter() {
+        let filter = |priority, handle| Filter {
+            kind: "u32".into(),
+            handle,
+            priority,
+            protocol: 3,
+            rule: None,
+        };
+        let (a, b, c) = (filter(1, 0x800), filter(1, 0x801), filter(2, 0x802));
+        let other = filter(2, 0x803);
+        let deletions = deletions(&[&a, &b, &c], &[&other]);
+        let handles: Vec<u32> = deletions.iter().map(|d| d.handle).collect();
+        assert_eq!(handles, [0, 0x802]);
+        assert!(deletions[0].takes(&a) && deletions[0].takes(&b) && !deletions[0].takes(&c));
+    }
+
+    #[test]
+    fn filters_are_read_as_they_were_written() {
+        let key = Key {
+            offset: 12,
+            value: 0x0a00_0000,
+            mask: 0xff00_0000,
+        };
+        for keys in [vec![], vec![key], vec![key, Key { offset: 16, ..key }]] {
+            for verdict in [Verdict::Redirect(42), Verdict::Pass] {
+                let rule = Rule {
+                    keys: keys.clone(),
+                    verdict,
+                };
+                let filter = read_back(&rule);
+                assert_eq!((filter.priority, filter.protocol), (1, 3));
+                assert_eq!(filter.rule, Some(rule));
+            }
+        }
+    }
+}

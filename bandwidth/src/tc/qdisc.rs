@@ -1,0 +1,266 @@
+//! Queueing disciplines: the root of a link, and the hook qdiscs `ingress` and `clsact`.
+//!
+//! Layouts: include/uapi/linux/pkt_sched.h.
+
+use common::sys::netlink::{
+    CREATE, GET, Message, Netlink, REPLACE, Refusal, attribute, each_attribute, text, u32_at,
+};
+use netlink_packet_core::DefaultNla;
+use netlink_packet_route::tc::{TcAttribute, TcMessage, TcOption};
+use nix::errno::Errno;
+use nix::libc;
+
+use super::{BUCKET, HEADER, HOOKS, Handle, INGRESS, ROOT, TCA_KIND, TCA_OPTIONS, header};
+use crate::tbf::Tbf;
+
+const TCA_TBF_PARMS: u16 = 1;
+const TCA_TBF_RATE64: u16 = 4;
+const TCA_TBF_PRATE64: u16 = 5;
+/// Bytes of a `struct tc_ratespec`; its last four are the rate.
+const RATESPEC: usize = 12;
+
+/// A qdisc as the kernel has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Qdisc {
+    /// `tbf`, `ingress`, `clsact`, `htb`, …
+    pub kind: String,
+    /// Its handle.
+    pub handle: Handle,
+    /// Its numbers, if it is a token bucket.
+    pub bucket: Option<Bucket>,
+}
+
+/// A token bucket as the kernel has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bucket {
+    /// The numbers that we set.
+    pub tbf: Tbf,
+    /// `peakrate` in bytes per second, which we never set; 0 for none.
+    pub peak: u64,
+}
+
+/// Which of the two hook qdiscs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HookKind {
+    /// Only for packets that come in.
+    Ingress,
+    /// For both directions.
+    Clsact,
+}
+
+impl HookKind {
+    /// As `tc` calls it.
+    pub fn text(self) -> &'static str {
+        match self {
+            HookKind::Ingress => "ingress",
+            HookKind::Clsact => "clsact",
+        }
+    }
+}
+
+/// Reads the root qdisc of a link; `None` when it is the default one.
+///
+/// # Errors
+/// What the kernel refused.
+pub fn root(netlink: &mut Netlink, link: u32) -> Result<Option<Qdisc>, Refusal> {
+    // A root that only marks "none" has handle 0.
+    Ok(get(netlink, link, ROOT)?.filter(|qdisc| qdisc.handle != 0))
+}
+
+/// Reads the ingress or clsact qdisc of a link.
+///
+/// # Errors
+/// What the kernel refused.
+pub fn hook(netlink: &mut Netlink, link: u32) -> Result<Option<Qdisc>, Refusal> {
+    get(netlink, link, INGRESS)
+}
+
+fn get(netlink: &mut Netlink, link: u32, parent: Handle) -> Result<Option<Qdisc>, Refusal> {
+    let request = about(link, 0, parent);
+    // Listing would cost the qdiscs of every link of the node. The kernel answers a request for one
+    // as it tells of changes, to which whoever asked listens only with NLM_F_ECHO (`qdisc_notify`).
+    let echo = libc::NLM_F_ECHO as u16;
+    match netlink.request(libc::RTM_GETQDISC, echo, &request) {
+        Ok(replies) => Ok(replies.iter().find_map(|reply| decode(reply, link))),
+        // No qdisc there, or one that the kernel does not show (EINVAL, `qdisc_get_notify` in
+        // net/sched/sch_api.c).
+        Err(refusal) if matches!(refusal.errno, Errno::ENOENT | Errno::EINVAL | Errno::ENODEV) => {
+            Ok(None)
+        }
+        Err(refusal) => Err(refusal),
+    }
+}
+
+/// Makes a token bucket the root qdisc of a link, or changes the one that has our handle without
+/// losing a packet of its queue.
+///
+/// # Errors
+/// What the kernel refused.
+pub fn set_root(netlink: &mut Netlink, link: u32, tbf: Tbf) -> Result<(), Refusal> {
+    let mut request = about(link, BUCKET, ROOT);
+    request.attributes = vec![
+        TcAttribute::Kind("tbf".into()),
+        TcAttribute::Options(options(tbf)),
+    ];
+    netlink
+        .request(libc::RTM_NEWQDISC, REPLACE, &request)
+        .map(drop)
+}
+
+/// Deletes the root qdisc of a link; none there is success.
+///
+/// # Errors
+/// What the kernel refused.
+pub fn delete_root(netlink: &mut Netlink, link: u32) -> Result<(), Refusal> {
+    delete(netlink, about(link, 0, ROOT))
+}
+
+/// Creates a hook qdisc.
+///
+/// # Errors
+/// What the kernel refused, `EEXIST` when the link has one.
+pub fn add_hook(netlink: &mut Netlink, link: u32, kind: HookKind) -> Result<(), Refusal> {
+    let mut request = about(link, HOOKS, INGRESS);
+    request.attributes = vec![TcAttribute::Kind(kind.text().into())];
+    netlink
+        .request(libc::RTM_NEWQDISC, CREATE, &request)
+        .map(drop)
+}
+
+/// Deletes the hook qdisc of a link with all its filters; none there is success.
+///
+/// # Errors
+/// What the kernel refused.
+pub fn delete_hook(netlink: &mut Netlink, link: u32) -> Result<(), Refusal> {
+    delete(netlink, about(link, 0, INGRESS))
+}
+
+fn delete(netlink: &mut Netlink, request: TcMessage) -> Result<(), Refusal> {
+    match netlink.request(libc::RTM_DELQDISC, GET, &request) {
+        // ENOENT: no such qdisc, or the default one; EINVAL: the same for the hooks on some
+        // kernels; ENODEV: the link is gone.
+        Err(refusal) if !matches!(refusal.errno, Errno::ENOENT | Errno::EINVAL | Errno::ENODEV) => {
+            Err(refusal)
+        }
+        _ => Ok(()),
+    }
+}
+
+fn about(link: u32, handle: Handle, parent: Handle) -> TcMessage {
+    let mut message = TcMessage::with_index(link.cast_signed());
+    message.header.handle = handle.into();
+    message.header.parent = parent.into();
+    message
+}
+
+/// `struct tc_tbf_qopt`, and the rate once more where 32 bits do not hold it.
+fn options(tbf: Tbf) -> Vec<TcOption> {
+    let Tbf {
+        rate,
+        buffer,
+        limit,
+    } = tbf;
+    let short = u32::try_from(rate).unwrap_or(u32::MAX);
+    let mut parms = [0; RATESPEC - 4].to_vec();
+    parms.extend(short.to_ne_bytes());
+    parms.extend([0; RATESPEC]);
+    parms.extend(limit.to_ne_bytes());
+    parms.extend(buffer.to_ne_bytes());
+    parms.extend([0; 4]);
+    let mut options = vec![TcOption::Other(DefaultNla::new(TCA_TBF_PARMS, parms))];
+    if u64::from(short) != rate {
+        let long = rate.to_ne_bytes().to_vec();
+        options.push(TcOption::Other(DefaultNla::new(TCA_TBF_RATE64, long)));
+    }
+    options
+}
+
+fn decode(message: &Message, link: u32) -> Option<Qdisc> {
+    if message.kind != libc::RTM_NEWQDISC {
+        return None;
+    }
+    let head = header(&message.body).filter(|head| head.index == link)?;
+    let attributes = message.body.get(HEADER..)?;
+    let kind = text(attribute(attributes, TCA_KIND)?);
+    let bucket = attribute(attributes, TCA_OPTIONS)
+        .filter(|_| kind == "tbf")
+        .and_then(bucket);
+    Some(Qdisc {
+        kind,
+        handle: head.handle,
+        bucket,
+    })
+}
+
+fn bucket(options: &[u8]) -> Option<Bucket> {
+    let mut bucket = Bucket {
+        tbf: Tbf {
+            rate: 0,
+            buffer: 0,
+            limit: 0,
+        },
+        peak: 0,
+    };
+    let (mut rate64, mut peak64) = (None, None);
+    for (kind, value) in each_attribute(options) {
+        match kind {
+            TCA_TBF_PARMS => {
+                bucket.tbf.rate = u32_at(value, RATESPEC - 4)?.into();
+                bucket.peak = u32_at(value, 2 * RATESPEC - 4)?.into();
+                bucket.tbf.limit = u32_at(value, 2 * RATESPEC)?;
+                bucket.tbf.buffer = u32_at(value, 2 * RATESPEC + 4)?;
+            }
+            TCA_TBF_RATE64 => rate64 = u64_at(value),
+            TCA_TBF_PRATE64 => peak64 = u64_at(value),
+            _ => {}
+        }
+    }
+    bucket.tbf.rate = rate64.unwrap_or(bucket.tbf.rate);
+    bucket.peak = peak64.unwrap_or(bucket.peak);
+    Some(bucket)
+}
+
+fn u64_at(value: &[u8]) -> Option<u64> {
+    Some(u64::from_ne_bytes(value.get(..8)?.try_into().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use netlink_packet_core::Emitable;
+
+    fn read_back(tbf: Tbf) -> Option<Qdisc> {
+        let mut request = about(7, BUCKET, ROOT);
+        request.attributes = vec![
+            TcAttribute::Kind("tbf".into()),
+            TcAttribute::Options(options(tbf)),
+        ];
+        let mut body = vec![0; request.buffer_len()];
+        request.emit(&mut body);
+        let message = Message {
+            kind: libc::RTM_NEWQDISC,
+            sequence: 1,
+            body,
+        };
+        decode(&message, 7)
+    }
+
+    #[test]
+    fn a_bucket_is_read_as_it_was_written() {
+        for rate in [1, 1_000_000, u64::from(u32::MAX), 50_000_000_000] {
+            let tbf = Tbf {
+                rate,
+                buffer: 1_562_500,
+                limit: 125_000,
+            };
+            let qdisc = read_back(tbf).unwrap();
+            assert_eq!((qdisc.kind.as_str(), qdisc.handle), ("tbf", BUCKET));
+            assert_eq!(qdisc.bucket, Some(Bucket { tbf, peak: 0 }));
+        }
+    }
+
+    #[test]
+    fn truncated_options_are_no_bucket() {
+        assert_eq!(bucket(&[12, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0]), None);
+    }
+}

@@ -1,0 +1,225 @@
+//! The verbs.
+
+use common::drift;
+use common::error::{Code, Context, Error};
+use common::result::{CniResult, Interface};
+use common::sys::link::Link;
+use common::sys::netlink::Netlink;
+use common::version::Version;
+use common::{Attachment, Plugin, Request};
+use netlink_packet_route::link::InfoKind;
+
+use crate::apply::{Job, PRIORITIES};
+use crate::config::Config;
+use crate::ifb::Slot;
+use crate::observe::Actual;
+use crate::owner::{Mark, Owner};
+use crate::place::Place;
+use crate::plan::{Facts, Hook, Plan, Side};
+use crate::undo::Changes;
+use crate::{remove, status};
+
+/// The plugin.
+pub struct Bandwidth;
+
+impl Plugin for Bandwidth {
+    const NAME: &'static str = "bandwidth";
+    const VERSIONS: &'static [Version] = Version::WITH_INTERFACES;
+
+    fn add(request: &Request) -> Result<CniResult, Error> {
+        let config = Config::parse(request)?;
+        let mut result = request.conf.required_prev_result()?;
+        if config.is_off() {
+            return Ok(result);
+        }
+        let mut place = Place::of(request)?;
+        place.matches(&result)?;
+        let actual = observe(&mut place, &request.attachment, &result)?;
+        let plan = Plan::new(&config, &facts(&place, &actual));
+        let kept: Vec<String> = result.interfaces.iter().map(|i| i.name.clone()).collect();
+        let job = Job {
+            plan: &plan,
+            actual: &actual,
+            link: &place.link,
+            mark: &mark(&request.attachment, &place, &plan, &actual),
+            priority: config.filter_priority.unwrap_or(priority(&actual)),
+            kept: &kept,
+        };
+        let ifbs = job.run(Changes::new(&mut place.netlink))?;
+        for ifb in ifbs {
+            insert(
+                &mut result,
+                interface(&ifb, &plan, &place, request.conf.version),
+            );
+        }
+        Ok(result)
+    }
+
+    fn check(request: &Request) -> Result<(), Error> {
+        let config = Config::parse(request)?;
+        let result = request.conf.required_prev_result()?;
+        if config.is_off() {
+            return Ok(());
+        }
+        let mut place = Place::of(request)?;
+        place.matches(&result)?;
+        let actual = observe(&mut place, &request.attachment, &result)?;
+        let plan = Plan::new(&config, &facts(&place, &actual));
+        drift::verdict(&request.attachment, &plan.drifts(&actual))
+    }
+
+    fn del(request: &Request) -> Result<(), Error> {
+        // Neither limits nor a sound result are needed to take everything back.
+        let result = request.conf.prev_result().ok().flatten();
+        let attachment = &request.attachment;
+        let mut errors = Vec::new();
+        let mut host_link = None;
+        match request.netns.as_ref().map(|_| Place::of(request)) {
+            Some(Ok(mut place)) if place.side == Side::Container => {
+                let link = Some(&place.link);
+                let inside = &mut place.netlink;
+                errors.extend(remove::attachment(
+                    inside,
+                    attachment,
+                    link,
+                    result.as_ref(),
+                ));
+            }
+            Some(Ok(place)) => host_link = Some(place.link),
+            // The namespace or the interface is gone, and with them the veth.
+            Some(Err(_)) | None => {}
+        }
+        match Netlink::route() {
+            Ok(mut host) => {
+                let link = host_link.as_ref();
+                errors.extend(remove::attachment(
+                    &mut host,
+                    attachment,
+                    link,
+                    result.as_ref(),
+                ));
+            }
+            Err(error) => errors.push(error),
+        }
+        Error::all(errors).map_or(Ok(()), Err)
+    }
+
+    fn gc(request: &Request) -> Result<(), Error> {
+        let network = &request.attachment.network;
+        let valid: Vec<Owner> = request
+            .conf
+            .valid_attachments()?
+            .into_iter()
+            .map(|valid| {
+                Owner::of(&Attachment {
+                    network: network.clone(),
+                    container: valid.container,
+                    ifname: valid.ifname,
+                })
+            })
+            .collect();
+        let mut host = Netlink::route()?;
+        let ifbs = host
+            .links(Some(InfoKind::Ifb))
+            .context(Code::System, || "list ifbs".into())?;
+        let mut dead: Vec<(Owner, Vec<Slot>)> = Vec::new();
+        for slot in ifbs.into_iter().filter_map(Slot::marked) {
+            let Some(owner) = slot.mark.as_ref().map(|mark| mark.owner.clone()) else {
+                continue;
+            };
+            if !owner.is_on(network) || valid.contains(&owner) {
+                continue;
+            }
+            match dead.iter_mut().find(|(other, _)| *other == owner) {
+                Some((_, slots)) => slots.push(slot),
+                None => dead.push((owner, vec![slot])),
+            }
+        }
+        let errors = dead
+            .iter()
+            .flat_map(|(_, slots)| remove::slots_of(&mut host, slots, None))
+            .collect();
+        Error::all(errors).map_or(Ok(()), Err)
+    }
+
+    fn status(_: &Request) -> Result<(), Error> {
+        status::probe()
+    }
+}
+
+fn observe(
+    place: &mut Place,
+    attachment: &Attachment,
+    result: &CniResult,
+) -> Result<Actual, Error> {
+    Actual::observe(&mut place.netlink, attachment, &place.link, Some(result))
+}
+
+fn facts(place: &Place, actual: &Actual) -> Facts {
+    let [ingress, egress] = &actual.sides;
+    Facts {
+        side: place.side,
+        link: place.link.name.clone(),
+        mtu: place.link.mtu,
+        gso: place.gso,
+        ingress_ifb: ingress.slot.name.clone(),
+        egress_ifb: egress.slot.name.clone(),
+    }
+}
+
+/// What the ifbs are to say of themselves. What was made for an earlier ADD stays made.
+fn mark(attachment: &Attachment, place: &Place, plan: &Plan, actual: &Actual) -> Mark {
+    let was_made = |side: &crate::observe::HookState| match &side.slot.mark {
+        Some(mark) => mark.hook_made,
+        // The reference always makes an ingress qdisc of its own.
+        None => side.hook == Hook::Ingress && side.own().next().is_some(),
+    };
+    let is_clsact = actual
+        .hook
+        .as_ref()
+        .is_some_and(|hook| hook.kind == "clsact");
+    let is_replaced = plan.detour(Hook::Egress).is_some() && !is_clsact;
+    Mark {
+        owner: Owner::of(attachment),
+        link: place.link.index,
+        hook_made: actual.hook.is_none() || is_replaced || actual.sides.iter().any(was_made),
+        root_made: plan.root.is_some(),
+    }
+}
+
+/// Where our filters stand: first as the reference's where nobody else is, else after everybody,
+/// since what is redirected is seen by no later filter.
+fn priority(actual: &Actual) -> u16 {
+    match actual.has_others() {
+        false => 1,
+        true => u16::MAX - 2 * PRIORITIES + 1,
+    }
+}
+
+fn interface(ifb: &Link, plan: &Plan, place: &Place, version: Version) -> Interface {
+    let mtu = plan.detours.iter().find(|detour| detour.ifb == ifb.name);
+    Interface {
+        name: ifb.name.clone(),
+        mac: ifb.mac.map(|mac| mac.to_string()).unwrap_or_default(),
+        mtu: mtu
+            .filter(|_| version >= Version::V110)
+            .map(|d| d.mtu.into()),
+        sandbox: match place.side {
+            Side::Host => String::new(),
+            Side::Container => place.sandbox.clone(),
+        },
+        ..Interface::default()
+    }
+}
+
+/// Puts an ifb into the result, in the place of one that an earlier ADD put there.
+fn insert(result: &mut CniResult, interface: Interface) {
+    let old = result
+        .interfaces
+        .iter_mut()
+        .find(|i| i.name == interface.name && i.sandbox == interface.sandbox);
+    match old {
+        Some(old) => *old = interface,
+        None => result.interfaces.push(interface),
+    }
+}

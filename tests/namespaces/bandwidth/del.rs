@@ -1,0 +1,93 @@
+//! DEL takes everything back, with whatever request, and succeeds where nothing is left to do.
+
+use serde_json::{Value, json};
+
+use super::pod::{IFB, Pod, both, succeeds};
+
+fn bare() -> Value {
+    json!({"cniVersion": "1.0.0", "name": "net1", "type": "bandwidth"})
+}
+
+#[test]
+fn del_needs_neither_limits_nor_a_sound_configuration() {
+    for keys in [
+        json!({}),
+        json!({"ingressRate": 8}),
+        json!({"ingressRate": "x", "egressRate": -1}),
+        json!({"prevResult": null}),
+        json!({"prevResult": 7}),
+        json!({"prevResult": {"interfaces": [null]}}),
+        json!({"prevResult": {"interfaces": [{"name": "veth7"}]}}),
+        json!({"runtimeConfig": [], "shapedSubnets": 1, "latencyMs": "x"}),
+    ] {
+        let pod = Pod::new();
+        let before = pod.state();
+        pod.add(both());
+        succeeds(&pod.run("DEL", keys.clone()));
+        assert_eq!(pod.state(), before, "{keys}");
+    }
+}
+
+#[test]
+fn del_without_namespace_and_result_finds_the_ifb_and_by_it_the_veth() {
+    let pod = Pod::new();
+    let before = pod.state();
+    pod.add(both());
+    for _ in 0..2 {
+        let call = pod.call("DEL").env("CNI_NETNS", "");
+        succeeds(&pod.finish(call, &bare()));
+        assert_eq!(pod.state(), before);
+    }
+}
+
+#[test]
+fn del_succeeds_when_the_namespace_is_gone() {
+    let pod = Pod::new();
+    pod.add(both());
+    pod.sh("ip link del veth0");
+    let call = pod.call("DEL").env("CNI_NETNS", "/run/netns/nowhere");
+    succeeds(&pod.finish(call, &pod.conf(both())));
+    assert_eq!(pod.ifbs(), Vec::<String>::new());
+}
+
+#[test]
+fn del_where_nothing_was_ever_added_changes_nothing() {
+    let pod = Pod::new();
+    pod.sh("tc qdisc add dev veth0 ingress");
+    pod.sh("ip link add other type ifb");
+    let before = pod.state();
+    pod.del(both());
+    pod.del(json!({}));
+    let call = pod.call("DEL").env("CNI_IFNAME", "net7");
+    succeeds(&pod.finish(call, &bare()));
+    assert_eq!(pod.state(), before);
+}
+
+#[test]
+fn del_removes_an_ifb_that_nobody_marked_and_nobody_uses() {
+    let pod = Pod::new();
+    let before = pod.state();
+    pod.sh(&format!("ip link add {IFB} type ifb"));
+    let call = pod.call("DEL").env("CNI_NETNS", "");
+    succeeds(&pod.finish(call, &bare()));
+    assert_eq!(pod.state(), before);
+}
+
+#[test]
+fn del_does_not_believe_a_mark_that_names_a_link_of_somebody_else() {
+    let pod = Pod::new();
+    pod.sh("ip link add other0 type veth peer name other1");
+    pod.sh("tc qdisc add dev other0 root handle 1: tbf rate 1mbit burst 5000 limit 9000");
+    let before = pod.state();
+    let other = pod.sh("ip -o link show other0");
+    let index = other.split(':').next().unwrap();
+    pod.sh(&format!("ip link add {IFB} type ifb"));
+    let words = ["ip", "link", "set", IFB, "alias"];
+    let alias = format!("cni-bandwidth net1/cid-0001/eth0 link={index} hook=made root=made");
+    pod.host()
+        .try_sh(&[&words[..], &[&alias]].concat())
+        .unwrap();
+    let call = pod.call("DEL").env("CNI_NETNS", "");
+    succeeds(&pod.finish(call, &bare()));
+    assert_eq!(pod.state(), before);
+}

@@ -1,0 +1,113 @@
+//! ADD that fails at any step leaves everything as it was.
+
+use std::io::Write;
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+
+use super::pod::{IFB, Pod, both, error};
+
+/// Runs ADD under strace, which does something to one of the plugin's requests to the kernel.
+/// Gives the exit code, none when a signal ended it.
+pub fn add_with(pod: &Pod, fault: &str, keys: Value) -> Option<i32> {
+    let plugin = sandbox::plugin::binary("bandwidth");
+    let mut command = pod.host().command("strace");
+    command
+        .args(["-o", "/dev/null", "-e", "trace=sendto", "-e", fault])
+        .arg(plugin)
+        .envs([
+            ("CNI_COMMAND", "ADD"),
+            ("CNI_CONTAINERID", "cid-0001"),
+            ("CNI_IFNAME", "eth0"),
+            ("CNI_PATH", "/opt/cni/bin"),
+        ])
+        .env("CNI_NETNS", pod.container().path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null());
+    let mut child = command.spawn().expect("strace: apt-get install strace");
+    let mut stdin = child.stdin.take().unwrap();
+    stdin
+        .write_all(pod.conf(keys).to_string().as_bytes())
+        .unwrap();
+    drop(stdin);
+    child.wait().unwrap().code()
+}
+
+/// Limits in both directions for which both hooks are needed.
+pub fn with_subnets() -> Value {
+    let mut keys = both();
+    keys["unshapedSubnets"] = json!(["10.0.0.0/8", "fd00::/8"]);
+    keys
+}
+
+#[test]
+fn whichever_request_the_kernel_refuses_everything_is_taken_back() {
+    for keys in [both(), with_subnets()] {
+        let pod = Pod::new();
+        let before = pod.state();
+        let mut failed = 0;
+        for request in 1..100 {
+            let fault = format!("inject=sendto:error=ENOMEM:when={request}");
+            match add_with(&pod, &fault, keys.clone()) {
+                Some(0) => break,
+                code => assert_eq!(code, Some(1), "request {request}"),
+            }
+            assert_eq!(pod.state(), before, "request {request}");
+            failed += 1;
+        }
+        assert!(failed > 10, "{failed}");
+        pod.check(keys);
+    }
+}
+
+#[test]
+fn a_failed_change_leaves_the_older_limit() {
+    let pod = Pod::new();
+    pod.add(both());
+    let before = pod.state();
+    let mut failed = 0;
+    for request in 1..100 {
+        let fault = format!("inject=sendto:error=ENOMEM:when={request}");
+        match add_with(&pod, &fault, with_subnets()) {
+            Some(0) => break,
+            code => assert_eq!(code, Some(1), "request {request}"),
+        }
+        assert_eq!(pod.state(), before, "request {request}");
+        pod.check(both());
+        failed += 1;
+    }
+    assert!(failed > 10, "{failed}");
+    pod.check(with_subnets());
+}
+
+#[test]
+fn a_place_among_the_filters_that_is_taken_fails_add_and_leaves_the_filter() {
+    let pod = Pod::new();
+    pod.sh("tc qdisc add dev veth0 ingress");
+    pod.sh("tc filter add dev veth0 parent ffff: protocol ip pref 9 u32 match u32 0 0 flowid 9:9");
+    let before = pod.state();
+    let mut keys = both();
+    keys["filterPriority"] = json!(9);
+    let (code, text) = error(&pod.run("ADD", keys));
+    assert_eq!(code, 100);
+    assert!(
+        text.contains("add a filter from veth0 ingress to"),
+        "{text}"
+    );
+    assert_eq!(pod.state(), before);
+}
+
+#[test]
+fn names_that_are_all_taken_fail_add() {
+    let pod = Pod::new();
+    pod.sh(&format!("ip link add {IFB} type bridge"));
+    let result = pod.add(both());
+    let own = result["interfaces"][2]["name"].as_str().unwrap().to_owned();
+    pod.del(both());
+    pod.sh(&format!("ip link add {own} type bridge"));
+    let before = pod.state();
+    let (code, text) = error(&pod.run("ADD", both()));
+    assert_eq!(code, 100);
+    assert!(text.contains(&format!("create {own}")), "{text}");
+    assert_eq!(pod.state(), before);
+}

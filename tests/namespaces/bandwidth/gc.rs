@@ -1,0 +1,76 @@
+//! GC takes back what dead attachments of its network left, and nothing else.
+
+use sandbox::Topology;
+use serde_json::{Value, json};
+
+use super::pod::{OURS, Pod, both, ifbs, state, succeeds};
+
+/// Runs a verb for one container of the picture under a network and a container ID.
+fn run(pod: &Pod, verb: &str, number: usize, network: &str, id: &str) {
+    let mut conf = pod.conf(both());
+    conf["name"] = json!(network);
+    conf["prevResult"]["interfaces"][0]["name"] = json!(format!("veth{number}"));
+    let call = sandbox::plugin::Call::new(OURS, verb)
+        .netns(&pod.net.containers[number])
+        .env("CNI_CONTAINERID", id);
+    let answer = pod.finish(call, &conf);
+    assert_eq!(answer.code, Some(0), "{answer:?}");
+}
+
+fn gc(pod: &Pod, valid: Value) {
+    let conf = json!({
+        "cniVersion": "1.1.0", "name": "net1", "type": "bandwidth",
+        "cni.dev/valid-attachments": valid,
+    });
+    let call = sandbox::plugin::Call::bare(OURS).env("CNI_COMMAND", "GC");
+    succeeds(&pod.finish(call, &conf));
+}
+
+#[test]
+fn gc_removes_dead_attachments_of_its_network_and_restores_their_veths() {
+    let pod = Pod::in_net(OURS, &Topology::new().containers(4));
+    let host = || state(&pod.net.host);
+    run(&pod, "ADD", 0, "net1", "alive");
+    run(&pod, "ADD", 1, "net2", "other-network");
+    pod.sh("ip link add unrelated type ifb");
+    let before = host();
+    let long = "y".repeat(240);
+    run(&pod, "ADD", 2, "net1", "dead");
+    run(&pod, "ADD", 3, "net1", &long);
+    let valid = json!([{"containerID": "alive", "ifname": "eth0"}]);
+    gc(&pod, valid.clone());
+    assert_eq!(host(), before);
+    gc(&pod, valid);
+    assert_eq!(host(), before);
+    gc(&pod, json!([]));
+    assert_eq!(ifbs(&pod.net.host).len(), 2);
+    run(&pod, "CHECK", 1, "net2", "other-network");
+}
+
+#[test]
+fn gc_keeps_every_valid_attachment_also_of_hashed_names() {
+    let pod = Pod::in_net(OURS, &Topology::new().containers(2));
+    let long = "z".repeat(250);
+    run(&pod, "ADD", 0, "net1", &long);
+    run(&pod, "ADD", 1, "net1", "short");
+    let before = state(&pod.net.host);
+    gc(
+        &pod,
+        json!([
+            {"containerID": long, "ifname": "eth0"}, {"containerID": "short", "ifname": "eth0"},
+        ]),
+    );
+    assert_eq!(state(&pod.net.host), before);
+    // Another interface of the same container is another attachment.
+    gc(&pod, json!([{"containerID": "short", "ifname": "net1"}]));
+    assert_eq!(ifbs(&pod.net.host), Vec::<String>::new());
+}
+
+#[test]
+fn gc_takes_an_ifb_whose_veth_is_gone() {
+    let pod = Pod::new();
+    run(&pod, "ADD", 0, "net1", "dead");
+    pod.sh("ip link del veth0");
+    gc(&pod, json!([]));
+    assert_eq!(pod.ifbs(), Vec::<String>::new());
+}

@@ -1,0 +1,217 @@
+//! A pod to limit: a host and a container with `eth0` and its veth end `veth0`.
+
+use sandbox::plugin::{Answer, Call};
+use sandbox::topology::Net;
+use sandbox::{Namespace, Node, Topology};
+use serde_json::{Value, json};
+
+/// Debian's build of the reference, release 1.1.1.
+pub const REFERENCE: &str = "/usr/lib/cni/bandwidth";
+
+/// Our plugin.
+pub const OURS: &str = "bandwidth";
+
+/// The ifb of container `cid-0001` on network `net1`, as the reference names it.
+pub const IFB: &str = "bwpe3b332d93142";
+
+pub struct Pod {
+    pub net: Net,
+    pub plugin: &'static str,
+}
+
+/// 8 Mbit/s towards the container and 16 Mbit/s from it.
+pub fn both() -> Value {
+    json!({
+        "ingressRate": 8_000_000, "ingressBurst": 800_000,
+        "egressRate": 16_000_000, "egressBurst": 1_600_000,
+    })
+}
+
+impl Pod {
+    pub fn new() -> Pod {
+        Pod::of(OURS)
+    }
+
+    /// A pod limited by the plugin of that name or path.
+    pub fn of(plugin: &'static str) -> Pod {
+        Pod::in_net(plugin, &Topology::new())
+    }
+
+    pub fn in_net(plugin: &'static str, topology: &Topology) -> Pod {
+        Pod {
+            net: topology.build().unwrap(),
+            plugin,
+        }
+    }
+
+    pub fn host(&self) -> &Node {
+        &self.net.host
+    }
+
+    pub fn container(&self) -> &Node {
+        &self.net.containers[0]
+    }
+
+    /// A configuration: the keys that every one has, then `keys` over them.
+    pub fn conf(&self, keys: Value) -> Value {
+        let version = keys.get("cniVersion").cloned().unwrap_or(json!("1.0.0"));
+        let mut conf = json!({
+            "cniVersion": version,
+            "name": "net1",
+            "type": "bandwidth",
+            "prevResult": {
+                "cniVersion": version,
+                "interfaces": [
+                    {"name": "veth0", "mac": "02:00:00:00:00:0a"},
+                    {"name": "eth0", "mac": "02:00:00:00:00:0c", "sandbox": "/run/netns/cont"},
+                ],
+                "ips": [{"interface": 1, "address": "10.22.0.2/16", "gateway": "10.22.0.1"}],
+            },
+        });
+        let Value::Object(keys) = keys else {
+            panic!("{keys}")
+        };
+        for (key, value) in keys {
+            conf[key] = value;
+        }
+        conf
+    }
+
+    /// A call for the container, its stdin not yet set.
+    pub fn call(&self, verb: &str) -> Call {
+        Call::new(self.plugin, verb).netns(self.container())
+    }
+
+    /// Runs a verb with [`Pod::conf`] of the keys.
+    pub fn run(&self, verb: &str, keys: Value) -> Answer {
+        self.finish(self.call(verb), &self.conf(keys))
+    }
+
+    /// Runs a call with a configuration.
+    pub fn finish(&self, call: Call, conf: &Value) -> Answer {
+        call.stdin(conf.to_string()).run(self.host()).unwrap()
+    }
+
+    /// Runs ADD, which must succeed, and gives its result.
+    #[track_caller]
+    pub fn add(&self, keys: Value) -> Value {
+        let answer = self.run("ADD", keys);
+        assert_eq!(answer.code, Some(0), "{answer:?}");
+        serde_json::from_str(&answer.stdout).unwrap()
+    }
+
+    /// Runs CHECK, which must succeed and say nothing.
+    #[track_caller]
+    pub fn check(&self, keys: Value) {
+        succeeds(&self.run("CHECK", keys));
+    }
+
+    /// Runs DEL, which must succeed and say nothing.
+    #[track_caller]
+    pub fn del(&self, keys: Value) {
+        succeeds(&self.run("DEL", keys));
+    }
+
+    /// Everything that bandwidth could change, in the host and in the container.
+    pub fn state(&self) -> Vec<String> {
+        let mut lines = state(self.host());
+        lines.extend(state(self.container()));
+        lines
+    }
+
+    /// Runs a command line in the host, which must succeed.
+    #[track_caller]
+    pub fn sh(&self, line: &str) -> String {
+        sh(self.host(), line)
+    }
+
+    /// The line of `tc -raw qdisc` for the root qdisc of a link of the host.
+    pub fn root(&self, link: &str) -> String {
+        self.sh(&format!("tc -raw qdisc show dev {link} root"))
+            .trim()
+            .to_owned()
+    }
+
+    /// The names of the ifbs in the host.
+    pub fn ifbs(&self) -> Vec<String> {
+        ifbs(self.host())
+    }
+}
+
+/// Runs a command line, which must succeed.
+#[track_caller]
+pub fn sh(namespace: &Namespace, line: &str) -> String {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    namespace
+        .try_sh(&words)
+        .unwrap_or_else(|cause| panic!("{line}: {cause}"))
+}
+
+/// The names of the ifbs in a namespace.
+pub fn ifbs(namespace: &Namespace) -> Vec<String> {
+    let links: Value = serde_json::from_str(&sh(namespace, "ip -j link show type ifb")).unwrap();
+    let names = links.as_array().unwrap().iter();
+    names
+        .filter_map(|link| Some(link["ifname"].as_str()?.to_owned()))
+        .collect()
+}
+
+/// Links, qdiscs and filters of a namespace, a line each; without what the kernel counts or chooses.
+pub fn state(namespace: &Namespace) -> Vec<String> {
+    let mut lines = Vec::new();
+    let links: Value = serde_json::from_str(&sh(namespace, "ip -j -d link")).unwrap();
+    for link in links.as_array().unwrap() {
+        let name = link["ifname"].as_str().unwrap();
+        // Carrier comes and goes without anybody's doing.
+        let flags = link["flags"].as_array().unwrap();
+        let up = flags.contains(&json!("UP"));
+        lines.push(format!(
+            "{name} {} mtu {} up {up} {}",
+            link["linkinfo"]["info_kind"], link["mtu"], link["ifalias"]
+        ));
+        for side in ["ingress", "egress"] {
+            let filters = sh(namespace, &format!("tc -j filter show dev {name} {side}"));
+            let filters: Value = serde_json::from_str(&filters).unwrap();
+            for filter in filters.as_array().unwrap() {
+                let mut filter = filter.clone();
+                let Some(options) = filter["options"].as_object_mut() else {
+                    continue;
+                };
+                // The rest are hash tables.
+                if !options.contains_key("match") {
+                    continue;
+                }
+                for chosen in ["fh", "key_ht", "order"] {
+                    options.remove(chosen);
+                }
+                let actions = options.get_mut("actions").and_then(Value::as_array_mut);
+                for action in actions.into_iter().flatten() {
+                    action["index"].take();
+                }
+                lines.push(format!("{name} {side} {filter}"));
+            }
+        }
+    }
+    let qdiscs = sh(namespace, "tc -raw qdisc");
+    lines.extend(qdiscs.lines().map(|line| line.trim().to_owned()));
+    lines
+}
+
+/// Asserts success without a word.
+#[track_caller]
+pub fn succeeds(answer: &Answer) {
+    let (code, stdout, stderr) = (answer.code, answer.stdout.as_str(), answer.stderr.as_str());
+    assert_eq!((code, stdout, stderr), (Some(0), "", ""));
+}
+
+/// An answer that must be one JSON error: its code and its `msg` and `details` in one text.
+#[track_caller]
+pub fn error(answer: &Answer) -> (u64, String) {
+    assert_eq!(answer.code, Some(1), "{answer:?}");
+    let error: Value = serde_json::from_str(&answer.stdout)
+        .unwrap_or_else(|e| panic!("one JSON document expected ({e}): {answer:?}"));
+    let text = |key: &str| error[key].as_str().unwrap_or_default();
+    assert!(!text("msg").is_empty(), "{error}");
+    let code = error["code"].as_u64().unwrap_or_else(|| panic!("{error}"));
+    (code, format!("{}: {}", text("msg"), text("details")))
+}

@@ -1,0 +1,115 @@
+//! tc is shared: other people's qdiscs and filters stay, and still see traffic.
+
+use sandbox::probe::throughput;
+use std::time::Duration;
+
+use super::pod::{IFB, Pod, both};
+
+/// A filter of somebody else that sees IPv4 and lets it pass to the next one.
+const FOREIGN: &str =
+    "protocol ip pref 5 u32 match u32 0 0 action mirred egress mirror dev sniffed";
+
+/// What a link sent, in packets.
+fn sent(pod: &Pod, link: &str) -> u64 {
+    let links = pod.sh(&format!("ip -j -s link show {link}"));
+    let links: serde_json::Value = serde_json::from_str(&links).unwrap();
+    links[0]["stats64"]["tx"]["packets"].as_u64().unwrap()
+}
+
+fn foreign(pod: &Pod, kind: &str) {
+    pod.sh("ip link add sniffed type veth peer name sniffer");
+    pod.sh("ip link set sniffed up");
+    pod.sh("ip link set sniffer up");
+    pod.sh(&format!("tc qdisc add dev veth0 {kind}"));
+    let parent = if kind == "clsact" {
+        "ingress"
+    } else {
+        "parent ffff:"
+    };
+    pod.sh(&format!(
+        "tc filter add dev veth0 {parent} {FOREIGN} continue"
+    ));
+}
+
+#[test]
+fn somebody_else_s_qdisc_and_filters_survive_and_see_traffic_which_is_still_limited() {
+    for kind in ["clsact", "ingress"] {
+        let pod = Pod::new();
+        foreign(&pod, kind);
+        let before = pod.state();
+        pod.add(both());
+        pod.check(both());
+        let rate = throughput::tcp(
+            pod.container(),
+            pod.host(),
+            pod.host().v4(0),
+            Duration::from_millis(1500),
+        )
+        .unwrap();
+        assert!(sent(&pod, "sniffed") > 10, "{kind}");
+        assert!(sent(&pod, IFB) > 10, "{kind}");
+        assert!(rate.steady() < 32e6, "{kind}: {}", rate.steady());
+        pod.add(both());
+        pod.check(both());
+        pod.del(both());
+        assert_eq!(pod.state(), before, "{kind}");
+    }
+}
+
+#[test]
+fn an_empty_qdisc_of_somebody_else_survives() {
+    for kind in ["clsact", "ingress"] {
+        let pod = Pod::new();
+        pod.sh(&format!("tc qdisc add dev veth0 {kind}"));
+        let before = pod.state();
+        pod.add(both());
+        pod.add(both());
+        pod.del(both());
+        assert_eq!(pod.state(), before, "{kind}");
+    }
+}
+
+#[test]
+fn a_filter_that_comes_later_survives_and_keeps_our_qdisc() {
+    let pod = Pod::new();
+    pod.add(both());
+    let filter = "protocol ip pref 7 u32 match ip dst 10.9.9.9/32 flowid 9:9";
+    pod.sh(&format!("tc filter add dev veth0 parent ffff: {filter}"));
+    pod.check(both());
+    pod.add(both());
+    pod.check(both());
+    pod.del(both());
+    let filters = pod.sh("tc filter show dev veth0 parent ffff:");
+    assert!(
+        filters.contains("flowid 9:9") && !filters.contains("mirred"),
+        "{filters}"
+    );
+    assert_eq!(pod.ifbs(), Vec::<String>::new());
+}
+
+#[test]
+fn our_filter_comes_first_alone_and_last_in_company_or_where_the_configuration_says() {
+    let priority = |pod: &Pod| {
+        let filters = pod.sh("tc filter show dev veth0 ingress");
+        let line = filters.lines().find(|l| l.contains("flowid 1:1")).unwrap();
+        line.split("pref ")
+            .nth(1)
+            .unwrap()
+            .split(' ')
+            .next()
+            .unwrap()
+            .to_owned()
+    };
+    let pod = Pod::new();
+    pod.add(both());
+    assert_eq!(priority(&pod), "1");
+    let mut keys = both();
+    keys["filterPriority"] = 4000.into();
+    pod.add(keys.clone());
+    assert_eq!(priority(&pod), "4000");
+    pod.check(keys);
+    let pod = Pod::new();
+    foreign(&pod, "clsact");
+    pod.add(both());
+    assert_eq!(priority(&pod), "65530");
+}
