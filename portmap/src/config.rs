@@ -176,14 +176,12 @@ impl Config {
     }
 }
 
-/// The mappings of a request, as far as they can be understood: DEL does what it can.
-pub fn understood_mappings(request: &Request) -> Vec<PortMapping> {
-    let Ok(Some(runtime)) = request.conf.object().object("runtimeConfig") else {
-        return Vec::new();
-    };
-    let items = runtime.list("portMappings").unwrap_or_default();
-    let read = items.into_iter().filter_map(|v| PortMapping::parse(v).ok());
-    without_repetitions(read.collect(), |_| {})
+/// The backend that a configuration asks for, without looking at anything else.
+///
+/// # Errors
+/// Code 6 or 7 when it asks for none that there is.
+pub fn wanted_backend(request: &Request) -> Result<Option<Backend>, Error> {
+    backend(request.conf.object())
 }
 
 /// The container's addresses that a request names, as far as they can be understood.
