@@ -10,6 +10,7 @@ mod conntrack;
 mod iptables;
 mod localnet;
 mod mapping;
+mod nftables;
 mod plan;
 
 use std::net::IpAddr;

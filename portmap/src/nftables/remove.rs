@@ -1,0 +1,236 @@
+//! DEL and GC: take back what belongs to owners, and what the reference left for their containers.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use common::Attachment;
+use common::error::Error;
+use common::netconf::ValidAttachment;
+use common::sys::netlink::Refusal;
+
+use super::claim;
+use super::command::{Action, Command};
+use super::elements::{Elements, HostPort};
+use super::expr::Expr;
+use super::layout::{CONDITIONS, Purpose};
+use super::object::Set;
+use super::socket::Nft;
+use super::{open_if_any, owner, private, reference, shared, transaction, unreadable};
+use crate::mapping::{Family, PortMapping};
+
+/// Where libcni keeps a file `NETWORK-CONTAINER-INTERFACE` for every attachment that lives.
+const CACHE: &str = "/var/lib/cni/results";
+
+/// The most elements that go in one batch. Without that bound, GC of a large node would need more
+/// memory at once than a socket may have.
+const AT_ONCE: usize = 10_000;
+
+/// Takes back everything that belongs to an attachment. The mappings only save listing the sets:
+/// where they do not explain what is there, the sets are listed.
+///
+/// # Errors
+/// What the kernel refused.
+pub fn del(attachment: &Attachment, mappings: &[PortMapping]) -> Result<(), Error> {
+    let Some(mut nft) = open_if_any()? else {
+        return Ok(());
+    };
+    let own = owner::text(attachment);
+    transaction::run(&mut nft, |nft| {
+        let mut views = Vec::new();
+        for family in Family::ALL {
+            let failed = |refusal| unreadable(family, refusal);
+            views.push(View::look(nft, family, mappings, &own).map_err(failed)?);
+        }
+        let nothing_known = views.iter().all(|view| view.known == 0);
+        let mut commands = Vec::new();
+        for view in views {
+            let family = view.family;
+            let found = view.complete(nft, &own, nothing_known);
+            let failed = |refusal| unreadable(family, refusal);
+            let found = claim::owned(&found.map_err(failed)?, &own);
+            commands.extend(claim::commands(family, &Elements::new(), &found));
+            commands.extend(chain_deletions(nft, family, attachment).map_err(failed)?);
+            let theirs = reference::deletions(nft, family, |id| id == attachment.container);
+            commands.extend(theirs.map_err(failed)?);
+        }
+        Ok((commands, ()))
+    })
+}
+
+/// What looking up the mappings of a request gave in one family.
+struct View {
+    family: Family,
+    sets: Vec<Set>,
+    found: Elements,
+    /// Ports asked for that have an owner.
+    known: usize,
+    /// Ports asked for that have none.
+    unknown: usize,
+}
+
+impl View {
+    fn look(
+        nft: &mut Nft,
+        family: Family,
+        mappings: &[PortMapping],
+        own: &str,
+    ) -> Result<View, Refusal> {
+        let sets = nft.sets(shared::place(family))?;
+        let ports: BTreeSet<HostPort> = mappings
+            .iter()
+            .filter(|mapping| mapping.serves(family))
+            .map(|mapping| HostPort {
+                protocol: mapping.protocol,
+                address: mapping.only_on(),
+                port: mapping.host_port,
+            })
+            .collect();
+        let ports: Vec<HostPort> = ports.into_iter().collect();
+        let mut found = Elements::new();
+        if !sets.is_empty() {
+            found = claim::of_ports(nft, family, &sets, &ports, None)?;
+        }
+        let is_claim =
+            |(place, _): &(&(super::layout::SetId, Vec<u8>), _)| place.0.purpose == Purpose::Dnat;
+        let known = found.iter().filter(is_claim).count();
+        // A port that another has taken says nothing of what we still have elsewhere.
+        let foreign = claim::taken(&found, own).len();
+        Ok(View {
+            family,
+            sets,
+            known: known - foreign.min(known),
+            unknown: ports.len() - known.min(ports.len()) + foreign,
+            found,
+        })
+    }
+
+    /// The elements found; all of the owner, where the mappings do not explain enough: in a family
+    /// where some are there and some are not, and everywhere when none is.
+    fn complete(
+        mut self,
+        nft: &mut Nft,
+        own: &str,
+        nothing_known: bool,
+    ) -> Result<Elements, Refusal> {
+        if nothing_known || (self.known > 0 && self.unknown > 0) {
+            let all = claim::of_owners(nft, self.family, &self.sets, |by| by == own)?;
+            self.found.extend(all);
+        }
+        Ok(self.found)
+    }
+}
+
+/// The deletion of an attachment's own chain and of the rule that leads there.
+///
+/// # Errors
+/// What the kernel refused.
+pub fn chain_deletions(
+    nft: &mut Nft,
+    family: Family,
+    attachment: &Attachment,
+) -> Result<Vec<Command>, Refusal> {
+    let chain = private::chain(attachment);
+    let place = shared::place(family);
+    match nft.chains(place, &[&chain])?.as_slice() {
+        [Some(_)] => rule_deletions(nft, family, |_, to| to == chain).map(|mut commands| {
+            if commands.is_empty() {
+                let action = Action::DeleteChain(chain);
+                commands.push(Command { place, action });
+            }
+            commands
+        }),
+        _ => Ok(vec![]),
+    }
+}
+
+/// The deletion of rules with conditions, chosen by owner and chain, and of the chains they lead to.
+fn rule_deletions(
+    nft: &mut Nft,
+    family: Family,
+    is_asked: impl Fn(&str, &str) -> bool,
+) -> Result<Vec<Command>, Refusal> {
+    let place = shared::place(family);
+    let mut rules = Vec::new();
+    let mut chains = BTreeSet::new();
+    for rule in nft.rules(place, CONDITIONS)? {
+        let comment = rule.comment.as_deref().unwrap_or_default();
+        if let Some(Expr::Jump(to)) = rule.exprs.last()
+            && to.starts_with(private::PREFIX)
+            && is_asked(comment, to)
+        {
+            chains.insert(to.clone());
+            let (chain, handle) = (CONDITIONS.to_owned(), Some(rule.handle));
+            let action = Action::DeleteRule { chain, handle };
+            rules.push(Command { place, action });
+        }
+    }
+    let names: Vec<&str> = chains.iter().map(String::as_str).collect();
+    let present = nft.chains(place, &names)?;
+    let deletions = present.into_iter().flatten().map(|chain| {
+        let action = Action::DeleteChain(chain.name);
+        Command { place, action }
+    });
+    rules.extend(deletions);
+    Ok(rules)
+}
+
+/// Takes back everything on a network that belongs to none of its valid attachments.
+///
+/// The reference's rules name a container and no network, so of those only the ones go whose
+/// container no network of this node has an attachment for, as far as libcni's cache says.
+///
+/// # Errors
+/// What the kernel refused.
+pub fn gc(network: &str, valid: &[ValidAttachment]) -> Result<(), Error> {
+    let Some(mut nft) = open_if_any()? else {
+        return Ok(());
+    };
+    let prefix = owner::network_prefix(network);
+    let kept: BTreeSet<String> = valid
+        .iter()
+        .map(|attachment| {
+            owner::text(&Attachment {
+                network: network.to_owned(),
+                container: attachment.container.clone(),
+                ifname: attachment.ifname.clone(),
+            })
+        })
+        .collect();
+    let is_dead = |by: &str| by.starts_with(&prefix) && !kept.contains(by);
+    let cached = cached(Path::new(CACHE));
+    let is_unknown = |id: &str| {
+        let known = valid.iter().any(|attachment| attachment.container == id);
+        let file = format!("-{id}-");
+        !known && !cached.iter().any(|name| name.contains(&file))
+    };
+    loop {
+        let more = transaction::run(&mut nft, |nft| {
+            let mut commands = Vec::new();
+            let mut more = false;
+            for family in Family::ALL {
+                let failed = |refusal| unreadable(family, refusal);
+                let sets = nft.sets(shared::place(family)).map_err(failed)?;
+                let mut found = claim::of_owners(nft, family, &sets, is_dead).map_err(failed)?;
+                more |= found.len() > AT_ONCE;
+                found = found.into_iter().take(AT_ONCE).collect();
+                commands.extend(claim::commands(family, &Elements::new(), &found));
+                let rules = rule_deletions(nft, family, |by, _| is_dead(by));
+                commands.extend(rules.map_err(failed)?);
+                let theirs = reference::deletions(nft, family, is_unknown);
+                commands.extend(theirs.map_err(failed)?);
+            }
+            Ok((commands, more))
+        })?;
+        if !more {
+            return Ok(());
+        }
+    }
+}
+
+/// The names of the files in libcni's cache; none when there is no cache.
+fn cached(directory: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    entries
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect()
+}
