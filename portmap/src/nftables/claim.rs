@@ -39,16 +39,16 @@ pub fn of_ports(
 ) -> Result<Elements, Refusal> {
     let mut found = Elements::new();
     let mut wanted: BTreeSet<(SetId, Vec<u8>)> = BTreeSet::new();
-    let keys = ports.iter().map(|port| {
-        // The map's key needs no container.
-        place(*port, Purpose::Dnat, container.unwrap_or(unknown(family)))
-    });
-    find(nft, family, keys.collect(), &mut found)?;
+    // A set of another making could not be asked for our keys.
+    let is_there = |(id, _): &(SetId, Vec<u8>)| sets.contains(&id.set(family));
+    // The map's key needs no container.
+    let claim = |port: &HostPort| place(*port, Purpose::Dnat, unknown(family));
+    let keys = ports.iter().map(claim).filter(is_there).collect();
+    find(nft, family, keys, &mut found)?;
     let prefixes = shared::hairpins(sets);
     for port in ports {
-        let (id, key) = place(*port, Purpose::Dnat, unknown(family));
         let target = found
-            .get(&(id, key))
+            .get(&claim(port))
             .and_then(|element| target_of(element.data.as_deref()?))
             .map(|(address, _)| address);
         let containers: BTreeSet<IpAddr> = container.into_iter().chain(target).collect();
@@ -62,7 +62,7 @@ pub fn of_ports(
             );
         }
     }
-    wanted.retain(|(id, _)| sets.contains(&id.set(family)));
+    wanted.retain(is_there);
     find(nft, family, wanted, &mut found)?;
     Ok(found)
 }
@@ -141,12 +141,8 @@ pub fn owned(found: &Elements, owner: &str) -> Elements {
 /// What turns the found elements into the wanted ones: deletions first, so that a key which changes
 /// hands is free when it is added.
 pub fn commands(family: Family, wanted: &Elements, found: &Elements) -> Vec<Command> {
-    let surplus = found
-        .iter()
-        .filter(|(place, e)| wanted.get(*place) != Some(*e));
-    let missing = wanted
-        .iter()
-        .filter(|(place, e)| found.get(*place) != Some(*e));
+    let surplus = found.iter().filter(|(place, e)| !has(wanted, place, e));
+    let missing = wanted.iter().filter(|(place, e)| !has(found, place, e));
     let mut actions: Vec<Action> = Vec::new();
     for ((id, key), _) in surplus {
         match actions.last_mut() {
@@ -175,6 +171,10 @@ pub fn commands(family: Family, wanted: &Elements, found: &Elements) -> Vec<Comm
     actions.into_iter().map(command).collect()
 }
 
+fn has(elements: &Elements, place: &(SetId, Vec<u8>), element: &Element) -> bool {
+    elements.get(place).is_some_and(|e| e.is_same(element))
+}
+
 /// How the found elements differ from the wanted ones.
 pub fn drifts(family: Family, wanted: &Elements, found: &Elements) -> Vec<Drift> {
     let text = |id: SetId, element: Option<&Element>| match element {
@@ -187,7 +187,10 @@ pub fn drifts(family: Family, wanted: &Elements, found: &Elements) -> Vec<Drift>
     let places: BTreeSet<&(SetId, Vec<u8>)> = wanted.keys().chain(found.keys()).collect();
     places
         .into_iter()
-        .filter(|place| wanted.get(place) != found.get(place))
+        .filter(|place| match wanted.get(place) {
+            Some(element) => !has(found, place, element),
+            None => true,
+        })
         .map(|place| {
             let object = format!("set {} of {}", place.0.name(), table_name(family));
             let (expected, actual) = (wanted.get(place), found.get(place));

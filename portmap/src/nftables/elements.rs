@@ -50,15 +50,18 @@ pub type Elements = BTreeMap<(SetId, Vec<u8>), Element>;
 /// Everything that a plan wants in the sets of its family.
 pub fn of_plan(forwards: &Forwards, masquerade: Masquerade, owner: &str) -> Elements {
     let mut elements = Elements::new();
+    let count = u16::try_from(forwards.ports.len()).unwrap_or(u16::MAX);
     for forward in &forwards.ports {
         let port = HostPort::from(forward);
         let mut add = |purpose, data| {
             let (set, key) = place(port, purpose, forwards.container.addr);
             let comment = Some(owner.to_owned());
+            let siblings = (purpose == Purpose::Dnat).then_some(count);
             let element = Element {
                 key: key.clone(),
                 data,
                 comment,
+                siblings,
             };
             elements.insert((set, key), element);
         };

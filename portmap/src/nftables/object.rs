@@ -11,6 +11,8 @@ use super::uapi;
 /// The type of a comment in user data (`NFTNL_UDATA_*_COMMENT` of libnftnl's udata.h: 0 for tables,
 /// rules and elements).
 const COMMENT: u8 = 0;
+/// The type of [`Element::siblings`] in user data, far from those that nft has.
+const SIBLINGS: u8 = 0xc0;
 
 /// A table.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -78,25 +80,37 @@ pub struct Element {
     pub data: Option<Vec<u8>>,
     /// Its comment, which is its owner.
     pub comment: Option<String>,
+    /// How many host ports its owner has in this map, where that is known: nft does not keep it when
+    /// it loads what it printed.
+    pub siblings: Option<u16>,
 }
 
 /// A comment as user data: type, length with the closing NUL, text.
 pub fn userdata(kind: u16, comment: &str) -> Nla {
+    Nla::value(kind, comment_bytes(comment))
+}
+
+fn comment_bytes(comment: &str) -> Vec<u8> {
     let length = u8::try_from(comment.len() + 1).unwrap_or(u8::MAX);
     let mut bytes = vec![COMMENT, length];
     bytes.extend(comment.bytes().take(usize::from(length) - 1));
     bytes.push(0);
-    Nla::value(kind, bytes)
+    bytes
 }
 
 /// The comment in user data, which may hold other things beside it.
-pub fn comment(mut userdata: &[u8]) -> Option<String> {
+pub fn comment(userdata: &[u8]) -> Option<String> {
+    part(userdata, COMMENT).map(text)
+}
+
+/// The value of one type in user data.
+fn part(mut userdata: &[u8], wanted: u8) -> Option<&[u8]> {
     while let [kind, length, rest @ ..] = userdata {
-        let value = rest.get(..usize::from(*length))?;
-        if *kind == COMMENT {
-            return Some(text(value));
+        let (value, rest) = rest.split_at_checked(usize::from(*length))?;
+        if *kind == wanted {
+            return Some(value);
         }
-        userdata = rest.get(usize::from(*length)..)?;
+        userdata = rest;
     }
     None
 }
@@ -246,9 +260,29 @@ impl Element {
     pub fn encode(&self) -> Nla {
         let mut attributes = vec![value(uapi::ELEM_KEY, &self.key)];
         attributes.extend(self.data.as_ref().map(|data| value(uapi::ELEM_DATA, data)));
-        let comment = self.comment.as_deref();
-        attributes.extend(comment.map(|comment| userdata(uapi::ELEM_USERDATA, comment)));
+        let mut userdata = self
+            .comment
+            .as_deref()
+            .map(comment_bytes)
+            .unwrap_or_default();
+        if let Some(siblings) = self.siblings {
+            userdata.extend([SIBLINGS, 2]);
+            userdata.extend(siblings.to_be_bytes());
+        }
+        if !userdata.is_empty() {
+            attributes.push(Nla::value(uapi::ELEM_USERDATA, userdata));
+        }
         Nla::nested(uapi::LIST_ELEM, attributes)
+    }
+
+    /// Whether it means the same. A number of siblings that one of the two does not know is no
+    /// difference.
+    pub fn is_same(&self, other: &Element) -> bool {
+        let known = self.siblings.zip(other.siblings);
+        self.key == other.key
+            && self.data == other.data
+            && self.comment == other.comment
+            && known.is_none_or(|(a, b)| a == b)
     }
 
     /// An element's key alone, as lookups and deletions want it.
@@ -265,10 +299,14 @@ impl Element {
                     let data = attribute(element, kind)?;
                     Some(attribute(data, uapi::DATA_VALUE)?.to_vec())
                 };
+                let userdata = attribute(element, uapi::ELEM_USERDATA);
                 Some(Element {
                     key: bytes(uapi::ELEM_KEY)?,
                     data: bytes(uapi::ELEM_DATA),
-                    comment: attribute(element, uapi::ELEM_USERDATA).and_then(comment),
+                    comment: userdata.and_then(comment),
+                    siblings: userdata
+                        .and_then(|bytes| part(bytes, SIBLINGS)?.try_into().ok())
+                        .map(u16::from_be_bytes),
                 })
             })
             .collect()
@@ -297,11 +335,13 @@ mod tests {
                 key: vec![6, 0, 0, 0, 31, 144, 0, 0],
                 data: Some(vec![10, 0, 0, 2, 0, 80, 0, 0]),
                 comment: Some("net/id/eth0".into()),
+                siblings: Some(1000),
             },
             Element {
                 key: vec![1; 8],
                 data: None,
                 comment: None,
+                siblings: None,
             },
         ];
         let list: Vec<Nla> = elements.iter().map(Element::encode).collect();

@@ -41,13 +41,13 @@ pub fn del(attachment: &Attachment, mappings: &[PortMapping]) -> Result<(), Erro
             let failed = |refusal| unreadable(family, refusal);
             views.push(View::look(nft, family, mappings, &own).map_err(failed)?);
         }
-        let nothing_known = views.iter().all(|view| view.known == 0);
+        let is_unknown = views.iter().all(|view| view.found.is_empty());
         let mut commands = Vec::new();
         for view in views {
             let family = view.family;
-            let found = view.complete(nft, &own, nothing_known);
+            let found = view.complete(nft, &own, is_unknown);
             let failed = |refusal| unreadable(family, refusal);
-            let found = claim::owned(&found.map_err(failed)?, &own);
+            let found = found.map_err(failed)?;
             commands.extend(claim::commands(family, &Elements::new(), &found));
             commands.extend(chain_deletions(nft, family, attachment).map_err(failed)?);
             let theirs = reference::deletions(nft, family, |id| id == attachment.container);
@@ -57,15 +57,11 @@ pub fn del(attachment: &Attachment, mappings: &[PortMapping]) -> Result<(), Erro
     })
 }
 
-/// What looking up the mappings of a request gave in one family.
+/// What looking up the mappings of a request gave in one family: elements of the owner.
 struct View {
     family: Family,
     sets: Vec<Set>,
     found: Elements,
-    /// Ports asked for that have an owner.
-    known: usize,
-    /// Ports asked for that have none.
-    unknown: usize,
 }
 
 impl View {
@@ -90,33 +86,29 @@ impl View {
         if !sets.is_empty() {
             found = claim::of_ports(nft, family, &sets, &ports, None)?;
         }
-        let is_claim =
-            |(place, _): &(&(super::layout::SetId, Vec<u8>), _)| place.0.purpose == Purpose::Dnat;
-        let known = found.iter().filter(is_claim).count();
-        // A port that another has taken says nothing of what we still have elsewhere.
-        let foreign = claim::taken(&found, own).len();
         Ok(View {
             family,
+            found: claim::owned(&found, own),
             sets,
-            known: known - foreign.min(known),
-            unknown: ports.len() - known.min(ports.len()) + foreign,
-            found,
         })
     }
 
-    /// The elements found; all of the owner, where the mappings do not explain enough: in a family
-    /// where some are there and some are not, and everywhere when none is.
-    fn complete(
-        mut self,
-        nft: &mut Nft,
-        own: &str,
-        nothing_known: bool,
-    ) -> Result<Elements, Refusal> {
-        if nothing_known || (self.known > 0 && self.unknown > 0) {
-            let all = claim::of_owners(nft, self.family, &self.sets, |by| by == own)?;
-            self.found.extend(all);
+    /// The owner's elements: those found, if they say themselves that these are all; else those that
+    /// a list of all shows. Where no family knows anything of the mappings, the request may be wrong.
+    fn complete(self, nft: &mut Nft, own: &str, is_unknown: bool) -> Result<Elements, Refusal> {
+        let claims: Vec<_> = self
+            .found
+            .iter()
+            .filter(|((id, _), _)| id.purpose == Purpose::Dnat)
+            .map(|(_, element)| element.siblings.map(usize::from))
+            .collect();
+        let are_all = claims
+            .iter()
+            .all(|siblings| *siblings == Some(claims.len()));
+        if are_all && !is_unknown {
+            return Ok(self.found);
         }
-        Ok(self.found)
+        claim::of_owners(nft, self.family, &self.sets, |by| by == own)
     }
 }
 

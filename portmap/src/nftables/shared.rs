@@ -94,13 +94,6 @@ pub fn observe(nft: &mut Nft, need: Need) -> Result<Seen, Refusal> {
     })
 }
 
-impl Seen {
-    /// The prefix lengths for which there are sets.
-    pub fn hairpins(&self) -> Vec<u8> {
-        hairpins(&self.sets)
-    }
-}
-
 /// The prefix lengths for which there are sets.
 pub fn hairpins(sets: &[Set]) -> Vec<u8> {
     let mut prefixes: Vec<u8> = sets
