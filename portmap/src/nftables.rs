@@ -2,13 +2,15 @@
 //!
 //! | module | what it holds |
 //! | --- | --- |
-//! | [`layout`] | the table: its chains, rules and sets |
+//! | [`layout`], [`set`], [`parts`] | the table: its chains and rules, its sets, what rules are made of |
 //! | [`elements`], [`private`] | what one attachment adds: elements, or with conditions a chain |
 //! | [`owner`] | whose an element or rule is, in its comment |
 //! | [`shared`], [`claim`] | both compared with what is there: what differs, and what makes up for it |
 //! | [`conditions`] | the one rule of an attachment with conditions that `nft` writes |
 //! | [`reference`](mod@reference) | what the reference's nftables backend left |
 //! | [`probe`] | what the kernel lacks |
+//! | [`undo`] | taking an ADD back |
+//! | [`translation`] | the connections that end with what is removed |
 //! | [`command`], [`socket`] | one change; all changes of a verb in one batch |
 //! | [`object`], [`expr`], [`uapi`], [`family`] | the kernel's objects, typed |
 //!
@@ -25,43 +27,29 @@ mod family;
 mod layout;
 mod object;
 mod owner;
+mod parts;
 mod private;
 mod probe;
 mod reference;
 mod remove;
+mod set;
 mod shared;
 mod socket;
 mod transaction;
+mod translation;
 mod uapi;
+mod undo;
 
-pub use add::{Evicted, add};
+pub use add::add;
 pub use check::check;
+pub use claim::Taken;
 pub use remove::{del, gc};
+pub use undo::Undo;
 
 use common::error::{Code, Error};
 
 use crate::mapping::Family;
 use socket::Nft;
-
-/// Whether there is a table of ours, in either family. A kernel without nf_tables has none.
-///
-/// # Errors
-/// When the kernel does not answer.
-pub fn is_present() -> Result<bool, Error> {
-    let Some(mut nft) = open_if_any()? else {
-        return Ok(false);
-    };
-    for family in Family::ALL {
-        let table = nft.table(shared::place(family));
-        if table
-            .map_err(|refusal| unreadable(family, refusal))?
-            .is_some()
-        {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
 
 /// Whether ADD could work: the kernel takes our table. With `conditions`, `nft` can be run too.
 ///

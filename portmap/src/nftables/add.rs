@@ -1,59 +1,76 @@
 //! ADD: completes what is shared, claims the host ports, and replaces whoever had them.
 
 use common::error::{Code, Error};
+use common::sys::netlink::Refusal;
 
 use super::claim::{self, Taken};
 use super::command::{Action, Command};
 use super::elements::{Elements, HostPort, of_plan};
-use super::layout::{CONDITIONS, Purpose};
+use super::layout::CONDITIONS;
 use super::object::{Chain, Rule};
+use super::remove::{self, Removal};
+use super::set::Purpose;
 use super::shared::{self, Need};
 use super::socket::Nft;
+use super::undo::{Change, Undo};
 use super::{conditions, owner, private, transaction, unreadable};
 use crate::config::{Masquerade, OnConflict};
 use crate::mapping::Family;
 use crate::plan::{Forwards, Plan};
 
-/// A host port that had another owner before.
-pub type Evicted = Taken;
-
-/// Applies a plan: all of it or nothing. Gives the host ports that changed hands.
+/// Applies a plan: all of it or nothing. Gives what takes it back, and the host ports that changed
+/// hands.
 ///
 /// # Errors
 /// Code 7 for conditions that nft cannot take, 11 when the ruleset never holds still, 102 with the
 /// owner of a taken host port, 103 without nf_tables, or what the kernel refused.
-pub fn add(plan: &Plan, on_conflict: OnConflict) -> Result<Vec<Evicted>, Error> {
+pub fn add(plan: &Plan, on_conflict: OnConflict) -> Result<(Undo, Vec<Taken>), Error> {
     for forwards in &plan.families {
         conditions::validate(forwards.family, &forwards.conditions)?;
     }
     let mut nft = Nft::open()?;
-    let evicted = transaction::run(&mut nft, |nft| {
+    let (undo, evicted) = transaction::run(&mut nft, |nft| {
         let mut commands = Vec::new();
+        let mut changes = Vec::new();
         let mut evicted = Vec::new();
         for forwards in &plan.families {
-            let (more, taken) = decide(nft, plan, forwards)?;
-            commands.extend(more);
-            evicted.extend(taken);
+            let failed = |refusal| unreadable(forwards.family, refusal);
+            if on_conflict == OnConflict::Error
+                && let Some(taken) = conflict(nft, plan, forwards).map_err(failed)?
+            {
+                let Taken { port, by } = taken;
+                let msg = format!("host port {port} is taken");
+                let error = Error::new(Code::Conflict, msg);
+                return Err(error.with_details(format!("its owner is {by}")));
+            }
+            let decision = decide(nft, plan, forwards)?;
+            commands.extend(decision.commands);
+            changes.push(decision.change);
+            evicted.extend(decision.evicted);
         }
-        match (on_conflict, evicted.first()) {
-            (OnConflict::Error, Some(taken)) => Err(conflict(taken)),
-            _ => Ok((commands, evicted)),
-        }
+        Ok((commands, (Undo { changes }, evicted)))
     })?;
     let conditional = |forwards: &&Forwards| !forwards.conditions.is_empty();
     for forwards in plan.families.iter().filter(conditional) {
         if let Err(error) = write_condition(&mut nft, plan, forwards) {
-            let undone = super::remove::del(&plan.attachment, &[]);
-            return Err(undone.err().into_iter().fold(error, Error::and));
+            return Err(match undo.run() {
+                Ok(()) => error,
+                Err(also) => error.and(also),
+            });
         }
     }
-    Ok(evicted)
+    Ok((undo, evicted))
 }
 
-fn conflict(taken: &Taken) -> Error {
-    let Taken { port, by } = taken;
-    let msg = format!("host port {port} belongs to another attachment");
-    Error::new(Code::Conflict, msg).with_details(format!("its owner is {by}"))
+/// A wanted host port that somebody else has, on an address in common.
+fn conflict(nft: &mut Nft, plan: &Plan, forwards: &Forwards) -> Result<Option<Taken>, Refusal> {
+    let family = forwards.family;
+    let sets = nft.sets(shared::place(family))?;
+    let ports: Vec<HostPort> = forwards.ports.iter().map(HostPort::from).collect();
+    let found = claim::overlapping(nft, family, &sets, &ports)?;
+    Ok(claim::taken(&found, &owner::text(&plan.attachment))
+        .into_iter()
+        .next())
 }
 
 /// What a plan needs of what is shared.
@@ -77,12 +94,14 @@ pub fn wanted(forwards: &Forwards, masquerade: Masquerade, owner: &str) -> Eleme
     }
 }
 
-/// The commands for one family, and whom they evict.
-fn decide(
-    nft: &mut Nft,
-    plan: &Plan,
-    forwards: &Forwards,
-) -> Result<(Vec<Command>, Vec<Taken>), Error> {
+/// What to do in one family.
+struct Decision {
+    commands: Vec<Command>,
+    change: Change,
+    evicted: Vec<Taken>,
+}
+
+fn decide(nft: &mut Nft, plan: &Plan, forwards: &Forwards) -> Result<Decision, Error> {
     let family = forwards.family;
     let failed = |refusal| unreadable(family, refusal);
     let owner = owner::text(&plan.attachment);
@@ -105,47 +124,57 @@ fn decide(
         let all = claim::of_owners(nft, family, &seen.sets, |by| by == owner);
         found.extend(all.map_err(failed)?);
     }
-    let taken = claim::taken(&found, &owner);
+    let evicted = claim::taken(&found, &owner);
     commands.extend(claim::commands(family, &wanted, &found));
-    commands.extend(chain(nft, plan, forwards).map_err(failed)?);
-    Ok((commands, taken))
+    let (chain, had_chain) = chain(nft, plan, forwards).map_err(failed)?;
+    commands.extend(chain);
+    let change = Change {
+        family,
+        attachment: plan.attachment.clone(),
+        before: found,
+        after: wanted,
+        is_first: seen.table.is_none(),
+        had_chain,
+    };
+    Ok(Decision {
+        commands,
+        change,
+        evicted,
+    })
 }
 
 /// Whether the attachment was here before with other ports, which then have to go: it owns
 /// something of what it wants, but not all of it.
 fn is_repeated(wanted: &Elements, found: &Elements, owner: &str) -> bool {
-    let is_claim = |id: &super::layout::SetId| id.purpose == Purpose::Dnat;
+    let is_claim = |id: &super::set::SetId| id.purpose == Purpose::Dnat;
     let own = claim::owned(found, owner);
     let claims = wanted.keys().filter(|(id, _)| is_claim(id));
     let missing = claims.filter(|place| !own.contains_key(*place)).count();
     !own.is_empty() && missing > 0
 }
 
-/// Makes the attachment's own chain as it has to be, or removes it.
-fn chain(
-    nft: &mut Nft,
-    plan: &Plan,
-    forwards: &Forwards,
-) -> Result<Vec<Command>, common::sys::netlink::Refusal> {
+/// Makes the attachment's own chain as it has to be, or removes it; says whether there was one.
+fn chain(nft: &mut Nft, plan: &Plan, forwards: &Forwards) -> Result<(Vec<Command>, bool), Refusal> {
     let place = shared::place(forwards.family);
     let name = private::chain(&plan.attachment);
-    let present = nft.chains(place, &[&name])?.into_iter().flatten().next();
+    let is_there = nft.chains(place, &[&name])?.iter().any(Option::is_some);
     let command = |action| Command { place, action };
     if forwards.conditions.is_empty() {
-        return match present {
-            Some(_) => super::remove::chain_deletions(nft, forwards.family, &plan.attachment),
-            None => Ok(vec![]),
+        let removal = match is_there {
+            true => remove::own_chain(nft, forwards.family, &plan.attachment)?,
+            false => Removal::default(),
         };
+        return Ok((removal.commands, is_there));
     }
     let rules = private::rules(forwards, plan.masquerade);
     let mut commands = Vec::new();
-    if present.is_none() {
+    if !is_there {
         commands.push(command(Action::AddChain(Chain {
             name: name.clone(),
             base: None,
         })));
     } else if same_rules(&nft.rules(place, &name)?, &rules) {
-        return Ok(vec![]);
+        return Ok((commands, is_there));
     } else {
         let (chain, handle) = (name.clone(), None);
         commands.push(command(Action::DeleteRule { chain, handle }));
@@ -154,7 +183,7 @@ fn chain(
         let (chain, first) = (name.clone(), false);
         command(Action::AddRule { chain, rule, first })
     }));
-    Ok(commands)
+    Ok((commands, is_there))
 }
 
 /// Whether rules do the same.

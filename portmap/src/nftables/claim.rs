@@ -8,8 +8,8 @@ use common::sys::netlink::Refusal;
 
 use super::command::{Action, Command};
 use super::elements::{Elements, HostPort, host_port_of, place, shown, target_of};
-use super::layout::{Purpose, SetId};
 use super::object::{Element, Set};
+use super::set::{Purpose, SetId};
 use super::shared::{self, table_name};
 use super::socket::Nft;
 use crate::mapping::Family;
@@ -64,6 +64,55 @@ pub fn of_ports(
     }
     wanted.retain(is_there);
     find(nft, family, wanted, &mut found)?;
+    Ok(found)
+}
+
+/// Looks up the elements at given places.
+///
+/// # Errors
+/// What the kernel refused.
+pub fn at(
+    nft: &mut Nft,
+    family: Family,
+    sets: &[Set],
+    mut places: BTreeSet<(SetId, Vec<u8>)>,
+) -> Result<Elements, Refusal> {
+    places.retain(|(id, _)| sets.contains(&id.set(family)));
+    let mut found = Elements::new();
+    find(nft, family, places, &mut found)?;
+    Ok(found)
+}
+
+/// The elements of the maps through which one of these ports could be reached, whoever owns them: at
+/// its own address, or at all. For a port of every address, the map of addresses is listed.
+///
+/// # Errors
+/// What the kernel refused.
+pub fn overlapping(
+    nft: &mut Nft,
+    family: Family,
+    sets: &[Set],
+    ports: &[HostPort],
+) -> Result<Elements, Refusal> {
+    let everywhere = |port: &HostPort| HostPort {
+        address: None,
+        ..*port
+    };
+    let both = ports.iter().flat_map(|port| [*port, everywhere(port)]);
+    let places = both.map(|port| place(port, Purpose::Dnat, unknown(family)));
+    let mut found = at(nft, family, sets, places.collect())?;
+    let id = SetId {
+        purpose: Purpose::Dnat,
+        by_address: true,
+    };
+    if ports.iter().any(|port| port.address.is_none()) && sets.contains(&id.set(family)) {
+        for element in nft.elements(shared::place(family), &id.name())? {
+            let theirs = host_port_of(id, &element.key).map(|port| everywhere(&port));
+            if ports.iter().any(|port| Some(*port) == theirs) {
+                found.insert((id, element.key.clone()), element);
+            }
+        }
+    }
     Ok(found)
 }
 

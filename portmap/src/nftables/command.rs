@@ -28,6 +28,8 @@ pub struct Command {
 pub enum Action {
     /// Creates the table, with a comment.
     AddTable { comment: String },
+    /// Deletes the table with all that is in it.
+    DeleteTable,
     /// Takes back the flag that makes a table dormant.
     WakeTable,
     /// Creates a chain.
@@ -63,18 +65,18 @@ pub struct Request {
 
 const CREATE: i32 = libc::NLM_F_CREATE | libc::NLM_F_EXCL;
 
-/// The messages of all commands, in order, each with the command that it is of.
+/// The messages of all commands, in order, each with the index of its command.
 ///
 /// # Errors
 /// `EMSGSIZE` when a single object does not fit.
-pub fn encode_all(commands: &[Command]) -> Result<Vec<(&Command, Request)>, Refusal> {
+pub fn encode_all(commands: &[Command]) -> Result<Vec<(usize, Request)>, Refusal> {
     let mut requests = Vec::with_capacity(commands.len());
     for (index, command) in commands.iter().enumerate() {
         let id = u32::try_from(index).unwrap_or(u32::MAX);
         for (kind, flags, content) in messages(command, id) {
             let body = attributes(command.place.family.nf_number(), &content)?;
             let flags = u16::try_from(flags).unwrap_or(0);
-            requests.push((command, Request { kind, flags, body }));
+            requests.push((index, Request { kind, flags, body }));
         }
     }
     Ok(requests)
@@ -96,6 +98,7 @@ fn messages(command: &Command, id: u32) -> Vec<(u16, i32, Vec<Nla>)> {
             ];
             one(uapi::NEWTABLE, CREATE, named(uapi::TABLE_NAME, rest))
         }
+        Action::DeleteTable => one(uapi::DELTABLE, 0, named(uapi::TABLE_NAME, vec![])),
         Action::WakeTable => {
             let rest = vec![Nla::be32(uapi::TABLE_FLAGS, 0)];
             one(uapi::NEWTABLE, 0, named(uapi::TABLE_NAME, rest))
@@ -159,6 +162,7 @@ impl fmt::Display for Command {
         let of = format!("{} {table}", family.nft_name());
         match &self.action {
             Action::AddTable { .. } => write!(f, "add table {of}"),
+            Action::DeleteTable => write!(f, "delete table {of}"),
             Action::WakeTable => write!(f, "wake table {of}"),
             Action::AddChain(chain) => write!(f, "add chain {of} {}", chain.name),
             Action::DeleteChain(name) => write!(f, "delete chain {of} {name}"),

@@ -1,13 +1,13 @@
 //! What one attachment adds to the sets: a pure function of its plan.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use common::result::Prefix;
 
 use super::family::{address, bytes};
-use super::layout::{Purpose, SetId};
 use super::object::Element;
+use super::set::{Purpose, SetId};
 use crate::config::Masquerade;
 use crate::mapping::{Family, Protocol};
 use crate::plan::{Forward, Forwards};
@@ -50,7 +50,8 @@ pub type Elements = BTreeMap<(SetId, Vec<u8>), Element>;
 /// Everything that a plan wants in the sets of its family.
 pub fn of_plan(forwards: &Forwards, masquerade: Masquerade, owner: &str) -> Elements {
     let mut elements = Elements::new();
-    let count = u16::try_from(forwards.ports.len()).unwrap_or(u16::MAX);
+    let ports: BTreeSet<HostPort> = forwards.ports.iter().map(HostPort::from).collect();
+    let count = u16::try_from(ports.len()).unwrap_or(u16::MAX);
     for forward in &forwards.ports {
         let port = HostPort::from(forward);
         let mut add = |purpose, data| {
@@ -63,7 +64,8 @@ pub fn of_plan(forwards: &Forwards, masquerade: Masquerade, owner: &str) -> Elem
                 comment,
                 siblings,
             };
-            elements.insert((set, key), element);
+            // Of two mappings of one port, the first counts.
+            elements.entry((set, key)).or_insert(element);
         };
         let target = target(forwards.container.addr, forward.container_port);
         add(Purpose::Dnat, Some(target));

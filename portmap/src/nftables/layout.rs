@@ -3,8 +3,10 @@
 //!
 //! docs/nftables.md shows it as `nft list table` prints it.
 
-use super::expr::{Expr, FIRST, Register};
-use super::object::{Base, Chain, Rule, Set};
+use super::expr::{Expr, FIRST};
+use super::object::{Base, Chain, Rule};
+use super::parts::{MARK, equal, masked};
+use super::set::{Purpose, SetId};
 use super::uapi;
 use crate::mapping::Family;
 
@@ -13,9 +15,6 @@ pub const TABLE: &str = "cni_portmap";
 /// The table's comment, by which we know it.
 pub const COMMENT: &str = "CNI portmap: owners are network/container/interface";
 
-/// The bit by which postrouting knows what to masquerade: the reference's default mark.
-pub const MARK: u32 = 0x2000;
-
 /// The chain that both hooks jump to.
 pub const HOSTPORTS: &str = "hostports";
 /// The chain with one rule for every attachment with conditions.
@@ -23,157 +22,8 @@ pub const CONDITIONS: &str = "conditions";
 /// The chain that drops what `route_localnet` would let in.
 pub const GUARD: &str = "loopback_guard";
 
-/// What a set or map of ours is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Purpose {
-    /// Where a host port leads to.
-    Dnat,
-    /// Host ports that 127.0.0.1 may use: masqueraded from there. IPv4 only.
-    Localhost,
-    /// Host ports masqueraded from everywhere.
-    MasqAll,
-    /// Host ports masqueraded from the container's own network, whose prefix length this is.
-    Hairpin(u8),
-}
-
-/// One of our sets and maps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SetId {
-    /// What it is for.
-    pub purpose: Purpose,
-    /// Whether the host's address is part of the key.
-    pub by_address: bool,
-}
-
 /// The chain of the host ports with an address, and that of those without, in the order asked.
 pub const LOOKUPS: [(&str, bool); 2] = [("by_address", true), ("by_port", false)];
-
-impl SetId {
-    /// Its name.
-    pub fn name(self) -> String {
-        let SetId {
-            purpose,
-            by_address,
-        } = self;
-        let suffix = if by_address { "_hostip" } else { "" };
-        match (purpose, by_address) {
-            (Purpose::Dnat, false) => "hostports".into(),
-            (Purpose::Dnat, true) => "hostips".into(),
-            (Purpose::Localhost, _) => format!("localhost{suffix}"),
-            (Purpose::MasqAll, _) => format!("masq_all{suffix}"),
-            (Purpose::Hairpin(prefix), _) => format!("hairpin{prefix}{suffix}"),
-        }
-    }
-
-    /// The set of a name, if it is one of ours.
-    pub fn from_name(name: &str) -> Option<SetId> {
-        let (stem, by_address) = match name {
-            "hostips" => ("hostports", true),
-            _ => name
-                .strip_suffix("_hostip")
-                .map_or((name, false), |stem| (stem, true)),
-        };
-        let purpose = match stem {
-            "hostports" => Purpose::Dnat,
-            "localhost" => Purpose::Localhost,
-            "masq_all" => Purpose::MasqAll,
-            _ => Purpose::Hairpin(stem.strip_prefix("hairpin")?.parse().ok()?),
-        };
-        let id = SetId {
-            purpose,
-            by_address,
-        };
-        (id.name() == name).then_some(id)
-    }
-
-    /// How the kernel is told of it.
-    pub fn set(self, family: Family) -> Set {
-        // `TYPE_INET_PROTOCOL` and `TYPE_INET_SERVICE` of nft's include/datatype.h.
-        const PROTOCOL: u32 = 12;
-        const SERVICE: u32 = 13;
-        let (address, len) = (family.address_type(), u32::from(family.address_len()));
-        let addresses = usize::from(self.by_address) + usize::from(self.is_hairpin());
-        let mut parts = vec![address; addresses];
-        parts.extend([PROTOCOL, SERVICE]);
-        let concat = |parts: &[u32]| parts.iter().fold(0, |all, part| all << 6 | part);
-        let is_map = self.purpose == Purpose::Dnat;
-        Set {
-            name: self.name(),
-            flags: if is_map { uapi::SET_FLAG_MAP } else { 0 },
-            key_type: concat(&parts),
-            key_len: parts
-                .iter()
-                .map(|part| if *part == address { len } else { 4 })
-                .sum(),
-            data: is_map.then(|| (concat(&[address, SERVICE]), len + 4)),
-        }
-    }
-
-    fn is_hairpin(self) -> bool {
-        matches!(self.purpose, Purpose::Hairpin(_))
-    }
-
-    /// The rule that asks this set.
-    pub fn rule(self, family: Family) -> Rule {
-        let mut exprs = Vec::new();
-        if self.purpose == Purpose::Localhost {
-            exprs.extend(source_is(family, &[127, 0, 0, 1]));
-        }
-        exprs.extend(self.key(family));
-        let words = u32::from(family.address_len()) / 4;
-        let is_map = self.purpose == Purpose::Dnat;
-        exprs.push(Expr::Lookup {
-            set: self.name(),
-            from: FIRST,
-            into: is_map.then_some(FIRST),
-        });
-        if is_map {
-            exprs.push(Expr::Dnat {
-                family: family.nf_number(),
-                address: FIRST,
-                port: Register(words),
-            });
-        } else {
-            exprs.extend(set_mark());
-        }
-        Rule::new(exprs)
-    }
-
-    /// Loads the key: source network, host address, protocol and port, as far as the set has them.
-    fn key(self, family: Family) -> Vec<Expr> {
-        let words = u32::from(family.address_len()) / 4;
-        let mut exprs = Vec::new();
-        let mut word = 0;
-        if let Purpose::Hairpin(prefix) = self.purpose {
-            exprs.push(address_at(family, family.source_offset(), Register(word)));
-            if prefix < family.bits() {
-                exprs.push(Expr::Bitwise {
-                    from: Register(word),
-                    into: Register(word),
-                    mask: family.mask(prefix),
-                    xor: vec![0; usize::from(family.address_len())],
-                });
-            }
-            word += words;
-        }
-        if self.by_address {
-            let offset = family.destination_offset();
-            exprs.push(address_at(family, offset, Register(word)));
-            word += words;
-        }
-        exprs.push(Expr::Meta {
-            key: uapi::META_L4PROTO,
-            into: Register(word),
-        });
-        exprs.push(Expr::Payload {
-            base: uapi::PAYLOAD_TRANSPORT_HEADER,
-            offset: 2,
-            len: 2,
-            into: Register(word + 1),
-        });
-        exprs
-    }
-}
 
 /// The sets that are always there.
 pub fn fixed_sets(family: Family) -> Vec<SetId> {
@@ -250,28 +100,6 @@ fn jump(chain: &str) -> Rule {
     Rule::new(vec![Expr::Jump(chain.to_owned())])
 }
 
-fn address_at(family: Family, offset: u32, into: Register) -> Expr {
-    Expr::Payload {
-        base: uapi::PAYLOAD_NETWORK_HEADER,
-        offset,
-        len: u32::from(family.address_len()),
-        into,
-    }
-}
-
-fn equal(value: impl Into<Vec<u8>>) -> Expr {
-    Expr::Compare {
-        from: FIRST,
-        op: uapi::CMP_EQ,
-        value: value.into(),
-    }
-}
-
-fn source_is(family: Family, address: &[u8]) -> [Expr; 2] {
-    let load = address_at(family, family.source_offset(), FIRST);
-    [load, equal(address)]
-}
-
 /// `fib daddr type local jump hostports`: only what is meant for this host (CVE-2025-67499).
 fn to_hostports() -> Rule {
     Rule::new(vec![
@@ -283,30 +111,6 @@ fn to_hostports() -> Rule {
         equal(uapi::ADDRTYPE_LOCAL.to_ne_bytes()),
         Expr::Jump(HOSTPORTS.to_owned()),
     ])
-}
-
-/// `meta mark set meta mark | 0x2000`
-pub fn set_mark() -> [Expr; 3] {
-    let (key, into, from) = (uapi::META_MARK, FIRST, FIRST);
-    [
-        Expr::Meta { key, into },
-        Expr::Bitwise {
-            from,
-            into,
-            mask: (!MARK).to_ne_bytes().to_vec(),
-            xor: MARK.to_ne_bytes().to_vec(),
-        },
-        Expr::SetMeta { key, from },
-    ]
-}
-
-fn masked(mask: u32) -> Expr {
-    Expr::Bitwise {
-        from: FIRST,
-        into: FIRST,
-        mask: mask.to_ne_bytes().to_vec(),
-        xor: vec![0; 4],
-    }
 }
 
 /// `ct status dnat meta mark & 0x2000 == 0x2000 masquerade`
@@ -360,28 +164,6 @@ fn drop_foreign_loopback() -> Rule {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_of_sets_are_read_back_and_others_are_not_ours() {
-        for family in Family::ALL {
-            for id in fixed_sets(family) {
-                assert_eq!(SetId::from_name(&id.name()), Some(id));
-            }
-        }
-        let hairpin = SetId::from_name("hairpin16_hostip").unwrap();
-        assert_eq!(hairpin.purpose, Purpose::Hairpin(16));
-        assert!(hairpin.by_address);
-        for name in [
-            "",
-            "hairpin",
-            "hairpin016",
-            "hairpinx",
-            "hostips_hostip",
-            "x",
-        ] {
-            assert_eq!(SetId::from_name(name), None, "{name}");
-        }
-    }
 
     #[test]
     fn every_jump_leads_to_a_chain_of_the_table() {

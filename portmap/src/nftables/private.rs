@@ -8,8 +8,9 @@ use common::result::Prefix;
 
 use super::expr::{Expr, FIRST, Register};
 use super::family::bytes;
-use super::layout::{Purpose, set_mark};
 use super::object::Rule;
+use super::parts::{equal, set_mark};
+use super::set::Purpose;
 use super::{elements, uapi};
 use crate::config::Masquerade;
 use crate::mapping::Family;
@@ -54,14 +55,14 @@ fn matches(family: Family, forward: &Forward) -> Vec<Expr> {
         key: uapi::META_L4PROTO,
         into: FIRST,
     });
-    exprs.push(equal(&[forward.protocol.number()]));
+    exprs.push(equal([forward.protocol.number()]));
     exprs.push(Expr::Payload {
         base: uapi::PAYLOAD_TRANSPORT_HEADER,
         offset: 2,
         len: 2,
         into: FIRST,
     });
-    exprs.push(equal(&forward.host_port.to_be_bytes()));
+    exprs.push(equal(forward.host_port.to_be_bytes()));
     exprs
 }
 
@@ -80,7 +81,7 @@ fn network(offset: u32, address: &[u8], prefix: u8, family: Family) -> Vec<Expr>
     if prefix == 0 {
         return vec![];
     }
-    let whole = prefix % 8 == 0;
+    let whole = prefix.is_multiple_of(8);
     let kept = usize::from(if whole {
         prefix / 8
     } else {
@@ -109,7 +110,7 @@ fn network(offset: u32, address: &[u8], prefix: u8, family: Family) -> Vec<Expr>
             xor,
         });
     }
-    exprs.push(equal(&value));
+    exprs.push(equal(value));
     exprs
 }
 
@@ -131,12 +132,4 @@ fn translate(family: Family, container: Prefix, forward: &Forward) -> [Expr; 3] 
             port,
         },
     ]
-}
-
-fn equal(value: &[u8]) -> Expr {
-    Expr::Compare {
-        from: FIRST,
-        op: uapi::CMP_EQ,
-        value: value.to_vec(),
-    }
 }

@@ -4,7 +4,9 @@
 use common::sys::netlink::Refusal;
 
 use super::command::{Action, Command};
+use super::remove::Removal;
 use super::socket::{Nft, Place};
+use super::translation;
 use crate::mapping::Family;
 
 /// The reference's table.
@@ -16,29 +18,28 @@ const CHAINS: [&str; 3] = ["hostports", "hostip_hostports", "masquerading"];
 ///
 /// # Errors
 /// What the kernel refused.
-pub fn deletions(
+pub fn removal(
     nft: &mut Nft,
     family: Family,
     is_asked: impl Fn(&str) -> bool,
-) -> Result<Vec<Command>, Refusal> {
+) -> Result<Removal, Refusal> {
     let place = Place {
         family,
         table: TABLE,
     };
-    let mut commands = Vec::new();
+    let mut removal = Removal::default();
     if nft.table(place)?.is_none() {
-        return Ok(commands);
+        return Ok(removal);
     }
     for chain in CHAINS {
-        let rules = nft.rules(place, chain)?;
-        let asked = rules
-            .into_iter()
-            .filter(|rule| rule.comment.as_deref().is_some_and(&is_asked));
-        commands.extend(asked.map(|rule| {
-            let (chain, handle) = (chain.to_owned(), Some(rule.handle));
-            let action = Action::DeleteRule { chain, handle };
-            Command { place, action }
-        }));
+        for rule in nft.rules(place, chain)? {
+            if rule.comment.as_deref().is_some_and(&is_asked) {
+                removal.stale.extend(translation::of_rule(family, &rule));
+                let (chain, handle) = (chain.to_owned(), Some(rule.handle));
+                let action = Action::DeleteRule { chain, handle };
+                removal.commands.push(Command { place, action });
+            }
+        }
     }
-    Ok(commands)
+    Ok(removal)
 }

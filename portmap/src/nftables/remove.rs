@@ -12,10 +12,12 @@ use super::claim;
 use super::command::{Action, Command};
 use super::elements::{Elements, HostPort};
 use super::expr::Expr;
-use super::layout::{CONDITIONS, Purpose};
+use super::layout::CONDITIONS;
 use super::object::Set;
+use super::set::Purpose;
 use super::socket::Nft;
-use super::{open_if_any, owner, private, reference, shared, transaction, unreadable};
+use super::{open_if_any, owner, private, reference, shared, transaction, translation, unreadable};
+use crate::conntrack::Stale;
 use crate::mapping::{Family, PortMapping};
 
 /// Where libcni keeps a file `NETWORK-CONTAINER-INTERFACE` for every attachment that lives.
@@ -25,35 +27,58 @@ const CACHE: &str = "/var/lib/cni/results";
 /// memory at once than a socket may have.
 const AT_ONCE: usize = 10_000;
 
-/// Takes back everything that belongs to an attachment. The mappings only save listing the sets:
-/// where they do not explain what is there, the sets are listed.
+/// What to delete, and the connections that end with it.
+#[derive(Debug, Default)]
+pub struct Removal {
+    /// The deletions.
+    pub commands: Vec<Command>,
+    /// The connections.
+    pub stale: Vec<Stale>,
+}
+
+impl Removal {
+    fn elements(family: Family, found: &Elements) -> Removal {
+        Removal {
+            commands: claim::commands(family, &Elements::new(), found),
+            stale: translation::of_elements(family, found),
+        }
+    }
+
+    fn extend(&mut self, more: Removal) {
+        self.commands.extend(more.commands);
+        self.stale.extend(more.stale);
+    }
+}
+
+/// Takes back everything that belongs to an attachment, and gives the connections that led there.
+/// The mappings only save listing the sets: where they do not explain what is there, the sets are
+/// listed.
 ///
 /// # Errors
 /// What the kernel refused.
-pub fn del(attachment: &Attachment, mappings: &[PortMapping]) -> Result<(), Error> {
+pub fn del(attachment: &Attachment, mappings: &[PortMapping]) -> Result<Vec<Stale>, Error> {
     let Some(mut nft) = open_if_any()? else {
-        return Ok(());
+        return Ok(Vec::new());
     };
     let own = owner::text(attachment);
     transaction::run(&mut nft, |nft| {
         let mut views = Vec::new();
         for family in Family::ALL {
-            let failed = |refusal| unreadable(family, refusal);
-            views.push(View::look(nft, family, mappings, &own).map_err(failed)?);
+            let view = View::look(nft, family, mappings, &own);
+            views.push(view.map_err(|refusal| unreadable(family, refusal))?);
         }
         let is_unknown = views.iter().all(|view| view.found.is_empty());
-        let mut commands = Vec::new();
+        let mut removal = Removal::default();
         for view in views {
             let family = view.family;
-            let found = view.complete(nft, &own, is_unknown);
             let failed = |refusal| unreadable(family, refusal);
-            let found = found.map_err(failed)?;
-            commands.extend(claim::commands(family, &Elements::new(), &found));
-            commands.extend(chain_deletions(nft, family, attachment).map_err(failed)?);
-            let theirs = reference::deletions(nft, family, |id| id == attachment.container);
-            commands.extend(theirs.map_err(failed)?);
+            let found = view.complete(nft, &own, is_unknown).map_err(failed)?;
+            removal.extend(Removal::elements(family, &found));
+            removal.extend(own_chain(nft, family, attachment).map_err(failed)?);
+            let theirs = reference::removal(nft, family, |id| id == attachment.container);
+            removal.extend(theirs.map_err(failed)?);
         }
-        Ok((commands, ()))
+        Ok((removal.commands, removal.stale))
     })
 }
 
@@ -116,33 +141,31 @@ impl View {
 ///
 /// # Errors
 /// What the kernel refused.
-pub fn chain_deletions(
+pub fn own_chain(
     nft: &mut Nft,
     family: Family,
     attachment: &Attachment,
-) -> Result<Vec<Command>, Refusal> {
+) -> Result<Removal, Refusal> {
     let chain = private::chain(attachment);
     let place = shared::place(family);
-    match nft.chains(place, &[&chain])?.as_slice() {
-        [Some(_)] => rule_deletions(nft, family, |_, to| to == chain).map(|mut commands| {
-            if commands.is_empty() {
-                let action = Action::DeleteChain(chain);
-                commands.push(Command { place, action });
-            }
-            commands
-        }),
-        _ => Ok(vec![]),
+    if nft.chains(place, &[&chain])?.iter().all(Option::is_none) {
+        return Ok(Removal::default());
     }
+    let mut removal = rules(nft, family, |_, to| to == chain)?;
+    if removal.commands.is_empty() {
+        removal.extend(one_chain(nft, family, chain)?);
+    }
+    Ok(removal)
 }
 
 /// The deletion of rules with conditions, chosen by owner and chain, and of the chains they lead to.
-fn rule_deletions(
+fn rules(
     nft: &mut Nft,
     family: Family,
     is_asked: impl Fn(&str, &str) -> bool,
-) -> Result<Vec<Command>, Refusal> {
+) -> Result<Removal, Refusal> {
     let place = shared::place(family);
-    let mut rules = Vec::new();
+    let mut removal = Removal::default();
     let mut chains = BTreeSet::new();
     for rule in nft.rules(place, CONDITIONS)? {
         let comment = rule.comment.as_deref().unwrap_or_default();
@@ -153,29 +176,39 @@ fn rule_deletions(
             chains.insert(to.clone());
             let (chain, handle) = (CONDITIONS.to_owned(), Some(rule.handle));
             let action = Action::DeleteRule { chain, handle };
-            rules.push(Command { place, action });
+            removal.commands.push(Command { place, action });
         }
     }
-    let names: Vec<&str> = chains.iter().map(String::as_str).collect();
-    let present = nft.chains(place, &names)?;
-    let deletions = present.into_iter().flatten().map(|chain| {
-        let action = Action::DeleteChain(chain.name);
-        Command { place, action }
-    });
-    rules.extend(deletions);
-    Ok(rules)
+    for chain in chains {
+        removal.extend(one_chain(nft, family, chain)?);
+    }
+    Ok(removal)
 }
 
-/// Takes back everything on a network that belongs to none of its valid attachments.
+fn one_chain(nft: &mut Nft, family: Family, chain: String) -> Result<Removal, Refusal> {
+    let place = shared::place(family);
+    let rules = nft.rules(place, &chain)?;
+    let action = Action::DeleteChain(chain);
+    Ok(Removal {
+        commands: vec![Command { place, action }],
+        stale: rules
+            .iter()
+            .filter_map(|rule| translation::of_rule(family, rule))
+            .collect(),
+    })
+}
+
+/// Takes back everything on a network that belongs to none of its valid attachments, and gives the
+/// connections that led there.
 ///
 /// The reference's rules name a container and no network, so of those only the ones go whose
 /// container no network of this node has an attachment for, as far as libcni's cache says.
 ///
 /// # Errors
 /// What the kernel refused.
-pub fn gc(network: &str, valid: &[ValidAttachment]) -> Result<(), Error> {
+pub fn gc(network: &str, valid: &[ValidAttachment]) -> Result<Vec<Stale>, Error> {
     let Some(mut nft) = open_if_any()? else {
-        return Ok(());
+        return Ok(Vec::new());
     };
     let prefix = owner::network_prefix(network);
     let kept: BTreeSet<String> = valid
@@ -195,26 +228,27 @@ pub fn gc(network: &str, valid: &[ValidAttachment]) -> Result<(), Error> {
         let file = format!("-{id}-");
         !known && !cached.iter().any(|name| name.contains(&file))
     };
+    let mut stale = Vec::new();
     loop {
-        let more = transaction::run(&mut nft, |nft| {
-            let mut commands = Vec::new();
+        let (more, gone) = transaction::run(&mut nft, |nft| {
+            let mut removal = Removal::default();
             let mut more = false;
             for family in Family::ALL {
                 let failed = |refusal| unreadable(family, refusal);
                 let sets = nft.sets(shared::place(family)).map_err(failed)?;
-                let mut found = claim::of_owners(nft, family, &sets, is_dead).map_err(failed)?;
+                let found = claim::of_owners(nft, family, &sets, is_dead).map_err(failed)?;
                 more |= found.len() > AT_ONCE;
-                found = found.into_iter().take(AT_ONCE).collect();
-                commands.extend(claim::commands(family, &Elements::new(), &found));
-                let rules = rule_deletions(nft, family, |by, _| is_dead(by));
-                commands.extend(rules.map_err(failed)?);
-                let theirs = reference::deletions(nft, family, is_unknown);
-                commands.extend(theirs.map_err(failed)?);
+                let found = found.into_iter().take(AT_ONCE).collect();
+                removal.extend(Removal::elements(family, &found));
+                removal.extend(rules(nft, family, |by, _| is_dead(by)).map_err(failed)?);
+                let theirs = reference::removal(nft, family, is_unknown);
+                removal.extend(theirs.map_err(failed)?);
             }
-            Ok((commands, more))
+            Ok((removal.commands, (more, removal.stale)))
         })?;
+        stale.extend(gone);
         if !more {
-            return Ok(());
+            return Ok(stale);
         }
     }
 }

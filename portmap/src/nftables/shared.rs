@@ -5,8 +5,9 @@ use common::error::{Code, Error};
 use common::sys::netlink::Refusal;
 
 use super::command::{Action, Command};
-use super::layout::{self, COMMENT, LOOKUPS, Purpose, SetId, TABLE};
+use super::layout::{self, COMMENT, LOOKUPS, TABLE};
 use super::object::{Chain, Rule, Set, Table};
+use super::set::{Purpose, SetId};
 use super::socket::{Nft, Place};
 use crate::mapping::Family;
 

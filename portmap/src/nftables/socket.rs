@@ -226,19 +226,14 @@ impl Nft {
         if commands.is_empty() {
             return Ok(Outcome::Done);
         }
-        let (sent, refusal) = match self.send_batch(generation, commands) {
-            Ok((_, None)) => return Ok(Outcome::Done),
-            Ok((_, Some((_, refusal)))) if refusal.errno == STALE => return Ok(Outcome::Outdated),
-            Ok((sent, Some((sequence, refusal)))) => {
-                let owner = |(first, _): &&(u32, String)| *first == sequence;
-                (
-                    sent.iter().find(owner).map(|(_, what)| what.clone()),
-                    refusal,
-                )
-            }
+        let (index, refusal) = match self.send_batch(generation, commands) {
+            Ok(None) => return Ok(Outcome::Done),
+            Ok(Some((_, refusal))) if refusal.errno == STALE => return Ok(Outcome::Outdated),
+            Ok(Some(refused)) => refused,
             Err(refusal) => (None, refusal),
         };
-        let what = sent.unwrap_or_else(|| "commit the changes".to_owned());
+        let command = index.and_then(|index| commands.get(index));
+        let what = command.map_or("commit the changes".to_owned(), ToString::to_string);
         let code = match refusal.errno {
             Errno::ETIMEDOUT | Errno::ENOBUFS => Code::TryAgainLater,
             _ => Code::System,
@@ -246,40 +241,37 @@ impl Nft {
         Err(Error::new(code, format!("nf_tables: {what}")).with_details(refusal))
     }
 
-    /// Sends a batch and waits for its end. Gives what every message was for, by its number, and the
-    /// first refusal.
+    /// Sends a batch and waits for its end. Gives the first refusal and the index of the command that
+    /// it is of.
     fn send_batch(
         &mut self,
         generation: u32,
         commands: &[Command],
-    ) -> Answer<(Vec<(u32, String)>, Option<(u32, Refusal)>)> {
+    ) -> Answer<Option<(Option<usize>, Refusal)>> {
         let begin = self.netlink.next_sequence();
-        let mut bytes = frame(
-            uapi::BATCH_BEGIN,
-            begin,
-            &[Nla::be32(uapi::BATCH_GENID, generation)],
-        )?;
-        let mut sent = Vec::new();
+        let generation = [Nla::be32(uapi::BATCH_GENID, generation)];
+        let mut bytes = frame(uapi::BATCH_BEGIN, begin, &generation)?;
         let messages = encode_all(commands)?;
+        let mut indexes = HashMap::with_capacity(messages.len());
+        let mut last = begin;
         let count = messages.len();
-        for (index, (command, request)) in messages.into_iter().enumerate() {
-            let sequence = self.netlink.next_sequence();
+        for (number, (index, request)) in messages.into_iter().enumerate() {
+            last = self.netlink.next_sequence();
             // Not on the batch's end: kernels before 6.10 do not answer there.
-            let ack = if index + 1 == count {
+            let ack = if number + 1 == count {
                 libc::NLM_F_ACK
             } else {
                 0
             };
             let flags = request.flags | (libc::NLM_F_REQUEST | ack) as u16;
-            bytes.extend(message(request.kind, flags, sequence, &request.body));
-            sent.push((sequence, command.to_string()));
+            bytes.extend(message(request.kind, flags, last, &request.body));
+            indexes.insert(last, index);
         }
-        let end = self.netlink.next_sequence();
-        bytes.extend(frame(uapi::BATCH_END, end, &[])?);
+        bytes.extend(frame(uapi::BATCH_END, self.netlink.next_sequence(), &[])?);
         self.netlink.reserve(bytes.len())?;
         self.netlink.send(&bytes)?;
-        let refusal = self.settle(begin, end.wrapping_sub(1))?;
-        Ok((sent, refusal))
+        let refused = self.settle(begin, last)?;
+        Ok(refused.map(|(sequence, refusal)| (indexes.get(&sequence).copied(), refusal)))
     }
 
     /// Has the kernel judge commands without doing them: a batch without its end. Gives the refused
@@ -297,27 +289,24 @@ impl Nft {
         let begin = self.netlink.next_sequence();
         let mut bytes = frame(uapi::BATCH_BEGIN, begin, &[])?;
         let mut last = begin;
-        for (_, request) in encode_all(commands)? {
+        let mut indexes = HashMap::new();
+        for (index, request) in encode_all(commands)? {
             last = self.netlink.next_sequence();
             let flags = request.flags | (libc::NLM_F_REQUEST | libc::NLM_F_ACK) as u16;
             bytes.extend(message(request.kind, flags, last, &request.body));
+            indexes.insert(last, index);
         }
         self.netlink.reserve(bytes.len())?;
         self.netlink.send(&bytes)?;
         let mut refused = Vec::new();
         loop {
             for (reply, flags) in self.netlink.receive()? {
-                let Err(refusal) = verdict(&reply.body, flags) else {
-                    if reply.sequence == last {
-                        return Ok(refused);
+                if let Err(refusal) = verdict(&reply.body, flags) {
+                    match indexes.get(&reply.sequence) {
+                        Some(index) => refused.push((*index, refusal)),
+                        None => return Err(refusal),
                     }
-                    continue;
-                };
-                let index = reply.sequence.wrapping_sub(begin).checked_sub(1);
-                let Some(index) = index else {
-                    return Err(refusal);
-                };
-                refused.push((index as usize, refusal));
+                }
                 if reply.sequence == last {
                     return Ok(refused);
                 }

@@ -19,6 +19,7 @@ pub const BATCH_RESOURCE: u16 = SUBSYSTEM;
 
 pub const NEWTABLE: u16 = message(0);
 pub const GETTABLE: u16 = message(1);
+pub const DELTABLE: u16 = message(2);
 pub const NEWCHAIN: u16 = message(3);
 pub const GETCHAIN: u16 = message(4);
 pub const DELCHAIN: u16 = message(5);
