@@ -184,6 +184,23 @@ pub fn wanted_backend(request: &Request) -> Result<Option<Backend>, Error> {
     backend(request.conf.object())
 }
 
+/// Whether a configuration has conditions, as far as it can be understood.
+pub fn has_conditions(request: &Request) -> bool {
+    ["conditionsV4", "conditionsV6"].iter().any(|key| {
+        conditions::parse(request.conf.object(), key).is_ok_and(|words| !words.is_empty())
+    })
+}
+
+/// The mappings of a request, as far as they can be understood: DEL does what it can.
+pub fn understood_mappings(request: &Request) -> Vec<PortMapping> {
+    let Ok(Some(runtime)) = request.conf.object().object("runtimeConfig") else {
+        return Vec::new();
+    };
+    let items = runtime.list("portMappings").unwrap_or_default();
+    let read = items.into_iter().filter_map(|v| PortMapping::parse(v).ok());
+    without_repetitions(read.collect(), |_| {})
+}
+
 /// The container's addresses that a request names, as far as they can be understood.
 pub fn understood_addresses(request: &Request) -> Vec<IpAddr> {
     let Ok(Some(result)) = request.conf.prev_result() else {

@@ -69,7 +69,8 @@ impl Plugin for Portmap {
 
     fn del(request: &Request) -> Result<(), Error> {
         let addresses = config::understood_addresses(request);
-        forget(backends::del(&request.attachment, &addresses)?);
+        let mappings = config::understood_mappings(request);
+        forget(backends::del(&request.attachment, &mappings, &addresses)?);
         Ok(())
     }
 
@@ -80,7 +81,8 @@ impl Plugin for Portmap {
     }
 
     fn status(request: &Request) -> Result<(), Error> {
-        backends::status(config::wanted_backend(request)?)
+        let conditions = config::has_conditions(request);
+        backends::status(config::wanted_backend(request)?, conditions)
     }
 }
 
