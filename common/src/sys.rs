@@ -4,4 +4,5 @@ pub mod file;
 pub mod link;
 pub mod netlink;
 pub mod netns;
+pub mod nla;
 pub mod sysctl;

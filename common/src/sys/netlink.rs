@@ -10,8 +10,8 @@ use netlink_packet_core::{Emitable, NlaBuffer, NlasIterator};
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, sendto,
-    setsockopt, socket, sockopt,
+    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, getsockopt, recv,
+    sendto, setsockopt, socket, sockopt,
 };
 use nix::sys::time::TimeVal;
 
@@ -175,6 +175,20 @@ impl Netlink {
     pub fn next_sequence(&mut self) -> u32 {
         self.sequence = self.sequence.wrapping_add(1);
         self.sequence
+    }
+
+    /// Makes room for sending `length` bytes at once: what the default buffer cannot hold, the kernel
+    /// refuses with `EMSGSIZE`.
+    ///
+    /// # Errors
+    /// `EPERM` without the right to exceed the system's limit.
+    pub fn reserve(&self, length: usize) -> Result<(), Refusal> {
+        // `netlink_sendmsg` in net/netlink/af_netlink.c keeps 32 bytes for itself.
+        let needed = length.saturating_add(32);
+        if needed <= getsockopt(&self.socket, sockopt::SndBuf)? {
+            return Ok(());
+        }
+        Ok(setsockopt(&self.socket, sockopt::SndBufForce, &needed)?)
     }
 
     /// Sends bytes that are one or more whole messages.

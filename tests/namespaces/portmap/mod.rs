@@ -1,1 +1,3 @@
 //! The `portmap` plugin, seen from outside.
+
+mod nftables;

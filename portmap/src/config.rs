@@ -1,0 +1,317 @@
+//! The configuration: port mappings, the container's addresses and options, valid once read.
+
+use std::net::IpAddr;
+
+use common::decode::Object;
+use common::error::{Code, Error};
+use common::result::{CniResult, Prefix};
+use common::warn::warn;
+use common::{Attachment, Request};
+
+use crate::conditions;
+use crate::mapping::{Family, PortMapping, without_repetitions};
+
+/// The mark bit that asks for masquerading unless the configuration says otherwise. Kubernetes has
+/// 14 and 15.
+pub const DEFAULT_MARK_BIT: u8 = 13;
+
+/// What rules are made with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Backend {
+    /// `iptables` and `ip6tables`, either variant.
+    Iptables,
+    /// nf_tables, over netlink.
+    Nftables,
+}
+
+impl Backend {
+    fn name(self) -> &'static str {
+        match self {
+            Backend::Iptables => "iptables",
+            Backend::Nftables => "nftables",
+        }
+    }
+}
+
+/// How packets that need masquerading are marked. Only the iptables backend marks packets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mark {
+    /// With this bit, 0 to 31, by chains of our own.
+    Bit(u8),
+    /// By somebody else's chain in the nat table (`externalSetMarkChain`).
+    Chain(String),
+}
+
+/// What is masqueraded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Masquerade {
+    /// Nothing (`"snat": false`).
+    Nothing,
+    /// What the container sends to itself through the node, and what the node sends to its own
+    /// mapped port from a loopback address.
+    Needed,
+    /// Everything that goes through a mapping (`"masqAll": true`).
+    All,
+}
+
+/// What to do about a host port that another attachment has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnConflict {
+    /// The newest attachment gets the packets; the older gets them back when the newer goes.
+    Replace,
+    /// ADD fails and names the owner.
+    Error,
+}
+
+/// Everything that ADD and CHECK need from a request.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// Whose mappings these are.
+    pub attachment: Attachment,
+    /// The backend asked for; `None` for whichever is usable.
+    pub backend: Option<Backend>,
+    /// What is masqueraded.
+    pub masquerade: Masquerade,
+    /// How packets to masquerade are marked.
+    pub mark: Mark,
+    /// What to do about a taken host port.
+    pub on_conflict: OnConflict,
+    /// Matches of the backend's syntax that IPv4 packets must fulfil, word by word.
+    pub conditions_v4: Vec<String>,
+    /// The same for IPv6.
+    pub conditions_v6: Vec<String>,
+    /// The mappings in the order written, none repeated.
+    pub mappings: Vec<PortMapping>,
+    /// The container's IPv4 address with its prefix length.
+    pub container_v4: Option<Prefix>,
+    /// The container's IPv6 address with its prefix length.
+    pub container_v6: Option<Prefix>,
+}
+
+impl Config {
+    /// Reads a request of ADD or CHECK together with the chain's result so far.
+    ///
+    /// # Errors
+    /// Code 6 for values of the wrong type, code 7 for impossible ones, each with path and value.
+    pub fn parse(request: &Request) -> Result<(Config, CniResult), Error> {
+        let result = request.conf.required_prev_result()?;
+        let raw = request.conf.object();
+        let attachment = request.attachment.clone();
+        let config = Config {
+            backend: backend(raw)?,
+            masquerade: masquerade(raw)?,
+            mark: mark(raw)?,
+            on_conflict: on_conflict(raw)?,
+            conditions_v4: conditions::parse(raw, "conditionsV4")?,
+            conditions_v6: conditions::parse(raw, "conditionsV6")?,
+            mappings: without_repetitions(mappings(raw)?, |lost| {
+                warn(
+                    "portmap",
+                    format!("{lost} is mapped twice, the first counts"),
+                );
+            }),
+            container_v4: container_address(&result, &attachment.ifname, Family::V4),
+            container_v6: container_address(&result, &attachment.ifname, Family::V6),
+            attachment,
+        };
+        if let Some(backend) = config.backend {
+            config.accept(backend)?;
+        }
+        config.refuse_a_container_without_addresses()?;
+        Ok((config, result))
+    }
+
+    /// The container's address of a family.
+    pub fn container(&self, family: Family) -> Option<Prefix> {
+        match family {
+            Family::V4 => self.container_v4,
+            Family::V6 => self.container_v6,
+        }
+    }
+
+    /// The conditions of a family.
+    pub fn conditions(&self, family: Family) -> &[String] {
+        match family {
+            Family::V4 => &self.conditions_v4,
+            Family::V6 => &self.conditions_v6,
+        }
+    }
+
+    /// Refuses options that only the other backend knows.
+    ///
+    /// # Errors
+    /// Code 7 with the option.
+    pub fn accept(&self, backend: Backend) -> Result<(), Error> {
+        let chain = matches!(self.mark, Mark::Chain(_)).then_some(Backend::Iptables);
+        let options = [
+            (chain, "externalSetMarkChain"),
+            (conditions::backend(&self.conditions_v4), "conditionsV4"),
+            (conditions::backend(&self.conditions_v6), "conditionsV6"),
+        ];
+        for (owner, key) in options {
+            if let Some(owner) = owner.filter(|owner| *owner != backend) {
+                let (ours, theirs) = (backend.name(), owner.name());
+                return Err(Error::new(
+                    Code::InvalidConfig,
+                    format!(
+                        "{key} is an option of the {theirs} backend, but this is the {ours} backend"
+                    ),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn refuse_a_container_without_addresses(&self) -> Result<(), Error> {
+        if self.mappings.is_empty() || self.container_v4.is_some() || self.container_v6.is_some() {
+            return Ok(());
+        }
+        Err(Error::new(
+            Code::InvalidConfig,
+            format!(
+                "prevResult has no address of {}, so its ports cannot be mapped",
+                self.attachment.ifname
+            ),
+        ))
+    }
+}
+
+/// The backend that a configuration asks for, without looking at anything else.
+///
+/// # Errors
+/// Code 6 or 7 when it asks for none that there is.
+pub fn wanted_backend(request: &Request) -> Result<Option<Backend>, Error> {
+    backend(request.conf.object())
+}
+
+/// Whether a configuration has conditions, as far as it can be understood.
+pub fn has_conditions(request: &Request) -> bool {
+    ["conditionsV4", "conditionsV6"].iter().any(|key| {
+        conditions::parse(request.conf.object(), key).is_ok_and(|words| !words.is_empty())
+    })
+}
+
+/// The mappings of a request, as far as they can be understood: DEL does what it can.
+pub fn understood_mappings(request: &Request) -> Vec<PortMapping> {
+    let Ok(Some(runtime)) = request.conf.object().object("runtimeConfig") else {
+        return Vec::new();
+    };
+    let items = runtime.list("portMappings").unwrap_or_default();
+    let read = items.into_iter().filter_map(|v| PortMapping::parse(v).ok());
+    without_repetitions(read.collect(), |_| {})
+}
+
+/// The container's addresses that a request names, as far as they can be understood.
+pub fn understood_addresses(request: &Request) -> Vec<IpAddr> {
+    let Ok(Some(result)) = request.conf.prev_result() else {
+        return Vec::new();
+    };
+    let ifname = &request.attachment.ifname;
+    Family::ALL
+        .into_iter()
+        .filter_map(|family| container_address(&result, ifname, family))
+        .map(|prefix| prefix.addr)
+        .collect()
+}
+
+fn backend(raw: Object<'_>) -> Result<Option<Backend>, Error> {
+    let Some(value) = raw.get("backend") else {
+        return Ok(None);
+    };
+    match value.string()?.as_str() {
+        "iptables" => Ok(Some(Backend::Iptables)),
+        "nftables" => Ok(Some(Backend::Nftables)),
+        _ => Err(value.refuse("expected iptables or nftables")),
+    }
+}
+
+fn masquerade(raw: Object<'_>) -> Result<Masquerade, Error> {
+    let all = raw.boolean("masqAll")?.unwrap_or(false);
+    Ok(match raw.boolean("snat")?.unwrap_or(true) {
+        false => Masquerade::Nothing,
+        true if all => Masquerade::All,
+        true => Masquerade::Needed,
+    })
+}
+
+fn mark(raw: Object<'_>) -> Result<Mark, Error> {
+    let bit = raw.get("markMasqBit");
+    let chain = raw.get("externalSetMarkChain");
+    match (bit, chain) {
+        (Some(bit), Some(_)) => {
+            Err(bit.refuse("markMasqBit and externalSetMarkChain exclude each other"))
+        }
+        (None, None) => Ok(Mark::Bit(DEFAULT_MARK_BIT)),
+        (Some(bit), None) => u8::try_from(bit.integer()?)
+            .ok()
+            .filter(|bit| *bit <= 31)
+            .map(Mark::Bit)
+            .ok_or_else(|| bit.refuse("expected a bit from 0 to 31")),
+        (None, Some(chain)) => {
+            let name = chain.string()?;
+            // What iptables takes as a chain: XT_EXTENSION_MAXNAMELEN in
+            // include/uapi/linux/netfilter/x_tables.h is 29 with the NUL.
+            let sound = (1..=28).contains(&name.len())
+                && !name.starts_with(['-', '!'])
+                && name
+                    .bytes()
+                    .all(|b| b.is_ascii_graphic() && b != b'"' && b != b'\\');
+            sound
+                .then_some(Mark::Chain(name))
+                .ok_or_else(|| chain.refuse("expected the name of a chain, 1 to 28 characters"))
+        }
+    }
+}
+
+fn on_conflict(raw: Object<'_>) -> Result<OnConflict, Error> {
+    let Some(value) = raw.get("onConflict") else {
+        return Ok(OnConflict::Replace);
+    };
+    match value.string()?.as_str() {
+        "replace" => Ok(OnConflict::Replace),
+        "error" => Ok(OnConflict::Error),
+        _ => Err(value.refuse("expected replace or error")),
+    }
+}
+
+fn mappings(raw: Object<'_>) -> Result<Vec<PortMapping>, Error> {
+    match raw.object("runtimeConfig")? {
+        Some(runtime) => runtime
+            .list("portMappings")?
+            .into_iter()
+            .map(PortMapping::parse)
+            .collect(),
+        None => Ok(Vec::new()),
+    }
+}
+
+/// The first address of a family that is the container's: those of other interfaces, and of
+/// interfaces in the host, do not count; those without an interface, or with an impossible one, do.
+fn container_address(result: &CniResult, ifname: &str, family: Family) -> Option<Prefix> {
+    let ours = |index: Option<i64>| {
+        index
+            .and_then(|index| usize::try_from(index).ok())
+            .and_then(|index| result.interfaces.get(index))
+            .is_none_or(|interface| interface.name == ifname && interface.is_in_sandbox())
+    };
+    result
+        .ips
+        .iter()
+        .filter(|ip| ours(ip.interface))
+        .map(|ip| canonical(ip.address))
+        .find(|prefix| Family::of(prefix.addr) == family)
+}
+
+/// An IPv4 address in IPv6 notation (`::ffff:10.0.0.2/120`) as the IPv4 address it is.
+fn canonical(prefix: Prefix) -> Prefix {
+    match prefix.addr.to_canonical() {
+        addr if addr == prefix.addr => prefix,
+        addr => Prefix {
+            addr,
+            len: prefix.len.saturating_sub(96),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,281 @@
+//! The iptables backend: the verbs over both IP versions and both variants.
+//!
+//! One program per IP version and verb, IPv4 and IPv6 side by side.
+
+mod add;
+mod check;
+mod conflict;
+mod look;
+mod meaning;
+mod observe;
+mod owner;
+mod remove;
+mod rules;
+mod shadow;
+mod state;
+mod tool;
+mod transaction;
+mod translation;
+mod words;
+mod write;
+
+use std::net::IpAddr;
+use std::thread;
+
+use common::error::{Code, Error};
+use common::netconf::ValidAttachment;
+use common::warn::warn;
+use common::{Attachment, Drift};
+
+use crate::config::{Config, DEFAULT_MARK_BIT, Mark};
+use crate::mapping::Family;
+use crate::plan::Plan;
+use rules::{Wanted, wanted};
+use tool::{Tool, Variant};
+
+pub use add::Undo;
+pub use translation::Translation;
+
+/// Whether the programs are there.
+pub fn is_installed() -> bool {
+    Family::ALL
+        .into_iter()
+        .any(|family| Tool::usual(family).is_some())
+}
+
+/// Applies a plan in both IP versions or in none, and gives what takes it back. An IP version that
+/// this node cannot translate is left out, with a warning, unless it is the only one.
+///
+/// # Errors
+/// As [`add::add`] of the first IP version that fails; nothing is changed then.
+pub fn add(plan: &Plan, config: &Config) -> Result<Vec<Undo>, Error> {
+    let addresses = addresses(config);
+    let outcomes = each(&all_wanted(plan, config), |wanted, family| {
+        add_with_mark(family, wanted, plan, config, &addresses)
+    });
+    let (mut done, mut failed, mut missing) = (Vec::new(), Vec::new(), Vec::new());
+    for outcome in outcomes {
+        match outcome {
+            Ok(undo) => done.push(undo),
+            Err(error) if error.code == Code::Unsupported => missing.push(error),
+            Err(error) => failed.push(error),
+        }
+    }
+    if done.is_empty() || !failed.is_empty() {
+        let undone = undo(done);
+        failed.extend(missing);
+        failed.extend(undone.err());
+        return match Error::all(failed) {
+            Some(error) => Err(error),
+            None => Ok(Vec::new()),
+        };
+    }
+    missing.iter().for_each(|error| warn("portmap", error));
+    Ok(done)
+}
+
+/// Takes changes back, as far as possible.
+///
+/// # Errors
+/// Everything that could not be taken back.
+pub fn undo(done: Vec<Undo>) -> Result<(), Error> {
+    let errors = done
+        .into_iter()
+        .filter_map(|undo| undo.run().err())
+        .collect();
+    Error::all(errors).map_or(Ok(()), Err)
+}
+
+/// How the tables differ from a plan.
+///
+/// # Errors
+/// As [`check::check`].
+pub fn check(plan: &Plan, config: &Config) -> Result<Vec<Drift>, Error> {
+    let addresses = addresses(config);
+    let outcomes = each(&all_wanted(plan, config), |wanted, family| {
+        let fallback = own_mark(plan, config, family);
+        check::check(&usual(family)?, wanted, fallback.as_ref(), &addresses)
+    });
+    let (mut drifts, mut errors, mut missing) = (Vec::new(), Vec::new(), Vec::new());
+    let mut checked = 0;
+    for outcome in outcomes {
+        match outcome {
+            Ok(found) => {
+                checked += 1;
+                drifts.extend(found);
+            }
+            Err(error) if error.code == Code::Unsupported => missing.push(error),
+            Err(error) => errors.push(error),
+        }
+    }
+    // ADD left out the same IP version.
+    if checked == 0 {
+        errors.extend(missing);
+    }
+    Error::all(errors).map_or(Ok(drifts), Err)
+}
+
+/// Removes what an attachment has, in both variants, and says what it was. `addresses` are the
+/// container's, as far as they are known.
+///
+/// # Errors
+/// Everything that could not be removed.
+pub fn del(attachment: &Attachment, addresses: &[IpAddr]) -> Result<Vec<Translation>, Error> {
+    everywhere(|family, variant| remove::del(family, variant, attachment, addresses))
+}
+
+/// Removes what attachments of a network have that are not valid, in both variants, and says what
+/// it was.
+///
+/// # Errors
+/// Everything that could not be removed.
+pub fn gc(network: &str, valid: &[ValidAttachment]) -> Result<Vec<Translation>, Error> {
+    let mut alive: Vec<String> = Vec::new();
+    for ValidAttachment { container, ifname } in valid {
+        let attachment = Attachment {
+            network: network.to_owned(),
+            container: container.clone(),
+            ifname: ifname.clone(),
+        };
+        alive.push(owner::comment(&attachment));
+        // The reference's mark says nothing about the interface.
+        alive.push(owner::reference_comment(&attachment));
+    }
+    let is_valid = |comment: &str| alive.iter().any(|known| known == comment);
+    everywhere(|family, variant| remove::gc(family, variant, network, is_valid))
+}
+
+/// Whether ADD could work: the programs are there and know the nat table.
+///
+/// # Errors
+/// Code 50 with what is missing. IPv6 may be missing.
+pub fn status() -> Result<(), Error> {
+    let not_available = |error: Error| {
+        let details = error.to_string();
+        Error::new(Code::NotAvailable, "the iptables backend cannot work").with_details(details)
+    };
+    let tool = usual(Family::V4).map_err(not_available)?;
+    let chains = [
+        (rules::Table::Nat, "PREROUTING"),
+        (rules::Table::Nat, "OUTPUT"),
+    ];
+    tool.probe(&chains)
+        .map_err(|failure| not_available(failure.error(Code::NotAvailable, "list the nat table")))
+}
+
+fn addresses(config: &Config) -> Vec<IpAddr> {
+    let both = [config.container_v4, config.container_v6];
+    both.into_iter()
+        .flatten()
+        .map(|prefix| prefix.addr)
+        .collect()
+}
+
+fn usual(family: Family) -> Result<Tool, Error> {
+    Tool::usual(family).ok_or_else(|| {
+        let program = match family {
+            Family::V4 => "iptables-restore",
+            Family::V6 => "ip6tables-restore",
+        };
+        Error::new(Code::Unsupported, format!("{program} is not installed"))
+    })
+}
+
+fn all_wanted(plan: &Plan, config: &Config) -> Vec<Wanted> {
+    let of = |forwards| wanted(&plan.attachment, plan.masquerade, &config.mark, forwards);
+    plan.families.iter().map(of).collect()
+}
+
+/// What is wanted when the foreign chain that should mark packets is missing.
+fn own_mark(plan: &Plan, config: &Config, family: Family) -> Option<Wanted> {
+    match config.mark {
+        Mark::Bit(_) => None,
+        Mark::Chain(_) => plan.family(family).map(|forwards| {
+            let mark = Mark::Bit(DEFAULT_MARK_BIT);
+            wanted(&plan.attachment, plan.masquerade, &mark, forwards)
+        }),
+    }
+}
+
+fn add_with_mark(
+    family: Family,
+    first: &Wanted,
+    plan: &Plan,
+    config: &Config,
+    addresses: &[IpAddr],
+) -> Result<Undo, Error> {
+    let tool = usual(family)?;
+    let mut wanted = first.clone();
+    if let (Mark::Chain(name), Some(own)) = (&config.mark, own_mark(plan, config, family))
+        && own.own != first.own
+        && !tool.has_chain(name)
+    {
+        warn(
+            "portmap",
+            format!(
+                "externalSetMarkChain {name} does not exist ({family}), marking packets with bit {DEFAULT_MARK_BIT}"
+            ),
+        );
+        wanted = own;
+    }
+    add::add(tool, &wanted, addresses, config.on_conflict)
+}
+
+/// Runs one action per IP version, side by side.
+fn each<T: Send>(
+    wanted: &[Wanted],
+    action: impl Fn(&Wanted, Family) -> Result<T, Error> + Sync,
+) -> Vec<Result<T, Error>> {
+    let lost = || {
+        Err(Error::new(
+            Code::System,
+            "a thread of the plugin ended by accident",
+        ))
+    };
+    match wanted.split_first() {
+        None => Vec::new(),
+        Some((first, rest)) => thread::scope(|scope| {
+            let others: Vec<_> = rest
+                .iter()
+                .map(|w| scope.spawn(|| action(w, w.family)))
+                .collect();
+            let mut outcomes = vec![action(first, first.family)];
+            outcomes.extend(
+                others
+                    .into_iter()
+                    .map(|t| t.join().unwrap_or_else(|_| lost())),
+            );
+            outcomes
+        }),
+    }
+}
+
+/// Runs a removal in every variant and IP version, and carries on after failures.
+fn everywhere(
+    action: impl Fn(Family, Variant) -> Result<Vec<Translation>, Error> + Sync,
+) -> Result<Vec<Translation>, Error> {
+    let lost = || {
+        Err(Error::new(
+            Code::System,
+            "a thread of the plugin ended by accident",
+        ))
+    };
+    let one = |family| [Variant::Nft, Variant::Legacy].map(|variant| action(family, variant));
+    let outcomes = thread::scope(|scope| {
+        let other = scope.spawn(|| one(Family::V6));
+        let mut outcomes = one(Family::V4).to_vec();
+        match other.join() {
+            Ok(results) => outcomes.extend(results),
+            Err(_) => outcomes.push(lost()),
+        }
+        outcomes
+    });
+    let (mut removed, mut errors) = (Vec::new(), Vec::new());
+    for outcome in outcomes {
+        match outcome {
+            Ok(some) => removed.extend(some),
+            Err(error) => errors.push(error),
+        }
+    }
+    Error::all(errors).map_or(Ok(removed), Err)
+}

@@ -1,0 +1,246 @@
+//! What the tables hold against what an attachment wants there.
+
+use common::{Attachment, Drift};
+
+use super::meaning::{Meaning, same};
+use super::owner::{self, Claim};
+use super::rules::{DNAT, Jump, Shared, Table, Wanted, exact_name, shared_name};
+use super::shadow;
+use super::state::State;
+
+/// A jump rule as it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// Its place in [`DNAT`], counted from 0.
+    pub place: usize,
+    /// The rule as printed.
+    pub rule: String,
+}
+
+/// What an attachment's chain is to the request.
+pub fn claim(state: &State, attachment: &Attachment, chain: &str) -> Claim {
+    let comments: Vec<String> = jumps_to(state, chain)
+        .filter_map(|standing| Meaning::of(&standing.rule).comment().map(str::to_owned))
+        .collect();
+    owner::claim(attachment, comments.iter().map(String::as_str))
+}
+
+/// The jump rules that lead to a chain.
+pub fn jumps_to<'a>(state: &'a State, chain: &'a str) -> impl Iterator<Item = Standing> + 'a {
+    state
+        .jumps()
+        .iter()
+        .enumerate()
+        .filter(move |(_, rule)| rule.contains(chain) && Meaning::of(rule).goes_to() == chain)
+        .map(|(place, rule)| Standing {
+            place,
+            rule: rule.clone(),
+        })
+}
+
+/// The chains of an attachment, of those that it can have. `addresses` are the container's, as far
+/// as the request names them: they decide on a chain that does not say for which interface it is.
+pub fn own_chains(
+    state: &State,
+    attachment: &Attachment,
+    addresses: &[std::net::IpAddr],
+) -> Vec<String> {
+    [shared_name(attachment), exact_name(attachment)]
+        .into_iter()
+        .filter(
+            |chain| match (state.chain(chain), claim(state, attachment, chain)) {
+                (None, _) | (_, Claim::Other) => false,
+                (_, Claim::Mine | Claim::Orphan) => true,
+                (Some(rules), Claim::Perhaps) => leads_to(rules, addresses),
+            },
+        )
+        .collect()
+}
+
+/// Whether a chain translates to one of the addresses.
+fn leads_to(rules: &[String], addresses: &[std::net::IpAddr]) -> bool {
+    rules
+        .iter()
+        .any(|rule| match Meaning::of(rule).target.as_slice() {
+            [target, option, to, ..] if target == "DNAT" && option == "--to-destination" => to
+                .parse::<std::net::SocketAddr>()
+                .is_ok_and(|to| addresses.contains(&to.ip())),
+            _ => false,
+        })
+}
+
+/// How an attachment's chain differs.
+pub fn chain_drift(state: &State, wanted: &Wanted, chain: &str) -> Vec<Drift> {
+    let object = format!("chain {chain} of table nat ({})", wanted.family);
+    let Some(actual) = state.chain(chain) else {
+        return vec![Drift::new(object, "present", "missing")];
+    };
+    let mut drifts = Vec::new();
+    for place in 0..actual.len().max(wanted.own.len()) {
+        let (want, have) = (wanted.own.get(place), actual.get(place));
+        let equal = matches!((want, have), (Some(want), Some(have)) if same(want, have));
+        if !equal {
+            let show = |rule: Option<&String>| rule.map_or("no rule", String::as_str).to_owned();
+            let rule = format!("rule {} of {object}", place + 1);
+            drifts.push(Drift::new(rule, show(want), show(have)));
+        }
+    }
+    drifts
+}
+
+/// How the jump rules to an attachment's chain differ.
+pub fn jump_drift(state: &State, wanted: &Wanted, chain: &str) -> Vec<Drift> {
+    let object = format!("rules of {DNAT} ({}) that lead to {chain}", wanted.family);
+    let mut standing: Vec<Standing> = jumps_to(state, chain).collect();
+    let mut drifts = Vec::new();
+    for jump in &wanted.jumps {
+        match standing
+            .iter()
+            .position(|s| is(jump, wanted, chain, &s.rule))
+        {
+            Some(found) => {
+                standing.remove(found);
+            }
+            None => drifts.push(Drift::new(&object, jump.to(chain), "no such rule")),
+        }
+    }
+    let extra = standing
+        .iter()
+        .map(|s| Drift::new(&object, "no such rule", &s.rule));
+    drifts.extend(extra);
+    drifts
+}
+
+/// Whether a rule is a jump. Conditions are left out here: iptables is asked about those.
+fn is(jump: &Jump, wanted: &Wanted, chain: &str, rule: &str) -> bool {
+    let rule = Meaning::of(rule);
+    let want = Meaning::of(&jump.to(chain));
+    if !wanted.conditional {
+        return rule == want;
+    }
+    let alike = |name| rule.find(name) == want.find(name);
+    rule.target == want.target && ["-p", "comment"].into_iter().all(alike) && {
+        let ports = |m: &Meaning| m.find("multiport").map(<[String]>::to_vec);
+        ports(&rule) == ports(&want)
+    }
+}
+
+/// Rules in the way of an attachment's packets.
+pub fn shadows(state: &State, wanted: &Wanted, chain: &str) -> Vec<Drift> {
+    let mut drifts = Vec::new();
+    let family = wanted.family;
+    for forward in &wanted.ports {
+        let reaches = |rule: &&String| {
+            if !rule.contains(chain) {
+                return false;
+            }
+            let meaning = Meaning::of(rule);
+            meaning.goes_to() == chain
+                && meaning.find("multiport").is_some_and(|words| {
+                    words
+                        .get(1)
+                        .is_some_and(|list| shadow::contains(list, forward.host_port))
+                })
+                && meaning
+                    .find("-p")
+                    .and_then(|p| p.first())
+                    .map(String::as_str)
+                    == Some(forward.protocol.name())
+        };
+        let before = state.jumps().iter().take_while(|rule| !reaches(rule));
+        for rule in before {
+            if shadow::hides(rule, forward) || shadow::taken_by(rule, forward, state).is_some() {
+                let object = format!("rules of {DNAT} ({family}) before those to {chain}");
+                let port = format!("none for {}/{}", forward.host_port, forward.protocol);
+                drifts.push(Drift::new(object, port, rule));
+                break;
+            }
+        }
+    }
+    drifts
+}
+
+/// The chains of others that could be in the way, which must be read to know.
+pub fn rivals(state: &State, wanted: &Wanted, chain: &str) -> Vec<String> {
+    let mut rivals: Vec<String> = wanted
+        .ports
+        .iter()
+        .flat_map(|forward| {
+            let before = state
+                .jumps()
+                .iter()
+                .take_while(|rule| !rule.ends_with(chain));
+            before.filter_map(|rule| shadow::rival_chain(rule, forward))
+        })
+        .filter(|rival| rival != chain && state.chain(rival).is_none())
+        .collect();
+    rivals.sort();
+    rivals.dedup();
+    rivals
+}
+
+/// What is wrong with a shared rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fault {
+    /// Its chain is missing.
+    NoChain,
+    /// It is missing.
+    NoRule,
+    /// This rule before it takes its packets.
+    Hidden(String),
+}
+
+/// What is wrong with a shared rule, if anything.
+pub fn fault(state: &State, wanted: &Wanted, shared: &Shared) -> Option<Fault> {
+    let Some(rules) = state.table(shared.table).get(shared.chain) else {
+        return Some(Fault::NoChain);
+    };
+    for standing in rules {
+        if same(standing, &shared.rule) {
+            return None;
+        }
+        if is_in_the_way(standing, shared, wanted) {
+            return Some(Fault::Hidden(standing.clone()));
+        }
+    }
+    Some(Fault::NoRule)
+}
+
+fn shared_drift(state: &State, wanted: &Wanted, shared: &Shared) -> Option<Drift> {
+    let actual = match fault(state, wanted, shared)? {
+        Fault::NoChain => "no such chain".to_owned(),
+        Fault::NoRule => "no such rule".to_owned(),
+        Fault::Hidden(by) => format!("{by} before it"),
+    };
+    let (table, family) = (shared.table.name(), wanted.family);
+    let object = format!("chain {} of table {table} ({family})", shared.chain);
+    Some(Drift::new(object, &shared.rule, actual))
+}
+
+/// Whether a rule keeps packets from a shared rule after it.
+fn is_in_the_way(standing: &str, shared: &Shared, wanted: &Wanted) -> bool {
+    if shadow::hides_everything(standing) {
+        return true;
+    }
+    let leads_to_ours =
+        shared.table == Table::Nat && matches!(shared.chain, "PREROUTING" | "OUTPUT");
+    leads_to_ours
+        && wanted
+            .ports
+            .iter()
+            .any(|forward| shadow::hides(standing, forward))
+}
+
+/// Everything that differs from what an attachment wants.
+pub fn drifts(state: &State, wanted: &Wanted, chain: &str) -> Vec<Drift> {
+    let mut drifts = chain_drift(state, wanted, chain);
+    drifts.extend(jump_drift(state, wanted, chain));
+    drifts.extend(shadows(state, wanted, chain));
+    drifts.extend(
+        wanted
+            .shared
+            .iter()
+            .filter_map(|shared| shared_drift(state, wanted, shared)),
+    );
+    drifts
+}

@@ -1,0 +1,158 @@
+//! Whose a chain is: the comment of the jump rules that lead to it says so.
+//!
+//! The comment is the reference's, `dnat name: "NETWORK" id: "CONTAINER"`. It does not say which
+//! interface, so for any but `eth0` ours adds ` if: "IFNAME"`. A comment without it may be that of
+//! `eth0`, or one that the reference wrote for any interface.
+
+use common::Attachment;
+
+use super::meaning::Meaning;
+
+/// The interface whose comment is the reference's.
+const USUAL_IFNAME: &str = "eth0";
+/// The most bytes of a comment (XT_MAX_COMMENT_LEN in include/uapi/linux/netfilter/xt_comment.h is
+/// 256 with the NUL).
+const LONGEST: usize = 255;
+
+/// The owner's mark of an attachment.
+pub fn comment(attachment: &Attachment) -> String {
+    let plain = plain_comment(attachment);
+    if attachment.ifname == USUAL_IFNAME {
+        return shortened(plain);
+    }
+    let full = format!("{plain} if: \"{}\"", attachment.ifname);
+    if full.len() <= LONGEST {
+        return full;
+    }
+    // Cut as the reference cuts, it would lose the interface.
+    let hash = attachment.exact_name("", 32);
+    let kept: String = plain.chars().take(LONGEST - 4 - hash.len()).collect();
+    format!("{kept}... {hash}")
+}
+
+/// The comment that the reference writes, whatever the interface.
+pub fn reference_comment(attachment: &Attachment) -> String {
+    shortened(plain_comment(attachment))
+}
+
+fn plain_comment(attachment: &Attachment) -> String {
+    let Attachment {
+        network,
+        container,
+        ifname: _,
+    } = attachment;
+    format!("dnat name: \"{network}\" id: \"{container}\"")
+}
+
+/// As the reference shortens: names hold ASCII only, so any cut is between characters.
+fn shortened(text: String) -> String {
+    match text.get(..LONGEST - 2) {
+        Some(kept) if text.len() > LONGEST => format!("{kept}..."),
+        _ => text,
+    }
+}
+
+/// What a chain is to an attachment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Claim {
+    /// Its own.
+    Mine,
+    /// Made for this container on this network, but for which interface is not said.
+    Perhaps,
+    /// Somebody else's.
+    Other,
+    /// Nobody's: no jump rule leads to it.
+    Orphan,
+}
+
+/// Whose a chain is, by the comments of the jump rules that lead to it.
+pub fn claim<'a>(attachment: &Attachment, comments: impl Iterator<Item = &'a str>) -> Claim {
+    let (mine, unmarked) = (comment(attachment), reference_comment(attachment));
+    let mut best = Claim::Orphan;
+    for text in comments {
+        if text == mine {
+            return Claim::Mine;
+        }
+        if text == unmarked {
+            best = Claim::Perhaps;
+        } else if best == Claim::Orphan {
+            best = Claim::Other;
+        }
+    }
+    best
+}
+
+/// The comment of a jump rule that leads to a chain of an attachment, and that chain.
+pub fn jump(rule: &str) -> Option<(Jump, Meaning)> {
+    // Most rules of a long chain are not worth taking apart.
+    if !rule.contains("dnat name: ") {
+        return None;
+    }
+    let meaning = Meaning::of(rule);
+    let comment = meaning.comment()?.to_owned();
+    let chain = meaning.goes_to().to_owned();
+    comment
+        .starts_with("dnat name: ")
+        .then_some((Jump { comment, chain }, meaning))
+}
+
+/// One jump rule's ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Jump {
+    /// The owner's mark.
+    pub comment: String,
+    /// Where it leads.
+    pub chain: String,
+}
+
+/// Whether an owner's mark, shortened or not, is of a network.
+pub fn is_of_network(comment: &str, network: &str) -> bool {
+    let start = format!("dnat name: \"{network}\" id: \"");
+    comment.starts_with(&start)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn attachment(container: &str, ifname: &str) -> Attachment {
+        Attachment {
+            network: "net1".into(),
+            container: container.into(),
+            ifname: ifname.into(),
+        }
+    }
+
+    #[test]
+    fn eth0_has_the_reference_s_comment_and_others_add_their_name() {
+        assert_eq!(
+            comment(&attachment("c", "eth0")),
+            "dnat name: \"net1\" id: \"c\""
+        );
+        assert_eq!(
+            comment(&attachment("c", "net1")),
+            "dnat name: \"net1\" id: \"c\" if: \"net1\""
+        );
+    }
+
+    #[test]
+    fn long_comments_fit_and_still_tell_interfaces_apart() {
+        let long = "c".repeat(300);
+        let all = ["eth0", "net1", "net2"].map(|ifname| comment(&attachment(&long, ifname)));
+        assert!(all.iter().all(|text| text.len() <= 256), "{all:?}");
+        assert!(all[0].ends_with("ccc...") && all[1] != all[2]);
+        assert!(all.iter().all(|text| is_of_network(text, "net1")));
+    }
+
+    #[test]
+    fn claims_follow_the_comments() {
+        let (eth0, net1) = (attachment("c", "eth0"), attachment("c", "net1"));
+        let (a, b) = (comment(&eth0), comment(&net1));
+        let of = |who: &Attachment, list: &[&str]| claim(who, list.iter().copied());
+        assert_eq!(of(&eth0, &[]), Claim::Orphan);
+        assert_eq!(of(&eth0, &[&a]), Claim::Mine);
+        assert_eq!(of(&eth0, &[&b]), Claim::Other);
+        assert_eq!(of(&net1, &[&a]), Claim::Perhaps);
+        assert_eq!(of(&net1, &["x", &b]), Claim::Mine);
+    }
+}

@@ -1,0 +1,153 @@
+//! DEL and GC in one IP version and one variant.
+
+use std::net::IpAddr;
+use std::thread;
+use std::time::Duration;
+
+use common::Attachment;
+use common::error::{Code, Error};
+
+use super::observe::own_chains;
+use super::owner;
+use super::rules::{DNAT, OLD_PREFIX, Table, exact_name, shared_name};
+use super::state::State;
+use super::tool::{Failure, Tool, Variant};
+use super::transaction::Transaction;
+use super::translation::{Translation, translations};
+use super::{look, write};
+use crate::mapping::Family;
+
+/// How often rules that others change at the same time are read and written.
+const TRIES: u32 = 30;
+
+/// Removes what an attachment has in one variant, and says what it was.
+///
+/// # Errors
+/// Code 11 when others hold the lock or keep changing the rules, 100 for anything else.
+pub fn del(
+    family: Family,
+    variant: Variant,
+    attachment: &Attachment,
+    addresses: &[IpAddr],
+) -> Result<Vec<Translation>, Error> {
+    let names = [
+        shared_name(attachment),
+        exact_name(attachment),
+        write::old_name(attachment),
+    ];
+    let present = look::chains(variant, family, &names);
+    if present.is_empty() {
+        return Ok(Vec::new());
+    }
+    let what = format!("remove the {family} rules of {attachment}");
+    let select = |state: &State| {
+        let mut chains = own_chains(state, attachment, addresses);
+        let old = write::old_name(attachment);
+        if write::is_old_of(state, attachment, &old) {
+            chains.push(old);
+        }
+        chains
+    };
+    let quick = present.iter().all(|name| !name.starts_with(OLD_PREFIX));
+    remove(family, variant, &what, quick.then_some(&present), select)
+}
+
+/// Removes what a network's attachments have in one variant, unless `is_valid` says of their mark
+/// that they live.
+///
+/// # Errors
+/// As [`del`].
+pub fn gc(
+    family: Family,
+    variant: Variant,
+    network: &str,
+    is_valid: impl Fn(&str) -> bool,
+) -> Result<Vec<Translation>, Error> {
+    if look::chains(variant, family, &[DNAT.to_owned()]).is_empty() {
+        return Ok(Vec::new());
+    }
+    let what = format!("remove the {family} rules of dead attachments of network {network}");
+    let select = |state: &State| {
+        let jumps = state.jumps().iter().filter_map(|rule| owner::jump(rule));
+        let (mut dead, mut alive) = (Vec::new(), Vec::new());
+        for (jump, _) in jumps {
+            let is_dead = owner::is_of_network(&jump.comment, network) && !is_valid(&jump.comment);
+            if is_dead { &mut dead } else { &mut alive }.push(jump.chain);
+        }
+        dead.retain(|chain| is_own_name(chain) && !alive.contains(chain));
+        dead.sort();
+        dead.dedup();
+        dead
+    };
+    remove(family, variant, &what, None, select)
+}
+
+/// Only chains of attachments are ever removed, whatever a comment says.
+fn is_own_name(chain: &str) -> bool {
+    chain.starts_with(super::rules::OWN_PREFIX)
+}
+
+fn remove(
+    family: Family,
+    variant: Variant,
+    what: &str,
+    quick: Option<&Vec<String>>,
+    select: impl Fn(&State) -> Vec<String>,
+) -> Result<Vec<Translation>, Error> {
+    let Some(tool) = Tool::of(family, variant) else {
+        // Rules without a program to change them: whoever made them had one.
+        return Err(
+            Error::new(Code::Unsupported, what).with_details("iptables-restore is not installed")
+        );
+    };
+    let mut last = None;
+    for attempt in 0..TRIES {
+        let state = match read(&tool, quick.filter(|_| attempt == 0)) {
+            Ok(state) => state,
+            Err(failure) if failure.is_missing_table() => return Ok(Vec::new()),
+            Err(failure) => return Err(fatal(&failure, what)),
+        };
+        let chains = select(&state);
+        let mut transaction = Transaction::default();
+        for chain in &chains {
+            write::remove(&mut transaction, &state, chain);
+        }
+        match tool.restore(&transaction.text()) {
+            Ok(_) => {
+                let gone = chains.iter().filter_map(|chain| state.chain(chain));
+                return Ok(gone.flat_map(translations).collect());
+            }
+            Err(failure) if failure.is_lock() || failure.is_permission() => {
+                return Err(fatal(&failure, what));
+            }
+            Err(failure) => last = Some(failure),
+        }
+        // The first failure may only mean that rules elsewhere lead to the chain.
+        thread::sleep(Duration::from_millis(u64::from(attempt.min(10))));
+    }
+    Err(match last {
+        Some(failure) => failure.error(Code::TryAgainLater, what),
+        None => Error::new(Code::TryAgainLater, what),
+    })
+}
+
+/// The jumps and the attachment's chains, or everything.
+fn read(tool: &Tool, quick: Option<&Vec<String>>) -> Result<State, Failure> {
+    if let Some(names) = quick.filter(|_| tool.variant == Some(Variant::Nft)) {
+        let mut chains: Vec<(Table, &str)> = vec![(Table::Nat, DNAT)];
+        chains.extend(names.iter().map(|name| (Table::Nat, name.as_str())));
+        if let Some(state) = tool.list(&chains)? {
+            return Ok(state);
+        }
+    }
+    tool.save(&[Table::Nat])
+}
+
+fn fatal(failure: &Failure, what: &str) -> Error {
+    let code = if failure.is_lock() {
+        Code::TryAgainLater
+    } else {
+        Code::System
+    };
+    failure.error(code, what)
+}

@@ -1,0 +1,299 @@
+//! Plan → chains and rules, name for name as the reference writes them.
+
+use std::net::SocketAddr;
+
+use common::Attachment;
+
+use super::meaning::network_of;
+use super::owner;
+use super::words::joined;
+use crate::config::{Mark, Masquerade};
+use crate::mapping::{Family, Protocol};
+use crate::plan::{Forward, Forwards};
+
+/// The chain that leads to those of attachments.
+pub const DNAT: &str = "CNI-HOSTPORT-DNAT";
+/// The chain that marks packets for masquerading.
+pub const SETMARK: &str = "CNI-HOSTPORT-SETMARK";
+/// The chain that masquerades marked packets.
+pub const MASQ: &str = "CNI-HOSTPORT-MASQ";
+/// The chain, in mangle, that drops foreign packets to loopback addresses.
+pub const GUARD: &str = "CNI-HOSTPORT-LOCALNET";
+/// The beginning of attachments' chains.
+pub const OWN_PREFIX: &str = "CNI-DN-";
+/// The same of versions of the reference before 0.8, and where they were jumped to from.
+pub const OLD_PREFIX: &str = "CNI-SN-";
+/// The length of attachments' chains' names.
+pub const OWN_LENGTH: usize = 28;
+
+/// The most ports that one multiport match takes (XT_MULTI_PORTS in
+/// include/uapi/linux/netfilter/xt_multiport.h).
+const PORTS_A_RULE: usize = 15;
+
+/// A table of iptables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Table {
+    /// Translation: everything but the guard.
+    Nat,
+    /// The guard of loopback addresses. Nothing else accepts packets in its INPUT, so no earlier
+    /// rule gets in its way, and the nat table stays as the reference makes it.
+    Mangle,
+}
+
+impl Table {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Table::Nat => "nat",
+            Table::Mangle => "mangle",
+        }
+    }
+}
+
+/// A rule that all attachments share.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shared {
+    /// Its table.
+    pub table: Table,
+    /// Its chain.
+    pub chain: &'static str,
+    /// The rule.
+    pub rule: String,
+    /// Whether it must come before everybody else's rules.
+    pub first: bool,
+}
+
+/// A rule that leads from [`DNAT`] to the attachment's chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Jump {
+    /// The protocol.
+    pub protocol: Protocol,
+    /// The ports, in the order written.
+    pub ports: Vec<u16>,
+    /// The rule up to its target.
+    matches: String,
+}
+
+impl Jump {
+    /// The whole rule.
+    pub fn to(&self, chain: &str) -> String {
+        format!("{} -j {chain}", self.matches)
+    }
+}
+
+/// What one IP version's tables are to hold for an attachment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// The IP version.
+    pub family: Family,
+    /// Whose it is.
+    pub attachment: Attachment,
+    /// The attachment's chain.
+    pub own: Vec<String>,
+    /// The rules that lead there.
+    pub jumps: Vec<Jump>,
+    /// Whether the jumps carry conditions, whose meaning only iptables knows.
+    pub conditional: bool,
+    /// Chains of ours that must exist.
+    pub chains: Vec<(Table, &'static str)>,
+    /// What they and the kernel's chains must hold.
+    pub shared: Vec<Shared>,
+    /// What is forwarded.
+    pub ports: Vec<Forward>,
+}
+
+impl Wanted {
+    /// The chain that the reference uses.
+    pub fn shared_name(&self) -> String {
+        shared_name(&self.attachment)
+    }
+
+    /// The chain to use when somebody else has that one.
+    pub fn exact_name(&self) -> String {
+        exact_name(&self.attachment)
+    }
+}
+
+/// The chain that the reference uses for an attachment.
+pub fn shared_name(attachment: &Attachment) -> String {
+    attachment.shared_name(OWN_PREFIX, OWN_LENGTH)
+}
+
+/// The chain for an attachment whose usual one belongs to another.
+pub fn exact_name(attachment: &Attachment) -> String {
+    attachment.exact_name(OWN_PREFIX, OWN_LENGTH)
+}
+
+/// The chains and rules for one IP version's forwards.
+pub fn wanted(
+    attachment: &Attachment,
+    masquerade: Masquerade,
+    mark: &Mark,
+    forwards: &Forwards,
+) -> Wanted {
+    let Forwards {
+        family,
+        container,
+        conditions,
+        ports,
+        listed,
+    } = forwards;
+    let marking = match (masquerade, mark) {
+        (Masquerade::Nothing, _) => None,
+        (_, Mark::Bit(_)) => Some(SETMARK),
+        (_, Mark::Chain(name)) => Some(name.as_str()),
+    };
+    let mut own = Vec::new();
+    for forward in ports {
+        let base = base(forward);
+        if let Some(chain) = marking {
+            for source in masqueraded_sources(masquerade, *family, container) {
+                own.push(format!("{source}{base} -j {chain}"));
+            }
+        }
+        let to = SocketAddr::new(container.addr, forward.container_port);
+        own.push(format!("{base} -j DNAT --to-destination {to}"));
+    }
+    let (chains, shared) = shared(*family, masquerade, mark);
+    Wanted {
+        family: *family,
+        attachment: attachment.clone(),
+        own,
+        jumps: jumps(attachment, ports, listed, conditions),
+        conditional: !conditions.is_empty(),
+        chains,
+        shared,
+        ports: ports.clone(),
+    }
+}
+
+/// The matches of one forward, as iptables prints them.
+fn base(forward: &Forward) -> String {
+    let Forward {
+        protocol,
+        host_ip,
+        host_port,
+        container_port: _,
+    } = forward;
+    let destination = host_ip.map_or_else(String::new, |addr| {
+        format!("-d {addr}/{} ", if addr.is_ipv4() { 32 } else { 128 })
+    });
+    format!("{destination}-p {protocol} -m {protocol} --dport {host_port}")
+}
+
+/// The source matches whose packets are masqueraded. The container's whole network is one of them,
+/// as in the reference: packets from a neighbour on its bridge would else be answered directly.
+fn masqueraded_sources(
+    masquerade: Masquerade,
+    family: Family,
+    container: &common::result::Prefix,
+) -> Vec<String> {
+    match (masquerade, family) {
+        (Masquerade::Nothing, _) => vec![],
+        (Masquerade::All, _) => vec![String::new()],
+        (Masquerade::Needed, family) => {
+            let network = network_of(*container);
+            let mut sources = vec![match network.len {
+                0 => String::new(),
+                _ => format!("-s {network} "),
+            }];
+            if family == Family::V4 {
+                sources.push("-s 127.0.0.1/32 ".into());
+            }
+            sources
+        }
+    }
+}
+
+/// The rules that lead to the attachment's chain. Ports of the other IP version stay in a list that
+/// is needed anyway, as in the reference; a list that has no other is left out.
+fn jumps(
+    attachment: &Attachment,
+    ports: &[Forward],
+    listed: &[(Protocol, u16)],
+    conditions: &[String],
+) -> Vec<Jump> {
+    let comment = owner::comment(attachment);
+    let mut jumps = Vec::new();
+    for protocol in Protocol::ALL {
+        let all: Vec<u16> = listed
+            .iter()
+            .filter(|(p, _)| *p == protocol)
+            .map(|(_, n)| *n)
+            .collect();
+        for some in all.chunks(PORTS_A_RULE) {
+            let needed = |f: &Forward| f.protocol == protocol && some.contains(&f.host_port);
+            if !ports.iter().any(needed) {
+                continue;
+            }
+            let list: Vec<String> = some.iter().map(u16::to_string).collect();
+            let list = list.join(",");
+            let name = protocol.name();
+            let mut words = vec!["-p", name, "-m", "comment", "--comment", &comment];
+            words.extend(["-m", "multiport", "--dports", &list]);
+            words.extend(conditions.iter().map(String::as_str));
+            jumps.push(Jump {
+                protocol,
+                ports: some.to_vec(),
+                matches: joined(&words),
+            });
+        }
+    }
+    jumps
+}
+
+/// The chains and rules that all attachments share.
+fn shared(
+    family: Family,
+    masquerade: Masquerade,
+    mark: &Mark,
+) -> (Vec<(Table, &'static str)>, Vec<Shared>) {
+    let mut chains = vec![(Table::Nat, DNAT)];
+    let mut shared = Vec::new();
+    let mut add = |table, chain, first, rule: String| {
+        shared.push(Shared {
+            table,
+            chain,
+            rule,
+            first,
+        });
+    };
+    if masquerade != Masquerade::Nothing {
+        if family == Family::V4 {
+            chains.push((Table::Mangle, GUARD));
+            // Answers to what the node sent through a mapping come from outside to a loopback
+            // address too; their connection was translated.
+            let drop = "-m comment --comment \"CNI portfwd guard of loopback addresses\" \
+                        -m conntrack ! --ctstate DNAT -j DROP";
+            add(Table::Mangle, GUARD, false, drop.into());
+            let jump = format!("-d 127.0.0.0/8 ! -i lo -j {GUARD}");
+            add(Table::Mangle, "INPUT", true, jump);
+        }
+        if let Mark::Bit(bit) = mark {
+            chains.extend([(Table::Nat, SETMARK), (Table::Nat, MASQ)]);
+            let value = 1u32.checked_shl(u32::from(*bit)).unwrap_or(0);
+            let set = format!(
+                "-m comment --comment \"CNI portfwd masquerade mark\" -j MARK --set-xmark {value:#x}/{value:#x}"
+            );
+            add(Table::Nat, SETMARK, false, set);
+            let masquerade = format!("-m mark --mark {value:#x}/{value:#x} -j MASQUERADE");
+            add(Table::Nat, MASQ, false, masquerade);
+            // First, or the rules of the bridge and ptp plugins would translate before.
+            let jump =
+                format!("-m comment --comment \"CNI portfwd requiring masquerade\" -j {MASQ}");
+            add(Table::Nat, "POSTROUTING", true, jump);
+        }
+    }
+    for chain in ["PREROUTING", "OUTPUT"] {
+        add(
+            Table::Nat,
+            chain,
+            false,
+            format!("-m addrtype --dst-type LOCAL -j {DNAT}"),
+        );
+    }
+    (chains, shared)
+}
+
+#[cfg(test)]
+mod tests;

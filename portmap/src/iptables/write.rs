@@ -1,0 +1,156 @@
+//! The difference between what stands and what is wanted, as commands.
+
+use std::net::IpAddr;
+
+use common::Attachment;
+
+use super::meaning::Meaning;
+use super::observe::{self, Fault, jumps_to};
+use super::rules::{DNAT, OLD_PREFIX, OWN_LENGTH, Table, Wanted};
+use super::state::State;
+use super::transaction::{Command, Transaction};
+
+/// What ADD tries first: everything shared is there, nothing of the attachment is.
+pub fn fast(wanted: &Wanted) -> Transaction {
+    let mut transaction = Transaction::default();
+    let chain = wanted.shared_name();
+    transaction.push(Table::Nat, Command::New(chain.clone()));
+    for shared in &wanted.shared {
+        let assert = Command::Assert(shared.chain.to_owned(), shared.rule.clone());
+        transaction.push(shared.table, assert);
+    }
+    fill(&mut transaction, wanted, &chain);
+    insert_jumps(&mut transaction, wanted, &chain);
+    transaction
+}
+
+/// What is missing or different.
+pub fn repair(state: &State, wanted: &Wanted, addresses: &[IpAddr]) -> Transaction {
+    let mut transaction = Transaction::default();
+    for (table, chain) in &wanted.chains {
+        if !state.table(*table).contains_key(*chain) {
+            transaction.push(*table, Command::New((*chain).to_owned()));
+        }
+    }
+    for shared in &wanted.shared {
+        let Some(fault) = observe::fault(state, wanted, shared) else {
+            continue;
+        };
+        let (chain, rule) = (shared.chain.to_owned(), shared.rule.clone());
+        let command = match shared.first || matches!(fault, Fault::Hidden(_)) {
+            true => Command::Insert(chain, 0, rule),
+            false => Command::Append(chain, rule),
+        };
+        transaction.push(shared.table, command);
+    }
+    let mine = observe::own_chains(state, &wanted.attachment, addresses);
+    let chain = choose(state, wanted, &mine);
+    own(&mut transaction, state, wanted, &chain);
+    let others = mine.into_iter().filter(|other| *other != chain);
+    others.for_each(|other| remove(&mut transaction, state, &other));
+    transaction
+}
+
+/// The reference's chain unless somebody else has it; one's own stays what it is.
+fn choose(state: &State, wanted: &Wanted, mine: &[String]) -> String {
+    let shared = wanted.shared_name();
+    match mine.first() {
+        Some(chain) => chain.clone(),
+        None if state.chain(&shared).is_none() => shared,
+        None => wanted.exact_name(),
+    }
+}
+
+fn own(transaction: &mut Transaction, state: &State, wanted: &Wanted, chain: &str) {
+    let standing = state.chain(chain);
+    if standing.is_none() || !observe::chain_drift(state, wanted, chain).is_empty() {
+        let command = match standing {
+            None => Command::New(chain.to_owned()),
+            Some(rules) => Command::Flush(chain.to_owned(), rules.to_vec()),
+        };
+        transaction.push(Table::Nat, command);
+        fill(transaction, wanted, chain);
+    }
+    let jumps_differ = wanted.conditional
+        || !observe::jump_drift(state, wanted, chain).is_empty()
+        || !observe::shadows(state, wanted, chain).is_empty();
+    if jumps_differ {
+        delete_jumps(transaction, state, chain);
+        insert_jumps(transaction, wanted, chain);
+    }
+}
+
+fn fill(transaction: &mut Transaction, wanted: &Wanted, chain: &str) {
+    for rule in &wanted.own {
+        transaction.push(Table::Nat, Command::Append(chain.to_owned(), rule.clone()));
+    }
+}
+
+/// The newest owner of a port wins, so jumps go to the top, in their order.
+fn insert_jumps(transaction: &mut Transaction, wanted: &Wanted, chain: &str) {
+    for jump in wanted.jumps.iter().rev() {
+        let command = Command::Insert(DNAT.to_owned(), 0, jump.to(chain));
+        transaction.push(Table::Nat, command);
+    }
+}
+
+fn delete_jumps(transaction: &mut Transaction, state: &State, chain: &str) {
+    // From the last on, so that the places of the others stay true.
+    let standing: Vec<_> = jumps_to(state, chain).collect();
+    for jump in standing.into_iter().rev() {
+        let command = Command::Delete(DNAT.to_owned(), jump.place, jump.rule);
+        transaction.push(Table::Nat, command);
+    }
+}
+
+/// Removes a chain with everything that leads to it.
+pub fn remove(transaction: &mut Transaction, state: &State, chain: &str) {
+    let Some(rules) = state.chain(chain) else {
+        return;
+    };
+    for (from, standing) in state.table(Table::Nat) {
+        if from == chain {
+            continue;
+        }
+        for (place, rule) in standing.iter().enumerate().rev() {
+            if rule.contains(chain) && leads_to(rule, chain) {
+                let command = Command::Delete(from.clone(), place, rule.clone());
+                transaction.push(Table::Nat, command);
+            }
+        }
+    }
+    transaction.push(Table::Nat, Command::Flush(chain.to_owned(), rules.to_vec()));
+    transaction.push(Table::Nat, Command::Remove(chain.to_owned()));
+}
+
+fn leads_to(rule: &str, chain: &str) -> bool {
+    let target = Meaning::of(rule).target;
+    let mut words = target.iter().map(String::as_str);
+    match words.next() {
+        Some("goto") => words.next() == Some(chain),
+        first => first == Some(chain),
+    }
+}
+
+/// The chain that versions of the reference before 0.8 made for an attachment.
+pub fn old_name(attachment: &Attachment) -> String {
+    attachment.shared_name(OLD_PREFIX, OWN_LENGTH)
+}
+
+/// Whether an old chain may be taken for the attachment's: its name says so, and no rule that leads
+/// there names somebody else.
+pub fn is_old_of(state: &State, attachment: &Attachment, chain: &str) -> bool {
+    let Attachment {
+        network,
+        container,
+        ifname: _,
+    } = attachment;
+    let mine = format!("name: \"{network}\" id: \"{container}\"");
+    let names_other = |rule: &String| {
+        rule.contains(chain)
+            && Meaning::of(rule)
+                .comment()
+                .is_some_and(|text| !text.ends_with(&mine))
+    };
+    state.chain(chain).is_some() && !state.table(Table::Nat).values().flatten().any(names_other)
+}

@@ -1,0 +1,67 @@
+//! `route_localnet` on the interface towards the container: without it the kernel drops what the node
+//! sends to a container from a loopback address. What opens with it for others is closed by each
+//! backend's guard, in the same step as the rules.
+
+use std::io;
+use std::net::IpAddr;
+
+use common::Drift;
+use common::error::{Code, Context, Error};
+use common::sys::sysctl;
+use common::warn::warn;
+
+use crate::address::interface_towards;
+
+/// Switches it on; without a route to the container there is nothing to switch.
+///
+/// # Errors
+/// Code 100 when the kernel refuses. A read-only /proc is only worth a warning: everything but
+/// loopback addresses works without.
+pub fn enable(container: IpAddr) -> Result<(), Error> {
+    let Some((interface, path)) = switch(container)? else {
+        return Ok(());
+    };
+    if sysctl::read(&path).is_ok_and(|value| value == "1") {
+        return Ok(());
+    }
+    match sysctl::write(&path, "1") {
+        Err(cause) if cause.kind() == io::ErrorKind::ReadOnlyFilesystem => {
+            warn(
+                "portmap",
+                format!(
+                    "{} is read-only: mapped ports do not work on 127.0.0.1",
+                    path.display()
+                ),
+            );
+            Ok(())
+        }
+        other => other.context(Code::System, || {
+            format!("set route_localnet=1 on {interface}")
+        }),
+    }
+}
+
+/// Whether it is still on.
+///
+/// # Errors
+/// Code 100 when the kernel gives no socket.
+pub fn check(container: IpAddr) -> Result<Option<Drift>, Error> {
+    let Some((interface, path)) = switch(container)? else {
+        return Ok(None);
+    };
+    let value = sysctl::read(&path).unwrap_or_else(|cause| cause.to_string());
+    // Opened for writing and left alone, to learn what ADD would have met.
+    let is_read_only = || {
+        let opened = std::fs::OpenOptions::new().write(true).open(&path);
+        opened.is_err_and(|cause| cause.kind() == io::ErrorKind::ReadOnlyFilesystem)
+    };
+    Ok((value != "1" && !is_read_only())
+        .then(|| Drift::new(format!("route_localnet of {interface}"), 1, value)))
+}
+
+fn switch(container: IpAddr) -> Result<Option<(String, std::path::PathBuf)>, Error> {
+    Ok(interface_towards(container)?.map(|interface| {
+        let path = sysctl::path(&["net", "ipv4", "conf", interface.as_str(), "route_localnet"]);
+        (interface, path)
+    }))
+}

@@ -1,0 +1,194 @@
+//! One port mapping: the values that `runtimeConfig.portMappings` may hold, checked once.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use common::decode::{Object, Value};
+use common::error::Error;
+
+/// An IP version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Family {
+    /// IPv4
+    V4,
+    /// IPv6
+    V6,
+}
+
+impl Family {
+    /// Both, IPv4 first.
+    pub const ALL: [Family; 2] = [Family::V4, Family::V6];
+
+    /// The family of an address.
+    pub fn of(addr: IpAddr) -> Family {
+        match addr {
+            IpAddr::V4(_) => Family::V4,
+            IpAddr::V6(_) => Family::V6,
+        }
+    }
+}
+
+impl fmt::Display for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Family::V4 => "IPv4",
+            Family::V6 => "IPv6",
+        })
+    }
+}
+
+/// A transport protocol that has ports and that the kernel can translate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Protocol {
+    /// SCTP. Variants are in alphabetical order, which is that of the rules.
+    Sctp,
+    /// TCP
+    Tcp,
+    /// UDP
+    Udp,
+}
+
+impl Protocol {
+    /// All of them, in alphabetical order.
+    pub const ALL: [Protocol; 3] = [Protocol::Sctp, Protocol::Tcp, Protocol::Udp];
+
+    /// The protocol of a name in any case, or of its number as iptables takes it.
+    pub fn from_text(text: &str) -> Option<Protocol> {
+        Self::ALL
+            .into_iter()
+            .find(|p| text.eq_ignore_ascii_case(p.name()) || text == p.number().to_string())
+    }
+
+    /// Its name, in lower case.
+    pub fn name(self) -> &'static str {
+        match self {
+            Protocol::Sctp => "sctp",
+            Protocol::Tcp => "tcp",
+            Protocol::Udp => "udp",
+        }
+    }
+
+    /// Its number (IANA protocol numbers).
+    pub fn number(self) -> u8 {
+        match self {
+            Protocol::Sctp => 132,
+            Protocol::Tcp => 6,
+            Protocol::Udp => 17,
+        }
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A port of the node that is forwarded to a port of the container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct PortMapping {
+    /// The protocol.
+    pub protocol: Protocol,
+    /// The address of the node, as asked: `None` for all of both families; `0.0.0.0` and `::` stand
+    /// for all of their family.
+    pub host_ip: Option<IpAddr>,
+    /// The node's port, from 1 on.
+    pub host_port: u16,
+    /// The container's port, from 1 on.
+    pub container_port: u16,
+}
+
+impl PortMapping {
+    /// Reads one of `portMappings`.
+    ///
+    /// # Errors
+    /// Code 6 for values of the wrong type, code 7 for ports outside 1 to 65535, an unknown protocol
+    /// or a `hostIP` that is no address; each with the path and the value.
+    pub fn parse(value: Value<'_>) -> Result<PortMapping, Error> {
+        let raw = value.object()?;
+        Ok(PortMapping {
+            protocol: protocol(raw, value)?,
+            host_ip: host_ip(raw)?,
+            host_port: port(raw, "hostPort", value)?,
+            container_port: port(raw, "containerPort", value)?,
+        })
+    }
+
+    /// Whether packets of a family can match: its `hostIP` is absent or of that family.
+    pub fn serves(&self, family: Family) -> bool {
+        self.host_ip.is_none_or(|addr| Family::of(addr) == family)
+    }
+
+    /// The one address of the node that is mapped; `None` for all of them.
+    pub fn only_on(&self) -> Option<IpAddr> {
+        self.host_ip.filter(|addr| !addr.is_unspecified())
+    }
+}
+
+impl fmt::Display for PortMapping {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.host_ip {
+            Some(IpAddr::V6(addr)) => write!(f, "[{addr}]:")?,
+            Some(IpAddr::V4(addr)) => write!(f, "{addr}:")?,
+            None => {}
+        }
+        write!(f, "{}/{}", self.host_port, self.protocol)
+    }
+}
+
+fn protocol(raw: Object<'_>, whole: Value<'_>) -> Result<Protocol, Error> {
+    let known = "expected tcp, udp or sctp";
+    let value = raw
+        .get("protocol")
+        .ok_or_else(|| whole.refuse(format!("protocol is missing, {known}")))?;
+    Protocol::from_text(&value.string()?).ok_or_else(|| value.refuse(known))
+}
+
+fn port(raw: Object<'_>, key: &'static str, whole: Value<'_>) -> Result<u16, Error> {
+    let expected = "expected a port from 1 to 65535";
+    let value = raw
+        .get(key)
+        .ok_or_else(|| whole.refuse(format!("{key} is missing, {expected}")))?;
+    u16::try_from(value.integer()?)
+        .ok()
+        .filter(|port| *port > 0)
+        .ok_or_else(|| value.refuse(expected))
+}
+
+fn host_ip(raw: Object<'_>) -> Result<Option<IpAddr>, Error> {
+    let Some(value) = raw.get("hostIP") else {
+        return Ok(None);
+    };
+    let text = value.string()?;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    // ::ffff:192.0.2.1 is the IPv4 address to everybody else, also to the reference.
+    let addr: IpAddr = text
+        .parse()
+        .map_err(|_| value.refuse("expected an IP address"))?;
+    Ok(Some(addr.to_canonical()))
+}
+
+/// Leaves out mappings that an earlier one makes pointless, as the first rule of a chain does, and
+/// calls `lost` for those that wanted another port of the container.
+pub fn without_repetitions(
+    mappings: Vec<PortMapping>,
+    mut lost: impl FnMut(&PortMapping),
+) -> Vec<PortMapping> {
+    let mut kept: Vec<PortMapping> = Vec::with_capacity(mappings.len());
+    let key = |m: &PortMapping| (m.protocol, m.host_port, m.host_ip);
+    let mut seen = std::collections::HashMap::new();
+    for mapping in mappings {
+        match seen.insert(key(&mapping), mapping.container_port) {
+            None => kept.push(mapping),
+            Some(first) => {
+                if first != mapping.container_port {
+                    lost(&mapping);
+                }
+                seen.insert(key(&mapping), first);
+            }
+        }
+    }
+    kept
+}

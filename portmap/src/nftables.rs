@@ -1,0 +1,94 @@
+//! The nftables backend: one table per family, changed over netlink without the `nft` program.
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | [`layout`], [`set`], [`parts`] | the table: its chains and rules, its sets, what rules are made of |
+//! | [`elements`], [`private`] | what one attachment adds: elements, or with conditions a chain |
+//! | [`owner`] | whose an element or rule is, in its comment |
+//! | [`shared`], [`claim`] | both compared with what is there: what differs, and what makes up for it |
+//! | [`conditions`] | the one rule of an attachment with conditions that `nft` writes |
+//! | [`reference`](mod@reference) | what the reference's nftables backend left |
+//! | [`probe`] | what the kernel lacks |
+//! | [`undo`] | taking an ADD back |
+//! | [`translation`] | the connections that end with what is removed |
+//! | [`command`], [`socket`] | one change; all changes of a verb in one batch |
+//! | [`object`], [`expr`], [`uapi`], [`family`] | the kernel's objects, typed |
+//!
+//! The layout as nft prints it is in docs/nftables.md.
+
+mod add;
+mod check;
+mod claim;
+mod command;
+mod conditions;
+mod elements;
+mod expr;
+mod family;
+mod layout;
+mod object;
+mod owner;
+mod parts;
+mod private;
+mod probe;
+mod reference;
+mod remove;
+mod set;
+mod shared;
+mod socket;
+mod transaction;
+mod translation;
+mod uapi;
+mod undo;
+
+pub use add::add;
+pub use check::check;
+pub use claim::Taken;
+pub use remove::{del, gc};
+pub use undo::Undo;
+
+use common::error::{Code, Error};
+
+use crate::mapping::Family;
+use socket::Nft;
+
+/// Whether ADD could work: the kernel takes our table. With `conditions`, `nft` can be run too.
+///
+/// # Errors
+/// Code 50 with everything that is missing.
+pub fn status(conditions: bool) -> Result<(), Error> {
+    let unavailable = |details: String| {
+        let msg = "the nftables backend cannot be used on this node";
+        Err(Error::new(Code::NotAvailable, msg).with_details(details))
+    };
+    let mut nft = Nft::open()?;
+    if let Err(error) = nft.generation() {
+        return unavailable(error.to_string());
+    }
+    let mut missing = Vec::new();
+    for family in Family::ALL {
+        missing.extend(probe::missing(&mut nft, family)?);
+    }
+    if conditions && let Err(error) = conditions::probe() {
+        missing.push(error.to_string());
+    }
+    match missing.is_empty() {
+        true => Ok(()),
+        false => unavailable(missing.join("; ")),
+    }
+}
+
+/// A socket, unless the kernel has no nf_tables: then there is nothing to find or remove.
+fn open_if_any() -> Result<Option<Nft>, Error> {
+    let mut nft = Nft::open()?;
+    match nft.generation() {
+        Ok(_) => Ok(Some(nft)),
+        Err(error) if error.code == Code::Unsupported => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// What to say when a family's table cannot be read.
+fn unreadable(family: Family, refusal: common::sys::netlink::Refusal) -> Error {
+    let name = shared::table_name(family);
+    Error::new(Code::System, format!("read {name}")).with_details(refusal)
+}

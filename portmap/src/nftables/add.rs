@@ -1,0 +1,224 @@
+//! ADD: completes what is shared, claims the host ports, and replaces whoever had them.
+
+use common::error::{Code, Error};
+use common::sys::netlink::Refusal;
+
+use super::claim::{self, Taken};
+use super::command::{Action, Command};
+use super::elements::{Elements, HostPort, of_plan};
+use super::layout::CONDITIONS;
+use super::object::{Chain, Rule};
+use super::remove::{self, Removal};
+use super::set::Purpose;
+use super::shared::{self, Need};
+use super::socket::Nft;
+use super::undo::{Change, Undo};
+use super::{conditions, owner, private, transaction, unreadable};
+use crate::config::{Masquerade, OnConflict};
+use crate::mapping::Family;
+use crate::plan::{Forwards, Plan};
+
+/// Applies a plan: all of it or nothing. Gives what takes it back, and the host ports that changed
+/// hands.
+///
+/// # Errors
+/// Code 7 for conditions that nft cannot take, 11 when the ruleset never holds still, 102 with the
+/// owner of a taken host port, 103 without nf_tables, or what the kernel refused.
+pub fn add(plan: &Plan, on_conflict: OnConflict) -> Result<(Undo, Vec<Taken>), Error> {
+    for forwards in &plan.families {
+        conditions::validate(forwards.family, &forwards.conditions)?;
+    }
+    let mut nft = Nft::open()?;
+    let (undo, evicted) = transaction::run(&mut nft, |nft| {
+        let mut commands = Vec::new();
+        let mut changes = Vec::new();
+        let mut evicted = Vec::new();
+        for forwards in &plan.families {
+            let failed = |refusal| unreadable(forwards.family, refusal);
+            if on_conflict == OnConflict::Error
+                && let Some(taken) = conflict(nft, plan, forwards).map_err(failed)?
+            {
+                let Taken { port, by } = taken;
+                let msg = format!("host port {port} is taken");
+                let error = Error::new(Code::Conflict, msg);
+                return Err(error.with_details(format!("its owner is {by}")));
+            }
+            let decision = decide(nft, plan, forwards)?;
+            commands.extend(decision.commands);
+            changes.push(decision.change);
+            evicted.extend(decision.evicted);
+        }
+        Ok((commands, (Undo { changes }, evicted)))
+    })?;
+    let conditional = |forwards: &&Forwards| !forwards.conditions.is_empty();
+    for forwards in plan.families.iter().filter(conditional) {
+        if let Err(error) = write_condition(&mut nft, plan, forwards) {
+            return Err(match undo.run() {
+                Ok(()) => error,
+                Err(also) => error.and(also),
+            });
+        }
+    }
+    Ok((undo, evicted))
+}
+
+/// A wanted host port that somebody else has, on an address in common.
+fn conflict(nft: &mut Nft, plan: &Plan, forwards: &Forwards) -> Result<Option<Taken>, Refusal> {
+    let family = forwards.family;
+    let sets = nft.sets(shared::place(family))?;
+    let ports: Vec<HostPort> = forwards.ports.iter().map(HostPort::from).collect();
+    let found = claim::overlapping(nft, family, &sets, &ports)?;
+    Ok(claim::taken(&found, &owner::text(&plan.attachment))
+        .into_iter()
+        .next())
+}
+
+/// What a plan needs of what is shared.
+pub fn need(forwards: &Forwards, masquerade: Masquerade) -> Need {
+    let masqueraded = masquerade != Masquerade::Nothing;
+    let by_elements = forwards.conditions.is_empty();
+    Need {
+        family: forwards.family,
+        // With it, route_localnet is set.
+        guard: masqueraded && forwards.family == Family::V4,
+        hairpin: (masquerade == Masquerade::Needed && by_elements)
+            .then_some(forwards.container.len),
+    }
+}
+
+/// The elements that a plan wants: none with conditions.
+pub fn wanted(forwards: &Forwards, masquerade: Masquerade, owner: &str) -> Elements {
+    match forwards.conditions.is_empty() {
+        true => of_plan(forwards, masquerade, owner),
+        false => Elements::new(),
+    }
+}
+
+/// What to do in one family.
+struct Decision {
+    commands: Vec<Command>,
+    change: Change,
+    evicted: Vec<Taken>,
+}
+
+fn decide(nft: &mut Nft, plan: &Plan, forwards: &Forwards) -> Result<Decision, Error> {
+    let family = forwards.family;
+    let failed = |refusal| unreadable(family, refusal);
+    let owner = owner::text(&plan.attachment);
+    let need = need(forwards, plan.masquerade);
+    let seen = shared::observe(nft, need).map_err(failed)?;
+    let diff = shared::diff(need, &seen);
+    if let Some(why) = diff.obstacle {
+        return Err(shared::obstructed(family, &why));
+    }
+    let mut commands = diff.commands;
+    let wanted = wanted(forwards, plan.masquerade, &owner);
+    let ports: Vec<HostPort> = forwards.ports.iter().map(HostPort::from).collect();
+    let container = Some(forwards.container.addr);
+    let mut found = claim::of_ports(nft, family, &seen.sets, &ports, container).map_err(failed)?;
+    if wanted.is_empty() {
+        // Those of others stay: the conditions decide who gets a packet.
+        found = claim::owned(&found, &owner);
+    }
+    if is_repeated(&wanted, &found, &owner) {
+        let all = claim::of_owners(nft, family, &seen.sets, |by| by == owner);
+        found.extend(all.map_err(failed)?);
+    }
+    let evicted = claim::taken(&found, &owner);
+    commands.extend(claim::commands(family, &wanted, &found));
+    let (chain, had_chain) = chain(nft, plan, forwards).map_err(failed)?;
+    commands.extend(chain);
+    let change = Change {
+        family,
+        attachment: plan.attachment.clone(),
+        before: found,
+        after: wanted,
+        is_first: seen.table.is_none(),
+        had_chain,
+    };
+    Ok(Decision {
+        commands,
+        change,
+        evicted,
+    })
+}
+
+/// Whether the attachment was here before with other ports, which then have to go: it owns
+/// something of what it wants, but not all of it.
+fn is_repeated(wanted: &Elements, found: &Elements, owner: &str) -> bool {
+    let is_claim = |id: &super::set::SetId| id.purpose == Purpose::Dnat;
+    let own = claim::owned(found, owner);
+    let claims = wanted.keys().filter(|(id, _)| is_claim(id));
+    let missing = claims.filter(|place| !own.contains_key(*place)).count();
+    !own.is_empty() && missing > 0
+}
+
+/// Makes the attachment's own chain as it has to be, or removes it; says whether there was one.
+fn chain(nft: &mut Nft, plan: &Plan, forwards: &Forwards) -> Result<(Vec<Command>, bool), Refusal> {
+    let place = shared::place(forwards.family);
+    let name = private::chain(&plan.attachment);
+    let is_there = nft.chains(place, &[&name])?.iter().any(Option::is_some);
+    let command = |action| Command { place, action };
+    if forwards.conditions.is_empty() {
+        let removal = match is_there {
+            true => remove::own_chain(nft, forwards.family, &plan.attachment)?,
+            false => Removal::default(),
+        };
+        return Ok((removal.commands, is_there));
+    }
+    let rules = private::rules(forwards, plan.masquerade);
+    let mut commands = Vec::new();
+    if !is_there {
+        commands.push(command(Action::AddChain(Chain {
+            name: name.clone(),
+            base: None,
+        })));
+    } else if same_rules(&nft.rules(place, &name)?, &rules) {
+        return Ok((commands, is_there));
+    } else {
+        let (chain, handle) = (name.clone(), None);
+        commands.push(command(Action::DeleteRule { chain, handle }));
+    }
+    commands.extend(rules.into_iter().map(|rule| {
+        let (chain, first) = (name.clone(), false);
+        command(Action::AddRule { chain, rule, first })
+    }));
+    Ok((commands, is_there))
+}
+
+/// Whether rules do the same.
+pub fn same_rules(present: &[Rule], wanted: &[Rule]) -> bool {
+    let exprs = |rules: &[Rule]| -> Vec<_> { rules.iter().map(|r| r.exprs.clone()).collect() };
+    exprs(present) == exprs(wanted)
+}
+
+/// Has nft write the rule with the conditions, unless it is there, and reads it back.
+fn write_condition(nft: &mut Nft, plan: &Plan, forwards: &Forwards) -> Result<(), Error> {
+    let (family, words) = (forwards.family, &forwards.conditions);
+    let owner = owner::text(&plan.attachment);
+    let chain = private::chain(&plan.attachment);
+    let own = |nft: &mut Nft| -> Result<Vec<Rule>, Error> {
+        let rules = nft.rules(shared::place(family), CONDITIONS);
+        let mut rules = rules.map_err(|refusal| unreadable(family, refusal))?;
+        rules.retain(|rule| rule.comment.as_deref() == Some(&owner));
+        Ok(rules)
+    };
+    let present = own(nft)?;
+    if let [rule] = present.as_slice()
+        && conditions::is_as_written(family, words, &chain, &owner, rule.handle)?
+    {
+        return Ok(());
+    }
+    let handles: Vec<u64> = present.iter().map(|rule| rule.handle).collect();
+    conditions::write(family, words, &chain, &owner, &handles)?;
+    match own(nft)?.as_slice() {
+        [rule] if rule.leads_to(&chain) => Ok(()),
+        _ => Err(Error::new(
+            Code::InvalidConfig,
+            format!(
+                "the conditions are no tests of one rule: {}",
+                words.join(" ")
+            ),
+        )),
+    }
+}

@@ -1,0 +1,249 @@
+//! An attachment's elements: found by key or by owner, and compared with its plan.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use common::Drift;
+use common::sys::netlink::Refusal;
+
+use super::command::{Action, Command};
+use super::elements::{Elements, HostPort, host_port_of, place, shown, target_of};
+use super::object::{Element, Set};
+use super::set::{Purpose, SetId};
+use super::shared::{self, table_name};
+use super::socket::Nft;
+use crate::mapping::Family;
+
+/// A host port that another attachment has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Taken {
+    /// The port.
+    pub port: HostPort,
+    /// Its owner.
+    pub by: String,
+}
+
+/// Looks up everything that stands in the sets for these host ports, whoever owns it.
+///
+/// A port's own container, where known, and the containers that the map leads to decide which keys
+/// the sets of networks could have; `sets` are all that the table has.
+///
+/// # Errors
+/// What the kernel refused.
+pub fn of_ports(
+    nft: &mut Nft,
+    family: Family,
+    sets: &[Set],
+    ports: &[HostPort],
+    container: Option<IpAddr>,
+) -> Result<Elements, Refusal> {
+    let mut found = Elements::new();
+    let mut wanted: BTreeSet<(SetId, Vec<u8>)> = BTreeSet::new();
+    // A set of another making could not be asked for our keys.
+    let is_there = |(id, _): &(SetId, Vec<u8>)| sets.contains(&id.set(family));
+    // The map's key needs no container.
+    let claim = |port: &HostPort| place(*port, Purpose::Dnat, unknown(family));
+    let keys = ports.iter().map(claim).filter(is_there).collect();
+    find(nft, family, keys, &mut found)?;
+    let prefixes = shared::hairpins(sets);
+    for port in ports {
+        let target = found
+            .get(&claim(port))
+            .and_then(|element| target_of(element.data.as_deref()?))
+            .map(|(address, _)| address);
+        let containers: BTreeSet<IpAddr> = container.into_iter().chain(target).collect();
+        for address in containers {
+            let purposes = prefixes.iter().map(|prefix| Purpose::Hairpin(*prefix));
+            let others = [Purpose::Localhost, Purpose::MasqAll];
+            wanted.extend(
+                purposes
+                    .chain(others)
+                    .map(|purpose| place(*port, purpose, address)),
+            );
+        }
+    }
+    wanted.retain(is_there);
+    find(nft, family, wanted, &mut found)?;
+    Ok(found)
+}
+
+/// Looks up the elements at given places.
+///
+/// # Errors
+/// What the kernel refused.
+pub fn at(
+    nft: &mut Nft,
+    family: Family,
+    sets: &[Set],
+    mut places: BTreeSet<(SetId, Vec<u8>)>,
+) -> Result<Elements, Refusal> {
+    places.retain(|(id, _)| sets.contains(&id.set(family)));
+    let mut found = Elements::new();
+    find(nft, family, places, &mut found)?;
+    Ok(found)
+}
+
+/// The elements of the maps through which one of these ports could be reached, whoever owns them: at
+/// its own address, or at all. For a port of every address, the map of addresses is listed.
+///
+/// # Errors
+/// What the kernel refused.
+pub fn overlapping(
+    nft: &mut Nft,
+    family: Family,
+    sets: &[Set],
+    ports: &[HostPort],
+) -> Result<Elements, Refusal> {
+    let everywhere = |port: &HostPort| HostPort {
+        address: None,
+        ..*port
+    };
+    let both = ports.iter().flat_map(|port| [*port, everywhere(port)]);
+    let places = both.map(|port| place(port, Purpose::Dnat, unknown(family)));
+    let mut found = at(nft, family, sets, places.collect())?;
+    let id = SetId {
+        purpose: Purpose::Dnat,
+        by_address: true,
+    };
+    if ports.iter().any(|port| port.address.is_none()) && sets.contains(&id.set(family)) {
+        for element in nft.elements(shared::place(family), &id.name())? {
+            let theirs = host_port_of(id, &element.key).map(|port| everywhere(&port));
+            if ports.iter().any(|port| Some(*port) == theirs) {
+                found.insert((id, element.key.clone()), element);
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn unknown(family: Family) -> IpAddr {
+    match family {
+        Family::V4 => std::net::Ipv4Addr::UNSPECIFIED.into(),
+        Family::V6 => std::net::Ipv6Addr::UNSPECIFIED.into(),
+    }
+}
+
+fn find(
+    nft: &mut Nft,
+    family: Family,
+    keys: BTreeSet<(SetId, Vec<u8>)>,
+    found: &mut Elements,
+) -> Result<(), Refusal> {
+    let names: Vec<(String, Vec<u8>)> = keys
+        .iter()
+        .map(|(id, key)| (id.name(), key.clone()))
+        .collect();
+    let answers = nft.lookup(shared::place(family), &names)?;
+    let present = keys.into_iter().zip(answers);
+    found.extend(present.filter_map(|(place, element)| Some((place, element?))));
+    Ok(())
+}
+
+/// Lists every element whose owner is asked for.
+///
+/// # Errors
+/// What the kernel refused.
+pub fn of_owners(
+    nft: &mut Nft,
+    family: Family,
+    sets: &[Set],
+    is_asked: impl Fn(&str) -> bool,
+) -> Result<Elements, Refusal> {
+    let mut found = Elements::new();
+    for set in sets {
+        let Some(id) = SetId::from_name(&set.name).filter(|id| id.set(family) == *set) else {
+            continue;
+        };
+        for element in nft.elements(shared::place(family), &set.name)? {
+            if element.comment.as_deref().is_some_and(&is_asked) {
+                found.insert((id, element.key.clone()), element);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The host ports in the map that somebody else has.
+pub fn taken(found: &Elements, owner: &str) -> Vec<Taken> {
+    found
+        .iter()
+        .filter(|((id, _), _)| id.purpose == Purpose::Dnat)
+        .filter(|(_, element)| element.comment.as_deref() != Some(owner))
+        .filter_map(|((id, key), element)| {
+            Some(Taken {
+                port: host_port_of(*id, key)?,
+                by: element.comment.clone().unwrap_or("nobody known".into()),
+            })
+        })
+        .collect()
+}
+
+/// The elements of one owner.
+pub fn owned(found: &Elements, owner: &str) -> Elements {
+    found
+        .iter()
+        .filter(|(_, element)| element.comment.as_deref() == Some(owner))
+        .map(|(place, element)| (place.clone(), element.clone()))
+        .collect()
+}
+
+/// What turns the found elements into the wanted ones: deletions first, so that a key which changes
+/// hands is free when it is added.
+pub fn commands(family: Family, wanted: &Elements, found: &Elements) -> Vec<Command> {
+    let surplus = found.iter().filter(|(place, e)| !has(wanted, place, e));
+    let missing = wanted.iter().filter(|(place, e)| !has(found, place, e));
+    let mut actions: Vec<Action> = Vec::new();
+    for ((id, key), _) in surplus {
+        match actions.last_mut() {
+            Some(Action::DeleteElements { set, keys }) if *set == id.name() => {
+                keys.push(key.clone());
+            }
+            _ => actions.push(Action::DeleteElements {
+                set: id.name(),
+                keys: vec![key.clone()],
+            }),
+        }
+    }
+    for ((id, _), element) in missing {
+        match actions.last_mut() {
+            Some(Action::AddElements { set, elements }) if *set == id.name() => {
+                elements.push(element.clone());
+            }
+            _ => actions.push(Action::AddElements {
+                set: id.name(),
+                elements: vec![element.clone()],
+            }),
+        }
+    }
+    let place = shared::place(family);
+    let command = |action| Command { place, action };
+    actions.into_iter().map(command).collect()
+}
+
+fn has(elements: &Elements, place: &(SetId, Vec<u8>), element: &Element) -> bool {
+    elements.get(place).is_some_and(|e| e.is_same(element))
+}
+
+/// How the found elements differ from the wanted ones.
+pub fn drifts(family: Family, wanted: &Elements, found: &Elements) -> Vec<Drift> {
+    let text = |id: SetId, element: Option<&Element>| match element {
+        None => "no element".to_owned(),
+        Some(element) => {
+            let owner = element.comment.as_deref().unwrap_or("nobody");
+            format!("{} of {owner}", shown(id, element))
+        }
+    };
+    let places: BTreeSet<&(SetId, Vec<u8>)> = wanted.keys().chain(found.keys()).collect();
+    places
+        .into_iter()
+        .filter(|place| match wanted.get(place) {
+            Some(element) => !has(found, place, element),
+            None => true,
+        })
+        .map(|place| {
+            let object = format!("set {} of {}", place.0.name(), table_name(family));
+            let (expected, actual) = (wanted.get(place), found.get(place));
+            Drift::new(object, text(place.0, expected), text(place.0, actual))
+        })
+        .collect()
+}

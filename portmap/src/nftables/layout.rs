@@ -1,0 +1,182 @@
+//! Our table: its chains with their rules, and its sets. The same for every attachment; what an
+//! attachment adds are elements (elements.rs) or, with conditions, a chain (conditions.rs).
+//!
+//! docs/nftables.md shows it as `nft list table` prints it.
+
+use super::expr::{Expr, FIRST};
+use super::object::{Base, Chain, Rule};
+use super::parts::{MARK, equal, masked};
+use super::set::{Purpose, SetId};
+use super::uapi;
+use crate::mapping::Family;
+
+/// The table's name, in both families.
+pub const TABLE: &str = "cni_portmap";
+/// The table's comment, by which we know it.
+pub const COMMENT: &str = "CNI portmap: owners are network/container/interface";
+
+/// The chain that both hooks jump to.
+pub const HOSTPORTS: &str = "hostports";
+/// The chain with one rule for every attachment with conditions.
+pub const CONDITIONS: &str = "conditions";
+/// The chain that drops what `route_localnet` would let in.
+pub const GUARD: &str = "loopback_guard";
+
+/// The chain of the host ports with an address, and that of those without, in the order asked.
+pub const LOOKUPS: [(&str, bool); 2] = [("by_address", true), ("by_port", false)];
+
+/// The sets that are always there.
+pub fn fixed_sets(family: Family) -> Vec<SetId> {
+    LOOKUPS
+        .iter()
+        .flat_map(|(_, by_address)| last_sets(family, *by_address))
+        .collect()
+}
+
+/// The sets that a lookup chain asks last, in order: a packet that an earlier one knows is marked
+/// and goes on, the last one translates and ends.
+fn last_sets(family: Family, by_address: bool) -> Vec<SetId> {
+    let mut purposes = vec![Purpose::MasqAll, Purpose::Dnat];
+    if family == Family::V4 {
+        purposes.insert(0, Purpose::Localhost);
+    }
+    purposes
+        .into_iter()
+        .map(|purpose| SetId {
+            purpose,
+            by_address,
+        })
+        .collect()
+}
+
+/// The chains with the rules that they always have. With `guard`, also the one that keeps foreign
+/// packets away from 127.0.0.0/8.
+pub fn chains(family: Family, guard: bool) -> Vec<(Chain, Vec<Rule>)> {
+    let nat = |name: &str, hook, priority, rule| (base(name, "nat", hook, priority), vec![rule]);
+    let mut chains: Vec<(Chain, Vec<Rule>)> = vec![(regular(CONDITIONS), vec![])];
+    for (name, by_address) in LOOKUPS {
+        let rules = last_sets(family, by_address)
+            .into_iter()
+            .map(|set| set.rule(family))
+            .collect();
+        chains.push((regular(name), rules));
+    }
+    let order = [CONDITIONS, LOOKUPS[0].0, LOOKUPS[1].0];
+    chains.push((regular(HOSTPORTS), order.map(jump).to_vec()));
+    let (dstnat, srcnat) = (uapi::PRIORITY_DSTNAT, uapi::PRIORITY_SRCNAT);
+    chains.extend([
+        nat("prerouting", uapi::HOOK_PREROUTING, dstnat, to_hostports()),
+        nat("output", uapi::HOOK_OUTPUT, dstnat, to_hostports()),
+        nat("postrouting", uapi::HOOK_POSTROUTING, srcnat, masquerade()),
+    ]);
+    if guard {
+        let (hook, priority) = (uapi::HOOK_PREROUTING, uapi::PRIORITY_RAW);
+        let rules = vec![drop_foreign_loopback()];
+        chains.push((base(GUARD, "filter", hook, priority), rules));
+    }
+    chains
+}
+
+fn regular(name: &str) -> Chain {
+    Chain {
+        name: name.to_owned(),
+        base: None,
+    }
+}
+
+fn base(name: &str, kind: &str, hook: u32, priority: i32) -> Chain {
+    Chain {
+        name: name.to_owned(),
+        base: Some(Base {
+            kind: kind.to_owned(),
+            hook,
+            priority,
+            policy: uapi::ACCEPT,
+        }),
+    }
+}
+
+fn jump(chain: &str) -> Rule {
+    Rule::new(vec![Expr::Jump(chain.to_owned())])
+}
+
+/// `fib daddr type local jump hostports`: only what is meant for this host (CVE-2025-67499).
+fn to_hostports() -> Rule {
+    Rule::new(vec![
+        Expr::Fib {
+            result: uapi::FIB_RESULT_ADDRTYPE,
+            flags: uapi::FIB_DADDR,
+            into: FIRST,
+        },
+        equal(uapi::ADDRTYPE_LOCAL.to_ne_bytes()),
+        Expr::Jump(HOSTPORTS.to_owned()),
+    ])
+}
+
+/// `ct status dnat meta mark & 0x2000 == 0x2000 masquerade`
+fn masquerade() -> Rule {
+    let (key, into) = (uapi::META_MARK, FIRST);
+    Rule::new(vec![
+        Expr::Ct {
+            key: uapi::CT_STATUS,
+            into: FIRST,
+        },
+        masked(uapi::STATUS_DNAT),
+        Expr::Compare {
+            from: FIRST,
+            op: uapi::CMP_NEQ,
+            value: vec![0; 4],
+        },
+        Expr::Meta { key, into },
+        masked(MARK),
+        equal(MARK.to_ne_bytes()),
+        Expr::Masquerade,
+    ])
+}
+
+/// `iifname != "lo" ip daddr 127.0.0.0/8 drop`
+///
+/// Before conntrack, so that the addresses are those on the wire: an answer that is about to be
+/// translated back to 127.0.0.1 does not match.
+fn drop_foreign_loopback() -> Rule {
+    let (key, into) = (uapi::META_IIFNAME, FIRST);
+    // Names are compared with all their `IFNAMSIZ` bytes.
+    let mut lo = b"lo".to_vec();
+    lo.resize(16, 0);
+    Rule::new(vec![
+        Expr::Meta { key, into },
+        Expr::Compare {
+            from: FIRST,
+            op: uapi::CMP_NEQ,
+            value: lo,
+        },
+        Expr::Payload {
+            base: uapi::PAYLOAD_NETWORK_HEADER,
+            offset: Family::V4.destination_offset(),
+            len: 1,
+            into: FIRST,
+        },
+        equal([127]),
+        Expr::Drop,
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_jump_leads_to_a_chain_of_the_table() {
+        for family in Family::ALL {
+            let chains = chains(family, true);
+            for (index, (_, rules)) in chains.iter().enumerate() {
+                for expr in rules.iter().flat_map(|rule| &rule.exprs) {
+                    if let Expr::Jump(to) = expr {
+                        let known = &chains[..index];
+                        assert!(known.iter().any(|(chain, _)| chain.name == *to), "{to}");
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! The chain of an attachment with conditions, which has its forwards as rules instead of elements.
+//!
+//! One rule in the chain `conditions` tests the conditions and jumps there. That rule alone is in
+//! nft's own language, so nft writes it: [`super::conditions`].
+
+use common::Attachment;
+use common::result::Prefix;
+
+use super::expr::{Expr, FIRST, Register};
+use super::family::bytes;
+use super::object::Rule;
+use super::parts::{equal, set_mark};
+use super::set::Purpose;
+use super::{elements, uapi};
+use crate::config::Masquerade;
+use crate::mapping::Family;
+use crate::plan::{Forward, Forwards};
+
+/// What every such chain's name begins with.
+pub const PREFIX: &str = "attachment-";
+/// Characters of the name.
+const LENGTH: usize = 35;
+
+/// The chain's name.
+pub fn chain(attachment: &Attachment) -> String {
+    attachment.exact_name(PREFIX, LENGTH)
+}
+
+/// The chain's rules: for each port, first the marks for what is masqueraded, then the translation.
+pub fn rules(forwards: &Forwards, masquerade: Masquerade) -> Vec<Rule> {
+    let mut rules = Vec::new();
+    for forward in &forwards.ports {
+        let purposes = elements::masqueraded(forwards.family, forwards.container, masquerade);
+        for purpose in purposes {
+            let mut exprs = source(forwards.family, forwards.container, purpose);
+            exprs.extend(matches(forwards.family, forward));
+            exprs.extend(set_mark());
+            rules.push(Rule::new(exprs));
+        }
+        let mut exprs = matches(forwards.family, forward);
+        exprs.extend(translate(forwards.family, forwards.container, forward));
+        rules.push(Rule::new(exprs));
+    }
+    rules
+}
+
+/// Matches the packets of a port: host address, protocol, port.
+fn matches(family: Family, forward: &Forward) -> Vec<Expr> {
+    let mut exprs = Vec::new();
+    if let Some(address) = forward.host_ip {
+        let offset = family.destination_offset();
+        exprs.extend(network(offset, &bytes(address), family.bits(), family));
+    }
+    exprs.push(Expr::Meta {
+        key: uapi::META_L4PROTO,
+        into: FIRST,
+    });
+    exprs.push(equal([forward.protocol.number()]));
+    exprs.push(Expr::Payload {
+        base: uapi::PAYLOAD_TRANSPORT_HEADER,
+        offset: 2,
+        len: 2,
+        into: FIRST,
+    });
+    exprs.push(equal(forward.host_port.to_be_bytes()));
+    exprs
+}
+
+/// Matches the sources that are masqueraded.
+fn source(family: Family, container: Prefix, purpose: Purpose) -> Vec<Expr> {
+    let offset = family.source_offset();
+    match purpose {
+        Purpose::Hairpin(prefix) => network(offset, &bytes(container.addr), prefix, family),
+        Purpose::Localhost => network(offset, &[127, 0, 0, 1], family.bits(), family),
+        Purpose::MasqAll | Purpose::Dnat => vec![],
+    }
+}
+
+/// Matches an address in a network, as nft writes it: whole bytes without a mask.
+fn network(offset: u32, address: &[u8], prefix: u8, family: Family) -> Vec<Expr> {
+    if prefix == 0 {
+        return vec![];
+    }
+    let whole = prefix.is_multiple_of(8);
+    let kept = usize::from(if whole {
+        prefix / 8
+    } else {
+        family.address_len()
+    });
+    let mask = family.mask(prefix);
+    let value: Vec<u8> = address
+        .iter()
+        .zip(&mask)
+        .map(|(a, m)| a & m)
+        .take(kept)
+        .collect();
+    let mut exprs = vec![Expr::Payload {
+        base: uapi::PAYLOAD_NETWORK_HEADER,
+        offset,
+        len: u32::try_from(kept).unwrap_or(0),
+        into: FIRST,
+    }];
+    if !whole {
+        let xor = vec![0; mask.len()];
+        let (from, into) = (FIRST, FIRST);
+        exprs.push(Expr::Bitwise {
+            from,
+            into,
+            mask,
+            xor,
+        });
+    }
+    exprs.push(equal(value));
+    exprs
+}
+
+fn translate(family: Family, container: Prefix, forward: &Forward) -> [Expr; 3] {
+    // The second of the registers of 16 bytes, as nft takes it.
+    let port = Register(4);
+    [
+        Expr::Load {
+            value: bytes(container.addr),
+            into: FIRST,
+        },
+        Expr::Load {
+            value: forward.container_port.to_be_bytes().to_vec(),
+            into: port,
+        },
+        Expr::Dnat {
+            family: family.nf_number(),
+            address: FIRST,
+            port,
+        },
+    ]
+}

@@ -1,0 +1,191 @@
+//! Our sets and maps: what each is for, its name, its type, and the rule that asks it.
+
+use super::expr::{Expr, FIRST, Register};
+use super::object::{Rule, Set};
+use super::parts::{address_at, set_mark, source_is};
+use super::uapi;
+use crate::mapping::Family;
+
+/// What a set or map of ours is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Purpose {
+    /// Where a host port leads to.
+    Dnat,
+    /// Host ports that 127.0.0.1 may use: masqueraded from there. IPv4 only.
+    Localhost,
+    /// Host ports masqueraded from everywhere.
+    MasqAll,
+    /// Host ports masqueraded from the container's own network, whose prefix length this is.
+    Hairpin(u8),
+}
+
+/// One of our sets and maps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SetId {
+    /// What it is for.
+    pub purpose: Purpose,
+    /// Whether the host's address is part of the key.
+    pub by_address: bool,
+}
+
+impl SetId {
+    /// Its name.
+    pub fn name(self) -> String {
+        let SetId {
+            purpose,
+            by_address,
+        } = self;
+        let suffix = if by_address { "_hostip" } else { "" };
+        match (purpose, by_address) {
+            (Purpose::Dnat, false) => "hostports".into(),
+            (Purpose::Dnat, true) => "hostips".into(),
+            (Purpose::Localhost, _) => format!("localhost{suffix}"),
+            (Purpose::MasqAll, _) => format!("masq_all{suffix}"),
+            (Purpose::Hairpin(prefix), _) => format!("hairpin{prefix}{suffix}"),
+        }
+    }
+
+    /// The set of a name, if it is one of ours.
+    pub fn from_name(name: &str) -> Option<SetId> {
+        let (stem, by_address) = match name {
+            "hostips" => ("hostports", true),
+            _ => name
+                .strip_suffix("_hostip")
+                .map_or((name, false), |stem| (stem, true)),
+        };
+        let purpose = match stem {
+            "hostports" => Purpose::Dnat,
+            "localhost" => Purpose::Localhost,
+            "masq_all" => Purpose::MasqAll,
+            _ => Purpose::Hairpin(stem.strip_prefix("hairpin")?.parse().ok()?),
+        };
+        let id = SetId {
+            purpose,
+            by_address,
+        };
+        (id.name() == name).then_some(id)
+    }
+
+    /// How the kernel is told of it.
+    pub fn set(self, family: Family) -> Set {
+        // `TYPE_INET_PROTOCOL` and `TYPE_INET_SERVICE` of nft's include/datatype.h.
+        const PROTOCOL: u32 = 12;
+        const SERVICE: u32 = 13;
+        let (address, len) = (family.address_type(), u32::from(family.address_len()));
+        let addresses = usize::from(self.by_address) + usize::from(self.is_hairpin());
+        let mut parts = vec![address; addresses];
+        parts.extend([PROTOCOL, SERVICE]);
+        let concat = |parts: &[u32]| parts.iter().fold(0, |all, part| all << 6 | part);
+        let is_map = self.purpose == Purpose::Dnat;
+        Set {
+            name: self.name(),
+            flags: if is_map { uapi::SET_FLAG_MAP } else { 0 },
+            key_type: concat(&parts),
+            key_len: parts
+                .iter()
+                .map(|part| if *part == address { len } else { 4 })
+                .sum(),
+            data: is_map.then(|| (concat(&[address, SERVICE]), len + 4)),
+        }
+    }
+
+    fn is_hairpin(self) -> bool {
+        matches!(self.purpose, Purpose::Hairpin(_))
+    }
+
+    /// The rule that asks this set.
+    pub fn rule(self, family: Family) -> Rule {
+        let mut exprs = Vec::new();
+        if self.purpose == Purpose::Localhost {
+            exprs.extend(source_is(family, &[127, 0, 0, 1]));
+        }
+        exprs.extend(self.key(family));
+        let words = u32::from(family.address_len()) / 4;
+        let is_map = self.purpose == Purpose::Dnat;
+        exprs.push(Expr::Lookup {
+            set: self.name(),
+            from: FIRST,
+            into: is_map.then_some(FIRST),
+        });
+        if is_map {
+            exprs.push(Expr::Dnat {
+                family: family.nf_number(),
+                address: FIRST,
+                port: Register(words),
+            });
+        } else {
+            exprs.extend(set_mark());
+        }
+        Rule::new(exprs)
+    }
+
+    /// Loads the key: source network, host address, protocol and port, as far as the set has them.
+    fn key(self, family: Family) -> Vec<Expr> {
+        let words = u32::from(family.address_len()) / 4;
+        let mut exprs = Vec::new();
+        let mut word = 0;
+        if let Purpose::Hairpin(prefix) = self.purpose {
+            exprs.push(address_at(family, family.source_offset(), Register(word)));
+            if prefix < family.bits() {
+                exprs.push(Expr::Bitwise {
+                    from: Register(word),
+                    into: Register(word),
+                    mask: family.mask(prefix),
+                    xor: vec![0; usize::from(family.address_len())],
+                });
+            }
+            word += words;
+        }
+        if self.by_address {
+            let offset = family.destination_offset();
+            exprs.push(address_at(family, offset, Register(word)));
+            word += words;
+        }
+        exprs.push(Expr::Meta {
+            key: uapi::META_L4PROTO,
+            into: Register(word),
+        });
+        exprs.push(Expr::Payload {
+            base: uapi::PAYLOAD_TRANSPORT_HEADER,
+            offset: 2,
+            len: 2,
+            into: Register(word + 1),
+        });
+        exprs
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_sets_are_read_back_and_others_are_not_ours() {
+        let purposes = [
+            Purpose::Dnat,
+            Purpose::Localhost,
+            Purpose::MasqAll,
+            Purpose::Hairpin(0),
+            Purpose::Hairpin(128),
+        ];
+        for purpose in purposes {
+            for by_address in [false, true] {
+                let id = SetId {
+                    purpose,
+                    by_address,
+                };
+                assert_eq!(SetId::from_name(&id.name()), Some(id));
+            }
+        }
+        for name in [
+            "",
+            "hairpin",
+            "hairpin016",
+            "hairpinx",
+            "hostips_hostip",
+            "x",
+        ] {
+            assert_eq!(SetId::from_name(name), None, "{name}");
+        }
+    }
+}

@@ -1,0 +1,347 @@
+//! What all attachments share: compared with the layout, and completed.
+
+use common::Drift;
+use common::error::{Code, Error};
+use common::sys::netlink::Refusal;
+
+use super::command::{Action, Command};
+use super::layout::{self, COMMENT, LOOKUPS, TABLE};
+use super::object::{Chain, Rule, Set, Table};
+use super::set::{Purpose, SetId};
+use super::socket::{Nft, Place};
+use crate::mapping::Family;
+
+/// The flag of a table that is switched off (`NFT_TABLE_F_DORMANT`).
+const DORMANT: u32 = 1;
+
+/// What an attachment needs of what is shared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Need {
+    /// Of which table.
+    pub family: Family,
+    /// Foreign packets must be kept away from 127.0.0.0/8.
+    pub guard: bool,
+    /// The prefix length of the network whose packets are masqueraded.
+    pub hairpin: Option<u8>,
+}
+
+/// What is there of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// The table.
+    pub table: Option<Table>,
+    /// The chains of [`layout::chains`], in that order.
+    pub chains: Vec<Option<(Chain, Vec<Rule>)>>,
+    /// All sets of the table.
+    pub sets: Vec<Set>,
+}
+
+/// The differences.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Diff {
+    /// What makes up for them.
+    pub commands: Vec<Command>,
+    /// What they are.
+    pub drifts: Vec<Drift>,
+    /// What no command of ours may put right: the table is not ours, or no longer usable.
+    pub obstacle: Option<String>,
+}
+
+/// Our table of a family.
+pub fn place(family: Family) -> Place {
+    Place {
+        family,
+        table: TABLE,
+    }
+}
+
+/// Our table as errors name it.
+pub fn table_name(family: Family) -> String {
+    format!("table {} {TABLE}", family.nft_name())
+}
+
+/// Reads what is there.
+///
+/// # Errors
+/// What the kernel refused.
+pub fn observe(nft: &mut Nft, need: Need) -> Result<Seen, Refusal> {
+    let place = place(need.family);
+    let table = nft.table(place)?;
+    let wanted = layout::chains(need.family, need.guard);
+    let mut chains = vec![None; wanted.len()];
+    let mut sets = Vec::new();
+    if table.is_some() {
+        sets = nft.sets(place)?;
+        let names: Vec<&str> = wanted
+            .iter()
+            .map(|(chain, _)| chain.name.as_str())
+            .collect();
+        for (seen, chain) in chains.iter_mut().zip(nft.chains(place, &names)?) {
+            *seen = match chain {
+                // Its rules are the other attachments'.
+                Some(chain) if chain.name == layout::CONDITIONS => Some((chain, vec![])),
+                Some(chain) => {
+                    let rules = nft.rules(place, &chain.name)?;
+                    Some((chain, rules))
+                }
+                None => None,
+            };
+        }
+    }
+    Ok(Seen {
+        table,
+        chains,
+        sets,
+    })
+}
+
+/// The prefix lengths for which there are sets.
+pub fn hairpins(sets: &[Set]) -> Vec<u8> {
+    let mut prefixes: Vec<u8> = sets
+        .iter()
+        .filter_map(|set| match SetId::from_name(&set.name)?.purpose {
+            Purpose::Hairpin(prefix) => Some(prefix),
+            _ => None,
+        })
+        .collect();
+    prefixes.sort_unstable();
+    prefixes.dedup();
+    prefixes
+}
+
+/// Compares: the commands are in an order in which they work.
+pub fn diff(need: Need, seen: &Seen) -> Diff {
+    let mut diff = Diff::default();
+    let Diff {
+        commands,
+        drifts,
+        obstacle: _,
+    } = &mut diff;
+    let place = place(need.family);
+    let mut command = |action| commands.push(Command { place, action });
+    match &seen.table {
+        None => {
+            let comment = COMMENT.to_owned();
+            command(Action::AddTable { comment });
+            drifts.push(Drift::new(table_name(need.family), "present", "missing"));
+        }
+        Some(table) if table.flags & DORMANT != 0 => {
+            command(Action::WakeTable);
+            drifts.push(Drift::new(table_name(need.family), "active", "dormant"));
+        }
+        Some(_) => {}
+    }
+    sets(need, seen, &mut diff);
+    chains(need, seen, &mut diff);
+    diff
+}
+
+fn sets(need: Need, seen: &Seen, diff: &mut Diff) {
+    let place = place(need.family);
+    let hairpins = LOOKUPS.iter().filter_map(|(_, by_address)| {
+        let purpose = Purpose::Hairpin(need.hairpin?);
+        let by_address = *by_address;
+        Some(SetId {
+            purpose,
+            by_address,
+        })
+    });
+    for id in layout::fixed_sets(need.family).into_iter().chain(hairpins) {
+        let wanted = id.set(need.family);
+        let object = format!("set {} of {}", wanted.name, table_name(need.family));
+        match seen.sets.iter().find(|set| set.name == wanted.name) {
+            Some(set) if *set == wanted => {}
+            Some(_) => {
+                diff.drifts
+                    .push(Drift::new(&object, "our layout", "another type"));
+                diff.obstacle = Some(format!("{object} has another type"));
+            }
+            None => {
+                diff.drifts.push(Drift::new(object, "present", "missing"));
+                let action = Action::AddSet(wanted);
+                diff.commands.push(Command { place, action });
+            }
+        }
+    }
+    let is_ours = |table: &Table| table.comment.as_deref() == Some(COMMENT);
+    // nft before 1.0.2 loses comments of tables when it loads its own print: sets tell then.
+    let fixed = layout::fixed_sets(need.family);
+    let complete = fixed
+        .iter()
+        .all(|id| seen.sets.contains(&id.set(need.family)));
+    if seen.table.as_ref().is_some_and(|table| !is_ours(table)) && !complete {
+        diff.obstacle = Some("it lacks our comment and our sets".to_owned());
+    }
+}
+
+fn chains(need: Need, seen: &Seen, diff: &mut Diff) {
+    let place = place(need.family);
+    let mut rules_to_add = Vec::new();
+    let wanted = layout::chains(need.family, need.guard);
+    for ((chain, rules), seen_chain) in wanted.into_iter().zip(&seen.chains) {
+        let object = format!("chain {} of {}", chain.name, table_name(need.family));
+        let mut command = |action| diff.commands.push(Command { place, action });
+        let all = || all_rules(need, &seen.sets, &chain.name, &rules);
+        match seen_chain {
+            None => {
+                diff.drifts.push(Drift::new(object, "present", "missing"));
+                command(Action::AddChain(chain.clone()));
+                rules_to_add.extend(all());
+            }
+            Some((present, _)) if present.base != chain.base => {
+                diff.drifts
+                    .push(Drift::new(&object, hook_text(&chain), hook_text(present)));
+                if chain.base.is_none() {
+                    diff.obstacle = Some(format!("{object} has a hook"));
+                    continue;
+                }
+                command(Action::DeleteChain(chain.name.clone()));
+                command(Action::AddChain(chain.clone()));
+                rules_to_add.extend(all());
+            }
+            Some((_, present)) => match compare(need, &chain.name, &rules, present) {
+                Verdict::Same => {}
+                Verdict::LacksHairpin(by_address) => {
+                    let rule = hairpin(need, need.hairpin.unwrap_or(0), by_address);
+                    diff.drifts.push(Drift::new(object, &rule, "no such rule"));
+                    rules_to_add.push((chain.name.clone(), rule, true));
+                }
+                Verdict::Differs(drift) => {
+                    let (expected, actual) = drift;
+                    diff.drifts.push(Drift::new(object, expected, actual));
+                    let (chain, handle) = (chain.name.clone(), None);
+                    command(Action::DeleteRule { chain, handle });
+                    rules_to_add.extend(all());
+                }
+            },
+        }
+    }
+    // Only now all chains and sets are there that rules lead to.
+    diff.commands
+        .extend(rules_to_add.into_iter().map(|(chain, rule, first)| {
+            let action = Action::AddRule { chain, rule, first };
+            Command { place, action }
+        }));
+}
+
+/// What was found out about a chain's rules.
+enum Verdict {
+    Same,
+    LacksHairpin(bool),
+    Differs((String, String)),
+}
+
+fn compare(need: Need, chain: &str, wanted: &[Rule], present: &[Rule]) -> Verdict {
+    if chain == layout::CONDITIONS {
+        return Verdict::Same;
+    }
+    let lookup = LOOKUPS.iter().find(|(name, _)| *name == chain);
+    let Some(front) = present.len().checked_sub(wanted.len()) else {
+        return Verdict::Differs(first_difference(wanted, present));
+    };
+    let (front, rest) = present.split_at_checked(front).unwrap_or_default();
+    let same = |a: &Rule, b: &Rule| a.exprs == b.exprs;
+    if !rest.iter().zip(wanted).all(|(a, b)| same(a, b)) {
+        return Verdict::Differs(first_difference(wanted, present));
+    }
+    let Some((_, by_address)) = lookup else {
+        let extra = front.first();
+        return extra.map_or(Verdict::Same, |_| {
+            Verdict::Differs(first_difference(wanted, present))
+        });
+    };
+    let prefix_of = |rule: &Rule| {
+        (0..=need.family.bits()).find(|prefix| same(&hairpin(need, *prefix, *by_address), rule))
+    };
+    let mut prefixes = Vec::new();
+    for rule in front {
+        match prefix_of(rule) {
+            Some(prefix) => prefixes.push(prefix),
+            None => return Verdict::Differs(("rules of ours only".into(), rule.to_string())),
+        }
+    }
+    match need.hairpin {
+        Some(prefix) if !prefixes.contains(&prefix) => Verdict::LacksHairpin(*by_address),
+        _ => Verdict::Same,
+    }
+}
+
+fn first_difference(wanted: &[Rule], present: &[Rule]) -> (String, String) {
+    let count = wanted.len().max(present.len());
+    let text = |rule: Option<&Rule>| rule.map_or("no rule".to_owned(), Rule::to_string);
+    let differs = |index: &usize| {
+        let exprs = |rules: &[Rule]| rules.get(*index).map(|rule| rule.exprs.clone());
+        exprs(wanted) != exprs(present)
+    };
+    let index = (0..count).find(differs).unwrap_or(0);
+    let (expected, actual) = (text(wanted.get(index)), text(present.get(index)));
+    if expected == actual {
+        return (expected, format!("{actual} with other values"));
+    }
+    (expected, actual)
+}
+
+/// Every rule of a chain; the lookup chains first ask the sets of networks.
+fn all_rules(
+    need: Need,
+    seen_sets: &[Set],
+    chain: &str,
+    fixed: &[Rule],
+) -> Vec<(String, Rule, bool)> {
+    let mut rules = Vec::new();
+    if let Some((_, by_address)) = LOOKUPS.iter().find(|(name, _)| *name == chain) {
+        let mut prefixes = hairpins(seen_sets);
+        // A set of another making would make the batch fail.
+        prefixes.retain(|prefix| {
+            let id = SetId {
+                purpose: Purpose::Hairpin(*prefix),
+                by_address: *by_address,
+            };
+            *prefix <= need.family.bits() && seen_sets.contains(&id.set(need.family))
+        });
+        prefixes.extend(need.hairpin);
+        prefixes.sort_unstable();
+        prefixes.dedup();
+        rules.extend(
+            prefixes
+                .iter()
+                .map(|prefix| hairpin(need, *prefix, *by_address)),
+        );
+    }
+    rules.extend_from_slice(fixed);
+    let place = |rule| (chain.to_owned(), rule, false);
+    rules.into_iter().map(place).collect()
+}
+
+fn hairpin(need: Need, prefix: u8, by_address: bool) -> Rule {
+    let purpose = Purpose::Hairpin(prefix);
+    let id = SetId {
+        purpose,
+        by_address,
+    };
+    id.rule(need.family)
+}
+
+fn hook_text(chain: &Chain) -> String {
+    match &chain.base {
+        None => "no hook".to_owned(),
+        Some(base) => format!(
+            "type {} hook {} priority {} policy {}",
+            base.kind, base.hook, base.priority, base.policy
+        ),
+    }
+}
+
+/// The error for a table that we must not touch.
+pub fn obstructed(family: Family, why: &str) -> Error {
+    let name = table_name(family);
+    let remedy = format!("{why}; `nft delete {name}` removes it");
+    Error::new(
+        Code::System,
+        format!("{name} exists, but portmap did not make it like that"),
+    )
+    .with_details(remedy)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,105 @@
+//! What is to be forwarded, per IP version: a pure function of the configuration.
+
+use std::net::IpAddr;
+
+use common::Attachment;
+use common::result::Prefix;
+
+use crate::config::{Config, Masquerade};
+use crate::mapping::{Family, PortMapping, Protocol};
+
+/// What is to be forwarded to one attachment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// Whose it is.
+    pub attachment: Attachment,
+    /// What is masqueraded.
+    pub masquerade: Masquerade,
+    /// One entry for each IP version that has something to forward.
+    pub families: Vec<Forwards>,
+}
+
+/// What is to be forwarded in one IP version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Forwards {
+    /// The IP version.
+    pub family: Family,
+    /// The container's address with its prefix length; host bits are kept.
+    pub container: Prefix,
+    /// Matches that packets must fulfil besides, in the backend's syntax, word by word.
+    pub conditions: Vec<String>,
+    /// The single ports, at least one, in the order written.
+    pub ports: Vec<Forward>,
+    /// The ports of all mappings, also those of the other IP version, in the order written: the
+    /// reference's jump rules list them all.
+    pub listed: Vec<(Protocol, u16)>,
+}
+
+/// One port that is forwarded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Forward {
+    /// The protocol.
+    pub protocol: Protocol,
+    /// The only address of the node that is mapped, or `None` for all.
+    pub host_ip: Option<IpAddr>,
+    /// The node's port.
+    pub host_port: u16,
+    /// The container's port.
+    pub container_port: u16,
+}
+
+impl Plan {
+    /// The plan of a configuration.
+    pub fn new(config: &Config) -> Plan {
+        Plan {
+            attachment: config.attachment.clone(),
+            masquerade: config.masquerade,
+            families: Family::ALL
+                .into_iter()
+                .filter_map(|family| forwards(config, family))
+                .collect(),
+        }
+    }
+
+    /// What is to be forwarded in an IP version, if anything is.
+    pub fn family(&self, family: Family) -> Option<&Forwards> {
+        self.families.iter().find(|f| f.family == family)
+    }
+}
+
+/// Mappings that no IP version of the container can serve.
+pub fn unserved(config: &Config) -> impl Iterator<Item = &PortMapping> {
+    config.mappings.iter().filter(|mapping| {
+        // For an unspecified address, runtimes ask for both versions whatever the container has.
+        mapping.only_on().is_some()
+            && !Family::ALL
+                .into_iter()
+                .any(|f| config.container(f).is_some() && mapping.serves(f))
+    })
+}
+
+fn forwards(config: &Config, family: Family) -> Option<Forwards> {
+    let container = config.container(family)?;
+    let ports: Vec<Forward> = config
+        .mappings
+        .iter()
+        .filter(|mapping| mapping.serves(family))
+        .map(|mapping| Forward {
+            protocol: mapping.protocol,
+            host_ip: mapping.only_on(),
+            host_port: mapping.host_port,
+            container_port: mapping.container_port,
+        })
+        .collect();
+    (!ports.is_empty()).then(|| Forwards {
+        family,
+        container,
+        conditions: config.conditions(family).to_vec(),
+        ports,
+        listed: config
+            .mappings
+            .iter()
+            .map(|m| (m.protocol, m.host_port))
+            .collect(),
+    })
+}

@@ -1,0 +1,201 @@
+//! The nftables backend: its table, what changes it, and what reaches a container through it.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
+
+mod conditions;
+mod drift;
+mod killed;
+mod names;
+mod others;
+mod owners;
+mod parallel;
+mod print;
+mod processes;
+mod reference;
+mod traffic;
+mod verbs;
+
+use sandbox::plugin::{Answer, Call};
+use sandbox::topology::Net;
+use sandbox::{Namespace, Topology};
+use serde_json::{Value, json};
+
+/// Three mappings: a port of both families, one of an IPv4 address and one of an IPv6 address.
+fn mappings() -> Value {
+    json!([
+        {"hostPort": 8080, "containerPort": 80, "protocol": "tcp"},
+        {"hostPort": 8081, "containerPort": 81, "protocol": "udp", "hostIP": "10.99.0.1"},
+        {"hostPort": 8081, "containerPort": 81, "protocol": "udp", "hostIP": "fd99::1"}
+    ])
+}
+
+/// An attachment of a container, with the configuration of its network.
+#[derive(Clone)]
+struct Pod {
+    network: String,
+    id: String,
+    ifname: String,
+    v4: String,
+    v6: String,
+    netns: String,
+    keys: Value,
+}
+
+impl Pod {
+    /// Container `number` of a picture, on the network `net1`, with the usual mappings.
+    fn new(net: &Net, number: usize) -> Pod {
+        let node = &net.containers[number];
+        Pod {
+            network: "net1".into(),
+            id: format!("pod-{number}"),
+            ifname: "eth0".into(),
+            v4: format!("{}/16", node.ipv4),
+            v6: format!("{}/64", node.ipv6),
+            netns: node.path().display().to_string(),
+            keys: json!({"runtimeConfig": {"portMappings": mappings()}}),
+        }
+    }
+
+    fn with(mut self, key: &str, value: Value) -> Pod {
+        self.keys[key] = value;
+        self
+    }
+
+    fn mapping(self, list: Value) -> Pod {
+        self.with("runtimeConfig", json!({ "portMappings": list }))
+    }
+
+    fn id(mut self, id: &str) -> Pod {
+        self.id = id.into();
+        self
+    }
+
+    /// What its elements and rules have as their comment.
+    fn owner(&self) -> String {
+        format!("{}/{}/{}", self.network, self.id, self.ifname)
+    }
+
+    fn request(&self) -> Value {
+        let mut request = json!({
+            "cniVersion": "1.1.0",
+            "name": self.network,
+            "type": "portmap",
+            "backend": "nftables",
+            "prevResult": {
+                "cniVersion": "1.1.0",
+                "interfaces": [{"name": "veth0"}, {"name": self.ifname, "sandbox": self.netns}],
+                "ips": [
+                    {"interface": 1, "address": self.v4},
+                    {"interface": 1, "address": self.v6}
+                ]
+            }
+        });
+        for (key, value) in self.keys.as_object().unwrap() {
+            request[key] = value.clone();
+        }
+        request
+    }
+
+    fn prepared(&self, verb: &str, request: &Value) -> Call {
+        Call::new("portmap", verb)
+            .env("CNI_CONTAINERID", &self.id)
+            .env("CNI_IFNAME", &self.ifname)
+            .env("CNI_NETNS", &self.netns)
+            .stdin(request.to_string())
+    }
+
+    fn call(&self, verb: &str, host: &Namespace) -> Answer {
+        self.prepared(verb, &self.request()).run(host).unwrap()
+    }
+
+    /// A call that has to succeed.
+    fn does(&self, verb: &str, host: &Namespace) {
+        let answer = self.call(verb, host);
+        assert_eq!(
+            answer.code,
+            Some(0),
+            "{verb} of {}: {}",
+            self.id,
+            answer.stdout
+        );
+    }
+
+    /// A call that has to fail with that code: its message and details.
+    fn fails(&self, verb: &str, host: &Namespace, code: u32) -> String {
+        refused(&self.call(verb, host), code)
+    }
+}
+
+/// The message and details of a failure with that code.
+fn refused(answer: &Answer, code: u32) -> String {
+    let error: Value =
+        serde_json::from_str(&answer.stdout).unwrap_or_else(|cause| panic!("{cause}: {answer:?}"));
+    assert_eq!(error["code"], code, "{error}");
+    format!("{}: {}", error["msg"], error["details"])
+}
+
+/// A host with so many containers on a bridge and a client outside.
+fn host_with(containers: u8) -> Net {
+    Topology::new()
+        .bridge("cni0")
+        .containers(containers)
+        .client()
+        .build()
+        .unwrap()
+}
+
+fn ruleset(host: &Namespace) -> String {
+    host.sh(["nft", "list", "ruleset"])
+}
+
+/// Feeds a script to nft.
+fn nft(host: &Namespace, script: &str) {
+    let name = std::thread::current()
+        .name()
+        .unwrap_or("x")
+        .replace("::", "-");
+    let number = std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos();
+    let file = std::env::temp_dir().join(format!("{name}-{number}.nft"));
+    std::fs::write(&file, script).unwrap();
+    let done = host.try_sh(&["nft", "-f", file.to_str().unwrap()]);
+    std::fs::remove_file(&file).unwrap();
+    done.unwrap();
+}
+
+/// Everything in the ruleset, in an order that does not depend on that of making.
+fn contents(host: &Namespace) -> Vec<String> {
+    let text = host.sh(["nft", "-j", "list", "ruleset"]);
+    let json: Value =
+        serde_json::from_str(&text).unwrap_or_else(|cause| panic!("{cause}: {text:?}"));
+    let mut lines = Vec::new();
+    for object in json["nftables"].as_array().unwrap() {
+        let Some((kind, object)) = object.as_object().unwrap().iter().next() else {
+            continue;
+        };
+        let mut object = object.clone();
+        let Some(fields) = object.as_object_mut().filter(|_| kind != "metainfo") else {
+            continue;
+        };
+        fields.remove("handle");
+        for element in fields
+            .remove("elem")
+            .iter()
+            .filter_map(Value::as_array)
+            .flatten()
+        {
+            lines.push(format!("{} {} {element}", fields["family"], fields["name"]));
+        }
+        lines.push(format!("{kind} {object}"));
+    }
+    lines.sort();
+    lines
+}
+
+/// The ruleset's lines that name an owner.
+fn owned(host: &Namespace, owner: &str) -> Vec<String> {
+    let mark = format!("\"{owner}\"");
+    let lines = contents(host);
+    lines
+        .into_iter()
+        .filter(|line| line.contains(&mark))
+        .collect()
+}

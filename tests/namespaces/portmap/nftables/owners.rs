@@ -1,0 +1,166 @@
+//! Whose a host port is: the newest attachment's, and nobody else touches it.
+
+use serde_json::json;
+
+use super::{Pod, contents, host_with, owned, refused};
+
+fn port(number: u16) -> serde_json::Value {
+    json!([{"hostPort": number, "containerPort": 80, "protocol": "tcp"}])
+}
+
+#[test]
+fn the_newest_gets_the_port_and_the_older_s_check_says_so() {
+    let net = host_with(2);
+    let old = Pod::new(&net, 0).mapping(port(8080));
+    let new = Pod::new(&net, 1).mapping(port(8080));
+    old.does("ADD", &net.host);
+    new.does("ADD", &net.host);
+    new.does("CHECK", &net.host);
+    assert!(owned(&net.host, &old.owner()).is_empty());
+    let told = old.fails("CHECK", &net.host, 101);
+    assert!(told.contains(&new.owner()), "{told}");
+    old.does("DEL", &net.host);
+    new.does("CHECK", &net.host);
+    new.does("DEL", &net.host);
+    let told = old.fails("CHECK", &net.host, 101);
+    assert!(told.contains("no element"), "{told}");
+}
+
+#[test]
+fn what_is_masqueraded_changes_hands_with_the_port() {
+    let net = host_with(2);
+    let old = Pod::new(&net, 0).mapping(port(8080));
+    let mut new = Pod::new(&net, 1)
+        .mapping(port(8080))
+        .with("snat", json!(false));
+    new.v4 = "10.22.0.3/24".into();
+    old.does("ADD", &net.host);
+    new.does("ADD", &net.host);
+    assert!(owned(&net.host, &old.owner()).is_empty());
+    let lines = owned(&net.host, &new.owner());
+    assert_eq!(lines.len(), 2, "{lines:?}");
+}
+
+#[test]
+fn on_conflict_error_names_the_owner_and_changes_nothing() {
+    let net = host_with(2);
+    let old = Pod::new(&net, 0).mapping(port(8080));
+    let new = Pod::new(&net, 1)
+        .mapping(json!([
+            {"hostPort": 9999, "containerPort": 80, "protocol": "tcp"},
+            {"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}
+        ]))
+        .with("onConflict", json!("error"));
+    old.does("ADD", &net.host);
+    let before = contents(&net.host);
+    let told = new.fails("ADD", &net.host, 102);
+    assert!(
+        told.contains("8080/tcp") && told.contains(&old.owner()),
+        "{told}"
+    );
+    assert_eq!(contents(&net.host), before);
+    let again = old.with("onConflict", json!("error"));
+    again.does("ADD", &net.host);
+}
+
+#[test]
+fn add_twice_is_add_once() {
+    let net = host_with(1);
+    let pod = Pod::new(&net, 0);
+    pod.does("ADD", &net.host);
+    let once = contents(&net.host);
+    pod.does("ADD", &net.host);
+    assert_eq!(contents(&net.host), once);
+}
+
+#[test]
+fn an_add_with_other_ports_or_another_address_replaces_the_first() {
+    let net = host_with(1);
+    let pod = Pod::new(&net, 0);
+    pod.does("ADD", &net.host);
+    let mut changed = pod.clone().mapping(json!([
+        {"hostPort": 8080, "containerPort": 80, "protocol": "tcp"},
+        {"hostPort": 7000, "containerPort": 80, "protocol": "tcp"}
+    ]));
+    changed.v4 = "10.22.0.77/16".into();
+    changed.does("ADD", &net.host);
+    changed.does("CHECK", &net.host);
+    let lines = owned(&net.host, &pod.owner()).join("\n");
+    assert!(
+        !lines.contains("8081") && !lines.contains("10.22.0.2\""),
+        "{lines}"
+    );
+    changed.does("DEL", &net.host);
+    assert!(owned(&net.host, &pod.owner()).is_empty());
+}
+
+#[test]
+fn del_without_mappings_or_with_others_removes_everything() {
+    let net = host_with(2);
+    let keeper = Pod::new(&net, 1).mapping(port(9090));
+    keeper.does("ADD", &net.host);
+    let before = owned(&net.host, &keeper.owner());
+    let pod = Pod::new(&net, 0);
+    for mappings in [json!(null), json!([]), port(5), port(9090), port(8080)] {
+        pod.does("ADD", &net.host);
+        assert!(!owned(&net.host, &pod.owner()).is_empty());
+        pod.clone().mapping(mappings).does("DEL", &net.host);
+        assert!(owned(&net.host, &pod.owner()).is_empty());
+        pod.does("DEL", &net.host);
+    }
+    assert_eq!(owned(&net.host, &keeper.owner()), before);
+    keeper.does("CHECK", &net.host);
+}
+
+#[test]
+fn interfaces_and_networks_of_one_container_do_not_disturb_each_other() {
+    let net = host_with(1);
+    let eth0 = Pod::new(&net, 0).mapping(port(8080));
+    let mut eth1 = eth0.clone().mapping(port(8081));
+    eth1.ifname = "eth1".into();
+    let mut other = eth0.clone().mapping(port(8082));
+    other.network = "net2".into();
+    for pod in [&eth0, &eth1, &other] {
+        pod.does("ADD", &net.host);
+    }
+    eth0.clone().mapping(json!([])).does("DEL", &net.host);
+    eth1.does("CHECK", &net.host);
+    other.does("CHECK", &net.host);
+    other.does("DEL", &net.host);
+    eth1.does("CHECK", &net.host);
+}
+
+#[test]
+fn gc_removes_dead_attachments_of_its_own_network_only() {
+    let net = host_with(1);
+    let pod = Pod::new(&net, 0);
+    let alive = pod.clone().mapping(port(1)).id("alive");
+    let dead = pod.clone().mapping(port(2)).id("dead");
+    let mut foreign = pod.clone().mapping(port(3)).id("dead");
+    foreign.network = "net1-other".into();
+    for pod in [&alive, &dead, &foreign] {
+        pod.does("ADD", &net.host);
+    }
+    let mut request = pod.request();
+    request["cni.dev/valid-attachments"] = json!([{"containerID": "alive", "ifname": "eth0"}]);
+    let gc = || pod.prepared("GC", &request).run(&net.host).unwrap();
+    assert_eq!(gc().code, Some(0));
+    alive.does("CHECK", &net.host);
+    foreign.does("CHECK", &net.host);
+    assert!(owned(&net.host, &dead.owner()).is_empty());
+    let after = contents(&net.host);
+    assert_eq!(gc().code, Some(0));
+    assert_eq!(contents(&net.host), after);
+}
+
+#[test]
+fn mappings_that_could_inject_rules_are_refused() {
+    let net = host_with(1);
+    let pod = Pod::new(&net, 0).mapping(json!([{
+        "hostPort": 8080, "containerPort": 80, "protocol": "tcp",
+        "hostIP": "::1 accept\nadd table ip6 pwned\nadd rule ip6 cni_portmap by_port ip6 daddr ::2"
+    }]));
+    let answer = pod.call("ADD", &net.host);
+    refused(&answer, 7);
+    assert!(contents(&net.host).is_empty());
+}

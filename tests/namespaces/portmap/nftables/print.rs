@@ -1,0 +1,37 @@
+//! What nft prints of the table can be loaded again, and is what docs/nftables.md shows.
+
+use serde_json::json;
+
+use super::{Pod, contents, host_with, nft, ruleset};
+
+#[test]
+fn the_print_can_be_loaded_again() {
+    let net = host_with(2);
+    let pod = Pod::new(&net, 0);
+    let other = Pod::new(&net, 1)
+        .mapping(json!([{"hostPort": 9090, "containerPort": 80, "protocol": "sctp"}]))
+        .with("masqAll", json!(true))
+        .with("conditionsV4", json!(["ip", "saddr", "10.99.0.0/24"]));
+    pod.does("ADD", &net.host);
+    other.does("ADD", &net.host);
+    let (before, text) = (contents(&net.host), ruleset(&net.host));
+    nft(&net.host, &format!("flush ruleset\n{text}"));
+    assert_eq!(contents(&net.host), before);
+    pod.does("CHECK", &net.host);
+    other.does("CHECK", &net.host);
+    pod.does("ADD", &net.host);
+    assert_eq!(contents(&net.host), before);
+}
+
+#[test]
+fn the_documentation_shows_this_table() {
+    let net = host_with(1);
+    Pod::new(&net, 0).does("ADD", &net.host);
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/nftables.md");
+    let document = std::fs::read_to_string(file).unwrap();
+    let table = net.host.sh(["nft", "list", "table", "ip", "cni_portmap"]);
+    assert!(
+        document.contains(table.trim()),
+        "{file} lacks this print:\n{table}"
+    );
+}
