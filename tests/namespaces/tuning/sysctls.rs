@@ -58,7 +58,7 @@ fn the_same_sysctl_twice_is_refused_however_it_is_spelled() {
             format!("{{}},\"args\":{{\"cni\":{{\"sysctl\":{{\"{a}\":\"1\",\"{b}\":\"1\"}}}}}}");
         let (code, text) = error(&add(&pod, &args));
         assert_eq!(code, 7, "{text}");
-        assert!(text.starts_with("args.cni.sysctl: sysctl"), "{text}");
+        assert!(text.starts_with("args.cni.sysctl: duplicated"), "{text}");
     }
     assert_state!(pod.state(), before);
 }
