@@ -7,12 +7,8 @@ use sandbox::Snapshot;
 use crate::Machine;
 use crate::chain::Network;
 
-/// Chains that portmap makes once for the node.
-const SHARED_CHAINS: [&str; 3] = [
-    "CNI-HOSTPORT-DNAT",
-    "CNI-HOSTPORT-SETMARK",
-    "CNI-HOSTPORT-MASQ",
-];
+/// How the names of all chains begin that portmap makes once for the node.
+const SHARED_CHAINS: &str = "CNI-HOSTPORT-";
 
 /// Names of the files that host-local keeps for a network: its lock, and the address it gave last.
 const HOST_LOCAL: [&str; 2] = ["lock", "last_reserved_ip."];
@@ -46,7 +42,7 @@ pub fn find(machine: &Machine, network: &Network, before: &Snapshot) -> io::Resu
 /// A chain of the node, or a rule that has to do with one and is no container's. A container's rules are
 /// in or lead to its own chain.
 fn is_shared(line: &str) -> bool {
-    SHARED_CHAINS.iter().any(|chain| line.contains(chain)) && !line.contains("CNI-DN-")
+    line.contains(SHARED_CHAINS) && !line.contains("CNI-DN-")
 }
 
 /// Whether a line of [`find`] is the bridge plugin's masquerading, which Debian's leaves in place when the

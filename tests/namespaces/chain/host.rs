@@ -18,12 +18,8 @@ use super::wanted::{self, Mapping, is_loopback};
 /// Those whose calls are replayed.
 const OURS: [&str; 3] = ["tuning", "portmap", "bandwidth"];
 
-/// Chains that portmap makes once for the machine.
-const SHARED_CHAINS: [&str; 3] = [
-    "CNI-HOSTPORT-DNAT",
-    "CNI-HOSTPORT-SETMARK",
-    "CNI-HOSTPORT-MASQ",
-];
+/// How the names of all chains begin that portmap makes once for the machine.
+const SHARED_CHAINS: &str = "CNI-HOSTPORT-";
 
 /// How long a probe waits, and how long probes are repeated.
 const PATIENCE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(20));
@@ -210,7 +206,7 @@ impl Host {
         let mut left = self.before.diff(&Snapshot::take(&self.net.host).unwrap());
         left.retain(|line| {
             let of_bridge = self.bridges.iter().any(|bridge| line.contains(bridge));
-            let shared = SHARED_CHAINS.iter().any(|chain| line.contains(chain));
+            let shared = line.contains(SHARED_CHAINS);
             !of_bridge && (!shared || line.contains("CNI-DN-"))
         });
         files(&self.dir, &mut left);
