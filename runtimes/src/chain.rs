@@ -44,6 +44,8 @@ pub struct Network {
     pub version: &'static str,
     /// The bridge's name.
     pub bridge: &'static str,
+    /// What portmap is told to use; none: it chooses.
+    pub backend: Option<&'static str>,
 }
 
 impl Network {
@@ -54,6 +56,7 @@ impl Network {
             name,
             version,
             bridge,
+            backend,
         } = self;
         let sysctl = match ending {
             Ending::UnknownSysctl => UNKNOWN_SYSCTL,
@@ -73,7 +76,10 @@ impl Network {
                 "type": "tuning", "mtu": 1400,
                 "sysctl": {"net.ipv4.conf.IFNAME.arp_filter": "1", sysctl: "500"},
             }),
-            json!({"type": "portmap", "capabilities": {"portMappings": true}, "snat": true}),
+            json!({
+                "type": "portmap", "capabilities": {"portMappings": true}, "snat": true,
+                "backend": backend,
+            }),
             json!({"type": "bandwidth", "capabilities": {"bandwidth": true}}),
         ];
         if ending == Ending::Refusal {

@@ -1,6 +1,7 @@
 //! Pods of containerd, driven over CRI.
 
 use std::io;
+use std::thread;
 
 use runtimes::chain::{Ending, Network, REFUSAL, UNKNOWN_SYSCTL};
 use runtimes::cri::{Pod, Protocol};
@@ -13,6 +14,7 @@ const NETWORK: Network = Network {
     name: "pods",
     version: "1.0.0",
     bridge: "br-pods",
+    backend: None,
 };
 
 /// 20 and 10 Mbit/s, as `tc` has them: in bytes.
@@ -162,6 +164,55 @@ fn a_daemon_that_crashed_ends_the_pods_it_finds() -> io::Result<()> {
     let pod = containerd.client.run("survivor", &busy_pod())?;
     containerd.crash_and_restart()?;
     assert_page(machine.net.client(), machine.net.host.v4(8080));
+    stop_and_remove(&containerd, &pod);
+    assert_nothing_left(&machine, &before);
+    Ok(())
+}
+
+#[test]
+fn eight_first_pods_at_once_do_not_disturb_each_other() -> io::Result<()> {
+    let machine = Machine::start()?;
+    let containerd = Containerd::start(&machine, &NETWORK)?;
+    let (host, client) = (&machine.net.host, machine.net.client());
+    let before = Snapshot::take(host)?;
+    let come_and_go = |port: u16| {
+        let pod = Pod::new()
+            .host_port(Protocol::Tcp, "", port)
+            .bandwidth("ingress", "20M")
+            .bandwidth("egress", "10M");
+        let id = containerd
+            .client
+            .run(&format!("web{port}"), &pod)
+            .expect("run the pod");
+        assert_page(client, host.v4(port));
+        stop_and_remove(&containerd, &id);
+    };
+    thread::scope(|scope| {
+        for port in 8080..8088 {
+            scope.spawn(move || come_and_go(port));
+        }
+    });
+    assert_nothing_left(&machine, &before);
+    Ok(())
+}
+
+#[test]
+fn with_the_nftables_backend_ports_come_and_go_too() -> io::Result<()> {
+    let network = Network {
+        backend: Some("nftables"),
+        ..NETWORK
+    };
+    let machine = Machine::start()?;
+    let containerd = Containerd::start(&machine, &network)?;
+    let (host, client) = (&machine.net.host, machine.net.client());
+    // The first one makes what belongs to the node: the table and its chains.
+    stop_and_remove(&containerd, &containerd.client.run("first", &busy_pod())?);
+    let before = Snapshot::take(host)?;
+    let pod = containerd.client.run("web", &busy_pod())?;
+    for address in host.both(8080) {
+        assert_page(client, address);
+    }
+    assert_page(host, ([127, 0, 0, 1], 8080).into());
     stop_and_remove(&containerd, &pod);
     assert_nothing_left(&machine, &before);
     Ok(())

@@ -11,7 +11,7 @@ use serde_json::Value;
 /// The longest that something may take to come true.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The longest that one fetch may take. Where nobody answers it is refused at once.
+/// The longest that one fetch may take. Where nobody listens it is refused at once.
 const FETCH: Duration = Duration::from_secs(2);
 
 /// The web page comes from `address`, maybe after a while: servers need a moment to start.
@@ -32,7 +32,8 @@ pub fn assert_no_page(client: &Namespace, address: SocketAddr) {
     assert!(last.contains("refused"), "{address}: {last}");
 }
 
-fn fetch(client: &Namespace, address: SocketAddr) -> String {
+/// The page at `address`, or why there is none.
+pub fn fetch(client: &Namespace, address: SocketAddr) -> String {
     http::fetch(client, address, FETCH).unwrap_or_else(|e| e.to_string())
 }
 

@@ -4,16 +4,17 @@ use std::io;
 
 use runtimes::chain::Network;
 use runtimes::podman::Podman;
-use runtimes::{Machine, leftovers};
+use runtimes::{Machine, image, leftovers};
 use sandbox::{Snapshot, wait_until};
 
-use crate::pod::{PATIENCE, assert_no_page, assert_page};
+use crate::pod::{PATIENCE, assert_no_page, assert_page, fetch};
 
 /// Of the version that podman writes into the configurations it makes.
 const NETWORK: Network = Network {
     name: "podman",
     version: "0.4.0",
     bridge: "br-podman",
+    backend: None,
 };
 
 #[track_caller]
@@ -61,5 +62,26 @@ fn a_killed_container_leaves_nothing() -> io::Result<()> {
     wait_until(PATIENCE, nothing);
     assert_nothing_left(&machine, &before);
     podman.sh(&["rm", "killed"])?;
+    Ok(())
+}
+
+#[test]
+fn a_network_reload_repairs_what_a_firewall_took_away() -> io::Result<()> {
+    let machine = Machine::start()?;
+    let podman = Podman::install(&machine, &NETWORK)?;
+    let (host, client) = (&machine.net.host, machine.net.client());
+    let before = Snapshot::take(host)?;
+    podman.run("web", &["8080:80"])?;
+    assert_page(client, host.v4(8080));
+    for tool in ["iptables", "ip6tables"] {
+        host.sh([tool, "-w", "-t", "nat", "-F"]);
+        host.sh([tool, "-w", "-t", "nat", "-X"]);
+    }
+    // podman itself listens on published ports, to reserve them, and never answers.
+    assert_ne!(fetch(client, host.v4(8080)), image::PAGE);
+    podman.sh(&["network", "reload", "web"])?;
+    assert_page(client, host.v4(8080));
+    podman.sh(&["rm", "--force", "--time=0", "web"])?;
+    assert_nothing_left(&machine, &before);
     Ok(())
 }
