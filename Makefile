@@ -26,6 +26,7 @@ test: packages check
 runtimes: packages
 	@.ci/packages $(RUNTIMES)
 	cargo build --workspace --bins
+	cargo test --package runtimes --no-run
 	timeout 300 cargo test --package runtimes --no-fail-fast
 
 check:

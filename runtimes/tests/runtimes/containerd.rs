@@ -213,6 +213,9 @@ fn with_the_nftables_backend_ports_come_and_go_too() -> io::Result<()> {
         assert_page(client, address);
     }
     assert_page(host, ([127, 0, 0, 1], 8080).into());
+    let rules = Snapshot::take(host)?.iptables;
+    let of_portmap = |rule: &String| rule.contains("CNI-HOSTPORT-");
+    assert!(!rules.iter().any(of_portmap), "{rules:?}");
     stop_and_remove(&containerd, &pod);
     assert_nothing_left(&machine, &before);
     Ok(())
