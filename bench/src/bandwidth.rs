@@ -1,1 +1,169 @@
-//! The rows of `bandwidth`.
+//! `bandwidth`: a pod limited in both directions, among others that are.
+
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use sandbox::topology::Net;
+use sandbox::{Namespace, Topology};
+use serde_json::json;
+
+use crate::run::Call;
+use crate::scenario::{Pods, Scenario, Side};
+
+/// The ifb of container `cid-0001` on network `net1`.
+const IFB: &str = "bwpe3b332d93142";
+
+/// A pod for each side, each on a host of its own with other limited pods.
+struct Limited {
+    ours: Net,
+    reference: Net,
+    /// What is called in the place of the reference's DEL: the kernel's part alone.
+    is_bare_del: bool,
+}
+
+impl Limited {
+    fn new(others: usize, is_bare_del: bool) -> io::Result<Limited> {
+        let net = || -> io::Result<Net> {
+            let net = Topology::new().build()?;
+            populate(&net.host, others)?;
+            Ok(net)
+        };
+        Ok(Limited {
+            ours: net()?,
+            reference: net()?,
+            is_bare_del,
+        })
+    }
+
+    fn of(&self, side: Side) -> &Net {
+        match side {
+            Side::Ours => &self.ours,
+            Side::Reference => &self.reference,
+        }
+    }
+}
+
+/// Gives a host the links, qdiscs and filters of so many other pods.
+fn populate(host: &Namespace, others: usize) -> io::Result<()> {
+    let (mut links, mut qdiscs) = (String::new(), String::new());
+    for number in 0..others {
+        // Writing into a string has no way to fail.
+        let _ = writeln!(
+            links,
+            "link add o{number} type veth peer name p{number}\nlink add bwp{number} type ifb\n\
+             link set bwp{number} up"
+        );
+        let _ = writeln!(
+            qdiscs,
+            "qdisc add dev o{number} root handle 1: tbf rate 8mbit burst 100000 limit 125000\n\
+             qdisc add dev bwp{number} root handle 1: tbf rate 8mbit burst 100000 limit 125000\n\
+             qdisc add dev o{number} ingress\n\
+             filter add dev o{number} parent ffff: protocol all pref 1 u32 match u32 0 0 \
+             flowid 1:1 action mirred egress redirect dev bwp{number}"
+        );
+    }
+    batch(host, "ip", &links)?;
+    batch(host, "tc", &qdiscs)
+}
+
+fn batch(host: &Namespace, program: &str, lines: &str) -> io::Result<()> {
+    let mut command = host.command(program);
+    let mut child = command
+        .args(["-batch", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()?;
+    if let Some(mut stdin) = child.stdin.take() {
+        stdin.write_all(lines.as_bytes())?;
+    }
+    match child.wait()?.success() {
+        true => Ok(()),
+        false => Err(io::Error::other(format!("{program} -batch failed"))),
+    }
+}
+
+impl Pods for Limited {
+    fn host(&self, side: Side) -> &Namespace {
+        &self.of(side).host.namespace
+    }
+
+    fn call(&self, side: Side, verb: &str) -> Call {
+        if self.is_bare_del && side == Side::Reference {
+            let line = match verb {
+                "ADD" => format!("exec ip link add {IFB} type ifb"),
+                _ => format!("exec ip link del {IFB}"),
+            };
+            return Call {
+                program: PathBuf::from("/bin/sh"),
+                env: Vec::new(),
+                stdin: line,
+            };
+        }
+        let netns = self.of(side).containers.first().map(|node| node.path());
+        let netns = netns.unwrap_or_default().display().to_string();
+        let conf = json!({
+            "cniVersion": "1.0.0", "name": "net1", "type": "bandwidth",
+            "ingressRate": 8_000_000, "ingressBurst": 800_000,
+            "egressRate": 16_000_000, "egressBurst": 1_600_000,
+            "prevResult": {
+                "cniVersion": "1.0.0",
+                "interfaces": [
+                    {"name": "veth0"},
+                    {"name": "eth0", "mac": "02:00:00:00:00:0c", "sandbox": netns},
+                ],
+                "ips": [{"interface": 1, "address": "10.22.0.2/16", "gateway": "10.22.0.1"}],
+            },
+        });
+        let env = [
+            ("CNI_COMMAND", verb),
+            ("CNI_CONTAINERID", "cid-0001"),
+            ("CNI_IFNAME", "eth0"),
+            ("CNI_PATH", "/opt/cni/bin"),
+            ("CNI_NETNS", &netns),
+        ];
+        Call {
+            program: side.program("bandwidth"),
+            env: env
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .to_vec(),
+            stdin: conf.to_string(),
+        }
+    }
+
+    /// The reference leaves its qdiscs on the veth, on which its next ADD would fail.
+    fn prepare(&self, side: Side) -> io::Result<()> {
+        if side == Side::Reference {
+            for what in ["root", "ingress"] {
+                let line = ["tc", "qdisc", "del", "dev", "veth0", what];
+                // There is none in the first round.
+                let _ = self.host(side).try_sh(&line);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What is timed of `bandwidth`.
+///
+/// # Errors
+/// When the pods cannot be made.
+pub fn scenarios() -> io::Result<Vec<Scenario>> {
+    let mut scenarios = Vec::new();
+    for others in [0, 100, 500] {
+        scenarios.push(Scenario {
+            plugin: "bandwidth",
+            circumstance: format!("both directions, {others} other pods"),
+            verbs: vec!["ADD", "CHECK", "DEL"],
+            pods: Box::new(Limited::new(others, false)?),
+        });
+    }
+    scenarios.push(Scenario {
+        plugin: "bandwidth",
+        circumstance: "against `ip link del` of an ifb".to_owned(),
+        verbs: vec!["ADD", "DEL"],
+        pods: Box::new(Limited::new(0, true)?),
+    });
+    Ok(scenarios)
+}

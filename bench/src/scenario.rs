@@ -48,6 +48,14 @@ pub trait Pods {
 
     /// The call of a verb.
     fn call(&self, side: Side, verb: &str) -> Call;
+
+    /// Makes the pod ready for a round, untimed: takes away what a side's verbs leave.
+    ///
+    /// # Errors
+    /// When that cannot be done.
+    fn prepare(&self, _side: Side) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 impl Scenario {
@@ -86,6 +94,7 @@ impl Scenario {
     }
 
     fn round(&self, side: Side) -> io::Result<Vec<Sample>> {
+        self.pods.prepare(side)?;
         let calls: Vec<Call> = self
             .verbs
             .iter()
