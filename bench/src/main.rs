@@ -8,9 +8,14 @@
 //! | [`run`] | one execution of a plugin, timed |
 //! | [`scenario`] | what is timed, and its samples |
 //! | [`table`] | medians and ratios, printed |
-//! | [`tuning`], [`portmap`], [`bandwidth`] | the scenarios of one plugin |
+//! | [`tuning`], [`portmap`], [`nftables`], [`bandwidth`] | the scenarios of one plugin or backend |
+//! | [`connections`] | new connections per second through many host ports |
+//! | [`others`] | other attachments on the node |
 
 mod bandwidth;
+mod connections;
+mod nftables;
+mod others;
 mod portmap;
 mod run;
 mod scenario;
@@ -49,12 +54,19 @@ fn bench(rounds: usize) -> Result<(), Box<dyn Error>> {
         "{rounds} rounds, medians in milliseconds: ours, reference, reference/ours"
     )?;
     writeln!(out, "{}", table::HEADER)?;
-    for build in [tuning::scenarios, bandwidth::scenarios] {
+    for build in [tuning::scenarios, bandwidth::scenarios, nftables::scenarios] {
         for scenario in build()? {
             for row in scenario.measure(rounds)? {
                 writeln!(out, "{row}")?;
             }
         }
+    }
+    writeln!(
+        out,
+        "\nNew TCP connections per second through portmap's rules"
+    )?;
+    for rates in connections::rates()? {
+        writeln!(out, "{rates}")?;
     }
     Ok(())
 }

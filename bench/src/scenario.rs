@@ -46,6 +46,11 @@ pub trait Pods {
     /// The namespace that the plugins run in: each side its own, so that they do not meet.
     fn host(&self, side: Side) -> &Namespace;
 
+    /// Whether a side can serve a verb at all.
+    fn has(&self, _side: Side, _verb: &str) -> bool {
+        true
+    }
+
     /// The call of a verb.
     fn call(&self, side: Side, verb: &str) -> Call;
 
@@ -76,7 +81,7 @@ impl Scenario {
             for (column, side) in sides {
                 for (verb, sample) in samples.iter_mut().zip(self.round(side)?) {
                     if let Some(column) = verb.get_mut(column) {
-                        column.push(sample);
+                        column.extend(sample);
                     }
                 }
             }
@@ -93,16 +98,20 @@ impl Scenario {
             .collect())
     }
 
-    fn round(&self, side: Side) -> io::Result<Vec<Sample>> {
+    fn round(&self, side: Side) -> io::Result<Vec<Option<Sample>>> {
         self.pods.prepare(side)?;
-        let calls: Vec<Call> = self
-            .verbs
-            .iter()
-            .map(|verb| self.pods.call(side, verb))
-            .collect();
+        let call = |verb: &&str| {
+            self.pods
+                .has(side, verb)
+                .then(|| self.pods.call(side, verb))
+        };
+        let calls: Vec<Option<Call>> = self.verbs.iter().map(call).collect();
         // Inside, a child needs no step of its own between fork and exec.
-        self.pods
-            .host(side)
-            .run(|| calls.iter().map(Call::run).collect())
+        self.pods.host(side).run(|| {
+            calls
+                .iter()
+                .map(|call| call.as_ref().map(Call::run).transpose())
+                .collect()
+        })
     }
 }

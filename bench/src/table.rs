@@ -19,7 +19,7 @@ pub struct Row {
     pub verb: &'static str,
     /// Ours.
     pub ours: Vec<Sample>,
-    /// The reference's.
+    /// The reference's; none for a verb that it cannot serve.
     pub reference: Vec<Sample>,
 }
 
@@ -29,11 +29,13 @@ impl fmt::Display for Row {
         for pick in [|s: &Sample| s.wall, |s: &Sample| s.cpu] {
             let [ours, reference] =
                 [&self.ours, &self.reference].map(|side| median(side.iter().map(pick)));
-            write!(
-                f,
-                " {ours:>11.2} {reference:>6.2} {:>6.1} |",
-                reference / ours
-            )?;
+            match reference.is_nan() {
+                true => write!(f, " {ours:>11.2} {:>6} {:>6} |", "-", "-")?,
+                false => {
+                    let ratio = reference / ours;
+                    write!(f, " {ours:>11.2} {reference:>6.2} {ratio:>6.1} |")?;
+                }
+            }
         }
         write!(f, " {}", self.circumstance)
     }

@@ -1,0 +1,104 @@
+//! `portmap` with the nftables backend on nodes with more and more other attachments. Debian's
+//! reference has no such backend and serves the same request with iptables.
+
+use std::io;
+
+use sandbox::topology::Net;
+use sandbox::{Namespace, Topology};
+use serde_json::json;
+
+use crate::others;
+use crate::run::Call;
+use crate::scenario::{Pods, Scenario, Side};
+
+/// A pod for each side.
+struct Mapped {
+    ours: Net,
+    reference: Net,
+}
+
+impl Mapped {
+    fn of(&self, side: Side) -> &Net {
+        match side {
+            Side::Ours => &self.ours,
+            Side::Reference => &self.reference,
+        }
+    }
+}
+
+impl Pods for Mapped {
+    fn host(&self, side: Side) -> &Namespace {
+        &self.of(side).host.namespace
+    }
+
+    /// The CHECK of release 1.1.1 always fails: it looks for the IPv4 rules among those of IPv6, too.
+    fn has(&self, side: Side, verb: &str) -> bool {
+        side == Side::Ours || verb != "CHECK"
+    }
+
+    fn call(&self, side: Side, verb: &str) -> Call {
+        let netns = self.of(side).containers.first().map(|node| node.path());
+        let netns = netns.unwrap_or_default().display().to_string();
+        call(side.program("portmap"), verb, "nftables", &netns)
+    }
+}
+
+/// A call for a container with one IPv4 port.
+pub fn call(program: std::path::PathBuf, verb: &str, backend: &str, netns: &str) -> Call {
+    let conf = json!({
+        "cniVersion": "1.0.0", "name": "net1", "type": "portmap", "backend": backend,
+        "runtimeConfig": {"portMappings": [
+            {"hostPort": 8080, "containerPort": 80, "protocol": "tcp"},
+        ]},
+        "prevResult": {
+            "cniVersion": "1.0.0",
+            "interfaces": [{"name": "veth0"}, {"name": "eth0", "sandbox": netns}],
+            "ips": [{"interface": 1, "address": "10.22.0.2/16"}],
+        },
+    });
+    let env = [
+        ("CNI_COMMAND", verb),
+        ("CNI_CONTAINERID", "cid-0001"),
+        ("CNI_IFNAME", "eth0"),
+        ("CNI_PATH", "/opt/cni/bin"),
+        ("CNI_NETNS", netns),
+    ];
+    Call {
+        program,
+        env: env
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .to_vec(),
+        stdin: conf.to_string(),
+    }
+}
+
+/// One pod with one port, while so many others are there.
+///
+/// # Errors
+/// When the pods or the others cannot be made.
+pub fn scenarios() -> io::Result<Vec<Scenario>> {
+    [0, 100, 1000, 5000].into_iter().map(scenario).collect()
+}
+
+fn scenario(count: u16) -> io::Result<Scenario> {
+    let pods = Mapped {
+        ours: Topology::new().build()?,
+        reference: Topology::new().build()?,
+    };
+    for side in [Side::Ours, Side::Reference] {
+        let add = pods.call(side, "ADD");
+        pods.host(side).run(|| add.run())?;
+    }
+    others::nftables(pods.host(Side::Ours), count)?;
+    others::iptables(pods.host(Side::Reference), "nft", count)?;
+    for side in [Side::Ours, Side::Reference] {
+        let del = pods.call(side, "DEL");
+        pods.host(side).run(|| del.run())?;
+    }
+    Ok(Scenario {
+        plugin: "portmap",
+        circumstance: format!("nftables, {count} other pods (reference: iptables)"),
+        verbs: vec!["ADD", "CHECK", "DEL"],
+        pods: Box::new(pods),
+    })
+}
