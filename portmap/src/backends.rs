@@ -1,13 +1,11 @@
 //! The verbs over every backend that is present.
 
-use std::net::IpAddr;
-
 use common::error::Error;
 use common::netconf::ValidAttachment;
 use common::warn::warn;
 use common::{Attachment, Drift};
 
-use crate::config::{Backend, Config};
+use crate::config::{Backend, Config, Evidence};
 use crate::conntrack::Stale;
 use crate::mapping::{Family, PortMapping};
 use crate::plan::Plan;
@@ -76,18 +74,18 @@ pub fn check(plan: &Plan, config: &Config) -> Result<Vec<Drift>, Error> {
 }
 
 /// Removes what an attachment has in any backend, and gives the connections that lead there.
-/// `mappings` and `addresses` are its own as far as they are known.
+/// `mappings` are its own as far as they are known, `evidence` what the request says of them.
 ///
 /// # Errors
 /// Everything that could not be removed.
 pub fn del(
     attachment: &Attachment,
     mappings: &[PortMapping],
-    addresses: &[IpAddr],
+    evidence: &Evidence,
 ) -> Result<Vec<Stale>, Error> {
     both(
         nftables::del(attachment, mappings),
-        iptables::del(attachment, addresses),
+        iptables::del(attachment, evidence),
     )
 }
 

@@ -9,7 +9,7 @@ use common::warn::warn;
 use common::{Attachment, Request};
 
 use crate::conditions;
-use crate::mapping::{Family, PortMapping, without_repetitions};
+use crate::mapping::{Family, PortMapping, Protocol, without_repetitions};
 
 /// The mark bit that asks for masquerading unless the configuration says otherwise. Kubernetes has
 /// 14 and 15.
@@ -201,17 +201,48 @@ pub fn understood_mappings(request: &Request) -> Vec<PortMapping> {
     without_repetitions(read.collect(), |_| {})
 }
 
-/// The container's addresses that a request names, as far as they can be understood.
-pub fn understood_addresses(request: &Request) -> Vec<IpAddr> {
-    let Ok(Some(result)) = request.conf.prev_result() else {
-        return Vec::new();
-    };
-    let ifname = &request.attachment.ifname;
-    Family::ALL
-        .into_iter()
-        .filter_map(|family| container_address(&result, ifname, family))
-        .map(|prefix| prefix.addr)
-        .collect()
+/// What a request says of its mappings, as far as it can be understood: DEL does what it can. It
+/// decides on rules that do not say for which interface of a container they were made.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Evidence {
+    /// The container's addresses.
+    pub addresses: Vec<IpAddr>,
+    /// The node's ports.
+    pub ports: Vec<(Protocol, u16)>,
+}
+
+impl Evidence {
+    /// That of a valid configuration.
+    pub fn of_config(config: &Config) -> Evidence {
+        let addresses = Family::ALL
+            .into_iter()
+            .filter_map(|family| config.container(family));
+        Evidence {
+            addresses: addresses.map(|prefix| prefix.addr).collect(),
+            ports: ports(&config.mappings),
+        }
+    }
+
+    /// That of any request.
+    pub fn of_request(request: &Request) -> Evidence {
+        let ifname = &request.attachment.ifname;
+        let addresses = match request.conf.prev_result() {
+            Ok(Some(result)) => Family::ALL
+                .into_iter()
+                .filter_map(|family| container_address(&result, ifname, family))
+                .map(|prefix| prefix.addr)
+                .collect(),
+            _ => Vec::new(),
+        };
+        Evidence {
+            addresses,
+            ports: ports(&understood_mappings(request)),
+        }
+    }
+}
+
+fn ports(mappings: &[PortMapping]) -> Vec<(Protocol, u16)> {
+    mappings.iter().map(|m| (m.protocol, m.host_port)).collect()
 }
 
 fn backend(raw: Object<'_>) -> Result<Option<Backend>, Error> {

@@ -92,8 +92,10 @@ pub fn drop_stale(stale: impl IntoIterator<Item = Stale>) -> Result<(), Error> {
 
 fn drop_one(socket: &mut Netlink, stale: &Stale) -> Result<(), Refusal> {
     // A port of any address of the node: the kernel cannot be asked for "any of mine", and the same
-    // port of other machines is none of our business.
-    if stale.host_ip.is_none() && stale.container.is_none() {
+    // port of other machines is none of our business. And the kernel's filter takes unequal IPv6
+    // addresses for equal and the other way round (ctnetlink_filter_match_tuple, seen in 6.18).
+    let by_address = stale.host_ip.is_some() || stale.container.is_some();
+    if !by_address || stale.family == Family::V6 {
         return drop_listed(socket, stale);
     }
     let body = nla::body(&header(stale.family), &filter(stale))?;
@@ -194,7 +196,7 @@ fn header(family: Family) -> [u8; HEADER] {
     [u8::try_from(number).unwrap_or_default(), 0, 0, 0]
 }
 
-/// Protocol and port, and what else is known, for the kernel to compare.
+/// Protocol and port, and IPv4 addresses, for the kernel to compare.
 fn filter(stale: &Stale) -> Vec<Nla> {
     let Stale {
         family: _,
@@ -210,6 +212,8 @@ fn filter(stale: &Stale) -> Vec<Nla> {
             Nla::be16(DST_PORT, *host_port),
         ],
     );
+    let v4_only = |addr: &Option<IpAddr>| addr.filter(IpAddr::is_ipv4);
+    let (host_ip, container) = (v4_only(host_ip), v4_only(container));
     let mut original: Vec<Nla> = host_ip.map(|addr| ip(addr, 1)).into_iter().collect();
     original.push(proto);
     let by_dst = if host_ip.is_some() { BY_DST } else { 0 };

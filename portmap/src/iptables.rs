@@ -19,7 +19,6 @@ mod translation;
 mod words;
 mod write;
 
-use std::net::IpAddr;
 use std::thread;
 
 use common::error::{Code, Error};
@@ -27,7 +26,7 @@ use common::netconf::ValidAttachment;
 use common::warn::warn;
 use common::{Attachment, Drift};
 
-use crate::config::{Config, DEFAULT_MARK_BIT, Mark};
+use crate::config::{Config, DEFAULT_MARK_BIT, Evidence, Mark};
 use crate::mapping::Family;
 use crate::plan::Plan;
 use rules::{Wanted, wanted};
@@ -49,9 +48,9 @@ pub fn is_installed() -> bool {
 /// # Errors
 /// As [`add::add`] of the first IP version that fails; nothing is changed then.
 pub fn add(plan: &Plan, config: &Config) -> Result<Vec<Undo>, Error> {
-    let addresses = addresses(config);
+    let evidence = Evidence::of_config(config);
     let outcomes = each(&all_wanted(plan, config), |wanted, family| {
-        add_with_mark(family, wanted, plan, config, &addresses)
+        add_with_mark(family, wanted, plan, config, &evidence)
     });
     let (mut done, mut failed, mut missing) = (Vec::new(), Vec::new(), Vec::new());
     for outcome in outcomes {
@@ -91,10 +90,10 @@ pub fn undo(done: Vec<Undo>) -> Result<(), Error> {
 /// # Errors
 /// As [`check::check`].
 pub fn check(plan: &Plan, config: &Config) -> Result<Vec<Drift>, Error> {
-    let addresses = addresses(config);
+    let evidence = Evidence::of_config(config);
     let outcomes = each(&all_wanted(plan, config), |wanted, family| {
         let fallback = own_mark(plan, config, family);
-        check::check(&usual(family)?, wanted, fallback.as_ref(), &addresses)
+        check::check(&usual(family)?, wanted, fallback.as_ref(), &evidence)
     });
     let (mut drifts, mut errors, mut missing) = (Vec::new(), Vec::new(), Vec::new());
     let mut checked = 0;
@@ -115,13 +114,13 @@ pub fn check(plan: &Plan, config: &Config) -> Result<Vec<Drift>, Error> {
     Error::all(errors).map_or(Ok(drifts), Err)
 }
 
-/// Removes what an attachment has, in both variants, and says what it was. `addresses` are the
-/// container's, as far as they are known.
+/// Removes what an attachment has, in both variants, and says what it was. `evidence` is what
+/// the request says of its mappings, as far as it can be understood.
 ///
 /// # Errors
 /// Everything that could not be removed.
-pub fn del(attachment: &Attachment, addresses: &[IpAddr]) -> Result<Vec<Translation>, Error> {
-    everywhere(|family, variant| remove::del(family, variant, attachment, addresses))
+pub fn del(attachment: &Attachment, evidence: &Evidence) -> Result<Vec<Translation>, Error> {
+    everywhere(|family, variant| remove::del(family, variant, attachment, evidence))
 }
 
 /// Removes what attachments of a network have that are not valid, in both variants, and says what
@@ -163,14 +162,6 @@ pub fn status() -> Result<(), Error> {
         .map_err(|failure| not_available(failure.error(Code::NotAvailable, "list the nat table")))
 }
 
-fn addresses(config: &Config) -> Vec<IpAddr> {
-    let both = [config.container_v4, config.container_v6];
-    both.into_iter()
-        .flatten()
-        .map(|prefix| prefix.addr)
-        .collect()
-}
-
 fn usual(family: Family) -> Result<Tool, Error> {
     Tool::usual(family).ok_or_else(|| {
         let program = match family {
@@ -202,7 +193,7 @@ fn add_with_mark(
     first: &Wanted,
     plan: &Plan,
     config: &Config,
-    addresses: &[IpAddr],
+    evidence: &Evidence,
 ) -> Result<Undo, Error> {
     let tool = usual(family)?;
     let mut wanted = first.clone();
@@ -218,7 +209,7 @@ fn add_with_mark(
         );
         wanted = own;
     }
-    add::add(tool, &wanted, addresses, config.on_conflict)
+    add::add(tool, &wanted, evidence, config.on_conflict)
 }
 
 /// Runs one action per IP version, side by side.

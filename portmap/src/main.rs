@@ -12,6 +12,7 @@ mod localnet;
 mod mapping;
 mod nftables;
 mod plan;
+mod turn;
 
 use std::net::IpAddr;
 use std::process::ExitCode;
@@ -21,9 +22,10 @@ use common::version::Version;
 use common::warn::warn;
 use common::{CniResult, Error, Plugin, Request};
 
-use config::{Config, Masquerade};
+use config::{Config, Evidence, Masquerade};
 use conntrack::Stale;
 use plan::Plan;
+use turn::Turn;
 
 struct Portmap;
 
@@ -43,6 +45,7 @@ impl Plugin for Portmap {
         if plan.families.is_empty() {
             return Ok(result);
         }
+        let _turn = Turn::of(&config.attachment);
         let undo = backends::add(&plan, &config)?;
         if let Err(error) = open_loopback(&plan) {
             return Err(match undo.run() {
@@ -68,9 +71,10 @@ impl Plugin for Portmap {
     }
 
     fn del(request: &Request) -> Result<(), Error> {
-        let addresses = config::understood_addresses(request);
         let mappings = config::understood_mappings(request);
-        forget(backends::del(&request.attachment, &mappings, &addresses)?);
+        let evidence = Evidence::of_request(request);
+        let _turn = Turn::of(&request.attachment);
+        forget(backends::del(&request.attachment, &mappings, &evidence)?);
         Ok(())
     }
 

@@ -1,18 +1,18 @@
 //! ADD in one IP version: one restore when all is as usual, else read, compare, write.
 
-use std::net::IpAddr;
 use std::thread;
 use std::time::Duration;
 
 use common::error::{Code, Error};
 
 use super::conflict::{self, Order};
+use super::observe;
 use super::rules::{Table, Wanted};
 use super::state::State;
 use super::tool::{Failure, Tool, Variant};
 use super::transaction::Transaction;
 use super::{look, write};
-use crate::config::OnConflict;
+use crate::config::{Evidence, OnConflict};
 use crate::mapping::Family;
 
 /// How often rules that others change at the same time are read and written.
@@ -24,24 +24,34 @@ const SAME_FAILURES: u32 = 4;
 #[derive(Debug)]
 pub struct Undo {
     tool: Tool,
-    transaction: Transaction,
+    /// The last change first.
+    transactions: Vec<Transaction>,
 }
 
 impl Undo {
+    fn nothing(tool: Tool) -> Undo {
+        Undo {
+            tool,
+            transactions: Vec::new(),
+        }
+    }
+
+    fn note(&mut self, done: &Transaction) {
+        self.transactions.insert(0, done.inverse());
+    }
+
     /// Takes the changes back.
     ///
     /// # Errors
     /// Code 100 when iptables refuses.
     pub fn run(self) -> Result<(), Error> {
-        let Undo { tool, transaction } = self;
-        if transaction.is_empty() {
-            return Ok(());
-        }
-        tool.restore(&transaction.text())
-            .map(drop)
-            .map_err(|failure| {
+        let Undo { tool, transactions } = self;
+        for transaction in transactions {
+            tool.restore(&transaction.text()).map_err(|failure| {
                 failure.error(Code::System, format!("take back the {} rules", tool.family))
-            })
+            })?;
+        }
+        Ok(())
     }
 }
 
@@ -54,26 +64,31 @@ impl Undo {
 pub fn add(
     tool: Tool,
     wanted: &Wanted,
-    addresses: &[IpAddr],
+    evidence: &Evidence,
     on_conflict: OnConflict,
 ) -> Result<Undo, Error> {
-    if on_conflict == OnConflict::Replace && may_be_new(&tool, wanted) {
-        let transaction = write::fast(wanted);
-        match tool.restore(&transaction.text()) {
-            Ok(_) => {
-                return Ok(Undo {
-                    tool,
-                    transaction: transaction.inverse(),
-                });
-            }
-            Err(failure) => refuse_the_hopeless(&failure, wanted)?,
-        }
+    let mut undo = Undo::nothing(tool);
+    let quick = on_conflict == OnConflict::Replace && may_be_new(&undo.tool, wanted);
+    let done = match quick {
+        true => fast(&mut undo, wanted),
+        false => Ok(false),
+    };
+    let done = match done {
+        Ok(true) => Ok(()),
+        Ok(false) => slow(&mut undo, wanted, evidence, on_conflict),
+        Err(error) => Err(error),
+    };
+    match done {
+        Ok(()) => Ok(undo),
+        Err(error) => Err(match undo.run() {
+            Ok(()) => error,
+            Err(also) => error.and(also),
+        }),
     }
-    slow(tool, wanted, addresses, on_conflict)
 }
 
-/// Whether the attachment surely has no chain under its second name; the first is asserted by the
-/// transaction itself.
+/// Whether the attachment surely has no chain under its second name; that it has none under the first
+/// the transaction itself finds out.
 fn may_be_new(tool: &Tool, wanted: &Wanted) -> bool {
     let names = [wanted.exact_name()];
     match tool.variant {
@@ -82,31 +97,55 @@ fn may_be_new(tool: &Tool, wanted: &Wanted) -> bool {
     }
 }
 
+/// Creates the attachment's chain and looks, in the same run, whether what it needs is there. `-C`
+/// could say so too, but costs a reading of the whole table with nf_tables, and the legacy ip6tables
+/// takes any mark for the wanted one.
+///
+/// Says whether that was all; whatever was done is noted.
+fn fast(undo: &mut Undo, wanted: &Wanted) -> Result<bool, Error> {
+    let transaction = write::fast(wanted);
+    let is_legacy = undo.tool.variant == Some(Variant::Legacy);
+    let text = transaction.text_and_listing(&wanted.shared_chains(), is_legacy);
+    match undo.tool.restore(&text) {
+        Ok(printed) => {
+            undo.note(&transaction);
+            let state = State::from_listing(&printed);
+            let sound = |shared| observe::fault(&state, wanted, shared).is_none();
+            Ok(wanted.shared.iter().all(sound))
+        }
+        Err(failure) => {
+            // Where the listing comes after the commands, they were done if it began.
+            if !is_legacy && !failure.printed.is_empty() {
+                undo.note(&transaction);
+            }
+            refuse_the_hopeless(&failure, wanted)?;
+            Ok(false)
+        }
+    }
+}
+
 fn slow(
-    tool: Tool,
+    undo: &mut Undo,
     wanted: &Wanted,
-    addresses: &[IpAddr],
+    evidence: &Evidence,
     on_conflict: OnConflict,
-) -> Result<Undo, Error> {
+) -> Result<(), Error> {
     let careful = on_conflict == OnConflict::Error;
     let mut failures = Failures::default();
     for attempt in 0..TRIES {
-        let state = read(&tool, wanted)?;
+        let state = read(&undo.tool, wanted)?;
         if careful {
-            conflict::refuse(&state, wanted, addresses, Order::Any)?;
+            conflict::refuse(&state, wanted, evidence, Order::Any)?;
         }
-        let transaction = write::repair(&state, wanted, addresses);
+        let transaction = write::repair(&state, wanted, evidence);
         let text = transaction.text();
-        match tool.restore(&text) {
+        match undo.tool.restore(&text) {
             Ok(_) => {
-                let undo = Undo {
-                    tool,
-                    transaction: transaction.inverse(),
-                };
+                undo.note(&transaction);
                 return if careful {
-                    keep_unless_taken(undo, wanted, addresses)
+                    refuse_if_taken(undo, wanted, evidence)
                 } else {
-                    Ok(undo)
+                    Ok(())
                 };
             }
             Err(failure) => {
@@ -122,15 +161,9 @@ fn slow(
 }
 
 /// Two attachments may both have found a port free. The one whose rules came later gives way.
-fn keep_unless_taken(undo: Undo, wanted: &Wanted, addresses: &[IpAddr]) -> Result<Undo, Error> {
+fn refuse_if_taken(undo: &Undo, wanted: &Wanted, evidence: &Evidence) -> Result<(), Error> {
     let state = read(&undo.tool, wanted)?;
-    match conflict::refuse(&state, wanted, addresses, Order::Older) {
-        Ok(()) => Ok(undo),
-        Err(error) => Err(match undo.run() {
-            Ok(()) => error,
-            Err(also) => error.and(also),
-        }),
-    }
+    conflict::refuse(&state, wanted, evidence, Order::Older)
 }
 
 /// The tables that matter to an attachment.

@@ -1,7 +1,5 @@
 //! CHECK in one IP version.
 
-use std::net::IpAddr;
-
 use common::Drift;
 use common::error::{Code, Error};
 
@@ -11,6 +9,7 @@ use super::rules::{DNAT, Table, Wanted};
 use super::state::State;
 use super::tool::{Tool, Variant};
 use super::{add, look};
+use crate::config::Evidence;
 
 /// How one IP version's tables differ from what is wanted. `fallback` is what is wanted where the
 /// foreign chain that marks packets is not used: ADD does without it when it is missing.
@@ -22,15 +21,15 @@ pub fn check(
     tool: &Tool,
     wanted: &Wanted,
     fallback: Option<&Wanted>,
-    addresses: &[IpAddr],
+    evidence: &Evidence,
 ) -> Result<Vec<Drift>, Error> {
-    let mut state = observe_chains(tool, fallback.unwrap_or(wanted), wanted)?;
-    let chain = match own_chains(&state, &wanted.attachment, addresses).first() {
+    let mut state = observe_chains(tool, wanted)?;
+    let chain = match own_chains(&state, &wanted.attachment, evidence).first() {
         Some(chain) => chain.clone(),
         None => {
             // Somebody else may have the usual chain, or there is none at all.
             state = add::read(tool, wanted)?;
-            let own = own_chains(&state, &wanted.attachment, addresses);
+            let own = own_chains(&state, &wanted.attachment, evidence);
             own.first().cloned().unwrap_or_else(|| wanted.shared_name())
         }
     };
@@ -46,24 +45,27 @@ pub fn check(
         state.merge(listed.unwrap_or_default());
     }
     let wanted = match fallback {
-        Some(own) if !uses_foreign_mark(&state, wanted, &chain) => own,
+        Some(own) if !uses_foreign_mark(&state, wanted, &chain) => {
+            state.merge(add::read(tool, own)?);
+            own
+        }
         _ => wanted,
     };
     let mut drifts = observe::drifts(&state, wanted, &chain);
     if wanted.conditional && drifts.is_empty() {
-        drifts.extend(condition_drift(tool, wanted, &chain));
+        drifts.extend(condition_drift(tool, wanted, &chain, &state));
     }
     Ok(drifts)
 }
 
 /// The chains that matter, by one program where they all exist.
-fn observe_chains(tool: &Tool, own_mark: &Wanted, wanted: &Wanted) -> Result<State, Error> {
+fn observe_chains(tool: &Tool, wanted: &Wanted) -> Result<State, Error> {
     let names = [wanted.shared_name(), wanted.exact_name()];
     let present = match tool.variant {
         Some(Variant::Nft) => look::chains(Variant::Nft, wanted.family, &names),
         Some(Variant::Legacy) | None => names.first().cloned().into_iter().collect(),
     };
-    let mut chains: Vec<(Table, &str)> = own_mark.chains.clone();
+    let mut chains: Vec<(Table, &str)> = wanted.chains.clone();
     chains.extend(
         wanted
             .shared
@@ -93,16 +95,55 @@ fn uses_foreign_mark(state: &State, wanted: &Wanted, chain: &str) -> bool {
         .any(|rule| Some(Meaning::of(rule).goes_to()) == named.as_deref())
 }
 
-/// Asks iptables whether the jumps carry the conditions: it alone knows what they mean. There are as
-/// many jumps as wanted, and no two of those are alike, so each that it finds is another one.
-fn condition_drift(tool: &Tool, wanted: &Wanted, chain: &str) -> Option<Drift> {
-    let mut text = "*nat\n".to_owned();
-    for jump in &wanted.jumps {
-        text += &format!("-C {DNAT} {}\n", jump.to(chain));
-    }
-    text += "COMMIT\n";
-    let failure = tool.restore(&text).err()?;
+/// How the jumps' conditions differ: iptables alone knows what they mean. There are as many jumps as
+/// wanted, and no two of those are alike, so each that is found is another one.
+fn condition_drift(tool: &Tool, wanted: &Wanted, chain: &str, state: &State) -> Option<Drift> {
+    let actual = match tool.variant {
+        Some(Variant::Legacy) => rendered_difference(tool, wanted, chain, state),
+        Some(Variant::Nft) | None => asserted_difference(tool, wanted, chain),
+    }?;
     let object = format!("conditions of the rules of {DNAT} that lead to {chain}");
     let jumps: Vec<String> = wanted.jumps.iter().map(|jump| jump.to(chain)).collect();
-    Some(Drift::new(object, jumps.join(", "), failure.said))
+    Some(Drift::new(object, jumps.join(", "), actual))
+}
+
+fn asserted_difference(tool: &Tool, wanted: &Wanted, chain: &str) -> Option<String> {
+    let jumps = wanted
+        .jumps
+        .iter()
+        .map(|jump| format!("-C {DNAT} {}\n", jump.to(chain)));
+    let text = format!("*nat\n{}COMMIT\n", jumps.collect::<String>());
+    tool.restore(&text).err().map(|failure| failure.said)
+}
+
+/// The legacy ip6tables takes rules for equal that are not, but it prints what it is given. Without a
+/// COMMIT nothing of it reaches the kernel.
+fn rendered_difference(tool: &Tool, wanted: &Wanted, chain: &str, state: &State) -> Option<String> {
+    const SCRATCH: &str = "CNI-HOSTPORT-SCRATCH";
+    let jumps = wanted
+        .jumps
+        .iter()
+        .map(|jump| format!("-A {SCRATCH} {}\n", jump.to("RETURN")));
+    let text = format!(
+        "*nat\n-N {SCRATCH}\n{}-S {SCRATCH}\n",
+        jumps.collect::<String>()
+    );
+    let printed = match tool.restore(&text) {
+        Ok(printed) => printed,
+        Err(failure) if failure.printed.is_empty() => return Some(failure.said),
+        Err(failure) => failure.printed,
+    };
+    let rendered = State::from_listing(&printed);
+    // A jump to a chain is not printed before it is committed; targets were compared before.
+    let mut standing: Vec<_> = observe::jumps_to(state, chain)
+        .map(|s| Meaning::of(&s.rule).matches)
+        .collect();
+    for rule in rendered.chain(SCRATCH).unwrap_or(&[]) {
+        let matches = Meaning::of(rule).matches;
+        match standing.iter().position(|other| *other == matches) {
+            Some(place) => drop(standing.remove(place)),
+            None => return Some(format!("none like {rule}")),
+        }
+    }
+    (!standing.is_empty()).then(|| "others".to_owned())
 }

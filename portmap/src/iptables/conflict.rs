@@ -1,7 +1,5 @@
 //! Host ports that another attachment has (`"onConflict": "error"`).
 
-use std::net::IpAddr;
-
 use common::error::{Code, Error};
 
 use super::observe::own_chains;
@@ -9,6 +7,7 @@ use super::owner;
 use super::rules::Wanted;
 use super::state::State;
 use super::translation::translations;
+use crate::config::Evidence;
 
 /// Which of the others count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,10 +25,10 @@ pub enum Order {
 pub fn refuse(
     state: &State,
     wanted: &Wanted,
-    addresses: &[IpAddr],
+    evidence: &Evidence,
     order: Order,
 ) -> Result<(), Error> {
-    let mine = own_chains(state, &wanted.attachment, addresses);
+    let mine = own_chains(state, &wanted.attachment, evidence);
     let mut behind = order == Order::Any;
     for rule in state.jumps() {
         let Some((jump, _)) = owner::jump(rule) else {

@@ -7,6 +7,8 @@ use super::owner::{self, Claim};
 use super::rules::{DNAT, Jump, Shared, Table, Wanted, exact_name, shared_name};
 use super::shadow;
 use super::state::State;
+use super::translation::translations;
+use crate::config::Evidence;
 
 /// A jump rule as it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,35 +40,28 @@ pub fn jumps_to<'a>(state: &'a State, chain: &'a str) -> impl Iterator<Item = St
         })
 }
 
-/// The chains of an attachment, of those that it can have. `addresses` are the container's, as far
-/// as the request names them: they decide on a chain that does not say for which interface it is.
-pub fn own_chains(
-    state: &State,
-    attachment: &Attachment,
-    addresses: &[std::net::IpAddr],
-) -> Vec<String> {
+/// Whether a chain forwards to the request's addresses only, and its ports only.
+fn speaks_for(evidence: &Evidence, rules: &[String]) -> bool {
+    let Evidence { addresses, ports } = evidence;
+    let made = translations(rules);
+    !made.is_empty()
+        && made
+            .iter()
+            .all(|t| addresses.contains(&t.to.ip()) && ports.contains(&(t.protocol, t.host_port)))
+}
+
+/// The chains of an attachment, of those that it can have.
+pub fn own_chains(state: &State, attachment: &Attachment, evidence: &Evidence) -> Vec<String> {
     [shared_name(attachment), exact_name(attachment)]
         .into_iter()
         .filter(
             |chain| match (state.chain(chain), claim(state, attachment, chain)) {
                 (None, _) | (_, Claim::Other) => false,
                 (_, Claim::Mine | Claim::Orphan) => true,
-                (Some(rules), Claim::Perhaps) => leads_to(rules, addresses),
+                (Some(rules), Claim::Perhaps) => speaks_for(evidence, rules),
             },
         )
         .collect()
-}
-
-/// Whether a chain translates to one of the addresses.
-fn leads_to(rules: &[String], addresses: &[std::net::IpAddr]) -> bool {
-    rules
-        .iter()
-        .any(|rule| match Meaning::of(rule).target.as_slice() {
-            [target, option, to, ..] if target == "DNAT" && option == "--to-destination" => to
-                .parse::<std::net::SocketAddr>()
-                .is_ok_and(|to| addresses.contains(&to.ip())),
-            _ => false,
-        })
 }
 
 /// How an attachment's chain differs.

@@ -1,6 +1,5 @@
 //! DEL and GC in one IP version and one variant.
 
-use std::net::IpAddr;
 use std::thread;
 use std::time::Duration;
 
@@ -15,6 +14,7 @@ use super::tool::{Failure, Tool, Variant};
 use super::transaction::Transaction;
 use super::translation::{Translation, translations};
 use super::{look, write};
+use crate::config::Evidence;
 use crate::mapping::Family;
 
 /// How often rules that others change at the same time are read and written.
@@ -28,7 +28,7 @@ pub fn del(
     family: Family,
     variant: Variant,
     attachment: &Attachment,
-    addresses: &[IpAddr],
+    evidence: &Evidence,
 ) -> Result<Vec<Translation>, Error> {
     let names = [
         shared_name(attachment),
@@ -41,7 +41,7 @@ pub fn del(
     }
     let what = format!("remove the {family} rules of {attachment}");
     let select = |state: &State| {
-        let mut chains = own_chains(state, attachment, addresses);
+        let mut chains = own_chains(state, attachment, evidence);
         let old = write::old_name(attachment);
         if write::is_old_of(state, attachment, &old) {
             chains.push(old);

@@ -103,6 +103,14 @@ pub struct Wanted {
 }
 
 impl Wanted {
+    /// The chains that all attachments share and that have something to hold: the kernel's first,
+    /// which always exist.
+    pub fn shared_chains(&self) -> Vec<(Table, &'static str)> {
+        let mut chains: Vec<_> = self.shared.iter().map(|s| (s.table, s.chain)).collect();
+        chains.sort_by_key(|(_, chain)| chain.starts_with("CNI-"));
+        chains
+    }
+
     /// The chain that the reference uses.
     pub fn shared_name(&self) -> String {
         shared_name(&self.attachment)

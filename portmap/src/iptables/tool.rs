@@ -9,6 +9,7 @@ use common::error::{Code, Error};
 use super::look;
 use super::rules::Table;
 use super::state::State;
+use super::transaction::listing;
 use crate::mapping::Family;
 
 /// Seconds to wait for the lock that the legacy variant's programs share.
@@ -45,6 +46,8 @@ pub struct Failure {
     pub exit: Option<i32>,
     /// What it said, in one line.
     pub said: String,
+    /// What it printed before it failed.
+    pub printed: String,
 }
 
 impl Failure {
@@ -87,6 +90,7 @@ impl Failure {
             program,
             exit,
             said,
+            printed: _,
         } = self;
         let exit = exit.map_or_else(|| "was killed".to_owned(), |n| format!("exit code {n}"));
         Error::new(code, tried).with_details(format!("{program}: {exit}: {said}"))
@@ -186,24 +190,6 @@ impl Tool {
     }
 }
 
-/// A restore file that only lists. Both variants take `-S` there, and so one program lists several
-/// chains of several tables.
-fn listing(chains: &[(Table, &str)]) -> String {
-    let mut text = String::new();
-    for table in [Table::Mangle, Table::Nat] {
-        let names: Vec<&str> = chains
-            .iter()
-            .filter(|(t, _)| *t == table)
-            .map(|(_, name)| *name)
-            .collect();
-        if !names.is_empty() {
-            let lines: String = names.iter().map(|name| format!("-S {name}\n")).collect();
-            text += &format!("*{}\n{lines}COMMIT\n", table.name());
-        }
-    }
-    text
-}
-
 fn base(family: Family) -> &'static str {
     match family {
         Family::V4 => "iptables",
@@ -237,6 +223,7 @@ fn run(path: &Path, mut command: Command, input: &str) -> Result<String, Failure
         program: program.clone(),
         exit: None,
         said,
+        printed: String::new(),
     };
     let mut child = command
         .stdin(Stdio::piped())
@@ -264,5 +251,6 @@ fn run(path: &Path, mut command: Command, input: &str) -> Result<String, Failure
         program: program.clone(),
         exit: output.status.code(),
         said: lines.join("; "),
+        printed: String::from_utf8_lossy(&output.stdout).into_owned(),
     })
 }

@@ -1,12 +1,10 @@
 //! Commands for one `iptables-restore`: all of a table happen, or none.
 
-use super::rules::Table;
+use super::rules::{GUARD, MASQ, SETMARK, Table};
 
 /// One line of a restore file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
-    /// Fails the transaction unless the chain has the rule.
-    Assert(String, String),
     /// Creates a chain, and fails the transaction if it exists.
     New(String),
     /// Adds a rule at a chain's end.
@@ -24,7 +22,6 @@ pub enum Command {
 impl Command {
     fn line(&self) -> String {
         match self {
-            Command::Assert(chain, rule) => format!("-C {chain} {rule}"),
             Command::New(chain) => format!("-N {chain}"),
             Command::Append(chain, rule) => format!("-A {chain} {rule}"),
             Command::Insert(chain, 0, rule) => format!("-I {chain} {rule}"),
@@ -35,11 +32,23 @@ impl Command {
         }
     }
 
-    /// What takes the command back.
-    fn inverse(&self) -> Vec<Command> {
+    /// What takes the command back. Rules that all attachments share stay in chains that were there
+    /// before: they harm nobody, and the legacy ip6tables deletes a rule that looks alike,
+    /// whatever mark it sets.
+    fn inverse(&self, is_new: impl Fn(&str) -> bool) -> Vec<Command> {
         match self.clone() {
-            Command::Assert(..) => vec![],
-            Command::New(chain) => vec![Command::Remove(chain)],
+            Command::New(chain) => {
+                vec![
+                    Command::Flush(chain.clone(), vec![]),
+                    Command::Remove(chain),
+                ]
+            }
+            Command::Append(chain, _) | Command::Insert(chain, _, _) if is_new(&chain) => vec![],
+            Command::Append(chain, _) | Command::Insert(chain, _, _)
+                if matches!(chain.as_str(), SETMARK | MASQ | GUARD) =>
+            {
+                vec![]
+            }
             Command::Append(chain, rule) | Command::Insert(chain, _, rule) => {
                 vec![Command::Delete(chain, 0, rule)]
             }
@@ -69,19 +78,15 @@ impl Transaction {
         }
     }
 
-    /// Whether there is nothing to do.
-    pub fn is_empty(&self) -> bool {
-        self.mangle.is_empty() && self.nat.is_empty()
-    }
-
     /// What takes everything back, last things first.
     pub fn inverse(&self) -> Transaction {
-        let back = |commands: &[Command]| {
+        let back = |commands: &[Command]| -> Vec<Command> {
+            let is_new = |chain: &str| commands.contains(&Command::New(chain.to_owned()));
             commands
                 .iter()
                 .rev()
-                .flat_map(Command::inverse)
-                .collect::<Vec<_>>()
+                .flat_map(|command| command.inverse(is_new))
+                .collect()
         };
         Transaction {
             mangle: back(&self.mangle),
@@ -89,59 +94,115 @@ impl Transaction {
         }
     }
 
-    /// The restore file. The guard's table comes first: when it fails, nothing at all is done.
+    /// The restore file.
     pub fn text(&self) -> String {
+        self.text_and_listing(&[], false)
+    }
+
+    /// The restore file, which also lists chains: nat's before its commands, or everything after the
+    /// commands. The guard's table comes first: when that fails, nothing at all is done.
+    pub fn text_and_listing(&self, chains: &[(Table, &str)], nat_first: bool) -> String {
+        let list = |table| -> String {
+            let names = chains.iter().filter(|(t, _)| *t == table);
+            names.map(|(_, name)| format!("-S {name}\n")).collect()
+        };
+        let run = |commands: &[Command]| -> String {
+            commands
+                .iter()
+                .map(|command| command.line() + "\n")
+                .collect()
+        };
+        let (nat, mangle) = (list(Table::Nat), list(Table::Mangle));
+        let sections = match nat_first {
+            true => vec![
+                (Table::Mangle, mangle + &run(&self.mangle)),
+                (Table::Nat, nat + &run(&self.nat)),
+            ],
+            false => vec![
+                (Table::Mangle, run(&self.mangle)),
+                (Table::Nat, run(&self.nat)),
+                (Table::Nat, nat),
+                (Table::Mangle, mangle),
+            ],
+        };
         let mut text = String::new();
-        for (table, commands) in [(Table::Mangle, &self.mangle), (Table::Nat, &self.nat)] {
-            if commands.is_empty() {
-                continue;
-            }
-            text += &format!("*{}\n", table.name());
-            for command in commands {
-                text += &command.line();
-                text.push('\n');
-            }
-            text += "COMMIT\n";
+        for (table, lines) in sections.iter().filter(|(_, lines)| !lines.is_empty()) {
+            text += &format!("*{}\n{lines}COMMIT\n", table.name());
         }
         text
     }
+}
+
+/// A restore file that only lists. Both variants take `-S` there, and so one program lists several
+/// chains of several tables.
+pub fn listing(chains: &[(Table, &str)]) -> String {
+    Transaction::default().text_and_listing(chains, true)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn of(commands: &[(Table, Command)]) -> Transaction {
+        let mut transaction = Transaction::default();
+        for (table, command) in commands {
+            transaction.push(*table, command.clone());
+        }
+        transaction
+    }
+
     #[test]
     fn tables_are_written_in_order_and_taken_back_in_reverse() {
-        let mut transaction = Transaction::default();
-        transaction.push(Table::Nat, Command::New("X".into()));
-        transaction.push(Table::Nat, Command::Append("X".into(), "-j A".into()));
-        transaction.push(Table::Nat, Command::Insert("Y".into(), 0, "-j X".into()));
-        transaction.push(
-            Table::Mangle,
-            Command::Assert("INPUT".into(), "-j G".into()),
-        );
+        let transaction = of(&[
+            (Table::Nat, Command::New("X".into())),
+            (Table::Nat, Command::Append("X".into(), "-j A".into())),
+            (Table::Nat, Command::Insert("Y".into(), 0, "-j X".into())),
+            (
+                Table::Nat,
+                Command::Append(SETMARK.into(), "-j MARK".into()),
+            ),
+            (
+                Table::Mangle,
+                Command::Append("INPUT".into(), "-j G".into()),
+            ),
+        ]);
         assert_eq!(
             transaction.text(),
-            "*mangle\n-C INPUT -j G\nCOMMIT\n*nat\n-N X\n-A X -j A\n-I Y -j X\nCOMMIT\n"
+            "*mangle\n-A INPUT -j G\nCOMMIT\n\
+             *nat\n-N X\n-A X -j A\n-I Y -j X\n-A CNI-HOSTPORT-SETMARK -j MARK\nCOMMIT\n"
         );
         assert_eq!(
             transaction.inverse().text(),
-            "*nat\n-D Y -j X\n-D X -j A\n-X X\nCOMMIT\n"
+            "*mangle\n-D INPUT -j G\nCOMMIT\n*nat\n-D Y -j X\n-F X\n-X X\nCOMMIT\n"
         );
     }
 
     #[test]
-    fn what_was_deleted_comes_back_where_it_was() {
-        let mut transaction = Transaction::default();
-        for (place, rule) in [(4, "-j B"), (2, "-j A")] {
-            transaction.push(Table::Nat, Command::Delete("Y".into(), place, rule.into()));
-        }
-        transaction.push(
-            Table::Nat,
-            Command::Flush("X".into(), vec!["-j R".into(), "-j S".into()]),
+    fn listings_stand_where_the_variant_is_quickest() {
+        let transaction = of(&[(Table::Nat, Command::New("X".into()))]);
+        let chains = [(Table::Nat, "OUTPUT"), (Table::Mangle, "INPUT")];
+        assert_eq!(
+            transaction.text_and_listing(&chains, true),
+            "*mangle\n-S INPUT\nCOMMIT\n*nat\n-S OUTPUT\n-N X\nCOMMIT\n"
         );
-        transaction.push(Table::Nat, Command::Remove("X".into()));
+        assert_eq!(
+            transaction.text_and_listing(&chains, false),
+            "*nat\n-N X\nCOMMIT\n*nat\n-S OUTPUT\nCOMMIT\n*mangle\n-S INPUT\nCOMMIT\n"
+        );
+        assert_eq!(listing(&chains[..1]), "*nat\n-S OUTPUT\nCOMMIT\n");
+    }
+
+    #[test]
+    fn what_was_deleted_comes_back_where_it_was() {
+        let transaction = of(&[
+            (Table::Nat, Command::Delete("Y".into(), 4, "-j B".into())),
+            (Table::Nat, Command::Delete("Y".into(), 2, "-j A".into())),
+            (
+                Table::Nat,
+                Command::Flush("X".into(), vec!["-j R".into(), "-j S".into()]),
+            ),
+            (Table::Nat, Command::Remove("X".into())),
+        ]);
         assert_eq!(
             transaction.inverse().text(),
             "*nat\n-N X\n-A X -j R\n-A X -j S\n-I Y 3 -j A\n-I Y 5 -j B\nCOMMIT\n"

@@ -1,7 +1,5 @@
 //! The difference between what stands and what is wanted, as commands.
 
-use std::net::IpAddr;
-
 use common::Attachment;
 
 use super::meaning::Meaning;
@@ -9,23 +7,20 @@ use super::observe::{self, Fault, jumps_to};
 use super::rules::{DNAT, OLD_PREFIX, OWN_LENGTH, Table, Wanted};
 use super::state::State;
 use super::transaction::{Command, Transaction};
+use crate::config::Evidence;
 
-/// What ADD tries first: everything shared is there, nothing of the attachment is.
+/// What ADD tries first: nothing of the attachment is there, and everything shared is.
 pub fn fast(wanted: &Wanted) -> Transaction {
     let mut transaction = Transaction::default();
     let chain = wanted.shared_name();
     transaction.push(Table::Nat, Command::New(chain.clone()));
-    for shared in &wanted.shared {
-        let assert = Command::Assert(shared.chain.to_owned(), shared.rule.clone());
-        transaction.push(shared.table, assert);
-    }
     fill(&mut transaction, wanted, &chain);
     insert_jumps(&mut transaction, wanted, &chain);
     transaction
 }
 
 /// What is missing or different.
-pub fn repair(state: &State, wanted: &Wanted, addresses: &[IpAddr]) -> Transaction {
+pub fn repair(state: &State, wanted: &Wanted, evidence: &Evidence) -> Transaction {
     let mut transaction = Transaction::default();
     for (table, chain) in &wanted.chains {
         if !state.table(*table).contains_key(*chain) {
@@ -43,7 +38,7 @@ pub fn repair(state: &State, wanted: &Wanted, addresses: &[IpAddr]) -> Transacti
         };
         transaction.push(shared.table, command);
     }
-    let mine = observe::own_chains(state, &wanted.attachment, addresses);
+    let mine = observe::own_chains(state, &wanted.attachment, evidence);
     let chain = choose(state, wanted, &mine);
     own(&mut transaction, state, wanted, &chain);
     let others = mine.into_iter().filter(|other| *other != chain);

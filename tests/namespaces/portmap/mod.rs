@@ -1,3 +1,20 @@
-//! The `portmap` plugin, seen from outside.
+//! `portmap` in real namespaces, with every backend.
 
+mod conflict;
+mod conntrack;
+mod drift;
+mod gc;
+mod guard;
+mod hostile;
+mod identity;
+mod killed;
+mod lock;
 mod nftables;
+mod node;
+mod packets;
+mod parallel;
+mod reference;
+mod replace;
+mod samples;
+mod shapes;
+mod variants;

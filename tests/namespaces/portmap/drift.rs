@@ -1,0 +1,138 @@
+//! CHECK sees every change to what ADD made, and ADD puts it right.
+
+use super::node::{Backend, Host, mapping, on_both_variants, request};
+
+on_both_variants!(
+    check_sees_every_drift_and_add_repairs_it,
+    conditions_that_differ_are_a_drift
+);
+
+/// The attachment's chain.
+const OWN: &str = "CNI-DN-e3b332d931428973f7ef7";
+/// The owner's mark; `_` stands for a blank.
+const MARK: &str = "dnat_name:_\"net1\"_id:_\"cid-0001\"";
+
+fn mappings() -> String {
+    [mapping("tcp", 8080, 80), mapping("udp", 8081, 81)].join(",")
+}
+
+/// What is done, in commands separated by `;`, and what CHECK must name.
+fn drifts() -> Vec<(String, &'static str)> {
+    let jump = format!("-p tcp -m comment --comment {MARK} -m multiport");
+    let of = |text: &str| text.replace("OWN", OWN).replace("JUMP", &jump);
+    [
+        ("-t nat -F OWN", "rule 1 of chain"),
+        ("-t nat -D OWN 1", "rule 1 of chain"),
+        ("-t nat -D OWN 3", "rule 3 of chain"),
+        ("-t nat -D OWN 6", "no rule"),
+        ("-t nat -A OWN -j RETURN", "rule 7 of chain"),
+        ("-t nat -I OWN -j RETURN", "rule 1 of chain"),
+        ("-t nat -R OWN 3 -p tcp -m tcp --dport 8080 -j DNAT --to-destination 10.22.0.9:80", "10.22.0.9:80"),
+        ("-t nat -R OWN 3 -p tcp -m tcp --dport 8080 -j DNAT --to-destination 10.22.0.2:81", "10.22.0.2:81"),
+        ("-t nat -R OWN 3 -p tcp -m tcp --dport 8079 -j DNAT --to-destination 10.22.0.2:80", "--dport 8079"),
+        ("-t nat -R OWN 3 -s 10.0.0.1 -p tcp -m tcp --dport 8080 -j DNAT --to-destination 10.22.0.2:80", "-s 10.0.0.1"),
+        ("-t nat -R OWN 1 -s 10.23.0.0/16 -p tcp -m tcp --dport 8080 -j CNI-HOSTPORT-SETMARK", "10.23.0.0/16"),
+        ("-t nat -D OWN 2; -t nat -A OWN -s 127.0.0.1 -p tcp -m tcp --dport 8080 -j CNI-HOSTPORT-SETMARK", "rule 2 of chain"),
+        ("-t nat -D CNI-HOSTPORT-DNAT 1", "no such rule"),
+        ("-t nat -D CNI-HOSTPORT-DNAT 2", "no such rule"),
+        ("-t nat -F CNI-HOSTPORT-DNAT", "no such rule"),
+        ("-t nat -R CNI-HOSTPORT-DNAT 1 JUMP --dports 9090 -j OWN", "--dports 9090"),
+        ("-t nat -R CNI-HOSTPORT-DNAT 1 JUMP --dports 8080 -j RETURN", "no such rule"),
+        ("-t nat -A CNI-HOSTPORT-DNAT JUMP --dports 8080 -j OWN", "expected no such rule"),
+        ("-t nat -A CNI-HOSTPORT-DNAT -p tcp -j OWN", "expected no such rule"),
+        ("-t nat -F PREROUTING", "chain PREROUTING"),
+        ("-t nat -F OUTPUT", "chain OUTPUT"),
+        ("-t nat -F POSTROUTING", "chain POSTROUTING"),
+        ("-t nat -R PREROUTING 1 -i out0 -m addrtype --dst-type LOCAL -j CNI-HOSTPORT-DNAT", "chain PREROUTING"),
+        ("-t nat -F CNI-HOSTPORT-SETMARK", "chain CNI-HOSTPORT-SETMARK"),
+        ("-t nat -R CNI-HOSTPORT-SETMARK 1 -j MARK --set-xmark 0x2000/0x2000", "chain CNI-HOSTPORT-SETMARK"),
+        ("-t nat -R CNI-HOSTPORT-SETMARK 1 -m comment --comment CNI_portfwd_masquerade_mark -j MARK --set-xmark 0x4000/0x4000", "CNI-HOSTPORT-SETMARK"),
+        ("-t nat -F CNI-HOSTPORT-MASQ", "chain CNI-HOSTPORT-MASQ"),
+        ("-t nat -R CNI-HOSTPORT-MASQ 1 -m mark --mark 0x4000/0x4000 -j MASQUERADE", "chain CNI-HOSTPORT-MASQ"),
+        ("-t mangle -F INPUT", "chain INPUT of table mangle"),
+        ("-t mangle -F CNI-HOSTPORT-LOCALNET", "chain CNI-HOSTPORT-LOCALNET"),
+        ("-t mangle -I CNI-HOSTPORT-LOCALNET -j RETURN", "-j RETURN before it"),
+        ("-t nat -I CNI-HOSTPORT-DNAT -p tcp -m tcp --dport 8080 -j RETURN", "before those to"),
+        ("-t nat -I CNI-HOSTPORT-DNAT -p udp -m multiport --dports 53,8081 -j DNAT --to-destination 10.22.0.9:1", "before those to"),
+        ("-t nat -I PREROUTING -p tcp -m tcp --dport 8080 -j ACCEPT", "before it"),
+        ("-t nat -I OUTPUT -j RETURN", "before it"),
+        ("-t nat -I POSTROUTING -j ACCEPT", "before it"),
+        ("-t nat -I CNI-HOSTPORT-SETMARK -j RETURN", "before it"),
+        ("-t nat -I CNI-HOSTPORT-MASQ -j ACCEPT", "before it"),
+        ("-t nat -F; -t nat -X", "chain OWN of table nat"),
+    ]
+    .into_iter()
+    .map(|(commands, named)| (of(commands), named))
+    .collect()
+}
+
+fn check_sees_every_drift_and_add_repairs_it(backend: Backend) {
+    let host = Host::usual(backend);
+    let request = request("", &mappings());
+    host.run("ADD", &request);
+    host.run("CHECK", &request);
+    for (commands, named) in drifts() {
+        commands
+            .split("; ")
+            .for_each(|command| host.iptables("iptables", command));
+        let named = named.replace("OWN", OWN);
+        let said = host
+            .call("CHECK", &request)
+            .run(&host.net.host)
+            .unwrap()
+            .stdout;
+        assert!(
+            said.contains("\"code\": 101,") && said.contains(&named),
+            "{commands}: {named} in {said}"
+        );
+        host.run("ADD", &request);
+        host.run("CHECK", &request);
+        // What was put in the way stays there, behind the rules that were put right.
+        host.iptables("iptables", "-t nat -F PREROUTING");
+        host.iptables("iptables", "-t nat -F OUTPUT");
+        host.iptables("iptables", "-t nat -F POSTROUTING");
+        host.iptables("iptables", "-t nat -F CNI-HOSTPORT-SETMARK");
+        host.iptables("iptables", "-t nat -F CNI-HOSTPORT-MASQ");
+        host.run("ADD", &request);
+    }
+    for command in [
+        format!("-t nat -F {OWN}"),
+        format!("-t nat -D {OWN} 2"),
+        "-t nat -D CNI-HOSTPORT-DNAT 1".into(),
+        "-t nat -F PREROUTING".into(),
+        "-t nat -F OUTPUT".into(),
+        "-t nat -F POSTROUTING".into(),
+        "-t nat -F CNI-HOSTPORT-SETMARK".into(),
+        "-t nat -F CNI-HOSTPORT-MASQ".into(),
+    ] {
+        host.iptables("ip6tables", &command);
+        host.drifted(&request, "IPv6");
+        host.run("ADD", &request);
+        host.run("CHECK", &request);
+    }
+    host.net
+        .host
+        .set_sysctl("net.ipv4.conf.veth0.route_localnet", "0")
+        .unwrap();
+    host.drifted(&request, "route_localnet of veth0: expected 1, found 0");
+    host.run("ADD", &request);
+    host.run("CHECK", &request);
+}
+
+fn conditions_that_differ_are_a_drift(backend: Backend) {
+    let host = Host::usual(backend);
+    let conditions = |value: &str| {
+        let options = format!(
+            r#""conditionsV4":["-s","10.99.0.9/24","-m","tcp","--syn"],"conditionsV6":["!","-s","{value}"],"#
+        );
+        request(&options, &mapping("tcp", 8080, 80))
+    };
+    host.run("ADD", &conditions("fd98::/64"));
+    host.run("CHECK", &conditions("fd98::/64"));
+    host.run("CHECK", &conditions("FD98:0::1/64"));
+    host.drifted(&conditions("fd97::/64"), "conditions of the rules");
+    host.drifted(&request("", &mapping("tcp", 8080, 80)), "IPv4");
+    host.run("ADD", &conditions("fd97::/64"));
+    host.run("CHECK", &conditions("fd97::/64"));
+    host.drifted(&conditions("fd98::/64"), "conditions of the rules");
+}

@@ -1,0 +1,102 @@
+//! Many attachments at once, while somebody else rewrites the nat table all the time.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use super::node::{Backend, Host, mapping, on_every_backend, request_of};
+
+on_every_backend!(sixteen_at_once_are_added_checked_and_deleted_in_the_midst_of_noise);
+
+const COUNT: u16 = 16;
+
+fn sixteen_at_once_are_added_checked_and_deleted_in_the_midst_of_noise(backend: Backend) {
+    let host = Host::usual(backend);
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let noise = scope.spawn(|| {
+            let mut rounds = 0;
+            while !done.load(Ordering::Relaxed) {
+                rewrite(&host, rounds);
+                rounds += 1;
+            }
+            rounds
+        });
+        let verbs = thread::scope(|inner| {
+            let pods: Vec<_> = (0..COUNT).map(|n| inner.spawn(move || n)).collect();
+            pods.into_iter()
+                .map(|pod| pod.join().unwrap())
+                .collect::<Vec<u16>>()
+        });
+        // Everybody adds, then everybody checks, then everybody deletes.
+        for verb in ["ADD", "CHECK", "DEL"] {
+            thread::scope(|inner| {
+                for number in &verbs {
+                    let host = &host;
+                    inner.spawn(move || one(host, verb, *number));
+                }
+            });
+            if verb == "ADD" {
+                for base in ["iptables", "ip6tables"] {
+                    shared_rules_stand_once(&host, base);
+                }
+            }
+        }
+        done.store(true, Ordering::Relaxed);
+        assert!(noise.join().unwrap() > 2);
+    });
+    host.is_clean();
+}
+
+fn one(host: &Host, verb: &str, number: u16) {
+    let address = format!("10.22.0.{}/16", number + 2);
+    let v6 = format!("fd00:22::{}/64", number + 2);
+    let ports = [
+        mapping("tcp", 9000 + number, 80),
+        mapping("udp", 9000 + number, 80),
+    ]
+    .join(",");
+    let request = request_of("", &ports, &[&address, &v6]);
+    host.ok(&host
+        .call(verb, &request)
+        .env("CNI_CONTAINERID", &format!("cid-{number}")));
+}
+
+/// What kube-proxy does: its chains are flushed and filled in one restore.
+fn rewrite(host: &Host, round: usize) {
+    let mut text = "*nat\n:KUBE-NOISE - [0:0]\n".to_owned();
+    for rule in 0..50 {
+        text += &format!(
+            "-A KUBE-NOISE -p tcp -m tcp --dport {} -j RETURN\n",
+            1000 + (round + rule) % 900
+        );
+    }
+    text += "COMMIT\n";
+    for base in ["iptables", "ip6tables"] {
+        let program = format!("{base}-{}-restore", host.backend.infix());
+        let input = host.directory.join(format!("noise-{base}"));
+        std::fs::write(&input, &text).unwrap();
+        let output = host
+            .net
+            .host
+            .command(&program)
+            .args(["--noflush", "-w", "10"])
+            .env("XTABLES_LOCKFILE", host.directory.join("lock"))
+            .stdin(std::fs::File::open(&input).unwrap())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+    }
+}
+
+fn shared_rules_stand_once(host: &Host, base: &str) {
+    let nat = host.nat(base);
+    for rule in [
+        "-A PREROUTING -m addrtype --dst-type LOCAL -j CNI-HOSTPORT-DNAT",
+        "-A OUTPUT -m addrtype --dst-type LOCAL -j CNI-HOSTPORT-DNAT",
+        "-j CNI-HOSTPORT-MASQ",
+        "-A CNI-HOSTPORT-SETMARK ",
+        "-A CNI-HOSTPORT-MASQ ",
+    ] {
+        assert_eq!(nat.matches(rule).count(), 1, "{rule} in {nat}");
+    }
+}

@@ -1,0 +1,126 @@
+//! Both variants of iptables on one node, and what older versions left.
+
+use super::node::{Backend, Host, mapping, on_both_variants, request};
+
+on_both_variants!(
+    del_cleans_the_variant_that_iptables_is_no_longer,
+    gc_cleans_the_variant_that_iptables_is_no_longer,
+    del_cleans_chains_of_old_versions_and_rules_that_lead_there_from_elsewhere,
+    del_cleans_without_mappings_result_and_namespace,
+    verbs_start_as_few_programs_as_promised,
+);
+
+/// The other variant's programs in place of the usual ones.
+fn swap(host: &Host) {
+    let other = match host.backend {
+        Backend::IptablesNft => Backend::IptablesLegacy,
+        Backend::IptablesLegacy => Backend::IptablesNft,
+    };
+    for base in ["iptables", "ip6tables"] {
+        for end in ["", "-restore", "-save"] {
+            let link = host.directory.join(format!("{base}{end}"));
+            std::fs::remove_file(&link).unwrap();
+            std::os::unix::fs::symlink(format!("/usr/sbin/{base}-{}{end}", other.infix()), link)
+                .unwrap();
+        }
+    }
+}
+
+fn del_cleans_the_variant_that_iptables_is_no_longer(backend: Backend) {
+    let host = Host::usual(backend);
+    let request = request("", &mapping("tcp", 8080, 80));
+    host.run("ADD", &request);
+    swap(&host);
+    host.run("ADD", &request);
+    host.run("CHECK", &request);
+    host.run("DEL", &request);
+    host.is_clean();
+    swap(&host);
+    host.fails(&host.call("CHECK", &request), 101);
+}
+
+fn gc_cleans_the_variant_that_iptables_is_no_longer(backend: Backend) {
+    let host = Host::usual(backend);
+    host.run("ADD", &request("", &mapping("tcp", 8080, 80)));
+    swap(&host);
+    let gc =
+        r#"{"cniVersion":"1.1.0","name":"net1","type":"portmap","cni.dev/valid-attachments":[]}"#;
+    host.run("GC", gc);
+    host.is_clean();
+}
+
+fn del_cleans_chains_of_old_versions_and_rules_that_lead_there_from_elsewhere(backend: Backend) {
+    let host = Host::usual(backend);
+    let request = request("", &mapping("tcp", 8080, 80));
+    host.run("ADD", &request);
+    for command in [
+        "-t nat -N CNI-HOSTPORT-SNAT",
+        "-t nat -N CNI-SN-e3b332d931428973f7ef7",
+        "-t nat -A CNI-SN-e3b332d931428973f7ef7 -j MASQUERADE",
+        "-t nat -A CNI-HOSTPORT-SNAT -m comment --comment snat_name:_\"net1\"_id:_\"cid-0001\" -j CNI-SN-e3b332d931428973f7ef7",
+        "-t nat -N MINE",
+        "-t nat -A MINE -p tcp -j CNI-DN-e3b332d931428973f7ef7",
+        "-t nat -A MINE -p udp -g CNI-DN-e3b332d931428973f7ef7",
+        "-t nat -A PREROUTING -i lo -j CNI-DN-e3b332d931428973f7ef7",
+        "-t nat -A MINE -j ACCEPT",
+    ] {
+        host.iptables("iptables", command);
+    }
+    host.run("DEL", &request);
+    host.is_clean();
+    let nat = host.nat("iptables");
+    assert!(!nat.contains("CNI-SN-"), "{nat}");
+    assert!(nat.contains("-A MINE -j ACCEPT"), "{nat}");
+}
+
+fn del_cleans_without_mappings_result_and_namespace(backend: Backend) {
+    let host = Host::usual(backend);
+    let full = request("", &mapping("tcp", 8080, 80));
+    let bare = r#"{"cniVersion":"1.0.0","name":"net1","type":"portmap","backend":null}"#;
+    let garbage = r#"{"cniVersion":"1.0.0","name":"net1","type":"portmap","markMasqBit":99,
+        "runtimeConfig":{"portMappings":[{"hostPort":-1,"protocol":"x"}]},"prevResult":{"ips":7}}"#;
+    for request in [bare, garbage] {
+        host.run("ADD", &full);
+        host.ok(&host.call("DEL", request).env("CNI_NETNS", ""));
+        host.is_clean();
+    }
+}
+
+fn verbs_start_as_few_programs_as_promised(backend: Backend) {
+    let host = Host::usual(backend);
+    let request = request("", &mapping("tcp", 8080, 80));
+    let bare = r#"{"cniVersion":"1.0.0","name":"net1","type":"portmap","x":1}"#;
+    // A pod without ports on a node that never had any.
+    assert_eq!(programs(&host, "DEL", bare, "none"), 0);
+    host.run("ADD", &request);
+    let other = request.replace("8080", "8081");
+    assert_eq!(programs(&host, "ADD", &other, "other"), 2);
+    assert_eq!(programs(&host, "CHECK", &request, "cid-0001"), 2);
+    let usual = match backend {
+        Backend::IptablesNft => 0,
+        Backend::IptablesLegacy => 2,
+    };
+    assert!(programs(&host, "DEL", bare, "none") <= usual);
+    assert!(programs(&host, "DEL", &request, "cid-0001") <= 4);
+    assert_eq!(
+        programs(&host, "STATUS", &bare.replace("1.0.0", "1.1.0"), ""),
+        1
+    );
+}
+
+/// How many programs a call starts.
+fn programs(host: &Host, verb: &str, request: &str, id: &str) -> usize {
+    let log = host.directory.join("log");
+    let script = format!(
+        "exec strace -f -qq -e trace=execve -o {} PLUGIN",
+        log.display()
+    );
+    host.ok(&host
+        .call_by_script(&script, verb, request)
+        .env("CNI_CONTAINERID", id));
+    let text = std::fs::read_to_string(&log).unwrap();
+    let started = text
+        .lines()
+        .filter(|line| line.contains("execve") && line.ends_with("= 0"));
+    started.count() - 1
+}
