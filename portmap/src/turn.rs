@@ -19,13 +19,17 @@ const PATIENCE: Duration = Duration::from_secs(15);
 
 /// The right to change an attachment, until it is dropped and all programs started meanwhile ended.
 #[derive(Debug)]
-pub struct Turn(#[expect(dead_code, reason = "kept open")] Option<OwnedFd>);
+pub struct Turn {
+    _held: Option<OwnedFd>,
+}
 
 impl Turn {
     /// Waits for the ones before.
     pub fn of(attachment: &Attachment) -> Turn {
         let name = attachment.exact_name("cni-portmap-", 76);
-        Turn(take(name.as_bytes()))
+        Turn {
+            _held: take(name.as_bytes()),
+        }
     }
 }
 
@@ -79,6 +83,6 @@ mod tests {
         assert!(taken());
         let waiting = thread::spawn(move || Turn::of(&attachment));
         drop(first);
-        assert!(waiting.join().unwrap().0.is_some());
+        assert!(waiting.join().unwrap()._held.is_some());
     }
 }
