@@ -11,6 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::Attachment;
+use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, bind, socket};
 
 /// How long to wait for the one before. Anybody can bind any name, so a name that stays taken is no
@@ -44,13 +45,15 @@ fn take(name: &[u8]) -> Option<OwnedFd> {
     .ok()?;
     let address = UnixAddr::new_abstract(name).ok()?;
     let start = Instant::now();
-    while bind(fd.as_raw_fd(), &address).is_err() {
-        if start.elapsed() > PATIENCE {
-            return None;
+    loop {
+        match bind(fd.as_raw_fd(), &address) {
+            Ok(()) => return Some(fd),
+            Err(Errno::EADDRINUSE) if start.elapsed() < PATIENCE => {
+                thread::sleep(Duration::from_millis(1));
+            }
+            Err(_) => return None,
         }
-        thread::sleep(Duration::from_millis(1));
     }
-    Some(fd)
 }
 
 #[cfg(test)]

@@ -1,5 +1,11 @@
 //! Everything that is tested in the kernel: each test makes its own namespaces.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "clippy knows tests by their attribute only, not their helpers"
+)]
+
 mod bandwidth;
 mod chain;
 mod portmap;
