@@ -1,5 +1,6 @@
 //! Links, addresses and routes, over rtnetlink.
 
+use std::fs;
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd};
@@ -184,18 +185,37 @@ fn route(
     Ok(builder.build())
 }
 
-/// Waits until the kernel has seen the carrier of every link here (it does so in a work queue, and
-/// IPv6 addresses stay unusable until then).
-pub(crate) fn wait_for_carrier(namespace: &Namespace) -> io::Result<()> {
-    let ready = |link: &InterfaceAddress| {
+/// Waits until every link here is ready for use: the kernel sees carriers and makes the local routes of
+/// IPv6 addresses in work queues (`linkwatch_event`, `addrconf_dad_work`).
+pub(crate) fn wait_until_ready(namespace: &Namespace) -> io::Result<()> {
+    let carries = |link: &InterfaceAddress| {
         !link.flags.contains(InterfaceFlags::IFF_UP)
             || link.flags.contains(InterfaceFlags::IFF_RUNNING)
     };
-    let all_ready = || getifaddrs().is_ok_and(|mut links| links.all(|link| ready(&link)));
-    if namespace.run(|| wait_until(Duration::from_secs(5), all_ready)) {
-        return Ok(());
+    let ready = || {
+        getifaddrs().is_ok_and(|mut links| links.all(|link| carries(&link)))
+            && has_local_routes().unwrap_or(false)
+    };
+    if !namespace.run(|| wait_until(Duration::from_secs(5), ready)) {
+        return Err(io::Error::other(
+            "a link has no carrier or an IPv6 address no route after 5 s",
+        ));
     }
-    Err(io::Error::other("a link has no carrier after 5 s"))
+    // That work holds the lock which this request needs, so when it is answered the work is done.
+    netlink(namespace, async |handle| set_up(&handle, "lo").await)
+}
+
+/// Whether every IPv6 address of this namespace has its local route. The first two columns of `if_inet6`
+/// are address and index, the first two of `ipv6_route` destination and prefix length, all hexadecimal.
+fn has_local_routes() -> io::Result<bool> {
+    let addresses = fs::read_to_string("/proc/thread-self/net/if_inet6")?;
+    let routes = fs::read_to_string("/proc/thread-self/net/ipv6_route")?;
+    let has_route = |address: &str| {
+        let local = format!("{address} 80 ");
+        routes.lines().any(|route| route.starts_with(&local))
+    };
+    let mut addresses = addresses.lines().filter_map(|line| line.split(' ').next());
+    Ok(addresses.all(has_route))
 }
 
 fn index(name: &str) -> io::Result<u32> {

@@ -106,7 +106,7 @@ impl Topology {
         self
     }
 
-    /// Builds the picture and waits until every link carries.
+    /// Builds the picture and waits until every link is ready for use.
     ///
     /// # Errors
     /// Without the rights (see [`crate::userns`]), or with what was tried on which link.
@@ -148,7 +148,7 @@ impl Topology {
             server,
         };
         net.nodes()
-            .try_for_each(|node| link::wait_for_carrier(node))?;
+            .try_for_each(|node| link::wait_until_ready(node))?;
         Ok(net)
     }
 }
