@@ -132,12 +132,9 @@ impl Pair {
         let refuse = |why: String| Err(Error::new(Code::InvalidConfig, why));
         match (rate, burst) {
             (0, 0) => Ok(None),
-            (0, _) => refuse(format!(
-                "{direction}Burst is {burst} but {direction}Rate is not set: if burst is set, rate must also be set"
-            )),
-            (_, 0) => refuse(format!(
-                "{direction}Rate is {rate} but {direction}Burst is not set: if rate is set, burst must also be set"
-            )),
+            // Word for word the reference's, which its callers compare.
+            (0, _) => refuse("if burst is set, rate must also be set".to_owned()),
+            (_, 0) => refuse("if rate is set, burst must also be set".to_owned()),
             (1..8, _) => refuse(format!(
                 "{direction}Rate is {rate}: rate cannot be less than 8 bits per second"
             )),

@@ -1,6 +1,8 @@
 //! Where an attachment's traffic can be limited: on the veth's end in the host, or, for interfaces
 //! that have none, on the interface itself inside the container's namespace.
 
+use std::path::Path;
+
 use common::error::{Code, Context, Error};
 use common::result::CniResult;
 use common::sys::link::Link;
@@ -66,30 +68,54 @@ impl Place {
         })
     }
 
-    /// Refuses a result that speaks of interfaces in the host, but not of this one: the request then
-    /// means another interface than the one it names.
+    /// Refuses a result that speaks of interfaces in the host, but not of this one's end there: the
+    /// request then means another interface than the one it names.
     ///
     /// # Errors
     /// Code 7 with both names.
     pub fn matches(&self, result: &CniResult) -> Result<(), Error> {
-        let mut host = result
+        let named: Vec<&str> = result
             .interfaces
             .iter()
             .filter(|i| !i.is_in_sandbox())
-            .peekable();
-        if self.side == Side::Container
-            || host.peek().is_none()
-            || host.any(|i| i.name == self.link.name)
-        {
-            return Ok(());
+            .map(|i| i.name.as_str())
+            .collect();
+        let Place { link, side, .. } = self;
+        let why = match side {
+            Side::Host if named.is_empty() || named.contains(&link.name.as_str()) => return Ok(()),
+            Side::Host => format!("the peer is {}", link.name),
+            Side::Container => match self.other_veth(&named)? {
+                None => return Ok(()),
+                Some(other) => format!(
+                    "{other} there is the peer of another one, and {} is a {}",
+                    link.name, link.kind
+                ),
+            },
+        };
+        let what = "no veth peer of the container's interface in prevResult.interfaces";
+        Err(Error::new(Code::InvalidConfig, format!("{what}: {why}")))
+    }
+
+    /// The first of these links of the host that is a veth into the container.
+    fn other_veth(&self, names: &[&str]) -> Result<Option<String>, Error> {
+        if names.is_empty() {
+            return Ok(None);
         }
-        Err(Error::new(
-            Code::InvalidConfig,
-            format!(
-                "no veth peer of the container's interface in prevResult.interfaces: the peer is {}",
-                self.link.name
-            ),
-        ))
+        let netns = Netns::open(Path::new(&self.sandbox))?;
+        let mut host = Netlink::route()?;
+        let number = host
+            .netns_number(netns.fd())
+            .context(Code::System, || format!("look up {}", self.sandbox))?;
+        for name in names {
+            let link = host
+                .link_by_name(name)
+                .context(Code::System, || format!("look up {name}"))?;
+            let into = |link: &Link| link.kind == "veth" && link.parent_netnsid == number;
+            if number.is_some() && link.as_ref().is_some_and(into) {
+                return Ok(Some((*name).to_owned()));
+            }
+        }
+        Ok(None)
     }
 }
 

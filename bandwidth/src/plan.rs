@@ -7,7 +7,7 @@ use common::result::Prefix;
 
 use crate::config::{Config, Limit};
 use crate::subnets::Subnets;
-use crate::tbf::{LATENCY, Tbf};
+use crate::tbf::{LATENCY, Packets, Tbf};
 use crate::tc::filter::{Key, Rule, Verdict};
 
 /// `ETH_P_*` numbers (include/uapi/linux/if_ether.h).
@@ -107,7 +107,12 @@ impl Plan {
             Side::Container => (config.egress, config.ingress),
         };
         let numbers = |limit: Limit| Numbers {
-            ours: Tbf::new(limit, config.burst_policy, config.latency, facts.gso),
+            ours: Tbf::new(
+                limit,
+                config.burst_policy,
+                config.latency,
+                Packets::new(facts.mtu, facts.gso),
+            ),
             reference: (config.latency == LATENCY).then(|| Tbf::of_the_reference(limit)),
         };
         let detour = |hook: Hook, limit: Limit| Detour {

@@ -18,9 +18,31 @@ pub const LATENCY: u64 = 25;
 /// (`GSO_LEGACY_MAX_SIZE` in include/linux/netdevice.h).
 pub const GSO_DEFAULT: u32 = 65_536;
 
+/// Bytes of an Ethernet header (`ETH_HLEN` in include/uapi/linux/if_ether.h).
+const ETHERNET_HEADER: u32 = 14;
+
 /// Bursts that runtimes send where nobody asked for one, in bits: kubelet (2^31 - 1), containerd
 /// (2^32 - 1) and CRI-O (8 × (2^32 - 1) - 1, the most that the reference takes).
 const UNSET_BURSTS: [u64; 3] = [2_147_483_647, 4_294_967_295, 34_359_738_359];
+
+/// The packets that a link may be handed, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Packets {
+    /// The largest that goes out as it is: MTU and Ethernet header.
+    pub frame: u32,
+    /// The largest that segmentation offload hands over.
+    pub gso: u32,
+}
+
+impl Packets {
+    /// Those of a link with this MTU in bytes.
+    pub fn new(mtu: u32, gso: u32) -> Packets {
+        Packets {
+            frame: mtu.saturating_add(ETHERNET_HEADER),
+            gso,
+        }
+    }
+}
 
 /// A token bucket as the kernel holds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,18 +56,19 @@ pub struct Tbf {
 }
 
 impl Tbf {
-    /// The bucket for a limit. `gso` is the largest packet in bytes that the link may be handed.
-    pub fn new(limit: Limit, policy: BurstPolicy, latency: u64, gso: u32) -> Tbf {
+    /// The bucket for a limit on a link that is handed packets of these sizes.
+    pub fn new(limit: Limit, policy: BurstPolicy, latency: u64, packets: Packets) -> Tbf {
         let rate = limit.rate / 8;
-        let gso = u64::from(gso);
+        let (frame, gso) = (u64::from(packets.frame), u64::from(packets.gso));
         let burst = if policy == BurstPolicy::Auto && UNSET_BURSTS.contains(&limit.burst) {
             (rate / 100).max(gso.saturating_mul(3))
         } else {
             limit.burst / 8
         };
         let queue = burst.saturating_add(rate.saturating_mul(latency) / 1000);
-        // A bucket that cannot hold the largest packet has it cut up; the pieces need room to wait.
-        let least = if burst < gso {
+        // A bucket that cannot hold the largest packet has it cut up, and the pieces need room to
+        // wait. One that cannot hold a piece either lets nothing through, whatever the queue.
+        let least = if (frame..gso).contains(&burst) {
             gso.saturating_mul(2)
         } else {
             0
@@ -114,13 +137,13 @@ fn wrapped(value: u64) -> u32 {
 mod tests {
     use super::*;
 
+    const PACKETS: Packets = Packets {
+        frame: 1514,
+        gso: GSO_DEFAULT,
+    };
+
     fn auto(rate: u64, burst: u64) -> Tbf {
-        Tbf::new(
-            Limit { rate, burst },
-            BurstPolicy::Auto,
-            LATENCY,
-            GSO_DEFAULT,
-        )
+        Tbf::new(Limit { rate, burst }, BurstPolicy::Auto, LATENCY, PACKETS)
     }
 
     fn tbf(rate: u64, buffer: u32, limit: u32) -> Tbf {
@@ -168,7 +191,7 @@ mod tests {
         };
         let wrapped = tbf(1_250_000, 0x8fff_ffe7, 536_902_161);
         assert_eq!(Tbf::of_the_reference(limit), wrapped);
-        let literal = Tbf::new(limit, BurstPolicy::Literal, LATENCY, GSO_DEFAULT);
+        let literal = Tbf::new(limit, BurstPolicy::Literal, LATENCY, PACKETS);
         assert_eq!(literal, tbf(1_250_000, u32::MAX, 536_902_161));
     }
 
@@ -185,7 +208,7 @@ mod tests {
                 },
                 BurstPolicy::Literal,
                 LATENCY,
-                GSO_DEFAULT,
+                PACKETS,
             );
             assert!(literal.burst() > 100_000_000, "{burst}");
         }
@@ -202,9 +225,21 @@ mod tests {
             },
             BurstPolicy::Auto,
             LATENCY,
-            524_280,
+            Packets {
+                gso: 524_280,
+                ..PACKETS
+            },
         );
         assert_eq!(big.limit, 1_048_560);
+    }
+
+    #[test]
+    fn a_bucket_that_lets_nothing_through_has_the_reference_s_queue() {
+        // 1500 bytes are less than a frame of the usual MTU.
+        for (rate, burst) in [(8, 8), (8_000, 80), (1_000_000, 12_000)] {
+            let reference = Tbf::of_the_reference(Limit { rate, burst });
+            assert_eq!(auto(rate, burst).limit, reference.limit, "{rate} {burst}");
+        }
     }
 
     #[test]
@@ -213,7 +248,7 @@ mod tests {
             rate: 80_000_000,
             burst: 8_000_000,
         };
-        let with = |latency| Tbf::new(limit, BurstPolicy::Auto, latency, GSO_DEFAULT).limit;
+        let with = |latency| Tbf::new(limit, BurstPolicy::Auto, latency, PACKETS).limit;
         assert_eq!(with(5), 1_050_000);
         assert_eq!(with(1000), 11_000_000);
     }

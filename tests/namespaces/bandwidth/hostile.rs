@@ -33,7 +33,7 @@ fn impossible_limits_are_refused_and_change_nothing() {
         (
             json!({"egressRate": 8000, "egressBurst": 0}),
             7,
-            "egressRate is 8000",
+            "if rate is set, burst must also be set",
         ),
         (
             json!({"egressRate": 7, "egressBurst": 800}),
@@ -84,7 +84,7 @@ fn impossible_limits_are_refused_and_change_nothing() {
         (
             json!({"runtimeConfig": {"bandwidth": {"ingressRate": 8000}}}),
             7,
-            "ingressRate is 8000",
+            "if rate is set, burst must also be set",
         ),
         (
             json!({"runtimeConfig": {"bandwidth": "10M"}}),

@@ -154,3 +154,18 @@ fn a_host_link_of_the_same_index_in_another_container_is_never_taken_for_the_pee
     }
     assert_eq!(state(&pod.net.host), before);
 }
+
+#[test]
+fn an_interface_of_another_kind_than_the_one_in_the_result_is_refused() {
+    let pod = Pod::new();
+    let inside = pod.container();
+    sh(inside, "ip link add link eth0 name net1 type macvlan");
+    sh(inside, "ip link set net1 up");
+    let before = (state(&pod.net.host), state(inside));
+    // The result names the veth of eth0.
+    let call = pod.call("ADD").env("CNI_IFNAME", "net1");
+    let (code, text) = error(&pod.finish(call, &pod.conf(both())));
+    assert_eq!(code, 7, "{text}");
+    assert!(text.contains("no veth peer"), "{text}");
+    assert_eq!((state(&pod.net.host), state(inside)), before);
+}
