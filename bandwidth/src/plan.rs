@@ -15,6 +15,9 @@ const ETH_P_ALL: u16 = 3;
 const ETH_P_IP: u16 = 0x0800;
 const ETH_P_IPV6: u16 = 0x86dd;
 
+/// Bytes of an Ethernet header, which a token bucket counts and an MTU does not.
+const ETH_HLEN: u64 = 14;
+
 /// The link on which the traffic of an attachment can be limited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
@@ -90,6 +93,8 @@ pub struct Detour {
 pub struct Plan {
     /// The link's name.
     pub link: String,
+    /// The link's MTU in bytes.
+    pub mtu: u32,
     /// The link's root qdisc.
     pub root: Option<Numbers>,
     /// At most one for each hook.
@@ -128,6 +133,7 @@ impl Plan {
         let all = config.subnets == Subnets::All;
         Plan {
             link: facts.link.clone(),
+            mtu: facts.mtu,
             root: outgoing.filter(|_| all).map(numbers),
             detours: [
                 incoming.map(|limit| detour(Hook::Ingress, limit)),
@@ -139,6 +145,21 @@ impl Plan {
             .flatten()
             .collect(),
         }
+    }
+
+    /// A remark on each bucket that cannot hold a packet as large as the MTU: such packets never
+    /// pass. The limit is kept as it was asked for, as the reference does.
+    pub fn too_small(&self) -> Vec<String> {
+        let frame = u64::from(self.mtu) + ETH_HLEN;
+        let root = self.root.iter().map(|numbers| (&self.link, numbers));
+        let detours = self.detours.iter().map(|detour| (&detour.ifb, &detour.tbf));
+        root.chain(detours)
+            .map(|(link, numbers)| (link, numbers.ours.burst()))
+            .filter(|(_, burst)| *burst < frame)
+            .map(|(link, burst)| {
+                format!("{link}: a burst of {burst} bytes never lets a frame of {frame} bytes pass")
+            })
+            .collect()
     }
 
     /// The detour of a hook.
@@ -236,6 +257,7 @@ impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Plan {
             link,
+            mtu: _,
             root,
             detours,
         } = self;

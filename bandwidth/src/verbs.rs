@@ -6,6 +6,7 @@ use common::result::{CniResult, Interface};
 use common::sys::link::Link;
 use common::sys::netlink::Netlink;
 use common::version::Version;
+use common::warn::warn;
 use common::{Attachment, Plugin, Request};
 use netlink_packet_route::link::InfoKind;
 
@@ -36,6 +37,9 @@ impl Plugin for Bandwidth {
         place.matches(&result)?;
         let actual = observe(&mut place, &request.attachment, &result)?;
         let plan = Plan::new(&config, &facts(&place, &actual));
+        for bucket in plan.too_small() {
+            warn(Self::NAME, bucket);
+        }
         let kept: Vec<String> = result.interfaces.iter().map(|i| i.name.clone()).collect();
         let job = Job {
             plan: &plan,

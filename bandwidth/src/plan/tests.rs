@@ -106,3 +106,18 @@ fn a_direction_without_limit_is_not_planned() {
     let plan = Plan::new(&one, &facts(Side::Host));
     assert!(plan.root.is_some() && plan.detours.is_empty());
 }
+
+#[test]
+fn a_bucket_that_holds_no_frame_is_remarked_upon() {
+    let mut small = config(Subnets::All);
+    assert!(Plan::new(&small, &facts(Side::Host)).too_small().is_empty());
+    small.egress = Some(Limit {
+        rate: 1_000_000,
+        burst: 8_000,
+    });
+    let remarks = Plan::new(&small, &facts(Side::Host)).too_small();
+    assert_eq!(
+        remarks,
+        ["bwp1: a burst of 1000 bytes never lets a frame of 1514 bytes pass"]
+    );
+}

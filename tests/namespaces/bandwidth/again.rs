@@ -161,3 +161,33 @@ fn a_foreign_root_qdisc_gives_way_and_is_told_of() {
     );
     pod.check(both());
 }
+
+#[test]
+fn a_container_that_comes_back_without_a_del_gets_its_limits_on_the_new_veth() {
+    let pod = Pod::new();
+    let before = pod.state();
+    pod.add(both());
+    pod.sh("ip link del veth0");
+    let path = pod.container().path();
+    let path = path.display();
+    // Numbers of links shift, as they do on a node.
+    pod.sh("ip link add other type ifb");
+    pod.sh(&format!(
+        "ip link add veth0 mtu 1400 type veth peer name eth0 netns {path}"
+    ));
+    pod.sh("ip link set veth0 up");
+    super::pod::sh(pod.container(), "ip link set eth0 up");
+    pod.sh("ip link del other");
+    pod.add(both());
+    pod.check(both());
+    assert_eq!(pod.ifbs(), [IFB]);
+    assert!(pod.sh(&format!("ip link show {IFB}")).contains("mtu 1400"));
+    pod.del(both());
+    let after: Vec<String> = pod
+        .state()
+        .iter()
+        .map(|l| l.replace("mtu 1400", "mtu 1500"))
+        .collect();
+    assert_eq!(after.len(), before.len());
+    assert_eq!(pod.ifbs(), Vec::<String>::new());
+}
