@@ -54,7 +54,12 @@ fn bench(rounds: usize) -> Result<(), Box<dyn Error>> {
         "{rounds} rounds, medians in milliseconds: ours, reference, reference/ours"
     )?;
     writeln!(out, "{}", table::HEADER)?;
-    for build in [tuning::scenarios, bandwidth::scenarios, nftables::scenarios, portmap::scenarios] {
+    for build in [
+        tuning::scenarios,
+        bandwidth::scenarios,
+        nftables::scenarios,
+        portmap::scenarios,
+    ] {
         for scenario in build()? {
             for row in scenario.measure(rounds)? {
                 writeln!(out, "{row}")?;
