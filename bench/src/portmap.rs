@@ -93,7 +93,7 @@ impl Published {
         fs::write(&input, &call.stdin)?;
         let status = self
             .host(Side::Ours)
-            .command("strace")
+            .command("/usr/bin/strace")
             .args(["-f", "-qq", "-e", "trace=execve", "-o"])
             .arg(&log)
             .arg(&call.program)
