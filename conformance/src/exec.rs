@@ -14,7 +14,7 @@ use sandbox::plugin::Answer;
 use crate::failure::{Failure, fail};
 
 /// A plugin that takes longer hangs.
-const LIMIT: Duration = Duration::from_secs(40);
+const LIMIT: Duration = Duration::from_secs(25);
 
 static DIRECTORY: OnceLock<std::path::PathBuf> = OnceLock::new();
 
@@ -58,6 +58,7 @@ pub fn run(mut command: Command, stdin: Vec<u8>) -> Result<Answer, Failure> {
         .stderr(Stdio::piped())
         .spawn()
         .map_err(|e| Failure(format!("start {program} (is CNI_BIN right?): {e}")))?;
+    let group = Pid::from_raw(child.id().cast_signed());
     let pipe = child.stdin.take();
     // A thread of its own: a plugin may answer, or end, before it has read everything.
     let feeder = thread::spawn(move || {
@@ -70,11 +71,13 @@ pub fn run(mut command: Command, stdin: Vec<u8>) -> Result<Answer, Failure> {
     let err = thread::spawn(move || read(err));
     let ended = sandbox::wait_until(LIMIT, || !matches!(child.try_wait(), Ok(None)));
     if !ended {
-        let _ = killpg(Pid::from_raw(child.id().cast_signed()), Signal::SIGKILL);
+        let _ = killpg(group, Signal::SIGKILL);
         let _ = child.wait();
         return fail(format!("hangs: killed after {} s", LIMIT.as_secs()));
     }
     let status = child.wait()?;
+    // What a prepared command left running in the background (who holds a lock) goes with it.
+    let _ = killpg(group, Signal::SIGKILL);
     let _ = feeder.join();
     Ok(Answer {
         code: status.code(),

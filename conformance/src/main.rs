@@ -22,6 +22,7 @@ use crate::known::Known;
 
 mod case;
 mod cases;
+mod edit;
 mod edition;
 mod exec;
 mod failure;
