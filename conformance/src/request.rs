@@ -98,6 +98,15 @@ impl<'p> Request<'p> {
         self.env("CNI_CONTAINERID", id)
     }
 
+    /// For another interface, which prevResult then names.
+    pub fn interface(self, name: &str) -> Self {
+        let mut previous = self.conf["prevResult"].clone();
+        if let Some(interface) = previous.pointer_mut("/interfaces/1") {
+            interface["name"] = json!(name);
+        }
+        self.set("prevResult", previous).env("CNI_IFNAME", name)
+    }
+
     /// In another network.
     pub fn network(self, name: &str) -> Self {
         self.set("name", json!(name))

@@ -146,7 +146,6 @@ fn refusals(table: &mut Table) {
         "icmp",
         "tcp ",
         " tcp",
-        "6",
         "tcpudp",
         "all",
         "dccp",

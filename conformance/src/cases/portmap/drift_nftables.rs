@@ -59,7 +59,7 @@ const SWAPS: [(&str, &[(&str, &str)]); 14] = [
     ),
     (
         "the chain of prerouting is at another hook",
-        &[("hook prerouting", "hook input")],
+        &[("hook prerouting priority dstnat", "hook input priority 100")],
     ),
     (
         "packets are accepted instead of masqueraded",

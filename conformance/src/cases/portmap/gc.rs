@@ -79,7 +79,7 @@ pub fn cases(table: &mut Table) {
             pods.request_for(1, mappings(&[mapping("tcp", 8090, 80)]))
                 .version("1.1.0")
                 .id("cid")
-                .env("CNI_IFNAME", "net1")
+                .interface("net1")
                 .added()?;
             first.gc(&[("cid", "eth0")])?.silent()?;
             first.check()?.silent()?;

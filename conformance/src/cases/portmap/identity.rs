@@ -115,13 +115,13 @@ fn apart(lab: &Lab, one: Attachment, two: Attachment, swapped: bool) -> Verdict 
         .request(web())
         .network(one.0)
         .id(one.1)
-        .env("CNI_IFNAME", one.2)
+        .interface(one.2)
         .added()?;
     let second = pods
         .request_for(1, mappings(&[mapping("tcp", 8090, 80)]))
         .network(two.0)
         .id(two.1)
-        .env("CNI_IFNAME", two.2)
+        .interface(two.2)
         .added()?;
     first.check()?.silent()?;
     second.check()?.silent()?;
@@ -145,13 +145,13 @@ fn apart_forgotten(lab: &Lab, one: Attachment, two: Attachment) -> Verdict {
         .request(web())
         .network(one.0)
         .id(one.1)
-        .env("CNI_IFNAME", one.2)
+        .interface(one.2)
         .added()?;
     let second = pods
         .request_for(1, mappings(&[mapping("tcp", 8090, 80)]))
         .network(two.0)
         .id(two.1)
-        .env("CNI_IFNAME", two.2)
+        .interface(two.2)
         .added()?;
     second.forgotten().del()?.silent()?;
     none_of(&pods.net.host, &["10.22.0.3", "fd00:22::3"])?;

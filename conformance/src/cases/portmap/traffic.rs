@@ -408,7 +408,7 @@ fn owners(table: &mut Table) {
             let first = pods.request(web()).added()?;
             let second = pods
                 .request_for(1, mappings(&[mapping("tcp", 8090, 80)]))
-                .env("CNI_IFNAME", "net1")
+                .interface("net1")
                 .added()?;
             first.check()?.ok()?;
             second.check()?.ok()?;
