@@ -29,7 +29,11 @@ pub fn detect() -> Result<&'static str, Failure> {
         })?;
     let about = String::from_utf8_lossy(&output.stderr).into_owned();
     let first = about.lines().next().unwrap_or_default();
-    if first.ends_with("version unknown") || first.contains("plugin v") {
+    let released = first
+        .split("plugin v")
+        .nth(1)
+        .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+    if first.ends_with("version unknown") || released {
         return Ok(if about.contains("1.1.0") {
             REFERENCE_2026
         } else {

@@ -119,7 +119,7 @@ impl<'l> Pods<'l> {
         Request::new(self, pod, conf)
     }
 
-    /// The state of host, pods and state files.
+    /// The state of host, state files and pods; portmap has no business in pods.
     pub fn state(&self) -> Result<State, Failure> {
         let mut files = Vec::new();
         list(&self.lab.data_dir(), &mut files);
@@ -129,6 +129,7 @@ impl<'l> Pods<'l> {
                 .net
                 .containers
                 .iter()
+                .filter(|_| self.lab.group.plugin() != "portmap")
                 .map(|pod| Snapshot::take(pod))
                 .collect::<Result<_, _>>()?,
             files,

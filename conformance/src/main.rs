@@ -4,7 +4,7 @@
 //! ```sh
 //! make conformance                          # ours
 //! make conformance CNI_BIN=/usr/lib/cni     # the reference
-//! conformance [--list] [--quiet] [TEXT]     # only groups and cases with TEXT in their name
+//! conformance [--list] [--quiet] [--times] [TEXT]     # only groups and cases with TEXT in their name
 //! ```
 //!
 //! Every case says what is right. What the reference is known to do otherwise stands in
@@ -40,6 +40,7 @@ mod runner;
 struct Arguments {
     list: bool,
     quiet: bool,
+    times: bool,
     text: String,
 }
 
@@ -58,12 +59,14 @@ fn arguments() -> Arguments {
     let mut arguments = Arguments {
         list: false,
         quiet: false,
+        times: false,
         text: String::new(),
     };
     for argument in env::args().skip(1) {
         match argument.as_str() {
             "--list" => arguments.list = true,
             "--quiet" => arguments.quiet = true,
+            "--times" => arguments.times = true,
             _ => arguments.text = argument,
         }
     }
@@ -95,9 +98,14 @@ fn run(arguments: &Arguments) -> Result<bool, Failure> {
     let known = Known::parse(&compatibility()?, edition);
     let base = env::temp_dir().join(format!("conformance-{}", process::id()));
     exec::prepare_paths(&base.join("path"))?;
-    let threads = std::thread::available_parallelism().map_or(4, |count| count.get() * 3);
-    let verdicts = runner::run(&table.cases, &base, threads);
+    let threads = std::thread::available_parallelism().map_or(8, |count| count.get() * 8);
+    let (verdicts, times): (Vec<_>, Vec<_>) = runner::run(&table.cases, &base, threads)
+        .into_iter()
+        .unzip();
     let _ = std::fs::remove_dir_all(&base);
+    if arguments.times {
+        report::slowest(&mut out, &table.cases, &times)?;
+    }
     print(&mut out, &table.cases, &verdicts, &known, arguments)
 }
 

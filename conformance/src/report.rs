@@ -1,6 +1,7 @@
 //! The table of cases and the summary.
 
 use std::io::{self, Write};
+use std::time::Duration;
 
 use crate::case::Case;
 use crate::failure::{Failure, Verdict};
@@ -78,4 +79,20 @@ pub fn summary_line(
 pub fn summary_head(out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "\n| {:<24} | pass | differs | failed |", "cases")?;
     writeln!(out, "| {:-<24} | ---: | ------: | -----: |", "")
+}
+
+/// Prints the twenty cases that took longest.
+pub fn slowest(out: &mut impl Write, cases: &[Case], times: &[Duration]) -> io::Result<()> {
+    let mut rows: Vec<_> = cases.iter().zip(times).collect();
+    rows.sort_by_key(|(_, time)| std::cmp::Reverse(**time));
+    for (case, time) in rows.iter().take(20) {
+        writeln!(
+            out,
+            "{:6.1} s  {}: {}",
+            time.as_secs_f64(),
+            case.group,
+            case.name
+        )?;
+    }
+    Ok(())
 }

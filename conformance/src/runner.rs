@@ -5,24 +5,26 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::case::Case;
 use crate::failure::{Failure, Verdict};
 use crate::lab::Lab;
 
-/// Runs every case and returns the verdicts in the order of the cases.
-pub fn run(cases: &[Case], base: &Path, threads: usize) -> Vec<Verdict> {
+/// Runs every case and returns verdicts and times in the order of the cases.
+pub fn run(cases: &[Case], base: &Path, threads: usize) -> Vec<(Verdict, Duration)> {
     let next = AtomicUsize::new(0);
-    let verdicts = Mutex::new(vec![Ok(()); cases.len()]);
+    let verdicts = Mutex::new(vec![(Ok(()), Duration::ZERO); cases.len()]);
     thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
                 while let Some((number, case)) = take(&next, cases) {
+                    let started = Instant::now();
                     let verdict = run_one(case, base);
                     if let Ok(mut verdicts) = verdicts.lock()
                         && let Some(slot) = verdicts.get_mut(number)
                     {
-                        *slot = verdict;
+                        *slot = (verdict, started.elapsed());
                     }
                 }
             });

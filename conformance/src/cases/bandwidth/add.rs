@@ -56,10 +56,10 @@ fn numbers(table: &mut Table) {
             &["rate 100Gbit", "burst 125000000b/1", "limit 437500000b"],
         ),
         (
-            "8 kbit/s with 8 Mbit",
-            8000,
-            8_000_000,
-            &["rate 8Kbit", "burst 1000000b/1", "limit 1000025b"],
+            "64 kbit/s with 640 kbit",
+            64_000,
+            640_000,
+            &["rate 64Kbit", "burst 80000b/1", "limit 80200b"],
         ),
         (
             "400 Gbit/s with 1 Gbit",
@@ -97,7 +97,7 @@ fn numbers(table: &mut Table) {
                     .check()?
                     .ok()?;
                 let line = super::bucket(&pods.net.host, "veth0")?;
-                let bytes = number_before(&line, "b/1");
+                let bytes = size(&line, "burst");
                 ensure((65_536 * 2..1_000_000).contains(&bytes), || line)
             },
         );
@@ -106,7 +106,7 @@ fn numbers(table: &mut Table) {
             let conf = json!({"ingressRate": 1_000_000_000_u64, "ingressBurst": burst, "burstPolicy": "literal"});
             pods.request(conf).added()?.check()?.ok()?;
             let line = super::bucket(&pods.net.host, "veth0")?;
-            ensure(number_before(&line, "b/1") > 200_000_000, || line)
+            ensure(size(&line, "burst") > 200_000_000, || line)
         });
     }
     table.case(
@@ -118,10 +118,7 @@ fn numbers(table: &mut Table) {
                 .check()?
                 .ok()?;
             let line = super::bucket(&pods.net.host, "veth0")?;
-            let limit = line
-                .split(" limit ")
-                .nth(1)
-                .map_or(0, |rest| number_before(rest, "b"));
+            let limit = size(&line, "limit");
             ensure(limit >= 131_072, || line)
         },
     );
@@ -137,20 +134,20 @@ fn numbers(table: &mut Table) {
     });
 }
 
-/// The number that ends where `end` begins.
-fn number_before(text: &str, end: &str) -> u64 {
-    let head = text.split(end).next().unwrap_or_default();
-    let digits: String = head
-        .chars()
-        .rev()
-        .take_while(char::is_ascii_digit)
-        .collect();
-    digits
-        .chars()
-        .rev()
-        .collect::<String>()
-        .parse()
-        .unwrap_or(0)
+/// The size in bytes that follows a word: `burst 192Kb/1`, `limit 131072b`.
+fn size(line: &str, word: &str) -> u64 {
+    let rest = line.split(&format!(" {word} ")).nth(1).unwrap_or_default();
+    let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+    let number: u64 = digits.parse().unwrap_or(0);
+    match rest
+        .get(digits.len()..)
+        .and_then(|unit| unit.chars().next())
+    {
+        Some('K') => number << 10,
+        Some('M') => number << 20,
+        Some('G') => number << 30,
+        _ => number,
+    }
 }
 
 fn objects(table: &mut Table) {

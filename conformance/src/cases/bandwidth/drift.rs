@@ -15,7 +15,7 @@ const DRIFTS: [(&str, &str); 36] = [
     ),
     (
         "a fifo is in place of the token bucket of the host interface",
-        "tc qdisc replace dev veth0 root handle 1: pfifo limit 100",
+        "tc qdisc del dev veth0 root; tc qdisc add dev veth0 root handle 1: pfifo limit 100",
     ),
     (
         "a byte fifo is in place of the token bucket of the host interface",
@@ -74,7 +74,7 @@ const DRIFTS: [(&str, &str); 36] = [
     ),
     (
         "a fifo is in place of the token bucket of the ifb",
-        "tc qdisc replace dev IFB root handle 1: pfifo limit 100",
+        "tc qdisc del dev IFB root; tc qdisc add dev IFB root handle 1: pfifo limit 100",
     ),
     (
         "the rate from the container is higher",

@@ -134,7 +134,7 @@ fn from(pods: &Pods, v6: bool) -> Result<Throughput, crate::failure::Failure> {
 /// After the first second, which has the burst. Wide, because headers count and the machine is busy.
 fn near(seen: &Throughput, rate: f64) -> Verdict {
     let steady = seen.steady();
-    ensure(steady > rate * 0.75 && steady < rate * 1.1, || {
+    ensure(steady > rate * 0.6 && steady < rate * 1.3, || {
         format!("{steady:.0} bit/s instead of {rate:.0}")
     })
 }

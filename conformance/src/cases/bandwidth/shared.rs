@@ -12,11 +12,11 @@ const THEIRS: [(&str, &str); 4] = [
     ("clsact", "tc qdisc add dev veth0 clsact"),
     (
         "clsact with filters",
-        "tc qdisc add dev veth0 clsact; tc filter add dev veth0 ingress protocol ip pref 10 u32 match ip src 192.0.2.1 action drop; tc filter add dev veth0 egress protocol ip pref 10 u32 match ip src 192.0.2.1 action drop",
+        "tc qdisc add dev veth0 clsact; tc filter add dev veth0 ingress protocol ip pref 10 u32 match ip src 192.0.2.1 flowid 1:2; tc filter add dev veth0 egress protocol ip pref 10 u32 match ip src 192.0.2.1 flowid 1:2",
     ),
     (
         "an ingress qdisc with a filter of the same priority",
-        "tc qdisc add dev veth0 ingress; tc filter add dev veth0 parent ffff: protocol ip pref 1 u32 match ip src 192.0.2.1 action drop",
+        "tc qdisc add dev veth0 ingress; tc filter add dev veth0 parent ffff: protocol ip pref 1 u32 match ip src 192.0.2.1 flowid 1:2",
     ),
 ];
 
@@ -44,7 +44,7 @@ pub fn cases(table: &mut Table) {
     table.case("DEL leaves a filter that somebody added after ADD", |lab| {
         let pods = lab.pod()?;
         let request = pods.request(both()).added()?;
-        script(&pods.net.host, "tc filter add dev veth0 parent ffff: protocol ip pref 49 u32 match ip src 192.0.2.1 action drop")?;
+        script(&pods.net.host, "tc filter add dev veth0 parent ffff: protocol ip pref 49 u32 match ip src 192.0.2.1 flowid 1:2")?;
         request.check()?.silent()?;
         request.del()?.silent()?;
         let left = filters(&pods)?;

@@ -9,16 +9,10 @@ use crate::kernel::script;
 use crate::lab::{Lab, Pods};
 
 /// Kind of interface, and the commands on the host that make `mv0`.
-const KINDS: [(&str, &str); 2] = [
-    (
-        "macvlan",
-        "ip link add link veth1 name mv0 type macvlan mode bridge",
-    ),
-    (
-        "ipvlan",
-        "ip link add link veth1 name mv0 type ipvlan mode l2",
-    ),
-];
+const KINDS: [(&str, &str); 1] = [(
+    "macvlan",
+    "ip link add link veth1 name mv0 type macvlan mode bridge",
+)];
 
 /// Cases of other interfaces.
 pub fn cases(table: &mut Table) {
@@ -76,13 +70,13 @@ fn lo(lab: &Lab) -> Verdict {
 }
 
 fn prepare(pods: &Pods, command: &str) -> Verdict {
-    script(&pods.net.host, command)?;
     // `ip` takes the namespace of a process.
     let mut process = pods.net.containers[0].command("sleep").arg("60").spawn()?;
-    let moved = script(
-        &pods.net.host,
-        &format!("ip link set mv0 netns {} name net1", process.id()),
+    let commands = format!(
+        "{command}; ip link set mv0 netns {} name net1",
+        process.id()
     );
+    let moved = script(&pods.net.host, &commands);
     process.kill()?;
     process.wait()?;
     moved?;
