@@ -29,11 +29,6 @@ pub fn without(object: &Value, key: &str) -> Value {
     object
 }
 
-/// The text of `value` with the first `from` replaced, for what no JSON value can say (`1e3`, a key twice).
-pub fn text_with(value: &Value, from: &str, to: &str) -> String {
-    value.to_string().replacen(from, to, 1)
-}
-
 /// The list at a JSON pointer, empty when there is none.
 pub fn list<'v>(value: &'v Value, pointer: &str) -> &'v [Value] {
     value

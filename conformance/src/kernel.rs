@@ -26,12 +26,6 @@ fn hashed(prefix: &str, text: &str, length: usize) -> String {
     name.chars().take(length).collect()
 }
 
-/// Runs a command line, its words separated by blanks, and returns what it prints.
-pub fn sh(namespace: &Namespace, line: &str) -> Result<String, Failure> {
-    let words: Vec<_> = line.split_whitespace().collect();
-    Ok(namespace.try_sh(&words)?)
-}
-
 /// Runs a shell script.
 pub fn script(namespace: &Namespace, script: &str) -> Result<String, Failure> {
     Ok(namespace.try_sh(&["sh", "-ec", script])?)

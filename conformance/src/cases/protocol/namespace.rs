@@ -68,7 +68,11 @@ pub fn cases(table: &mut Table) {
                     .usual()
                     .env("CNI_NETNS", &own)
                     .env("CNI_IFNAME", "veth0");
-                request.call(verb)?.code(8)?;
+                let reply = request.call(verb)?;
+                if verb == "ADD" {
+                    reply.code(8)?
+                }
+                reply.error()?;
                 pods.unchanged(&before)
             },
         );
