@@ -9,13 +9,14 @@ RUNTIMES = containerd runc podman conmon busybox-static
 # absolute path here.
 AS_ROOT = --config 'target."cfg(all())".runner="$(CURDIR)/sandbox/as-root"'
 
-.PHONY: help test check runtimes demo bench packages
+.PHONY: help test check runtimes demo bench conformance packages
 
 help:
 	@echo 'make demo    build, then show a pod-like namespace get its chain and lose it again'
 	@echo 'make test    formatting, lints, documentation, and every test'
 	@echo 'make runtimes pods of containerd and containers of podman with our plugins (as root)'
 	@echo 'make bench   time every verb against the reference'
+	@echo 'make conformance [CNI_BIN=DIR]  black-box cases for ours, or for any directory of plugins'
 
 # The tests come last: their closing lines say how it went.
 test: packages check
@@ -41,6 +42,11 @@ demo: packages
 bench: packages
 	cargo build --release --quiet
 	cargo run $(AS_ROOT) --release --quiet -p bench
+
+# Ours unless CNI_BIN names another directory.
+conformance: packages
+	cargo build --workspace --bins --quiet
+	cargo run $(AS_ROOT) --quiet -p conformance
 
 packages:
 	@.ci/packages $(PACKAGES)
