@@ -119,19 +119,20 @@ impl<'l> Pods<'l> {
         Request::new(self, pod, conf)
     }
 
-    /// The state of host, state files and pods; portmap has no business in pods.
+    /// The state of host, state files and pods. portmap has no business in pods, and sysctls are
+    /// tuning's alone; cases of their own look at `route_localnet`.
     pub fn state(&self) -> Result<State, Failure> {
         let mut files = Vec::new();
         list(&self.lab.data_dir(), &mut files);
+        let plugin = self.lab.group.plugin();
+        let pods = self.net.containers.iter().filter(|_| plugin != "portmap");
+        let take = match plugin {
+            "tuning" => Snapshot::take,
+            _ => Snapshot::take_without_sysctls,
+        };
         Ok(State {
-            host: Snapshot::take(&self.net.host)?,
-            pods: self
-                .net
-                .containers
-                .iter()
-                .filter(|_| self.lab.group.plugin() != "portmap")
-                .map(|pod| Snapshot::take(pod))
-                .collect::<Result<_, _>>()?,
+            host: Snapshot::take_without_sysctls(&self.net.host)?,
+            pods: pods.map(|pod| take(pod)).collect::<Result<_, _>>()?,
             files,
         })
     }
@@ -155,11 +156,9 @@ impl<'l> Pods<'l> {
 }
 
 impl State {
-    /// What is different later. `route_localnet` is left out: on the host interface it may stay, as the
-    /// reference leaves it, and cases of its own look at it.
+    /// What is different later.
     fn diff(&self, later: &Self) -> Vec<String> {
         let mut lines = self.host.diff(&later.host);
-        lines.retain(|line| !line.contains("/route_localnet"));
         // The kernel makes local routes of IPv6 some time after the address.
         lines.retain(|line| !(line.starts_with("route ") && line.contains("\"type\":\"local\"")));
         for (old, new) in self.pods.iter().zip(&later.pods) {
