@@ -1,25 +1,7 @@
-//! `bandwidth`: limits what a container sends and receives.
-//!
-//! Every verb is parse → plan → observe → diff → apply. README.md beside this crate has the keys.
-
-mod apply;
-mod config;
-mod diff;
-mod ifb;
-mod observe;
-mod owner;
-mod place;
-mod plan;
-mod remove;
-mod status;
-mod subnets;
-mod tbf;
-mod tc;
-mod undo;
-mod verbs;
+//! The program `bandwidth`: see the library of the same name.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    common::run::<verbs::Bandwidth>()
+    bandwidth::main()
 }

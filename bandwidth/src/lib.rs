@@ -1,0 +1,26 @@
+//! `bandwidth`: limits what a container sends and receives.
+//!
+//! Every verb is parse → plan → observe → diff → apply. README.md beside this crate has the keys.
+
+mod apply;
+mod config;
+mod diff;
+mod ifb;
+mod observe;
+mod owner;
+mod place;
+mod plan;
+mod remove;
+mod status;
+mod subnets;
+mod tbf;
+mod tc;
+mod undo;
+mod verbs;
+
+use std::process::ExitCode;
+
+/// Handles the request in this process's environment and on stdin.
+pub fn main() -> ExitCode {
+    common::run::<verbs::Bandwidth>()
+}

@@ -1,0 +1,129 @@
+//! `portmap`: forwards ports of the node to a container.
+//!
+//! parse → plan → observe → diff → apply; see README.md for the keys.
+
+mod address;
+mod backends;
+mod conditions;
+mod config;
+mod conntrack;
+mod iptables;
+mod localnet;
+mod mapping;
+mod nftables;
+mod plan;
+mod turn;
+
+use std::net::IpAddr;
+use std::process::ExitCode;
+
+use common::drift::verdict;
+use common::version::Version;
+use common::warn::warn;
+use common::{CniResult, Error, Plugin, Request};
+
+use config::{Config, Evidence, Masquerade};
+use conntrack::Stale;
+use plan::Plan;
+use turn::Turn;
+
+struct Portmap;
+
+impl Plugin for Portmap {
+    const NAME: &'static str = "portmap";
+    const VERSIONS: &'static [Version] = Version::ALL;
+
+    fn add(request: &Request) -> Result<CniResult, Error> {
+        let (config, result) = Config::parse(request)?;
+        let plan = Plan::new(&config);
+        for mapping in plan::unserved(&config) {
+            warn(
+                Self::NAME,
+                format!("{mapping}: the container has no such address"),
+            );
+        }
+        if plan.families.is_empty() {
+            return Ok(result);
+        }
+        let _turn = Turn::of(&config.attachment);
+        let undo = backends::add(&plan, &config)?;
+        if let Err(error) = open_loopback(&plan) {
+            return Err(match undo.run() {
+                Ok(()) => error,
+                Err(also) => error.and(also),
+            });
+        }
+        forget(stale(&plan));
+        Ok(result)
+    }
+
+    fn check(request: &Request) -> Result<(), Error> {
+        let (config, _) = Config::parse(request)?;
+        let plan = Plan::new(&config);
+        if plan.families.is_empty() {
+            return Ok(());
+        }
+        let mut drifts = backends::check(&plan, &config)?;
+        if let Some(container) = reached_from_loopback(&plan) {
+            drifts.extend(localnet::check(container)?);
+        }
+        verdict(&config.attachment, &drifts)
+    }
+
+    fn del(request: &Request) -> Result<(), Error> {
+        let mappings = config::understood_mappings(request);
+        let evidence = Evidence::of_request(request);
+        let _turn = Turn::of(&request.attachment);
+        forget(backends::del(&request.attachment, &mappings, &evidence)?);
+        Ok(())
+    }
+
+    fn gc(request: &Request) -> Result<(), Error> {
+        let valid = request.conf.valid_attachments()?;
+        forget(backends::gc(&request.attachment.network, &valid)?);
+        Ok(())
+    }
+
+    fn status(request: &Request) -> Result<(), Error> {
+        let conditions = config::has_conditions(request);
+        backends::status(config::wanted_backend(request)?, conditions)
+    }
+}
+
+/// Handles the request in this process's environment and on stdin.
+pub fn main() -> ExitCode {
+    common::run::<Portmap>()
+}
+
+/// The container's address that the node's loopback addresses must reach, if any.
+fn reached_from_loopback(plan: &Plan) -> Option<IpAddr> {
+    let forwards = plan.family(mapping::Family::V4)?;
+    (plan.masquerade != Masquerade::Nothing).then_some(forwards.container.addr)
+}
+
+fn open_loopback(plan: &Plan) -> Result<(), Error> {
+    reached_from_loopback(plan).map_or(Ok(()), localnet::enable)
+}
+
+/// The connections that a plan's ports had before.
+fn stale(plan: &Plan) -> Vec<Stale> {
+    let of = |forwards: &plan::Forwards| {
+        let family = forwards.family;
+        let ports = forwards.ports.clone();
+        ports.into_iter().map(move |port| Stale {
+            family,
+            protocol: port.protocol,
+            host_port: port.host_port,
+            host_ip: port.host_ip,
+            container: None,
+        })
+    };
+    plan.families.iter().flat_map(of).collect()
+}
+
+/// Drops connections. The rules are right without, so a failure is only worth a warning.
+fn forget(stale: Vec<Stale>) {
+    if let Err(error) = conntrack::drop_stale(stale) {
+        warn(Portmap::NAME, error);
+    }
+}

@@ -1,0 +1,84 @@
+//! `tuning`: sysctls and link attributes of a container's interface.
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | [`config`] | what is asked, from stdin, `CNI_ARGS`, `runtimeConfig` and `args.cni` |
+//! | [`sysctl`] | the name of a sysctl, and the file it means |
+//! | [`allowlist`] | the sysctls that the administrator permits |
+//! | [`plan`] | the values that the kernel shall have, and how it differs from them |
+//! | [`attribute`] | names and values of a link's attributes |
+//! | [`meaning`] | when two texts of a sysctl are the same value |
+//! | [`kernel`] | reads and changes the kernel inside the container's namespace |
+//! | [`originals`] | the values before ADD |
+//! | [`backup`] | the file that holds the originals |
+//! | [`restore`] | puts originals back |
+//! | [`add`], [`check`], [`del`], [`gc`], [`status`] | one verb each |
+
+mod add;
+mod allowlist;
+mod attribute;
+mod backup;
+mod check;
+mod config;
+mod del;
+mod gc;
+mod kernel;
+mod meaning;
+mod originals;
+mod plan;
+mod restore;
+mod status;
+mod sysctl;
+
+use std::process::ExitCode;
+
+use common::sys::netns::Netns;
+use common::version::Version;
+use common::{CniResult, Error, Plugin, Request};
+
+use config::Config;
+use plan::Plan;
+
+struct Tuning;
+
+impl Plugin for Tuning {
+    const NAME: &'static str = "tuning";
+    const VERSIONS: &'static [Version] = Version::ALL;
+
+    fn add(request: &Request) -> Result<CniResult, Error> {
+        let config = Config::parse(request)?;
+        allowlist::permit(&config.sysctls)?;
+        let mut result = request.conf.required_prev_result()?;
+        let store = backup::Store::new(&config.data_dir, &request.attachment);
+        let plan = Plan::new(config);
+        let netns = Netns::open(request.required_netns()?)?;
+        netns.run(|| add::add(&plan, &request.attachment, &store))?;
+        plan.show_in(
+            &mut result,
+            &request.attachment.ifname,
+            request.conf.version,
+        );
+        Ok(result)
+    }
+
+    fn check(request: &Request) -> Result<(), Error> {
+        check::check(request)
+    }
+
+    fn del(request: &Request) -> Result<(), Error> {
+        del::del(request)
+    }
+
+    fn gc(request: &Request) -> Result<(), Error> {
+        gc::gc(request)
+    }
+
+    fn status(request: &Request) -> Result<(), Error> {
+        status::status(request)
+    }
+}
+
+/// Handles the request in this process's environment and on stdin.
+pub fn main() -> ExitCode {
+    common::run::<Tuning>()
+}
