@@ -14,7 +14,7 @@ use sandbox::plugin::Answer;
 use crate::failure::{Failure, fail};
 
 /// A plugin that takes longer hangs.
-const LIMIT: Duration = Duration::from_secs(25);
+const LIMIT: Duration = Duration::from_secs(60);
 
 static DIRECTORY: OnceLock<std::path::PathBuf> = OnceLock::new();
 

@@ -9,39 +9,53 @@
 //! | DEL removes the backup when the namespace is gone | 1.1.1, 2026-04 | … |
 //! ```
 //!
-//! A heading names the group, a row the case by its name. The tables end with the file.
+//! A heading names the groups, joined by ` and `, a row the case by its name. An edition with a question
+//! mark (`2026-04?`) fails by chance: both is fine. The tables end with the file.
 
 use std::collections::BTreeMap;
 
 /// What opens the tables.
 const MARKER: &str = "<!-- conformance: known differences -->";
 
-/// Reasons by group and case.
-pub struct Known(BTreeMap<(String, String), String>);
+/// A known difference.
+pub struct Difference {
+    /// Why.
+    pub why: String,
+    /// Whether the case may pass all the same.
+    pub by_chance: bool,
+}
+
+/// Differences by group and case.
+pub struct Known(BTreeMap<(String, String), Difference>);
 
 impl Known {
     /// Reads the rows that are about `edition` (`reference 1.1.1`).
     pub fn parse(text: &str, edition: &str) -> Self {
         let tables = text.split_once(MARKER).map_or("", |(_, tables)| tables);
         let edition = edition.strip_prefix("reference ").unwrap_or("");
-        let (mut known, mut group) = (BTreeMap::new(), "");
+        let (mut known, mut groups) = (BTreeMap::new(), "");
+        let chance = format!("{edition}?");
         for line in tables.lines() {
-            if let Some(name) = line.strip_prefix("### ") {
-                group = name.trim();
+            if let Some(names) = line.strip_prefix("### ") {
+                groups = names.trim();
             } else if let Some((case, editions, why)) = row(line)
-                && editions.split(',').any(|one| one.trim() == edition)
+                && let Some(one) = editions
+                    .split(", ")
+                    .find(|one| [edition, &chance].contains(one))
             {
-                known.insert((group.to_owned(), case), why);
+                for group in groups.split(" and ") {
+                    let (why, by_chance) = (why.clone(), one == chance);
+                    let difference = Difference { why, by_chance };
+                    known.insert((group.to_owned(), case.clone()), difference);
+                }
             }
         }
         Self(known)
     }
 
-    /// Why a case is known to fail.
-    pub fn reason(&self, group: &str, case: &str) -> Option<&str> {
-        self.0
-            .get(&(group.to_owned(), case.to_owned()))
-            .map(String::as_str)
+    /// What is known of a case.
+    pub fn difference(&self, group: &str, case: &str) -> Option<&Difference> {
+        self.0.get(&(group.to_owned(), case.to_owned()))
     }
 
     /// Every group and case in it.
@@ -68,15 +82,26 @@ mod tests {
     #[test]
     fn rows_are_found_by_group_case_and_edition() {
         let text = format!(
-            "### tuning\n| a | 1.1.1 | early |\n{MARKER}\n### tuning\n| case | in | why |\n| --- | --- | --- |\n\
-             | a | 1.1.1, 2026-04 | both |\n| b | 2026-04 | new |\n"
+            "### tuning\n| a | 1.1.1 | early |\n{MARKER}\n### tuning and bandwidth\n| case | in | why |\n| --- | --- | --- |\n\
+             | a | 1.1.1, 2026-04 | both |\n| b | 2026-04? | new |\n"
         );
+        let why = |known: &Known, group, case| {
+            known.difference(group, case).map(|known| known.why.clone())
+        };
         let old = Known::parse(&text, "reference 1.1.1");
-        assert_eq!(old.reason("tuning", "a"), Some("both"));
-        assert_eq!(old.reason("tuning", "b"), None);
-        assert_eq!(old.reason("portmap", "a"), None);
+        assert_eq!(why(&old, "tuning", "a").as_deref(), Some("both"));
+        assert_eq!(why(&old, "bandwidth", "a").as_deref(), Some("both"));
+        assert_eq!(why(&old, "tuning", "b"), None);
+        assert_eq!(why(&old, "portmap", "a"), None);
         let new = Known::parse(&text, "reference 2026-04");
-        assert_eq!(new.reason("tuning", "b"), Some("new"));
+        assert!(
+            new.difference("tuning", "b")
+                .is_some_and(|known| known.by_chance)
+        );
+        assert!(
+            new.difference("tuning", "a")
+                .is_some_and(|known| !known.by_chance)
+        );
         assert_eq!(Known::parse(&text, "ours").cases().count(), 0);
     }
 }

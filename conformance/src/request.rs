@@ -201,8 +201,12 @@ impl<'p> Request<'p> {
         }
         let mut command = call.command(&self.pods.net.host);
         if let Some(prepare) = &self.prepare {
-            let script = format!("{prepare}\nexec {}", program.display());
-            command.args(["--mount", "sh", "-ec", &script]);
+            // The plugin's own PATH may lack the tools that the preparation needs.
+            let script = format!(
+                "path=$PATH; PATH=/usr/sbin:/usr/bin:/sbin:/bin\n{prepare}\nPATH=$path; export PATH; exec {}",
+                program.display()
+            );
+            command.args(["--mount", "/bin/sh", "-ec", &script]);
         }
         let stdin = match &self.raw {
             Some(raw) => raw.clone(),

@@ -16,6 +16,7 @@ mod gc;
 mod hostile;
 mod identity;
 mod interoperation;
+mod owners;
 mod pass;
 mod rules;
 mod traces;
@@ -25,6 +26,7 @@ mod traffic;
 pub fn cases(table: &mut Table, group: Group) {
     rules::cases(table, group);
     traffic::cases(table);
+    owners::cases(table);
     config::cases(table);
     pass::cases(table, group);
     drift_both::cases(table);

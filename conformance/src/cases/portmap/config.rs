@@ -268,10 +268,11 @@ fn refusals(table: &mut Table) {
         let before = pods.state()?;
         let options: &[Value] = match lab.group.backend() {
             "nftables" => &[
-                json!({"markMasqBit": 5}),
                 json!({"externalSetMarkChain": "KUBE-MARK-MASQ"}),
+                json!({"conditionsV4": ["-s", "192.0.2.1"]}),
+                json!({"conditionsV6": ["!", "-s", "2001:db8::1"]}),
             ],
-            _ => &[],
+            _ => &[json!({"conditionsV4": ["ip", "saddr", "192.0.2.1"]})],
         };
         for options in options {
             pods.request(web()).with(options.clone()).add()?.error()?;

@@ -59,7 +59,10 @@ const SWAPS: [(&str, &[(&str, &str)]); 14] = [
     ),
     (
         "the chain of prerouting is at another hook",
-        &[("hook prerouting priority dstnat", "hook input priority 100")],
+        &[(
+            "hook prerouting priority dstnat",
+            "hook output priority -99",
+        )],
     ),
     (
         "packets are accepted instead of masqueraded",

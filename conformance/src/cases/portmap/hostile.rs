@@ -74,9 +74,9 @@ pub fn cases(table: &mut Table) {
             Ok(())
         });
     }
-    table.case("1000 mappings are answered in an orderly way", |lab| {
+    table.case("200 mappings are answered in an orderly way", |lab| {
         let pods = lab.pod()?;
-        let list: Vec<_> = (0..1000)
+        let list: Vec<_> = (0..200)
             .map(|n| mapping("tcp", 10_000 + n, 1000 + n))
             .collect();
         let request = pods.request(mappings(&list));
@@ -93,7 +93,7 @@ pub fn cases(table: &mut Table) {
         "a mapping to every host address of a long list is answered in an orderly way",
         |lab| {
             let pods = lab.pod()?;
-            let list: Vec<_> = (1..=200)
+            let list: Vec<_> = (1..=60)
                 .map(|n| mapping_at(&format!("192.0.2.{n}"), "tcp", 8080, 80))
                 .collect();
             let request = pods.request(mappings(&list)).added()?;
