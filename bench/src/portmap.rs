@@ -179,6 +179,7 @@ impl Pods for Published {
         ];
         Call {
             program: side.program("portmap"),
+            args: Vec::new(),
             env: env.map(|(key, value)| (key.to_owned(), value)).to_vec(),
             stdin: conf.to_string(),
         }
