@@ -6,6 +6,7 @@ mod apply;
 mod config;
 mod diff;
 mod ifb;
+mod list;
 mod observe;
 mod owner;
 mod place;

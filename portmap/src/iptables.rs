@@ -5,6 +5,7 @@
 mod add;
 mod check;
 mod conflict;
+mod list;
 mod look;
 mod meaning;
 mod observe;
@@ -33,6 +34,7 @@ use rules::{Wanted, wanted};
 use tool::{Tool, Variant};
 
 pub use add::Undo;
+pub use list::list;
 pub use translation::Translation;
 
 /// Whether the programs are there.

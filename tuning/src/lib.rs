@@ -12,6 +12,7 @@
 //! | [`originals`] | the values before ADD |
 //! | [`backup`] | the file that holds the originals |
 //! | [`restore`] | puts originals back |
+//! | [`list`] | what operators see |
 //! | [`add`], [`check`], [`del`], [`gc`], [`status`] | one verb each |
 
 mod add;
@@ -23,6 +24,7 @@ mod config;
 mod del;
 mod gc;
 mod kernel;
+mod list;
 mod meaning;
 mod originals;
 mod plan;
@@ -32,9 +34,11 @@ mod sysctl;
 
 use std::process::ExitCode;
 
+use common::cache::Cache;
+use common::cli::Command;
 use common::sys::netns::Netns;
 use common::version::Version;
-use common::{CniResult, Error, Plugin, Request};
+use common::{Attachment, CniResult, Error, Plugin, Request};
 
 use config::Config;
 use plan::Plan;
@@ -44,6 +48,7 @@ struct Tuning;
 impl Plugin for Tuning {
     const NAME: &'static str = "tuning";
     const VERSIONS: &'static [Version] = Version::ALL;
+    const COMMANDS: &'static [Command] = &[list::LIST];
 
     fn add(request: &Request) -> Result<CniResult, Error> {
         let config = Config::parse(request)?;
@@ -75,6 +80,10 @@ impl Plugin for Tuning {
 
     fn status(request: &Request) -> Result<(), Error> {
         status::status(request)
+    }
+
+    fn owners(cache: &Cache) -> Result<Vec<Attachment>, Error> {
+        list::owners(cache)
     }
 }
 

@@ -146,7 +146,7 @@ fn delete(netlink: &mut Netlink, request: TcMessage) -> Result<(), Refusal> {
     }
 }
 
-fn about(link: u32, handle: Handle, parent: Handle) -> TcMessage {
+pub(super) fn about(link: u32, handle: Handle, parent: Handle) -> TcMessage {
     let mut message = TcMessage::with_index(link.cast_signed());
     message.header.handle = handle.into();
     message.header.parent = parent.into();
@@ -175,7 +175,7 @@ fn options(tbf: Tbf) -> Vec<TcOption> {
     options
 }
 
-fn decode(message: &Message, link: u32) -> Option<Qdisc> {
+pub(super) fn decode(message: &Message, link: u32) -> Option<Qdisc> {
     if message.kind != libc::RTM_NEWQDISC {
         return None;
     }
