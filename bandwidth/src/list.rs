@@ -30,7 +30,10 @@ pub const LIST: Command = Command {
     arguments: "[--watch[=SECONDS]] [--cache-dir DIR] [--json]",
     about: "show every limit: rate, burst and latency, and what was sent and dropped",
     options: &[
-        ("--watch", "show it again every 2 seconds, or every SECONDS, until stopped"),
+        (
+            "--watch",
+            "show it again every 2 seconds, or every SECONDS, until stopped",
+        ),
         CACHE_DIR,
         JSON,
     ],
@@ -131,7 +134,9 @@ fn behind_ifb(host: &mut Netlink, ifb: &Link, links: &[Link], counted: Counted) 
 
 /// The link that redirects to an ifb without a mark, such as the reference makes.
 fn sender(host: &mut Netlink, ifb: &Link, links: &[Link]) -> Option<u32> {
-    let mut veths = links.iter().filter(|link| link.kind == InfoKind::Veth.to_string());
+    let mut veths = links
+        .iter()
+        .filter(|link| link.kind == InfoKind::Veth.to_string());
     let sends = |link: &&Link| -> bool {
         let Ok(Some(hook)) = qdisc::hook(host, link.index) else {
             return false;
@@ -147,7 +152,9 @@ fn sender(host: &mut Netlink, ifb: &Link, links: &[Link]) -> Option<u32> {
 
 /// The limit at the root of a veth: of what is sent to the container.
 fn towards(veth: &Link, links: &[Link], counted: Counted) -> Limit {
-    let marks = links.iter().filter_map(|link| Mark::parse(link.alias.as_deref()?));
+    let marks = links
+        .iter()
+        .filter_map(|link| Mark::parse(link.alias.as_deref()?));
     let mark = marks.into_iter().find(|mark| mark.link == veth.index);
     Limit {
         owner: mark.and_then(|mark| named(mark.owner)),
@@ -172,7 +179,11 @@ fn by_cache(limit: &Limit, cache: &Cache) -> Option<Attachment> {
         let named = |name: &String| result_names(entry.result.as_ref(), name);
         names.into_iter().any(named)
     };
-    cache.entries.iter().find(has).map(|entry| entry.attachment.clone())
+    cache
+        .entries
+        .iter()
+        .find(has)
+        .map(|entry| entry.attachment.clone())
 }
 
 /// Whether a result has an interface of that name in the host.
@@ -197,7 +208,9 @@ pub fn owners() -> Result<Vec<Attachment>, Error> {
     let ifbs = Netlink::route()?
         .links(Some(InfoKind::Ifb))
         .context(Code::System, || "list ifbs".into())?;
-    let marks = ifbs.iter().filter_map(|link| Mark::parse(link.alias.as_deref()?));
+    let marks = ifbs
+        .iter()
+        .filter_map(|link| Mark::parse(link.alias.as_deref()?));
     Ok(marks.filter_map(|mark| named(mark.owner)).collect())
 }
 
@@ -260,8 +273,16 @@ fn scaled(value: u128, step: u128, unit: &str) -> String {
         whole /= step;
         prefix = next;
     }
-    let binary = if step == 1024 && !prefix.is_empty() { "i" } else { "" };
-    let prefix = if step == 1000 && prefix == "K" { "k" } else { prefix };
+    let binary = if step == 1024 && !prefix.is_empty() {
+        "i"
+    } else {
+        ""
+    };
+    let prefix = if step == 1000 && prefix == "K" {
+        "k"
+    } else {
+        prefix
+    };
     match tenths {
         0 => format!("{whole} {prefix}{binary}{unit}"),
         tenths => format!("{whole}.{tenths} {prefix}{binary}{unit}"),
@@ -280,7 +301,10 @@ fn json(limits: &[Limit]) -> Json {
             backlog,
         } = limit.counted;
         let of_owner = |of: fn(&Attachment) -> &String| {
-            limit.owner.as_ref().map_or(Json::Null, |owner| of(owner).as_str().into())
+            limit
+                .owner
+                .as_ref()
+                .map_or(Json::Null, |owner| of(owner).as_str().into())
         };
         object([
             ("network", of_owner(|owner| &owner.network)),

@@ -49,6 +49,9 @@ fn main() -> ExitCode {
     }
 }
 
+/// Sets up the scenarios of some rows.
+type Build = fn() -> io::Result<Vec<Scenario>>;
+
 fn bench(rounds: usize, only: Option<&str>) -> Result<(), Box<dyn Error>> {
     let mut out = std::io::stdout();
     writeln!(
@@ -56,7 +59,7 @@ fn bench(rounds: usize, only: Option<&str>) -> Result<(), Box<dyn Error>> {
         "{rounds} rounds, medians in milliseconds: ours, reference, reference/ours"
     )?;
     writeln!(out, "{}", table::HEADER)?;
-    let builds: [(&str, fn() -> io::Result<Vec<Scenario>>); 4] = [
+    let builds: [(&str, Build); 4] = [
         ("tuning", tuning::scenarios),
         ("bandwidth", bandwidth::scenarios),
         ("portmap", nftables::scenarios),

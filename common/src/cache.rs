@@ -117,7 +117,10 @@ impl Cache {
 
     /// The names of the networks, each once.
     pub fn networks(&self) -> Vec<&str> {
-        let names = self.entries.iter().map(|entry| entry.attachment.network.as_str());
+        let names = self
+            .entries
+            .iter()
+            .map(|entry| entry.attachment.network.as_str());
         let mut names: Vec<&str> = names.collect();
         names.sort_unstable();
         names.dedup();
@@ -158,14 +161,15 @@ impl Entry {
         if object.string("kind").ok().flatten().as_deref() != Some(KIND) {
             return Ok(None);
         }
-        entry(path, object)
-            .context(Code::Decoding, tried)
-            .map(Some)
+        entry(path, object).context(Code::Decoding, tried).map(Some)
     }
 
     /// The value of `CNI_ARGS`: `K=V;K=V`.
     pub fn cni_args(&self) -> String {
-        let pairs = self.args.iter().map(|(key, value)| format!("{key}={value}"));
+        let pairs = self
+            .args
+            .iter()
+            .map(|(key, value)| format!("{key}={value}"));
         pairs.collect::<Vec<String>>().join(";")
     }
 }
@@ -194,7 +198,9 @@ fn entry(path: &Path, object: Object<'_>) -> Result<Entry, Error> {
         capabilities: capabilities.map_or_else(Vec::new, |o| o.fields().to_vec()),
         config: base64::decode(&text("config")?)
             .ok_or_else(|| Error::new(Code::Decoding, "config is not base64"))?,
-        result: object.object("result")?.map(|o| Json::Object(o.fields().to_vec())),
+        result: object
+            .object("result")?
+            .map(|o| Json::Object(o.fields().to_vec())),
     })
 }
 
@@ -221,7 +227,10 @@ mod tests {
     #[test]
     fn a_file_of_libcni_is_read() {
         let entry = parse(FILE).unwrap().unwrap();
-        assert_eq!(entry.attachment.to_string(), "eth0 of container c1 on network n1");
+        assert_eq!(
+            entry.attachment.to_string(),
+            "eth0 of container c1 on network n1"
+        );
         assert_eq!(entry.config, br#"{"name":"n1"}"#);
         assert_eq!(entry.cni_args(), "K=V;L=W");
         assert_eq!(entry.capabilities.len(), 1);
@@ -239,7 +248,10 @@ mod tests {
             &FILE.replace("\"eth0\"", "\"\""),
             &FILE.replace("\"K\",", ""),
         ] {
-            assert!(parse(text).unwrap_err().to_string().contains("/f"), "{text}");
+            assert!(
+                parse(text).unwrap_err().to_string().contains("/f"),
+                "{text}"
+            );
         }
     }
 

@@ -4,11 +4,11 @@
 
 use std::path::PathBuf;
 
-use common::{CniResult, base64, cache};
 use common::decode::Object;
 use common::json::Json;
 use common::sys::file;
 use common::version::Version;
+use common::{CniResult, base64, cache};
 use serde_json::{Map, Value, json};
 
 use crate::{Attachment, Error, Network, Result};

@@ -7,9 +7,9 @@ mod who;
 
 use std::net::{IpAddr, SocketAddr};
 
-use common::error::Error;
 use common::Attachment;
 use common::cache::{Cache, Entry};
+use common::error::Error;
 
 use crate::mapping::Protocol;
 use crate::{iptables, nftables};

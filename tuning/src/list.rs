@@ -125,7 +125,9 @@ fn files(dir: &Path) -> Result<Vec<PathBuf>, Error> {
     let mut files = Vec::new();
     for entry in entries {
         let path = entry.context(Code::Io, tried)?.path();
-        let is_hidden = path.file_name().is_some_and(|n| n.to_string_lossy().starts_with('.'));
+        let is_hidden = path
+            .file_name()
+            .is_some_and(|n| n.to_string_lossy().starts_with('.'));
         if !is_hidden && path.extension().is_some_and(|end| end == "json") {
             files.push(path);
         }
@@ -136,10 +138,14 @@ fn files(dir: &Path) -> Result<Vec<PathBuf>, Error> {
 
 /// `CONTAINER_INTERFACE`: either may hold `_`, so the cache is asked first.
 fn owner(name: &str, network: Option<&str>, cache: &Cache) -> Attachment {
-    let mut known = cache.entries.iter().map(|entry| &entry.attachment).filter(|known| {
-        name == format!("{}_{}", known.container, known.ifname)
-            && network.is_none_or(|network| network == known.network)
-    });
+    let mut known = cache
+        .entries
+        .iter()
+        .map(|entry| &entry.attachment)
+        .filter(|known| {
+            name == format!("{}_{}", known.container, known.ifname)
+                && network.is_none_or(|network| network == known.network)
+        });
     if let Some(known) = known.next() {
         return known.clone();
     }
@@ -164,7 +170,9 @@ fn of_backup(owner: &Attachment, backup: &Backup, entry: Option<&Entry>) -> Vec<
         now,
     };
     let attributes = backup.originals.link.iter().map(|change| {
-        let now = link.as_ref().and_then(|link| attribute::present(link, *change));
+        let now = link
+            .as_ref()
+            .and_then(|link| attribute::present(link, *change));
         let name = attribute::name(*change).to_owned();
         line(name, attribute::value(*change), now.map(attribute::value))
     });

@@ -11,6 +11,15 @@ pub struct Args {
     words: Vec<String>,
 }
 
+/// Takes the first word, each time.
+impl Iterator for Args {
+    type Item = String;
+
+    fn next(&mut self) -> Option<String> {
+        (!self.words.is_empty()).then(|| self.words.remove(0))
+    }
+}
+
 impl Args {
     /// The words after the program's name.
     ///
@@ -32,14 +41,11 @@ impl Args {
         Args { words }
     }
 
-    /// Takes the first word.
-    pub fn next(&mut self) -> Option<String> {
-        (!self.words.is_empty()).then(|| self.words.remove(0))
-    }
-
     /// Whether help is asked for.
     pub fn asks_for_help(&self) -> bool {
-        self.words.iter().any(|word| word == "--help" || word == "-h")
+        self.words
+            .iter()
+            .any(|word| word == "--help" || word == "-h")
     }
 
     /// Takes a flag.

@@ -64,7 +64,9 @@ fn run<P: Plugin>(mut args: Args) -> Result<u8, Failure> {
     let dir = args.cache_dir()?;
     args.none()?;
     if let Some(name) = named.iter().find(|name| !is_valid_name(name)) {
-        return Err(Failure::Usage(format!("{name:?} cannot be a network's name")));
+        return Err(Failure::Usage(format!(
+            "{name:?} cannot be a network's name"
+        )));
     }
     let read = || sound(Cache::read(&dir)?, &dir);
     let cache = read()?;
@@ -124,7 +126,9 @@ fn collect<P: Plugin>(
     is_usual: bool,
 ) -> Result<(), Error> {
     let is_dead = |one: &Attachment| dead.iter().any(|dead| dead.attachment == *one);
-    let owners = P::owners(cache)?.into_iter().filter(|owner| !is_dead(owner));
+    let owners = P::owners(cache)?
+        .into_iter()
+        .filter(|owner| !is_dead(owner));
     let cached = cache.entries.iter().map(|entry| entry.attachment.clone());
     let all: Vec<Attachment> = owners.chain(cached).collect();
     let mut networks: Vec<&str> = cache.networks();
@@ -153,7 +157,10 @@ fn gc_requests<P: Plugin>(
     let entries = cache.entries.iter();
     for entry in entries.filter(|entry| entry.attachment.network == network) {
         for request in requests::<P>(entry)? {
-            let own = request.conf.object().unknown(&["prevResult", "runtimeConfig"]);
+            let own = request
+                .conf
+                .object()
+                .unknown(&["prevResult", "runtimeConfig"]);
             if !confs.contains(&own) {
                 confs.push(own);
             }
@@ -170,7 +177,11 @@ fn gc_requests<P: Plugin>(
         .iter()
         .map(|one| {
             // What does not say its interface is meant whatever that is.
-            let ifname = if one.ifname.is_empty() { "eth0" } else { &one.ifname };
+            let ifname = if one.ifname.is_empty() {
+                "eth0"
+            } else {
+                &one.ifname
+            };
             object([
                 ("containerID", one.container.as_str().into()),
                 ("ifname", ifname.into()),
@@ -201,7 +212,10 @@ fn text(dead: &[Dead], word: impl Fn(&Dead) -> &'static str) -> String {
             container,
             ifname,
         } = one.attachment.clone();
-        table.row(Tone::Plain, [word(one).to_owned(), network, container, ifname]);
+        table.row(
+            Tone::Plain,
+            [word(one).to_owned(), network, container, ifname],
+        );
     }
     if table.is_empty() {
         return "nothing belongs to attachments that the cache does not have\n".into();

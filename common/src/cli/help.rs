@@ -10,7 +10,10 @@ pub fn all(plugin: &str, commands: &[Command]) -> String {
             let Command {
                 name, arguments, ..
             } = command;
-            (format!("{name} {arguments}").trim().to_owned(), command.about)
+            (
+                format!("{name} {arguments}").trim().to_owned(),
+                command.about,
+            )
         })
         .collect();
     format!(

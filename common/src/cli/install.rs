@@ -138,7 +138,9 @@ fn run_uninstall<P: Plugin>(args: Args) -> Result<u8, Failure> {
     if present.is_some_and(|present| own_bytes().is_ok_and(|own| own != present)) {
         let msg = format!("{target} is another binary than this one");
         let why = "somebody replaced it, or run its own uninstall";
-        return Err(Error::new(Code::InvalidConfig, msg).with_details(why).into());
+        return Err(Error::new(Code::InvalidConfig, msg)
+            .with_details(why)
+            .into());
     }
     let told = match fs::rename(&place.kept, &place.target) {
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => {

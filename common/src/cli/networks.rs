@@ -23,7 +23,10 @@ pub fn requests<P: Plugin>(entry: &Entry) -> Result<Vec<Request>, Error> {
     };
     let list = Object::root(&fields);
     let version = list.nonempty("cniVersion")?.unwrap_or_default();
-    let result = entry.result.as_ref().map(|result| in_version(result, &version));
+    let result = entry
+        .result
+        .as_ref()
+        .map(|result| in_version(result, &version));
     let result = result.transpose()?;
     plugins(list, &fields)?
         .into_iter()
@@ -54,7 +57,11 @@ fn request<P: Plugin>(
     result: Option<&Json>,
 ) -> Result<Request, Error> {
     let capabilities = capabilities(entry, &fields)?;
-    set(&mut fields, "name", entry.attachment.network.as_str().into());
+    set(
+        &mut fields,
+        "name",
+        entry.attachment.network.as_str().into(),
+    );
     if !version.is_empty() {
         set(&mut fields, "cniVersion", version.into());
     }
@@ -85,7 +92,9 @@ fn capabilities(entry: &Entry, fields: &Fields) -> Result<Fields, Error> {
     let asked = Object::root(fields).object("capabilities")?;
     let is_asked = |name: &str| {
         let asked = asked.map_or(&[][..], |asked| asked.fields());
-        asked.iter().any(|(key, value)| key == name && *value == Json::Bool(true))
+        asked
+            .iter()
+            .any(|(key, value)| key == name && *value == Json::Bool(true))
     };
     let given = entry.capabilities.iter();
     Ok(given.filter(|(name, _)| is_asked(name)).cloned().collect())

@@ -19,10 +19,7 @@ pub fn command<P: Plugin>() -> Command {
             ("--dry-run", "only say what has drifted"),
             CACHE_DIR,
             JSON,
-            (
-                "--verbose",
-                "also show the attachments that are in order",
-            ),
+            ("--verbose", "also show the attachments that are in order"),
         ],
         run: run::<P>,
     }
@@ -82,7 +79,13 @@ fn text(cache: &Cache, outcomes: &[(&Entry, Outcome)], is_verbose: bool) -> Stri
             container,
             ifname,
         } = entry.attachment.clone();
-        let cells = [outcome.word().to_owned(), network, container, ifname, outcome.details()];
+        let cells = [
+            outcome.word().to_owned(),
+            network,
+            container,
+            ifname,
+            outcome.details(),
+        ];
         table.row(tone, cells);
     }
     let mut out = String::new();
@@ -99,9 +102,19 @@ fn summary(outcomes: &[(&Entry, Outcome)]) -> String {
     let count = |word: &str| outcomes.iter().filter(|(_, o)| o.word() == word).count();
     let others = ["drifted", "repaired", "deleted", "gone", "failed"];
     let parts = others.into_iter().filter(|word| count(word) > 0);
-    let parts: String = parts.map(|word| format!(", {} {word}", count(word))).collect();
-    let noun = if outcomes.len() == 1 { "attachment" } else { "attachments" };
-    format!("{} {noun}: {} in order{parts}\n", outcomes.len(), count("ok"))
+    let parts: String = parts
+        .map(|word| format!(", {} {word}", count(word)))
+        .collect();
+    let noun = if outcomes.len() == 1 {
+        "attachment"
+    } else {
+        "attachments"
+    };
+    format!(
+        "{} {noun}: {} in order{parts}\n",
+        outcomes.len(),
+        count("ok")
+    )
 }
 
 fn json(cache: &Cache, outcomes: &[(&Entry, Outcome)], is_dry: bool) -> String {

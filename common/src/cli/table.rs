@@ -169,9 +169,8 @@ impl Table {
     }
 
     fn leave_out(&self, layout: &mut Vec<(usize, usize)>) -> bool {
-        let is_optional = |(index, _): &(usize, usize)| {
-            self.columns.get(*index).is_some_and(|c| c.is_optional)
-        };
+        let is_optional =
+            |(index, _): &(usize, usize)| self.columns.get(*index).is_some_and(|c| c.is_optional);
         match layout.iter().rposition(is_optional) {
             Some(place) => {
                 layout.remove(place);
@@ -231,11 +230,11 @@ mod tests {
             column("NOTE").optional(),
         ]);
         let id = "f3ebbdab6149a293";
+        table.row(Tone::Plain, ["80", id, "net1", ""].map(str::to_owned));
         table.row(
-            Tone::Plain,
-            ["80", id, "net1", ""].map(str::to_owned),
+            Tone::Bad,
+            ["8080", "c\n2", "net1", "gone"].map(str::to_owned),
         );
-        table.row(Tone::Bad, ["8080", "c\n2", "net1", "gone"].map(str::to_owned));
         table
     }
 
@@ -257,11 +256,19 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_cut_then_left_out() {
-        assert!(text(Some(30)).contains("f3ebbdab…  net1"), "{}", text(Some(30)));
+        assert!(
+            text(Some(30)).contains("f3ebbdab…  net1"),
+            "{}",
+            text(Some(30))
+        );
         let narrow = text(Some(22));
         assert!(!narrow.contains("NOTE") && narrow.contains("…"), "{narrow}");
         for width in [21, 22, 30, 37] {
-            assert!(text(Some(width)).lines().all(|line| line.chars().count() <= width));
+            assert!(
+                text(Some(width))
+                    .lines()
+                    .all(|line| line.chars().count() <= width)
+            );
         }
     }
 

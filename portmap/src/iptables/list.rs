@@ -64,7 +64,9 @@ fn forwards(text: &str, variant: Variant) -> Vec<Forward> {
         };
         all.extend(translated(&rules, backend).map(forward));
     }
-    let orphans = chains.iter().filter(|(name, _)| name.starts_with(OWN_PREFIX));
+    let orphans = chains
+        .iter()
+        .filter(|(name, _)| name.starts_with(OWN_PREFIX));
     all.extend(orphans.flat_map(|(_, rules)| translated(rules, backend)));
     all
 }
@@ -112,9 +114,19 @@ fn chains(text: &str) -> BTreeMap<String, Vec<Counted>> {
 
 /// Whether a jump tests more than protocol and ports.
 fn is_conditional(jump: &Meaning) -> bool {
-    let usual = ["comment", "-p", "multiport", "tcp", "udp", "sctp", "addrtype"];
+    let usual = [
+        "comment",
+        "-p",
+        "multiport",
+        "tcp",
+        "udp",
+        "sctp",
+        "addrtype",
+    ];
     let names = jump.matches.iter().filter_map(|part| part.first());
-    names.into_iter().any(|name| !usual.contains(&name.as_str()))
+    names
+        .into_iter()
+        .any(|name| !usual.contains(&name.as_str()))
 }
 
 /// `dnat name: "NETWORK" id: "CONTAINER"`, perhaps with ` if: "IFNAME"`, perhaps shortened.
@@ -150,7 +162,13 @@ COMMIT
         let all = forwards(SAVE, Variant::Nft);
         let told: Vec<_> = all
             .iter()
-            .map(|f| (f.owner.container.as_str(), f.owner.ifname.as_str(), f.host_port))
+            .map(|f| {
+                (
+                    f.owner.container.as_str(),
+                    f.owner.ifname.as_str(),
+                    f.host_port,
+                )
+            })
             .collect();
         assert_eq!(told, [("a", "", 80), ("b", "x", 80), ("", "", 53)]);
         let counted = Counters {

@@ -68,7 +68,9 @@ fn text(all: &[(&Forward, &State)]) -> String {
             _ => Tone::Bad,
         };
         let count = |of: fn(super::Counters) -> u64| {
-            forward.counters.map_or("-".to_owned(), |counters| of(counters).to_string())
+            forward
+                .counters
+                .map_or("-".to_owned(), |counters| of(counters).to_string())
         };
         let told = format!("{} {}", state.word(), state.details());
         let cells = [
@@ -102,7 +104,9 @@ pub fn json(all: &[(&Forward, &State)]) -> Json {
     };
     let one = |(forward, state): &(&Forward, &State)| {
         let count = |of: fn(super::Counters) -> u64| {
-            forward.counters.map_or(Json::Null, |counters| Json::Number(of(counters).into()))
+            forward
+                .counters
+                .map_or(Json::Null, |counters| Json::Number(of(counters).into()))
         };
         let address = forward.host_ip.map(|ip| ip.to_string()).unwrap_or_default();
         object([

@@ -90,10 +90,17 @@ fn address(text: &str) -> Option<SocketAddr> {
 fn holders() -> HashMap<u64, Process> {
     let mut holders = HashMap::new();
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let Some(id) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
+        let Some(id) = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok())
+        else {
             continue;
         };
-        let open = fs::read_dir(entry.path().join("fd")).into_iter().flatten().flatten();
+        let open = fs::read_dir(entry.path().join("fd"))
+            .into_iter()
+            .flatten()
+            .flatten();
         for file in open {
             let Ok(target) = fs::read_link(file.path()) else {
                 continue;

@@ -50,7 +50,11 @@ pub fn states(forwards: &[Forward], cache: &Cache) -> Vec<State> {
     let mut earlier: HashMap<(Family, Protocol, u16), Vec<&Forward>> = HashMap::new();
     let mut states = Vec::with_capacity(forwards.len());
     for forward in forwards {
-        let key = (Family::of(forward.to.ip()), forward.protocol, forward.host_port);
+        let key = (
+            Family::of(forward.to.ip()),
+            forward.protocol,
+            forward.host_port,
+        );
         let before = earlier.entry(key).or_default();
         let stale = staleness(forward, cache).map(State::Stale);
         states.push(stale.unwrap_or_else(|| behind(forward, before)));
@@ -168,7 +172,10 @@ mod tests {
     fn what_no_rule_leads_to_is_stale_and_takes_nothing() {
         let mut orphan = forward("a", None, "iptables-nft");
         orphan.is_reached = false;
-        assert_eq!(words(&[orphan, forward("b", None, "iptables-nft")]), ["stale", "active"]);
+        assert_eq!(
+            words(&[orphan, forward("b", None, "iptables-nft")]),
+            ["stale", "active"]
+        );
     }
 
     #[test]

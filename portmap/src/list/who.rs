@@ -34,7 +34,10 @@ fn run(mut args: Args) -> Result<u8, Failure> {
     match is_json {
         true => print(&document([
             ("portMappings", json(&all)),
-            ("listeners", Json::Array(listeners.iter().map(listener).collect())),
+            (
+                "listeners",
+                Json::Array(listeners.iter().map(listener).collect()),
+            ),
         ]))?,
         false => print(&text(port, &all, &listeners))?,
     };
@@ -47,7 +50,9 @@ fn run(mut args: Args) -> Result<u8, Failure> {
 /// `8080/tcp`, or `8080` for every protocol.
 fn wanted(text: &str) -> Result<(u16, Vec<Protocol>), Failure> {
     let fault = |why: &str| Failure::Usage(format!("{text:?}: {why}"));
-    let (port, protocol) = text.split_once('/').map_or((text, None), |(port, p)| (port, Some(p)));
+    let (port, protocol) = text
+        .split_once('/')
+        .map_or((text, None), |(port, p)| (port, Some(p)));
     let port: u16 = port
         .parse()
         .ok()
@@ -82,15 +87,20 @@ fn text(port: u16, all: &[(&Forward, &State)], listeners: &[Listener]) -> String
             protocol,
             process,
         } = listener;
-        let who = process.as_ref().map_or("a process that is not visible".to_owned(), |p| {
-            format!("process {} ({})", p.id, p.name)
-        });
+        let who = process
+            .as_ref()
+            .map_or("a process that is not visible".to_owned(), |p| {
+                format!("process {} ({})", p.id, p.name)
+            });
         out.push_str(&format!("{local}/{protocol}  {who}\n"));
     }
     match out.is_empty() {
         true => format!("nobody has port {port}\n"),
         // No name of a process or rule may speak to the terminal.
-        false => out.chars().map(|c| if c.is_control() && c != '\n' { '?' } else { c }).collect(),
+        false => out
+            .chars()
+            .map(|c| if c.is_control() && c != '\n' { '?' } else { c })
+            .collect(),
     }
 }
 
@@ -100,8 +110,14 @@ fn listener(listener: &Listener) -> Json {
         ("address", listener.local.ip().to_string().into()),
         ("port", i64::from(listener.local.port()).into()),
         ("protocol", listener.protocol.name().into()),
-        ("pid", process.map_or(Json::Null, |p| i64::from(p.id).into())),
-        ("command", process.map_or(Json::Null, |p| p.name.as_str().into())),
+        (
+            "pid",
+            process.map_or(Json::Null, |p| i64::from(p.id).into()),
+        ),
+        (
+            "command",
+            process.map_or(Json::Null, |p| p.name.as_str().into()),
+        ),
     ])
 }
 
