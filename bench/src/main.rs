@@ -31,6 +31,9 @@ use scenario::Scenario;
 /// Rounds unless the command line says otherwise: enough for a median that stays.
 const ROUNDS: usize = 200;
 
+/// Makes the scenarios of one plugin or backend.
+type Build = fn() -> io::Result<Vec<Scenario>>;
+
 fn main() -> ExitCode {
     let mut args = std::env::args().skip(1);
     let rounds = args.next().map_or(Ok(ROUNDS), |text| text.parse());
@@ -56,7 +59,7 @@ fn bench(rounds: usize, only: Option<&str>) -> Result<(), Box<dyn Error>> {
         "{rounds} rounds, medians in milliseconds: ours, reference, reference/ours"
     )?;
     writeln!(out, "{}", table::HEADER)?;
-    let builds: [(&str, fn() -> io::Result<Vec<Scenario>>); 4] = [
+    let builds: [(&str, Build); 4] = [
         ("tuning", tuning::scenarios),
         ("bandwidth", bandwidth::scenarios),
         ("portmap", nftables::scenarios),
