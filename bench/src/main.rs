@@ -31,6 +31,9 @@ use scenario::Scenario;
 /// Rounds unless the command line says otherwise: enough for a median that stays.
 const ROUNDS: usize = 200;
 
+/// Makes the scenarios of one plugin or backend.
+type Build = fn() -> io::Result<Vec<Scenario>>;
+
 fn main() -> ExitCode {
     let mut args = std::env::args().skip(1);
     let rounds = args.next().map_or(Ok(ROUNDS), |text| text.parse());
