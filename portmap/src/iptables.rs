@@ -5,6 +5,8 @@
 mod add;
 mod check;
 mod conflict;
+#[cfg(fuzzing)]
+pub mod fuzzed;
 mod look;
 mod meaning;
 mod observe;

@@ -24,6 +24,8 @@ mod conditions;
 mod elements;
 mod expr;
 mod family;
+#[cfg(fuzzing)]
+pub mod fuzzed;
 mod layout;
 mod object;
 mod owner;
