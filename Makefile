@@ -5,6 +5,9 @@ PACKAGES = iproute2 iptables nftables conntrack strace util-linux containernetwo
 # Real callers of the plugins, and what their container runs.
 RUNTIMES = containerd runc podman conmon busybox-static
 
+# Seconds for each of the fuzz targets in `make test`.
+FUZZ_SECONDS = 3
+
 # Namespaces need root; an ordinary user gets them in a user namespace of his own. Cargo wants an
 # absolute path here.
 AS_ROOT = --config 'target."cfg(all())".runner="$(CURDIR)/sandbox/as-root"'
@@ -12,12 +15,14 @@ AS_ROOT = --config 'target."cfg(all())".runner="$(CURDIR)/sandbox/as-root"'
 # The target of this machine's compiler.
 HOST = $$(rustc -vV | sed -n 's/^host: //p')
 
-.PHONY: help test check runtimes demo bench conformance packages dist dist-arm64 image test-dist reproducible
+.PHONY: help test check runtimes demo bench conformance packages dist dist-arm64 image test-dist reproducible fuzz soak
 
 help:
 	@echo 'make demo    build, then show a pod-like namespace get its chain and lose it again'
 	@echo 'make test    formatting, lints, documentation, and every test'
 	@echo 'make runtimes pods of containerd and containers of podman with our plugins (as root)'
+	@echo 'make fuzz    hostile input for every reader, FUZZ_SECONDS for each'
+	@echo 'make soak    10,000 attachments that come and go on one node'
 	@echo 'make bench   time every verb against the reference'
 	@echo 'make conformance [CNI_BIN=DIR]  black-box cases for ours, or for any directory of plugins'
 	@echo 'make dist    tarball, Debian package, checksums and bill of materials, in target/dist'
@@ -30,6 +35,7 @@ help:
 test: packages check
 	cargo build --workspace --bins
 	@if [ "$$(id -u)" = 0 ]; then $(MAKE) runtimes; else echo "Not root: make runtimes is left out." >&2; fi
+	$(MAKE) fuzz
 	cargo test $(AS_ROOT) --workspace --exclude runtimes --no-fail-fast
 
 runtimes: packages
@@ -46,6 +52,15 @@ check:
 demo: packages
 	cargo build --release --quiet
 	cargo run --release --quiet -p demo
+
+# The engine brings its C++ sources.
+fuzz:
+	@.ci/packages g++
+	.ci/fuzz $(FUZZ_SECONDS)
+
+soak: packages
+	cargo build --release --bins
+	SOAK_TOTAL=10000 SOAK_LIVE=200 timeout 3600 cargo test $(AS_ROOT) --release --package tests soak:: -- --nocapture
 
 bench: packages
 	cargo build --release --quiet

@@ -5,6 +5,8 @@
 mod apply;
 mod config;
 mod diff;
+#[cfg(fuzzing)]
+pub mod fuzzed;
 mod ifb;
 mod list;
 mod observe;

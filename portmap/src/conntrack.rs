@@ -150,7 +150,7 @@ fn drop_listed(socket: &mut Netlink, stale: &Stale) -> Result<(), Refusal> {
 }
 
 /// Whether a listed connection is one of those to drop.
-fn is_meant(attributes: &[u8], stale: &Stale, local: &[IpAddr]) -> bool {
+pub fn is_meant(attributes: &[u8], stale: &Stale, local: &[IpAddr]) -> bool {
     let Some(tuple) = attribute(attributes, TUPLE_ORIG) else {
         return false;
     };

@@ -5,6 +5,8 @@
 mod add;
 mod check;
 mod conflict;
+#[cfg(fuzzing)]
+pub mod fuzzed;
 mod list;
 mod look;
 mod meaning;
@@ -219,50 +221,46 @@ fn each<T: Send>(
     wanted: &[Wanted],
     action: impl Fn(&Wanted, Family) -> Result<T, Error> + Sync,
 ) -> Vec<Result<T, Error>> {
-    let lost = || {
-        Err(Error::new(
-            Code::System,
-            "a thread of the plugin ended by accident",
-        ))
-    };
-    match wanted.split_first() {
-        None => Vec::new(),
-        Some((first, rest)) => thread::scope(|scope| {
-            let others: Vec<_> = rest
-                .iter()
-                .map(|w| scope.spawn(|| action(w, w.family)))
-                .collect();
-            let mut outcomes = vec![action(first, first.family)];
-            outcomes.extend(
-                others
-                    .into_iter()
-                    .map(|t| t.join().unwrap_or_else(|_| lost())),
-            );
-            outcomes
-        }),
+    let one = |w: &Wanted| action(w, w.family);
+    match wanted {
+        [first, second] => {
+            let (outcome, other) = side_by_side(|| one(first), || one(second));
+            vec![outcome, other.unwrap_or_else(lost)]
+        }
+        others => others.iter().map(one).collect(),
     }
+}
+
+/// Runs two actions side by side, or one after the other where the node has no thread to give.
+fn side_by_side<T: Send>(
+    first: impl FnOnce() -> T,
+    second: impl Fn() -> T + Sync,
+) -> (T, Option<T>) {
+    thread::scope(|scope| {
+        let other = thread::Builder::new().spawn_scoped(scope, &second);
+        let done = first();
+        match other {
+            Ok(other) => (done, other.join().ok()),
+            Err(_) => (done, Some(second())),
+        }
+    })
+}
+
+fn lost<T>() -> Result<T, Error> {
+    Err(Error::new(
+        Code::System,
+        "a thread of the plugin ended by accident",
+    ))
 }
 
 /// Runs a removal in every variant and IP version, and carries on after failures.
 fn everywhere(
     action: impl Fn(Family, Variant) -> Result<Vec<Translation>, Error> + Sync,
 ) -> Result<Vec<Translation>, Error> {
-    let lost = || {
-        Err(Error::new(
-            Code::System,
-            "a thread of the plugin ended by accident",
-        ))
-    };
     let one = |family| [Variant::Nft, Variant::Legacy].map(|variant| action(family, variant));
-    let outcomes = thread::scope(|scope| {
-        let other = scope.spawn(|| one(Family::V6));
-        let mut outcomes = one(Family::V4).to_vec();
-        match other.join() {
-            Ok(results) => outcomes.extend(results),
-            Err(_) => outcomes.push(lost()),
-        }
-        outcomes
-    });
+    let (outcomes, others) = side_by_side(|| one(Family::V4), || one(Family::V6));
+    let others = others.map_or_else(|| vec![lost()], Vec::from);
+    let outcomes = outcomes.into_iter().chain(others);
     let (mut removed, mut errors) = (Vec::new(), Vec::new());
     for outcome in outcomes {
         match outcome {

@@ -7,6 +7,8 @@ mod backends;
 mod conditions;
 mod config;
 mod conntrack;
+#[cfg(fuzzing)]
+pub mod fuzzed;
 mod iptables;
 mod list;
 mod localnet;

@@ -25,6 +25,8 @@ mod conditions;
 mod elements;
 mod expr;
 mod family;
+#[cfg(fuzzing)]
+pub mod fuzzed;
 mod layout;
 mod list;
 mod object;

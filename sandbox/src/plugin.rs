@@ -17,6 +17,7 @@ pub const CONTAINER_ID: &str = "cid-0001";
 #[derive(Debug, Clone)]
 pub struct Call {
     program: PathBuf,
+    runner: Vec<String>,
     env: Vec<(String, String)>,
     stdin: Vec<u8>,
 }
@@ -84,6 +85,7 @@ impl Call {
     pub fn bare(name: &str) -> Self {
         Self {
             program: binary(name),
+            runner: Vec::new(),
             env: Vec::new(),
             stdin: Vec::new(),
         }
@@ -115,6 +117,13 @@ impl Call {
     #[must_use]
     pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.stdin = bytes.into();
+        self
+    }
+
+    /// Has another program run the plugin: `strace` with its options, say.
+    #[must_use]
+    pub fn under(mut self, runner: &[&str]) -> Self {
+        self.runner = runner.iter().map(ToString::to_string).collect();
         self
     }
 
@@ -156,8 +165,12 @@ impl Call {
     /// The command as it will be started.
     #[must_use]
     pub fn command(&self, host: &Namespace) -> Command {
-        let mut command = host.command(&self.program);
+        let mut words = self.runner.iter().map(PathBuf::from).collect::<Vec<_>>();
+        words.push(self.program.clone());
+        let (program, arguments) = words.split_first().unwrap_or((&self.program, &[]));
+        let mut command = host.command(program);
         command
+            .args(arguments)
             .env_clear()
             .envs(env::var_os("PATH").map(|path| ("PATH", path)))
             .envs(self.env.iter().map(|(key, value)| (key, value)))

@@ -8,6 +8,10 @@
 
 mod bandwidth;
 mod chain;
+mod faults;
+mod numbers;
 mod portmap;
+mod properties;
 mod protocol;
+mod soak;
 mod tuning;

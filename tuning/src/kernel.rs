@@ -7,6 +7,7 @@ use common::sys::link::{Change, Link};
 use common::sys::netlink::{Netlink, Refusal};
 use common::sys::sysctl;
 use common::{Code, Context, Error};
+use nix::errno::Errno;
 
 use crate::attribute;
 use crate::plan::Plan;
@@ -42,6 +43,8 @@ pub enum Reading {
     Unreadable(String),
     /// There is no such sysctl in this namespace.
     Missing,
+    /// The node lacks what it takes to read anything: memory, file descriptors.
+    Failed(String),
 }
 
 impl Container {
@@ -109,9 +112,15 @@ pub fn read(name: &Name) -> Reading {
         Err(cause) => match cause.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Reading::Missing,
             io::ErrorKind::PermissionDenied => Reading::WriteOnly,
+            _ if is_shortage(&cause) => Reading::Failed(cause.to_string()),
             _ => Reading::Unreadable(cause.to_string()),
         },
     }
+}
+
+fn is_shortage(cause: &io::Error) -> bool {
+    let errno = cause.raw_os_error().map(Errno::from_raw);
+    matches!(errno, Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM))
 }
 
 /// Writes a sysctl.

@@ -22,6 +22,8 @@ mod backup;
 mod check;
 mod config;
 mod del;
+#[cfg(fuzzing)]
+pub mod fuzzed;
 mod gc;
 mod kernel;
 mod list;

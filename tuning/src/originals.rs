@@ -23,7 +23,8 @@ impl Originals {
     /// Sysctls that cannot be read have no original.
     ///
     /// # Errors
-    /// Code 7 for a sysctl that does not exist, code 100 for an interface that is not there or has no
+    /// Code 7 for a sysctl that does not exist, code 100 for one whose value could not be found out,
+    /// and for an interface that is not there or has no
     /// such attribute: the plan cannot be carried out.
     pub fn of(plan: &Plan, actual: &Actual, ifname: &str) -> Result<Originals, Error> {
         let mut originals = Originals::default();
@@ -35,6 +36,10 @@ impl Originals {
                         .push((setting.name.clone(), value.clone()));
                 }
                 Reading::Missing => return Err(no_such_sysctl(&setting.name, &setting.written)),
+                Reading::Failed(why) => {
+                    let tried = format!("read sysctl {}", setting.name.text());
+                    return Err(Error::new(Code::System, tried).with_details(why));
+                }
                 Reading::WriteOnly | Reading::Unreadable(_) => {}
             }
         }

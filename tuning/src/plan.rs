@@ -105,7 +105,7 @@ fn sysctl_drift(setting: &Setting, reading: &Reading, shown: &[Shown]) -> Option
         Reading::WriteOnly => return None,
         Reading::Value(actual) => actual.as_str(),
         Reading::Missing => "no such sysctl",
-        Reading::Unreadable(why) => why.as_str(),
+        Reading::Unreadable(why) | Reading::Failed(why) => why.as_str(),
     };
     Some(Drift::new(
         format!("sysctl {}", setting.name.text()),

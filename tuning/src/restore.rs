@@ -79,7 +79,7 @@ fn is_other(name: &Name, value: &str) -> bool {
     match kernel::read(name) {
         Reading::Value(present) => !meaning::same(&present, value),
         Reading::Missing => false,
-        Reading::WriteOnly | Reading::Unreadable(_) => true,
+        Reading::WriteOnly | Reading::Unreadable(_) | Reading::Failed(_) => true,
     }
 }
 

@@ -15,7 +15,7 @@ use netlink_packet_route::tc::{
 use nix::errno::Errno;
 use nix::libc;
 
-use self::decode::decode;
+pub use self::decode::decode;
 use super::Handle;
 
 /// `flowid 1:1` of a filter that redirects, as the reference sets it.

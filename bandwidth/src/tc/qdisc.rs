@@ -175,7 +175,8 @@ fn options(tbf: Tbf) -> Vec<TcOption> {
     options
 }
 
-pub(super) fn decode(message: &Message, link: u32) -> Option<Qdisc> {
+/// Reads an `RTM_NEWQDISC` about a link; `None` for any other message.
+pub fn decode(message: &Message, link: u32) -> Option<Qdisc> {
     if message.kind != libc::RTM_NEWQDISC {
         return None;
     }

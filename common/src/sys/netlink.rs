@@ -214,19 +214,46 @@ impl Netlink {
     /// # Errors
     /// `ETIMEDOUT` when the kernel says nothing, `ENOBUFS` when it had to drop messages.
     pub fn receive(&mut self) -> Result<Vec<(Message, u16)>, Refusal> {
+        self.receive_with(MsgFlags::empty())
+            .map_err(|errno| match errno {
+                Errno::EAGAIN => Errno::ETIMEDOUT.into(),
+                errno => errno.into(),
+            })
+    }
+
+    /// As [`Netlink::receive`], but only what has come already: `None` when that was all.
+    ///
+    /// # Errors
+    /// As [`Netlink::receive`].
+    pub fn received(&mut self) -> Result<Option<Vec<(Message, u16)>>, Refusal> {
+        match self.receive_with(MsgFlags::MSG_DONTWAIT) {
+            Ok(messages) => Ok(Some(messages)),
+            Err(Errno::EAGAIN) => Ok(None),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    fn receive_with(&mut self, flags: MsgFlags) -> Result<Vec<(Message, u16)>, Errno> {
+        // With MSG_TRUNC the kernel tells the datagram's true length.
+        let flags = flags | MsgFlags::MSG_TRUNC;
         let length = loop {
-            // With MSG_TRUNC the kernel tells the datagram's true length.
-            let peek = MsgFlags::MSG_TRUNC;
-            match recv(self.socket.as_raw_fd(), &mut self.buffer, peek) {
+            match recv(self.socket.as_raw_fd(), &mut self.buffer, flags) {
                 Ok(length) => break length,
                 Err(Errno::EINTR) => {}
-                Err(Errno::EAGAIN) => return Err(Errno::ETIMEDOUT.into()),
-                Err(errno) => return Err(errno.into()),
+                Err(errno) => return Err(errno),
             }
         };
-        match self.buffer.get(..length) {
-            Some(bytes) => Ok(split(bytes)),
-            None => Err(Errno::EMSGSIZE.into()),
+        let bytes = self.buffer.get(..length).ok_or(Errno::EMSGSIZE)?;
+        Ok(split(bytes))
+    }
+
+    /// The next datagram of an answer. The kernel answers while it takes the request, so that after
+    /// an overrun what is left of the answer has come already. What was asked for is done, and most
+    /// likely its acknowledgement is not what was dropped.
+    fn answer(&mut self) -> Result<Vec<(Message, u16)>, Refusal> {
+        match self.receive() {
+            Err(refusal) if refusal.errno == Errno::ENOBUFS => self.received()?.ok_or(refusal),
+            answer => answer,
         }
     }
 
@@ -236,7 +263,7 @@ impl Netlink {
         let mut replies = Vec::new();
         let mut interrupted = false;
         loop {
-            for (message, flags) in self.receive()? {
+            for (message, flags) in self.answer()? {
                 if message.sequence != sequence {
                     continue;
                 }
@@ -273,7 +300,7 @@ pub fn message(kind: u16, flags: u16, sequence: u32, body: &[u8]) -> Vec<u8> {
 }
 
 /// The messages of one datagram with their flags. A malformed rest ends the list.
-fn split(mut bytes: &[u8]) -> Vec<(Message, u16)> {
+pub fn split(mut bytes: &[u8]) -> Vec<(Message, u16)> {
     let mut messages = Vec::new();
     while let Some(header) = bytes.get(..HEADER) {
         let length = u32_at(header, 0).unwrap_or(0) as usize;

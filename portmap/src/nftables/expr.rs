@@ -25,7 +25,8 @@ impl Register {
     fn from_number(number: u32) -> Option<Register> {
         match number {
             1..=4 => Some(Register((number - 1) * 4)),
-            8..=27 => Some(Register(number - 8)),
+            // `NFT_REG32_15` is the last.
+            8..=23 => Some(Register(number - 8)),
             _ => None,
         }
     }

@@ -230,6 +230,9 @@ impl Nft {
             Ok(None) => return Ok(Outcome::Done),
             Ok(Some((_, refusal))) if refusal.errno == STALE => return Ok(Outcome::Outdated),
             Ok(Some(refused)) => refused,
+            Err(refusal) if refusal.errno == Errno::ENOBUFS && self.is_past(generation)? => {
+                return Ok(Outcome::Outdated);
+            }
             Err(refusal) => (None, refusal),
         };
         let command = index.and_then(|index| commands.get(index));
@@ -239,6 +242,13 @@ impl Nft {
             _ => Code::System,
         };
         Err(Error::new(code, format!("nf_tables: {what}")).with_details(refusal))
+    }
+
+    /// Whether the ruleset has left a generation behind. After an overrun, in which a refusal may have
+    /// been dropped, this tells whether a batch was done; what it did is then to be looked at.
+    fn is_past(&mut self, generation: u32) -> Result<bool, Error> {
+        while let Ok(Some(_)) = self.netlink.received() {}
+        Ok(self.generation()? != generation)
     }
 
     /// Sends a batch and waits for its end. Gives the first refusal and the index of the command that

@@ -12,7 +12,7 @@ mod inside;
 mod interop;
 mod killed;
 mod parallel;
-mod pod;
+pub mod pod;
 mod result;
 mod samples;
 mod sharing;

@@ -30,7 +30,7 @@ fn mappings() -> Value {
 
 /// An attachment of a container, with the configuration of its network.
 #[derive(Clone)]
-struct Pod {
+pub struct Pod {
     network: String,
     id: String,
     ifname: String,
@@ -42,7 +42,7 @@ struct Pod {
 
 impl Pod {
     /// Container `number` of a picture, on the network `net1`, with the usual mappings.
-    fn new(net: &Net, number: usize) -> Pod {
+    pub fn new(net: &Net, number: usize) -> Pod {
         let node = &net.containers[number];
         Pod {
             network: "net1".into(),
@@ -55,16 +55,16 @@ impl Pod {
         }
     }
 
-    fn with(mut self, key: &str, value: Value) -> Pod {
+    pub fn with(mut self, key: &str, value: Value) -> Pod {
         self.keys[key] = value;
         self
     }
 
-    fn mapping(self, list: Value) -> Pod {
+    pub fn mapping(self, list: Value) -> Pod {
         self.with("runtimeConfig", json!({ "portMappings": list }))
     }
 
-    fn id(mut self, id: &str) -> Pod {
+    pub fn id(mut self, id: &str) -> Pod {
         self.id = id.into();
         self
     }
@@ -74,7 +74,7 @@ impl Pod {
         format!("{}/{}/{}", self.network, self.id, self.ifname)
     }
 
-    fn request(&self) -> Value {
+    pub fn request(&self) -> Value {
         let mut request = json!({
             "cniVersion": "1.1.0",
             "name": self.network,
@@ -95,7 +95,7 @@ impl Pod {
         request
     }
 
-    fn prepared(&self, verb: &str, request: &Value) -> Call {
+    pub fn prepared(&self, verb: &str, request: &Value) -> Call {
         Call::new("portmap", verb)
             .env("CNI_CONTAINERID", &self.id)
             .env("CNI_IFNAME", &self.ifname)
@@ -108,7 +108,7 @@ impl Pod {
     }
 
     /// A call that has to succeed.
-    fn does(&self, verb: &str, host: &Namespace) {
+    pub fn does(&self, verb: &str, host: &Namespace) {
         let answer = self.call(verb, host);
         assert_eq!(
             answer.code,
@@ -134,7 +134,7 @@ fn refused(answer: &Answer, code: u32) -> String {
 }
 
 /// A host with so many containers on a bridge and a client outside.
-fn host_with(containers: u8) -> Net {
+pub fn host_with(containers: u8) -> Net {
     Topology::new()
         .bridge("cni0")
         .containers(containers)
@@ -162,7 +162,7 @@ fn nft(host: &Namespace, script: &str) {
 }
 
 /// Everything in the ruleset, in an order that does not depend on that of making.
-fn contents(host: &Namespace) -> Vec<String> {
+pub fn contents(host: &Namespace) -> Vec<String> {
     let text = host.sh(["nft", "-j", "list", "ruleset"]);
     let json: Value =
         serde_json::from_str(&text).unwrap_or_else(|cause| panic!("{cause}: {text:?}"));

@@ -12,7 +12,7 @@ mod hostile;
 mod interop;
 mod killed;
 mod parallel;
-mod pod;
+pub mod pod;
 mod precedence;
 mod restore;
 mod result;

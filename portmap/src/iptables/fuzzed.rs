@@ -1,0 +1,91 @@
+//! What `iptables-save` prints and what a configuration becomes, for the fuzz targets.
+
+use common::Attachment;
+
+use super::meaning::{Meaning, same};
+use super::observe::{self, drifts};
+use super::rules::{Table, wanted};
+use super::state::State;
+use super::transaction::listing;
+use super::translation::translations;
+use super::{owner, shadow, words, write};
+use crate::config::{Config, Evidence};
+use crate::plan::Forwards;
+
+/// What stands is what is wanted: nothing differs. What is there already is not written again.
+pub fn plan(config: &Config, forwards: &Forwards) {
+    let attachment = &config.attachment;
+    let wanted = wanted(attachment, config.masquerade, &config.mark, forwards);
+    let chain = wanted.shared_name();
+    let text = write::fast(&wanted).text();
+    let lines = text.lines().filter(|line| !line.is_empty());
+    for line in lines {
+        let first = line.split(' ').next().unwrap_or_default();
+        let known = ["*nat", "COMMIT", "-N", "-A", "-I"].contains(&first);
+        assert!(known, "{line:?} was not planned");
+    }
+    let evidence = Evidence::of_config(config);
+    let repair = write::repair(&State::default(), &wanted, &evidence);
+    let state = State::from_save(&as_saved(&repair.text()));
+    assert_eq!(drifts(&state, &wanted, &chain), vec![]);
+    // Rules with conditions are always written anew: iptables prints those in other words.
+    let again = write::repair(&state, &wanted, &evidence).text();
+    assert!(wanted.conditional || again.is_empty(), "{again:?}");
+    assert_eq!(observe::own_chains(&state, attachment, &evidence), [chain]);
+}
+
+/// A restore file as `iptables-save` would print the tables after it, if all was empty before.
+fn as_saved(text: &str) -> String {
+    let mut inserted = Vec::new();
+    let mut lines: Vec<String> = Vec::new();
+    for line in text.lines() {
+        match line.split_once(' ') {
+            Some(("-N", chain)) => lines.push(format!(":{chain} - [0:0]")),
+            Some(("-I", rule)) => inserted.push(rule.to_owned()),
+            _ if line == "COMMIT" => {
+                // Each was put before those that were inserted earlier.
+                let rules = inserted.drain(..).rev();
+                lines.extend(rules.map(|rule| format!("-A {}", without_place(&rule))));
+                lines.push(line.to_owned());
+            }
+            _ => lines.push(line.to_owned()),
+        }
+    }
+    lines.join("\n")
+}
+
+fn without_place(rule: &str) -> String {
+    match rule.splitn(3, ' ').collect::<Vec<_>>().as_slice() {
+        [chain, place, rule] if place.parse::<usize>().is_ok() => format!("{chain} {rule}"),
+        _ => rule.to_owned(),
+    }
+}
+
+/// A save or a listing, as ADD, CHECK, DEL and GC read it.
+pub fn save(text: &str, attachment: &Attachment) {
+    let evidence = Evidence::default();
+    for state in [State::from_save(text), State::from_listing(text)] {
+        for chain in observe::own_chains(&state, attachment, &evidence) {
+            let _ = observe::claim(&state, attachment, &chain);
+            let mut transaction = super::transaction::Transaction::default();
+            write::remove(&mut transaction, &state, &chain);
+            let _ = (transaction.text(), transaction.inverse().text());
+        }
+        for table in [Table::Nat, Table::Mangle] {
+            for (chain, rules) in state.table(table) {
+                let _ = (listing(&[(table, chain)]), translations(rules));
+                rules.iter().for_each(|text| rule(text));
+            }
+        }
+    }
+}
+
+fn rule(text: &str) {
+    let split = words::split(text);
+    assert_eq!(words::split(&words::joined(&split)), split, "{text:?}");
+    let meaning = Meaning::of(text);
+    assert!(same(text, &words::joined(&split)), "{meaning:?}");
+    let _ = (meaning.comment(), meaning.goes_to());
+    let _ = (owner::jump(text), shadow::hides_everything(text));
+    let _ = shadow::names_other_ports(text, 8080);
+}

@@ -1,0 +1,12 @@
+//! ADD meets every failure there can be, one at a time: the node is as before, or the error says what
+//! could not be taken back, and DEL leaves nothing. strace makes system calls fail; programs in
+//! front of the real ones make those fail. A full disk and a read-only one: `tuning::data_dir`.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
+
+mod attachment;
+mod link;
+mod overrun;
+mod programs;
+mod system_calls;
+
+pub use attachment::Attachment;

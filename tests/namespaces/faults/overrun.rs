@@ -1,0 +1,48 @@
+//! A netlink socket that ran over: the kernel has done what it was asked, and the answer is lost.
+
+use serde_json::json;
+
+use super::Attachment;
+use crate::{bandwidth, portmap, tuning};
+
+#[test]
+fn a_lost_answer_to_tuning_leaves_nothing_half_done() {
+    let pod = tuning::pod::Pod::new();
+    let keys = || json!({"mtu": 1400, "promisc": true, "txQLen": 77});
+    let attachment = Attachment {
+        host: &pod.net.host,
+        call: &|verb| pod.call(verb).stdin(pod.conf(keys()).to_string()),
+        state: &|| {
+            let mut lines = pod.files();
+            lines.push(format!("{:?}", pod.link()));
+            lines
+        },
+    };
+    assert!(attachment.each("recvfrom", "ENOBUFS").iter().sum::<usize>() >= 4);
+}
+
+#[test]
+fn a_lost_answer_to_bandwidth_leaves_nothing_half_done() {
+    let pod = bandwidth::pod::Pod::new();
+    let conf = pod.conf(bandwidth::pod::both()).to_string();
+    let attachment = Attachment {
+        host: pod.host(),
+        call: &|verb| pod.call(verb).stdin(conf.clone()),
+        state: &|| pod.state(),
+    };
+    assert!(attachment.each("recvfrom", "ENOBUFS").iter().sum::<usize>() >= 10);
+}
+
+#[test]
+fn a_lost_answer_to_portmap_with_nftables_leaves_nothing_half_done() {
+    let net = portmap::nftables::host_with(1);
+    let pod = portmap::nftables::Pod::new(&net, 0);
+    pod.does("ADD", &net.host);
+    pod.does("DEL", &net.host);
+    let attachment = Attachment {
+        host: &net.host,
+        call: &|verb| pod.prepared(verb, &pod.request()),
+        state: &|| portmap::nftables::contents(&net.host),
+    };
+    assert!(attachment.each("recvfrom", "ENOBUFS").iter().sum::<usize>() >= 4);
+}

@@ -1,0 +1,70 @@
+//! Every program that ADD starts, failed once.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use super::Attachment;
+use super::attachment::End;
+use super::system_calls::state;
+use crate::portmap::node::{Backend, Host, mapping, on_every_backend, request};
+
+on_every_backend!(whichever_program_fails_or_is_killed_all_ports_are_mapped_or_none);
+
+/// Puts scripts in front of the programs, which count their starts and in the one that `fault` says do
+/// what it says.
+fn instrument(host: &Host) {
+    for base in ["iptables", "ip6tables"] {
+        for end in ["", "-restore", "-save"] {
+            let program = host.directory.join(format!("{base}{end}"));
+            let real = fs::read_link(&program).unwrap();
+            fs::remove_file(&program).unwrap();
+            // Appending is atomic, so the number of bytes tells the starts apart.
+            let text = format!(
+                "#!/bin/sh\nd={}\nprintf x >>$d/starts\n\
+                 [ \"$(wc -c <$d/starts)\" $(cat $d/which) ] && . $d/fault\nexec {} \"$@\"\n",
+                host.directory.display(),
+                real.display()
+            );
+            fs::write(&program, text).unwrap();
+            fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+    }
+}
+
+fn whichever_program_fails_or_is_killed_all_ports_are_mapped_or_none(backend: Backend) {
+    let host = Host::usual(backend);
+    let ports = [mapping("tcp", 8080, 80), mapping("udp", 8081, 80)].join(",");
+    let request = request("", &ports);
+    host.run("ADD", &request);
+    host.run("DEL", &request);
+    instrument(&host);
+    let attachment = Attachment {
+        host: &host.net.host,
+        call: &|verb| host.call(verb, &request),
+        state: &|| state(&host),
+    };
+    let clean = state(&host);
+    let file = |name: &str, text: &str| fs::write(host.directory.join(name), text).unwrap();
+    let mut refused = 0;
+    for fault in ["echo 'no luck today' >&2; exit 1", "kill -9 $$"] {
+        for which in ["=", "-ge"] {
+            // This one only, or all from this one on.
+            for nth in 1..20 {
+                let when = format!("when programs {which} {nth} do {fault}");
+                file("starts", "");
+                file("which", &format!("{which} {nth}"));
+                file("fault", fault);
+                let answer = attachment.run("ADD");
+                let started = fs::metadata(host.directory.join("starts")).unwrap().len();
+                file("which", "= never");
+                refused += usize::from(attachment.judge(&answer, &clean, &when) == End::Refused);
+                attachment.succeeds("DEL", &when);
+                assert_eq!(state(&host), clean, "DEL {when}");
+                if started < nth {
+                    break;
+                }
+            }
+        }
+    }
+    assert!(refused >= 4, "{refused}");
+}
