@@ -192,7 +192,7 @@ type Present = (Vec<Option<String>>, Option<Link>);
 fn present(ifname: &str, backup: &Backup) -> Result<Present, Error> {
     let value = |(name, _): &(Name, String)| match read(name) {
         Reading::Value(value) => Some(value),
-        Reading::WriteOnly | Reading::Unreadable(_) | Reading::Missing => None,
+        Reading::WriteOnly | Reading::Unreadable(_) | Reading::Failed(_) | Reading::Missing => None,
     };
     let sysctls = backup.originals.sysctls.iter().map(value).collect();
     Ok((sysctls, Container::open(ifname)?.link()?))
