@@ -28,12 +28,9 @@ const PREFIXES: [&str; 2] = ["bwp", "bwe"];
 pub const LIST: Command = Command {
     name: "list",
     arguments: "[--watch[=SECONDS]] [--cache-dir DIR] [--json]",
-    about: "show every limit: rate, burst and latency, and what was sent and dropped",
+    about: "show every limit, and what was sent, dropped and delayed",
     options: &[
-        (
-            "--watch",
-            "show it again every 2 seconds, or every SECONDS, until stopped",
-        ),
+        ("--watch", "show it again every 2 (or so many) seconds"),
         CACHE_DIR,
         JSON,
     ],

@@ -71,10 +71,7 @@ impl From<Error> for Failure {
 /// The option that every command with a table has.
 pub const JSON: (&str, &str) = ("--json", "print JSON, for programs");
 /// Where libcni keeps its cache.
-pub const CACHE_DIR: (&str, &str) = (
-    "--cache-dir DIR",
-    "libcni's cache (default /var/lib/cni, the file results/* in it)",
-);
+pub const CACHE_DIR: (&str, &str) = ("--cache-dir DIR", "libcni's cache (default /var/lib/cni)");
 
 /// Carries out the command line of this process.
 pub fn run<P: Plugin>() -> ExitCode {

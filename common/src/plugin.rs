@@ -75,6 +75,13 @@ pub trait Plugin {
     fn owners(_cache: &Cache) -> Result<Vec<Attachment>, Error> {
         Ok(Vec::new())
     }
+
+    /// What only one attachment of the node can have at a time, such as a host port, in any words: for
+    /// `reconcile`, which must not give an older attachment what a newer one took from it. A request
+    /// that makes no sense claims nothing.
+    fn claims(_request: &Request) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// Handles the request in this process's environment and on stdin: one JSON document on stdout, exit

@@ -95,6 +95,23 @@ impl Plugin for Portmap {
         backends::status(config::wanted_backend(request)?, conditions)
     }
 
+    fn claims(request: &Request) -> Vec<String> {
+        let Ok((config, _)) = Config::parse(request) else {
+            return Vec::new();
+        };
+        let claim = |family, port: plan::Forward| {
+            let (ip, number, protocol) = (port.host_ip, port.host_port, port.protocol);
+            format!("{family} {ip:?} {number}/{protocol}")
+        };
+        let families = Plan::new(&config).families.into_iter();
+        let claims = families.flat_map(|forwards| {
+            let family = forwards.family;
+            let ports = forwards.ports.into_iter();
+            ports.map(move |port| claim(family, port))
+        });
+        claims.collect()
+    }
+
     fn owners(cache: &Cache) -> Result<Vec<Attachment>, Error> {
         list::owners(cache)
     }

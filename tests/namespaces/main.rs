@@ -10,6 +10,7 @@ mod bandwidth;
 mod chain;
 mod faults;
 mod numbers;
+mod operators;
 mod portmap;
 mod properties;
 mod protocol;

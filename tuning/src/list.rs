@@ -25,11 +25,11 @@ use crate::{attribute, config};
 pub const LIST: Command = Command {
     name: "list",
     arguments: "[--data-dir DIR]... [--cache-dir DIR] [--json]",
-    about: "show what was changed on containers' interfaces, from what, and what it is now",
+    about: "show what was changed, from what, and what it is now",
     options: &[
         (
             "--data-dir DIR",
-            "where the originals are kept (default /run/cni/tuning and those of the cache)",
+            "where originals are kept (default: all configured)",
         ),
         CACHE_DIR,
         JSON,

@@ -26,12 +26,12 @@ pub fn command<P: Plugin>() -> Command {
     Command {
         name: "gc",
         arguments: "[--dry-run] [--network NAME]... [--cache-dir DIR] [--json]",
-        about: "remove what belongs to attachments that the runtime's cache does not have",
+        about: "remove what no attachment of the runtime's cache owns",
         options: &[
             ("--dry-run", "only say what would be removed"),
             (
                 "--network NAME",
-                "also on this network, of which the cache may know nothing any more",
+                "also of a network that the cache does not know",
             ),
             (
                 "--grace SECONDS",

@@ -4,25 +4,17 @@ use super::Command;
 
 /// Everything, in short.
 pub fn all(plugin: &str, commands: &[Command]) -> String {
-    let lines: Vec<(String, &str)> = commands
+    let lines: Vec<(&str, &str)> = commands
         .iter()
-        .map(|command| {
-            let Command {
-                name, arguments, ..
-            } = command;
-            (
-                format!("{name} {arguments}").trim().to_owned(),
-                command.about,
-            )
-        })
+        .map(|command| (command.name, command.about))
         .collect();
     format!(
-        "{plugin} {}: a CNI plugin. Container runtimes call it with CNI_COMMAND set; the commands\n\
-         below are for people.\n\n\
+        "{plugin} {}: a CNI plugin. Container runtimes call it with CNI_COMMAND set;\n\
+         the commands below are for people.\n\n\
          usage: {plugin} COMMAND [OPTIONS]\n\n{}\n\
          {plugin} COMMAND --help tells a command's options.\n",
         env!("CARGO_PKG_VERSION"),
-        aligned(lines.iter().map(|(left, right)| (left.as_str(), *right)))
+        aligned(lines.into_iter())
     )
 }
 

@@ -1,7 +1,9 @@
 //! `reconcile`: puts right what has drifted since ADD, such as rules that a firewall's reload removed.
 
+use std::collections::HashMap;
+
 use super::args::Args;
-use super::repair::{Outcome, confirm, repair};
+use super::repair::{Job, Outcome, confirm};
 use super::table::{Page, Table, Tone, column};
 use super::{CACHE_DIR, Command, FAILED, Failure, JSON, REPAIRED, document, object, print};
 use crate::attachment::Attachment;
@@ -32,18 +34,34 @@ fn run<P: Plugin>(mut args: Args) -> Result<u8, Failure> {
     let dir = args.cache_dir()?;
     args.none()?;
     let cache = Cache::read(&dir)?;
-    let repaired = cache.entries.iter();
-    let repaired = repaired.filter_map(|entry| Some((entry, repair::<P>(entry, is_dry)?)));
-    let repaired: Vec<(&Entry, Outcome)> = repaired.collect();
-    let confirmed = repaired.into_iter();
-    let outcomes: Vec<(&Entry, Outcome)> = confirmed
-        .map(|(entry, outcome)| (entry, confirm::<P>(entry, outcome)))
-        .collect();
+    let outcomes = outcomes::<P>(&cache, is_dry);
     match is_json {
         true => print(&json(&cache, &outcomes, is_dry))?,
         false => print(&text(&cache, &outcomes, is_verbose))?,
     };
     Ok(code(&cache, &outcomes))
+}
+
+/// Oldest first, as the runtime made them: so the newest has the last word again.
+fn outcomes<P: Plugin>(cache: &Cache, is_dry: bool) -> Vec<(&Entry, Outcome)> {
+    let mut jobs: Vec<Job<'_>> = cache.entries.iter().filter_map(Job::of::<P>).collect();
+    jobs.sort_by_cached_key(|job| {
+        let meta = job.entry.file.metadata();
+        meta.and_then(|meta| meta.modified()).ok()
+    });
+    let mut newest: HashMap<&str, usize> = HashMap::new();
+    for (place, job) in jobs.iter().enumerate() {
+        newest.extend(job.claims.iter().map(|claim| (claim.as_str(), place)));
+    }
+    let mut done = Vec::new();
+    for (place, job) in jobs.iter().enumerate() {
+        let is_taken = |claim: &String| newest.get(claim.as_str()) != Some(&place);
+        let is_superseded = !job.claims.is_empty() && job.claims.iter().all(is_taken);
+        done.push((job.entry, job.run::<P>(is_dry, is_superseded)));
+    }
+    let done = done.into_iter();
+    done.map(|(entry, outcome)| (entry, confirm::<P>(entry, outcome)))
+        .collect()
 }
 
 fn code(cache: &Cache, outcomes: &[(&Entry, Outcome)]) -> u8 {
@@ -67,7 +85,9 @@ fn text(cache: &Cache, outcomes: &[(&Entry, Outcome)], is_verbose: bool) -> Stri
     ]);
     for (entry, outcome) in outcomes {
         let tone = match outcome {
-            Outcome::InOrder | Outcome::Gone | Outcome::Deleted => Tone::Plain,
+            Outcome::InOrder | Outcome::Superseded | Outcome::Gone | Outcome::Deleted => {
+                Tone::Plain
+            }
             Outcome::Repaired(_) => Tone::Good,
             Outcome::Drifted(_) | Outcome::Failed(_) => Tone::Bad,
         };
@@ -100,7 +120,14 @@ fn text(cache: &Cache, outcomes: &[(&Entry, Outcome)], is_verbose: bool) -> Stri
 
 fn summary(outcomes: &[(&Entry, Outcome)]) -> String {
     let count = |word: &str| outcomes.iter().filter(|(_, o)| o.word() == word).count();
-    let others = ["drifted", "repaired", "deleted", "gone", "failed"];
+    let others = [
+        "drifted",
+        "repaired",
+        "deleted",
+        "superseded",
+        "gone",
+        "failed",
+    ];
     let parts = others.into_iter().filter(|word| count(word) > 0);
     let parts: String = parts
         .map(|word| format!(", {} {word}", count(word)))

@@ -20,6 +20,8 @@ pub enum Outcome {
     Repaired(String),
     /// Deleted by the runtime while it was being repaired, and so taken back.
     Deleted,
+    /// Newer attachments have taken all that it claims: it is left to them.
+    Superseded,
     /// Its namespace is gone: there is nothing to repair.
     Gone,
     /// It is not, or may not be, as ADD left it: why.
@@ -34,6 +36,7 @@ impl Outcome {
             Outcome::Drifted(_) => "drifted",
             Outcome::Repaired(_) => "repaired",
             Outcome::Deleted => "deleted",
+            Outcome::Superseded => "superseded",
             Outcome::Gone => "gone",
             Outcome::Failed(_) => "failed",
         }
@@ -45,32 +48,70 @@ impl Outcome {
             Outcome::InOrder => String::new(),
             Outcome::Drifted(what) | Outcome::Repaired(what) => what.clone(),
             Outcome::Deleted => "deleted by the runtime meanwhile".into(),
+            Outcome::Superseded => "newer attachments have what it claims".into(),
             Outcome::Gone => "the network namespace is gone".into(),
             Outcome::Failed(error) => error.to_string(),
         }
     }
 }
 
-/// Puts an attachment right, or only says what is wrong with it. `None` when the plugin is not in
-/// its network's chain.
-pub fn repair<P: Plugin>(entry: &Entry, is_dry: bool) -> Option<Outcome> {
-    let requests = match requests::<P>(entry) {
-        Ok(requests) if requests.is_empty() => return None,
-        Ok(requests) => requests,
-        Err(error) => return Some(Outcome::Failed(error)),
-    };
+/// An attachment whose network has the plugin in its chain.
+pub struct Job<'a> {
+    /// What the cache knows of it.
+    pub entry: &'a Entry,
+    /// The plugin's parts, or why they are not known.
+    requests: Result<Vec<Request>, Error>,
+    /// Why nothing is to be done, known before anything is looked at.
+    obstacle: Option<Outcome>,
+    /// See [`Plugin::claims`].
+    pub claims: Vec<String>,
+}
+
+impl<'a> Job<'a> {
+    /// `None` when the plugin is not in the network's chain.
+    pub fn of<P: Plugin>(entry: &'a Entry) -> Option<Job<'a>> {
+        let requests = requests::<P>(entry);
+        if requests.as_ref().is_ok_and(Vec::is_empty) {
+            return None;
+        }
+        let obstacle = obstacle(entry, requests.as_deref().unwrap_or_default());
+        let claims = match (&requests, &obstacle) {
+            (Ok(requests), None) => requests.iter().flat_map(P::claims).collect(),
+            _ => Vec::new(),
+        };
+        Some(Job {
+            entry,
+            requests,
+            obstacle,
+            claims,
+        })
+    }
+
+    /// Puts the attachment right, or only says what is wrong with it.
+    pub fn run<P: Plugin>(&self, is_dry: bool, is_superseded: bool) -> Outcome {
+        match (&self.obstacle, &self.requests) {
+            (Some(obstacle), _) => obstacle.clone(),
+            (None, Err(error)) => Outcome::Failed(error.clone()),
+            (None, Ok(requests)) => match all::<P>(requests, is_dry || is_superseded) {
+                Outcome::Drifted(_) if is_superseded => Outcome::Superseded,
+                outcome => outcome,
+            },
+        }
+    }
+}
+
+fn obstacle(entry: &Entry, requests: &[Request]) -> Option<Outcome> {
     let path = Path::new(&entry.netns);
     match Netns::open(path) {
         Err(OpenError::Gone(_)) => return Some(Outcome::Gone),
         Err(OpenError::Unusable(error)) => return Some(Outcome::Failed(error)),
         Ok(_) => {}
     }
-    if netns::is_own(path) && !requests.iter().any(|request| request.own_netns_allowed) {
-        let error = Error::new(Code::InvalidNetns, "the namespace is the node's own")
-            .with_details(path.display());
-        return Some(Outcome::Failed(error));
-    }
-    Some(all::<P>(&requests, is_dry))
+    let is_allowed = requests.iter().any(|request| request.own_netns_allowed);
+    (netns::is_own(path) && !is_allowed).then(|| {
+        let error = Error::new(Code::InvalidNetns, "the namespace is the node's own");
+        Outcome::Failed(error.with_details(path.display()))
+    })
 }
 
 fn all<P: Plugin>(requests: &[Request], is_dry: bool) -> Outcome {

@@ -57,10 +57,11 @@ fn text(all: &[(&Forward, &State)]) -> String {
         column("NETWORK").cut_to(7),
         column("CONTAINER").cut_to(9),
         column("IF").cut_to(4),
-        column("STATE").cut_to(9),
+        column("STATE"),
         column("BACKEND").optional(),
         column("PACKETS").number().optional(),
         column("BYTES").number().optional(),
+        column("DETAILS").optional(),
     ]);
     for (forward, state) in all {
         let tone = match state {
@@ -72,17 +73,17 @@ fn text(all: &[(&Forward, &State)]) -> String {
                 .counters
                 .map_or("-".to_owned(), |counters| of(counters).to_string())
         };
-        let told = format!("{} {}", state.word(), state.details());
         let cells = [
             host(forward),
             forward.to.to_string(),
             shown(&forward.owner.network),
             shown(&forward.owner.container),
             shown(&forward.owner.ifname),
-            told.trim().to_owned(),
+            state.word().to_owned(),
             forward.backend.to_owned(),
             count(|counters| counters.packets),
             count(|counters| counters.bytes),
+            state.details(),
         ];
         table.row(tone, cells);
     }

@@ -1,0 +1,95 @@
+//! `install` and `uninstall`.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use sandbox::plugin::binary;
+
+use super::place::{Backend, Place};
+
+fn run(program: &Path, line: &[&str]) -> Output {
+    Command::new(program)
+        .args(line)
+        .env_remove("CNI_COMMAND")
+        .output()
+        .unwrap()
+}
+
+fn ok(program: &Path, line: &[&str]) {
+    let output = run(program, line);
+    assert!(output.status.success(), "{output:?}");
+}
+
+fn names(dir: &Path) -> Vec<String> {
+    let entries = fs::read_dir(dir).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<String> = names.collect();
+    names.sort();
+    names
+}
+
+/// A directory of plugins.
+fn directory(place: &Place) -> (PathBuf, String) {
+    let dir = place.directory.join("bin");
+    fs::create_dir(&dir).unwrap();
+    (dir.clone(), dir.display().to_string())
+}
+
+#[test]
+fn what_was_there_is_kept_and_comes_back() {
+    let place = Place::new(Backend::Nftables, 1);
+    let (dir, text) = directory(&place);
+    let target = dir.join("tuning");
+    fs::write(&target, "the old one").unwrap();
+    fs::set_permissions(&target, fs::Permissions::from_mode(0o700)).unwrap();
+    for _ in 0..2 {
+        ok(&binary("tuning"), &["install", &text, "--backup"]);
+        assert_eq!(names(&dir), [".tuning.before", "tuning"]);
+    }
+    assert_eq!(
+        fs::read(&target).unwrap(),
+        fs::read(binary("tuning")).unwrap()
+    );
+    assert_eq!(
+        fs::metadata(&target).unwrap().permissions().mode() & 0o7777,
+        0o755
+    );
+    ok(&target, &["uninstall", &text]);
+    assert_eq!(names(&dir), ["tuning"]);
+    assert_eq!(fs::read_to_string(&target).unwrap(), "the old one");
+    assert_eq!(
+        fs::metadata(&target).unwrap().permissions().mode() & 0o7777,
+        0o700
+    );
+}
+
+#[test]
+fn without_a_backup_uninstall_removes_this_binary_and_no_other() {
+    let place = Place::new(Backend::Nftables, 1);
+    let (dir, text) = directory(&place);
+    ok(&binary("portmap"), &["install", &text]);
+    ok(&dir.join("portmap"), &["uninstall", &text]);
+    assert!(names(&dir).is_empty());
+    ok(&binary("portmap"), &["uninstall", &text]);
+    fs::write(dir.join("portmap"), "somebody else's").unwrap();
+    let output = run(&binary("portmap"), &["uninstall", &text]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert_eq!(names(&dir), ["portmap"]);
+}
+
+#[test]
+fn a_directory_that_is_missing_or_the_node_installer_s_is_refused() {
+    let place = Place::new(Backend::Nftables, 1);
+    let (dir, text) = directory(&place);
+    let missing = dir.join("missing").display().to_string();
+    assert_eq!(
+        run(&binary("tuning"), &["install", &missing]).status.code(),
+        Some(1)
+    );
+    fs::create_dir(dir.join(".cni-meta-plugins")).unwrap();
+    let output = run(&binary("tuning"), &["install", &text]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert_eq!(names(&dir), [".cni-meta-plugins"]);
+}

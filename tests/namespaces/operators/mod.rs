@@ -1,0 +1,11 @@
+//! The commands for operators: on every backend, with what others left, and on a narrow terminal.
+
+mod cli;
+mod gc;
+mod install;
+mod limits;
+mod originals;
+mod place;
+mod ports;
+mod reconcile;
+mod who;

@@ -1,0 +1,321 @@
+//! A node with containers, each of them an attachment in libcni's cache.
+
+use std::fs::{self, File};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, SystemTime};
+
+use common::base64;
+use sandbox::plugin::{Answer, Call, binary};
+use sandbox::topology::Net;
+use sandbox::{Node, Topology};
+use serde_json::{Value, json};
+
+/// What host ports are made with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Backend {
+    IptablesNft,
+    IptablesLegacy,
+    Nftables,
+}
+
+impl Backend {
+    /// The configuration's `backend`.
+    pub fn key(self) -> &'static str {
+        match self {
+            Backend::IptablesNft | Backend::IptablesLegacy => "iptables",
+            Backend::Nftables => "nftables",
+        }
+    }
+
+    /// As `list` calls it.
+    pub fn shown(self) -> &'static str {
+        match self {
+            Backend::IptablesNft => "iptables-nft",
+            Backend::IptablesLegacy => "iptables-legacy",
+            Backend::Nftables => "nftables",
+        }
+    }
+}
+
+/// Makes a test of each function for each backend.
+macro_rules! on_every_backend {
+    ($($test:ident),* $(,)?) => {
+        on_every_backend!(@ iptables_nft IptablesNft $($test)*);
+        on_every_backend!(@ iptables_legacy IptablesLegacy $($test)*);
+        on_every_backend!(@ nftables Nftables $($test)*);
+    };
+    (@ $module:ident $backend:ident $($test:ident)*) => {
+        mod $module {
+            $(#[test]
+            fn $test() {
+                super::$test($crate::operators::place::Backend::$backend);
+            })*
+        }
+    };
+}
+pub(super) use on_every_backend;
+
+/// The network's name.
+pub const NETWORK: &str = "net1";
+
+pub struct Place {
+    pub net: Net,
+    pub backend: Backend,
+    pub directory: PathBuf,
+}
+
+/// What a command said.
+#[derive(Debug)]
+pub struct Said {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Said {
+    /// The document of `--json`.
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        let document: Value = serde_json::from_str(&self.stdout).unwrap();
+        assert_eq!(document["schema"], 1, "{self:?}");
+        document
+    }
+
+    /// One word of each attachment: its `state`.
+    #[track_caller]
+    pub fn states(&self) -> Vec<String> {
+        let document = self.json();
+        let list = document["attachments"].as_array().unwrap().clone();
+        list.iter()
+            .map(|one| one["state"].as_str().unwrap().to_owned())
+            .collect()
+    }
+}
+
+impl Place {
+    pub fn new(backend: Backend, containers: u8) -> Place {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("operators-test-{}-{number}", std::process::id());
+        let directory = std::env::temp_dir().join(name);
+        fs::create_dir_all(directory.join("cache/results")).unwrap();
+        let infix = match backend {
+            Backend::IptablesLegacy => "legacy",
+            _ => "nft",
+        };
+        for base in ["iptables", "ip6tables"] {
+            for end in ["", "-restore", "-save"] {
+                let program = format!("/usr/sbin/{base}-{infix}{end}");
+                assert!(Path::new(&program).exists(), "{program}: install iptables");
+                symlink(program, directory.join(format!("{base}{end}"))).unwrap();
+            }
+        }
+        Place {
+            net: Topology::new().containers(containers).build().unwrap(),
+            backend,
+            directory,
+        }
+    }
+
+    pub fn pod(&self, index: usize) -> &Node {
+        &self.net.containers[index]
+    }
+
+    /// The container ID of a pod, as long as real ones.
+    pub fn id(&self, index: usize) -> String {
+        format!("{index}{}", "c0ffee".repeat(10))
+    }
+
+    pub fn cache_dir(&self) -> PathBuf {
+        self.directory.join("cache")
+    }
+
+    pub fn data_dir(&self) -> PathBuf {
+        self.directory.join("data")
+    }
+
+    pub fn cache_file(&self, index: usize) -> PathBuf {
+        let name = format!("{NETWORK}-{}-eth0", self.id(index));
+        self.cache_dir().join("results").join(name)
+    }
+
+    /// What the runtime asks for every pod: one TCP port of all addresses, one UDP port of one.
+    pub fn capabilities(&self, index: usize) -> Value {
+        let port = 8000 + u16::try_from(index).unwrap();
+        self.asking(&[port])
+    }
+
+    pub fn asking(&self, ports: &[u16]) -> Value {
+        let tcp = |port: &u16| json!({"hostPort": port, "containerPort": 80, "protocol": "tcp"});
+        let mut mappings: Vec<Value> = ports.iter().map(tcp).collect();
+        mappings.extend(ports.first().map(|port| {
+            json!({"hostPort": port + 1000, "containerPort": 53, "protocol": "udp",
+                   "hostIP": "10.22.0.1"})
+        }));
+        json!({
+            "portMappings": mappings,
+            "bandwidth": {"ingressRate": 8_000_000, "ingressBurst": 800_000,
+                          "egressRate": 16_000_000, "egressBurst": 800_000},
+        })
+    }
+
+    fn plugins(&self) -> Vec<Value> {
+        vec![
+            json!({"type": "bridge", "bridge": "cni0"}),
+            json!({"type": "tuning", "mtu": 1400, "dataDir": self.data_dir(),
+                   "sysctl": {"net.core.somaxconn": "500"}}),
+            json!({"type": "portmap", "backend": self.backend.key(),
+                   "capabilities": {"portMappings": true}}),
+            json!({"type": "bandwidth", "capabilities": {"bandwidth": true}}),
+        ]
+    }
+
+    fn result(&self, index: usize) -> Value {
+        let pod = self.pod(index);
+        json!({
+            "cniVersion": "1.0.0",
+            "interfaces": [{"name": pod.host_interface}, {"name": "eth0", "sandbox": "/n"}],
+            "ips": [{"address": format!("{}/16", pod.ipv4), "interface": 1}],
+        })
+    }
+
+    /// Writes a pod into the cache, as libcni does after ADD. Later pods are newer.
+    pub fn remember(&self, index: usize, capabilities: &Value) {
+        let netns = self.pod(index).path().display().to_string();
+        let list = json!({"cniVersion": "1.0.0", "name": NETWORK, "plugins": self.plugins()});
+        let entry = json!({
+            "kind": "cniCacheV1",
+            "containerId": self.id(index),
+            "config": base64::encode(list.to_string().as_bytes()),
+            "ifName": "eth0",
+            "networkName": NETWORK,
+            "netns": netns,
+            "cniArgs": [["IgnoreUnknown", "1"]],
+            "capabilityArgs": capabilities,
+            "result": self.result(index),
+        });
+        self.remember_as(index, &entry);
+    }
+
+    /// Writes any document in the place of a pod's.
+    pub fn remember_as(&self, index: usize, entry: &Value) {
+        let path = self.cache_file(index);
+        fs::write(&path, entry.to_string()).unwrap();
+        let age = Duration::from_secs(1000 - u64::try_from(index).unwrap());
+        let file = File::options().write(true).open(path).unwrap();
+        file.set_modified(SystemTime::now() - age).unwrap();
+    }
+
+    pub fn recall(&self, index: usize) -> Value {
+        serde_json::from_slice(&fs::read(self.cache_file(index)).unwrap()).unwrap()
+    }
+
+    /// A call of a plugin for a pod, with the chain's configuration.
+    pub fn call(&self, plugin: &str, verb: &str, index: usize, capabilities: &Value) -> Call {
+        let name = plugin.rsplit('/').next().unwrap();
+        let plugins = self.plugins();
+        let mut conf = plugins
+            .into_iter()
+            .find(|conf| conf["type"] == name)
+            .unwrap();
+        conf["cniVersion"] = json!("1.0.0");
+        conf["name"] = json!(NETWORK);
+        conf["runtimeConfig"] = capabilities.clone();
+        conf["prevResult"] = self.result(index);
+        let lock = self.directory.join("lock").display().to_string();
+        Call::new(plugin, verb)
+            .env("CNI_CONTAINERID", &self.id(index))
+            .netns(self.pod(index))
+            .env("PATH", &self.path())
+            .env("XTABLES_LOCKFILE", &lock)
+            .stdin(conf.to_string())
+    }
+
+    fn path(&self) -> String {
+        format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", self.directory.display())
+    }
+
+    /// Attaches a pod through one plugin and remembers it.
+    #[track_caller]
+    pub fn attach(&self, plugin: &str, index: usize, capabilities: &Value) {
+        self.does(plugin, "ADD", index, capabilities);
+        self.remember(index, capabilities);
+    }
+
+    #[track_caller]
+    pub fn does(&self, plugin: &str, verb: &str, index: usize, capabilities: &Value) -> Answer {
+        let call = self.call(plugin, verb, index, capabilities);
+        let answer = call.run(&self.net.host).unwrap();
+        assert_eq!(answer.code, Some(0), "{} {}", answer.stdout, answer.stderr);
+        answer
+    }
+
+    /// Every pod attached through one plugin, each with its own port.
+    #[track_caller]
+    pub fn attach_all(&self, plugin: &str) {
+        for index in 0..self.net.containers.len() {
+            self.attach(plugin, index, &self.capabilities(index));
+        }
+    }
+
+    /// Runs a command with this node's cache.
+    #[track_caller]
+    pub fn run(&self, plugin: &str, line: &[&str]) -> Said {
+        self.run_with(plugin, line, &[])
+    }
+
+    #[track_caller]
+    pub fn run_with(&self, plugin: &str, line: &[&str], env: &[(&str, &str)]) -> Said {
+        let output = self
+            .net
+            .host
+            .command(binary(plugin))
+            .args(line)
+            .arg("--cache-dir")
+            .arg(self.cache_dir())
+            .env_clear()
+            .env("PATH", self.path())
+            .env("XTABLES_LOCKFILE", self.directory.join("lock"))
+            .envs(env.iter().copied())
+            .output()
+            .unwrap();
+        Said {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// Empties what a firewall's reload empties.
+    pub fn reload(&self) {
+        if self.backend == Backend::IptablesLegacy {
+            let flush = ["iptables-legacy", "-t", "nat", "-F"];
+            let lock = self.directory.join("lock");
+            let mut command = self.net.host.command(flush[0]);
+            let done = command
+                .args(&flush[1..])
+                .env("XTABLES_LOCKFILE", lock)
+                .status();
+            assert!(done.unwrap().success());
+        } else {
+            self.net.host.sh(["nft", "flush", "ruleset"]);
+        }
+    }
+
+    /// All rules of the node, of every backend.
+    pub fn rules(&self) -> String {
+        let nft = self.net.host.sh(["nft", "--stateless", "list", "ruleset"]);
+        let legacy = self.net.host.sh(["iptables-legacy-save"]);
+        let lines = [nft, legacy].concat();
+        let lines = lines.lines().filter(|line| !line.starts_with(['#', ':']));
+        lines.collect::<Vec<_>>().join("\n")
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}

@@ -1,0 +1,202 @@
+//! `portmap list`.
+
+use sandbox::probe;
+use serde_json::{Value, json};
+
+use super::place::{Backend, NETWORK, Place, on_every_backend};
+
+on_every_backend!(
+    every_port_is_listed_with_its_owner,
+    a_line_fits_into_80_columns,
+    an_attachment_that_the_cache_does_not_know_is_stale,
+);
+
+fn listed(place: &Place) -> Vec<Value> {
+    let said = place.run("portmap", &["list", "--json"]);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    said.json()["portMappings"].as_array().unwrap().clone()
+}
+
+fn every_port_is_listed_with_its_owner(backend: Backend) {
+    let place = Place::new(backend, 2);
+    place.attach_all("portmap");
+    let mut all = listed(&place);
+    assert_eq!(all.len(), 4, "{all:?}");
+    all.retain(|one| one["container"] == place.id(1));
+    all.sort_by_key(|one| one["hostPort"].as_u64());
+    let counted = backend != Backend::Nftables;
+    let count = if counted { json!(0) } else { Value::Null };
+    let expected = |host_ip: Value, host_port: u16, protocol: &str, container_port: u16| {
+        json!({
+            "hostIP": host_ip, "hostPort": host_port, "protocol": protocol,
+            "containerIP": "10.22.0.3", "containerPort": container_port,
+            "network": NETWORK, "container": place.id(1), "interface": "eth0",
+            "backend": backend.shown(), "packets": count, "bytes": count,
+            "state": "active", "details": "",
+        })
+    };
+    let wanted = [
+        expected(Value::Null, 8001, "tcp", 80),
+        expected(json!("10.22.0.1"), 9001, "udp", 53),
+    ];
+    assert_eq!(all, wanted);
+}
+
+fn a_line_fits_into_80_columns(backend: Backend) {
+    let place = Place::new(backend, 1);
+    place.attach_all("portmap");
+    let said = place.run_with("portmap", &["list"], &[("COLUMNS", "80")]);
+    let lines: Vec<&str> = said.stdout.lines().collect();
+    assert_eq!(lines.len(), 3, "{said:?}");
+    assert!(
+        lines.iter().all(|line| line.chars().count() <= 80),
+        "{said:?}"
+    );
+    assert!(
+        lines
+            .iter()
+            .any(|line| line.starts_with("0.0.0.0:8000/tcp ")),
+        "{said:?}"
+    );
+    // Into a pipe everything goes whole, and without colour.
+    let whole = place.run("portmap", &["list"]);
+    assert!(whole.stdout.contains(&place.id(0)) && !whole.stdout.contains('\x1b'));
+    assert!(whole.stdout.contains(backend.shown()));
+}
+
+fn an_attachment_that_the_cache_does_not_know_is_stale(backend: Backend) {
+    let place = Place::new(backend, 2);
+    place.attach_all("portmap");
+    std::fs::remove_file(place.cache_file(0)).unwrap();
+    let mut gone = place.recall(1);
+    gone["netns"] = json!("/nowhere");
+    place.remember_as(1, &gone);
+    for one in listed(&place) {
+        assert_eq!(one["state"], "stale", "{one}");
+        let why = match one["container"] == place.id(0) {
+            true => "not in the runtime's cache",
+            false => "its namespace is gone",
+        };
+        assert_eq!(one["details"], why);
+    }
+}
+
+#[test]
+fn the_older_owner_of_a_port_is_shadowed() {
+    for backend in [Backend::IptablesNft, Backend::IptablesLegacy] {
+        let place = Place::new(backend, 2);
+        for index in 0..2 {
+            place.attach("portmap", index, &place.asking(&[8080]));
+        }
+        let states: Vec<(Value, Value)> = listed(&place)
+            .into_iter()
+            .filter(|one| one["hostPort"] == 8080)
+            .map(|one| (one["container"].clone(), one["state"].clone()))
+            .collect();
+        let expected = [
+            (json!(place.id(1)), json!("active")),
+            (json!(place.id(0)), json!("shadowed")),
+        ];
+        assert_eq!(states, expected);
+    }
+}
+
+#[test]
+fn the_reference_s_rules_are_listed_with_ours() {
+    for backend in [Backend::IptablesNft, Backend::IptablesLegacy] {
+        let place = Place::new(backend, 2);
+        place.attach("portmap", 0, &place.capabilities(0));
+        let reference = "/usr/lib/cni/portmap";
+        place.does(reference, "ADD", 1, &place.capabilities(1));
+        let all = listed(&place);
+        let theirs = all.iter().filter(|one| one["container"] == place.id(1));
+        let theirs: Vec<&Value> = theirs.collect();
+        assert_eq!(theirs.len(), 2, "{all:?}");
+        assert!(
+            theirs
+                .iter()
+                .all(|one| one["state"] == "stale" && one["network"] == NETWORK)
+        );
+    }
+}
+
+#[test]
+fn the_reference_s_nftables_rules_are_listed_with_their_container() {
+    let place = Place::new(Backend::Nftables, 2);
+    place.attach("portmap", 0, &place.capabilities(0));
+    let id = place.id(1);
+    let host = &place.net.host;
+    host.sh(["nft", "add", "table", "ip", "cni_hostport"]);
+    host.sh(["nft", "add", "chain", "ip", "cni_hostport", "hostports"]);
+    let rule = format!(
+        "add rule ip cni_hostport hostports ip daddr 192.0.2.1 tcp dport 8000 \
+         dnat to 10.22.0.3:81 comment \"{id}\""
+    );
+    host.sh(["nft", &rule]);
+    let all = listed(&place);
+    let theirs = all
+        .iter()
+        .find(|one| one["backend"] == "nftables-reference")
+        .unwrap();
+    assert_eq!(theirs["container"], id, "{theirs}");
+    assert_eq!(
+        (&theirs["network"], &theirs["state"]),
+        (&Value::Null, &json!("stale"))
+    );
+    assert_eq!(
+        (&theirs["hostIP"], &theirs["hostPort"]),
+        (&json!("192.0.2.1"), &json!(8000))
+    );
+    assert_eq!(
+        (&theirs["containerIP"], &theirs["containerPort"]),
+        (&json!("10.22.0.3"), &json!(81))
+    );
+}
+
+#[test]
+fn an_attachment_with_conditions_is_listed_in_nftables() {
+    let place = Place::new(Backend::Nftables, 1);
+    let call = place.call("portmap", "ADD", 0, &place.capabilities(0));
+    let conf = json!({
+        "cniVersion": "1.0.0", "name": NETWORK, "type": "portmap", "backend": "nftables",
+        "conditionsV4": ["ip", "saddr", "10.0.0.0/8"],
+        "runtimeConfig": place.capabilities(0),
+        "prevResult": {"cniVersion": "1.0.0", "ips": [{"address": "10.22.0.2/16"}]},
+    });
+    let answer = call.stdin(conf.to_string()).run(&place.net.host).unwrap();
+    assert_eq!(answer.code, Some(0), "{answer:?}");
+    place.remember(0, &place.capabilities(0));
+    let mut ports: Vec<Value> = listed(&place)
+        .iter()
+        .map(|one| one["containerPort"].clone())
+        .collect();
+    ports.sort_by_key(Value::as_u64);
+    assert_eq!(ports, [53, 80]);
+}
+
+#[test]
+fn packets_are_counted_where_the_kernel_counts_them() {
+    let place = Place::new(Backend::IptablesNft, 1);
+    place.attach_all("portmap");
+    let _server = probe::tcp::Server::start(place.pod(0), 80, "pod").unwrap();
+    let to = (place.pod(0).ipv4, 80).into();
+    let _ = probe::tcp::exchange(&place.net.host, to);
+    let node = "10.22.0.1:8000".parse().unwrap();
+    let _ = probe::tcp::exchange(&place.net.host, node);
+    let all = listed(&place);
+    let tcp = all.iter().find(|one| one["hostPort"] == 8000).unwrap();
+    assert_eq!(tcp["packets"], 1, "{tcp}");
+    assert!(tcp["bytes"].as_u64().unwrap() >= 40, "{tcp}");
+}
+
+#[test]
+fn an_empty_node_has_only_titles() {
+    let place = Place::new(Backend::Nftables, 1);
+    let said = place.run("portmap", &["list"]);
+    assert_eq!(
+        (said.code, said.stdout.lines().count()),
+        (Some(0), 1),
+        "{said:?}"
+    );
+    assert!(listed(&place).is_empty());
+}

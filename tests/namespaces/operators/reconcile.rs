@@ -1,0 +1,197 @@
+//! `reconcile`: what a reload of the firewall removed comes back, and nothing else changes.
+
+use std::fs;
+
+use serde_json::json;
+
+use super::place::{Backend, Place, on_every_backend};
+
+on_every_backend!(
+    a_reload_is_repaired_and_the_next_run_finds_all_in_order,
+    a_dry_run_changes_nothing,
+    the_newest_owner_of_a_port_keeps_it,
+);
+
+fn a_reload_is_repaired_and_the_next_run_finds_all_in_order(backend: Backend) {
+    let place = Place::new(backend, 3);
+    place.attach_all("portmap");
+    place.reload();
+    let said = place.run("portmap", &["reconcile", "--json"]);
+    assert_eq!(
+        (said.code, said.states()),
+        (Some(10), vec!["repaired".into(); 3]),
+        "{said:?}"
+    );
+    for index in 0..3 {
+        place.does("portmap", "CHECK", index, &place.capabilities(index));
+    }
+    let rules = place.rules();
+    let said = place.run("portmap", &["reconcile"]);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert_eq!(said.stdout, "3 attachments: 3 in order\n");
+    assert_eq!(place.rules(), rules);
+}
+
+fn a_dry_run_changes_nothing(backend: Backend) {
+    let place = Place::new(backend, 1);
+    place.attach_all("portmap");
+    place.reload();
+    let rules = place.rules();
+    let said = place.run("portmap", &["reconcile", "--dry-run", "--json"]);
+    assert_eq!(
+        (said.code, said.states()),
+        (Some(10), vec!["drifted".into()]),
+        "{said:?}"
+    );
+    let document = said.json();
+    assert_eq!(document["dryRun"], true);
+    assert_ne!(document["attachments"][0]["details"], "");
+    assert_eq!(place.rules(), rules);
+}
+
+fn the_newest_owner_of_a_port_keeps_it(backend: Backend) {
+    let place = Place::new(backend, 2);
+    let both = place.asking(&[8080]);
+    for index in 0..2 {
+        place.attach("portmap", index, &both);
+    }
+    for _ in 0..2 {
+        let said = place.run("portmap", &["reconcile", "--json"]);
+        assert_eq!(
+            (said.code, said.states()),
+            (Some(0), vec!["superseded".into(), "ok".into()])
+        );
+        place.does("portmap", "CHECK", 1, &both);
+    }
+    place.reload();
+    let said = place.run("portmap", &["reconcile", "--json"]);
+    assert_eq!(said.states(), ["superseded", "repaired"], "{said:?}");
+    place.does("portmap", "CHECK", 1, &both);
+}
+
+#[test]
+fn many_attachments_come_back_after_both_kinds_of_flush() {
+    let place = Place::new(Backend::IptablesNft, 1);
+    let port = |index: u16| place.asking(&[8000 + index]);
+    place.attach("portmap", 0, &port(0));
+    let first = place.recall(0);
+    for index in 1..40u16 {
+        let mut entry = first.clone();
+        entry["containerId"] = json!(format!("many-{index}"));
+        entry["capabilityArgs"] = json!({"portMappings": [
+            {"hostPort": 10_000 + index, "containerPort": 80, "protocol": "tcp"}]});
+        place.remember_as(index.into(), &entry);
+        let to = place.cache_dir().join(format!("results/many-{index}"));
+        fs::rename(place.cache_file(index.into()), to).unwrap();
+    }
+    assert_eq!(place.run("portmap", &["reconcile"]).code, Some(10));
+    for flush in ["iptables-nft -F -t nat", "nft flush ruleset"] {
+        place.net.host.sh(["sh", "-c", flush]);
+        let said = place.run("portmap", &["reconcile", "--json"]);
+        assert_eq!(said.states(), vec!["repaired"; 40], "{flush}");
+    }
+    let said = place.run("portmap", &["reconcile"]);
+    assert_eq!(said.stdout, "40 attachments: 40 in order\n", "{said:?}");
+}
+
+#[test]
+fn limits_and_sysctls_are_repaired_too() {
+    let place = Place::new(Backend::Nftables, 1);
+    for plugin in ["tuning", "bandwidth"] {
+        place.attach_all(plugin);
+        assert_eq!(place.run(plugin, &["reconcile"]).code, Some(0));
+    }
+    let veth = place.pod(0).host_interface.clone();
+    place
+        .net
+        .host
+        .sh(["tc", "qdisc", "del", "dev", &veth, "root"]);
+    place
+        .pod(0)
+        .sh(["ip", "link", "set", "eth0", "mtu", "1300"]);
+    for plugin in ["tuning", "bandwidth"] {
+        let said = place.run(plugin, &["reconcile", "--json"]);
+        assert_eq!(
+            (said.code, said.states()),
+            (Some(10), vec!["repaired".into()]),
+            "{said:?}"
+        );
+        place.does(plugin, "CHECK", 0, &place.capabilities(0));
+    }
+}
+
+#[test]
+fn an_attachment_whose_namespace_is_gone_is_reported_and_left() {
+    let place = Place::new(Backend::Nftables, 1);
+    place.attach_all("portmap");
+    let mut entry = place.recall(0);
+    entry["netns"] = json!(place.directory.join("gone"));
+    place.remember_as(0, &entry);
+    place.reload();
+    let said = place.run("portmap", &["reconcile", "--json"]);
+    assert_eq!(
+        (said.code, said.states()),
+        (Some(0), vec!["gone".into()]),
+        "{said:?}"
+    );
+    assert!(!place.rules().contains("8000"));
+}
+
+#[test]
+fn what_cannot_be_repaired_is_told_and_does_not_stop_the_rest() {
+    let place = Place::new(Backend::Nftables, 2);
+    place.attach_all("portmap");
+    let mut broken = place.recall(0);
+    broken["capabilityArgs"]["portMappings"][0]["hostPort"] = json!(70_000);
+    place.remember_as(0, &broken);
+    place.reload();
+    let said = place.run("portmap", &["reconcile", "--json"]);
+    assert_eq!(
+        (said.code, said.states()),
+        (Some(1), vec!["failed".into(), "repaired".into()])
+    );
+    assert!(said.stdout.contains("70000"), "{said:?}");
+}
+
+#[test]
+fn an_unreadable_file_is_told_and_one_of_another_kind_is_passed_over() {
+    let place = Place::new(Backend::Nftables, 1);
+    place.attach_all("portmap");
+    let results = place.cache_dir().join("results");
+    fs::write(
+        results.join("an-old-libcni"),
+        r#"{"cniVersion":"0.4.0","ips":[]}"#,
+    )
+    .unwrap();
+    assert_eq!(place.run("portmap", &["reconcile"]).code, Some(0));
+    fs::write(results.join("torn"), "{\"kind\":\"cni").unwrap();
+    let said = place.run("portmap", &["reconcile"]);
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(said.stdout.contains("results/torn"), "{said:?}");
+}
+
+#[test]
+fn a_node_without_a_cache_is_in_order() {
+    let place = Place::new(Backend::Nftables, 1);
+    fs::remove_dir_all(place.cache_dir()).unwrap();
+    let said = place.run("portmap", &["reconcile"]);
+    assert_eq!(
+        (said.code, said.stdout.as_str()),
+        (Some(0), "0 attachments: 0 in order\n")
+    );
+}
+
+#[test]
+fn the_node_s_own_namespace_is_refused() {
+    let place = Place::new(Backend::Nftables, 1);
+    place.attach_all("tuning");
+    let mut entry = place.recall(0);
+    entry["netns"] = json!("/proc/self/ns/net");
+    place.remember_as(0, &entry);
+    let said = place.run("tuning", &["reconcile", "--json"]);
+    assert_eq!(
+        (said.code, said.states()),
+        (Some(1), vec!["failed".into()]),
+        "{said:?}"
+    );
+}
