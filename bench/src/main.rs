@@ -52,9 +52,6 @@ fn main() -> ExitCode {
     }
 }
 
-/// Sets up the scenarios of some rows.
-type Build = fn() -> io::Result<Vec<Scenario>>;
-
 fn bench(rounds: usize, only: Option<&str>) -> Result<(), Box<dyn Error>> {
     let mut out = std::io::stdout();
     writeln!(
