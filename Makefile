@@ -1,7 +1,7 @@
 # The commands of this project. Each installs what it needs, or says what to install.
 
 # Real peers and tools of the tests. iptables brings both variants.
-PACKAGES = iproute2 iptables nftables conntrack strace containernetworking-plugins
+PACKAGES = iproute2 iptables nftables conntrack strace util-linux containernetworking-plugins
 # Real callers of the plugins, and what their container runs.
 RUNTIMES = containerd runc podman conmon busybox-static
 
@@ -12,7 +12,10 @@ FUZZ_SECONDS = 3
 # absolute path here.
 AS_ROOT = --config 'target."cfg(all())".runner="$(CURDIR)/sandbox/as-root"'
 
-.PHONY: help test check runtimes demo bench fuzz soak packages
+# The target of this machine's compiler.
+HOST = $$(rustc -vV | sed -n 's/^host: //p')
+
+.PHONY: help test check runtimes demo bench fuzz soak conformance packages dist dist-arm64 image test-dist reproducible
 
 help:
 	@echo 'make demo    build, then show a pod-like namespace get its chain and lose it again'
@@ -21,6 +24,12 @@ help:
 	@echo 'make fuzz    hostile input for every reader, FUZZ_SECONDS for each'
 	@echo 'make soak    10,000 attachments that come and go on one node'
 	@echo 'make bench   time every verb against the reference'
+	@echo 'make conformance [CNI_BIN=DIR]  black-box cases for ours, or for any directory of plugins'
+	@echo 'make dist    tarball, Debian package, checksums and bill of materials, in target/dist'
+	@echo 'make dist-arm64   the same for aarch64, on Debian for amd64'
+	@echo 'make image   the image that deploy/ installs from, in target/dist'
+	@echo 'make test-dist    make dist and make image, and look into what they made'
+	@echo 'make reproducible build the release in two places and compare every byte'
 
 # The tests come last: their closing lines say how it went.
 test: packages check
@@ -37,7 +46,7 @@ runtimes: packages
 
 check:
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets --quiet -- -D warnings
+	cargo clippy --workspace --all-targets --features dist/artefacts --quiet -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --document-private-items --quiet
 
 demo: packages
@@ -56,6 +65,28 @@ soak: packages
 bench: packages
 	cargo build --release --quiet
 	cargo run $(AS_ROOT) --release --quiet -p bench
+
+# Ours unless CNI_BIN names another directory.
+conformance: packages
+	cargo build --workspace --bins --quiet
+	cargo run $(AS_ROOT) --quiet -p conformance
+
+# Not a part of `make test`: the optimised build alone takes a minute on two idle cores.
+dist:
+	dist/build $(HOST)
+
+dist-arm64:
+	dist/cross
+
+image: dist
+	@.ci/packages buildah
+	dist/image $$(dpkg --print-architecture)
+
+test-dist: image
+	cargo test -p dist --features artefacts
+
+reproducible:
+	dist/reproducible $(HOST)
 
 packages:
 	@.ci/packages $(PACKAGES)

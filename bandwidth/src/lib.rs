@@ -8,6 +8,7 @@ mod diff;
 #[cfg(fuzzing)]
 pub mod fuzzed;
 mod ifb;
+mod list;
 mod observe;
 mod owner;
 mod place;

@@ -3,6 +3,7 @@
 //! Requests are typed by netlink-packet-route; replies are read attribute by attribute, so that what
 //! a newer kernel adds cannot make the rest unreadable.
 
+pub mod counters;
 pub mod filter;
 pub mod qdisc;
 

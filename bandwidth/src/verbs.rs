@@ -1,5 +1,7 @@
 //! The verbs.
 
+use common::cache::Cache;
+use common::cli::Command;
 use common::drift;
 use common::error::{Code, Context, Error};
 use common::result::{CniResult, Interface};
@@ -18,7 +20,7 @@ use crate::owner::{Mark, Owner};
 use crate::place::Place;
 use crate::plan::{Facts, Hook, Plan, Side};
 use crate::undo::Changes;
-use crate::{remove, status};
+use crate::{list, remove, status};
 
 /// The plugin.
 pub struct Bandwidth;
@@ -26,6 +28,7 @@ pub struct Bandwidth;
 impl Plugin for Bandwidth {
     const NAME: &'static str = "bandwidth";
     const VERSIONS: &'static [Version] = Version::WITH_INTERFACES;
+    const COMMANDS: &'static [Command] = &[list::LIST];
 
     fn add(request: &Request) -> Result<CniResult, Error> {
         let config = Config::parse(request)?;
@@ -148,6 +151,10 @@ impl Plugin for Bandwidth {
 
     fn status(_: &Request) -> Result<(), Error> {
         status::probe()
+    }
+
+    fn owners(_: &Cache) -> Result<Vec<Attachment>, Error> {
+        list::owners()
     }
 }
 

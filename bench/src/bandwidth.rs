@@ -91,14 +91,11 @@ impl Pods for Limited {
 
     fn call(&self, side: Side, verb: &str) -> Call {
         if self.is_bare_del && side == Side::Reference {
-            let line = match verb {
-                "ADD" => format!("exec ip link add {IFB} type ifb"),
-                _ => format!("exec ip link del {IFB}"),
-            };
             return Call {
-                program: PathBuf::from("/bin/sh"),
+                program: PathBuf::from("/usr/sbin/ip"),
+                args: ["link", "del", IFB].map(str::to_owned).to_vec(),
                 env: Vec::new(),
-                stdin: line,
+                stdin: String::new(),
             };
         }
         let netns = self.of(side).containers.first().map(|node| node.path());
@@ -125,6 +122,7 @@ impl Pods for Limited {
         ];
         Call {
             program: side.program("bandwidth"),
+            args: Vec::new(),
             env: env
                 .map(|(key, value)| (key.to_owned(), value.to_owned()))
                 .to_vec(),
@@ -132,8 +130,24 @@ impl Pods for Limited {
         }
     }
 
-    /// The reference leaves its qdiscs on the veth, on which its next ADD would fail.
+    fn has(&self, side: Side, verb: &str) -> bool {
+        !self.is_bare_del || side == Side::Ours || verb == "DEL"
+    }
+
+    /// The reference leaves its qdiscs on the veth, on which its next ADD would fail. What is deleted
+    /// in its place is an ifb as ADD makes it: up, with a token bucket.
     fn prepare(&self, side: Side) -> io::Result<()> {
+        if side == Side::Reference && self.is_bare_del {
+            let host = self.host(side);
+            let (link, qdisc) = (
+                format!("link add {IFB} txqueuelen 0 type ifb\nlink set {IFB} up\n"),
+                format!(
+                    "qdisc add dev {IFB} root handle 1: tbf rate 16mbit burst 200000 limit 250000\n"
+                ),
+            );
+            batch(host, "ip", &link)?;
+            return batch(host, "tc", &qdisc);
+        }
         if side == Side::Reference {
             for what in ["root", "ingress"] {
                 let line = ["tc", "qdisc", "del", "dev", "veth0", what];
@@ -161,7 +175,7 @@ pub fn scenarios() -> io::Result<Vec<Scenario>> {
     }
     scenarios.push(Scenario {
         plugin: "bandwidth",
-        circumstance: "against `ip link del` of an ifb".to_owned(),
+        circumstance: "DEL against `ip link del` of an ifb that is up and has a tbf".to_owned(),
         verbs: vec!["ADD", "DEL"],
         pods: Box::new(Limited::new(0, true)?),
     });

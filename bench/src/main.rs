@@ -1,7 +1,7 @@
 //! Whole-process time of each verb, ours against Debian's reference in the same run, interleaved.
 //!
-//! `cargo run --release -p bench [ROUNDS]`, after `cargo build --release`. The figures are medians;
-//! absolute times move with the machine, ratios much less.
+//! `cargo run --release -p bench [ROUNDS [PLUGIN]]`, after `cargo build --release`. The figures are
+//! medians; absolute times move with the machine, ratios much less. PLUGIN leaves the others out.
 //!
 //! | module | what it holds |
 //! | --- | --- |
@@ -23,19 +23,24 @@ mod table;
 mod tuning;
 
 use std::error::Error;
-use std::io::Write;
+use std::io::{self, Write};
 use std::process::ExitCode;
+
+use scenario::Scenario;
 
 /// Rounds unless the command line says otherwise: enough for a median that stays.
 const ROUNDS: usize = 200;
 
+/// Makes the scenarios of one plugin or backend.
+type Build = fn() -> io::Result<Vec<Scenario>>;
+
 fn main() -> ExitCode {
-    let rounds = std::env::args()
-        .nth(1)
-        .map_or(Ok(ROUNDS), |text| text.parse());
+    let mut args = std::env::args().skip(1);
+    let rounds = args.next().map_or(Ok(ROUNDS), |text| text.parse());
+    let only = args.next();
     let done = match rounds {
-        Ok(rounds) if rounds > 0 => bench(rounds),
-        _ => Err("usage: bench [ROUNDS]".into()),
+        Ok(rounds) if rounds > 0 && args.next().is_none() => bench(rounds, only.as_deref()),
+        _ => Err("usage: bench [ROUNDS [PLUGIN]]".into()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -47,19 +52,32 @@ fn main() -> ExitCode {
     }
 }
 
-fn bench(rounds: usize) -> Result<(), Box<dyn Error>> {
+/// Sets up the scenarios of some rows.
+type Build = fn() -> io::Result<Vec<Scenario>>;
+
+fn bench(rounds: usize, only: Option<&str>) -> Result<(), Box<dyn Error>> {
     let mut out = std::io::stdout();
     writeln!(
         out,
         "{rounds} rounds, medians in milliseconds: ours, reference, reference/ours"
     )?;
     writeln!(out, "{}", table::HEADER)?;
-    for build in [tuning::scenarios, bandwidth::scenarios, nftables::scenarios] {
+    let builds: [(&str, Build); 4] = [
+        ("tuning", tuning::scenarios),
+        ("bandwidth", bandwidth::scenarios),
+        ("portmap", nftables::scenarios),
+        ("portmap", portmap::scenarios),
+    ];
+    let is_wanted = |plugin: &str| only.is_none_or(|only| only == plugin);
+    for (_, build) in builds.iter().filter(|(plugin, _)| is_wanted(plugin)) {
         for scenario in build()? {
             for row in scenario.measure(rounds)? {
                 writeln!(out, "{row}")?;
             }
         }
+    }
+    if !is_wanted("portmap") {
+        return Ok(());
     }
     writeln!(
         out,

@@ -65,6 +65,7 @@ pub fn call(program: std::path::PathBuf, verb: &str, backend: &str, netns: &str)
     ];
     Call {
         program,
+        args: Vec::new(),
         env: env
             .map(|(key, value)| (key.to_owned(), value.to_owned()))
             .to_vec(),

@@ -1,1 +1,230 @@
-//! The rows of `portmap`.
+//! `portmap`: a pod with two ports on a node where other pods have theirs.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io;
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use sandbox::topology::Net;
+use sandbox::{Namespace, Topology};
+use serde_json::json;
+
+use crate::run::Call;
+use crate::scenario::{Pods, Scenario, Side};
+
+/// A variant of iptables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Variant {
+    Nft,
+    Legacy,
+}
+
+impl Variant {
+    fn name(self) -> &'static str {
+        match self {
+            Variant::Nft => "nft",
+            Variant::Legacy => "legacy",
+        }
+    }
+}
+
+/// A node for each side. Their programs are those of one variant, of IPv4 alone: the CHECK of release
+/// 1.1.1 fails where it finds `ip6tables`, too.
+struct Published {
+    ours: Net,
+    reference: Net,
+    dir: PathBuf,
+}
+
+impl Published {
+    fn new(variant: Variant, others: u32) -> io::Result<Published> {
+        let name = format!(
+            "bench-portmap-{}-{}-{others}",
+            std::process::id(),
+            variant.name()
+        );
+        let dir = std::env::temp_dir().join(name);
+        fs::create_dir_all(&dir)?;
+        for end in ["", "-restore", "-save"] {
+            let program = format!("/usr/sbin/iptables-{}{end}", variant.name());
+            symlink(program, dir.join(format!("iptables{end}")))?;
+        }
+        let published = Published {
+            ours: Topology::new().build()?,
+            reference: Topology::new().build()?,
+            dir,
+        };
+        fs::write(published.dir.join("rules"), rules(others))?;
+        for side in [Side::Ours, Side::Reference] {
+            published.fill(side)?;
+        }
+        Ok(published)
+    }
+
+    fn of(&self, side: Side) -> &Net {
+        match side {
+            Side::Ours => &self.ours,
+            Side::Reference => &self.reference,
+        }
+    }
+
+    fn fill(&self, side: Side) -> io::Result<()> {
+        let status = self
+            .host(side)
+            .command(self.dir.join("iptables-restore"))
+            .env("XTABLES_LOCKFILE", self.dir.join("lock"))
+            .arg("--noflush")
+            .stdin(fs::File::open(self.dir.join("rules"))?)
+            .status()?;
+        match status.success() {
+            true => Ok(()),
+            false => Err(io::Error::other(
+                "iptables-restore of the other pods' rules",
+            )),
+        }
+    }
+
+    /// How many programs our plugin starts for a verb, as strace sees it.
+    fn programs(&self, verb: &str) -> io::Result<usize> {
+        let call = self.call(Side::Ours, verb);
+        let (log, input) = (self.dir.join("log"), self.dir.join("stdin"));
+        fs::write(&input, &call.stdin)?;
+        let status = self
+            .host(Side::Ours)
+            .command("/usr/bin/strace")
+            .args(["-f", "-qq", "-e", "trace=execve", "-o"])
+            .arg(&log)
+            .arg(&call.program)
+            .envs(call.env.iter().map(|(key, value)| (key, value)))
+            .stdin(fs::File::open(&input)?)
+            .stdout(Stdio::null())
+            .status()?;
+        if !status.success() {
+            return Err(io::Error::other(format!("strace of {verb}")));
+        }
+        let log = fs::read_to_string(&log)?;
+        let started = log
+            .lines()
+            .filter(|l| l.contains("execve") && l.ends_with("= 0"));
+        Ok(started.count().saturating_sub(1))
+    }
+}
+
+/// What the reference writes for pods with two ports each.
+fn rules(pods: u32) -> String {
+    let mut text = "*nat\n-N CNI-HOSTPORT-DNAT\n-N CNI-HOSTPORT-SETMARK\n-N CNI-HOSTPORT-MASQ\n\
+        -A PREROUTING -m addrtype --dst-type LOCAL -j CNI-HOSTPORT-DNAT\n\
+        -A OUTPUT -m addrtype --dst-type LOCAL -j CNI-HOSTPORT-DNAT\n\
+        -A POSTROUTING -m comment --comment \"CNI portfwd requiring masquerade\" -j CNI-HOSTPORT-MASQ\n\
+        -A CNI-HOSTPORT-MASQ -m mark --mark 0x2000/0x2000 -j MASQUERADE\n\
+        -A CNI-HOSTPORT-SETMARK -m comment --comment \"CNI portfwd masquerade mark\" -j MARK --set-xmark 0x2000/0x2000\n"
+        .to_owned();
+    for pod in 0..pods {
+        let chain = format!("CNI-DN-{pod:021x}");
+        // Writing to a String has no way to fail.
+        let _ = writeln!(text, "-N {chain}");
+        for (protocol, port) in [("tcp", 10_000 + 2 * pod), ("udp", 10_001 + 2 * pod)] {
+            let base = format!("-p {protocol} -m {protocol} --dport {port}");
+            for source in ["10.22.0.0/16", "127.0.0.1/32"] {
+                let _ = writeln!(
+                    text,
+                    "-A {chain} -s {source} {base} -j CNI-HOSTPORT-SETMARK"
+                );
+            }
+            let to = format!("10.22.{}.{}:80", 1 + pod / 250, 1 + pod % 250);
+            let _ = writeln!(text, "-A {chain} {base} -j DNAT --to-destination {to}");
+            let _ = writeln!(
+                text,
+                "-A CNI-HOSTPORT-DNAT -p {protocol} -m comment --comment \
+                 \"dnat name: \\\"net1\\\" id: \\\"pod-{pod}\\\"\" -m multiport --dports {port} -j {chain}"
+            );
+        }
+    }
+    text + "COMMIT\n"
+}
+
+impl Pods for Published {
+    fn host(&self, side: Side) -> &Namespace {
+        &self.of(side).host.namespace
+    }
+
+    fn call(&self, side: Side, verb: &str) -> Call {
+        let netns = self.of(side).containers.first().map(|node| node.path());
+        let netns = netns.unwrap_or_default().display().to_string();
+        let conf = json!({
+            "cniVersion": "1.0.0", "name": "net1", "type": "portmap",
+            "runtimeConfig": {"portMappings": [
+                {"hostPort": 8080, "containerPort": 80, "protocol": "tcp"},
+                {"hostPort": 8081, "containerPort": 81, "protocol": "udp"},
+            ]},
+            "prevResult": {
+                "cniVersion": "1.0.0",
+                "interfaces": [{"name": "veth0"}, {"name": "eth0", "sandbox": netns}],
+                "ips": [{"interface": 1, "address": "10.22.0.2/16", "gateway": "10.22.0.1"}],
+            },
+        });
+        let env = [
+            ("PATH", self.dir.display().to_string()),
+            (
+                "XTABLES_LOCKFILE",
+                self.dir.join("lock").display().to_string(),
+            ),
+            ("CNI_COMMAND", verb.to_owned()),
+            ("CNI_CONTAINERID", "cid-0001".to_owned()),
+            ("CNI_IFNAME", "eth0".to_owned()),
+            ("CNI_PATH", "/opt/cni/bin".to_owned()),
+            ("CNI_NETNS", netns),
+        ];
+        Call {
+            program: side.program("portmap"),
+            args: Vec::new(),
+            env: env.map(|(key, value)| (key.to_owned(), value)).to_vec(),
+            stdin: conf.to_string(),
+        }
+    }
+}
+
+impl Drop for Published {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.dir);
+    }
+}
+
+/// What is timed of `portmap`.
+///
+/// # Errors
+/// When the nodes cannot be made.
+pub fn scenarios() -> io::Result<Vec<Scenario>> {
+    let mut scenarios = Vec::new();
+    for variant in [Variant::Nft, Variant::Legacy] {
+        for others in [0, 100, 1000] {
+            scenarios.push(scenario(variant, others)?);
+        }
+    }
+    Ok(scenarios)
+}
+
+fn scenario(variant: Variant, others: u32) -> io::Result<Scenario> {
+    let pods = Published::new(variant, others)?;
+    let verbs = ["ADD", "CHECK", "DEL"];
+    // The first ADD of a node also makes what all share.
+    for verb in ["ADD", "DEL"] {
+        pods.programs(verb)?;
+    }
+    let mut programs = Vec::new();
+    for verb in verbs {
+        programs.push(format!("{verb} {}", pods.programs(verb)?));
+    }
+    Ok(Scenario {
+        plugin: "portmap",
+        circumstance: format!(
+            "iptables-{}, 2 ports, {others} other pods; programs started: {}",
+            variant.name(),
+            programs.join(", ")
+        ),
+        verbs: verbs.to_vec(),
+        pods: Box::new(pods),
+    })
+}

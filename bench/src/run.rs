@@ -12,6 +12,8 @@ use nix::sys::resource::{Usage, UsageWho, getrusage};
 pub struct Call {
     /// The plugin's file.
     pub program: PathBuf,
+    /// Arguments; plugins take none.
+    pub args: Vec<String>,
     /// `CNI_*` variables.
     pub env: Vec<(String, String)>,
     /// The configuration.
@@ -37,6 +39,7 @@ impl Call {
         let before = cpu()?;
         let start = Instant::now();
         let mut child = Command::new(&self.program)
+            .args(&self.args)
             .env_clear()
             .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
             .envs(self.env.iter().map(|(key, value)| (key, value)))

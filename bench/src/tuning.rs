@@ -67,6 +67,7 @@ impl Pods for Tuned {
         ];
         Call {
             program: side.program("tuning"),
+            args: Vec::new(),
             env: env
                 .map(|(key, value)| (key.to_owned(), value.to_owned()))
                 .to_vec(),

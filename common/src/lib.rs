@@ -9,6 +9,8 @@
 //! | [`result`](mod@result) | results, read and printed in the shape of every spec version |
 //! | [`version`] | the spec versions |
 //! | [`attachment`] | the owner of what we create, and names derived from it |
+//! | [`cache`], [`base64`] | libcni's cache of attachments |
+//! | [`cli`] | the commands for operators |
 //! | [`drift`] | one difference between plan and kernel |
 //! | [`error`] | the one error, shaped by the protocol |
 //! | [`json`], [`decode`] | JSON that keeps order and duplicates, and typed reading of it |
@@ -17,6 +19,9 @@
 //! | [`sys`] | what touches the kernel: namespaces, netlink, links, sysctls, files |
 
 pub mod attachment;
+pub mod base64;
+pub mod cache;
+pub mod cli;
 pub mod cni_args;
 pub mod decode;
 pub mod drift;

@@ -3,6 +3,9 @@
 use std::io::{self, Read, Write};
 use std::process::ExitCode;
 
+use crate::attachment::Attachment;
+use crate::cache::Cache;
+use crate::cli;
 use crate::error::{Code, Context, Error};
 use crate::json::{self, Json};
 use crate::netconf::{NetConf, Unversioned};
@@ -30,6 +33,8 @@ pub trait Plugin {
     const NAME: &'static str;
     /// Oldest first.
     const VERSIONS: &'static [Version];
+    /// What operators can ask of this plugin alone.
+    const COMMANDS: &'static [cli::Command] = &[];
 
     /// Applies the configuration, all or nothing, and answers with the chain's result.
     ///
@@ -60,15 +65,29 @@ pub trait Plugin {
     /// # Errors
     /// Code 50 with what is missing.
     fn status(request: &Request) -> Result<(), Error>;
+
+    /// The attachments that something in this node's state names as its owner, for the command `gc`.
+    /// The interface is empty where the state does not say it; long names may be shortened, see
+    /// [`Cache::knows`].
+    ///
+    /// # Errors
+    /// What could not be read.
+    fn owners(_cache: &Cache) -> Result<Vec<Attachment>, Error> {
+        Ok(Vec::new())
+    }
 }
 
 /// Handles the request in this process's environment and on stdin: one JSON document on stdout, exit
 /// code 0 or 1.
 ///
-/// Without `CNI_COMMAND`: name and versions on stderr, exit code 0, as the reference does.
+/// Without `CNI_COMMAND`: the command line of [`cli`], or, when there are no arguments either, name and
+/// versions on stderr, exit code 0, as the reference does.
 pub fn run<P: Plugin>() -> ExitCode {
     if std::env::var_os("CNI_COMMAND").is_none_or(|value| value.is_empty()) {
-        return about::<P>();
+        return match std::env::args_os().len() {
+            0 | 1 => about::<P>(),
+            _ => cli::run::<P>(),
+        };
     }
     let environment = match Environment::read(variable) {
         Ok(environment) => environment,

@@ -1,30 +1,19 @@
-//! libcni's cache of attachments: one file each, in libcni's format and place.
+//! libcni's cache of attachments, as the runner keeps it: in libcni's format and place.
 //!
-//! ```text
-//! <cache dir>/results/<network>-<container>-<ifname>
-//! {"kind":"cniCacheV1","containerId":…,"config":<base64 of the list>,"ifName":…,"networkName":…,
-//!  "netns":…,"cniArgs":[["K","V"],…],"capabilityArgs":{…},"result":{…}}
-//! ```
-//!
-//! The last four are left out when empty (libcni 1.3, `libcni/api.go`, `cachedInfo`).
+//! The format is described and read in [`common::cache`].
 
-use std::fs;
-use std::io::ErrorKind;
 use std::path::PathBuf;
 
-use common::CniResult;
 use common::decode::Object;
 use common::json::Json;
 use common::sys::file;
 use common::version::Version;
+use common::{CniResult, base64, cache};
 use serde_json::{Map, Value, json};
 
-use crate::{Attachment, Error, Network, Result, base64};
+use crate::{Attachment, Error, Network, Result};
 
-/// libcni's place.
-pub const DEFAULT_DIR: &str = "/var/lib/cni";
-
-const KIND: &str = "cniCacheV1";
+pub use common::cache::DEFAULT_DIR;
 
 /// The cache below one directory.
 #[derive(Debug, Clone)]
@@ -69,18 +58,22 @@ impl Cache {
         let Some(bytes) = file::read(&file)? else {
             return Ok(None);
         };
-        let document: Value = serde_json::from_slice(&bytes).map_err(|error| {
-            Error::config(file.display().to_string(), format!("is not JSON: {error}"))
-        })?;
-        Ok(Some(entry(&document).unwrap_or_else(|| Entry {
+        let unsound = |why: String| Error::config(file.display().to_string(), why);
+        let parsed = cache::Entry::parse(&file, &bytes);
+        if let Some(entry) = parsed.map_err(|error| unsound(error.to_string()))? {
+            return known(entry).map(Some);
+        }
+        let result: Value = serde_json::from_slice(&bytes)
+            .map_err(|error| unsound(format!("is not JSON: {error}")))?;
+        Ok(Some(Entry {
             network: network.to_owned(),
             attachment: Attachment {
                 container: container.to_owned(),
                 ifname: ifname.to_owned(),
                 ..Attachment::default()
             },
-            result: Some(document),
-        })))
+            result: Some(result),
+        }))
     }
 
     /// Forgets the attachment; not to know it is no failure.
@@ -90,22 +83,12 @@ impl Cache {
 
     /// The attachments of one network, in the order of their files. Files of other kinds are left out.
     pub fn attachments(&self, network: &str) -> Result<Vec<Entry>> {
-        let results = self.results();
-        let entries = match fs::read_dir(&results) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(Error::io("read", &results, error)),
-        };
-        let mut files: Vec<PathBuf> = entries
-            .filter_map(|entry| entry.ok().map(|entry| entry.path()))
-            .collect();
-        files.sort();
-        let read = |file: &PathBuf| entry(&serde_json::from_slice(&fs::read(file).ok()?).ok()?);
-        Ok(files
-            .iter()
-            .filter_map(read)
-            .filter(|entry| entry.network == network)
-            .collect())
+        let entries = cache::Cache::read(&self.dir)?.entries;
+        entries
+            .into_iter()
+            .filter(|entry| entry.attachment.network == network)
+            .map(known)
+            .collect()
     }
 
     fn results(&self) -> PathBuf {
@@ -119,7 +102,7 @@ fn file_name(network: &str, container: &str, ifname: &str) -> String {
 
 fn document(network: &Network, on: &Attachment, result: &Value) -> Value {
     let mut document = Map::new();
-    document.insert("kind".into(), KIND.into());
+    document.insert("kind".into(), cache::KIND.into());
     document.insert("containerId".into(), json!(on.container));
     document.insert("config".into(), base64::encode(&network.bytes).into());
     document.insert("ifName".into(), json!(on.ifname));
@@ -139,48 +122,34 @@ fn document(network: &Network, on: &Attachment, result: &Value) -> Value {
     Value::Object(document)
 }
 
-/// Reads a document of our kind; `None` for any other.
-fn entry(document: &Value) -> Option<Entry> {
-    let text = |key: &str| {
-        document
-            .get(key)
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-            .to_owned()
-    };
-    if text("kind") != KIND {
-        return None;
-    }
-    let pairs = document
-        .get("cniArgs")
-        .and_then(Value::as_array)
-        .map(Vec::as_slice)
-        .unwrap_or_default();
-    let pair = |pair: &Value| {
-        Some((
-            pair.get(0)?.as_str()?.to_owned(),
-            pair.get(1)?.as_str()?.to_owned(),
-        ))
-    };
-    let attachment = Attachment {
-        container: text("containerId"),
-        netns: text("netns"),
-        ifname: text("ifName"),
-        args: pairs.iter().filter_map(pair).collect(),
-        capabilities: document
-            .get("capabilityArgs")
-            .and_then(Value::as_object)
-            .cloned()
-            .unwrap_or_default(),
-    };
-    let result = document
-        .get("result")
-        .filter(|result| result.is_object())
-        .cloned();
-    Some(Entry {
-        network: text("networkName"),
+fn known(entry: cache::Entry) -> Result<Entry> {
+    let cache::Entry {
+        file,
         attachment,
+        netns,
+        args,
+        capabilities,
+        config: _,
         result,
+    } = entry;
+    let value = |json: &Json| {
+        serde_json::to_value(json)
+            .map_err(|error| Error::config(file.display().to_string(), error.to_string()))
+    };
+    let capabilities = match value(&Json::Object(capabilities))? {
+        Value::Object(map) => map,
+        _ => Map::new(),
+    };
+    Ok(Entry {
+        network: attachment.network,
+        attachment: Attachment {
+            container: attachment.container,
+            netns,
+            ifname: attachment.ifname,
+            args,
+            capabilities,
+        },
+        result: result.as_ref().map(value).transpose()?,
     })
 }
 

@@ -18,7 +18,6 @@
 
 pub mod answer;
 pub mod attachment;
-pub mod base64;
 pub mod cache;
 pub mod capabilities;
 pub mod chain;

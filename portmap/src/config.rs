@@ -33,7 +33,8 @@ impl Backend {
     }
 }
 
-/// How packets that need masquerading are marked. Only the iptables backend marks packets.
+/// How the iptables backend marks packets that need masquerading; the nftables backend always takes
+/// the default bit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mark {
     /// With this bit, 0 to 31, by chains of our own.
@@ -57,7 +58,8 @@ pub enum Masquerade {
 /// What to do about a host port that another attachment has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnConflict {
-    /// The newest attachment gets the packets; the older gets them back when the newer goes.
+    /// The newest attachment gets the packets. With iptables the older gets them back when the newer
+    /// goes; with nftables a port has one owner, and the older's CHECK names the new one.
     Replace,
     /// ADD fails and names the owner.
     Error,

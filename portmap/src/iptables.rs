@@ -7,6 +7,7 @@ mod check;
 mod conflict;
 #[cfg(fuzzing)]
 pub mod fuzzed;
+mod list;
 mod look;
 mod meaning;
 mod observe;
@@ -35,6 +36,7 @@ use rules::{Wanted, wanted};
 use tool::{Tool, Variant};
 
 pub use add::Undo;
+pub use list::list;
 pub use translation::Translation;
 
 /// Whether the programs are there.

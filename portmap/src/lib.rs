@@ -10,6 +10,7 @@ mod conntrack;
 #[cfg(fuzzing)]
 pub mod fuzzed;
 mod iptables;
+mod list;
 mod localnet;
 mod mapping;
 mod nftables;
@@ -19,10 +20,12 @@ mod turn;
 use std::net::IpAddr;
 use std::process::ExitCode;
 
+use common::cache::Cache;
+use common::cli::Command;
 use common::drift::verdict;
 use common::version::Version;
 use common::warn::warn;
-use common::{CniResult, Error, Plugin, Request};
+use common::{Attachment, CniResult, Error, Plugin, Request};
 
 use config::{Config, Evidence, Masquerade};
 use conntrack::Stale;
@@ -34,6 +37,7 @@ struct Portmap;
 impl Plugin for Portmap {
     const NAME: &'static str = "portmap";
     const VERSIONS: &'static [Version] = Version::ALL;
+    const COMMANDS: &'static [Command] = &[list::LIST, list::WHO];
 
     fn add(request: &Request) -> Result<CniResult, Error> {
         let (config, result) = Config::parse(request)?;
@@ -89,6 +93,10 @@ impl Plugin for Portmap {
     fn status(request: &Request) -> Result<(), Error> {
         let conditions = config::has_conditions(request);
         backends::status(config::wanted_backend(request)?, conditions)
+    }
+
+    fn owners(cache: &Cache) -> Result<Vec<Attachment>, Error> {
+        list::owners(cache)
     }
 }
 

@@ -8,6 +8,7 @@
 //! | [`shared`], [`claim`] | both compared with what is there: what differs, and what makes up for it |
 //! | [`conditions`] | the one rule of an attachment with conditions that `nft` writes |
 //! | [`reference`](mod@reference) | what the reference's nftables backend left |
+//! | [`list`] | every host port, for the operators' commands |
 //! | [`probe`] | what the kernel lacks |
 //! | [`undo`] | taking an ADD back |
 //! | [`translation`] | the connections that end with what is removed |
@@ -27,6 +28,7 @@ mod family;
 #[cfg(fuzzing)]
 pub mod fuzzed;
 mod layout;
+mod list;
 mod object;
 mod owner;
 mod parts;
@@ -45,6 +47,7 @@ mod undo;
 pub use add::add;
 pub use check::check;
 pub use claim::Taken;
+pub use list::list;
 pub use remove::{del, gc};
 pub use undo::Undo;
 

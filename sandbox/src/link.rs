@@ -196,9 +196,9 @@ pub(crate) fn wait_until_ready(namespace: &Namespace) -> io::Result<()> {
         getifaddrs().is_ok_and(|mut links| links.all(|link| carries(&link)))
             && has_local_routes().unwrap_or(false)
     };
-    if !namespace.run(|| wait_until(Duration::from_secs(5), ready)) {
+    if !namespace.run(|| wait_until(Duration::from_secs(30), ready)) {
         return Err(io::Error::other(
-            "a link has no carrier or an IPv6 address no route after 5 s",
+            "a link has no carrier or an IPv6 address no route after 30 s",
         ));
     }
     // That work holds the lock which this request needs, so when it is answered the work is done.

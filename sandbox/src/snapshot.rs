@@ -69,6 +69,17 @@ impl Snapshot {
     /// # Errors
     /// When one of `ip`, `tc`, `nft`, `iptables-nft-save` and its siblings is missing or fails.
     pub fn take(namespace: &Namespace) -> io::Result<Self> {
+        Ok(Self {
+            sysctls: namespace.run(sysctl::read),
+            ..Self::take_without_sysctls(namespace)?
+        })
+    }
+
+    /// The same without sysctls, which are the larger half of the work.
+    ///
+    /// # Errors
+    /// As for [`Snapshot::take`].
+    pub fn take_without_sysctls(namespace: &Namespace) -> io::Result<Self> {
         let (links, addresses) = network::links_and_addresses(namespace)?;
         let iptables = firewall::iptables(namespace)?;
         let qdiscs = traffic_control::qdiscs(namespace)?;
@@ -78,7 +89,7 @@ impl Snapshot {
             routes: network::routes(namespace)?,
             nft: firewall::nft(namespace, &iptables)?,
             iptables: iptables.lines,
-            sysctls: namespace.run(sysctl::read),
+            sysctls: BTreeMap::new(),
             links,
             addresses,
         })

@@ -12,6 +12,7 @@
 //! | [`originals`] | the values before ADD |
 //! | [`backup`] | the file that holds the originals |
 //! | [`restore`] | puts originals back |
+//! | [`list`] | what operators see |
 //! | [`add`], [`check`], [`del`], [`gc`], [`status`] | one verb each |
 
 mod add;
@@ -25,6 +26,7 @@ mod del;
 pub mod fuzzed;
 mod gc;
 mod kernel;
+mod list;
 mod meaning;
 mod originals;
 mod plan;
@@ -34,9 +36,11 @@ mod sysctl;
 
 use std::process::ExitCode;
 
+use common::cache::Cache;
+use common::cli::Command;
 use common::sys::netns::Netns;
 use common::version::Version;
-use common::{CniResult, Error, Plugin, Request};
+use common::{Attachment, CniResult, Error, Plugin, Request};
 
 use config::Config;
 use plan::Plan;
@@ -46,6 +50,7 @@ struct Tuning;
 impl Plugin for Tuning {
     const NAME: &'static str = "tuning";
     const VERSIONS: &'static [Version] = Version::ALL;
+    const COMMANDS: &'static [Command] = &[list::LIST];
 
     fn add(request: &Request) -> Result<CniResult, Error> {
         let config = Config::parse(request)?;
@@ -77,6 +82,10 @@ impl Plugin for Tuning {
 
     fn status(request: &Request) -> Result<(), Error> {
         status::status(request)
+    }
+
+    fn owners(cache: &Cache) -> Result<Vec<Attachment>, Error> {
+        list::owners(cache)
     }
 }
 

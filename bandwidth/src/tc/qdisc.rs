@@ -146,7 +146,7 @@ fn delete(netlink: &mut Netlink, request: TcMessage) -> Result<(), Refusal> {
     }
 }
 
-fn about(link: u32, handle: Handle, parent: Handle) -> TcMessage {
+pub(super) fn about(link: u32, handle: Handle, parent: Handle) -> TcMessage {
     let mut message = TcMessage::with_index(link.cast_signed());
     message.header.handle = handle.into();
     message.header.parent = parent.into();

@@ -10,8 +10,8 @@ use netlink_packet_core::{Emitable, NlaBuffer, NlasIterator};
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, getsockopt, recv,
-    sendto, setsockopt, socket, sockopt,
+    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, connect,
+    getsockopt, recv, sendto, setsockopt, socket, sockopt,
 };
 use nix::sys::time::TimeVal;
 
@@ -110,6 +110,9 @@ impl Netlink {
             setsockopt(&fd, sockopt::ReceiveTimeout, &patience)?;
             setsockopt(&fd, sockopt::SendTimeout, &patience)?;
             bind(fd.as_raw_fd(), &NetlinkAddr::new(0, 0))?;
+            // A process in the container with CAP_NET_ADMIN could answer in the kernel's place; to a
+            // connected socket only its peer may send (`netlink_getsockbyportid`, af_netlink.c).
+            connect(fd.as_raw_fd(), &NetlinkAddr::new(0, 0))?;
             set_extended_errors(&fd);
             Ok(fd)
         };
@@ -456,6 +459,21 @@ mod tests {
         let cookie = Netlink::route().unwrap().netns_cookie();
         assert!(cookie.is_some());
         assert_eq!(Netlink::route().unwrap().netns_cookie(), cookie);
+    }
+
+    #[test]
+    fn nobody_but_the_kernel_can_answer() {
+        let asking = Netlink::route().unwrap();
+        let answering = Netlink::route().unwrap();
+        let asking = nix::sys::socket::getsockname::<NetlinkAddr>(asking.socket.as_raw_fd());
+        let answer = message(16, 0, 1, b"forged");
+        let sent = sendto(
+            answering.socket.as_raw_fd(),
+            &answer,
+            &asking.unwrap(),
+            MsgFlags::empty(),
+        );
+        assert_eq!(sent, Err(Errno::ECONNREFUSED));
     }
 
     #[test]

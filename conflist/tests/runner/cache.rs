@@ -42,7 +42,7 @@ fn the_cache_is_libcni_s() {
         serde_json::from_slice::<Value>(&fs::read(&file).unwrap()).unwrap(),
         json!({
             "kind": "cniCacheV1", "containerId": "c", "ifName": "net1", "networkName": "net", "netns": "/run/netns/x",
-            "config": conflist::base64::encode(&config), "cniArgs": [["A", "1"], ["B", "2"]],
+            "config": common::base64::encode(&config), "cniArgs": [["A", "1"], ["B", "2"]],
             "capabilityArgs": {"mac": "02:00:00:00:00:01"},
             "result": {"cniVersion": "1.0.0", "ips": [{"address": "10.0.0.2/24"}]},
         })

@@ -4,7 +4,7 @@ use common::{Attachment, Drift};
 
 use super::meaning::{Meaning, same};
 use super::owner::{self, Claim};
-use super::rules::{DNAT, Jump, Shared, Table, Wanted, exact_name, shared_name};
+use super::rules::{DNAT, GUARD, Jump, Shared, Table, Wanted, exact_name, shared_name};
 use super::shadow;
 use super::state::State;
 use super::translation::translations;
@@ -227,15 +227,30 @@ fn is_in_the_way(standing: &str, shared: &Shared, wanted: &Wanted) -> bool {
 }
 
 /// Everything that differs from what an attachment wants.
+///
+/// A guard of which there is no trace was never made: only the reference added attachments here. They
+/// are as it left them, so that is no drift; our next ADD makes the guard.
 pub fn drifts(state: &State, wanted: &Wanted, chain: &str) -> Vec<Drift> {
     let mut drifts = chain_drift(state, wanted, chain);
     drifts.extend(jump_drift(state, wanted, chain));
     drifts.extend(shadows(state, wanted, chain));
+    let never_made = is_without_guard(state);
     drifts.extend(
         wanted
             .shared
             .iter()
+            .filter(|shared| !(never_made && shared.table == Table::Mangle))
             .filter_map(|shared| shared_drift(state, wanted, shared)),
     );
     drifts
+}
+
+/// Whether neither the guard's chain nor a jump to it exists.
+fn is_without_guard(state: &State) -> bool {
+    let mangle = state.table(Table::Mangle);
+    !mangle.contains_key(GUARD)
+        && !mangle
+            .values()
+            .flatten()
+            .any(|rule| Meaning::of(rule).goes_to() == GUARD)
 }

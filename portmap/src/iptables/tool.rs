@@ -143,14 +143,7 @@ impl Tool {
     /// # Errors
     /// How it failed.
     pub fn save(&self, tables: &[Table]) -> Result<State, Failure> {
-        let name = self
-            .restore
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy();
-        let path = self
-            .restore
-            .with_file_name(name.replace("-restore", "-save"));
+        let path = self.save_program();
         let mut state = State::default();
         for table in tables {
             let mut command = Command::new(&path);
@@ -158,6 +151,27 @@ impl Tool {
             state.merge(State::from_save(&run(&path, command, "")?));
         }
         Ok(state)
+    }
+
+    /// Everything in a table as it is printed, with counters.
+    ///
+    /// # Errors
+    /// How it failed.
+    pub fn save_counted(&self, table: Table) -> Result<String, Failure> {
+        let path = self.save_program();
+        let mut command = Command::new(&path);
+        command.args(["-c", "-t", table.name()]);
+        run(&path, command, "")
+    }
+
+    fn save_program(&self) -> PathBuf {
+        let name = self
+            .restore
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy();
+        self.restore
+            .with_file_name(name.replace("-restore", "-save"))
     }
 
     /// Whether a chain of the nat table exists.

@@ -5,11 +5,10 @@ use common::sys::netlink::Refusal;
 
 use super::claim::{self, Taken};
 use super::command::{Action, Command};
-use super::elements::{Elements, HostPort, of_plan};
+use super::elements::{Elements, HostPort, index, of_plan};
 use super::layout::CONDITIONS;
 use super::object::{Chain, Rule};
 use super::remove::{self, Removal};
-use super::set::Purpose;
 use super::shared::{self, Need};
 use super::socket::Nft;
 use super::undo::{Change, Undo};
@@ -47,6 +46,16 @@ pub fn add(plan: &Plan, on_conflict: OnConflict) -> Result<(Undo, Vec<Taken>), E
             commands.extend(decision.commands);
             changes.push(decision.change);
             evicted.extend(decision.evicted);
+        }
+        let others = Family::ALL
+            .into_iter()
+            .filter(|f| plan.family(*f).is_none());
+        for family in others {
+            let decision = leave(nft, plan, family);
+            if let Some(decision) = decision.map_err(|refusal| unreadable(family, refusal))? {
+                commands.extend(decision.commands);
+                changes.push(decision.change);
+            }
         }
         Ok((commands, (Undo { changes }, evicted)))
     })?;
@@ -86,11 +95,11 @@ pub fn need(forwards: &Forwards, masquerade: Masquerade) -> Need {
     }
 }
 
-/// The elements that a plan wants: none with conditions.
+/// The elements that a plan wants: with conditions only the one that says that it is here.
 pub fn wanted(forwards: &Forwards, masquerade: Masquerade, owner: &str) -> Elements {
     match forwards.conditions.is_empty() {
         true => of_plan(forwards, masquerade, owner),
-        false => Elements::new(),
+        false => Elements::from([index(owner, 0)]),
     }
 }
 
@@ -115,12 +124,15 @@ fn decide(nft: &mut Nft, plan: &Plan, forwards: &Forwards) -> Result<Decision, E
     let wanted = wanted(forwards, plan.masquerade, &owner);
     let ports: Vec<HostPort> = forwards.ports.iter().map(HostPort::from).collect();
     let container = Some(forwards.container.addr);
-    let mut found = claim::of_ports(nft, family, &seen.sets, &ports, container).map_err(failed)?;
-    if wanted.is_empty() {
+    let mut found =
+        claim::of_ports(nft, family, &seen.sets, &owner, &ports, container).map_err(failed)?;
+    if !forwards.conditions.is_empty() {
         // Those of others stay: the conditions decide who gets a packet.
         found = claim::owned(&found, &owner);
     }
-    if is_repeated(&wanted, &found, &owner) {
+    let own = claim::owned(&found, &owner);
+    if !own.is_empty() && !claim::are_same(&own, &wanted) {
+        // It was here before with something else, which has to go.
         let all = claim::of_owners(nft, family, &seen.sets, |by| by == owner);
         found.extend(all.map_err(failed)?);
     }
@@ -143,14 +155,29 @@ fn decide(nft: &mut Nft, plan: &Plan, forwards: &Forwards) -> Result<Decision, E
     })
 }
 
-/// Whether the attachment was here before with other ports, which then have to go: it owns
-/// something of what it wants, but not all of it.
-fn is_repeated(wanted: &Elements, found: &Elements, owner: &str) -> bool {
-    let is_claim = |id: &super::set::SetId| id.purpose == Purpose::Dnat;
-    let own = claim::owned(found, owner);
-    let claims = wanted.keys().filter(|(id, _)| is_claim(id));
-    let missing = claims.filter(|place| !own.contains_key(*place)).count();
-    !own.is_empty() && missing > 0
+/// Takes back what the attachment has in a family that its plan does not mention.
+fn leave(nft: &mut Nft, plan: &Plan, family: Family) -> Result<Option<Decision>, Refusal> {
+    let owner = owner::text(&plan.attachment);
+    let sets = nft.sets(shared::place(family))?;
+    let index = index(&owner, 0).0;
+    if claim::at(nft, family, &sets, [index].into())?.is_empty() {
+        return Ok(None);
+    }
+    let found = claim::of_owners(nft, family, &sets, |by| by == owner)?;
+    let mut commands = claim::commands(family, &Elements::new(), &found);
+    commands.extend(remove::own_chain(nft, family, &plan.attachment)?.commands);
+    Ok(Some(Decision {
+        commands,
+        change: Change {
+            family,
+            attachment: plan.attachment.clone(),
+            before: found,
+            after: Elements::new(),
+            is_first: false,
+            had_chain: true,
+        },
+        evicted: Vec::new(),
+    }))
 }
 
 /// Makes the attachment's own chain as it has to be, or removes it; says whether there was one.

@@ -43,12 +43,13 @@ fn compare(nft: &mut Nft, plan: &Plan, forwards: &Forwards) -> Result<Vec<Drift>
     }));
     let owner = owner::text(&plan.attachment);
     let wanted = add::wanted(forwards, plan.masquerade, &owner);
-    if !wanted.is_empty() {
-        let ports: Vec<HostPort> = forwards.ports.iter().map(HostPort::from).collect();
-        let container = Some(forwards.container.addr);
-        let found = claim::of_ports(nft, family, &seen.sets, &ports, container)?;
-        drifts.extend(claim::drifts(family, &wanted, &found));
+    let ports: Vec<HostPort> = forwards.ports.iter().map(HostPort::from).collect();
+    let container = Some(forwards.container.addr);
+    let mut found = claim::of_ports(nft, family, &seen.sets, &owner, &ports, container)?;
+    if !forwards.conditions.is_empty() {
+        found = claim::owned(&found, &owner);
     }
+    drifts.extend(claim::drifts(family, &wanted, &found));
     Ok(drifts)
 }
 

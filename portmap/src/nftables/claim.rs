@@ -7,7 +7,7 @@ use common::Drift;
 use common::sys::netlink::Refusal;
 
 use super::command::{Action, Command};
-use super::elements::{Elements, HostPort, host_port_of, place, shown, target_of};
+use super::elements::{Elements, HostPort, host_port_of, index, place, shown, target_of};
 use super::object::{Element, Set};
 use super::set::{Purpose, SetId};
 use super::shared::{self, table_name};
@@ -23,7 +23,8 @@ pub struct Taken {
     pub by: String,
 }
 
-/// Looks up everything that stands in the sets for these host ports, whoever owns it.
+/// Looks up everything that stands in the sets for these host ports, whoever owns it, and whether an
+/// owner has been here.
 ///
 /// A port's own container, where known, and the containers that the map leads to decide which keys
 /// the sets of networks could have; `sets` are all that the table has.
@@ -34,6 +35,7 @@ pub fn of_ports(
     nft: &mut Nft,
     family: Family,
     sets: &[Set],
+    owner: &str,
     ports: &[HostPort],
     container: Option<IpAddr>,
 ) -> Result<Elements, Refusal> {
@@ -43,7 +45,8 @@ pub fn of_ports(
     let is_there = |(id, _): &(SetId, Vec<u8>)| sets.contains(&id.set(family));
     // The map's key needs no container.
     let claim = |port: &HostPort| place(*port, Purpose::Dnat, unknown(family));
-    let keys = ports.iter().map(claim).filter(is_there).collect();
+    let claims = ports.iter().map(claim).chain([index(owner, 0).0]);
+    let keys = claims.filter(is_there).collect();
     find(nft, family, keys, &mut found)?;
     let prefixes = shared::hairpins(sets);
     for port in ports {
@@ -218,6 +221,11 @@ pub fn commands(family: Family, wanted: &Elements, found: &Elements) -> Vec<Comm
     let place = shared::place(family);
     let command = |action| Command { place, action };
     actions.into_iter().map(command).collect()
+}
+
+/// Whether two collections mean the same.
+pub fn are_same(a: &Elements, b: &Elements) -> bool {
+    a.len() == b.len() && a.iter().all(|(place, element)| has(b, place, element))
 }
 
 fn has(elements: &Elements, place: &(SetId, Vec<u8>), element: &Element) -> bool {

@@ -7,7 +7,8 @@ use common::result::Prefix;
 
 use super::family::{address, bytes};
 use super::object::Element;
-use super::set::{Purpose, SetId};
+use super::owner;
+use super::set::{ATTACHMENTS, INDEX_LEN, Purpose, SetId};
 use crate::config::Masquerade;
 use crate::mapping::{Family, Protocol};
 use crate::plan::{Forward, Forwards};
@@ -51,13 +52,14 @@ pub type Elements = BTreeMap<(SetId, Vec<u8>), Element>;
 pub fn of_plan(forwards: &Forwards, masquerade: Masquerade, owner: &str) -> Elements {
     let mut elements = Elements::new();
     let ports: BTreeSet<HostPort> = forwards.ports.iter().map(HostPort::from).collect();
-    let count = u16::try_from(ports.len()).unwrap_or(u16::MAX);
+    let (place, element) = index(owner, ports.len());
+    elements.insert(place, element);
     for forward in &forwards.ports {
         let port = HostPort::from(forward);
         let mut add = |purpose, data| {
-            let (set, key) = place(port, purpose, forwards.container.addr);
+            let (set, key) = self::place(port, purpose, forwards.container.addr);
             let comment = Some(owner.to_owned());
-            let siblings = (purpose == Purpose::Dnat).then_some(count);
+            let siblings = None;
             let element = Element {
                 key: key.clone(),
                 data,
@@ -74,6 +76,19 @@ pub fn of_plan(forwards: &Forwards, masquerade: Masquerade, owner: &str) -> Elem
         }
     }
     elements
+}
+
+/// The element that says that an attachment is here, and how many host ports it has in the maps.
+pub fn index(owner: &str, ports: usize) -> ((SetId, Vec<u8>), Element) {
+    let mut key = owner::digest(owner, 15).into_bytes();
+    key.resize(INDEX_LEN as usize, 0);
+    let element = Element {
+        key: key.clone(),
+        data: None,
+        comment: Some(owner.to_owned()),
+        siblings: Some(u16::try_from(ports).unwrap_or(u16::MAX)),
+    };
+    ((ATTACHMENTS, key), element)
 }
 
 /// The sets that a host port stands in besides the map.
@@ -151,6 +166,9 @@ pub fn host_port_of(set: SetId, key: &[u8]) -> Option<HostPort> {
 
 /// An element as nft prints it.
 pub fn shown(set: SetId, element: &Element) -> String {
+    if set == ATTACHMENTS {
+        return format!("{} host ports", element.siblings.unwrap_or_default());
+    }
     let port = host_port_of(set, &element.key)
         .map_or_else(|| format!("{:02x?}", element.key), |port| port.to_string());
     match element.data.as_deref().map(target_of) {
@@ -184,6 +202,7 @@ mod tests {
     fn shown_elements(container: &str, host_ip: Option<&str>, masquerade: Masquerade) -> String {
         of_plan(&forwards(container, host_ip), masquerade, "o")
             .iter()
+            .filter(|((set, _), _)| *set != ATTACHMENTS)
             .map(|((set, _), element)| format!("{}: {}", set.name(), shown(*set, element)))
             .collect::<Vec<_>>()
             .join(", ")

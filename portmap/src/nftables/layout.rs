@@ -6,7 +6,7 @@
 use super::expr::{Expr, FIRST};
 use super::object::{Base, Chain, Rule};
 use super::parts::{MARK, equal, masked};
-use super::set::{Purpose, SetId};
+use super::set::{ATTACHMENTS, Purpose, SetId};
 use super::uapi;
 use crate::mapping::Family;
 
@@ -27,10 +27,10 @@ pub const LOOKUPS: [(&str, bool); 2] = [("by_address", true), ("by_port", false)
 
 /// The sets that are always there.
 pub fn fixed_sets(family: Family) -> Vec<SetId> {
-    LOOKUPS
+    let asked = LOOKUPS
         .iter()
-        .flat_map(|(_, by_address)| last_sets(family, *by_address))
-        .collect()
+        .flat_map(|(_, by_address)| last_sets(family, *by_address));
+    asked.chain([ATTACHMENTS]).collect()
 }
 
 /// The sets that a lookup chain asks last, in order: a packet that an earlier one knows is marked

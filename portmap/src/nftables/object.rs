@@ -14,6 +14,17 @@ const COMMENT: u8 = 0;
 /// The type of [`Element::siblings`] in user data, far from those that nft has.
 const SIBLINGS: u8 = 0xc0;
 
+/// nft's number of a text of up to 15 characters (`TYPE_IFNAME` of its include/datatype.h).
+pub const IFNAME: u32 = 41;
+
+/// Tells nft that keys are in the machine's order, without which it prints texts as empty
+/// (`NFTNL_UDATA_SET_KEYBYTEORDER` of libnftnl's udata.h, `BYTEORDER_HOST_ENDIAN` of nft's datatype.h).
+fn byte_order_of_texts() -> Vec<u8> {
+    let mut bytes = vec![0, 4];
+    bytes.extend(1u32.to_ne_bytes());
+    bytes
+}
+
 /// A table.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Table {
@@ -80,8 +91,8 @@ pub struct Element {
     pub data: Option<Vec<u8>>,
     /// Its comment, which is its owner.
     pub comment: Option<String>,
-    /// How many host ports its owner has in this map, where that is known: nft does not keep it when
-    /// it loads what it printed.
+    /// How many host ports its owner has, in the set of attachments, where that is known: nft does not
+    /// keep it when it loads what it printed.
     pub siblings: Option<u16>,
 }
 
@@ -176,6 +187,9 @@ impl Set {
             Nla::be32(uapi::SET_KEY_LEN, self.key_len),
             Nla::be32(uapi::SET_ID, id),
         ];
+        if self.key_type == IFNAME {
+            attributes.push(Nla::value(uapi::SET_USERDATA, byte_order_of_texts()));
+        }
         if let Some((kind, len)) = self.data {
             attributes.push(Nla::be32(uapi::SET_DATA_TYPE, kind));
             attributes.push(Nla::be32(uapi::SET_DATA_LEN, len));

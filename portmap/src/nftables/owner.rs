@@ -51,7 +51,8 @@ fn interface(name: &str) -> String {
     format!("~{}", digest(name, 14))
 }
 
-fn digest(text: &str, digits: usize) -> String {
+/// The first hexadecimal digits of a text's hash.
+pub fn digest(text: &str, digits: usize) -> String {
     let whole = Attachment {
         network: text.to_owned(),
         container: String::new(),

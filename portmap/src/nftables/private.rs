@@ -72,7 +72,7 @@ fn source(family: Family, container: Prefix, purpose: Purpose) -> Vec<Expr> {
     match purpose {
         Purpose::Hairpin(prefix) => network(offset, &bytes(container.addr), prefix, family),
         Purpose::Localhost => network(offset, &[127, 0, 0, 1], family.bits(), family),
-        Purpose::MasqAll | Purpose::Dnat => vec![],
+        Purpose::MasqAll | Purpose::Dnat | Purpose::Attachment => vec![],
     }
 }
 

@@ -4,6 +4,7 @@
 use common::sys::netlink::Refusal;
 
 use super::command::{Action, Command};
+use super::object::Rule;
 use super::remove::Removal;
 use super::socket::{Nft, Place};
 use super::translation;
@@ -13,6 +14,25 @@ use crate::mapping::Family;
 const TABLE: &str = "cni_hostport";
 /// Its chains that hold rules of containers. The second one is of older versions.
 const CHAINS: [&str; 3] = ["hostports", "hostip_hostports", "masquerading"];
+
+/// Every rule of a family that has a container's ID for comment.
+///
+/// # Errors
+/// What the kernel refused.
+pub fn rules(nft: &mut Nft, family: Family) -> Result<Vec<Rule>, Refusal> {
+    let place = Place {
+        family,
+        table: TABLE,
+    };
+    let mut rules = Vec::new();
+    if nft.table(place)?.is_some() {
+        for chain in CHAINS {
+            rules.extend(nft.rules(place, chain)?);
+        }
+    }
+    rules.retain(|rule| rule.comment.is_some());
+    Ok(rules)
+}
 
 /// The deletion of every rule of the containers asked for, in a family.
 ///

@@ -14,7 +14,7 @@ use super::elements::{Elements, HostPort};
 use super::expr::Expr;
 use super::layout::CONDITIONS;
 use super::object::Set;
-use super::set::Purpose;
+use super::set::{Purpose, SetId};
 use super::socket::Nft;
 use super::{open_if_any, owner, private, reference, shared, transaction, translation, unreadable};
 use crate::conntrack::Stale;
@@ -67,12 +67,13 @@ pub fn del(attachment: &Attachment, mappings: &[PortMapping]) -> Result<Vec<Stal
             let view = View::look(nft, family, mappings, &own);
             views.push(view.map_err(|refusal| unreadable(family, refusal))?);
         }
-        let is_unknown = views.iter().all(|view| view.found.is_empty());
         let mut removal = Removal::default();
         for view in views {
             let family = view.family;
             let failed = |refusal| unreadable(family, refusal);
-            let found = view.complete(nft, &own, is_unknown).map_err(failed)?;
+            let found = view
+                .complete(nft, &own, mappings.is_empty())
+                .map_err(failed)?;
             removal.extend(Removal::elements(family, &found));
             removal.extend(own_chain(nft, family, attachment).map_err(failed)?);
             let theirs = reference::removal(nft, family, |id| id == attachment.container);
@@ -109,7 +110,7 @@ impl View {
         let ports: Vec<HostPort> = ports.into_iter().collect();
         let mut found = Elements::new();
         if !sets.is_empty() {
-            found = claim::of_ports(nft, family, &sets, &ports, None)?;
+            found = claim::of_ports(nft, family, &sets, own, &ports, None)?;
         }
         Ok(View {
             family,
@@ -118,19 +119,21 @@ impl View {
         })
     }
 
-    /// The owner's elements: those found, if they say themselves that these are all; else those that
-    /// a list of all shows. Where no family knows anything of the mappings, the request may be wrong.
-    fn complete(self, nft: &mut Nft, own: &str, is_unknown: bool) -> Result<Elements, Refusal> {
-        let claims: Vec<_> = self
-            .found
-            .iter()
-            .filter(|((id, _), _)| id.purpose == Purpose::Dnat)
-            .map(|(_, element)| element.siblings.map(usize::from))
-            .collect();
-        let are_all = claims
-            .iter()
-            .all(|siblings| *siblings == Some(claims.len()));
-        if are_all && !is_unknown {
+    /// The owner's elements: those found, if the set of attachments says that these are all; else
+    /// those that a list of all shows. One who is not in that set has nothing, unless the request does
+    /// not even say what to look for.
+    fn complete(self, nft: &mut Nft, own: &str, is_blind: bool) -> Result<Elements, Refusal> {
+        let of = |purpose| {
+            let is_one = move |((id, _), _): &(&(SetId, Vec<u8>), _)| id.purpose == purpose;
+            self.found.iter().filter(is_one)
+        };
+        let claims = of(Purpose::Dnat).count();
+        let index = of(Purpose::Attachment).next().map(|(_, element)| element);
+        let are_all = match index {
+            Some(index) => index.siblings.map(usize::from) == Some(claims),
+            None => claims == 0 && !is_blind,
+        };
+        if are_all {
             return Ok(self.found);
         }
         claim::of_owners(nft, self.family, &self.sets, |by| by == own)

@@ -1,7 +1,7 @@
 //! Our sets and maps: what each is for, its name, its type, and the rule that asks it.
 
 use super::expr::{Expr, FIRST, Register};
-use super::object::{Rule, Set};
+use super::object::{IFNAME, Rule, Set};
 use super::parts::{address_at, set_mark, source_is};
 use super::uapi;
 use crate::mapping::Family;
@@ -13,11 +13,22 @@ pub enum Purpose {
     Dnat,
     /// Host ports that 127.0.0.1 may use: masqueraded from there. IPv4 only.
     Localhost,
+    /// Who is here: one element for each attachment, so that nothing of it is overlooked.
+    Attachment,
     /// Host ports masqueraded from everywhere.
     MasqAll,
     /// Host ports masqueraded from the container's own network, whose prefix length this is.
     Hairpin(u8),
 }
+
+/// Bytes of such a text with its NUL (`IFNAMSIZ`).
+pub const INDEX_LEN: u32 = 16;
+
+/// The set of attachments.
+pub const ATTACHMENTS: SetId = SetId {
+    purpose: Purpose::Attachment,
+    by_address: false,
+};
 
 /// One of our sets and maps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -39,6 +50,7 @@ impl SetId {
         match (purpose, by_address) {
             (Purpose::Dnat, false) => "hostports".into(),
             (Purpose::Dnat, true) => "hostips".into(),
+            (Purpose::Attachment, _) => "attachments".into(),
             (Purpose::Localhost, _) => format!("localhost{suffix}"),
             (Purpose::MasqAll, _) => format!("masq_all{suffix}"),
             (Purpose::Hairpin(prefix), _) => format!("hairpin{prefix}{suffix}"),
@@ -57,6 +69,7 @@ impl SetId {
             "hostports" => Purpose::Dnat,
             "localhost" => Purpose::Localhost,
             "masq_all" => Purpose::MasqAll,
+            "attachments" => Purpose::Attachment,
             _ => Purpose::Hairpin(stem.strip_prefix("hairpin")?.parse().ok()?),
         };
         let id = SetId {
@@ -71,6 +84,15 @@ impl SetId {
         // `TYPE_INET_PROTOCOL` and `TYPE_INET_SERVICE` of nft's include/datatype.h.
         const PROTOCOL: u32 = 12;
         const SERVICE: u32 = 13;
+        if self.purpose == Purpose::Attachment {
+            return Set {
+                name: self.name(),
+                flags: 0,
+                key_type: IFNAME,
+                key_len: INDEX_LEN,
+                data: None,
+            };
+        }
         let (address, len) = (family.address_type(), u32::from(family.address_len()));
         let addresses = usize::from(self.by_address) + usize::from(self.is_hairpin());
         let mut parts = vec![address; addresses];

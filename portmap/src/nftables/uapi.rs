@@ -63,6 +63,7 @@ pub const SET_KEY_LEN: u16 = 5;
 pub const SET_DATA_TYPE: u16 = 6;
 pub const SET_DATA_LEN: u16 = 7;
 pub const SET_ID: u16 = 10;
+pub const SET_USERDATA: u16 = 13;
 pub const SET_FLAG_MAP: u32 = 8;
 
 pub const ELEM_KEY: u16 = 1;

@@ -16,20 +16,25 @@ pub enum Backend {
     IptablesNft,
     /// iptables, in x_tables.
     IptablesLegacy,
+    /// nf_tables, over netlink.
+    Nftables,
 }
 
 impl Backend {
     /// The programs' infix.
     pub fn infix(self) -> &'static str {
         match self {
-            Backend::IptablesNft => "nft",
+            Backend::IptablesNft | Backend::Nftables => "nft",
             Backend::IptablesLegacy => "legacy",
         }
     }
 
     /// The configuration's `backend`.
     pub fn key(self) -> &'static str {
-        "iptables"
+        match self {
+            Backend::IptablesNft | Backend::IptablesLegacy => "iptables",
+            Backend::Nftables => "nftables",
+        }
     }
 }
 
@@ -38,6 +43,7 @@ macro_rules! on_every_backend {
     ($($test:ident),* $(,)?) => {
         on_every_backend!(@ iptables_nft IptablesNft $($test)*);
         on_every_backend!(@ iptables_legacy IptablesLegacy $($test)*);
+        on_every_backend!(@ nftables Nftables $($test)*);
     };
     (@ $module:ident $backend:ident $($test:ident)*) => {
         mod $module {
@@ -209,6 +215,11 @@ impl Host {
             assert!(!nat.contains("CNI-DN-"), "{nat}");
             assert!(!nat.contains("dnat name:"), "{nat}");
         }
+        let nft = self.net.host.sh(["nft", "list", "ruleset"]);
+        assert!(
+            !nft.contains("10.22.0.") && !nft.contains("fd00:22::"),
+            "{nft}"
+        );
     }
 }
 

@@ -167,6 +167,9 @@ fn conditions_decide_who_reaches_a_port(backend: Backend) {
         Backend::IptablesNft | Backend::IptablesLegacy => {
             r#""conditionsV4":["-s","10.99.0.0/24"],"conditionsV6":["!","-s","fd98::/64"],"#
         }
+        Backend::Nftables => {
+            r#""conditionsV4":["ip","saddr","10.99.0.0/24"],"conditionsV6":["ip6","saddr","!=","fd98::/64"],"#
+        }
     };
     let request = request(options, &mapping("tcp", 8080, 80));
     host.run("ADD", &request);

@@ -61,15 +61,7 @@ fn what_the_reference_added_passes_our_check_and_del(backend: Backend) {
     for request in requests().into_iter().filter(is_sound) {
         let host = Host::usual(backend);
         host.ok(&host.call_of(REFERENCE, "ADD", &request));
-        // What the reference does not know of, the guard, is all that it lacks.
-        let answer = host.call("CHECK", &request).run(&host.net.host).unwrap();
-        let lacks_the_guard = answer.stdout.contains("table mangle");
-        let drifts = answer.stdout.matches("expected").count();
-        assert!(
-            drifts == if lacks_the_guard { 2 } else { 0 },
-            "{request}: {}",
-            answer.stdout
-        );
+        host.run("CHECK", &request);
         host.run("DEL", &request);
         host.is_clean();
     }

@@ -3,12 +3,14 @@
 use sandbox::Topology;
 use sandbox::probe::tcp;
 
-use super::node::{Backend, Host, mapping, on_every_backend, request, request_of};
+use super::node::{
+    Backend, Host, mapping, on_both_variants, on_every_backend, request, request_of,
+};
 
-on_every_backend!(
+on_every_backend!(a_stale_owner_does_not_keep_a_port_from_a_new_pod);
+on_both_variants!(
     a_changed_address_or_port_replaces_what_was_there,
     the_newest_owner_of_a_port_wins_and_the_older_comes_back,
-    a_stale_owner_does_not_keep_a_port_from_a_new_pod,
 );
 
 const FIRST: [&str; 2] = ["10.22.0.2/16", "fd00:22::2/64"];

@@ -14,7 +14,7 @@ on_both_variants!(
 fn swap(host: &Host) {
     let other = match host.backend {
         Backend::IptablesNft => Backend::IptablesLegacy,
-        Backend::IptablesLegacy => Backend::IptablesNft,
+        Backend::IptablesLegacy | Backend::Nftables => Backend::IptablesNft,
     };
     for base in ["iptables", "ip6tables"] {
         for end in ["", "-restore", "-save"] {
@@ -98,7 +98,7 @@ fn verbs_start_as_few_programs_as_promised(backend: Backend) {
     assert_eq!(programs(&host, "CHECK", &request, "cid-0001"), 2);
     let usual = match backend {
         Backend::IptablesNft => 0,
-        Backend::IptablesLegacy => 2,
+        Backend::IptablesLegacy | Backend::Nftables => 2,
     };
     assert!(programs(&host, "DEL", bare, "none") <= usual);
     assert!(programs(&host, "DEL", &request, "cid-0001") <= 4);

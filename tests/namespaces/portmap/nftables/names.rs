@@ -46,6 +46,7 @@ fn the_owner_is_the_comment_of_every_element() {
     let net = host_with(1);
     let pod = Pod::new(&net, 0);
     pod.does("ADD", &net.host);
-    // IPv4: the map, hairpin, localhost, for two ports; IPv6: the map and hairpin, for two ports.
-    assert_eq!(owned(&net.host, "net1/pod-0/eth0").len(), 10);
+    // IPv4: the map, hairpin, localhost, for two ports; IPv6: the map and hairpin, for two ports; and
+    // one in each family that says that it is here.
+    assert_eq!(owned(&net.host, "net1/pod-0/eth0").len(), 12);
 }

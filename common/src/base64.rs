@@ -21,6 +21,24 @@ pub fn encode(bytes: &[u8]) -> String {
     text
 }
 
+/// The bytes of a text; `None` when it is no base64. Padding and line breaks may be left out.
+pub fn decode(text: &str) -> Option<Vec<u8>> {
+    let digits = text.trim_end_matches(['=', '\n', '\r']).bytes();
+    let (mut bytes, mut bits, mut count) = (Vec::new(), 0u32, 0u32);
+    for digit in digits {
+        let value = ALPHABET.iter().position(|letter| *letter == digit)?;
+        bits = bits << 6 | u32::try_from(value).ok()?;
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            bytes.push(u8::try_from(bits >> count & 0xff).ok()?);
+            bits &= (1 << count) - 1;
+        }
+    }
+    // A single digit at the end is six bits of nothing.
+    (count < 6).then_some(bytes)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -37,7 +55,12 @@ mod tests {
         ];
         for (plain, encoded) in vectors {
             assert_eq!(encode(plain.as_bytes()), encoded, "{plain}");
+            assert_eq!(decode(encoded).as_deref(), Some(plain.as_bytes()));
         }
         assert_eq!(encode(&[0xfb, 0xff, 0xbf]), "+/+/");
+        assert_eq!(decode("+/+/"), Some(vec![0xfb, 0xff, 0xbf]));
+        for broken in ["a", "a b=", "Zg==Zg", "ä"] {
+            assert_eq!(decode(broken), None, "{broken}");
+        }
     }
 }

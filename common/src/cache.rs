@@ -1,0 +1,274 @@
+//! libcni's cache of attachments, as runtimes leave it: one file each.
+//!
+//! ```text
+//! <cache dir>/results/<network>-<container>-<ifname>
+//! {"kind":"cniCacheV1","containerId":…,"config":<base64 of the list>,"ifName":…,"networkName":…,
+//!  "netns":…,"cniArgs":[["K","V"],…],"capabilityArgs":{…},"result":{…}}
+//! ```
+//!
+//! The last four are left out when empty (libcni 1.3, `libcni/api.go`, `cachedInfo`).
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use crate::attachment::{Attachment, ifname_fault, is_valid_name};
+use crate::base64;
+use crate::decode::{Object, Value};
+use crate::error::{Code, Context, Error};
+use crate::json::{Fields, Json};
+use crate::sys::file;
+
+/// libcni's place.
+pub const DEFAULT_DIR: &str = "/var/lib/cni";
+/// The kind of the files.
+pub const KIND: &str = "cniCacheV1";
+
+/// What the cache knows of one attachment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    /// Its file.
+    pub file: PathBuf,
+    /// Network, container and interface.
+    pub attachment: Attachment,
+    /// `CNI_NETNS`; empty when there was none.
+    pub netns: String,
+    /// The pairs of `CNI_ARGS`, in order.
+    pub args: Vec<(String, String)>,
+    /// The capabilities' values, by name.
+    pub capabilities: Fields,
+    /// The network's configuration, as the runtime had it.
+    pub config: Vec<u8>,
+    /// The result of ADD.
+    pub result: Option<Json>,
+}
+
+/// Everything that the cache of one directory knows.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Cache {
+    /// Whether there is a cache at all.
+    pub exists: bool,
+    /// The attachments, in the order of their files.
+    pub entries: Vec<Entry>,
+    /// The files that could not be understood.
+    pub faults: Vec<Error>,
+}
+
+impl Cache {
+    /// Reads the cache below a directory, which may not be there. Files of other kinds, such as those
+    /// of an earlier libcni that hold a result alone, are left out.
+    ///
+    /// # Errors
+    /// Code 5 when the directory cannot be read.
+    pub fn read(dir: &Path) -> Result<Cache, Error> {
+        let results = dir.join("results");
+        let tried = || format!("read {}", results.display());
+        let entries = match fs::read_dir(&results) {
+            Ok(entries) => entries,
+            Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(Cache::default()),
+            Err(cause) => return Err(cause).context(Code::Io, tried),
+        };
+        let mut files: Vec<PathBuf> = Vec::new();
+        for entry in entries {
+            files.push(entry.context(Code::Io, tried)?.path());
+        }
+        files.sort();
+        let mut cache = Cache {
+            exists: true,
+            ..Cache::default()
+        };
+        for file in files.iter().filter(|file| !file.is_dir()) {
+            match Entry::read(file) {
+                Ok(entry) => cache.entries.extend(entry),
+                Err(error) => cache.faults.push(error),
+            }
+        }
+        Ok(cache)
+    }
+
+    /// The entries of the attachment that names of a node's state mean. Names may be shortened, to a
+    /// beginning and `...` or `~` and a hash, and an empty interface means any.
+    pub fn find(&self, shown: &Attachment) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().filter(move |entry| {
+            let Attachment {
+                network,
+                container,
+                ifname,
+            } = &entry.attachment;
+            is_short_for(&shown.network, network)
+                && is_short_for(&shown.container, container)
+                && (shown.ifname.is_empty()
+                    || shown.ifname.starts_with('~')
+                    || shown.ifname == *ifname)
+        })
+    }
+
+    /// The one entry that [`Cache::find`] gives; `None` when there are none or several.
+    pub fn find_one(&self, shown: &Attachment) -> Option<&Entry> {
+        let mut found = self.find(shown);
+        let first = found.next()?;
+        found.next().is_none().then_some(first)
+    }
+
+    /// Whether there is an entry for the attachment, see [`Cache::find`].
+    pub fn knows(&self, shown: &Attachment) -> bool {
+        self.find(shown).next().is_some()
+    }
+
+    /// The names of the networks, each once.
+    pub fn networks(&self) -> Vec<&str> {
+        let names = self
+            .entries
+            .iter()
+            .map(|entry| entry.attachment.network.as_str());
+        let mut names: Vec<&str> = names.collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+}
+
+fn is_short_for(shown: &str, name: &str) -> bool {
+    let kept = shown
+        .strip_suffix("...")
+        .or_else(|| shown.split_once('~').map(|(kept, _)| kept));
+    shown == name || kept.is_some_and(|kept| name.starts_with(kept))
+}
+
+impl Entry {
+    /// Reads a file; `None` when it is gone or of another kind.
+    ///
+    /// # Errors
+    /// Code 5 when it cannot be read, code 6 when it makes no sense; with the path.
+    pub fn read(path: &Path) -> Result<Option<Entry>, Error> {
+        let Some(bytes) = file::read(path)? else {
+            return Ok(None);
+        };
+        Entry::parse(path, &bytes)
+    }
+
+    /// Reads a file's bytes; `None` when they are of another kind.
+    ///
+    /// # Errors
+    /// Code 6 with the path.
+    pub fn parse(path: &Path, bytes: &[u8]) -> Result<Option<Entry>, Error> {
+        let tried = || format!("understand {}", path.display());
+        let fields = match Json::parse(bytes).context(Code::Decoding, tried)? {
+            Json::Object(fields) => fields,
+            other => return Err(other.kind()).context(Code::Decoding, tried),
+        };
+        let object = Object::root(&fields);
+        if object.string("kind").ok().flatten().as_deref() != Some(KIND) {
+            return Ok(None);
+        }
+        entry(path, object).context(Code::Decoding, tried).map(Some)
+    }
+
+    /// The value of `CNI_ARGS`: `K=V;K=V`.
+    pub fn cni_args(&self) -> String {
+        let pairs = self
+            .args
+            .iter()
+            .map(|(key, value)| format!("{key}={value}"));
+        pairs.collect::<Vec<String>>().join(";")
+    }
+}
+
+fn entry(path: &Path, object: Object<'_>) -> Result<Entry, Error> {
+    let text = |key: &'static str| object.string(key).map(Option::unwrap_or_default);
+    let attachment = Attachment {
+        network: text("networkName")?,
+        container: text("containerId")?,
+        ifname: text("ifName")?,
+    };
+    let names = [&attachment.network, &attachment.container];
+    if let Some(name) = names.into_iter().find(|name| !is_valid_name(name)) {
+        return Err(Error::new(Code::Decoding, format!("{name:?} is no name")));
+    }
+    if let Some(fault) = ifname_fault(&attachment.ifname) {
+        return Err(Error::new(Code::Decoding, fault));
+    }
+    let capabilities = object.object("capabilityArgs")?;
+    let pairs = object.list("cniArgs")?;
+    Ok(Entry {
+        file: path.to_owned(),
+        attachment,
+        netns: text("netns")?,
+        args: pairs.iter().map(pair).collect::<Result<_, _>>()?,
+        capabilities: capabilities.map_or_else(Vec::new, |o| o.fields().to_vec()),
+        config: base64::decode(&text("config")?)
+            .ok_or_else(|| Error::new(Code::Decoding, "config is not base64"))?,
+        result: object
+            .object("result")?
+            .map(|o| Json::Object(o.fields().to_vec())),
+    })
+}
+
+fn pair(value: &Value<'_>) -> Result<(String, String), Error> {
+    match value.list()?.as_slice() {
+        [key, value] => Ok((key.string()?, value.string()?)),
+        _ => Err(Error::new(Code::Decoding, "cniArgs has no pairs")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: &str = r#"{"kind":"cniCacheV1","containerId":"c1","config":"eyJuYW1lIjoibjEifQ==",
+        "ifName":"eth0","networkName":"n1","netns":"/run/netns/a",
+        "cniArgs":[["K","V"],["L","W"]],"capabilityArgs":{"portMappings":[]},
+        "result":{"cniVersion":"1.0.0"}}"#;
+
+    fn parse(text: &str) -> Result<Option<Entry>, Error> {
+        Entry::parse(Path::new("/f"), text.as_bytes())
+    }
+
+    #[test]
+    fn a_file_of_libcni_is_read() {
+        let entry = parse(FILE).unwrap().unwrap();
+        assert_eq!(
+            entry.attachment.to_string(),
+            "eth0 of container c1 on network n1"
+        );
+        assert_eq!(entry.config, br#"{"name":"n1"}"#);
+        assert_eq!(entry.cni_args(), "K=V;L=W");
+        assert_eq!(entry.capabilities.len(), 1);
+        assert!(entry.result.is_some());
+    }
+
+    #[test]
+    fn other_kinds_are_left_out_and_nonsense_is_a_fault_with_the_path() {
+        assert_eq!(parse(r#"{"cniVersion":"0.4.0","ips":[]}"#).unwrap(), None);
+        for text in [
+            "",
+            "[]",
+            &FILE.replace("eyJ", "\u{1F600}"),
+            &FILE.replace("\"c1\"", "\"../c1\""),
+            &FILE.replace("\"eth0\"", "\"\""),
+            &FILE.replace("\"K\",", ""),
+        ] {
+            assert!(
+                parse(text).unwrap_err().to_string().contains("/f"),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn shortened_names_are_known_by_their_beginning() {
+        let cache = Cache {
+            entries: vec![parse(FILE).unwrap().unwrap()],
+            ..Cache::default()
+        };
+        let knows = |network: &str, container: &str, ifname: &str| {
+            cache.knows(&Attachment {
+                network: network.into(),
+                container: container.into(),
+                ifname: ifname.into(),
+            })
+        };
+        assert!(knows("n1", "c1", "eth0") && knows("n1", "c...", "") && knows("n~ab", "c1", "~x"));
+        assert!(!knows("n2", "c1", "eth0") && !knows("n1", "c", "eth0") && !knows("n1", "c1", "x"));
+    }
+}

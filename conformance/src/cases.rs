@@ -1,0 +1,26 @@
+//! The cases, a file for each plugin and subject.
+
+use crate::case::Table;
+use crate::group::Group;
+
+mod bandwidth;
+mod portmap;
+mod protocol;
+mod tuning;
+
+/// Puts every case into the table.
+pub fn all(table: &mut Table) {
+    for group in Group::ALL {
+        table.group(group);
+        match group {
+            Group::TuningProtocol | Group::PortmapProtocol | Group::BandwidthProtocol => {
+                protocol::cases(table, group);
+            }
+            Group::Tuning => tuning::cases(table),
+            Group::PortmapIptablesNft | Group::PortmapIptablesLegacy | Group::PortmapNftables => {
+                portmap::cases(table, group);
+            }
+            Group::Bandwidth => bandwidth::cases(table),
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! The installer on directories: what a runtime would find there after each step.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use installer::{install, restore};
+
+/// A payload and a CNI directory of their own.
+struct Node {
+    root: PathBuf,
+}
+
+impl Node {
+    fn new(name: &str) -> Self {
+        let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        let _ = fs::remove_dir_all(&root);
+        let node = Self { root };
+        fs::create_dir_all(node.plugins()).unwrap();
+        fs::create_dir_all(node.cni()).unwrap();
+        node.payload("one");
+        node
+    }
+
+    fn plugins(&self) -> PathBuf {
+        self.root.join("plugins")
+    }
+
+    fn cni(&self) -> PathBuf {
+        self.root.join("cni")
+    }
+
+    /// Makes the plugins of a release.
+    fn payload(&self, release: &str) {
+        for name in ["bandwidth", "portmap", "tuning"] {
+            fs::write(self.plugins().join(name), format!("{name} {release}")).unwrap();
+        }
+    }
+
+    fn put(&self, name: &str, text: &str) {
+        fs::write(self.cni().join(name), text).unwrap();
+    }
+
+    fn text(&self, name: &str) -> String {
+        fs::read_to_string(self.cni().join(name)).unwrap()
+    }
+
+    fn install(&self) -> Vec<String> {
+        install(&self.plugins(), &self.cni()).unwrap()
+    }
+
+    fn restore(&self) -> Vec<String> {
+        restore(&self.cni()).unwrap()
+    }
+
+    /// Everything below the CNI directory, hidden files too.
+    fn names(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.cni()).unwrap();
+        let mut names: Vec<String> = entries
+            .map(|e| e.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+}
+
+#[test]
+fn an_empty_directory_is_empty_again_after_restore() {
+    let node = Node::new("empty");
+    node.install();
+    assert_eq!(node.text("portmap"), "portmap one");
+    let mode = fs::metadata(node.cni().join("portmap")).unwrap().mode();
+    assert_eq!(mode & 0o7777, 0o755);
+    node.restore();
+    assert_eq!(node.names(), [""; 0]);
+}
+
+#[test]
+fn what_was_there_comes_back_as_the_same_file() {
+    let node = Node::new("same-file");
+    node.put("bridge", "bridge");
+    node.put("portmap", "reference");
+    let path = node.cni().join("portmap");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o750)).unwrap();
+    symlink("/usr/lib/cni/tuning", node.cni().join("tuning")).unwrap();
+    let before = fs::metadata(&path).unwrap();
+    node.install();
+    assert_eq!(node.text("portmap"), "portmap one");
+    assert_eq!(node.text("tuning"), "tuning one");
+    node.restore();
+    let after = fs::metadata(&path).unwrap();
+    assert_eq!(
+        (after.ino(), after.mode(), after.mtime_nsec()),
+        (before.ino(), before.mode(), before.mtime_nsec())
+    );
+    let link = fs::read_link(node.cni().join("tuning")).unwrap();
+    assert_eq!(link, Path::new("/usr/lib/cni/tuning"));
+    assert_eq!(node.names(), ["bridge", "portmap", "tuning"]);
+}
+
+#[test]
+fn upgrades_keep_what_was_there_before_the_first_one() {
+    let node = Node::new("upgrade");
+    node.put("portmap", "reference");
+    node.install();
+    node.payload("two");
+    node.install();
+    assert_eq!(node.text("portmap"), "portmap two");
+    node.restore();
+    assert_eq!(node.text("portmap"), "reference");
+}
+
+#[test]
+fn installing_twice_is_installing_once() {
+    let node = Node::new("twice");
+    node.put("portmap", "reference");
+    node.install();
+    let inode = fs::metadata(node.cni().join("portmap")).unwrap().ino();
+    let told = node.install();
+    assert!(
+        told.iter().all(|l| l.ends_with("already installed")),
+        "{told:?}"
+    );
+    assert_eq!(
+        fs::metadata(node.cni().join("portmap")).unwrap().ino(),
+        inode
+    );
+    node.restore();
+    assert_eq!(node.text("portmap"), "reference");
+    assert_eq!(node.restore(), ["nothing is installed"]);
+}
+
+#[test]
+fn a_newer_reference_put_over_ours_is_what_comes_back() {
+    let node = Node::new("newer-reference");
+    node.put("portmap", "reference 1");
+    node.install();
+    // As tar and cp --remove-destination do: a new file under the old name.
+    fs::remove_file(node.cni().join("portmap")).unwrap();
+    node.put("portmap", "reference 2");
+    node.install();
+    assert_eq!(node.text("portmap"), "portmap one");
+    node.restore();
+    assert_eq!(node.text("portmap"), "reference 2");
+}
+
+#[test]
+fn restore_leaves_what_somebody_else_put_there_since() {
+    let node = Node::new("somebody-else");
+    node.put("portmap", "reference 1");
+    node.install();
+    node.put("portmap", "reference 2");
+    let told = node.restore();
+    assert!(told.iter().any(|l| l.contains("somebody else")), "{told:?}");
+    assert_eq!(node.text("portmap"), "reference 2");
+    assert_eq!(
+        node.text(".cni-meta-plugins/replaced/portmap"),
+        "reference 1"
+    );
+    assert!(!node.cni().join("tuning").exists());
+}
+
+#[test]
+fn an_interrupted_swap_is_finished_by_the_next_run() {
+    let node = Node::new("interrupted");
+    node.put("portmap", "reference");
+    node.install();
+    // As a crash leaves it after the swap: the old file has come out and is not kept yet.
+    let state = node.cni().join(".cni-meta-plugins");
+    fs::rename(state.join("replaced/portmap"), state.join("new/portmap")).unwrap();
+    fs::write(state.join("new/tuning.partial"), "tun").unwrap();
+    node.restore();
+    assert_eq!(node.text("portmap"), "reference");
+    assert_eq!(node.names(), ["portmap"]);
+}
+
+#[test]
+fn nothing_is_replaced_when_one_plugin_cannot_be() {
+    let node = Node::new("directory");
+    node.put("bandwidth", "reference");
+    fs::create_dir(node.cni().join("tuning")).unwrap();
+    let error = install(&node.plugins(), &node.cni())
+        .unwrap_err()
+        .to_string();
+    assert!(error.ends_with("tuning is a directory"), "{error}");
+    assert_eq!(node.text("bandwidth"), "reference");
+    assert!(!node.cni().join("portmap").exists());
+}
+
+#[test]
+fn a_swap_that_fails_in_the_middle_undoes_those_before() {
+    let node = Node::new("undo");
+    node.put("bandwidth", "reference");
+    node.put("tuning", "reference");
+    // The image's layout: the program and `plugins` side by side. A mount point cannot be renamed.
+    let program = node.root.join("installer");
+    fs::copy(env!("CARGO_BIN_EXE_installer"), &program).unwrap();
+    let script = "mount --bind cni/tuning cni/tuning && ./installer install cni";
+    let output = Command::new("unshare")
+        .args(["--map-root-user", "--mount", "sh", "-c", script])
+        .current_dir(&node.root)
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.starts_with("replace cni/tuning: "), "{stderr}");
+    assert!(!stderr.contains("undoing"), "{stderr}");
+    assert_eq!(node.text("bandwidth"), "reference");
+    assert!(!node.cni().join("portmap").exists());
+    node.restore();
+    assert_eq!(node.names(), ["bandwidth", "tuning"]);
+}
+
+#[test]
+fn a_directory_that_is_not_there_is_named() {
+    let node = Node::new("missing");
+    let missing = node.root.join("nowhere");
+    let error = install(&node.plugins(), &missing).unwrap_err().to_string();
+    assert!(
+        error.starts_with("open ") && error.contains("nowhere"),
+        "{error}"
+    );
+    assert!(!missing.exists());
+}
+
+#[test]
+fn waiting_ends_with_the_signal_that_ends_a_pod() {
+    // As process 1, where a signal without a handler is ignored.
+    let mut child = Command::new("unshare")
+        .args(["--map-root-user", "--pid", "--fork", "--kill-child"])
+        .args([env!("CARGO_BIN_EXE_installer"), "wait"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    let stdout = child.stdout.take().unwrap();
+    BufReader::new(stdout).read_line(&mut line).unwrap();
+    assert_eq!(line, "waiting\n");
+    let children = format!("/proc/{0}/task/{0}/children", child.id());
+    let inner = fs::read_to_string(children).unwrap();
+    let kill = Command::new("kill").args(["-TERM", inner.trim()]).status();
+    assert!(kill.unwrap().success());
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn a_wrong_command_line_says_how_it_goes() {
+    for arguments in [
+        &[][..],
+        &["install"],
+        &["restore", "a", "b"],
+        &["remove", "a"],
+    ] {
+        let run = Command::new(env!("CARGO_BIN_EXE_installer"))
+            .args(arguments)
+            .output();
+        let output = run.unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(String::from_utf8_lossy(&output.stderr).starts_with("usage: installer install"));
+    }
+}

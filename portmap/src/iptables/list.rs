@@ -1,0 +1,190 @@
+//! Every host port in either variant and IP version, with its counters.
+
+use std::collections::BTreeMap;
+
+use common::Attachment;
+use common::error::{Code, Error};
+
+use super::look;
+use super::meaning::Meaning;
+use super::owner;
+use super::rules::{DNAT, OWN_PREFIX, Table};
+use super::tool::{Tool, Variant};
+use super::translation::translations;
+use crate::list::{Counters, Forward};
+use crate::mapping::Family;
+
+/// A rule without its `-A CHAIN`, and what it counted.
+type Counted = (String, Counters);
+
+/// Every host port, in the order in which they are asked for.
+///
+/// # Errors
+/// What a program said.
+pub fn list() -> Result<Vec<Forward>, Error> {
+    let mut all = Vec::new();
+    for variant in [Variant::Nft, Variant::Legacy] {
+        for family in Family::ALL {
+            if look::chains(variant, family, &[DNAT.to_owned()]).is_empty() {
+                continue;
+            }
+            let tried = format!("list the {family} host ports");
+            let tool = Tool::of(family, variant).ok_or_else(|| {
+                Error::new(Code::Unsupported, tried.clone())
+                    .with_details("iptables-save is not installed")
+            })?;
+            let text = tool
+                .save_counted(Table::Nat)
+                .map_err(|failure| failure.error(Code::System, tried))?;
+            all.extend(forwards(&text, variant));
+        }
+    }
+    Ok(all)
+}
+
+fn forwards(text: &str, variant: Variant) -> Vec<Forward> {
+    let backend = match variant {
+        Variant::Nft => "iptables-nft",
+        Variant::Legacy => "iptables-legacy",
+    };
+    let mut chains = chains(text);
+    let jumps = chains.remove(DNAT).unwrap_or_default();
+    let mut all = Vec::new();
+    for (rule, _) in &jumps {
+        let Some((jump, meaning)) = owner::jump(rule) else {
+            continue;
+        };
+        // A chain that several jumps lead to is shown where the first one stands.
+        let rules = chains.remove(&jump.chain).unwrap_or_default();
+        let forward = |forward| Forward {
+            owner: attachment(&jump.comment),
+            is_conditional: is_conditional(&meaning),
+            is_reached: true,
+            ..forward
+        };
+        all.extend(translated(&rules, backend).map(forward));
+    }
+    let orphans = chains
+        .iter()
+        .filter(|(name, _)| name.starts_with(OWN_PREFIX));
+    all.extend(orphans.flat_map(|(_, rules)| translated(rules, backend)));
+    all
+}
+
+/// The forwards of one chain, as yet without an owner.
+fn translated(rules: &[Counted], backend: &'static str) -> impl Iterator<Item = Forward> {
+    rules.iter().flat_map(move |(rule, counters)| {
+        let read = translations(std::slice::from_ref(rule));
+        read.into_iter().map(move |translation| Forward {
+            host_ip: translation.host_ip,
+            host_port: translation.host_port,
+            protocol: translation.protocol,
+            to: translation.to,
+            owner: Attachment {
+                network: String::new(),
+                container: String::new(),
+                ifname: String::new(),
+            },
+            backend,
+            counters: Some(*counters),
+            is_conditional: false,
+            is_reached: false,
+        })
+    })
+}
+
+/// `[PACKETS:BYTES] -A CHAIN RULE`, as `iptables-save -c` prints rules.
+fn chains(text: &str) -> BTreeMap<String, Vec<Counted>> {
+    let mut chains: BTreeMap<String, Vec<Counted>> = BTreeMap::new();
+    let line = |line: &str| {
+        let (counters, rest) = line.strip_prefix('[')?.split_once("] -A ")?;
+        let (packets, bytes) = counters.split_once(':')?;
+        let counters = Counters {
+            packets: packets.parse().ok()?,
+            bytes: bytes.parse().ok()?,
+        };
+        let (chain, rule) = rest.split_once(' ')?;
+        Some((chain.to_owned(), (rule.to_owned(), counters)))
+    };
+    for (chain, counted) in text.lines().filter_map(line) {
+        chains.entry(chain).or_default().push(counted);
+    }
+    chains
+}
+
+/// Whether a jump tests more than protocol and ports.
+fn is_conditional(jump: &Meaning) -> bool {
+    let usual = [
+        "comment",
+        "-p",
+        "multiport",
+        "tcp",
+        "udp",
+        "sctp",
+        "addrtype",
+    ];
+    let names = jump.matches.iter().filter_map(|part| part.first());
+    names
+        .into_iter()
+        .any(|name| !usual.contains(&name.as_str()))
+}
+
+/// `dnat name: "NETWORK" id: "CONTAINER"`, perhaps with ` if: "IFNAME"`, perhaps shortened.
+fn attachment(comment: &str) -> Attachment {
+    let quoted = |before: &str| {
+        let (_, rest) = comment.split_once(before)?;
+        Some(rest.split('"').next().unwrap_or(rest).to_owned())
+    };
+    Attachment {
+        network: quoted("name: \"").unwrap_or_default(),
+        container: quoted("id: \"").unwrap_or_default(),
+        ifname: quoted("if: \"").unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SAVE: &str = r#"*nat
+:CNI-HOSTPORT-DNAT - [0:0]
+[7:420] -A CNI-HOSTPORT-DNAT -p tcp -m comment --comment "dnat name: \"n\" id: \"a\"" -m multiport --dports 80 -j CNI-DN-a
+[0:0] -A CNI-HOSTPORT-DNAT -s 10.0.0.0/8 -p tcp -m comment --comment "dnat name: \"n\" id: \"b\" if: \"x\"" -m multiport --dports 80 -j CNI-DN-b
+[0:0] -A CNI-DN-a -s 127.0.0.1/32 -p tcp -m tcp --dport 80 -j CNI-HOSTPORT-SETMARK
+[5:300] -A CNI-DN-a -p tcp -m tcp --dport 80 -j DNAT --to-destination 10.22.0.2:8080
+[0:0] -A CNI-DN-b -p tcp -m tcp --dport 80 -j DNAT --to-destination 10.22.0.3:80
+[1:2] -A CNI-DN-c -d 192.0.2.1/32 -p udp -m udp --dport 53 -j DNAT --to-destination 10.22.0.4:53
+COMMIT
+"#;
+
+    #[test]
+    fn a_counted_save_gives_forwards_with_their_owners() {
+        let all = forwards(SAVE, Variant::Nft);
+        let told: Vec<_> = all
+            .iter()
+            .map(|f| {
+                (
+                    f.owner.container.as_str(),
+                    f.owner.ifname.as_str(),
+                    f.host_port,
+                )
+            })
+            .collect();
+        assert_eq!(told, [("a", "", 80), ("b", "x", 80), ("", "", 53)]);
+        let counted = Counters {
+            packets: 5,
+            bytes: 300,
+        };
+        assert_eq!(all[0].counters, Some(counted));
+        assert!(!all[0].is_conditional && all[1].is_conditional);
+        assert!(all[1].is_reached && !all[2].is_reached);
+        assert_eq!(all[2].host_ip, Some("192.0.2.1".parse().unwrap()));
+    }
+
+    #[test]
+    fn nonsense_is_left_out() {
+        for text in ["", "[", "[1:2] -A", "[x:y] -A a b", "[1:2] -A a"] {
+            assert!(forwards(text, Variant::Nft).is_empty(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! Every host port in our tables and in those of the reference.
+
+use std::net::SocketAddr;
+
+use common::Attachment;
+use common::error::Error;
+
+use super::elements::{host_port_of, target_of};
+use super::expr::Expr;
+use super::layout::CONDITIONS;
+use super::object::Rule;
+use super::set::{Purpose, SetId};
+use super::socket::Nft;
+use super::{open_if_any, private, reference, shared, translation, unreadable};
+use crate::list::Forward;
+use crate::mapping::Family;
+
+/// Our backend's name.
+const OURS: &str = "nftables";
+/// The name of the reference's backend of the same kind.
+const REFERENCE: &str = "nftables-reference";
+
+/// Every host port, in the order in which they are asked for.
+///
+/// # Errors
+/// What the kernel refused.
+pub fn list() -> Result<Vec<Forward>, Error> {
+    let Some(mut nft) = open_if_any()? else {
+        return Ok(Vec::new());
+    };
+    let mut all = Vec::new();
+    for family in Family::ALL {
+        let failed = |refusal| unreadable(family, refusal);
+        all.extend(conditional(&mut nft, family).map_err(failed)?);
+        for by_address in [true, false] {
+            all.extend(elements(&mut nft, family, by_address).map_err(failed)?);
+        }
+        let theirs = reference::rules(&mut nft, family).map_err(failed)?;
+        all.extend(theirs.iter().filter_map(|rule| {
+            let container = rule.comment.clone().unwrap_or_default();
+            let owner = Attachment {
+                network: String::new(),
+                container,
+                ifname: String::new(),
+            };
+            of_rule(family, rule, owner, REFERENCE)
+        }));
+    }
+    Ok(all)
+}
+
+type Answer<T> = Result<T, common::sys::netlink::Refusal>;
+
+fn elements(nft: &mut Nft, family: Family, by_address: bool) -> Answer<Vec<Forward>> {
+    let id = SetId {
+        purpose: Purpose::Dnat,
+        by_address,
+    };
+    let elements = nft.elements(shared::place(family), &id.name())?;
+    let forward = |element: &super::object::Element| {
+        let port = host_port_of(id, &element.key)?;
+        let (address, to) = target_of(element.data.as_deref()?)?;
+        Some(Forward {
+            host_ip: port.address,
+            host_port: port.port,
+            protocol: port.protocol,
+            to: SocketAddr::new(address, to),
+            owner: attachment(element.comment.as_deref().unwrap_or_default()),
+            backend: OURS,
+            counters: None,
+            is_conditional: false,
+            is_reached: true,
+        })
+    };
+    Ok(elements.iter().filter_map(forward).collect())
+}
+
+/// The attachments with conditions: a rule that leads to a chain with forwards.
+fn conditional(nft: &mut Nft, family: Family) -> Answer<Vec<Forward>> {
+    let place = shared::place(family);
+    let mut all = Vec::new();
+    for jump in nft.rules(place, CONDITIONS)? {
+        let Some(Expr::Jump(chain)) = jump.exprs.last() else {
+            continue;
+        };
+        if !chain.starts_with(private::PREFIX) {
+            continue;
+        }
+        let owner = attachment(jump.comment.as_deref().unwrap_or_default());
+        let rules = nft.rules(place, chain)?;
+        let forwards = rules
+            .iter()
+            .filter_map(|rule| of_rule(family, rule, owner.clone(), OURS));
+        all.extend(forwards.map(|forward| Forward {
+            is_conditional: true,
+            ..forward
+        }));
+    }
+    Ok(all)
+}
+
+fn of_rule(
+    family: Family,
+    rule: &Rule,
+    owner: Attachment,
+    backend: &'static str,
+) -> Option<Forward> {
+    let stale = translation::of_rule(family, rule)?;
+    let port = rule.exprs.iter().find_map(|expr| match expr {
+        Expr::Load { value, .. } => value.get(..2).filter(|_| value.len() < 4),
+        _ => None,
+    });
+    let port = u16::from_be_bytes(port?.try_into().ok()?);
+    Some(Forward {
+        host_ip: stale.host_ip,
+        host_port: stale.host_port,
+        protocol: stale.protocol,
+        to: SocketAddr::new(stale.container?, port),
+        owner,
+        backend,
+        counters: None,
+        is_conditional: false,
+        is_reached: true,
+    })
+}
+
+/// `NETWORK/CONTAINER/INTERFACE`, as our comments say it.
+fn attachment(comment: &str) -> Attachment {
+    let mut parts = comment.splitn(3, '/').map(str::to_owned);
+    let mut next = || parts.next().unwrap_or_default();
+    Attachment {
+        network: next(),
+        container: next(),
+        ifname: next(),
+    }
+}
