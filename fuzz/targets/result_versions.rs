@@ -27,9 +27,9 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         for version in Version::ALL {
             let text = result.to_json(*version).pretty();
             let printed = Json::parse(text.as_bytes()).expect("our own JSON is read");
-            let again = parse(&printed, *version).expect("our own result is read");
             // Keys that one form of result does not know mean something in another.
             if read.family() == version.family() {
+                let again = parse(&printed, *version).expect("our own result is read");
                 let again = again.to_json(*version).sorted();
                 assert_eq!(again.pretty(), printed.sorted().pretty(), "{read} in {version}");
             }
