@@ -43,12 +43,23 @@ impl Meaning {
         found.get(1..)
     }
 
-    /// The comment, if there is one.
+    /// The comment, if there is one: the owner's, where conditions bring another.
     pub fn comment(&self) -> Option<&str> {
-        match self.find("comment")? {
-            [option, text] if option == "--comment" => Some(text),
-            _ => None,
+        let mut texts = self
+            .matches
+            .iter()
+            .filter_map(|part| match part.as_slice() {
+                [name, option, text] if name == "comment" && option == "--comment" => {
+                    Some(text.as_str())
+                }
+                _ => None,
+            });
+        let first = texts.next()?;
+        let is_owner = |text: &str| text.starts_with("dnat name: ");
+        if is_owner(first) {
+            return Some(first);
         }
+        texts.find(|text| is_owner(text)).or(Some(first))
     }
 }
 

@@ -44,10 +44,11 @@ fn plain_comment(attachment: &Attachment) -> String {
     format!("dnat name: \"{network}\" id: \"{container}\"")
 }
 
-/// As the reference shortens: names hold ASCII only, so any cut is between characters.
+/// What is left of a long comment that the reference shortens: three dots, of which iptables cuts off
+/// the last. Names hold ASCII only, so any cut is between characters.
 fn shortened(text: String) -> String {
     match text.get(..LONGEST - 2) {
-        Some(kept) if text.len() > LONGEST => format!("{kept}..."),
+        Some(kept) if text.len() > LONGEST => format!("{kept}.."),
         _ => text,
     }
 }
@@ -139,8 +140,8 @@ mod tests {
     fn long_comments_fit_and_still_tell_interfaces_apart() {
         let long = "c".repeat(300);
         let all = ["eth0", "net1", "net2"].map(|ifname| comment(&attachment(&long, ifname)));
-        assert!(all.iter().all(|text| text.len() <= 256), "{all:?}");
-        assert!(all[0].ends_with("ccc...") && all[1] != all[2]);
+        assert!(all.iter().all(|text| text.len() <= LONGEST), "{all:?}");
+        assert!(all[0].ends_with("ccc..") && all[1] != all[2]);
         assert!(all.iter().all(|text| is_of_network(text, "net1")));
     }
 

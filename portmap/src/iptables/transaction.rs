@@ -82,11 +82,15 @@ impl Transaction {
     pub fn inverse(&self) -> Transaction {
         let back = |commands: &[Command]| -> Vec<Command> {
             let is_new = |chain: &str| commands.contains(&Command::New(chain.to_owned()));
-            commands
+            let mut back: Vec<Command> = commands
                 .iter()
                 .rev()
                 .flat_map(|command| command.inverse(is_new))
-                .collect()
+                .collect();
+            // Chains of ours lead to each other: all are emptied before the first is removed.
+            let empties = |c: &Command| matches!(c, Command::Flush(_, rules) if rules.is_empty());
+            back.sort_by_key(|command| !empties(command));
+            back
         };
         Transaction {
             mangle: back(&self.mangle),
@@ -100,7 +104,8 @@ impl Transaction {
     }
 
     /// The restore file, which also lists chains: nat's before its commands, or everything after the
-    /// commands. The guard's table comes first: when that fails, nothing at all is done.
+    /// commands. nat comes first, as it holds what others may refuse or have made in between: when that
+    /// fails, nothing at all is done.
     pub fn text_and_listing(&self, chains: &[(Table, &str)], nat_first: bool) -> String {
         let list = |table| -> String {
             let names = chains.iter().filter(|(t, _)| *t == table);
@@ -115,12 +120,12 @@ impl Transaction {
         let (nat, mangle) = (list(Table::Nat), list(Table::Mangle));
         let sections = match nat_first {
             true => vec![
-                (Table::Mangle, mangle + &run(&self.mangle)),
                 (Table::Nat, nat + &run(&self.nat)),
+                (Table::Mangle, mangle + &run(&self.mangle)),
             ],
             false => vec![
-                (Table::Mangle, run(&self.mangle)),
                 (Table::Nat, run(&self.nat)),
+                (Table::Mangle, run(&self.mangle)),
                 (Table::Nat, nat),
                 (Table::Mangle, mangle),
             ],
@@ -168,12 +173,12 @@ mod tests {
         ]);
         assert_eq!(
             transaction.text(),
-            "*mangle\n-A INPUT -j G\nCOMMIT\n\
-             *nat\n-N X\n-A X -j A\n-I Y -j X\n-A CNI-HOSTPORT-SETMARK -j MARK\nCOMMIT\n"
+            "*nat\n-N X\n-A X -j A\n-I Y -j X\n-A CNI-HOSTPORT-SETMARK -j MARK\nCOMMIT\n\
+             *mangle\n-A INPUT -j G\nCOMMIT\n"
         );
         assert_eq!(
             transaction.inverse().text(),
-            "*mangle\n-D INPUT -j G\nCOMMIT\n*nat\n-D Y -j X\n-F X\n-X X\nCOMMIT\n"
+            "*nat\n-F X\n-D Y -j X\n-X X\nCOMMIT\n*mangle\n-D INPUT -j G\nCOMMIT\n"
         );
     }
 
@@ -183,7 +188,7 @@ mod tests {
         let chains = [(Table::Nat, "OUTPUT"), (Table::Mangle, "INPUT")];
         assert_eq!(
             transaction.text_and_listing(&chains, true),
-            "*mangle\n-S INPUT\nCOMMIT\n*nat\n-S OUTPUT\n-N X\nCOMMIT\n"
+            "*nat\n-S OUTPUT\n-N X\nCOMMIT\n*mangle\n-S INPUT\nCOMMIT\n"
         );
         assert_eq!(
             transaction.text_and_listing(&chains, false),
