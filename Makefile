@@ -47,7 +47,7 @@ runtimes: packages
 check:
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --features dist/artefacts --quiet -- -D warnings
-	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --document-private-items --quiet
+	RUSTDOCFLAGS='-D warnings -A rustdoc::private_intra_doc_links' cargo doc --workspace --no-deps --document-private-items --quiet
 
 demo: packages
 	cargo build --release --quiet

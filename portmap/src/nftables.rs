@@ -8,7 +8,7 @@
 //! | [`shared`], [`claim`] | both compared with what is there: what differs, and what makes up for it |
 //! | [`conditions`] | the one rule of an attachment with conditions that `nft` writes |
 //! | [`reference`](mod@reference) | what the reference's nftables backend left |
-//! | [`list`] | every host port, for the operators' commands |
+//! | [`list`](mod@list) | every host port, for the operators' commands |
 //! | [`probe`] | what the kernel lacks |
 //! | [`undo`] | taking an ADD back |
 //! | [`translation`] | the connections that end with what is removed |
