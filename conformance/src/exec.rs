@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, killpg};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 use sandbox::plugin::Answer;
 
@@ -69,15 +70,18 @@ pub fn run(mut command: Command, stdin: Vec<u8>) -> Result<Answer, Failure> {
     let (out, err) = (child.stdout.take(), child.stderr.take());
     let out = thread::spawn(move || read(out));
     let err = thread::spawn(move || read(err));
-    let ended = sandbox::wait_until(LIMIT, || !matches!(child.try_wait(), Ok(None)));
+    // Not reaped yet: until then nobody else can have its number, and its group can be ended safely.
+    let look = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+    let ended = sandbox::wait_until(LIMIT, || {
+        !matches!(waitid(Id::Pid(group), look), Ok(WaitStatus::StillAlive))
+    });
+    // What a prepared command left running in the background (who holds a lock) goes with it.
+    let _ = killpg(group, Signal::SIGKILL);
     if !ended {
-        let _ = killpg(group, Signal::SIGKILL);
         let _ = child.wait();
         return fail(format!("hangs: killed after {} s", LIMIT.as_secs()));
     }
     let status = child.wait()?;
-    // What a prepared command left running in the background (who holds a lock) goes with it.
-    let _ = killpg(group, Signal::SIGKILL);
     let _ = feeder.join();
     Ok(Answer {
         code: status.code(),

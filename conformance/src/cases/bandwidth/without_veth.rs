@@ -7,6 +7,7 @@ use crate::case::Table;
 use crate::failure::Verdict;
 use crate::kernel::script;
 use crate::lab::{Lab, Pods};
+use crate::request::Request;
 
 /// Kind of interface, and the commands on the host that make `mv0`.
 const KINDS: [(&str, &str); 1] = [(
@@ -23,7 +24,7 @@ pub fn cases(table: &mut Table) {
                 let pods = lab.pods(2)?;
                 prepare(&pods, command)?;
                 let before = pods.state()?;
-                let request = pods.request(both()).interface("net1").added()?;
+                let request = request(&pods).added()?;
                 bucket_says(&pods.net.containers[0], "net1", &["tbf"])?;
                 request.check()?.silent()?;
                 request.del()?.silent()?;
@@ -36,7 +37,7 @@ pub fn cases(table: &mut Table) {
         |lab| {
             let pods = lab.pods(2)?;
             prepare(&pods, KINDS[0].1)?;
-            let request = pods.request(both()).interface("net1").added()?;
+            let request = request(&pods).added()?;
             script(&pods.net.containers[0], "tc qdisc del dev net1 root")?;
             request.check()?.drift()
         },
@@ -44,12 +45,7 @@ pub fn cases(table: &mut Table) {
     table.case("DEL of a macvlan whose namespace is gone succeeds", |lab| {
         let pods = lab.pods(2)?;
         prepare(&pods, KINDS[0].1)?;
-        pods.request(both())
-            .interface("net1")
-            .added()?
-            .forgotten()
-            .del()?
-            .silent()
+        request(&pods).added()?.forgotten().del()?.silent()
     });
     table.case(
         "loopback is refused, and nothing is changed, or limited and freed",
@@ -67,6 +63,17 @@ fn lo(lab: &Lab) -> Verdict {
         request.del()?.silent()?;
     }
     pods.unchanged(&before)
+}
+
+/// The main plugin's result has the container's interface alone.
+fn request<'p>(pods: &'p Pods<'p>) -> Request<'p> {
+    let request = pods.request(both()).interface("net1");
+    let mut previous = request.conf()["prevResult"].clone();
+    previous["interfaces"] = json!([previous["interfaces"][1].clone()]);
+    for ip in previous["ips"].as_array_mut().into_iter().flatten() {
+        ip["interface"] = json!(0);
+    }
+    request.set("prevResult", previous)
 }
 
 fn prepare(pods: &Pods, command: &str) -> Verdict {
