@@ -153,7 +153,8 @@ impl Entry {
     /// Code 6 with the path.
     pub fn parse(path: &Path, bytes: &[u8]) -> Result<Option<Entry>, Error> {
         let tried = || format!("understand {}", path.display());
-        let fields = match Json::parse(bytes).context(Code::Decoding, tried)? {
+        let not_json = || format!("{} is not JSON", path.display());
+        let fields = match Json::parse(bytes).context(Code::Decoding, not_json)? {
             Json::Object(fields) => fields,
             other => return Err(other.kind()).context(Code::Decoding, tried),
         };

@@ -6,9 +6,9 @@ use std::os::unix::fs::PermissionsExt;
 use super::Attachment;
 use super::attachment::End;
 use super::system_calls::state;
-use crate::portmap::node::{Backend, Host, mapping, on_every_backend, request};
+use crate::portmap::node::{Backend, Host, mapping, on_both_variants, request};
 
-on_every_backend!(whichever_program_fails_or_is_killed_all_ports_are_mapped_or_none);
+on_both_variants!(whichever_program_fails_or_is_killed_all_ports_are_mapped_or_none);
 
 /// Puts scripts in front of the programs, which count their starts and in the one that `fault` says do
 /// what it says.
