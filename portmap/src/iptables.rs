@@ -41,9 +41,7 @@ pub use translation::Translation;
 
 /// Whether the programs are there.
 pub fn is_installed() -> bool {
-    Family::ALL
-        .into_iter()
-        .any(|family| Tool::usual(family).is_some())
+    Family::ALL.into_iter().any(Tool::is_installed)
 }
 
 /// Applies a plan in both IP versions or in none, and gives what takes it back. An IP version that
