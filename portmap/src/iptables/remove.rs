@@ -133,16 +133,20 @@ fn remove(
 
 /// The jumps and the attachment's chains, or everything.
 fn read(tool: &Tool, quick: Option<&Vec<String>>) -> Result<State, Failure> {
-    let found = match (quick, tool.variant) {
-        (Some(names), Some(Variant::Nft)) => {
-            let mut chains: Vec<(Table, &str)> = vec![(Table::Nat, DNAT)];
-            chains.extend(names.iter().map(|name| (Table::Nat, name.as_str())));
-            tool.list(&chains)?
+    if let (Some(names), Some(variant)) = (quick, tool.variant) {
+        let mut chains: Vec<(Table, &str)> = vec![(Table::Nat, DNAT)];
+        chains.extend(names.iter().map(|name| (Table::Nat, name.as_str())));
+        let found = kernel::read(variant, tool.family, &chains);
+        // The legacy variant prints everything as fast.
+        let found = match variant {
+            Variant::Nft if found.is_none() => tool.list(&chains)?,
+            _ => found,
+        };
+        if let Some(state) = found {
+            return Ok(state);
         }
-        (Some(names), Some(Variant::Legacy)) => kernel::legacy_nat(tool.family, names),
-        _ => None,
-    };
-    found.map_or_else(|| tool.save(&[Table::Nat]), Ok)
+    }
+    tool.save(&[Table::Nat])
 }
 
 fn fatal(failure: &Failure, what: &str) -> Error {
