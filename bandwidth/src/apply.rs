@@ -13,7 +13,7 @@ use crate::observe::{Actual, HookState};
 use crate::owner::Mark;
 use crate::plan::{Detour, Plan};
 use crate::tbf::Tbf;
-use crate::tc::qdisc::{self, Qdisc};
+use crate::tc::qdisc::{self, Bucket, Count, Qdisc};
 use crate::tc::{BUCKET, handle_text};
 use crate::undo::{Changes, Undo};
 
@@ -203,9 +203,25 @@ fn bucket(
             kind: _,
             handle: BUCKET,
             bucket: Some(bucket),
+            stranger,
         }) => {
-            if bucket.tbf == wanted && bucket.peak == 0 {
+            let as_wanted = Bucket {
+                tbf: wanted,
+                peak: 0,
+                count: Count::default(),
+            };
+            if *bucket == as_wanted && stranger.is_none() {
                 return Ok(());
+            }
+            if let Some(stranger) = stranger {
+                warn(
+                    "bandwidth",
+                    format!("{name}: qdisc {stranger} gives way to the queue of the limit"),
+                );
+                let tried = format!("delete qdisc {stranger} of {name}");
+                changes.make((tried, TBF), None, |netlink| {
+                    qdisc::delete_stranger(netlink, link)
+                })?;
             }
             undo = Undo::SetRoot(link, bucket.tbf);
         }

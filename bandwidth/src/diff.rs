@@ -6,7 +6,7 @@ use crate::observe::{Actual, HookState};
 use crate::plan::{Detour, Numbers, Plan};
 use crate::tbf::Tbf;
 use crate::tc::filter::{Filter, Verdict};
-use crate::tc::qdisc::{Bucket, Qdisc};
+use crate::tc::qdisc::{Bucket, Count, Qdisc};
 use crate::tc::{BUCKET, handle_text};
 
 impl Plan {
@@ -42,14 +42,19 @@ fn of_bucket(link: &str, numbers: &Numbers, actual: Option<&Qdisc>) -> Vec<Drift
         ));
     }
     match qdisc.bucket {
-        Some(bucket) => drifts.extend(of_numbers(&object, numbers, bucket)),
+        Some(bucket) => {
+            drifts.extend(of_numbers(&object, numbers, bucket));
+            let queue = qdisc.stranger.iter();
+            drifts
+                .extend(queue.map(|q| Drift::new(format!("queue of the {object}"), "its own", q)));
+        }
         None => drifts.push(Drift::new(object, numbers.ours, &qdisc.kind)),
     }
     drifts
 }
 
 fn of_numbers(object: &str, numbers: &Numbers, actual: Bucket) -> Vec<Drift> {
-    let Bucket { tbf, peak } = actual;
+    let Bucket { tbf, peak, count } = actual;
     let mut drifts = Vec::new();
     if peak != 0 {
         let found = format!("{peak} bytes per second");
@@ -57,6 +62,15 @@ fn of_numbers(object: &str, numbers: &Numbers, actual: Bucket) -> Vec<Drift> {
             format!("peak rate of the {object}"),
             "none",
             found,
+        ));
+    }
+    if count != Count::default() {
+        let Count { overhead, mpu, atm } = count;
+        let cells = if atm { " in cells of ATM" } else { "" };
+        drifts.push(Drift::new(
+            format!("length of packets in the {object}"),
+            "as they are",
+            format!("overhead {overhead} mpu {mpu} bytes{cells}"),
         ));
     }
     if Some(tbf) == numbers.reference {

@@ -52,16 +52,17 @@ impl Actual {
             result,
         };
         let tried = |what: &str| format!("read the {what} of {}", link.name);
-        let root =
-            qdisc::root(netlink, link.index).context(Code::System, || tried("root qdisc"))?;
+        let root = qdisc::root_and_queue(netlink, link.index)
+            .context(Code::System, || tried("root qdisc"))?;
         let hook =
             qdisc::hook(netlink, link.index).context(Code::System, || tried("ingress qdisc"))?;
         let mut side = |which: Hook| -> Result<HookState, Error> {
             let slot = ifb::find(netlink, attachment, which, evidence)?;
             let bucket = match &slot.link {
-                Some(ifb) => qdisc::root(netlink, ifb.index).context(Code::System, || {
-                    format!("read the root qdisc of {}", ifb.name)
-                })?,
+                Some(ifb) => qdisc::root_and_queue(netlink, ifb.index)
+                    .context(Code::System, || {
+                        format!("read the root qdisc of {}", ifb.name)
+                    })?,
                 None => None,
             };
             let filters = match &hook {

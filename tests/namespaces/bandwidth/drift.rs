@@ -86,6 +86,33 @@ const DRIFTS: &[(&str, &str)] = &[
         "tc qdisc change dev IFB root handle 1: tbf rate 16mbit burst 200000 limit 250000 peakrate 32mbit mtu 2000",
         "peak rate of the root qdisc of bwpe3b332d93142",
     ),
+    // Counts packets for more than they are.
+    (
+        "tc qdisc change dev veth0 root handle 1: tbf rate 8mbit burst 100000 limit 125000 mpu 512",
+        "length of packets in the root qdisc of veth0: expected as they are, found overhead 0 mpu 512 bytes",
+    ),
+    (
+        "tc qdisc change dev IFB root handle 1: tbf rate 16mbit burst 200000 limit 250000 overhead 100",
+        "length of packets in the root qdisc of bwpe3b332d93142",
+    ),
+    (
+        "tc qdisc change dev veth0 root handle 1: tbf rate 8mbit burst 100000 limit 125000 linklayer atm",
+        "in cells of ATM",
+    ),
+    // Another queue under the bucket.
+    (
+        "tc qdisc add dev veth0 parent 1:1 handle 10: pfifo limit 1",
+        "queue of the root qdisc of veth0: expected its own, found pfifo 10:",
+    ),
+    (
+        "tc qdisc add dev IFB parent 1:1 handle 10: bfifo limit 100",
+        "queue of the root qdisc of bwpe3b332d93142: expected its own, found bfifo 10:",
+    ),
+    // None at all, which drops everything.
+    (
+        "tc qdisc add dev veth0 parent 1:1 handle 10: pfifo; tc qdisc del dev veth0 parent 1:1",
+        "queue of the root qdisc of veth0: expected its own, found noop",
+    ),
 ];
 
 /// Filters in the place of ours, and what CHECK must say of each.
