@@ -152,17 +152,13 @@ impl Job<'_> {
     fn delete_leftover_ifbs(&self, changes: &mut Changes<'_>) {
         for side in &self.actual.sides {
             let is_planned = self.plan.detour(side.hook).is_some();
-            if let Some(ifb) = side
-                .slot
-                .link
-                .as_ref()
-                .filter(|_| !is_planned && !self.is_kept(side))
-                && let Err(refusal) = changes.netlink.delete_link(ifb.index)
-            {
-                warn(
-                    "bandwidth",
-                    format!("cannot delete {}: {refusal}", ifb.name),
-                );
+            let ifb = side.slot.link.as_ref();
+            let left = ifb.filter(|_| !is_planned && !self.is_kept(side));
+            for ifb in left.into_iter().chain(&side.strays) {
+                if let Err(refusal) = changes.netlink.delete_link(ifb.index) {
+                    let told = format!("cannot delete {}: {refusal}", ifb.name);
+                    warn("bandwidth", told);
+                }
             }
         }
     }

@@ -107,6 +107,12 @@ fn of_ifb(detour: &Detour, side: &HookState) -> Vec<Drift> {
         return vec![Drift::new(object, "a link of kind ifb", found)];
     };
     let mut drifts = Vec::new();
+    // The reference's ifbs have no alias.
+    if let Some(alias) = ifb.alias.as_deref().filter(|alias| !alias.is_empty())
+        && side.slot.mark.is_none()
+    {
+        drifts.push(Drift::new(format!("alias of {object}"), "its owner", alias));
+    }
     if ifb.mtu != detour.mtu {
         drifts.push(Drift::new(format!("mtu of {object}"), detour.mtu, ifb.mtu));
     }
@@ -132,7 +138,7 @@ fn of_filters(link: &str, detour: &Detour, side: &HookState, hook: Option<&Qdisc
     let mut drifts = Vec::new();
     for planned in &detour.filters {
         let found = own.next();
-        if !found.is_some_and(|found| is_as_planned(planned, found)) {
+        if !found.is_some_and(|found| is_as_planned(planned, found, side.slot.index())) {
             let found = found.map_or("none".into(), describe);
             drifts.push(Drift::new(
                 &object,
@@ -145,13 +151,12 @@ fn of_filters(link: &str, detour: &Detour, side: &HookState, hook: Option<&Qdisc
     drifts
 }
 
-fn is_as_planned(planned: &crate::plan::PlannedFilter, found: &Filter) -> bool {
+fn is_as_planned(planned: &crate::plan::PlannedFilter, found: &Filter, ifb: Option<u32>) -> bool {
     let Some(rule) = &found.rule else {
         return false;
     };
     let is_same_verdict = match (&planned.rule.verdict, &rule.verdict) {
-        // Own filters lead to our ifb, or nowhere.
-        (Verdict::Redirect(_), Verdict::Redirect(target)) => *target != 0,
+        (Verdict::Redirect(_), Verdict::Redirect(target)) => Some(*target) == ifb,
         (planned, found) => planned == found,
     };
     found.protocol == planned.protocol && rule.keys == planned.rule.keys && is_same_verdict

@@ -63,6 +63,10 @@ const DRIFTS: &[(&str, &str)] = &[
         "mtu of bwpe3b332d93142: expected 1500, found 1400",
     ),
     (
+        "ip link set IFB alias somebody",
+        "alias of bwpe3b332d93142: expected its owner, found somebody",
+    ),
+    (
         "tc qdisc del dev IFB root",
         "root qdisc of bwpe3b332d93142: expected tbf rate 16000000bit",
     ),
@@ -142,6 +146,20 @@ const FILTERS: &[(&str, &str)] = &[
         "protocol all u32 match u32 0 0 flowid 1:1 action mirred egress redirect dev veth0",
         "found none",
     ),
+    // Where no packet comes.
+    (
+        "protocol all chain 5 u32 match u32 0 0 flowid 1:1 action mirred egress redirect dev IFB",
+        "everything in chain 5",
+    ),
+    // For packets of another link only.
+    (
+        "protocol all u32 match u32 0 0 indev lo flowid 1:1 action mirred egress redirect dev IFB",
+        "one incoming interface alone",
+    ),
+    (
+        "protocol all u32 match u32 0 0 flowid 1:2 action mirred egress redirect dev IFB",
+        "redirect with flowid 1:2",
+    ),
     // Nowhere.
     ("protocol all u32 match u32 0 0 flowid 1:1", "found none"),
 ];
@@ -172,7 +190,62 @@ fn check_sees_every_drift_of_the_filter() {
         let (code, text) = error(&pod.run("CHECK", both()));
         assert_eq!(code, 101, "{filter}: {text}");
         assert!(text.contains(told), "{filter}: {text}");
+        pod.add(both());
+        pod.check(both());
     }
+}
+
+#[test]
+fn check_sees_a_filter_in_a_hash_table_that_nothing_looks_into() {
+    let pod = Pod::new();
+    pod.add(both());
+    let after = pod.state();
+    pod.sh("tc filter del dev veth0 parent ffff:");
+    pod.sh("tc filter add dev veth0 parent ffff: pref 1 protocol all handle 5: u32 divisor 1");
+    pod.sh(&format!(
+        "tc filter add dev veth0 parent ffff: pref 1 protocol all u32 ht 5: match u32 0 0 flowid 1:1 action mirred egress redirect dev {IFB}"
+    ));
+    let (code, text) = error(&pod.run("CHECK", both()));
+    assert!(code == 101 && text.contains("in hash table 5:"), "{text}");
+    pod.add(both());
+    pod.check(both());
+    assert_eq!(pod.state(), after);
+}
+
+#[test]
+fn an_ifb_that_was_renamed_is_seen_and_goes_with_add_or_del() {
+    for verb in ["ADD", "DEL"] {
+        let pod = Pod::new();
+        let before = pod.state();
+        pod.add(both());
+        let after = pod.state();
+        pod.sh(&format!(
+            "ip link set {IFB} down; ip link set {IFB} name other; ip link set other up"
+        ));
+        let (code, text) = error(&pod.run("CHECK", both()));
+        assert!(code == 101 && text.contains("found none"), "{text}");
+        match verb {
+            "ADD" => {
+                pod.add(both());
+                pod.check(both());
+                assert_eq!(pod.state(), after);
+            }
+            _ => {
+                pod.del(both());
+                assert_eq!(pod.state(), before);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_hook_that_shares_its_filters_with_other_links_is_refused_and_nothing_changes() {
+    let pod = Pod::new();
+    pod.sh("tc qdisc add dev veth0 ingress_block 22 ingress");
+    let before = pod.state();
+    let (code, text) = error(&pod.run("ADD", both()));
+    assert!(code == 100 && text.contains("block is shared"), "{text}");
+    assert_eq!(pod.state(), before);
 }
 
 #[test]
