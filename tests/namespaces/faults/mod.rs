@@ -9,4 +9,4 @@ mod overrun;
 mod programs;
 mod system_calls;
 
-pub use attachment::Attachment;
+pub use attachment::{Attachment, End};

@@ -3,9 +3,8 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use super::Attachment;
-use super::attachment::End;
 use super::system_calls::state;
+use super::{Attachment, End};
 use crate::portmap::node::{Backend, Host, mapping, on_both_variants, request};
 
 on_both_variants!(whichever_program_fails_or_is_killed_all_ports_are_mapped_or_none);
