@@ -8,7 +8,7 @@ use common::error::{Code, Error};
 
 use super::observe::own_chains;
 use super::owner;
-use super::rules::{DNAT, OLD_PREFIX, Table, exact_name, shared_name};
+use super::rules::{DNAT, OLD_PREFIX, OLD_SNAT, OWN_PREFIX, Table, exact_name, shared_name};
 use super::state::State;
 use super::tool::{Failure, Tool, Variant};
 use super::transaction::Transaction;
@@ -66,15 +66,18 @@ pub fn gc(
     network: &str,
     is_valid: impl Fn(&str) -> bool,
 ) -> Result<Vec<Translation>, Error> {
-    if kernel::chains(variant, family, &[DNAT.to_owned()]).is_empty() {
+    let leading = [DNAT.to_owned(), OLD_SNAT.to_owned()];
+    if kernel::chains(variant, family, &leading).is_empty() {
         return Ok(Vec::new());
     }
     let what = format!("remove the {family} rules of dead attachments of network {network}");
     let is_dead = |comment: &str| owner::is_of_network(comment, network) && !is_valid(comment);
     let select = |state: &State| {
         let jumps = state.jumps().iter().filter_map(|rule| owner::jump(rule));
+        let old = state.chain(OLD_SNAT).unwrap_or(&[]).iter();
+        let old = old.filter_map(|rule| owner::old_jump(rule));
         let (mut dead, mut alive) = (Vec::new(), Vec::new());
-        for (jump, _) in jumps {
+        for jump in jumps.map(|(jump, _)| jump).chain(old) {
             if is_dead(&jump.comment) {
                 &mut dead
             } else {
@@ -92,7 +95,7 @@ pub fn gc(
 
 /// Only chains of attachments are ever removed, whatever a comment says.
 fn is_own_name(chain: &str) -> bool {
-    chain.starts_with(super::rules::OWN_PREFIX)
+    chain.starts_with(OWN_PREFIX) || chain.starts_with(OLD_PREFIX)
 }
 
 /// Removes the selected chains, what leads to them, and what else bears the mark of a dead owner.
