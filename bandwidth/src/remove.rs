@@ -7,6 +7,7 @@ use common::sys::link::Link;
 use common::sys::netlink::{Netlink, Refusal};
 
 use crate::ifb::{self, Evidence, Slot};
+use crate::owner::Owner;
 use crate::plan::Hook;
 use crate::tc::filter::{self, Filter};
 use crate::tc::qdisc::{self, HookKind};
@@ -66,9 +67,10 @@ fn strays(netlink: &mut Netlink, attachment: &Attachment, link: u32) -> Result<V
         Some(hook) => filters(netlink, link, &hook.kind)?,
         None => Vec::new(),
     };
-    let filters: Vec<Filter> = filters.into_iter().map(|(_, filter)| filter).collect();
-    let strays = ifb::strays(netlink, attachment, &filters, &[])?;
-    Ok(strays.into_iter().filter_map(Slot::marked).collect())
+    let owner = Owner::of(attachment);
+    let found = ifb::led_to(netlink, filters.iter().map(|(_, filter)| filter), &[])?;
+    let strays = found.into_iter().filter(|(_, mark)| mark.owner == owner);
+    Ok(strays.filter_map(|(ifb, _)| Slot::marked(ifb)).collect())
 }
 
 /// The filters of a hook qdisc of some kind, with the hooks on which they stand.
@@ -145,6 +147,11 @@ fn restore(netlink: &mut Netlink, behind: Behind, slots: &[Slot]) -> Result<(), 
         };
         hooks(netlink, (link, &hook.kind), &filters, &ifbs, made)
             .context(Code::System, || tried("delete the filters"))?;
+    }
+    // The link is another attachment's by now, and so is its token bucket.
+    let others = ifb::led_to(netlink, filters.iter().map(|(_, filter)| filter), &ifbs)?;
+    if others.iter().any(|(_, m)| m.link == link && m.root_made) {
+        return Ok(());
     }
     let root = qdisc::root(netlink, link).context(Code::System, || tried("read the root qdisc"))?;
     match root {

@@ -20,7 +20,7 @@ use crate::owner::{Mark, Owner};
 use crate::place::Place;
 use crate::plan::{Facts, Hook, Plan, Side};
 use crate::undo::Changes;
-use crate::{list, remove, status};
+use crate::{list, place, remove, status};
 
 /// The plugin.
 pub struct Bandwidth;
@@ -80,7 +80,7 @@ impl Plugin for Bandwidth {
         let result = request.conf.prev_result().ok().flatten();
         let attachment = &request.attachment;
         let mut errors = Vec::new();
-        let mut host_link = None;
+        let (mut host_link, mut is_gone) = (None, false);
         match request.netns.as_ref().map(|_| Place::of(request)) {
             Some(Ok(mut place)) if place.side == Side::Container => {
                 let link = Some(&place.link);
@@ -93,11 +93,17 @@ impl Plugin for Bandwidth {
                 ));
             }
             Some(Ok(place)) => host_link = Some(place.link),
-            // The namespace or the interface is gone, and with them the veth.
-            Some(Err(_)) | None => {}
+            // The namespace or the interface is gone, and with them the veth, most likely.
+            Some(Err(_)) | None => is_gone = true,
         }
         match Netlink::route() {
             Ok(mut host) => {
+                if is_gone {
+                    match place::named(&mut host, result.as_ref()) {
+                        Ok(link) => host_link = link,
+                        Err(error) => errors.push(error),
+                    }
+                }
                 let link = host_link.as_ref();
                 errors.extend(remove::attachment(
                     &mut host,
@@ -185,6 +191,9 @@ fn mark(attachment: &Attachment, place: &Place, plan: &Plan, actual: &Actual) ->
         // The reference always makes an ingress qdisc of its own.
         None => side.hook == Hook::Ingress && side.own().next().is_some(),
     };
+    // Another container with the same namespace: the last one to go takes the hook along.
+    let is_shared = |side: &crate::observe::HookState| side.neighbours.iter().any(|m| m.hook_made);
+    let sides = &actual.sides;
     let is_clsact = actual
         .hook
         .as_ref()
@@ -193,7 +202,10 @@ fn mark(attachment: &Attachment, place: &Place, plan: &Plan, actual: &Actual) ->
     Mark {
         owner: Owner::of(attachment),
         link: place.link.index,
-        hook_made: actual.hook.is_none() || is_replaced || actual.sides.iter().any(was_made),
+        hook_made: actual.hook.is_none()
+            || is_replaced
+            || sides.iter().any(was_made)
+            || sides.iter().any(is_shared),
         root_made: plan.root.is_some(),
     }
 }
