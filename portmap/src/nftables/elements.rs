@@ -151,6 +151,7 @@ pub fn shown(set: SetId, element: &Element) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::Forward;
 
     fn forwards(container: &str, host_ip: Option<&str>) -> Forwards {
         let container = Prefix::from_text(container).unwrap();
