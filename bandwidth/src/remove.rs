@@ -72,7 +72,11 @@ pub fn slots_of(
     let mut errors = Vec::new();
     if let Some(behind) = behind {
         match restore(netlink, behind, slots) {
-            Ok(true) => log.changed(format!("removed the limits of link {}", behind.link)),
+            Ok(true) => {
+                let of_link = || format!("link {}", behind.link);
+                let name = link.map_or_else(of_link, |link| link.name.clone());
+                log.changed(format!("removed the limits of {name}"));
+            }
             Ok(false) => {}
             Err(error) => errors.push(error),
         }

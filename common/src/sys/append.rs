@@ -20,14 +20,15 @@ use crate::error::{Code, Context, Error};
 /// # Errors
 /// Code 5 with the path and what was tried.
 pub fn append(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let written = match write(path, bytes) {
+    let tried = || format!("append to {}", path.display());
+    match write(path, bytes) {
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => {
-            file::make_directory(path.parent().unwrap_or(path))?;
-            write(path, bytes)
+            let directory = path.parent().unwrap_or(path);
+            file::make_directory(directory).context(Code::Io, tried)?;
+            write(path, bytes).context(Code::Io, tried)
         }
-        other => other,
-    };
-    written.context(Code::Io, || format!("append to {}", path.display()))
+        other => other.context(Code::Io, tried),
+    }
 }
 
 fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -104,7 +105,15 @@ mod tests {
             .custom_flags(OFlag::O_NONBLOCK.bits())
             .open(&read)
             .unwrap();
-        for name in ["link", "dangling", "fifo", "read-fifo", "", "target/below"] {
+        for name in [
+            "link",
+            "dangling",
+            "fifo",
+            "read-fifo",
+            "",
+            "target/below",
+            "target/a/b",
+        ] {
             let path = scratch.0.join(name);
             let error = append(&path, b"x").unwrap_err();
             assert_eq!(error.code, Code::Io, "{name}");
