@@ -8,11 +8,10 @@ use common::result::{CniResult, Interface};
 use common::sys::link::Link;
 use common::sys::netlink::Netlink;
 use common::version::Version;
-use common::warn::warn;
 use common::{Attachment, Plugin, Request};
 use netlink_packet_route::link::InfoKind;
 
-use crate::apply::{Job, PRIORITIES};
+use crate::apply::{Done, Job, PRIORITIES};
 use crate::config::Config;
 use crate::ifb::Slot;
 use crate::observe::Actual;
@@ -41,7 +40,7 @@ impl Plugin for Bandwidth {
         let actual = observe(&mut place, &request.attachment, &result)?;
         let plan = Plan::new(&config, &facts(&place, &actual));
         for bucket in plan.too_small() {
-            warn(Self::NAME, bucket);
+            request.log.warn(bucket);
         }
         let kept: Vec<String> = result.interfaces.iter().map(|i| i.name.clone()).collect();
         let job = Job {
@@ -52,7 +51,13 @@ impl Plugin for Bandwidth {
             priority: config.filter_priority.unwrap_or(priority(&actual)),
             kept: &kept,
         };
-        let ifbs = job.run(Changes::new(&mut place.netlink))?;
+        let Done { ifbs, changed } = job.run(Changes::new(&mut place.netlink, &request.log))?;
+        if changed {
+            let limits = config.limits();
+            request
+                .log
+                .changed(format!("limited {}: {limits}", plan.link));
+        }
         for ifb in ifbs {
             insert(
                 &mut result,
@@ -90,6 +95,7 @@ impl Plugin for Bandwidth {
                     attachment,
                     link,
                     result.as_ref(),
+                    &request.log,
                 ));
             }
             Some(Ok(place)) => host_link = Some(place.link),
@@ -110,6 +116,7 @@ impl Plugin for Bandwidth {
                     attachment,
                     link,
                     result.as_ref(),
+                    &request.log,
                 ));
             }
             Err(error) => errors.push(error),
@@ -150,7 +157,7 @@ impl Plugin for Bandwidth {
         }
         let errors = dead
             .iter()
-            .flat_map(|(_, slots)| remove::slots_of(&mut host, slots, None))
+            .flat_map(|(_, slots)| remove::slots_of(&mut host, slots, None, &request.log))
             .collect();
         Error::all(errors).map_or(Ok(()), Err)
     }

@@ -9,6 +9,7 @@
 mod bandwidth;
 mod chain;
 mod faults;
+mod logs;
 mod numbers;
 mod operators;
 mod portmap;

@@ -20,7 +20,7 @@ use crate::mapping::Family;
 /// How often rules that others change at the same time are read and written.
 const TRIES: u32 = 30;
 
-/// Removes what an attachment has in one variant, and says what it was.
+/// Removes what an attachment has in one variant, and says what it was; `None` for nothing.
 ///
 /// # Errors
 /// Code 11 when others hold the lock or keep changing the rules, 100 for anything else.
@@ -29,7 +29,7 @@ pub fn del(
     variant: Variant,
     attachment: &Attachment,
     evidence: &Evidence,
-) -> Result<Vec<Translation>, Error> {
+) -> Result<Option<Vec<Translation>>, Error> {
     let names = [
         shared_name(attachment),
         exact_name(attachment),
@@ -37,7 +37,7 @@ pub fn del(
     ];
     let present = kernel::chains(variant, family, &names);
     if present.is_empty() {
-        return Ok(Vec::new());
+        return Ok(None);
     }
     let what = format!("remove the {family} rules of {attachment}");
     let select = |state: &State| {
@@ -65,10 +65,10 @@ pub fn gc(
     variant: Variant,
     network: &str,
     is_valid: impl Fn(&str) -> bool,
-) -> Result<Vec<Translation>, Error> {
+) -> Result<Option<Vec<Translation>>, Error> {
     let leading = [DNAT.to_owned(), OLD_SNAT.to_owned()];
     if kernel::chains(variant, family, &leading).is_empty() {
-        return Ok(Vec::new());
+        return Ok(None);
     }
     let what = format!("remove the {family} rules of dead attachments of network {network}");
     let is_dead = |comment: &str| owner::is_of_network(comment, network) && !is_valid(comment);
@@ -105,7 +105,7 @@ fn remove(
     quick: Option<&Vec<String>>,
     select: impl Fn(&State) -> Vec<String>,
     is_dead: impl Fn(&str) -> bool,
-) -> Result<Vec<Translation>, Error> {
+) -> Result<Option<Vec<Translation>>, Error> {
     let Some(tool) = Tool::of(family, variant) else {
         // Rules without a program to change them: whoever made them had one.
         return Err(
@@ -116,7 +116,7 @@ fn remove(
     for attempt in 0..TRIES {
         let state = match read(&tool, quick.filter(|_| attempt == 0)) {
             Ok(state) => state,
-            Err(failure) if failure.is_missing_table() => return Ok(Vec::new()),
+            Err(failure) if failure.is_missing_table() => return Ok(None),
             Err(failure) => return Err(fatal(&failure, what)),
         };
         let chains = select(&state);
@@ -128,7 +128,8 @@ fn remove(
         match tool.restore(&transaction.text()) {
             Ok(_) => {
                 let gone = chains.iter().filter_map(|chain| state.chain(chain));
-                return Ok(gone.flat_map(translations).collect());
+                let gone = gone.flat_map(translations).collect();
+                return Ok((!transaction.is_empty()).then_some(gone));
             }
             Err(failure) if failure.is_lock() || failure.is_permission() => {
                 return Err(fatal(&failure, what));
