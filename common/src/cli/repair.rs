@@ -102,6 +102,10 @@ impl<'a> Job<'a> {
 
 fn obstacle(entry: &Entry, requests: &[Request]) -> Option<Outcome> {
     let path = Path::new(&entry.netns);
+    if entry.netns.is_empty() {
+        let msg = format!("{} names no network namespace", entry.file.display());
+        return Some(Outcome::Failed(Error::new(Code::InvalidNetns, msg)));
+    }
     match Netns::open(path) {
         Err(OpenError::Gone(_)) => return Some(Outcome::Gone),
         Err(OpenError::Unusable(error)) => return Some(Outcome::Failed(error)),

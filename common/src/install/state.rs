@@ -12,7 +12,6 @@
 //! A sum is recorded before its file can appear under a plugin's name, so a file whose sum is not
 //! recorded is never ours.
 
-use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
@@ -29,8 +28,8 @@ const SECOND: &str = ".second";
 pub struct State {
     dir: PathBuf,
     place: PathBuf,
-    /// Sum and name.
-    installed: BTreeSet<(String, String)>,
+    /// Sum and name, in order, each once.
+    installed: Vec<(String, String)>,
 }
 
 impl State {
@@ -97,15 +96,19 @@ impl State {
     }
 
     /// All names that were installed or replaced.
-    pub fn names(&self) -> io::Result<BTreeSet<String>> {
-        let mut names: BTreeSet<_> = self.installed.iter().map(|(_, n)| n.clone()).collect();
-        names.extend(list(&self.place.join("replaced"))?);
+    pub fn names(&self) -> io::Result<Vec<String>> {
+        let mut names = list(&self.place.join("replaced"))?;
+        names.extend(self.installed.iter().map(|(_, name)| name.clone()));
+        names.sort_unstable();
+        names.dedup();
         Ok(names)
     }
 
     /// Remembers sums, each with its name, besides those of before.
     pub fn record(&mut self, sums: impl IntoIterator<Item = (String, String)>) -> io::Result<()> {
         self.installed.extend(sums);
+        self.installed.sort_unstable();
+        self.installed.dedup();
         self.write()
     }
 
@@ -187,14 +190,15 @@ impl State {
 }
 
 /// The names in a directory; none where there is no such directory.
-fn list(dir: &Path) -> io::Result<BTreeSet<String>> {
+fn list(dir: &Path) -> io::Result<Vec<String>> {
     let entries = match fs::read_dir(dir) {
-        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.map_err(tried("list", dir))?,
     };
-    let mut names = BTreeSet::new();
+    let mut names = Vec::new();
     for entry in entries {
-        names.extend(entry.map_err(tried("list", dir))?.file_name().into_string());
+        let name = entry.map_err(tried("list", dir))?.file_name();
+        names.extend(name.into_string());
     }
     Ok(names)
 }
