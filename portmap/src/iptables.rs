@@ -7,8 +7,8 @@ mod check;
 mod conflict;
 #[cfg(fuzzing)]
 pub mod fuzzed;
+mod kernel;
 mod list;
-mod look;
 mod meaning;
 mod observe;
 mod owner;

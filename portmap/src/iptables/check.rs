@@ -8,7 +8,7 @@ use super::observe::{self, own_chains};
 use super::rules::{DNAT, Table, Wanted};
 use super::state::State;
 use super::tool::{Tool, Variant};
-use super::{add, look};
+use super::{add, kernel};
 use crate::config::Evidence;
 
 /// How one IP version's tables differ from what is wanted. `fallback` is what is wanted where the
@@ -62,7 +62,7 @@ pub fn check(
 fn observe_chains(tool: &Tool, wanted: &Wanted) -> Result<State, Error> {
     let names = [wanted.shared_name(), wanted.exact_name()];
     let present = match tool.variant {
-        Some(Variant::Nft) => look::chains(Variant::Nft, wanted.family, &names),
+        Some(Variant::Nft) => kernel::chains(Variant::Nft, wanted.family, &names),
         Some(Variant::Legacy) | None => names.first().cloned().into_iter().collect(),
     };
     let mut chains: Vec<(Table, &str)> = wanted.chains.clone();

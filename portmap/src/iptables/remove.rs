@@ -13,7 +13,7 @@ use super::state::State;
 use super::tool::{Failure, Tool, Variant};
 use super::transaction::Transaction;
 use super::translation::{Translation, translations};
-use super::{look, write};
+use super::{kernel, write};
 use crate::config::Evidence;
 use crate::mapping::Family;
 
@@ -35,7 +35,7 @@ pub fn del(
         exact_name(attachment),
         write::old_name(attachment),
     ];
-    let present = look::chains(variant, family, &names);
+    let present = kernel::chains(variant, family, &names);
     if present.is_empty() {
         return Ok(Vec::new());
     }
@@ -63,7 +63,7 @@ pub fn gc(
     network: &str,
     is_valid: impl Fn(&str) -> bool,
 ) -> Result<Vec<Translation>, Error> {
-    if look::chains(variant, family, &[DNAT.to_owned()]).is_empty() {
+    if kernel::chains(variant, family, &[DNAT.to_owned()]).is_empty() {
         return Ok(Vec::new());
     }
     let what = format!("remove the {family} rules of dead attachments of network {network}");
@@ -133,14 +133,16 @@ fn remove(
 
 /// The jumps and the attachment's chains, or everything.
 fn read(tool: &Tool, quick: Option<&Vec<String>>) -> Result<State, Failure> {
-    if let Some(names) = quick.filter(|_| tool.variant == Some(Variant::Nft)) {
-        let mut chains: Vec<(Table, &str)> = vec![(Table::Nat, DNAT)];
-        chains.extend(names.iter().map(|name| (Table::Nat, name.as_str())));
-        if let Some(state) = tool.list(&chains)? {
-            return Ok(state);
+    let found = match (quick, tool.variant) {
+        (Some(names), Some(Variant::Nft)) => {
+            let mut chains: Vec<(Table, &str)> = vec![(Table::Nat, DNAT)];
+            chains.extend(names.iter().map(|name| (Table::Nat, name.as_str())));
+            tool.list(&chains)?
         }
-    }
-    tool.save(&[Table::Nat])
+        (Some(names), Some(Variant::Legacy)) => kernel::legacy_nat(tool.family, names),
+        _ => None,
+    };
+    found.map_or_else(|| tool.save(&[Table::Nat]), Ok)
 }
 
 fn fatal(failure: &Failure, what: &str) -> Error {

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use common::error::{Code, Error};
 
-use super::look;
+use super::kernel;
 use super::rules::Table;
 use super::state::State;
 use super::transaction::listing;
@@ -178,7 +178,7 @@ impl Tool {
     pub fn has_chain(&self, name: &str) -> bool {
         let names = [name.to_owned()];
         match self.variant {
-            Some(Variant::Nft) => !look::chains(Variant::Nft, self.family, &names).is_empty(),
+            Some(Variant::Nft) => !kernel::chains(Variant::Nft, self.family, &names).is_empty(),
             _ => matches!(self.list(&[(Table::Nat, name)]), Ok(Some(_))),
         }
     }

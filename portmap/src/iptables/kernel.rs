@@ -1,0 +1,89 @@
+//! The kernel's tables without iptables: what can be seen this way costs no program.
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | [`nft`] | rules of the nf_tables variant, over netlink |
+//! | [`legacy`] | tables of the legacy variant, by socket options |
+//! | [`xt`] | matches and targets, which both have in the same bytes |
+
+mod legacy;
+mod nft;
+mod xt;
+
+use std::fs;
+
+use super::rules::{DNAT, Table, Wanted};
+use super::state::State;
+use super::tool::Variant;
+use crate::mapping::Family;
+
+/// Which of the named chains of the nat table exist in a variant. Where it cannot be found out, all of
+/// them may.
+pub fn chains(variant: Variant, family: Family, names: &[String]) -> Vec<String> {
+    match variant {
+        Variant::Nft => nft::chains(family, names),
+        Variant::Legacy if !has_legacy(family, Table::Nat) => Vec::new(),
+        Variant::Legacy => match legacy::Tables::read(family, &[Table::Nat]) {
+            Some(tables) => {
+                let there = |name: &&String| tables.has_chain(Table::Nat, name);
+                names.iter().filter(there).cloned().collect()
+            }
+            None => names.to_vec(),
+        },
+    }
+}
+
+/// What can be told, without iptables, of what an attachment needs.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Glimpse {
+    /// Whether a chain with one of its names exists, or may exist.
+    pub has_own: bool,
+    /// The chains that all attachments share, each up to the first rule that only iptables can print.
+    /// What is in here is there; what is missing may be there.
+    pub shared: State,
+}
+
+/// Looks at a variant's tables.
+pub fn glimpse(variant: Variant, wanted: &Wanted) -> Glimpse {
+    let own = [wanted.shared_name(), wanted.exact_name()];
+    let chains = wanted.shared_chains();
+    let family = wanted.family;
+    match variant {
+        Variant::Nft => nft::glimpse(family, &own, &chains),
+        Variant::Legacy => {
+            let mut tables: Vec<Table> = chains.iter().map(|(table, _)| *table).collect();
+            tables.sort_unstable();
+            tables.dedup();
+            tables.retain(|table| has_legacy(family, *table));
+            match legacy::Tables::read(family, &tables) {
+                Some(tables) => Glimpse {
+                    has_own: own.iter().any(|name| tables.has_chain(Table::Nat, name)),
+                    shared: tables.state(&chains),
+                },
+                None => Glimpse {
+                    has_own: true,
+                    shared: State::default(),
+                },
+            }
+        }
+    }
+}
+
+/// The nat table of the legacy variant, if every rule of the attachments' chains that are named and of
+/// those that lead there can be read. Of other chains only the first rules may be there.
+pub fn legacy_nat(family: Family, named: &[String]) -> Option<State> {
+    let is_named = |chain: &str| chain == DNAT || named.iter().any(|name| name == chain);
+    legacy::Tables::read(family, &[Table::Nat])?.whole_state(is_named)
+}
+
+/// Whether a legacy table is there: it is made, for each namespace, by its first use.
+fn has_legacy(family: Family, table: Table) -> bool {
+    let file = match family {
+        Family::V4 => "/proc/thread-self/net/ip_tables_names",
+        Family::V6 => "/proc/thread-self/net/ip6_tables_names",
+    };
+    fs::read_to_string(file).is_ok_and(|names| names.lines().any(|name| name == table.name()))
+}
+
+#[cfg(test)]
+mod tests;
