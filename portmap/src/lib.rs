@@ -12,6 +12,7 @@ pub mod fuzzed;
 mod iptables;
 mod list;
 mod localnet;
+mod many;
 mod mapping;
 mod nftables;
 mod plan;
@@ -29,6 +30,7 @@ use common::{Attachment, CniResult, Error, Plugin, Request};
 
 use config::{Config, Evidence, Masquerade};
 use conntrack::Stale;
+use iptables::Tables;
 use plan::Plan;
 use turn::Turn;
 
@@ -42,12 +44,7 @@ impl Plugin for Portmap {
     fn add(request: &Request) -> Result<CniResult, Error> {
         let (config, result) = Config::parse(request)?;
         let plan = Plan::new(&config);
-        for mapping in plan::unserved(&config) {
-            warn(
-                Self::NAME,
-                format!("{mapping}: the container has no such address"),
-            );
-        }
+        warn_of_unserved(&config);
         if plan.families.is_empty() {
             return Ok(result);
         }
@@ -65,15 +62,15 @@ impl Plugin for Portmap {
 
     fn check(request: &Request) -> Result<(), Error> {
         let (config, _) = Config::parse(request)?;
-        let plan = Plan::new(&config);
-        if plan.families.is_empty() {
-            return Ok(());
-        }
-        let mut drifts = backends::check(&plan, &config)?;
-        if let Some(container) = reached_from_loopback(&plan) {
-            drifts.extend(localnet::check(container)?);
-        }
-        verdict(&config.attachment, &drifts)
+        check(&Plan::new(&config), &config, &Tables::default())
+    }
+
+    fn check_all(requests: &[&Request]) -> Vec<Result<(), Error>> {
+        many::check(requests)
+    }
+
+    fn add_all(requests: &[&Request]) -> Vec<Result<(), Error>> {
+        many::add(requests)
     }
 
     fn del(request: &Request) -> Result<(), Error> {
@@ -120,6 +117,25 @@ impl Plugin for Portmap {
 /// Handles the request in this process's environment and on stdin.
 pub fn main() -> ExitCode {
     common::run::<Portmap>()
+}
+
+fn warn_of_unserved(config: &Config) {
+    for mapping in plan::unserved(config) {
+        let what = format!("{mapping}: the container has no such address");
+        warn(Portmap::NAME, what);
+    }
+}
+
+/// Compares one attachment with the kernel, and with iptables' tables as far as they were read already.
+fn check(plan: &Plan, config: &Config, tables: &Tables) -> Result<(), Error> {
+    if plan.families.is_empty() {
+        return Ok(());
+    }
+    let mut drifts = backends::check(plan, config, tables)?;
+    if let Some(container) = reached_from_loopback(plan) {
+        drifts.extend(localnet::check(container)?);
+    }
+    verdict(&config.attachment, &drifts)
 }
 
 /// The container's address that the node's loopback addresses must reach, if any.

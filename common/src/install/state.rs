@@ -28,7 +28,7 @@ const SECOND: &str = ".second";
 pub struct State {
     dir: PathBuf,
     place: PathBuf,
-    /// Sum and name, in order, each once.
+    /// Sum and name, each once.
     installed: Vec<(String, String)>,
 }
 
@@ -106,9 +106,11 @@ impl State {
 
     /// Remembers sums, each with its name, besides those of before.
     pub fn record(&mut self, sums: impl IntoIterator<Item = (String, String)>) -> io::Result<()> {
-        self.installed.extend(sums);
-        self.installed.sort_unstable();
-        self.installed.dedup();
+        for sum in sums {
+            if !self.installed.contains(&sum) {
+                self.installed.push(sum);
+            }
+        }
         self.write()
     }
 

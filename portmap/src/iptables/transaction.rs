@@ -78,6 +78,21 @@ impl Transaction {
         }
     }
 
+    /// The commands in a table.
+    pub fn commands(&self, table: Table) -> &[Command] {
+        match table {
+            Table::Nat => &self.nat,
+            Table::Mangle => &self.mangle,
+        }
+    }
+
+    /// Adds another's commands.
+    pub fn append(&mut self, other: Transaction) {
+        let Transaction { mangle, nat } = other;
+        self.mangle.extend(mangle);
+        self.nat.extend(nat);
+    }
+
     /// What takes everything back, last things first.
     pub fn inverse(&self) -> Transaction {
         let back = |commands: &[Command]| -> Vec<Command> {
