@@ -325,6 +325,25 @@ fn a_swap_without_exchange_that_stops_halfway_is_finished_by_the_next_run() {
 }
 
 #[test]
+fn the_rights_that_the_daemon_set_gives_suffice() {
+    let node = Node::new("rights");
+    node.put("portmap", "reference");
+    node.program();
+    // Root of the node's files, without a capability: what deploy/install/daemonset.yaml leaves.
+    for verb in ["install", "restore"] {
+        let output = Command::new("unshare")
+            .args(["--map-root-user", "setpriv", "--bounding-set=-all", "--inh-caps=-all"])
+            .args(["--no-new-privs", "./installer", verb, "cni"])
+            .current_dir(&node.root)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{verb}: {output:?}");
+    }
+    assert_eq!(node.text("portmap"), "reference");
+    assert_eq!(node.names(), ["portmap"]);
+}
+
+#[test]
 fn waiting_ends_with_the_signal_that_ends_a_pod() {
     // As process 1, where a signal without a handler is ignored.
     let mut child = Command::new("unshare")
