@@ -12,6 +12,9 @@ FUZZ_SECONDS = 3
 # absolute path here.
 AS_ROOT = --config 'target."cfg(all())".runner="$(CURDIR)/sandbox/as-root"'
 
+# The tests of what `make image` made are a part of `make test` where that could make it.
+WITH_ARTEFACTS = $$([ "$$(id -u)" != 0 ] || echo --features dist/artefacts)
+
 # The target of this machine's compiler.
 HOST = $$(rustc -vV | sed -n 's/^host: //p')
 
@@ -26,17 +29,19 @@ help:
 	@echo 'make bench   time every verb against the reference'
 	@echo 'make conformance [CNI_BIN=DIR]  black-box cases for ours, or for any directory of plugins'
 	@echo 'make dist    tarball, Debian package, checksums and bill of materials, in target/dist'
-	@echo 'make dist-arm64   the same for aarch64, on Debian for amd64'
+	@echo 'make dist-arm64   the same for aarch64, on Debian for amd64, and run it in emulation'
 	@echo 'make image   the image that deploy/ installs from, in target/dist'
 	@echo 'make test-dist    make dist and make image, and look into what they made'
 	@echo 'make reproducible build the release in two places and compare every byte'
 
 # The tests come last: their closing lines say how it went.
 test: packages check
+	@.ci/packages systemd
 	cargo build --workspace --bins
-	@if [ "$$(id -u)" = 0 ]; then $(MAKE) runtimes; else echo "Not root: make runtimes is left out." >&2; fi
+	@if [ "$$(id -u)" = 0 ]; then $(MAKE) runtimes image; \
+	else echo "Not root: make runtimes and make test-dist are left out." >&2; fi
 	$(MAKE) fuzz
-	cargo test $(AS_ROOT) --workspace --exclude runtimes --no-fail-fast
+	cargo test $(AS_ROOT) --workspace --exclude runtimes $(WITH_ARTEFACTS) --no-fail-fast
 
 runtimes: packages
 	@.ci/packages $(RUNTIMES)
@@ -71,7 +76,7 @@ conformance: packages
 	cargo build --workspace --bins --quiet
 	cargo run $(AS_ROOT) --quiet -p conformance
 
-# Not a part of `make test`: the optimised build alone takes a minute on two idle cores.
+# The optimised build alone takes a minute on two idle cores.
 dist:
 	dist/build $(HOST)
 

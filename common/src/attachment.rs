@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use sha2::{Digest, Sha512};
+use crate::hash::sha512;
 
 /// One interface of one container on one network.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -53,20 +53,9 @@ impl fmt::Display for Attachment {
 }
 
 fn hashed(prefix: &str, length: usize, parts: &[&str]) -> String {
-    let mut hash = Sha512::new();
-    for part in parts {
-        hash.update(part.as_bytes());
-    }
-    let hex = hash.finalize().iter().fold(String::new(), |mut hex, byte| {
-        hex.push(nibble(byte >> 4));
-        hex.push(nibble(byte & 15));
-        hex
-    });
+    let parts: Vec<&[u8]> = parts.iter().map(|part| part.as_bytes()).collect();
+    let hex = sha512(&parts);
     prefix.chars().chain(hex.chars()).take(length).collect()
-}
-
-fn nibble(value: u8) -> char {
-    char::from_digit(u32::from(value), 16).unwrap_or('0')
 }
 
 /// What the spec allows as container ID and as network name:

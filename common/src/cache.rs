@@ -6,7 +6,8 @@
 //!  "netns":…,"cniArgs":[["K","V"],…],"capabilityArgs":{…},"result":{…}}
 //! ```
 //!
-//! The last four are left out when empty (libcni 1.3, `libcni/api.go`, `cachedInfo`).
+//! The last four are left out when empty (libcni 1.3, `libcni/api.go`, `cachedInfo`); `netns` is not
+//! there at all before libcni 1.2, as in Debian's podman.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -31,7 +32,7 @@ pub struct Entry {
     pub file: PathBuf,
     /// Network, container and interface.
     pub attachment: Attachment,
-    /// `CNI_NETNS`; empty when there was none.
+    /// `CNI_NETNS`, or what the result calls the interface's sandbox; empty when neither is there.
     pub netns: String,
     /// The pairs of `CNI_ARGS`, in order.
     pub args: Vec<(String, String)>,
@@ -191,18 +192,37 @@ fn entry(path: &Path, object: Object<'_>) -> Result<Entry, Error> {
     }
     let capabilities = object.object("capabilityArgs")?;
     let pairs = object.list("cniArgs")?;
+    let result = object.object("result")?;
+    let netns = match (text("netns")?, &result) {
+        (netns, Some(result)) if netns.is_empty() => sandbox(result, &attachment.ifname)?,
+        (netns, _) => netns,
+    };
     Ok(Entry {
         file: path.to_owned(),
         attachment,
-        netns: text("netns")?,
+        netns,
         args: pairs.iter().map(pair).collect::<Result<_, _>>()?,
         capabilities: capabilities.map_or_else(Vec::new, |o| o.fields().to_vec()),
         config: base64::decode(&text("config")?)
             .ok_or_else(|| Error::new(Code::Decoding, "config is not base64"))?,
-        result: object
-            .object("result")?
-            .map(|o| Json::Object(o.fields().to_vec())),
+        result: result.map(|o| Json::Object(o.fields().to_vec())),
     })
+}
+
+/// The namespace of an interface in the container, from the result; empty when it does not say.
+fn sandbox(result: &Object<'_>, ifname: &str) -> Result<String, Error> {
+    for interface in result.list("interfaces")? {
+        let interface = interface.object()?;
+        let sandbox = interface.nonempty("sandbox")?;
+        if let Some(sandbox) = sandbox.filter(|_| names(&interface, ifname)) {
+            return Ok(sandbox);
+        }
+    }
+    Ok(String::new())
+}
+
+fn names(interface: &Object<'_>, ifname: &str) -> bool {
+    interface.string("name").ok().flatten().as_deref() == Some(ifname)
 }
 
 fn pair(value: &Value<'_>) -> Result<(String, String), Error> {
@@ -236,6 +256,20 @@ mod tests {
         assert_eq!(entry.cni_args(), "K=V;L=W");
         assert_eq!(entry.capabilities.len(), 1);
         assert!(entry.result.is_some());
+    }
+
+    #[test]
+    fn without_a_namespace_the_interface_s_sandbox_is_it() {
+        let of = |interfaces: &str| {
+            let text = FILE.replace("\"netns\":\"/run/netns/a\",", "");
+            let result = format!("\"1.0.0\",\"interfaces\":[{interfaces}]}}");
+            parse(&text.replace("\"1.0.0\"}", &result)).map(|entry| entry.unwrap().netns)
+        };
+        let host = r#"{"name":"eth0"},{"name":"veth1","sandbox":"/run/netns/x"}"#;
+        let own = r#"{"name":"eth0","sandbox":"/run/netns/b"}"#;
+        assert_eq!(of(host).unwrap(), "");
+        assert_eq!(of(&format!("{host},{own}")).unwrap(), "/run/netns/b");
+        assert_eq!(of("7").unwrap_err().code, Code::Decoding);
     }
 
     #[test]

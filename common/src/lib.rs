@@ -12,6 +12,7 @@
 //! | [`cache`], [`base64`] | libcni's cache of attachments |
 //! | [`cli`] | the commands for operators |
 //! | [`drift`] | one difference between plan and kernel |
+//! | [`install`] | puts plugins into a directory that runtimes use, and takes them out again |
 //! | [`error`] | the one error, shaped by the protocol |
 //! | [`json`], [`decode`] | JSON that keeps order and duplicates, and typed reading of it |
 //! | [`log`] | what operators are told of a request, on stderr and in a file |
@@ -26,6 +27,8 @@ pub mod cni_args;
 pub mod decode;
 pub mod drift;
 pub mod error;
+mod hash;
+pub mod install;
 pub mod json;
 pub mod log;
 pub mod mac;

@@ -69,6 +69,22 @@ pub trait Plugin {
     /// Code 50 with what is missing.
     fn status(request: &Request) -> Result<(), Error>;
 
+    /// CHECK of many attachments, for `reconcile`: their verdicts in their order. For plugins that can
+    /// look once for all of them.
+    fn check_all(requests: &[&Request]) -> Vec<Result<(), Error>> {
+        requests
+            .iter()
+            .map(|request| Self::check(request))
+            .collect()
+    }
+
+    /// ADD of many attachments, for `reconcile`, oldest first: what came of each, in their order. For
+    /// plugins that can write all of them at once.
+    fn add_all(requests: &[&Request]) -> Vec<Result<(), Error>> {
+        let add = |request: &&Request| Self::add(request).map(drop);
+        requests.iter().map(add).collect()
+    }
+
     /// The attachments that something in this node's state names as its owner, for the command `gc`.
     /// The interface is empty where the state does not say it; long names may be shortened, see
     /// [`Cache::knows`].

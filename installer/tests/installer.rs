@@ -7,7 +7,9 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use installer::{install, restore};
+use common::install::{Done, Plugin, Replaced, install, restore};
+
+const PLUGINS: [&str; 3] = ["bandwidth", "portmap", "tuning"];
 
 /// A payload and a CNI directory of their own.
 struct Node {
@@ -35,7 +37,7 @@ impl Node {
 
     /// Makes the plugins of a release.
     fn payload(&self, release: &str) {
-        for name in ["bandwidth", "portmap", "tuning"] {
+        for name in PLUGINS {
             fs::write(self.plugins().join(name), format!("{name} {release}")).unwrap();
         }
     }
@@ -48,12 +50,30 @@ impl Node {
         fs::read_to_string(self.cni().join(name)).unwrap()
     }
 
-    fn install(&self) -> Vec<String> {
-        install(&self.plugins(), &self.cni()).unwrap()
+    /// The plugins as the program reads them.
+    fn release(&self) -> Vec<Plugin> {
+        let read = |name: &str| Plugin {
+            name: name.to_owned(),
+            bytes: fs::read(self.plugins().join(name)).unwrap(),
+        };
+        PLUGINS.map(read).into()
     }
 
-    fn restore(&self) -> Vec<String> {
-        restore(&self.cni()).unwrap()
+    /// The program, in the image's layout: `plugins` beside it.
+    fn program(&self) -> PathBuf {
+        let program = self.root.join("installer");
+        fs::copy(env!("CARGO_BIN_EXE_installer"), &program).unwrap();
+        program
+    }
+
+    fn install(&self) -> Vec<Done> {
+        let done = install(self.release(), &self.cni(), Replaced::Kept).unwrap();
+        done.into_iter().map(|(_, what)| what).collect()
+    }
+
+    fn restore(&self) -> Vec<Done> {
+        let done = restore(&self.cni(), None).unwrap();
+        done.into_iter().map(|(_, what)| what).collect()
     }
 
     /// Everything below the CNI directory, hidden files too.
@@ -119,18 +139,14 @@ fn installing_twice_is_installing_once() {
     node.put("portmap", "reference");
     node.install();
     let inode = fs::metadata(node.cni().join("portmap")).unwrap().ino();
-    let told = node.install();
-    assert!(
-        told.iter().all(|l| l.ends_with("already installed")),
-        "{told:?}"
-    );
+    assert_eq!(node.install(), [Done::Already; 3]);
     assert_eq!(
         fs::metadata(node.cni().join("portmap")).unwrap().ino(),
         inode
     );
     node.restore();
     assert_eq!(node.text("portmap"), "reference");
-    assert_eq!(node.restore(), ["nothing is installed"]);
+    assert_eq!(node.restore(), []);
 }
 
 #[test]
@@ -153,8 +169,8 @@ fn restore_leaves_what_somebody_else_put_there_since() {
     node.put("portmap", "reference 1");
     node.install();
     node.put("portmap", "reference 2");
-    let told = node.restore();
-    assert!(told.iter().any(|l| l.contains("somebody else")), "{told:?}");
+    let done = node.restore();
+    assert_eq!(done, [Done::Removed, Done::LeftAlone, Done::Removed]);
     assert_eq!(node.text("portmap"), "reference 2");
     assert_eq!(
         node.text(".cni-meta-plugins/replaced/portmap"),
@@ -182,9 +198,8 @@ fn nothing_is_replaced_when_one_plugin_cannot_be() {
     let node = Node::new("directory");
     node.put("bandwidth", "reference");
     fs::create_dir(node.cni().join("tuning")).unwrap();
-    let error = install(&node.plugins(), &node.cni())
-        .unwrap_err()
-        .to_string();
+    let failed = install(node.release(), &node.cni(), Replaced::Kept);
+    let error = failed.unwrap_err().to_string();
     assert!(error.ends_with("tuning is a directory"), "{error}");
     assert_eq!(node.text("bandwidth"), "reference");
     assert!(!node.cni().join("portmap").exists());
@@ -195,9 +210,8 @@ fn a_swap_that_fails_in_the_middle_undoes_those_before() {
     let node = Node::new("undo");
     node.put("bandwidth", "reference");
     node.put("tuning", "reference");
-    // The image's layout: the program and `plugins` side by side. A mount point cannot be renamed.
-    let program = node.root.join("installer");
-    fs::copy(env!("CARGO_BIN_EXE_installer"), &program).unwrap();
+    node.program();
+    // A mount point cannot be renamed.
     let script = "mount --bind cni/tuning cni/tuning && ./installer install cni";
     let output = Command::new("unshare")
         .args(["--map-root-user", "--mount", "sh", "-c", script])
@@ -217,12 +231,121 @@ fn a_swap_that_fails_in_the_middle_undoes_those_before() {
 fn a_directory_that_is_not_there_is_named() {
     let node = Node::new("missing");
     let missing = node.root.join("nowhere");
-    let error = install(&node.plugins(), &missing).unwrap_err().to_string();
+    let failed = install(node.release(), &missing, Replaced::Kept);
+    let error = failed.unwrap_err().to_string();
     assert!(
         error.starts_with("open ") && error.contains("nowhere"),
         "{error}"
     );
     assert!(!missing.exists());
+}
+
+#[test]
+fn what_is_not_to_be_kept_goes_and_what_is_kept_stays() {
+    let node = Node::new("dropped");
+    node.put("portmap", "reference 1");
+    let put = || install(node.release(), &node.cni(), Replaced::Dropped).unwrap();
+    put();
+    assert_eq!(node.restore(), [Done::Removed; 3]);
+    assert_eq!(node.names(), [""; 0]);
+    node.put("portmap", "reference 2");
+    node.install();
+    node.payload("two");
+    put();
+    node.restore();
+    assert_eq!(node.text("portmap"), "reference 2");
+}
+
+#[test]
+fn one_plugin_is_taken_out_and_the_others_stay() {
+    let node = Node::new("one");
+    node.put("portmap", "reference");
+    node.install();
+    let done = restore(&node.cni(), Some("portmap")).unwrap();
+    assert_eq!(done, [("portmap".to_owned(), Done::Back)]);
+    assert_eq!(node.text("portmap"), "reference");
+    assert_eq!(node.text("tuning"), "tuning one");
+    assert_eq!(node.restore(), [Done::Removed; 2]);
+    assert_eq!(node.names(), ["portmap"]);
+}
+
+/// The program on a file system that knows no flags of renameat2(2), such as an older ZFS, and of which
+/// further system calls fail.
+fn run_on_an_old_file_system(node: &Node, verb: &str, faults: &[&str]) -> std::process::Output {
+    let mut strace = Command::new("strace");
+    strace.args([
+        "-f",
+        "-o",
+        "/dev/null",
+        "-e",
+        "inject=renameat2:error=EINVAL",
+    ]);
+    for fault in faults {
+        strace.args(["-e", &format!("inject={fault}")]);
+    }
+    strace.arg(node.program()).arg(verb).arg(node.cni());
+    strace.output().unwrap()
+}
+
+#[test]
+fn a_file_system_that_cannot_swap_names_will_do() {
+    let node = Node::new("no-exchange");
+    node.put("portmap", "reference");
+    let output = run_on_an_old_file_system(&node, "install", &[]);
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(node.text("portmap"), "portmap one");
+    let kept = node.text(".cni-meta-plugins/replaced/portmap");
+    assert_eq!(kept, "reference");
+    let output = run_on_an_old_file_system(&node, "restore", &[]);
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(node.text("portmap"), "reference");
+    assert_eq!(node.names(), ["portmap"]);
+}
+
+#[test]
+fn a_swap_without_exchange_that_stops_halfway_is_finished_by_the_next_run() {
+    // The renames of the program: three files staged, the record before them; then, for the first plugin
+    // that is there, the new file in place of the old one, and the second name in place of the new one.
+    for at in 5..=6 {
+        let node = Node::new(&format!("halfway-{at}"));
+        node.put("bandwidth", "reference");
+        let killed = format!("rename:signal=KILL:when={at}");
+        let output = run_on_an_old_file_system(&node, "install", &[&killed]);
+        assert!(!output.status.success(), "{output:?}");
+        assert!(node.cni().join("bandwidth").exists());
+        assert!(
+            node.cni()
+                .join(".cni-meta-plugins/new/bandwidth.second")
+                .exists()
+        );
+        node.restore();
+        assert_eq!(node.text("bandwidth"), "reference");
+        assert_eq!(node.names(), ["bandwidth"]);
+    }
+}
+
+#[test]
+fn the_rights_that_the_daemon_set_gives_suffice() {
+    let node = Node::new("rights");
+    node.put("portmap", "reference");
+    node.program();
+    // Root of the node's files, without a capability: what deploy/install/daemonset.yaml leaves.
+    for verb in ["install", "restore"] {
+        let output = Command::new("unshare")
+            .args([
+                "--map-root-user",
+                "setpriv",
+                "--bounding-set=-all",
+                "--inh-caps=-all",
+            ])
+            .args(["--no-new-privs", "./installer", verb, "cni"])
+            .current_dir(&node.root)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{verb}: {output:?}");
+    }
+    assert_eq!(node.text("portmap"), "reference");
+    assert_eq!(node.names(), ["portmap"]);
 }
 
 #[test]

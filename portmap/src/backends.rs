@@ -79,13 +79,14 @@ pub fn add(plan: &Plan, config: &Config, log: &Log) -> Result<Undo, Error> {
     }
 }
 
-/// How the kernel's rules differ from a plan.
+/// How the kernel's rules differ from a plan. iptables' tables that were read already are not read
+/// again.
 ///
 /// # Errors
 /// As the backend's.
-pub fn check(plan: &Plan, config: &Config) -> Result<Vec<Drift>, Error> {
+pub fn check(plan: &Plan, config: &Config, tables: &iptables::Tables) -> Result<Vec<Drift>, Error> {
     match choose(config)? {
-        Backend::Iptables => iptables::check(plan, config),
+        Backend::Iptables => iptables::check(plan, config, tables),
         Backend::Nftables => nftables::check(plan),
     }
 }

@@ -9,6 +9,7 @@ mod conflict;
 pub mod fuzzed;
 mod kernel;
 mod list;
+mod many;
 mod meaning;
 mod observe;
 mod owner;
@@ -38,6 +39,7 @@ use tool::{Tool, Variant};
 
 pub use add::Undo;
 pub use list::list;
+pub use many::{Tables, add as add_many, is_plain};
 pub use translation::Translation;
 
 /// Whether the programs are there.
@@ -94,15 +96,21 @@ pub fn undo(done: Vec<Undo>) -> Result<(), Error> {
     Error::all(errors).map_or(Ok(()), Err)
 }
 
-/// How the tables differ from a plan.
+/// How the tables differ from a plan. Those that were read already are not read again.
 ///
 /// # Errors
 /// As [`check::check`].
-pub fn check(plan: &Plan, config: &Config) -> Result<Vec<Drift>, Error> {
+pub fn check(plan: &Plan, config: &Config, tables: &Tables) -> Result<Vec<Drift>, Error> {
     let evidence = Evidence::of_config(config);
     let outcomes = each(&all_wanted(plan, config), |wanted, family| {
         let fallback = own_mark(plan, config, family);
-        check::check(&usual(family)?, wanted, fallback.as_ref(), &evidence)
+        match tables.of(family) {
+            Some((tool, state)) => {
+                let fallback = fallback.as_ref();
+                Ok(check::judge(tool, state, wanted, fallback, &evidence))
+            }
+            None => check::check(&usual(family)?, wanted, fallback.as_ref(), &evidence),
+        }
     });
     let (mut drifts, mut errors, mut missing) = (Vec::new(), Vec::new(), Vec::new());
     let mut checked = 0;

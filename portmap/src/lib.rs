@@ -13,6 +13,7 @@ mod host_port;
 mod iptables;
 mod list;
 mod localnet;
+mod many;
 mod mapping;
 mod nftables;
 mod plan;
@@ -30,6 +31,7 @@ use common::{Attachment, CniResult, Error, Plugin, Request};
 
 use config::{Config, Evidence, Masquerade};
 use conntrack::Stale;
+use iptables::Tables;
 use plan::Plan;
 use turn::Turn;
 
@@ -43,10 +45,7 @@ impl Plugin for Portmap {
     fn add(request: &Request) -> Result<CniResult, Error> {
         let (config, result) = Config::parse(request)?;
         let plan = Plan::new(&config);
-        for mapping in plan::unserved(&config) {
-            let text = format!("{mapping}: the container has no such address");
-            request.log.warn(text);
-        }
+        warn_of_unserved(&config, &request.log);
         if plan.families.is_empty() {
             return Ok(result);
         }
@@ -73,15 +72,15 @@ impl Plugin for Portmap {
 
     fn check(request: &Request) -> Result<(), Error> {
         let (config, _) = Config::parse(request)?;
-        let plan = Plan::new(&config);
-        if plan.families.is_empty() {
-            return Ok(());
-        }
-        let mut drifts = backends::check(&plan, &config)?;
-        if let Some(container) = reached_from_loopback(&plan) {
-            drifts.extend(localnet::check(container)?);
-        }
-        verdict(&config.attachment, &drifts)
+        check(&Plan::new(&config), &config, &Tables::default())
+    }
+
+    fn check_all(requests: &[&Request]) -> Vec<Result<(), Error>> {
+        many::check(requests)
+    }
+
+    fn add_all(requests: &[&Request]) -> Vec<Result<(), Error>> {
+        many::add(requests)
     }
 
     fn del(request: &Request) -> Result<(), Error> {
@@ -133,6 +132,24 @@ impl Plugin for Portmap {
 /// Handles the request in this process's environment and on stdin.
 pub fn main() -> ExitCode {
     common::run::<Portmap>()
+}
+
+fn warn_of_unserved(config: &Config, log: &Log) {
+    for mapping in plan::unserved(config) {
+        log.warn(format!("{mapping}: the container has no such address"));
+    }
+}
+
+/// Compares one attachment with the kernel, and with iptables' tables as far as they were read already.
+fn check(plan: &Plan, config: &Config, tables: &Tables) -> Result<(), Error> {
+    if plan.families.is_empty() {
+        return Ok(());
+    }
+    let mut drifts = backends::check(plan, config, tables)?;
+    if let Some(container) = reached_from_loopback(plan) {
+        drifts.extend(localnet::check(container)?);
+    }
+    verdict(&config.attachment, &drifts)
 }
 
 /// The container's address that the node's loopback addresses must reach, if any.

@@ -90,11 +90,23 @@ impl Network {
     }
 }
 
+/// The names of ours, in the order of the chain.
+pub const OURS: [&str; 3] = ["tuning", "portmap", "bandwidth"];
+
+/// Whose tuning, portmap and bandwidth a machine has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whose {
+    /// The ones under test.
+    Ours,
+    /// Debian's.
+    Reference,
+}
+
 /// Puts the plugins in place. Copies, because the machine does not see all of the real one's directories.
 ///
 /// # Errors
 /// When a plugin is missing, with what to do about it.
-pub fn install(machine: &Machine) -> io::Result<()> {
+pub fn install(machine: &Machine, whose: Whose) -> io::Result<()> {
     let refuse = format!(
         "#!/bin/sh\ncat >/dev/null\n[ \"$CNI_COMMAND\" = ADD ] || exit 0\n\
          echo '{{\"cniVersion\": \"1.0.0\", \"code\": 100, \"msg\": \"{REFUSAL}\"}}'\nexit 1\n"
@@ -103,18 +115,40 @@ pub fn install(machine: &Machine) -> io::Result<()> {
     machine.write(&script, &refuse)?;
     machine.sh(&["chmod", "755", &script])?;
     for name in ["bridge", "host-local", "loopback"] {
-        let file = Path::new(DEBIAN).join(name);
-        copy(machine, &file, name, "install containernetworking-plugins")?;
+        copy_debian(machine, name)?;
     }
-    for name in ["tuning", "portmap", "bandwidth"] {
-        let file = sandbox::plugin::binary(name);
-        copy(machine, &file, name, "build it first, or set CNI_BIN")?;
+    for name in OURS {
+        match whose {
+            Whose::Ours => copy_ours(machine, PLUGINS, name)?,
+            Whose::Reference => copy_debian(machine, name)?,
+        }
     }
     Ok(())
 }
 
-fn copy(machine: &Machine, file: &Path, name: &str, remedy: &str) -> io::Result<()> {
-    let to = machine.path(PLUGINS).join(name);
+fn copy_debian(machine: &Machine, name: &str) -> io::Result<()> {
+    let file = Path::new(DEBIAN).join(name);
+    copy(
+        machine,
+        &file,
+        PLUGINS,
+        "install containernetworking-plugins",
+    )
+}
+
+/// Copies one of our programs into a directory of the machine.
+///
+/// # Errors
+/// When it is missing.
+pub fn copy_ours(machine: &Machine, directory: &str, name: &str) -> io::Result<()> {
+    let file = sandbox::plugin::binary(name);
+    copy(machine, &file, directory, "build it first, or set CNI_BIN")
+}
+
+fn copy(machine: &Machine, file: &Path, directory: &str, remedy: &str) -> io::Result<()> {
+    let to = machine
+        .path(directory)
+        .join(file.file_name().unwrap_or_default());
     fs::copy(file, to)
         .map(drop)
         .map_err(|e| io::Error::new(e.kind(), format!("copy {} ({remedy}): {e}", file.display())))

@@ -50,7 +50,7 @@ impl<'machine> Containerd<'machine> {
     /// # Errors
     /// When something of it is missing, or it does not answer; then with its log.
     pub fn start(machine: &'machine Machine, network: &Network) -> io::Result<Self> {
-        chain::install(machine)?;
+        chain::install(machine, chain::Whose::Ours)?;
         image::unpack(machine)?;
         machine.write("/run/containerd.toml", &config())?;
         for (handler, ending) in HANDLERS {

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::chain::{self, Ending, Network};
+use crate::chain::{self, Ending, Network, Whose};
 use crate::{Machine, image};
 
 /// podman's way to a machine.
@@ -16,8 +16,12 @@ impl<'machine> Podman<'machine> {
     ///
     /// # Errors
     /// When something of it is missing.
-    pub fn install(machine: &'machine Machine, network: &Network) -> io::Result<Self> {
-        chain::install(machine)?;
+    pub fn install(
+        machine: &'machine Machine,
+        network: &Network,
+        whose: Whose,
+    ) -> io::Result<Self> {
+        chain::install(machine, whose)?;
         image::unpack(machine)?;
         machine.write("/etc/containers/containers.conf", &config(network))?;
         let storage = "[storage]\ndriver = \"vfs\"\n\

@@ -8,6 +8,7 @@
 
 mod bandwidth;
 mod chain;
+mod examples;
 mod faults;
 mod logs;
 mod numbers;

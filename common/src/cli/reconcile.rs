@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::args::Args;
-use super::repair::{Job, Outcome, confirm};
+use super::repair::{Job, Outcome, Task, confirm, run as repair};
 use super::table::{Page, Table, Tone, column};
 use super::{CACHE_DIR, Command, FAILED, Failure, JSON, REPAIRED, document, object, print};
 use crate::attachment::Attachment;
@@ -53,14 +53,27 @@ fn outcomes<P: Plugin>(cache: &Cache, is_dry: bool) -> Vec<(&Entry, Outcome)> {
     for (place, job) in jobs.iter().enumerate() {
         newest.extend(job.claims.iter().map(|claim| (claim.as_str(), place)));
     }
-    let mut done = Vec::new();
-    for (place, job) in jobs.iter().enumerate() {
+    let is_superseded = |place: usize, job: &Job<'_>| {
         let is_taken = |claim: &String| newest.get(claim.as_str()) != Some(&place);
-        let is_superseded = !job.claims.is_empty() && job.claims.iter().all(is_taken);
-        done.push((job.entry, job.run::<P>(is_dry, is_superseded)));
-    }
-    let done = done.into_iter();
-    done.map(|(entry, outcome)| (entry, confirm::<P>(entry, outcome)))
+        !job.claims.is_empty() && job.claims.iter().all(is_taken)
+    };
+    let places = jobs.iter().enumerate();
+    let superseded: Vec<bool> = places
+        .map(|(place, job)| is_superseded(place, job))
+        .collect();
+    let tasks = jobs.into_iter().zip(superseded);
+    let tasks: Vec<Task<'_>> = tasks
+        .map(|(job, is_superseded)| Task {
+            job,
+            is_dry,
+            is_superseded,
+        })
+        .collect();
+    let outcomes = repair::<P>(&tasks);
+    let entries = tasks.iter().map(|task| task.job.entry);
+    entries
+        .zip(outcomes)
+        .map(|(entry, outcome)| (entry, confirm::<P>(entry, outcome)))
         .collect()
 }
 

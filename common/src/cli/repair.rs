@@ -1,4 +1,6 @@
-//! One attachment of the cache: CHECK, and ADD where it has drifted.
+//! Attachments of the cache: CHECK, ADD where they have drifted, and CHECK again.
+//!
+//! Each step is done for all of them before the next, so that a plugin can look once for all.
 
 use std::path::Path;
 
@@ -88,21 +90,118 @@ impl<'a> Job<'a> {
         })
     }
 
-    /// Puts the attachment right, or only says what is wrong with it.
-    pub fn run<P: Plugin>(&self, is_dry: bool, is_superseded: bool) -> Outcome {
+    /// What is to be checked: nothing where there is an obstacle.
+    fn requests(&self) -> &[Request] {
         match (&self.obstacle, &self.requests) {
-            (Some(obstacle), _) => obstacle.clone(),
-            (None, Err(error)) => Outcome::Failed(error.clone()),
-            (None, Ok(requests)) => match all::<P>(requests, is_dry || is_superseded) {
-                Outcome::Drifted(_) if is_superseded => Outcome::Superseded,
-                outcome => outcome,
-            },
+            (None, Ok(requests)) => requests,
+            _ => &[],
+        }
+    }
+}
+
+/// A job, and whether it is only to be looked at.
+pub struct Task<'a> {
+    /// The job.
+    pub job: Job<'a>,
+    /// Whether nothing may be done.
+    pub is_dry: bool,
+    /// Whether newer attachments have all that it claims.
+    pub is_superseded: bool,
+}
+
+/// One request of a task: what CHECK said of it, and then what ADD and CHECK said.
+struct Step<'a> {
+    /// The place of its task.
+    task: usize,
+    request: &'a Request,
+    may_change: bool,
+    drift: Option<Error>,
+    failure: Option<Error>,
+}
+
+/// Puts the attachments right, or only says what is wrong with them; oldest first.
+pub fn run<P: Plugin>(tasks: &[Task<'_>]) -> Vec<Outcome> {
+    let mut steps = steps(tasks);
+    let mut todo: Vec<&mut Step<'_>> = steps.iter_mut().collect();
+    each(&mut todo, P::check_all, |step, verdict| {
+        step.drift = verdict.err();
+    });
+    todo.retain(|step| step.drift.is_some() && step.may_change);
+    each(&mut todo, P::add_all, |step, done| {
+        show_warnings::<P>(step.request);
+        step.failure = done.err();
+    });
+    todo.retain(|step| step.failure.is_none());
+    each(&mut todo, P::check_all, |step, verdict| {
+        step.failure = verdict.err();
+    });
+    let outcome = |(place, task): (usize, &Task<'_>)| {
+        let steps: Vec<&Step<'_>> = steps.iter().filter(|step| step.task == place).collect();
+        task.outcome(&steps)
+    };
+    tasks.iter().enumerate().map(outcome).collect()
+}
+
+fn steps<'a>(tasks: &'a [Task<'_>]) -> Vec<Step<'a>> {
+    let of = |(task, one): (usize, &'a Task<'_>)| {
+        one.job.requests().iter().map(move |request| Step {
+            task,
+            request,
+            may_change: !one.is_dry && !one.is_superseded,
+            drift: None,
+            failure: None,
+        })
+    };
+    tasks.iter().enumerate().flat_map(of).collect()
+}
+
+/// Asks for all steps at once, and hands each its answer.
+fn each(
+    steps: &mut [&mut Step<'_>],
+    ask: impl Fn(&[&Request]) -> Vec<Result<(), Error>>,
+    take: impl Fn(&mut Step<'_>, Result<(), Error>),
+) {
+    let requests: Vec<&Request> = steps.iter().map(|step| step.request).collect();
+    let answers = ask(&requests);
+    for (step, answer) in steps.iter_mut().zip(answers) {
+        take(step, answer);
+    }
+}
+
+impl Task<'_> {
+    fn outcome(&self, steps: &[&Step<'_>]) -> Outcome {
+        match (&self.job.obstacle, &self.job.requests) {
+            (Some(obstacle), _) => return obstacle.clone(),
+            (None, Err(error)) => return Outcome::Failed(error.clone()),
+            (None, Ok(_)) => {}
+        }
+        if let Some(error) = steps.iter().find_map(|step| step.failure.clone()) {
+            return Outcome::Failed(error);
+        }
+        // CHECK may fail for what ADD puts right, such as a table that is gone.
+        let text = |error: &Error| match error.code {
+            Code::Drift => error.details.clone(),
+            _ => error.to_string(),
+        };
+        let drifts: Vec<String> = steps
+            .iter()
+            .filter_map(|s| s.drift.as_ref().map(text))
+            .collect();
+        match (drifts.is_empty(), self.is_superseded, self.is_dry) {
+            (true, ..) => Outcome::InOrder,
+            (false, true, _) => Outcome::Superseded,
+            (false, false, true) => Outcome::Drifted(drifts.join("; ")),
+            (false, false, false) => Outcome::Repaired(drifts.join("; ")),
         }
     }
 }
 
 fn obstacle(entry: &Entry, requests: &[Request]) -> Option<Outcome> {
     let path = Path::new(&entry.netns);
+    if entry.netns.is_empty() {
+        let msg = format!("{} names no network namespace", entry.file.display());
+        return Some(Outcome::Failed(Error::new(Code::InvalidNetns, msg)));
+    }
     match Netns::open(path) {
         Err(OpenError::Gone(_)) => return Some(Outcome::Gone),
         Err(OpenError::Unusable(error)) => return Some(Outcome::Failed(error)),
@@ -115,37 +214,11 @@ fn obstacle(entry: &Entry, requests: &[Request]) -> Option<Outcome> {
     })
 }
 
-fn all<P: Plugin>(requests: &[Request], is_dry: bool) -> Outcome {
-    let mut drifts = Vec::new();
-    for request in requests {
-        let Err(error) = P::check(request) else {
-            continue;
-        };
-        // CHECK may fail for what ADD puts right, such as a table that is gone.
-        drifts.push(match error.code {
-            Code::Drift => error.details,
-            _ => error.to_string(),
-        });
-        if is_dry {
-            continue;
-        }
-        let outcome = P::add(request).and_then(|_| P::check(request));
-        show_warnings::<P>(request);
-        if let Err(error) = outcome {
-            return Outcome::Failed(error);
-        }
-    }
-    match (drifts.is_empty(), is_dry) {
-        (true, _) => Outcome::InOrder,
-        (false, true) => Outcome::Drifted(drifts.join("; ")),
-        (false, false) => Outcome::Repaired(drifts.join("; ")),
-    }
-}
-
 /// Takes a repair back when the runtime has deleted the attachment meanwhile: it forgets an
 /// attachment after its DEL, so a repair may come in between.
 pub fn confirm<P: Plugin>(entry: &Entry, outcome: Outcome) -> Outcome {
-    if !matches!(outcome, Outcome::Repaired(_)) || entry.file.exists() {
+    let is_touched = matches!(outcome, Outcome::Repaired(_) | Outcome::Failed(_));
+    if !is_touched || entry.file.exists() {
         return outcome;
     }
     let taken_back = requests::<P>(entry).and_then(|requests| {

@@ -88,6 +88,45 @@ fn reference(root: &str, version: &str) -> PathBuf {
     made
 }
 
+const SHIPPED_UNITS: [&str; 3] = [
+    "cni-reconcile-all.service",
+    "cni-reconcile.service",
+    "cni-reconcile.timer",
+];
+
+/// Where the package has the pages of docs/man.
+fn manual_pages() -> Vec<String> {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/man");
+    let entries = fs::read_dir(dir).into_iter().flatten();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let page = |name: String| {
+        let section = name
+            .rsplit('.')
+            .next()
+            .filter(|s| s.parse::<u8>().is_ok())?;
+        Some(format!("/usr/share/man/man{section}/{name}.gz"))
+    };
+    names.filter_map(page).collect()
+}
+
+#[test]
+fn the_package_s_units_and_completions_are_of_its_plugins() {
+    let package = deb();
+    let tar = output("dpkg-deb", &["--fsys-tarfile", package.to_str().unwrap()]);
+    for member in archive::members(&tar) {
+        let text = String::from_utf8_lossy(&member.bytes);
+        if member.name.ends_with(".service") {
+            assert!(
+                text.contains("ExecStart=/usr/lib/cni/portmap reconcile"),
+                "{text}"
+            );
+            assert!(!text.contains("/opt/"), "{text}");
+        } else if member.kind == '0' && member.name.contains("completions") {
+            assert!(text.contains("reconcile"), "{}: {text}", member.name);
+        }
+    }
+}
+
 #[test]
 fn the_package_has_the_plugins_where_debian_has_the_reference() {
     let package = deb();
@@ -103,19 +142,28 @@ fn the_package_has_the_plugins_where_debian_has_the_reference() {
         .collect();
     let bill =
         format!("/usr/share/doc/cni-meta-plugins/cni-plugins-linux-{ARCH}-v{VERSION}.cdx.json");
-    let mut expected = vec![
-        ("/usr/lib/cni/bandwidth", 0o755),
-        ("/usr/lib/cni/portmap", 0o755),
-        ("/usr/lib/cni/tuning", 0o755),
-        ("/usr/share/doc/cni-meta-plugins/README.md", 0o644),
-        ("/usr/share/doc/cni-meta-plugins/changelog.gz", 0o644),
-        (bill.as_str(), 0o644),
-        ("/usr/share/doc/cni-meta-plugins/copyright", 0o644),
-    ];
-    expected.sort_by_key(|(name, _)| *name);
+    let doc = "/usr/share/doc/cni-meta-plugins";
+    let mut expected = vec![bill];
+    expected.extend(["README.md", "changelog.gz", "copyright"].map(|f| format!("{doc}/{f}")));
+    expected.extend(SHIPPED_UNITS.map(|unit| format!("/usr/lib/systemd/system/{unit}")));
+    for plugin in PLUGINS {
+        expected.extend([
+            format!("/usr/lib/cni/{plugin}"),
+            format!("/usr/share/bash-completion/completions/{plugin}"),
+            format!("/usr/share/zsh/vendor-completions/_{plugin}"),
+            format!("/usr/share/fish/vendor_completions.d/{plugin}.fish"),
+        ]);
+    }
+    expected.extend(manual_pages());
+    expected.sort();
     let mut files = files;
     files.sort_by_key(|(name, _)| *name);
-    assert_eq!(files, expected);
+    let names: Vec<&str> = files.iter().map(|(name, _)| *name).collect();
+    assert_eq!(names, expected);
+    for (name, mode) in files {
+        let is_program = name.starts_with("/usr/lib/cni/");
+        assert_eq!(mode, if is_program { 0o755 } else { 0o644 }, "{name}");
+    }
     for member in members
         .iter()
         .filter(|m| m.name.contains("/lib/cni/") && m.kind == '0')

@@ -24,15 +24,11 @@ pub fn check(
     evidence: &Evidence,
 ) -> Result<Vec<Drift>, Error> {
     let mut state = observe_chains(tool, wanted)?;
-    let chain = match own_chains(&state, &wanted.attachment, evidence).first() {
-        Some(chain) => chain.clone(),
-        None => {
-            // Somebody else may have the usual chain, or there is none at all.
-            state = add::read(tool, wanted)?;
-            let own = own_chains(&state, &wanted.attachment, evidence);
-            own.first().cloned().unwrap_or_else(|| wanted.shared_name())
-        }
-    };
+    if own_chains(&state, &wanted.attachment, evidence).is_empty() {
+        // Somebody else may have the usual chain, or there is none at all.
+        state = add::read(tool, wanted)?;
+    }
+    let chain = own_or_usual(&state, wanted, evidence);
     let rivals = observe::rivals(&state, wanted, &chain);
     if !rivals.is_empty() {
         let all: Vec<(Table, &str)> = rivals
@@ -44,18 +40,40 @@ pub fn check(
             .map_err(|f| f.error(Code::System, "list the chains of others"))?;
         state.merge(listed.unwrap_or_default());
     }
+    if let Some(own) = fallback
+        && !uses_foreign_mark(&state, wanted, &chain)
+    {
+        state.merge(add::read(tool, own)?);
+    }
+    Ok(judge(tool, &state, wanted, fallback, evidence))
+}
+
+/// As [`check`], of tables that were read as far as they matter.
+pub fn judge(
+    tool: &Tool,
+    state: &State,
+    wanted: &Wanted,
+    fallback: Option<&Wanted>,
+    evidence: &Evidence,
+) -> Vec<Drift> {
+    let chain = own_or_usual(state, wanted, evidence);
     let wanted = match fallback {
-        Some(own) if !uses_foreign_mark(&state, wanted, &chain) => {
-            state.merge(add::read(tool, own)?);
-            own
-        }
+        Some(own) if !uses_foreign_mark(state, wanted, &chain) => own,
         _ => wanted,
     };
-    let mut drifts = observe::drifts(&state, wanted, &chain);
+    let mut drifts = observe::drifts(state, wanted, &chain);
     if wanted.conditional && drifts.is_empty() {
-        drifts.extend(condition_drift(tool, wanted, &chain, &state));
+        drifts.extend(condition_drift(tool, wanted, &chain, state));
     }
-    Ok(drifts)
+    drifts
+}
+
+/// The attachment's chain, or the one it would usually have.
+fn own_or_usual(state: &State, wanted: &Wanted, evidence: &Evidence) -> String {
+    let own = own_chains(state, &wanted.attachment, evidence);
+    own.into_iter()
+        .next()
+        .unwrap_or_else(|| wanted.shared_name())
 }
 
 /// The chains that matter: from the kernel, or by one program where they all exist.

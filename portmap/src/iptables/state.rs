@@ -57,7 +57,8 @@ impl State {
         }
     }
 
-    fn table_mut(&mut self, table: Table) -> &mut Chains {
+    /// The chains of a table, to be changed.
+    pub fn table_mut(&mut self, table: Table) -> &mut Chains {
         match table {
             Table::Nat => &mut self.nat,
             Table::Mangle => &mut self.mangle,

@@ -83,6 +83,21 @@ impl Transaction {
         self.mangle.is_empty() && self.nat.is_empty()
     }
 
+    /// The commands in a table.
+    pub fn commands(&self, table: Table) -> &[Command] {
+        match table {
+            Table::Nat => &self.nat,
+            Table::Mangle => &self.mangle,
+        }
+    }
+
+    /// Adds another's commands.
+    pub fn append(&mut self, other: Transaction) {
+        let Transaction { mangle, nat } = other;
+        self.mangle.extend(mangle);
+        self.nat.extend(nat);
+    }
+
     /// What takes everything back, last things first.
     pub fn inverse(&self) -> Transaction {
         let back = |commands: &[Command]| -> Vec<Command> {

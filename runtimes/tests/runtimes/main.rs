@@ -4,3 +4,4 @@
 mod containerd;
 mod pod;
 mod podman;
+mod upgrade;

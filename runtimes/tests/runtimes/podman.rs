@@ -2,7 +2,7 @@
 
 use std::io;
 
-use runtimes::chain::Network;
+use runtimes::chain::{Network, Whose};
 use runtimes::podman::Podman;
 use runtimes::{Machine, image, leftovers};
 use sandbox::{Snapshot, wait_until};
@@ -10,7 +10,7 @@ use sandbox::{Snapshot, wait_until};
 use crate::pod::{PATIENCE, assert_no_page, assert_page, fetch};
 
 /// Of the version that podman writes into the configurations it makes.
-const NETWORK: Network = Network {
+pub const NETWORK: Network = Network {
     name: "podman",
     version: "0.4.0",
     bridge: "br-podman",
@@ -18,7 +18,7 @@ const NETWORK: Network = Network {
 };
 
 #[track_caller]
-fn assert_nothing_left(machine: &Machine, before: &Snapshot) {
+pub fn assert_nothing_left(machine: &Machine, before: &Snapshot) {
     let left = leftovers::find(machine, &NETWORK, before);
     assert_eq!(left.expect("a look at what is left"), Vec::<String>::new());
     assert_no_page(machine.net.client(), machine.net.host.v4(8080));
@@ -27,7 +27,7 @@ fn assert_nothing_left(machine: &Machine, before: &Snapshot) {
 #[test]
 fn published_ports_work_after_run_and_restart_and_not_after_stop() -> io::Result<()> {
     let machine = Machine::start()?;
-    let podman = Podman::install(&machine, &NETWORK)?;
+    let podman = Podman::install(&machine, &NETWORK, Whose::Ours)?;
     let (host, client) = (&machine.net.host, machine.net.client());
     let before = Snapshot::take(host)?;
     podman.run("web", &["8080:80", "127.0.0.1:8081:80", "8053:53/udp"])?;
@@ -51,7 +51,7 @@ fn published_ports_work_after_run_and_restart_and_not_after_stop() -> io::Result
 #[test]
 fn a_killed_container_leaves_nothing() -> io::Result<()> {
     let machine = Machine::start()?;
-    let podman = Podman::install(&machine, &NETWORK)?;
+    let podman = Podman::install(&machine, &NETWORK, Whose::Ours)?;
     let before = Snapshot::take(&machine.net.host)?;
     podman.run("killed", &["8080:80"])?;
     assert_page(machine.net.client(), machine.net.host.v4(8080));
@@ -68,7 +68,7 @@ fn a_killed_container_leaves_nothing() -> io::Result<()> {
 #[test]
 fn a_network_reload_repairs_what_a_firewall_took_away() -> io::Result<()> {
     let machine = Machine::start()?;
-    let podman = Podman::install(&machine, &NETWORK)?;
+    let podman = Podman::install(&machine, &NETWORK, Whose::Ours)?;
     let (host, client) = (&machine.net.host, machine.net.client());
     let before = Snapshot::take(host)?;
     podman.run("web", &["8080:80"])?;

@@ -1,4 +1,4 @@
-//! `install` and `uninstall`.
+//! `install` and `uninstall`, and the image's installer, on one directory.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -8,6 +8,9 @@ use std::process::{Command, Output};
 use sandbox::plugin::binary;
 
 use super::place::{Backend, Place};
+
+/// What both remember it in.
+const STATE: &str = ".cni-meta-plugins";
 
 fn run(program: &Path, line: &[&str]) -> Output {
     Command::new(program)
@@ -46,7 +49,7 @@ fn what_was_there_is_kept_and_comes_back() {
     fs::set_permissions(&target, fs::Permissions::from_mode(0o700)).unwrap();
     for _ in 0..2 {
         ok(&binary("tuning"), &["install", &text, "--backup"]);
-        assert_eq!(names(&dir), [".tuning.before", "tuning"]);
+        assert_eq!(names(&dir), [STATE, "tuning"]);
     }
     assert_eq!(
         fs::read(&target).unwrap(),
@@ -80,16 +83,57 @@ fn without_a_backup_uninstall_removes_this_binary_and_no_other() {
 }
 
 #[test]
-fn a_directory_that_is_missing_or_the_node_installer_s_is_refused() {
+fn a_directory_that_is_missing_is_refused() {
+    let place = Place::new(Backend::Nftables, 1);
+    let (dir, _) = directory(&place);
+    let missing = dir.join("missing").display().to_string();
+    for command in ["install", "uninstall"] {
+        let output = run(&binary("tuning"), &[command, &missing]);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+    }
+}
+
+/// The image: the installer, and the plugins beside it.
+fn image(place: &Place) -> PathBuf {
+    let image = place.directory.join("image");
+    fs::create_dir_all(image.join("plugins")).unwrap();
+    for name in ["bandwidth", "portmap", "tuning"] {
+        fs::copy(binary(name), image.join("plugins").join(name)).unwrap();
+    }
+    fs::copy(binary("installer"), image.join("installer")).unwrap();
+    image.join("installer")
+}
+
+#[test]
+fn what_the_installer_put_there_uninstall_takes_out_and_the_other_way_round() {
     let place = Place::new(Backend::Nftables, 1);
     let (dir, text) = directory(&place);
-    let missing = dir.join("missing").display().to_string();
-    assert_eq!(
-        run(&binary("tuning"), &["install", &missing]).status.code(),
-        Some(1)
-    );
-    fs::create_dir(dir.join(".cni-meta-plugins")).unwrap();
-    let output = run(&binary("tuning"), &["install", &text]);
+    let installer = image(&place);
+    for name in ["portmap", "tuning"] {
+        fs::write(dir.join(name), "the old one").unwrap();
+    }
+    ok(&installer, &["install", &text]);
+    ok(&dir.join("portmap"), &["uninstall", &text]);
+    assert_eq!(fs::read(dir.join("portmap")).unwrap(), b"the old one");
+    ok(&binary("portmap"), &["install", &text, "--backup"]);
+    ok(&installer, &["restore", &text]);
+    assert_eq!(names(&dir), ["portmap", "tuning"]);
+    for name in ["portmap", "tuning"] {
+        assert_eq!(fs::read(dir.join(name)).unwrap(), b"the old one");
+    }
+}
+
+#[test]
+fn what_somebody_put_over_it_since_is_left_alone_and_the_copy_stays() {
+    let place = Place::new(Backend::Nftables, 1);
+    let (dir, text) = directory(&place);
+    fs::write(dir.join("tuning"), "the old one").unwrap();
+    ok(&binary("tuning"), &["install", &text, "--backup"]);
+    fs::remove_file(dir.join("tuning")).unwrap();
+    fs::write(dir.join("tuning"), "a newer one").unwrap();
+    let output = run(&binary("tuning"), &["uninstall", &text]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
-    assert_eq!(names(&dir), [".cni-meta-plugins"]);
+    assert_eq!(fs::read(dir.join("tuning")).unwrap(), b"a newer one");
+    let kept = dir.join(STATE).join("replaced/tuning");
+    assert_eq!(fs::read(kept).unwrap(), b"the old one");
 }

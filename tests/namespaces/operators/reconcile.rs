@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use sandbox::Snapshot;
 use serde_json::json;
 
 use super::place::{Backend, Place, on_every_backend};
@@ -10,6 +11,7 @@ on_every_backend!(
     a_reload_is_repaired_and_the_next_run_finds_all_in_order,
     a_dry_run_changes_nothing,
     the_newest_owner_of_a_port_keeps_it,
+    two_hundred_attachments_come_back_after_both_kinds_of_flush,
 );
 
 fn a_reload_is_repaired_and_the_next_run_finds_all_in_order(backend: Backend) {
@@ -69,13 +71,11 @@ fn the_newest_owner_of_a_port_keeps_it(backend: Backend) {
     place.does("portmap", "CHECK", 1, &both);
 }
 
-#[test]
-fn many_attachments_come_back_after_both_kinds_of_flush() {
-    let place = Place::new(Backend::IptablesNft, 1);
-    let port = |index: u16| place.asking(&[8000 + index]);
-    place.attach("portmap", 0, &port(0));
+/// Writes many attachments into the cache, all of one container's address, each with its port.
+fn remember_many(place: &Place, count: u16) {
+    place.attach("portmap", 0, &place.asking(&[8000]));
     let first = place.recall(0);
-    for index in 1..40u16 {
+    for index in 1..count {
         let mut entry = first.clone();
         entry["containerId"] = json!(format!("many-{index}"));
         entry["capabilityArgs"] = json!({"portMappings": [
@@ -84,14 +84,32 @@ fn many_attachments_come_back_after_both_kinds_of_flush() {
         let to = place.cache_dir().join(format!("results/many-{index}"));
         fs::rename(place.cache_file(index.into()), to).unwrap();
     }
+}
+
+fn two_hundred_attachments_come_back_after_both_kinds_of_flush(backend: Backend) {
+    let place = Place::new(backend, 1);
+    remember_many(&place, 200);
     assert_eq!(place.run("portmap", &["reconcile"]).code, Some(10));
-    for flush in ["iptables-nft -F -t nat", "nft flush ruleset"] {
+    let before = Snapshot::take(&place.net.host).unwrap();
+    let flushes = match backend {
+        Backend::IptablesNft => ["iptables-nft -t nat -F", "nft flush ruleset"],
+        Backend::IptablesLegacy => ["iptables-legacy -t nat -F", "iptables-legacy -t mangle -F"],
+        Backend::Nftables => ["nft flush ruleset", "nft flush ruleset"],
+    };
+    for flush in flushes {
         place.net.host.sh(["sh", "-c", flush]);
+        let flushed = Snapshot::take(&place.net.host).unwrap();
+        let said = place.run("portmap", &["reconcile", "--dry-run", "--json"]);
+        assert_eq!(said.states(), vec!["drifted"; 200], "{flush}");
+        let seen = Snapshot::take(&place.net.host).unwrap();
+        assert_eq!(flushed.diff(&seen), Vec::<String>::new(), "{flush}");
         let said = place.run("portmap", &["reconcile", "--json"]);
-        assert_eq!(said.states(), vec!["repaired"; 40], "{flush}");
+        assert_eq!(said.states(), vec!["repaired"; 200], "{flush}");
+        let after = Snapshot::take(&place.net.host).unwrap();
+        assert_eq!(before.diff(&after), Vec::<String>::new(), "{flush}");
     }
     let said = place.run("portmap", &["reconcile"]);
-    assert_eq!(said.stdout, "40 attachments: 40 in order\n", "{said:?}");
+    assert_eq!(said.stdout, "200 attachments: 200 in order\n", "{said:?}");
 }
 
 #[test]

@@ -1,12 +1,14 @@
-//! Files: their sums, writing them whole, and saying what was tried on which.
+//! Files: their sums, writing them whole, and names that change places.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
-use sha2::{Digest, Sha256};
+
+use crate::hash::sha512;
 
 /// Adds what was tried on which path to an error.
 pub fn tried(what: &str, path: &Path) -> impl FnOnce(io::Error) -> io::Error {
@@ -14,10 +16,9 @@ pub fn tried(what: &str, path: &Path) -> impl FnOnce(io::Error) -> io::Error {
     move |cause| io::Error::new(cause.kind(), format!("{told}: {cause}"))
 }
 
-/// SHA-256 in lower-case hex, as `sha256sum` prints it.
+/// The sum of a file's contents, as `sha512sum` prints it.
 pub fn sum(bytes: &[u8]) -> String {
-    let digest = Sha256::digest(bytes);
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    sha512(&[bytes])
 }
 
 /// Whether `path` is a regular file with this sum. What cannot be read is something else.
@@ -49,18 +50,31 @@ pub fn sync_dir(dir: &Path) -> io::Result<()> {
         .map_err(tried("sync", dir))
 }
 
-/// Two names change places in one step: renameat2(2), `RENAME_EXCHANGE`.
-pub fn exchange(one: &Path, other: &Path) -> io::Result<()> {
-    rename_with(RenameFlags::RENAME_EXCHANGE, one, other)
+/// Two names change places: in one step by renameat2(2), `RENAME_EXCHANGE`. A file system without that,
+/// such as NFS or an older ZFS, gets `target` replaced in one step all the same, after what it names
+/// has got the name `second`, which then becomes `new`.
+pub fn exchange(new: &Path, target: &Path, second: &Path) -> io::Result<()> {
+    match rename_with(RenameFlags::RENAME_EXCHANGE, new, target) {
+        Err(Errno::EINVAL | Errno::ENOSYS | Errno::EOPNOTSUPP) => fs::hard_link(target, second)
+            .and_then(|()| fs::rename(new, target))
+            .and_then(|()| fs::rename(second, new)),
+        done => done.map_err(io::Error::from),
+    }
+    .map_err(tried("replace", target))
 }
 
-/// A rename that fails where the new name is taken: renameat2(2), `RENAME_NOREPLACE`.
+/// A rename that fails where the new name is taken: renameat2(2), `RENAME_NOREPLACE`, or a second name
+/// in place of the first where the file system does not have that.
 pub fn move_to_free_name(from: &Path, to: &Path) -> io::Result<()> {
-    rename_with(RenameFlags::RENAME_NOREPLACE, from, to)
+    match rename_with(RenameFlags::RENAME_NOREPLACE, from, to) {
+        Err(Errno::EINVAL | Errno::ENOSYS | Errno::EOPNOTSUPP) => {
+            fs::hard_link(from, to).and_then(|()| fs::remove_file(from))
+        }
+        done => done.map_err(io::Error::from),
+    }
+    .map_err(tried("create", to))
 }
 
-fn rename_with(flags: RenameFlags, from: &Path, to: &Path) -> io::Result<()> {
+fn rename_with(flags: RenameFlags, from: &Path, to: &Path) -> Result<(), Errno> {
     renameat2(AT_FDCWD, from, AT_FDCWD, to, flags)
-        .map_err(io::Error::from)
-        .map_err(tried("replace", to))
 }

@@ -3,8 +3,9 @@
 use std::fs;
 use std::io;
 
-use crate::file::{self, tried};
-use crate::state::State;
+use super::Replaced;
+use super::file::{self, tried};
+use super::state::State;
 
 /// One file to put in place.
 pub struct Change {
@@ -12,7 +13,7 @@ pub struct Change {
     pub name: String,
     /// The new file.
     pub bytes: Vec<u8>,
-    /// SHA-256 of `bytes`.
+    /// The sum of `bytes`.
     pub sum: String,
 }
 
@@ -23,7 +24,7 @@ enum Swapped<'a> {
 }
 
 /// Swaps every file in; what fails before the last swap is undone.
-pub fn apply(state: &mut State, changes: &[Change]) -> io::Result<()> {
+pub fn apply(state: &mut State, changes: &[Change], replaced: Replaced) -> io::Result<()> {
     if changes.is_empty() {
         return Ok(());
     }
@@ -36,6 +37,9 @@ pub fn apply(state: &mut State, changes: &[Change]) -> io::Result<()> {
         }
     }
     file::sync_dir(state.dir())?;
+    if replaced == Replaced::Dropped {
+        drop_replaced(state, &done)?;
+    }
     state.settle()?;
     for change in changes {
         state.forget_older(&change.name, &change.sum)?;
@@ -64,7 +68,7 @@ fn stage(state: &mut State, changes: &[Change]) -> io::Result<()> {
 
 fn swap<'a>(state: &State, name: &'a str) -> io::Result<Swapped<'a>> {
     let (new, target) = (state.new_file(name), state.target(name));
-    match file::exchange(&new, &target) {
+    match file::exchange(&new, &target, &state.second(name)) {
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => {
             file::move_to_free_name(&new, &target)?;
             Ok(Swapped::Added(name))
@@ -73,10 +77,25 @@ fn swap<'a>(state: &State, name: &'a str) -> io::Result<Swapped<'a>> {
     }
 }
 
+/// Removes the files that the swaps brought out.
+fn drop_replaced(state: &State, done: &[Swapped]) -> io::Result<()> {
+    for swapped in done {
+        if let Swapped::Exchanged(name) = swapped {
+            let old = state.new_file(name);
+            fs::remove_file(&old).map_err(tried("remove", &old))?;
+        }
+    }
+    Ok(())
+}
+
 /// The error to tell: the cause, and what could not be put back.
 fn undo(state: &State, done: &[Swapped], cause: io::Error) -> io::Error {
     let back = |swapped: &Swapped| match swapped {
-        Swapped::Exchanged(name) => file::exchange(&state.new_file(name), &state.target(name)),
+        Swapped::Exchanged(name) => file::exchange(
+            &state.new_file(name),
+            &state.target(name),
+            &state.second(name),
+        ),
         Swapped::Added(name) => fs::rename(state.target(name), state.new_file(name))
             .map_err(tried("take back", &state.target(name))),
     };
