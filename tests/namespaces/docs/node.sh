@@ -1,0 +1,37 @@
+# What every node of the documentation has: Debian's programs and main plugins, an uplink eth0, the
+# project as the working directory, a release as the commands of README.md would have left it, and
+# the plugins of $kind in /opt/cni/bin. Everything that is written goes to memory.
+exec 2>&1
+set -e
+mkdir .root .binaries .etc
+mount --bind "$root" .root
+mount --bind "$binaries" .binaries
+# What an ordinary user cannot read is not needed.
+cp -a /etc/. .etc/ 2>/dev/null || true
+mount --bind .etc /etc
+for place in /opt /run /usr/local /var/lib; do mount -t tmpfs tmpfs $place; done
+mount -t sysfs sysfs /sys
+rm -rf /etc/cni
+mkdir -p /etc/cni/net.d /etc/systemd/system /opt/cni/bin /usr/local/bin target/host/release target/dist
+cd "$dir"
+for entry in .root/*; do
+    case $entry in */target) ;; *) ln -s "$dir/$entry" . ;; esac
+done
+for program in tuning portmap bandwidth conflist; do
+    ln -s "$dir/.binaries/$program" target/host/release/
+done
+(cd .binaries && tar -cf "$dir/target/dist/cni-plugins-linux-amd64-v$version.tgz" ./tuning ./portmap ./bandwidth)
+ln -s "$dir/.binaries/conflist" /usr/local/bin/
+case $kind in
+    ours)
+        ln -s "$dir/.binaries/"{tuning,portmap,bandwidth} /opt/cni/bin/
+        PATH=$PATH:/opt/cni/bin
+        ;;
+    reference) cp /usr/lib/cni/{tuning,portmap,bandwidth} /opt/cni/bin/ ;;
+esac
+ip link set lo up
+ip link add eth0 type veth peer name outside
+ip address add 192.0.2.10/24 dev eth0
+ip link set eth0 up
+ip link set outside up
+set +e
