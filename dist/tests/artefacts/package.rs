@@ -111,6 +111,9 @@ fn the_package_has_the_plugins_where_debian_has_the_reference() {
         ("/usr/share/doc/cni-meta-plugins/changelog.gz", 0o644),
         (bill.as_str(), 0o644),
         ("/usr/share/doc/cni-meta-plugins/copyright", 0o644),
+        ("/usr/share/man/man8/cni-bandwidth.8.gz", 0o644),
+        ("/usr/share/man/man8/cni-portmap.8.gz", 0o644),
+        ("/usr/share/man/man8/cni-tuning.8.gz", 0o644),
     ];
     expected.sort_by_key(|(name, _)| *name);
     let mut files = files;

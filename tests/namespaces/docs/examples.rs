@@ -39,7 +39,8 @@ fn every_page_of_a_plugin_has_a_session_and_a_configuration() {
         let count = all.map(|(steps, _)| steps.len()).sum();
         steps.insert(document.path, count);
     }
-    let pages = ["tuning", "portmap", "bandwidth", "operations"].map(|name| format!("docs/{name}.md"));
+    let pages =
+        ["tuning", "portmap", "bandwidth", "operations"].map(|name| format!("docs/{name}.md"));
     for page in pages.iter().map(String::as_str).chain(["README.md"]) {
         assert!(steps[page] >= 10, "{page} has {} steps", steps[page]);
     }
@@ -101,7 +102,8 @@ fn session(place: &str, block: &Block) -> Vec<Step> {
             (None, None) => panic!("{place}: begins with no command: {line}"),
         }
     }
-    let expected = |output: Vec<String>| match output.iter().all(|line| line.trim().is_empty()) {
+    let says_nothing = |line: &String| ["", "…"].contains(&line.trim());
+    let expected = |output: Vec<String>| match output.iter().all(says_nothing) {
         true => Expected::Success,
         false => Expected::Output(output),
     };
@@ -163,7 +165,10 @@ fn wishes(list: &Value) -> String {
             .any(|plugin| plugin["capabilities"][name] == true)
     };
     let options = CAPABILITIES.into_iter().filter(|(name, _)| wanted(name));
-    options.map(|(_, option)| option).collect::<Vec<_>>().join(" ")
+    options
+        .map(|(_, option)| option)
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 /// A namespace gets the list, keeps it, and loses it.
@@ -173,7 +178,12 @@ pub fn attach(place: &str, list: &Value, options: &str) -> Vec<Step> {
     let lines = [
         format!("printf %s {text} > example.conflist"),
         "ip netns add example".to_owned(),
-        if has_status { "conflist status ./example.conflist" } else { "true" }.to_owned(),
+        if has_status {
+            "conflist status ./example.conflist"
+        } else {
+            "true"
+        }
+        .to_owned(),
         format!("conflist add ./example.conflist example {options}"),
         "conflist check ./example.conflist example".to_owned(),
         "conflist del ./example.conflist example".to_owned(),

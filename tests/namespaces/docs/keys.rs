@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::thread;
 
 use serde_json::{Value, json};
 
@@ -35,24 +36,33 @@ pub fn keys(page: &str) -> Vec<Key> {
     let rows = document(page).rows(HEAD).into_iter();
     rows.map(|[path, kind, _, default, example, since]| {
         assert!(!kind.is_empty() && !default.is_empty(), "{page}: {path}");
-        assert!(since.starts_with(|c: char| c.is_ascii_digit()), "{page}: {path}: since {since:?}");
+        assert!(
+            since.starts_with(|c: char| c.is_ascii_digit()),
+            "{page}: {path}: since {since:?}"
+        );
         let read = serde_json::from_str(&code(&example));
         let example = read.unwrap_or_else(|error| panic!("{page}: {path} = {example}: {error}"));
-        Key { path: code(&path), example }
+        Key {
+            path: code(&path),
+            example,
+        }
     })
     .collect()
 }
 
 #[test]
 fn every_key_is_taken_with_its_example_and_refused_with_another_type() {
-    let mut faults = Vec::new();
-    for plugin in PLUGINS {
+    let tried = |plugin: &str| {
         let page = format!("docs/{plugin}.md");
         let keys = keys(&page);
         assert!(keys.len() >= 10, "{page} has {} keys", keys.len());
         let steps: Vec<Step> = keys.iter().flat_map(|key| trials(plugin, key)).collect();
-        faults.extend(run(&steps, false));
-    }
+        run(&steps, false)
+    };
+    let faults = thread::scope(|scope| {
+        let all = PLUGINS.map(|plugin| scope.spawn(move || tried(plugin)));
+        all.map(|one| one.join().unwrap()).concat()
+    });
     assert!(faults.is_empty(), "{}", faults.join("\n\n"));
 }
 
@@ -114,14 +124,18 @@ fn parts(path: &str) -> Vec<&str> {
 fn words(file: &str) -> BTreeSet<String> {
     let text = fs::read_to_string(root().join(file)).unwrap();
     let code = text.split("#[cfg(test)]").next().unwrap_or_default();
-    let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
+    let lines = code
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"));
     let quoted = lines.flat_map(|line| line.split('"').skip(1).step_by(2));
     let is_name = |word: &&str| {
         let mut bytes = word.bytes();
         word.len() > 2 && bytes.all(|b| b.is_ascii_alphanumeric()) || word.starts_with("cni.dev/")
     };
     let names = quoted.filter(is_name).map(str::to_owned);
-    names.filter(|word| !NO_KEYS.contains(&word.as_str())).collect()
+    names
+        .filter(|word| !NO_KEYS.contains(&word.as_str()))
+        .collect()
 }
 
 /// A plugin with nothing but what a key needs to matter.
@@ -163,7 +177,10 @@ fn wrong(example: &Value) -> Value {
 }
 
 fn last(path: &str) -> &str {
-    parts(path).into_iter().rfind(|part| !part.is_empty()).unwrap_or(path)
+    parts(path)
+        .into_iter()
+        .rfind(|part| !part.is_empty())
+        .unwrap_or(path)
 }
 
 fn trials(plugin: &str, key: &Key) -> Vec<Step> {

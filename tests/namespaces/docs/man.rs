@@ -23,21 +23,33 @@ impl Page {
         for line in fs::read_to_string(path(name)).unwrap().lines() {
             match line.strip_prefix(".SH ") {
                 Some(title) => current = title.trim_matches('"').to_owned(),
-                None => sections.entry(current.clone()).or_default().push(plain(line)),
+                None => sections
+                    .entry(current.clone())
+                    .or_default()
+                    .push(plain(line)),
             }
         }
         Page(sections)
     }
 
     fn section(&self, title: &str) -> &[String] {
-        self.0.get(title).unwrap_or_else(|| panic!("no section {title}"))
+        self.0
+            .get(title)
+            .unwrap_or_else(|| panic!("no section {title}"))
     }
 
     /// The first word of each item of a section.
     fn items(&self, title: &str) -> BTreeSet<String> {
         let lines = self.section(title).windows(2);
         let items = lines.filter(|pair| pair[0].starts_with(".TP"));
-        items.filter_map(|pair| pair[1].split_whitespace().nth(1).map(str::to_owned)).collect()
+        items
+            .filter_map(|pair| {
+                pair[1]
+                    .split_whitespace()
+                    .nth(1)
+                    .map(|word| word.trim_matches('"').to_owned())
+            })
+            .collect()
     }
 
     /// The subsections of `COMMANDS` with the options that each names.
@@ -62,8 +74,13 @@ fn path(name: &str) -> PathBuf {
 }
 
 fn plain(line: &str) -> String {
-    let line = line.replace("\\-", "-").replace("\\(aq", "'").replace("\\&", "");
-    line.replace("\\fB", "").replace("\\fI", "").replace("\\fR", "")
+    let line = line
+        .replace("\\-", "-")
+        .replace("\\(aq", "'")
+        .replace("\\&", "");
+    line.replace("\\fB", "")
+        .replace("\\fI", "")
+        .replace("\\fR", "")
 }
 
 fn long_options(line: &str) -> BTreeSet<String> {
@@ -84,14 +101,18 @@ fn they_have_the_commands_and_options_of_the_programs() {
     for plugin in PLUGINS {
         let page = Page::read(&format!("cni-{plugin}.8"));
         let names = commands(&help(plugin, None));
-        let of_program = names.iter().map(|name| (name.clone(), of_help(plugin, name)));
+        let of_program = names
+            .iter()
+            .map(|name| (name.clone(), of_help(plugin, name)));
         assert_eq!(page.commands(), of_program.collect(), "{plugin}");
     }
     let page = Page::read("conflist.1");
     let common: BTreeSet<String> = page.items("OPTIONS");
     let mut names = commands(&help("conflist", None));
     names.remove("help");
-    let of_program = names.iter().map(|name| (name.clone(), of_help("conflist", name)));
+    let of_program = names
+        .iter()
+        .map(|name| (name.clone(), of_help("conflist", name)));
     let mut of_page = page.commands();
     for options in of_page.values_mut() {
         options.extend(common.clone());
@@ -113,7 +134,9 @@ fn they_have_the_keys_of_the_pages() {
 #[test]
 fn they_and_the_documentation_have_every_error_code() {
     let source = fs::read_to_string(root().join("common/src/error.rs")).unwrap();
-    let arms = source.lines().filter(|line| line.contains("Code::") && line.contains("=> "));
+    let arms = source
+        .lines()
+        .filter(|line| line.contains("Code::") && line.contains("=> "));
     let numbers = arms.filter_map(|line| line.rsplit_once("=> ").map(|(_, number)| number));
     let codes: BTreeSet<String> = numbers
         .map(|number| number.trim_end_matches(',').to_owned())

@@ -2,7 +2,7 @@
 //!
 //! | block | what is done with it |
 //! | --- | --- |
-//! | `console`, or no language | a session: lines that begin with `# ` are commands, the lines after each are what it prints; without any, it must succeed |
+//! | `console`, or no language | a session: lines that begin with `# ` are commands, the lines after each are what it prints; without any, or with `…` alone, it must succeed |
 //! | `sh` | lines that must succeed |
 //! | `json` | a configuration list, or one plugin of one: STATUS, ADD, CHECK and DEL must succeed |
 //! | … `file=PATH` | is written there first |

@@ -1,11 +1,14 @@
 # What every node of the documentation has: Debian's programs and main plugins, an uplink eth0, the
-# project as the working directory, a release as the commands of README.md would have left it, and
-# the plugins of $kind in /opt/cni/bin. Everything that is written goes to memory.
+# project as the working directory, the programs as `cargo build --release` would have left them, and
+# conflist. The plugins in /opt/cni/bin are ours, or, where they are about to be installed, the
+# reference's, and then there is a tarball as `make dist` makes it. Everything that is written goes to
+# memory or to a directory of the node's own.
 exec 2>&1
 set -e
 mkdir .root .binaries .etc
 mount --bind "$root" .root
 mount --bind "$binaries" .binaries
+for place in .root .binaries; do mount -o remount,bind,ro $place; done
 # What an ordinary user cannot read is not needed.
 cp -a /etc/. .etc/ 2>/dev/null || true
 mount --bind .etc /etc
@@ -20,14 +23,18 @@ done
 for program in tuning portmap bandwidth conflist; do
     ln -s "$dir/.binaries/$program" target/host/release/
 done
-(cd .binaries && tar -cf "$dir/target/dist/cni-plugins-linux-amd64-v$version.tgz" ./tuning ./portmap ./bandwidth)
 ln -s "$dir/.binaries/conflist" /usr/local/bin/
 case $kind in
     ours)
         ln -s "$dir/.binaries/"{tuning,portmap,bandwidth} /opt/cni/bin/
         PATH=$PATH:/opt/cni/bin
         ;;
-    reference) cp /usr/lib/cni/{tuning,portmap,bandwidth} /opt/cni/bin/ ;;
+    reference)
+        cp /usr/lib/cni/{tuning,portmap,bandwidth} /opt/cni/bin/
+        mount -t tmpfs tmpfs target/dist
+        tar --owner=0 --group=0 -C .binaries -cf "target/dist/cni-plugins-linux-amd64-v$version.tgz" \
+            ./tuning ./portmap ./bandwidth
+        ;;
 esac
 ip link set lo up
 ip link add eth0 type veth peer name outside

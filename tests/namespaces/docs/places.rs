@@ -9,13 +9,12 @@ use sandbox::plugin::binary;
 use super::markdown::{Document, documents, root};
 
 /// Why a block cannot be run, and how many there are of each. Whoever adds one says so here.
-pub const REASONS: [(&str, usize); 6] = [
-    ("a drawing", 0),
-    ("builds the project", 0),
-    ("installs packages on the machine", 0),
-    ("needs a cluster", 0),
-    ("needs systemd", 0),
-    ("runs these tests", 0),
+pub const REASONS: [(&str, usize); 5] = [
+    ("a drawing", 2),
+    ("builds the project", 3),
+    ("needs a cluster", 2),
+    ("needs systemd", 1),
+    ("runs these tests", 1),
 ];
 
 const PROGRAMS: [&str; 4] = ["tuning", "portmap", "bandwidth", "conflist"];
@@ -97,8 +96,12 @@ impl Known {
             ["make", targets @ ..] => {
                 let makefile = std::fs::read_to_string(root().join("Makefile")).unwrap();
                 let is_target = |word: &str| makefile.contains(&format!("\n{word}:"));
-                let of_make = |word: &&&str| word.bytes().all(|b| b.is_ascii_lowercase() || b == b'-');
-                let targets = targets.iter().take_while(|word| **word != "#").filter(of_make);
+                let of_make =
+                    |word: &&&str| word.bytes().all(|b| b.is_ascii_lowercase() || b == b'-');
+                let targets = targets
+                    .iter()
+                    .take_while(|word| **word != "#")
+                    .filter(of_make);
                 faults.extend(
                     targets
                         .filter(|target| !is_target(target))
@@ -134,7 +137,10 @@ impl Known {
         let words = options.iter().filter(|word| word.starts_with("--"));
         let mut names = words.map(|word| word.split(['=', '[']).next().unwrap_or(word));
         let unknown = names.find(|name| !has_option(&help, name))?;
-        Some(format!("{program} {} has no {unknown}", command.unwrap_or_default()))
+        Some(format!(
+            "{program} {} has no {unknown}",
+            command.unwrap_or_default()
+        ))
     }
 }
 
@@ -162,7 +168,9 @@ pub fn help(program: &str, command: Option<&str>) -> String {
 
 /// The commands that a program's help lists: lines of two blanks, a word, and what it does.
 pub fn commands(help: &str) -> BTreeSet<String> {
-    let lines = help.lines().take_while(|line| !line.starts_with("Options:"));
+    let lines = help
+        .lines()
+        .take_while(|line| !line.starts_with("Options:"));
     let listed = lines.filter_map(|line| line.strip_prefix("  "));
     let words = listed.filter_map(|line| line.split_once("  ").map(|(word, _)| word));
     let names = words.filter(|word| !word.is_empty() && !word.contains(' '));
@@ -185,8 +193,18 @@ pub fn options(help: &str) -> BTreeSet<String> {
 
 /// Paths of the project that are not there. `…`, `*` and the like stand for something.
 fn missing_files(words: &[&str]) -> Vec<String> {
-    let places = ["deploy/", "docs/", "dist/", "tests/", "testdata/", "common/", "fuzz/"];
-    let words = words.iter().map(|word| word.trim_matches(['(', ')', ',', ';']));
+    let places = [
+        "deploy/",
+        "docs/",
+        "dist/",
+        "tests/",
+        "testdata/",
+        "common/",
+        "fuzz/",
+    ];
+    let words = words
+        .iter()
+        .map(|word| word.trim_matches(['(', ')', ',', ';']));
     let paths = words.filter(|word| places.iter().any(|place| word.starts_with(place)));
     let plain = paths.filter(|path| !path.contains(['*', '{', '<', '…', '$']));
     let missing = plain.filter(|path| !root().join(path).exists());
@@ -211,8 +229,17 @@ fn leads(from: &Document, target: &str, all: &[Document]) -> bool {
     let Ok(file) = file.canonicalize() else {
         return false;
     };
-    let same = |one: &&Document| root().join(&one.path).canonicalize().is_ok_and(|path| path == file);
-    anchor.is_empty() || all.iter().find(same).is_some_and(|one| has_heading(one, anchor))
+    let same = |one: &&Document| {
+        root()
+            .join(&one.path)
+            .canonicalize()
+            .is_ok_and(|path| path == file)
+    };
+    anchor.is_empty()
+        || all
+            .iter()
+            .find(same)
+            .is_some_and(|one| has_heading(one, anchor))
 }
 
 /// Whether a heading has that anchor, as GitHub makes it.
@@ -221,8 +248,11 @@ fn has_heading(document: &Document, anchor: &str) -> bool {
     let headings = lines.filter_map(|(_, line)| line.strip_prefix('#'));
     let mut anchors = headings.map(|heading| {
         let heading = heading.trim_start_matches('#').trim().to_lowercase();
-        let kept = heading.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
-        kept.map(|c| if c == ' ' { '-' } else { c }).collect::<String>()
+        let kept = heading
+            .chars()
+            .filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+        kept.map(|c| if c == ' ' { '-' } else { c })
+            .collect::<String>()
     });
     anchors.any(|one| one == anchor)
 }

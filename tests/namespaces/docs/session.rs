@@ -54,7 +54,10 @@ pub fn run(steps: &[Step], with_the_reference: bool) -> Vec<String> {
         .args(["bash", "-c", &script])
         .current_dir(&directory.0)
         .env_clear()
-        .envs([("PATH", "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"), ("LC_ALL", "C.UTF-8")])
+        .envs([
+            ("PATH", "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
+            ("LC_ALL", "C.UTF-8"),
+        ])
         .stdin(Stdio::null())
         .output()
         .unwrap();
@@ -101,7 +104,9 @@ impl Step {
             Expected::Success if code == "0" => return None,
             Expected::Success => format!("failed with {code}:\n{output}"),
             Expected::Output(shown) => difference(shown, output)?,
-            Expected::Refusal(word) if code != "0" && output.contains(word.as_str()) => return None,
+            Expected::Refusal(word) if code != "0" && output.contains(word.as_str()) => {
+                return None;
+            }
             Expected::Refusal(word) => {
                 format!("should be refused with {word:?}, but gave {code}:\n{output}")
             }
@@ -138,7 +143,7 @@ fn script(steps: &[Step], directory: &Path, with_the_reference: bool) -> String 
     let (root, binaries) = (root(), super::session::directory());
     let quoted = |path: &Path| quote(&path.display().to_string());
     let mut script = format!(
-        "dir={} root={} binaries={} version={} kind={kind}\n{}",
+        "dir={} root={} binaries={} version={} kind={kind} last=0\n{}",
         quoted(directory),
         quoted(&root),
         quoted(&binaries),
@@ -148,7 +153,7 @@ fn script(steps: &[Step], directory: &Path, with_the_reference: bool) -> String 
     for Step { command, .. } in steps {
         let command = quote(command);
         script.push_str(&format!(
-            "printf %s '{MARK}'\neval {command}\nprintf '\\n\\036code %s\\n' $?\n"
+            "printf %s '{MARK}'\n(exit $last)\neval {command}\nlast=$?\nprintf '\\n\\036code %s\\n' $last\n"
         ));
     }
     script
