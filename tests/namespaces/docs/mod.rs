@@ -18,4 +18,6 @@ mod man;
 mod markdown;
 mod output;
 mod places;
+mod references;
+mod schema;
 mod session;

@@ -1,12 +1,11 @@
-//! What the documentation speaks of exists: files, targets of make, commands and their options, links.
+//! What the documentation speaks of exists: files, targets of make, units, commands and their options.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::process::Command;
 
 use sandbox::plugin::binary;
 
-use super::markdown::{Document, documents, root};
+use super::markdown::{documents, root};
 
 /// Why a block cannot be run, and how many there are of each. Whoever adds one says so here.
 pub const REASONS: [(&str, usize); 5] = [
@@ -58,20 +57,6 @@ fn commands_and_files_that_are_named_exist() {
         for line in lines.chain(document.spans()) {
             let told = known.faults(line).into_iter();
             faults.extend(told.map(|fault| format!("{}: `{line}`: {fault}", document.path)));
-        }
-    }
-    assert!(faults.is_empty(), "{}", faults.join("\n"));
-}
-
-#[test]
-fn links_lead_somewhere() {
-    let all = documents();
-    let mut faults = Vec::new();
-    for document in &all {
-        for target in links(document) {
-            if !leads(document, &target, &all) {
-                faults.push(format!("{}: {target}", document.path));
-            }
         }
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
@@ -209,50 +194,4 @@ fn missing_files(words: &[&str]) -> Vec<String> {
     let plain = paths.filter(|path| !path.contains(['*', '{', '<', '…', '$']));
     let missing = plain.filter(|path| !root().join(path).exists());
     missing.map(|path| format!("there is no {path}")).collect()
-}
-
-fn links(document: &Document) -> Vec<String> {
-    let lines = document.prose().into_iter();
-    let targets = lines.flat_map(|(_, line)| line.split("](").skip(1).collect::<Vec<_>>());
-    let targets = targets.filter_map(|rest| rest.split_once(')').map(|(target, _)| target));
-    let inner = targets.filter(|target| !target.contains("://"));
-    inner.map(str::to_owned).collect()
-}
-
-fn leads(from: &Document, target: &str, all: &[Document]) -> bool {
-    let (path, anchor) = target.split_once('#').unwrap_or((target, ""));
-    let directory = Path::new(&from.path).parent().unwrap();
-    let file = match path {
-        "" => root().join(&from.path),
-        path => root().join(directory).join(path),
-    };
-    let Ok(file) = file.canonicalize() else {
-        return false;
-    };
-    let same = |one: &&Document| {
-        root()
-            .join(&one.path)
-            .canonicalize()
-            .is_ok_and(|path| path == file)
-    };
-    anchor.is_empty()
-        || all
-            .iter()
-            .find(same)
-            .is_some_and(|one| has_heading(one, anchor))
-}
-
-/// Whether a heading has that anchor, as GitHub makes it.
-fn has_heading(document: &Document, anchor: &str) -> bool {
-    let lines = document.prose().into_iter();
-    let headings = lines.filter_map(|(_, line)| line.strip_prefix('#'));
-    let mut anchors = headings.map(|heading| {
-        let heading = heading.trim_start_matches('#').trim().to_lowercase();
-        let kept = heading
-            .chars()
-            .filter(|c| c.is_alphanumeric() || " -_".contains(*c));
-        kept.map(|c| if c == ' ' { '-' } else { c })
-            .collect::<String>()
-    });
-    anchors.any(|one| one == anchor)
 }
