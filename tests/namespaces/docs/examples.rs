@@ -5,7 +5,7 @@ use std::thread;
 
 use serde_json::{Value, json};
 
-use super::markdown::{Block, Document, Part, documents};
+use super::markdown::{Block, Document, Node, Part, documents};
 use super::session::{Expected, Step, quote, run};
 
 /// What a runtime would send for each capability.
@@ -22,7 +22,7 @@ fn every_example_does_what_the_documentation_says() {
         let sessions: Vec<_> = documents
             .iter()
             .flat_map(nodes)
-            .map(|(steps, reference)| scope.spawn(move || run(&steps, reference)))
+            .map(|(steps, node)| scope.spawn(move || run(&steps, node)))
             .collect();
         let faults = sessions.into_iter().map(|session| session.join().unwrap());
         faults.flatten().collect()
@@ -48,13 +48,13 @@ fn every_page_of_a_plugin_has_a_session_and_a_configuration() {
 
 /// What is to be run on each node of a document: its sessions, and, on a node of its own, each of its
 /// configurations.
-fn nodes(document: &Document) -> Vec<(Vec<Step>, bool)> {
-    let mut nodes = vec![(Vec::new(), false)];
+fn nodes(document: &Document) -> Vec<(Vec<Step>, Node)> {
+    let mut nodes = vec![(Vec::new(), Node::Ours)];
     let mut configurations = Vec::new();
     for part in document.parts() {
         let block = match part {
-            Part::FreshNode { with_the_reference } => {
-                nodes.push((Vec::new(), with_the_reference));
+            Part::FreshNode(node) => {
+                nodes.push((Vec::new(), node));
                 continue;
             }
             Part::Block(block) if block.no_run.is_some() => continue,
@@ -65,7 +65,7 @@ fn nodes(document: &Document) -> Vec<(Vec<Step>, bool)> {
             "" | "console" => session(&place, &block),
             "sh" => commands(&place, &block),
             "json" => {
-                configurations.push((configuration(&place, &block), false));
+                configurations.push((configuration(&place, &block), Node::Ours));
                 written(&place, &block)
             }
             other => panic!("{place}: what is to be done with {other:?}? Say `no-run: REASON`"),

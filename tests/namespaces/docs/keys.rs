@@ -8,7 +8,7 @@ use std::thread;
 use serde_json::{Value, json};
 
 use super::examples::{attach, behind_veth};
-use super::markdown::{document, root};
+use super::markdown::{Node, document, root};
 use super::session::{Expected, Step, quote, run};
 
 const PLUGINS: [&str; 3] = ["tuning", "portmap", "bandwidth"];
@@ -57,7 +57,7 @@ fn every_key_is_taken_with_its_example_and_refused_with_another_type() {
         let keys = keys(&page);
         assert!(keys.len() >= 10, "{page} has {} keys", keys.len());
         let steps: Vec<Step> = keys.iter().flat_map(|key| trials(plugin, key)).collect();
-        run(&steps, false)
+        run(&steps, Node::Ours)
     };
     let faults = thread::scope(|scope| {
         let all = PLUGINS.map(|plugin| scope.spawn(move || tried(plugin)));
@@ -83,7 +83,7 @@ fn every_shared_key_is_taken_and_refused_by_every_plugin() {
     for plugin in PLUGINS {
         steps.extend(keys.iter().flat_map(|key| shared_trials(plugin, key)));
     }
-    let faults = run(&steps, false);
+    let faults = run(&steps, Node::Ours);
     assert!(faults.is_empty(), "{}", faults.join("\n\n"));
 }
 

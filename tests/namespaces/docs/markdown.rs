@@ -22,9 +22,18 @@ pub struct Document {
 pub enum Part {
     Block(Block),
     /// Sessions go on on a fresh node.
-    FreshNode {
-        with_the_reference: bool,
-    },
+    FreshNode(Node),
+}
+
+/// What a fresh node has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Node {
+    /// Our plugins in /opt/cni/bin, and conflist.
+    Ours,
+    /// The reference's plugins in /opt/cni/bin, and conflist.
+    Reference,
+    /// Nothing of CNI but Debian's package.
+    Bare,
 }
 
 /// A fenced block.
@@ -98,7 +107,7 @@ impl Document {
     pub fn blocks(&self) -> Vec<Block> {
         let block = |part| match part {
             Part::Block(block) => Some(block),
-            Part::FreshNode { .. } => None,
+            Part::FreshNode(_) => None,
         };
         self.parts().into_iter().filter_map(block).collect()
     }
@@ -169,15 +178,13 @@ impl Block {
 }
 
 fn remark(line: &str) -> Option<Part> {
-    match line.trim() {
-        "<!-- a fresh node -->" => Some(Part::FreshNode {
-            with_the_reference: false,
-        }),
-        "<!-- a fresh node with the reference -->" => Some(Part::FreshNode {
-            with_the_reference: true,
-        }),
-        _ => None,
-    }
+    let node = match line.trim() {
+        "<!-- a fresh node -->" => Node::Ours,
+        "<!-- a fresh node with the reference -->" => Node::Reference,
+        "<!-- a bare node -->" => Node::Bare,
+        _ => return None,
+    };
+    Some(Part::FreshNode(node))
 }
 
 /// The cells of a table's line; `\|` is no border.
@@ -212,9 +219,7 @@ fn blocks_are_read_with_what_their_fence_says() {
         text: "  # x\n".into(),
         ..Block::default()
     };
-    let fresh = Part::FreshNode {
-        with_the_reference: false,
-    };
+    let fresh = Part::FreshNode(Node::Ours);
     let expected = [Part::Block(first), fresh, Part::Block(second)];
     assert_eq!(document.parts(), expected);
     assert_eq!(document.prose().len(), 4);

@@ -10,7 +10,8 @@
 //!
 //! In what is printed, `…` stands for any text of one line, alone on a line for any number of lines,
 //! and a run of blanks for one. A document's sessions run one after another on one node; the remarks
-//! `<!-- a fresh node -->` and `<!-- a fresh node with the reference -->` begin another.
+//! `<!-- a fresh node -->`, `<!-- a fresh node with the reference -->` and `<!-- a bare node -->` begin
+//! another.
 
 mod examples;
 mod keys;

@@ -1,8 +1,8 @@
 # What every node of the documentation has: Debian's programs and main plugins, an uplink eth0, the
-# project as the working directory, the programs as `cargo build --release` would have left them, and
-# conflist. The plugins in /opt/cni/bin are ours, or, where they are about to be installed, the
-# reference's, and then there is a tarball as `make dist` makes it. Everything that is written goes to
-# memory or to a directory of the node's own.
+# project as the working directory, and the programs as `cargo build --release` would have left them.
+# The plugins in /opt/cni/bin are ours, the reference's, or none; where they are about to be installed,
+# there is a tarball as `make dist` makes it. Everything that is written goes to memory or to a directory
+# of the node's own.
 exec 2>&1
 set -e
 mkdir .root .binaries .etc
@@ -15,7 +15,8 @@ mount --bind .etc /etc
 for place in /opt /run /usr/local /var/lib; do mount -t tmpfs tmpfs $place; done
 mount -t sysfs sysfs /sys
 rm -rf /etc/cni
-mkdir -p /etc/cni/net.d /etc/systemd/system /opt/cni/bin /usr/local/bin target/host/release target/dist
+mkdir -p /etc/systemd/system /usr/local/bin target/host/release target/dist
+[ $kind = bare ] || mkdir -p /etc/cni/net.d /opt/cni/bin
 cd "$dir"
 for entry in .root/*; do
     case $entry in */target) ;; *) ln -s "$dir/$entry" . ;; esac
@@ -23,14 +24,16 @@ done
 for program in tuning portmap bandwidth conflist; do
     ln -s "$dir/.binaries/$program" target/host/release/
 done
-ln -s "$dir/.binaries/conflist" /usr/local/bin/
+[ $kind = bare ] || ln -s "$dir/.binaries/conflist" /usr/local/bin/
 case $kind in
     ours)
         ln -s "$dir/.binaries/"{tuning,portmap,bandwidth} /opt/cni/bin/
         PATH=$PATH:/opt/cni/bin
         ;;
-    reference)
-        cp /usr/lib/cni/{tuning,portmap,bandwidth} /opt/cni/bin/
+    reference) cp /usr/lib/cni/{tuning,portmap,bandwidth} /opt/cni/bin/ ;;
+esac
+case $kind in
+    reference | bare)
         mount -t tmpfs tmpfs target/dist
         tar --owner=0 --group=0 -C .binaries -cf "target/dist/cni-plugins-linux-amd64-v$version.tgz" \
             ./tuning ./portmap ./bandwidth

@@ -8,9 +8,10 @@ use sandbox::plugin::binary;
 use super::markdown::{documents, root};
 
 /// Why a block cannot be run, and how many there are of each. Whoever adds one says so here.
-pub const REASONS: [(&str, usize); 5] = [
+pub const REASONS: [(&str, usize); 6] = [
     ("a drawing", 2),
     ("builds the project", 3),
+    ("installs packages on the machine", 1),
     ("needs a cluster", 2),
     ("needs systemd", 1),
     ("runs these tests", 1),

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::json;
 
 use super::examples::behind_veth;
-use super::markdown::document;
+use super::markdown::{Node, document};
 use super::session::{Expected, Step, quote, run};
 
 const PAGE: &str = "docs/operations.md";
@@ -47,7 +47,7 @@ fn json_has_the_fields_that_are_listed() {
             expected: Expected::Output(fields.into_iter().collect()),
         });
     }
-    let faults = run(&steps, false);
+    let faults = run(&steps, Node::Ours);
     assert!(faults.is_empty(), "{}", faults.join("\n\n"));
 }
 

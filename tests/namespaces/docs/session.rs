@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use sandbox::plugin::directory;
 
-use super::markdown::root;
+use super::markdown::{Node, root};
 use super::output::difference;
 
 /// Seconds that a node has for all of its commands.
@@ -44,9 +44,9 @@ struct Done {
 
 /// Runs the steps one after another in one shell on a fresh node, and gives what went otherwise than
 /// expected.
-pub fn run(steps: &[Step], with_the_reference: bool) -> Vec<String> {
+pub fn run(steps: &[Step], node: Node) -> Vec<String> {
     let directory = Directory::new();
-    let script = script(steps, &directory.0, with_the_reference);
+    let script = script(steps, &directory.0, node);
     let mut command = Command::new("timeout");
     let outcome = command
         .arg(PATIENCE)
@@ -135,10 +135,11 @@ impl Drop for Directory {
     }
 }
 
-fn script(steps: &[Step], directory: &Path, with_the_reference: bool) -> String {
-    let kind = match with_the_reference {
-        true => "reference",
-        false => "ours",
+fn script(steps: &[Step], directory: &Path, node: Node) -> String {
+    let kind = match node {
+        Node::Ours => "ours",
+        Node::Reference => "reference",
+        Node::Bare => "bare",
     };
     let (root, binaries) = (root(), super::session::directory());
     let quoted = |path: &Path| quote(&path.display().to_string());
