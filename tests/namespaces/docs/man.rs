@@ -5,9 +5,14 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
+use serde_json::json;
+
+use super::examples::{attach, behind_veth};
 use super::keys::keys;
-use super::markdown::{document, root};
+use super::markdown::{Node, document, root};
 use super::places::{commands, help, options};
+use super::schema::attached;
+use super::session::{Expected, Step, quote, run};
 
 const PLUGINS: [&str; 3] = ["tuning", "portmap", "bandwidth"];
 /// Options that every command has, or the program itself.
@@ -50,6 +55,14 @@ impl Page {
                     .map(|word| word.trim_matches('"').to_owned())
             })
             .collect()
+    }
+
+    /// What stands between `.EX` and `.EE`.
+    fn examples(&self) -> Vec<String> {
+        let text = self.section("EXAMPLES").join("\n");
+        let blocks = text.split(".EX\n").skip(1);
+        let ended = blocks.filter_map(|block| block.split_once("\n.EE"));
+        ended.map(|(example, _)| example.to_owned()).collect()
     }
 
     /// The subsections of `COMMANDS` with the options that each names.
@@ -152,6 +165,44 @@ fn they_and_the_documentation_have_every_error_code() {
         assert!(told.is_subset(&codes), "{plugin}: {told:?}");
         let own = ["1", "4", "5", "6", "7", "8", "50", "100", "101"].map(str::to_owned);
         assert!(told.is_superset(&own.into()), "{plugin}: {told:?}");
+    }
+}
+
+/// Their examples: configurations, commands on a node with an attachment, and conflist on one with
+/// the network that it names.
+#[test]
+fn their_examples_do_what_they_say() {
+    let list = behind_veth(json!({"type": "portmap", "capabilities": {"portMappings": true}}));
+    let file = quote(&list.to_string().replace("\"example\"", "\"podnet\""));
+    let network = format!("printf %s {file} > /etc/cni/net.d/podnet.conflist");
+    let mut faults = Vec::new();
+    for (name, setup) in [
+        ("cni-tuning.8", attached()),
+        ("cni-portmap.8", attached()),
+        ("cni-bandwidth.8", attached()),
+        ("conflist.1", network),
+    ] {
+        let examples = Page::read(name).examples();
+        assert!(!examples.is_empty(), "{name} has no example");
+        let mut commands = vec![step(name, setup)];
+        for example in examples {
+            match serde_json::from_str(&example) {
+                Ok(plugin) => {
+                    faults.extend(run(&attach(name, &behind_veth(plugin), ""), Node::Ours))
+                }
+                Err(_) => commands.extend(example.lines().map(|line| step(name, line))),
+            }
+        }
+        faults.extend(run(&commands, Node::Ours));
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n\n"));
+}
+
+fn step(place: &str, line: impl Into<String>) -> Step {
+    Step {
+        place: place.into(),
+        command: line.into(),
+        expected: Expected::Success,
     }
 }
 

@@ -52,7 +52,7 @@ fn json_has_the_fields_that_are_listed() {
 }
 
 /// A container with a host port, a limit and a changed MTU.
-fn attached() -> String {
+pub fn attached() -> String {
     let mut list = behind_veth(json!({"type": "tuning", "mtu": 1400}));
     let plugins = list["plugins"].as_array_mut().unwrap();
     plugins.push(json!({"type": "portmap", "capabilities": {"portMappings": true}}));
