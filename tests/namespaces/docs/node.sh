@@ -1,10 +1,11 @@
 # What every node of the documentation has: Debian's programs and main plugins, an uplink eth0, the
 # project as the working directory, and the programs as `cargo build --release` would have left them.
 # The plugins in /opt/cni/bin are ours, the reference's, or none; where they are about to be installed,
-# there is a tarball as `make dist` makes it. Everything that is written goes to memory or to a directory
-# of the node's own.
+# there is a tarball as `make dist` makes it. Everything that is written goes to memory.
 exec 2>&1
 set -e
+mount -t tmpfs tmpfs "$dir"
+cd "$dir"
 mkdir .root .binaries .etc
 mount --bind "$root" .root
 mount --bind "$binaries" .binaries
@@ -17,7 +18,6 @@ mount -t sysfs sysfs /sys
 rm -rf /etc/cni
 mkdir -p /etc/systemd/system /usr/local/bin target/host/release target/dist
 [ $kind = bare ] || mkdir -p /etc/cni/net.d /opt/cni/bin
-cd "$dir"
 for entry in .root/*; do
     case $entry in */target) ;; *) ln -s "$dir/$entry" . ;; esac
 done
@@ -34,7 +34,6 @@ case $kind in
 esac
 case $kind in
     reference | bare)
-        mount -t tmpfs tmpfs target/dist
         tar --owner=0 --group=0 -C .binaries -cf "target/dist/cni-plugins-linux-amd64-v$version.tgz" \
             ./tuning ./portmap ./bandwidth
         ;;
