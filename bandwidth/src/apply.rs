@@ -13,7 +13,7 @@ use crate::observe::{Actual, HookState};
 use crate::owner::Mark;
 use crate::plan::{Detour, Plan};
 use crate::tbf::Tbf;
-use crate::tc::qdisc::{self, Qdisc};
+use crate::tc::qdisc::{self, Bucket, Count, Qdisc};
 use crate::tc::{BUCKET, handle_text};
 use crate::undo::{Changes, Undo};
 
@@ -152,17 +152,13 @@ impl Job<'_> {
     fn delete_leftover_ifbs(&self, changes: &mut Changes<'_>) {
         for side in &self.actual.sides {
             let is_planned = self.plan.detour(side.hook).is_some();
-            if let Some(ifb) = side
-                .slot
-                .link
-                .as_ref()
-                .filter(|_| !is_planned && !self.is_kept(side))
-                && let Err(refusal) = changes.netlink.delete_link(ifb.index)
-            {
-                warn(
-                    "bandwidth",
-                    format!("cannot delete {}: {refusal}", ifb.name),
-                );
+            let ifb = side.slot.link.as_ref();
+            let left = ifb.filter(|_| !is_planned && !self.is_kept(side));
+            for ifb in left.into_iter().chain(&side.strays) {
+                if let Err(refusal) = changes.netlink.delete_link(ifb.index) {
+                    let told = format!("cannot delete {}: {refusal}", ifb.name);
+                    warn("bandwidth", told);
+                }
             }
         }
     }
@@ -203,9 +199,25 @@ fn bucket(
             kind: _,
             handle: BUCKET,
             bucket: Some(bucket),
+            stranger,
         }) => {
-            if bucket.tbf == wanted && bucket.peak == 0 {
+            let as_wanted = Bucket {
+                tbf: wanted,
+                peak: 0,
+                count: Count::default(),
+            };
+            if *bucket == as_wanted && stranger.is_none() {
                 return Ok(());
+            }
+            if let Some(stranger) = stranger {
+                warn(
+                    "bandwidth",
+                    format!("{name}: qdisc {stranger} gives way to the queue of the limit"),
+                );
+                let tried = format!("delete qdisc {stranger} of {name}");
+                changes.make((tried, TBF), None, |netlink| {
+                    qdisc::delete_stranger(netlink, link)
+                })?;
             }
             undo = Undo::SetRoot(link, bucket.tbf);
         }

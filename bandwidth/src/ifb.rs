@@ -12,7 +12,8 @@ use netlink_packet_route::link::InfoKind;
 
 use crate::owner::{Mark, Owner};
 use crate::plan::Hook;
-use crate::tc::{filter, qdisc};
+use crate::tc::filter::{self, Filter};
+use crate::tc::qdisc;
 
 /// Characters of an interface's name.
 const LENGTH: usize = 15;
@@ -121,6 +122,33 @@ pub fn find(
             ..second
         }),
     }
+}
+
+/// Ifbs with this attachment's mark to which these filters lead, but for the `known` ones: somebody
+/// gave them another name.
+///
+/// # Errors
+/// Code 100 when the kernel refuses to tell.
+pub fn strays(
+    netlink: &mut Netlink,
+    attachment: &Attachment,
+    filters: &[Filter],
+    known: &[u32],
+) -> Result<Vec<Link>, Error> {
+    let owner = Owner::of(attachment);
+    let rules = filters.iter().filter_map(|filter| filter.rule.as_ref());
+    let targets = rules.filter_map(|rule| rule.verdict.target());
+    let mut targets: Vec<u32> = targets.filter(|t| *t != 0 && !known.contains(t)).collect();
+    targets.sort_unstable();
+    targets.dedup();
+    let mut strays = Vec::new();
+    for target in targets {
+        let link = netlink
+            .link_by_index(target)
+            .context(Code::System, || format!("look up link {target}"))?;
+        strays.extend(link.filter(|link| is_marked(link, &owner)));
+    }
+    Ok(strays)
 }
 
 /// The slot of a name that is this attachment's alone.

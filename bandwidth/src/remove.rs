@@ -49,8 +49,39 @@ pub fn attachment(
             Err(error) => errors.push(error),
         }
     }
+    // An ifb that has another name by now is found by what leads to it.
+    if let Some(link) = link.filter(|_| slots.iter().all(|slot| slot.link.is_none())) {
+        match strays(netlink, attachment, link.index) {
+            Ok(strays) => slots.extend(strays),
+            Err(error) => errors.push(error),
+        }
+    }
     errors.extend(slots_of(netlink, &slots, link));
     errors
+}
+
+fn strays(netlink: &mut Netlink, attachment: &Attachment, link: u32) -> Result<Vec<Slot>, Error> {
+    let tried = || format!("read the filters of link {link}");
+    let filters = match qdisc::hook(netlink, link).context(Code::System, tried)? {
+        Some(hook) => filters(netlink, link, &hook.kind)?,
+        None => Vec::new(),
+    };
+    let filters: Vec<Filter> = filters.into_iter().map(|(_, filter)| filter).collect();
+    let strays = ifb::strays(netlink, attachment, &filters, &[])?;
+    Ok(strays.into_iter().filter_map(Slot::marked).collect())
+}
+
+/// The filters of a hook qdisc of some kind, with the hooks on which they stand.
+fn filters(netlink: &mut Netlink, link: u32, kind: &str) -> Result<Vec<(Hook, Filter)>, Error> {
+    let mut filters = Vec::new();
+    for side in [Hook::Ingress, Hook::Egress] {
+        if side == Hook::Ingress || kind == "clsact" {
+            let listed = filter::list(netlink, link, side.parent(kind))
+                .context(Code::System, || format!("read the filters of link {link}"))?;
+            filters.extend(listed.into_iter().map(|filter| (side, filter)));
+        }
+    }
+    Ok(filters)
 }
 
 /// Takes back the ifbs in these slots and what leads to them.
@@ -93,16 +124,10 @@ fn restore(netlink: &mut Netlink, behind: Behind, slots: &[Slot]) -> Result<(), 
     let tried = |what: &str| format!("{what} of link {link}");
     let hook =
         qdisc::hook(netlink, link).context(Code::System, || tried("read the ingress qdisc"))?;
-    let mut filters = Vec::new();
-    if let Some(hook) = &hook {
-        for side in [Hook::Ingress, Hook::Egress] {
-            if side == Hook::Ingress || hook.kind == "clsact" {
-                let listed = filter::list(netlink, link, side.parent(&hook.kind))
-                    .context(Code::System, || tried("read the filters"))?;
-                filters.extend(listed.into_iter().map(|filter| (side, filter)));
-            }
-        }
-    }
+    let filters = match &hook {
+        Some(hook) => filters(netlink, link, &hook.kind)?,
+        None => Vec::new(),
+    };
     let ifbs: Vec<u32> = slots.iter().filter_map(Slot::index).collect();
     if !is_certain && !filters.iter().any(|(_, filter)| leads_to(filter, &ifbs)) {
         return Ok(());
@@ -144,7 +169,7 @@ fn hooks<'f>(
     ifbs: &[u32],
     made: Made,
 ) -> Result<(), Refusal> {
-    let is_own = |filter: &Filter| crate::observe::is_own(filter, None) || leads_to(filter, ifbs);
+    let is_own = |filter: &Filter| crate::observe::is_own(filter, ifbs);
     let (own, others): (Vec<_>, Vec<_>) = filters
         .iter()
         .filter(|(_, filter)| filter.kind != "u32" || filter.rule.is_some())

@@ -180,7 +180,7 @@ fn facts(place: &Place, actual: &Actual) -> Facts {
 
 /// What the ifbs are to say of themselves. What was made for an earlier ADD stays made.
 fn mark(attachment: &Attachment, place: &Place, plan: &Plan, actual: &Actual) -> Mark {
-    let was_made = |side: &crate::observe::HookState| match &side.slot.mark {
+    let was_made = |side: &crate::observe::HookState| match side.mark() {
         Some(mark) => mark.hook_made,
         // The reference always makes an ingress qdisc of its own.
         None => side.hook == Hook::Ingress && side.own().next().is_some(),

@@ -3,6 +3,8 @@
 //! `serde_json`'s own `Value` forgets both. Order decides in which order sysctls are applied, and a
 //! sysctl given twice must be refused, not silently decided.
 
+mod mend;
+
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -33,7 +35,8 @@ pub enum Json {
 pub type Fields = Vec<(String, Json)>;
 
 impl Json {
-    /// Reads one JSON document. Bytes that are no UTF-8 inside strings become U+FFFD, as in Go.
+    /// Reads one JSON document. Bytes that are no UTF-8 inside strings, and halves of surrogate pairs,
+    /// become U+FFFD, as in Go.
     ///
     /// # Errors
     /// A sentence that says what is wrong and where: syntax, nesting, or anything after the document.
@@ -42,7 +45,11 @@ impl Json {
             return Err(format!("nested deeper than {MAX_DEPTH} levels"));
         }
         let text = String::from_utf8_lossy(bytes);
-        let mut reader = serde_json::Deserializer::from_str(&text);
+        Json::read(&text).or_else(|error| Json::read(&mend::mended(&text)).map_err(|_| error))
+    }
+
+    fn read(text: &str) -> Result<Json, String> {
+        let mut reader = serde_json::Deserializer::from_str(text);
         reader.disable_recursion_limit();
         let value = Json::deserialize(&mut reader).map_err(|e| e.to_string())?;
         reader.end().map_err(|e| e.to_string())?;

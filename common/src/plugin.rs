@@ -13,6 +13,7 @@ use crate::request::{Environment, Request, Verb};
 use crate::result::CniResult;
 use crate::sys::netns;
 use crate::version::{Version, numbers};
+use crate::warn::warn;
 
 /// The most that is read from stdin, in bytes.
 pub const STDIN_LIMIT: u64 = 16 << 20;
@@ -170,8 +171,9 @@ fn answer<P: Plugin>(environment: Environment, stdin: &[u8]) -> ExitCode {
         Err(error) => return fail(&error, Version::V110),
     };
     let spoken = Version::from_text(conf.version()).unwrap_or(Version::V110);
-    match gate(environment.verb, conf, P::VERSIONS).and_then(|conf| call::<P>(environment, conf)) {
-        Ok(output) => print(&output),
+    let conf = gate(environment.verb, conf, P::VERSIONS);
+    match conf.and_then(|conf| call::<P>(environment, conf)) {
+        Ok(code) => code,
         Err(error) => fail(&error, spoken),
     }
 }
@@ -209,7 +211,7 @@ fn gate(verb: Verb, conf: Unversioned, versions: &[Version]) -> Result<NetConf, 
     conf.supported(versions)
 }
 
-fn call<P: Plugin>(environment: Environment, conf: NetConf) -> Result<String, Error> {
+fn call<P: Plugin>(environment: Environment, conf: NetConf) -> Result<ExitCode, Error> {
     let verb = environment.verb;
     let version = conf.version;
     let request = environment.request(conf);
@@ -217,14 +219,24 @@ fn call<P: Plugin>(environment: Environment, conf: NetConf) -> Result<String, Er
         refuse_own_netns(&request)?;
     }
     match verb {
-        Verb::Add => return Ok(P::add(&request)?.to_json(version).pretty()),
+        Verb::Add => {
+            let result = P::add(&request)?.to_json(version).pretty();
+            let code = print(&result);
+            if code != ExitCode::SUCCESS {
+                // Nobody learns of what was done, so nothing may stay of it.
+                if let Err(error) = P::del(&request) {
+                    warn(P::NAME, error);
+                }
+            }
+            return Ok(code);
+        }
         Verb::Check => P::check(&request)?,
         Verb::Del => P::del(&request)?,
         Verb::Gc => P::gc(&request)?,
         Verb::Status => P::status(&request)?,
         Verb::Version => {}
     }
-    Ok(String::new())
+    Ok(ExitCode::SUCCESS)
 }
 
 /// A container that has the plugin's own namespace is the node itself; tuning it by mistake would

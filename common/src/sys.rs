@@ -7,3 +7,4 @@ pub mod netns;
 pub mod nla;
 pub mod sysctl;
 pub mod terminal;
+pub mod xtables;

@@ -7,8 +7,8 @@ mod check;
 mod conflict;
 #[cfg(fuzzing)]
 pub mod fuzzed;
+mod kernel;
 mod list;
-mod look;
 mod meaning;
 mod observe;
 mod owner;
@@ -41,13 +41,11 @@ pub use translation::Translation;
 
 /// Whether the programs are there.
 pub fn is_installed() -> bool {
-    Family::ALL
-        .into_iter()
-        .any(|family| Tool::usual(family).is_some())
+    Family::ALL.into_iter().any(Tool::is_installed)
 }
 
-/// Applies a plan in both IP versions or in none, and gives what takes it back. An IP version that
-/// this node cannot translate is left out, with a warning, unless it is the only one.
+/// Applies a plan in both IP versions or in none, and gives what takes it back. IPv6 is left out, with
+/// a warning, where this node cannot translate it and IPv4 is done.
 ///
 /// # Errors
 /// As [`add::add`] of the first IP version that fails; nothing is changed then.
@@ -57,10 +55,10 @@ pub fn add(plan: &Plan, config: &Config) -> Result<Vec<Undo>, Error> {
         add_with_mark(family, wanted, plan, config, &evidence)
     });
     let (mut done, mut failed, mut missing) = (Vec::new(), Vec::new(), Vec::new());
-    for outcome in outcomes {
+    for (forwards, outcome) in plan.families.iter().zip(outcomes) {
         match outcome {
             Ok(undo) => done.push(undo),
-            Err(error) if error.code == Code::Unsupported => missing.push(error),
+            Err(error) if may_be_left_out(forwards.family, &error) => missing.push(error),
             Err(error) => failed.push(error),
         }
     }
@@ -75,6 +73,12 @@ pub fn add(plan: &Plan, config: &Config) -> Result<Vec<Undo>, Error> {
     }
     missing.iter().for_each(|error| warn("portmap", error));
     Ok(done)
+}
+
+/// Whether an IP version may do without its rules: many a node has no IPv6, but none that maps ports
+/// has no IPv4.
+fn may_be_left_out(family: Family, error: &Error) -> bool {
+    family == Family::V6 && error.code == Code::Unsupported
 }
 
 /// Takes changes back, as far as possible.
@@ -101,13 +105,13 @@ pub fn check(plan: &Plan, config: &Config) -> Result<Vec<Drift>, Error> {
     });
     let (mut drifts, mut errors, mut missing) = (Vec::new(), Vec::new(), Vec::new());
     let mut checked = 0;
-    for outcome in outcomes {
+    for (forwards, outcome) in plan.families.iter().zip(outcomes) {
         match outcome {
             Ok(found) => {
                 checked += 1;
                 drifts.extend(found);
             }
-            Err(error) if error.code == Code::Unsupported => missing.push(error),
+            Err(error) if may_be_left_out(forwards.family, &error) => missing.push(error),
             Err(error) => errors.push(error),
         }
     }

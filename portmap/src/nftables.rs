@@ -23,7 +23,7 @@ mod claim;
 mod command;
 mod conditions;
 mod elements;
-mod expr;
+pub mod expr;
 mod family;
 #[cfg(fuzzing)]
 pub mod fuzzed;
@@ -41,7 +41,7 @@ mod shared;
 mod socket;
 mod transaction;
 mod translation;
-mod uapi;
+pub mod uapi;
 mod undo;
 
 pub use add::add;

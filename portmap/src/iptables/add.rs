@@ -6,12 +6,13 @@ use std::time::Duration;
 use common::error::{Code, Error};
 
 use super::conflict::{self, Order};
+use super::kernel::{self, Glimpse};
 use super::observe;
 use super::rules::{Table, Wanted};
 use super::state::State;
 use super::tool::{Failure, Tool, Variant};
 use super::transaction::Transaction;
-use super::{look, write};
+use super::write;
 use crate::config::{Evidence, OnConflict};
 use crate::mapping::Family;
 
@@ -68,10 +69,9 @@ pub fn add(
     on_conflict: OnConflict,
 ) -> Result<Undo, Error> {
     let mut undo = Undo::nothing(tool);
-    let quick = on_conflict == OnConflict::Replace && may_be_new(&undo.tool, wanted);
-    let done = match quick {
-        true => fast(&mut undo, wanted),
-        false => Ok(false),
+    let done = match on_conflict {
+        OnConflict::Replace => fast(&mut undo, wanted),
+        OnConflict::Error => Ok(false),
     };
     let done = match done {
         Ok(true) => Ok(()),
@@ -87,31 +87,39 @@ pub fn add(
     }
 }
 
-/// Whether the attachment surely has no chain under its second name; that it has none under the first
-/// the transaction itself finds out.
-fn may_be_new(tool: &Tool, wanted: &Wanted) -> bool {
-    let names = [wanted.exact_name()];
-    match tool.variant {
-        Some(Variant::Nft) => look::chains(Variant::Nft, wanted.family, &names).is_empty(),
-        Some(Variant::Legacy) | None => true,
-    }
-}
-
-/// Creates the attachment's chain and looks, in the same run, whether what it needs is there. `-C`
-/// could say so too, but costs a reading of the whole table with nf_tables, and the legacy ip6tables
-/// takes any mark for the wanted one.
+/// Creates the attachment's chain where everything else that it needs is there.
 ///
 /// Says whether that was all; whatever was done is noted.
 fn fast(undo: &mut Undo, wanted: &Wanted) -> Result<bool, Error> {
+    let glimpse = match undo.tool.variant {
+        Some(variant) => kernel::glimpse(variant, wanted),
+        None => Glimpse::default(),
+    };
+    if glimpse.has_own {
+        return Ok(false);
+    }
+    let is_sound = |state: &State| {
+        let is_sound = |shared| observe::fault(state, wanted, shared).is_none();
+        wanted.shared.iter().all(is_sound)
+    };
     let transaction = write::fast(wanted);
+    // What cannot be seen without iptables it lists in the same run. `-C` could say so too, but costs
+    // a reading of the whole table with nf_tables, and the legacy ip6tables takes any mark for the
+    // wanted one.
+    let is_seen = is_sound(&glimpse.shared);
+    let listed = if is_seen {
+        vec![]
+    } else {
+        wanted.shared_chains()
+    };
     let is_legacy = undo.tool.variant == Some(Variant::Legacy);
-    let text = transaction.text_and_listing(&wanted.shared_chains(), is_legacy);
-    match undo.tool.restore(&text) {
+    match undo
+        .tool
+        .restore(&transaction.text_and_listing(&listed, is_legacy))
+    {
         Ok(printed) => {
             undo.note(&transaction);
-            let state = State::from_listing(&printed);
-            let sound = |shared| observe::fault(&state, wanted, shared).is_none();
-            Ok(wanted.shared.iter().all(sound))
+            Ok(is_seen || is_sound(&State::from_listing(&printed)))
         }
         Err(failure) => {
             // Where the listing comes after the commands, they were done if it began.

@@ -8,7 +8,7 @@ use super::observe::{self, own_chains};
 use super::rules::{DNAT, Table, Wanted};
 use super::state::State;
 use super::tool::{Tool, Variant};
-use super::{add, look};
+use super::{add, kernel};
 use crate::config::Evidence;
 
 /// How one IP version's tables differ from what is wanted. `fallback` is what is wanted where the
@@ -58,12 +58,12 @@ pub fn check(
     Ok(drifts)
 }
 
-/// The chains that matter, by one program where they all exist.
+/// The chains that matter: from the kernel, or by one program where they all exist.
 fn observe_chains(tool: &Tool, wanted: &Wanted) -> Result<State, Error> {
     let names = [wanted.shared_name(), wanted.exact_name()];
     let present = match tool.variant {
-        Some(Variant::Nft) => look::chains(Variant::Nft, wanted.family, &names),
-        Some(Variant::Legacy) | None => names.first().cloned().into_iter().collect(),
+        Some(variant) => kernel::chains(variant, wanted.family, &names),
+        None => names.first().cloned().into_iter().collect(),
     };
     let mut chains: Vec<(Table, &str)> = wanted.chains.clone();
     chains.extend(
@@ -75,6 +75,10 @@ fn observe_chains(tool: &Tool, wanted: &Wanted) -> Result<State, Error> {
     chains.extend(present.iter().map(|name| (Table::Nat, name.as_str())));
     chains.sort_unstable();
     chains.dedup();
+    let read = |variant| kernel::read(variant, wanted.family, &chains);
+    if let Some(state) = tool.variant.and_then(read) {
+        return Ok(state);
+    }
     // When it fails, `read` fails the same way and says it in full.
     let listed = tool.list(&chains).unwrap_or_default();
     match listed {

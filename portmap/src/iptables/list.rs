@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use common::Attachment;
 use common::error::{Code, Error};
 
-use super::look;
+use super::kernel;
 use super::meaning::Meaning;
 use super::owner;
 use super::rules::{DNAT, OWN_PREFIX, Table};
@@ -25,7 +25,7 @@ pub fn list() -> Result<Vec<Forward>, Error> {
     let mut all = Vec::new();
     for variant in [Variant::Nft, Variant::Legacy] {
         for family in Family::ALL {
-            if look::chains(variant, family, &[DNAT.to_owned()]).is_empty() {
+            if kernel::chains(variant, family, &[DNAT.to_owned()]).is_empty() {
                 continue;
             }
             let tried = format!("list the {family} host ports");

@@ -13,7 +13,7 @@ use super::state::State;
 use super::tool::{Failure, Tool, Variant};
 use super::transaction::Transaction;
 use super::translation::{Translation, translations};
-use super::{look, write};
+use super::{kernel, write};
 use crate::config::Evidence;
 use crate::mapping::Family;
 
@@ -35,7 +35,7 @@ pub fn del(
         exact_name(attachment),
         write::old_name(attachment),
     ];
-    let present = look::chains(variant, family, &names);
+    let present = kernel::chains(variant, family, &names);
     if present.is_empty() {
         return Ok(Vec::new());
     }
@@ -49,7 +49,10 @@ pub fn del(
         chains
     };
     let quick = present.iter().all(|name| !name.starts_with(OLD_PREFIX));
-    remove(family, variant, &what, quick.then_some(&present), select)
+    let mark = owner::comment(attachment);
+    let is_dead = |comment: &str| comment == mark;
+    let quick = quick.then_some(&present);
+    remove((family, variant), &what, quick, select, is_dead)
 }
 
 /// Removes what a network's attachments have in one variant, unless `is_valid` says of their mark
@@ -63,23 +66,28 @@ pub fn gc(
     network: &str,
     is_valid: impl Fn(&str) -> bool,
 ) -> Result<Vec<Translation>, Error> {
-    if look::chains(variant, family, &[DNAT.to_owned()]).is_empty() {
+    if kernel::chains(variant, family, &[DNAT.to_owned()]).is_empty() {
         return Ok(Vec::new());
     }
     let what = format!("remove the {family} rules of dead attachments of network {network}");
+    let is_dead = |comment: &str| owner::is_of_network(comment, network) && !is_valid(comment);
     let select = |state: &State| {
         let jumps = state.jumps().iter().filter_map(|rule| owner::jump(rule));
         let (mut dead, mut alive) = (Vec::new(), Vec::new());
         for (jump, _) in jumps {
-            let is_dead = owner::is_of_network(&jump.comment, network) && !is_valid(&jump.comment);
-            if is_dead { &mut dead } else { &mut alive }.push(jump.chain);
+            if is_dead(&jump.comment) {
+                &mut dead
+            } else {
+                &mut alive
+            }
+            .push(jump.chain);
         }
         dead.retain(|chain| is_own_name(chain) && !alive.contains(chain));
         dead.sort();
         dead.dedup();
         dead
     };
-    remove(family, variant, &what, None, select)
+    remove((family, variant), &what, None, select, is_dead)
 }
 
 /// Only chains of attachments are ever removed, whatever a comment says.
@@ -87,12 +95,13 @@ fn is_own_name(chain: &str) -> bool {
     chain.starts_with(super::rules::OWN_PREFIX)
 }
 
+/// Removes the selected chains, what leads to them, and what else bears the mark of a dead owner.
 fn remove(
-    family: Family,
-    variant: Variant,
+    (family, variant): (Family, Variant),
     what: &str,
     quick: Option<&Vec<String>>,
     select: impl Fn(&State) -> Vec<String>,
+    is_dead: impl Fn(&str) -> bool,
 ) -> Result<Vec<Translation>, Error> {
     let Some(tool) = Tool::of(family, variant) else {
         // Rules without a program to change them: whoever made them had one.
@@ -112,6 +121,7 @@ fn remove(
         for chain in &chains {
             write::remove(&mut transaction, &state, chain);
         }
+        write::delete_strays(&mut transaction, &state, &is_dead);
         match tool.restore(&transaction.text()) {
             Ok(_) => {
                 let gone = chains.iter().filter_map(|chain| state.chain(chain));
@@ -133,10 +143,16 @@ fn remove(
 
 /// The jumps and the attachment's chains, or everything.
 fn read(tool: &Tool, quick: Option<&Vec<String>>) -> Result<State, Failure> {
-    if let Some(names) = quick.filter(|_| tool.variant == Some(Variant::Nft)) {
+    if let (Some(names), Some(variant)) = (quick, tool.variant) {
         let mut chains: Vec<(Table, &str)> = vec![(Table::Nat, DNAT)];
         chains.extend(names.iter().map(|name| (Table::Nat, name.as_str())));
-        if let Some(state) = tool.list(&chains)? {
+        let found = kernel::read(variant, tool.family, &chains);
+        // The legacy variant prints everything as fast.
+        let found = match variant {
+            Variant::Nft if found.is_none() => tool.list(&chains)?,
+            _ => found,
+        };
+        if let Some(state) = found {
             return Ok(state);
         }
     }

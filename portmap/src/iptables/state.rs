@@ -74,6 +74,11 @@ impl State {
         self.chain(DNAT).unwrap_or(&[])
     }
 
+    /// Adds a chain.
+    pub fn insert(&mut self, table: Table, chain: &str, rules: Vec<String>) {
+        self.table_mut(table).insert(chain.to_owned(), rules);
+    }
+
     /// Adds the chains of another reading.
     pub fn merge(&mut self, other: State) {
         let State { nat, mangle } = other;

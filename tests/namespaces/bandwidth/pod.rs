@@ -119,10 +119,13 @@ impl Pod {
         lines
     }
 
-    /// Runs a command line in the host, which must succeed.
+    /// Runs command lines with `; ` between them in the host, all of which must succeed.
     #[track_caller]
-    pub fn sh(&self, line: &str) -> String {
-        sh(self.host(), line)
+    pub fn sh(&self, lines: &str) -> String {
+        lines
+            .split("; ")
+            .map(|line| sh(self.host(), line))
+            .collect()
     }
 
     /// The line of `tc -raw qdisc` for the root qdisc of a link of the host.

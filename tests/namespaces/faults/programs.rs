@@ -8,7 +8,10 @@ use super::attachment::End;
 use super::system_calls::state;
 use crate::portmap::node::{Backend, Host, mapping, on_both_variants, request};
 
-on_both_variants!(whichever_program_fails_or_is_killed_all_ports_are_mapped_or_none);
+on_both_variants!(
+    whichever_program_fails_or_is_killed_all_ports_are_mapped_or_none,
+    a_node_without_nat_for_ipv4_is_refused_and_one_without_it_for_ipv6_is_not
+);
 
 /// Puts scripts in front of the programs, which count their starts and in the one that `fault` says do
 /// what it says.
@@ -67,4 +70,33 @@ fn whichever_program_fails_or_is_killed_all_ports_are_mapped_or_none(backend: Ba
         }
     }
     assert!(refused >= 4, "{refused}");
+}
+
+fn a_node_without_nat_for_ipv4_is_refused_and_one_without_it_for_ipv6_is_not(backend: Backend) {
+    for base in ["iptables", "ip6tables"] {
+        let host = Host::usual(backend);
+        let request = request("", &mapping("tcp", 8080, 80));
+        for end in ["", "-restore", "-save"] {
+            let program = host.directory.join(format!("{base}{end}"));
+            fs::remove_file(&program).unwrap();
+            let text = format!(
+                "#!/bin/sh\necho \"{base}: can't initialize {base} table 'nat': Table does not exist\" >&2\nexit 3\n"
+            );
+            fs::write(&program, text).unwrap();
+            fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        if base == "iptables" {
+            host.fails(&host.call("ADD", &request), 103);
+            // The other version's table may have come to be, but nothing of ours in it.
+            let left = state(&host).join("\n");
+            assert!(
+                !left.contains("CNI-") && !left.contains("cid-0001"),
+                "{left}"
+            );
+        } else {
+            host.run("ADD", &request);
+            host.run("CHECK", &request);
+            host.run("DEL", &request);
+        }
+    }
 }

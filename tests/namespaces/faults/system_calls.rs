@@ -33,6 +33,12 @@ fn every_fault(attachment: &Attachment<'_>, least: usize) {
         refused += attachment.each(name, errno)[0];
     }
     assert!(refused >= least, "only {refused} faults were met");
+    // Nobody hears the result.
+    let clean = (attachment.state)();
+    let full = ["sh", "-c", "exec \"$@\" >/dev/full", "sh"];
+    let answer = (attachment.call)("ADD").under(&full).run(attachment.host);
+    assert_eq!(answer.unwrap().code, Some(1));
+    assert_eq!((attachment.state)(), clean);
     // The way in. When there is no way back the plugin ends at once, which is no failure to undo.
     attachment.add_with("setns", "EPERM", 1, &(attachment.state)());
     attachment.succeeds("ADD", "at last");

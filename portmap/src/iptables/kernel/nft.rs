@@ -1,0 +1,425 @@
+//! Rules of the nf_tables variant, as iptables writes them: expressions of nf_tables, and matches and
+//! targets of xtables among them.
+
+use common::sys::netlink::{DUMP, GET, Message, Netlink, attribute, each_attribute, text};
+use common::sys::nla::{self, Nla};
+use nix::errno::Errno;
+
+use super::super::rules::Table;
+use super::super::state::State;
+use super::{Glimpse, xt};
+use crate::mapping::Family;
+use crate::nftables::expr::Expr;
+use crate::nftables::uapi;
+
+/// Bytes of `struct nfgenmsg`.
+const HEADER: usize = 4;
+/// `NFTA_MATCH_NAME`, `NFTA_MATCH_REV` and `NFTA_MATCH_INFO`; the same for targets.
+const XT_NAME: u16 = 1;
+const XT_REVISION: u16 = 2;
+const XT_INFO: u16 = 3;
+/// Where source and destination are in a header, in bytes, and the protocol of IPv4.
+const V4: [u32; 2] = [12, 16];
+const V6: [u32; 2] = [8, 24];
+const V4_PROTOCOL: u32 = 9;
+/// Where the destination port is, in all protocols that have one.
+const TO_PORT: u32 = 2;
+
+/// Which of the named chains of the nat table exist.
+pub fn chains(family: Family, names: &[String]) -> Vec<String> {
+    // Without nf_tables there are no chains of its own.
+    let Ok(mut socket) = Netlink::netfilter() else {
+        return Vec::new();
+    };
+    let mut names = names.to_vec();
+    names.retain(|name| exists(&mut socket, family, Table::Nat, name));
+    names
+}
+
+fn exists(socket: &mut Netlink, family: Family, table: Table, chain: &str) -> bool {
+    get(socket, family, table, chain).is_some()
+}
+
+/// A chain as the kernel describes it.
+fn get(socket: &mut Netlink, family: Family, table: Table, chain: &str) -> Option<Message> {
+    let attributes = [
+        Nla::text(uapi::CHAIN_TABLE, table.name()),
+        Nla::text(uapi::CHAIN_NAME, chain),
+    ];
+    let body = nla::body(&header(family), &attributes).ok()?;
+    let mut replies = socket.request_bytes(uapi::GETCHAIN, GET, &body).ok()?;
+    (!replies.is_empty()).then(|| replies.swap_remove(0))
+}
+
+/// Whether one of an attachment's own chains exists, and the shared ones.
+pub fn glimpse(family: Family, own: &[String], shared: &[(Table, &str)]) -> Glimpse {
+    let Ok(mut socket) = Netlink::netfilter() else {
+        return Glimpse::default();
+    };
+    Glimpse {
+        has_own: own
+            .iter()
+            .any(|name| exists(&mut socket, family, Table::Nat, name)),
+        shared: rules(&mut socket, family, shared),
+    }
+}
+
+fn rules(socket: &mut Netlink, family: Family, chains: &[(Table, &str)]) -> State {
+    let mut state = State::default();
+    for (table, chain) in chains {
+        let rules = list(socket, family, *table, chain).unwrap_or_default();
+        state.insert(
+            *table,
+            chain,
+            rules.into_iter().map_while(|rule| rule).collect(),
+        );
+    }
+    state
+}
+
+/// The named chains that exist, if all their rules can be read.
+pub fn read(family: Family, chains: &[(Table, &str)]) -> Option<State> {
+    let mut state = State::default();
+    let mut socket = Netlink::netfilter().ok()?;
+    for (table, chain) in chains {
+        let rules = list(&mut socket, family, *table, chain)?;
+        let is_base = !chain.starts_with("CNI-");
+        // Of a chain that is not there the kernel lists nothing.
+        if rules.is_empty() || is_base {
+            let Some(found) = get(&mut socket, family, *table, chain) else {
+                continue;
+            };
+            // One that no packet meets: iptables refuses such a table.
+            let attributes = found.body.get(HEADER..)?;
+            (!is_base || attribute(attributes, uapi::CHAIN_HOOK).is_some()).then_some(())?;
+        }
+        state.insert(*table, chain, rules.into_iter().collect::<Option<_>>()?);
+    }
+    Some(state)
+}
+
+/// The rules of a chain, each of which may be one that cannot be read.
+fn list(
+    socket: &mut Netlink,
+    family: Family,
+    table: Table,
+    chain: &str,
+) -> Option<Vec<Option<String>>> {
+    let attributes = [
+        Nla::text(uapi::RULE_TABLE, table.name()),
+        Nla::text(uapi::RULE_CHAIN, chain),
+    ];
+    let body = nla::body(&header(family), &attributes).ok()?;
+    let replies = match socket.request_bytes(uapi::GETRULE, DUMP, &body) {
+        Err(refusal) if refusal.errno == Errno::ENOENT => Vec::new(),
+        replies => replies.ok()?,
+    };
+    let read = |reply: &Message| {
+        let attributes = reply.body.get(HEADER..)?;
+        rule(family, attribute(attributes, uapi::RULE_EXPRESSIONS)?)
+    };
+    Some(replies.iter().map(read).collect())
+}
+
+fn header(family: Family) -> [u8; HEADER] {
+    let number = match family {
+        Family::V4 => uapi::IPV4,
+        Family::V6 => uapi::IPV6,
+    };
+    [number, 0, 0, 0]
+}
+
+/// What a comparison is about.
+enum Loaded {
+    Meta(u32),
+    Network { offset: u32, len: u32 },
+    ToPort,
+}
+
+/// One rule in the words of iptables, from `NFTA_RULE_EXPRESSIONS`.
+pub fn rule(family: Family, expressions: &[u8]) -> Option<String> {
+    let mut words: Vec<String> = Vec::new();
+    let mut loaded = None;
+    let mut masked: Option<Vec<u8>> = None;
+    for (_, element) in each_attribute(expressions) {
+        let name = attribute(element, uapi::EXPR_NAME).map(text)?;
+        let data = attribute(element, uapi::EXPR_DATA).unwrap_or(&[]);
+        match name.as_str() {
+            "counter" => continue,
+            "match" => words.push(extension(data, xt::matched)?),
+            "target" => {
+                let target =
+                    |name: &str, revision, info: &[u8]| xt::target(family, name, revision, info);
+                words.push(extension(data, target)?);
+            }
+            _ => match Expr::decode(element) {
+                Expr::Meta { key, into: _ } => loaded = Some(Loaded::Meta(key)),
+                Expr::Payload {
+                    base: uapi::PAYLOAD_NETWORK_HEADER,
+                    offset,
+                    len,
+                    into: _,
+                } => loaded = Some(Loaded::Network { offset, len }),
+                Expr::Payload {
+                    base: uapi::PAYLOAD_TRANSPORT_HEADER,
+                    offset: TO_PORT,
+                    len: 2,
+                    into: _,
+                } => loaded = Some(Loaded::ToPort),
+                Expr::Bitwise { mask, xor, .. } if xor.iter().all(|byte| *byte == 0) => {
+                    masked = Some(mask);
+                }
+                Expr::Compare { op, value, .. } => {
+                    let is_inverted = match op {
+                        uapi::CMP_EQ => false,
+                        uapi::CMP_NEQ => true,
+                        _ => return None,
+                    };
+                    let mask = masked.take();
+                    words.push(match (loaded.take()?, &mask, is_inverted) {
+                        (Loaded::ToPort, None, false) => to_port(&words, &value)?,
+                        (loaded, _, _) => compared(family, &loaded, mask, &value, is_inverted)?,
+                    });
+                }
+                Expr::Jump(chain) => words.push(format!("-j {chain}")),
+                Expr::Drop => words.push("-j DROP".into()),
+                Expr::Masquerade => words.push("-j MASQUERADE".into()),
+                _ => return None,
+            },
+        }
+    }
+    Some(words.join(" "))
+}
+
+fn extension(data: &[u8], read: impl Fn(&str, u32, &[u8]) -> Option<String>) -> Option<String> {
+    let name = attribute(data, XT_NAME).map(text)?;
+    let revision = attribute(data, XT_REVISION)?.try_into().ok()?;
+    read(
+        &name,
+        u32::from_be_bytes(revision),
+        attribute(data, XT_INFO)?,
+    )
+}
+
+fn compared(
+    family: Family,
+    loaded: &Loaded,
+    mask: Option<Vec<u8>>,
+    value: &[u8],
+    is_inverted: bool,
+) -> Option<String> {
+    match (loaded, mask) {
+        (Loaded::Meta(uapi::META_MARK), mask) => {
+            let number = |bytes: &[u8]| bytes.try_into().ok().map(u32::from_ne_bytes);
+            let mask = mask.map_or(Some(u32::MAX), |mask| number(&mask))?;
+            Some(xt::mark(number(value)?, mask, is_inverted))
+        }
+        // A name is compared with its closing NUL, its beginning (`eth+`) without.
+        (Loaded::Meta(uapi::META_IIFNAME), None) if value.ends_with(&[0]) => {
+            Some(xt::interface("-i", &text(value), is_inverted))
+        }
+        (Loaded::Meta(uapi::META_L4PROTO), None) if !is_inverted => protocol(value),
+        (Loaded::Network { offset, len: 1 }, None)
+            if family == Family::V4 && *offset == V4_PROTOCOL && !is_inverted =>
+        {
+            protocol(value)
+        }
+        (Loaded::Network { offset, len }, mask) => {
+            let [source, destination] = match family {
+                Family::V4 => V4,
+                Family::V6 => V6,
+            };
+            let option = match *offset {
+                offset if offset == source => "-s",
+                offset if offset == destination => "-d",
+                _ => return None,
+            };
+            // Of whole bytes only those are loaded that count.
+            let len = usize::try_from(*len).ok()?;
+            let mut mask = mask.unwrap_or_else(|| vec![u8::MAX; len]);
+            let mut addr = value.to_vec();
+            let bytes = match family {
+                Family::V4 => 4,
+                Family::V6 => 16,
+            };
+            if addr.len() != len || mask.len() != len || len > bytes {
+                return None;
+            }
+            mask.resize(bytes, 0);
+            addr.resize(bytes, 0);
+            xt::network(option, xt::prefix(&addr, &mask)?, is_inverted)
+        }
+        _ => None,
+    }
+}
+
+/// The match of a protocol that was asked for before.
+fn to_port(words: &[String], value: &[u8]) -> Option<String> {
+    let protocol = words.iter().find_map(|word| word.strip_prefix("-p "))?;
+    let port = u16::from_be_bytes(value.try_into().ok()?);
+    Some(format!("-m {protocol} --dport {port}"))
+}
+
+fn protocol(value: &[u8]) -> Option<String> {
+    match value {
+        [number] => xt::protocol(u16::from(*number)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nftables::expr::FIRST as REG;
+
+    fn nest(name: &str, attributes: Vec<Nla>) -> Nla {
+        Nla::nested(
+            uapi::LIST_ELEM,
+            [
+                Nla::text(uapi::EXPR_NAME, name),
+                Nla::nested(uapi::EXPR_DATA, attributes),
+            ],
+        )
+    }
+
+    fn read(family: Family, expressions: &[Nla]) -> Option<String> {
+        rule(family, &nla::body(&[], expressions).unwrap())
+    }
+
+    fn comment(text: &str) -> Nla {
+        let mut info = text.as_bytes().to_vec();
+        info.resize(256, 0);
+        let attributes = vec![
+            Nla::text(XT_NAME, "comment"),
+            Nla::be32(XT_REVISION, 0),
+            Nla::value(XT_INFO, info),
+        ];
+        nest("match", attributes)
+    }
+
+    fn compare(op: u32, value: &[u8]) -> Nla {
+        let value = value.to_vec();
+        Expr::Compare {
+            from: REG,
+            op,
+            value,
+        }
+        .encode()
+    }
+
+    fn network(offset: u32, len: u32) -> Nla {
+        let base = uapi::PAYLOAD_NETWORK_HEADER;
+        Expr::Payload {
+            base,
+            offset,
+            len,
+            into: REG,
+        }
+        .encode()
+    }
+
+    #[test]
+    fn rules_are_read_as_iptables_prints_them() {
+        let jump = Expr::Jump("X".into()).encode();
+        let incoming = Expr::Meta {
+            key: uapi::META_IIFNAME,
+            into: REG,
+        }
+        .encode();
+        let counter = nest("counter", vec![Nla::be64(1, 7), Nla::be64(2, 8)]);
+        let guard = [
+            incoming,
+            compare(uapi::CMP_NEQ, b"lo\0"),
+            network(16, 1),
+            compare(uapi::CMP_EQ, &[127]),
+            counter.clone(),
+            jump.clone(),
+        ];
+        assert_eq!(
+            read(Family::V4, &guard).unwrap(),
+            "! -i lo -d 127.0.0.0/8 -j X"
+        );
+        let commented = [comment("a b"), counter, jump.clone()];
+        assert_eq!(
+            read(Family::V6, &commented).unwrap(),
+            "-m comment --comment \"a b\" -j X"
+        );
+        let mark = Expr::Meta {
+            key: uapi::META_MARK,
+            into: REG,
+        }
+        .encode();
+        let mask = 0x2000u32.to_ne_bytes();
+        let masked = Expr::Bitwise {
+            from: REG,
+            into: REG,
+            mask: mask.to_vec(),
+            xor: vec![0; 4],
+        };
+        let masquerade = [
+            mark,
+            masked.encode(),
+            compare(uapi::CMP_EQ, &mask),
+            Expr::Masquerade.encode(),
+        ];
+        assert_eq!(
+            read(Family::V4, &masquerade).unwrap(),
+            "-m mark --mark 0x2000/0x2000 -j MASQUERADE"
+        );
+        let protocol = Expr::Meta {
+            key: uapi::META_L4PROTO,
+            into: REG,
+        };
+        let port = Expr::Payload {
+            base: uapi::PAYLOAD_TRANSPORT_HEADER,
+            offset: TO_PORT,
+            len: 2,
+            into: REG,
+        };
+        let port = [port.encode(), compare(uapi::CMP_EQ, &[0x1f, 0x90])];
+        let tcp = [
+            vec![protocol.encode(), compare(uapi::CMP_EQ, &[6])],
+            port.to_vec(),
+        ]
+        .concat();
+        assert_eq!(
+            read(Family::V4, &tcp).unwrap(),
+            "-p tcp -m tcp --dport 8080"
+        );
+        assert_eq!(read(Family::V4, &port), None, "a port of no protocol");
+        let six = [network(24, 16), compare(uapi::CMP_NEQ, &[0xfd; 16]), jump];
+        assert_eq!(
+            read(Family::V6, &six).unwrap(),
+            "! -d fdfd:fdfd:fdfd:fdfd:fdfd:fdfd:fdfd:fdfd/128 -j X"
+        );
+    }
+
+    #[test]
+    fn what_only_iptables_can_print_is_not_read() {
+        let jump = Expr::Jump("X".into()).encode();
+        let limit = nest("limit", vec![]);
+        let unknown = nest(
+            "match",
+            vec![
+                Nla::text(XT_NAME, "recent"),
+                Nla::be32(XT_REVISION, 0),
+                Nla::value(XT_INFO, [0; 8]),
+            ],
+        );
+        let beginning = Expr::Meta {
+            key: uapi::META_IIFNAME,
+            into: REG,
+        }
+        .encode();
+        for expressions in [
+            vec![limit, jump.clone()],
+            vec![unknown, jump.clone()],
+            vec![beginning, compare(uapi::CMP_EQ, b"eth"), jump.clone()],
+            vec![network(9, 1), compare(uapi::CMP_NEQ, &[6]), jump.clone()],
+            vec![compare(uapi::CMP_EQ, &[6]), jump.clone()],
+            vec![network(16, 4), compare(2, &[127, 0, 0, 1]), jump],
+        ] {
+            assert_eq!(read(Family::V4, &expressions), None, "{expressions:?}");
+        }
+    }
+}
