@@ -124,31 +124,29 @@ pub fn find(
     }
 }
 
-/// Ifbs with this attachment's mark to which these filters lead, but for the `known` ones: somebody
-/// gave them another name.
+/// Ifbs with a mark to which filters lead, but for the `known` ones: this attachment's under another
+/// name, or those of other attachments.
 ///
 /// # Errors
 /// Code 100 when the kernel refuses to tell.
-pub fn strays(
+pub fn led_to<'f>(
     netlink: &mut Netlink,
-    attachment: &Attachment,
-    filters: &[Filter],
+    filters: impl Iterator<Item = &'f Filter>,
     known: &[u32],
-) -> Result<Vec<Link>, Error> {
-    let owner = Owner::of(attachment);
-    let rules = filters.iter().filter_map(|filter| filter.rule.as_ref());
-    let targets = rules.filter_map(|rule| rule.verdict.target());
+) -> Result<Vec<(Link, Mark)>, Error> {
+    let targets = filters.filter_map(|filter| filter.rule.as_ref()?.verdict.target());
     let mut targets: Vec<u32> = targets.filter(|t| *t != 0 && !known.contains(t)).collect();
     targets.sort_unstable();
     targets.dedup();
-    let mut strays = Vec::new();
+    let mut found = Vec::new();
     for target in targets {
         let link = netlink
             .link_by_index(target)
             .context(Code::System, || format!("look up link {target}"))?;
-        strays.extend(link.filter(|link| is_marked(link, &owner)));
+        let link = link.filter(|link| link.kind == "ifb");
+        found.extend(link.and_then(|link| mark(&link).map(|mark| (link, mark))));
     }
-    Ok(strays)
+    Ok(found)
 }
 
 /// The slot of a name that is this attachment's alone.

@@ -7,7 +7,7 @@ use common::sys::link::Link;
 use common::sys::netlink::Netlink;
 
 use crate::ifb::{self, Evidence, Slot};
-use crate::owner::Mark;
+use crate::owner::{Mark, Owner};
 use crate::plan::Hook;
 use crate::tc::filter::{self, Filter, Verdict};
 use crate::tc::qdisc::{self, Qdisc};
@@ -37,6 +37,8 @@ pub struct HookState {
     pub filters: Vec<Filter>,
     /// Ifbs with our mark to which filters on the hook lead, and which have another name by now.
     pub strays: Vec<Link>,
+    /// The marks of other attachments' ifbs to which filters on the hook lead.
+    pub neighbours: Vec<Mark>,
 }
 
 impl Actual {
@@ -81,12 +83,19 @@ impl Actual {
                 bucket,
                 filters,
                 strays: Vec::new(),
+                neighbours: Vec::new(),
             })
         };
         let mut sides = [side(Hook::Ingress)?, side(Hook::Egress)?];
+        let owner = Owner::of(attachment);
         let known: Vec<u32> = sides.iter().filter_map(|side| side.slot.index()).collect();
         for side in &mut sides {
-            side.strays = ifb::strays(netlink, attachment, &side.filters, &known)?;
+            for (ifb, mark) in ifb::led_to(netlink, side.filters.iter(), &known)? {
+                match mark.owner == owner {
+                    true => side.strays.push(ifb),
+                    false => side.neighbours.push(mark),
+                }
+            }
         }
         Ok(Actual { root, hook, sides })
     }

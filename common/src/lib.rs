@@ -14,8 +14,8 @@
 //! | [`drift`] | one difference between plan and kernel |
 //! | [`error`] | the one error, shaped by the protocol |
 //! | [`json`], [`decode`] | JSON that keeps order and duplicates, and typed reading of it |
+//! | [`log`] | what operators are told of a request, on stderr and in a file |
 //! | [`mac`] | hardware addresses |
-//! | [`warn`] | remarks on stderr |
 //! | [`sys`] | what touches the kernel: namespaces, netlink, links, sysctls, files |
 
 pub mod attachment;
@@ -27,6 +27,7 @@ pub mod decode;
 pub mod drift;
 pub mod error;
 pub mod json;
+pub mod log;
 pub mod mac;
 pub mod netconf;
 pub mod plugin;
@@ -34,7 +35,6 @@ pub mod request;
 pub mod result;
 pub mod sys;
 pub mod version;
-pub mod warn;
 
 pub use attachment::Attachment;
 pub use drift::Drift;

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::Attachment;
+use super::{Attachment, End};
 use crate::portmap::node::{Backend, Host, mapping, request};
 use crate::{bandwidth, portmap, tuning};
 
@@ -106,6 +106,11 @@ fn iptables(backend: Backend) {
         state: &|| state(&host),
     };
     every_fault(&attachment, 5);
+    // The first is a thread, for the second IP version: without one they take turns.
+    let clean = state(&host);
+    let end = attachment.add_with("clone3", "EAGAIN", 1, &clean);
+    assert_eq!(end, End::Added);
+    attachment.succeeds("DEL", "without a thread");
 }
 
 /// The node's rules, and the switch that opens loopback addresses only once there is a rule.
