@@ -13,7 +13,7 @@ for place in .root .binaries; do mount -o remount,bind,ro $place; done
 # What an ordinary user cannot read is not needed.
 cp -a /etc/. .etc/ 2>/dev/null || true
 mount --bind .etc /etc
-for place in /opt /run /usr/local /var/lib; do mount -t tmpfs tmpfs $place; done
+for place in /opt /run /usr/local /var/lib /var/log; do mount -t tmpfs tmpfs $place; done
 mount -t sysfs sysfs /sys
 rm -rf /etc/cni
 mkdir -p /etc/systemd/system /usr/local/bin target/host/release target/dist
