@@ -74,8 +74,23 @@ pub fn add(plan: &Plan, config: &Config, log: &Log) -> Result<Vec<Undo>, Error> 
             None => Ok(Vec::new()),
         };
     }
+    for (family, variant) in unplanned(plan) {
+        if let Err(error) = remove::del(family, variant, &plan.attachment, &evidence) {
+            return Err(match undo(done) {
+                Ok(()) => error,
+                Err(also) => error.and(also),
+            });
+        }
+    }
     missing.iter().for_each(|error| log.warn(error));
     Ok(done)
+}
+
+/// The IP versions of which a plan wants nothing, though an earlier request may have.
+fn unplanned(plan: &Plan) -> impl Iterator<Item = (Family, Variant)> {
+    let families = Family::ALL.into_iter();
+    let families = families.filter(|family| plan.family(*family).is_none());
+    families.filter_map(|family| Some((family, Tool::usual(family)?.variant?)))
 }
 
 /// Whether an IP version may do without its rules: many a node has no IPv6, but none that maps ports
@@ -121,6 +136,15 @@ pub fn check(plan: &Plan, config: &Config, tables: &Tables) -> Result<Vec<Drift>
                 drifts.extend(found);
             }
             Err(error) if may_be_left_out(forwards.family, &error) => missing.push(error),
+            Err(error) => errors.push(error),
+        }
+    }
+    for (family, variant) in unplanned(plan) {
+        match remove::left(family, variant, &plan.attachment, &evidence) {
+            Ok(chains) => drifts.extend(chains.into_iter().map(|chain| {
+                let object = format!("chain {chain} of table nat ({family})");
+                Drift::new(object, "none", "present")
+            })),
             Err(error) => errors.push(error),
         }
     }

@@ -42,14 +42,15 @@ pub fn jumps_to<'a>(state: &'a State, chain: &'a str) -> impl Iterator<Item = St
         })
 }
 
-/// The rules of [`DNAT`] that bear an owner's mark and lead to no attachment's chain, last first:
-/// jumps whose target somebody changed.
+/// The rules of [`DNAT`] that bear an owner's mark, have ports, and lead to no attachment's chain, last
+/// first: jumps whose target somebody changed.
 pub fn strays(state: &State, is_whose: impl Fn(&str) -> bool) -> Vec<Standing> {
     let rules = state.jumps().iter().enumerate().rev();
     rules
         .filter(|(_, rule)| {
             owner::jump(rule).is_some_and(|(jump, meaning)| {
-                is_whose(&jump.comment) && !meaning.leads_to_prefix(OWN_PREFIX)
+                let is_jump = meaning.find("multiport").is_some();
+                is_jump && is_whose(&jump.comment) && !meaning.leads_to_prefix(OWN_PREFIX)
             })
         })
         .map(|(place, rule)| Standing {

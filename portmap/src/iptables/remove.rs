@@ -55,6 +55,39 @@ pub fn del(
     remove((family, variant), &what, quick, select, is_dead)
 }
 
+/// The chains of an attachment that translate in one variant. The reference leaves an empty one where
+/// all host addresses are of the other IP version.
+///
+/// # Errors
+/// Code 100 when the rules cannot be read.
+pub fn left(
+    family: Family,
+    variant: Variant,
+    attachment: &Attachment,
+    evidence: &Evidence,
+) -> Result<Vec<String>, Error> {
+    let names = [shared_name(attachment), exact_name(attachment)];
+    let present = kernel::chains(variant, family, &names);
+    let tool = match present.is_empty() {
+        true => None,
+        false => Tool::of(family, variant),
+    };
+    match tool.map(|tool| read(&tool, Some(&present))) {
+        None => Ok(Vec::new()),
+        Some(Ok(state)) => {
+            let mut chains = own_chains(&state, attachment, evidence);
+            chains.retain(|chain| {
+                state
+                    .chain(chain)
+                    .is_some_and(|rules| !translations(rules).is_empty())
+            });
+            Ok(chains)
+        }
+        Some(Err(failure)) if failure.is_missing_table() => Ok(Vec::new()),
+        Some(Err(failure)) => Err(fatal(&failure, &format!("read the {family} rules"))),
+    }
+}
+
 /// Removes what a network's attachments have in one variant, unless `is_valid` says of their mark
 /// that they live.
 ///

@@ -233,15 +233,24 @@ impl Rule {
 
     /// Whether it can end in nothing but a jump to that chain.
     pub fn leads_to(&self, chain: &str) -> bool {
+        self.jump().is_some_and(|to| to == chain)
+    }
+
+    /// The same for any chain whose name begins so.
+    pub fn leads_to_one_of(&self, prefix: &str) -> bool {
+        self.jump().is_some_and(|to| to.starts_with(prefix))
+    }
+
+    fn jump(&self) -> Option<&str> {
         let is_verdict = |expr: &Expr| match expr {
             Expr::Jump(_) | Expr::Drop => true,
             Expr::Other(name) => name == "immediate",
             _ => false,
         };
-        let Some((last, tests)) = self.exprs.split_last() else {
-            return false;
-        };
-        *last == Expr::Jump(chain.to_owned()) && !tests.iter().any(is_verdict)
+        match self.exprs.split_last()? {
+            (Expr::Jump(to), tests) if !tests.iter().any(is_verdict) => Some(to),
+            _ => None,
+        }
     }
 
     /// Reads an `NFT_MSG_NEWRULE`'s attributes.

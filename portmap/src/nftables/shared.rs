@@ -7,6 +7,7 @@ use common::sys::netlink::Refusal;
 use super::command::{Action, Command};
 use super::layout::{self, COMMENT, LOOKUPS, TABLE};
 use super::object::{Chain, Rule, Set, Table};
+use super::private;
 use super::set::{Purpose, SetId};
 use super::socket::{Nft, Place};
 use crate::mapping::Family;
@@ -78,10 +79,12 @@ pub fn observe(nft: &mut Nft, need: Need) -> Result<Seen, Refusal> {
             .collect();
         for (seen, chain) in chains.iter_mut().zip(nft.chains(place, &names)?) {
             *seen = match chain {
-                // Its rules are the other attachments'.
-                Some(chain) if chain.name == layout::CONDITIONS => Some((chain, vec![])),
                 Some(chain) => {
-                    let rules = nft.rules(place, &chain.name)?;
+                    let mut rules = nft.rules(place, &chain.name)?;
+                    if chain.name == layout::CONDITIONS {
+                        // Those that lead to attachments' chains are the attachments'.
+                        rules.retain(|rule| !rule.leads_to_one_of(private::PREFIX));
+                    }
                     Some((chain, rules))
                 }
                 None => None,
@@ -209,8 +212,15 @@ fn chains(need: Need, seen: &Seen, diff: &mut Diff) {
                 Verdict::Differs(drift) => {
                     let (expected, actual) = drift;
                     diff.drifts.push(Drift::new(object, expected, actual));
-                    let (chain, handle) = (chain.name.clone(), None);
-                    command(Action::DeleteRule { chain, handle });
+                    let strangers = present.iter().map(|rule| Some(rule.handle));
+                    let handles = match chain.name == layout::CONDITIONS {
+                        true => strangers.collect(),
+                        false => vec![None],
+                    };
+                    for handle in handles {
+                        let chain = chain.name.clone();
+                        command(Action::DeleteRule { chain, handle });
+                    }
                     rules_to_add.extend(all());
                 }
             },
@@ -232,9 +242,6 @@ enum Verdict {
 }
 
 fn compare(need: Need, chain: &str, wanted: &[Rule], present: &[Rule]) -> Verdict {
-    if chain == layout::CONDITIONS {
-        return Verdict::Same;
-    }
     let lookup = LOOKUPS.iter().find(|(name, _)| *name == chain);
     let Some(front) = present.len().checked_sub(wanted.len()) else {
         return Verdict::Differs(first_difference(wanted, present));

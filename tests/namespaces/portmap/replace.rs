@@ -49,9 +49,15 @@ fn a_changed_address_or_port_replaces_what_was_there(backend: Backend) {
     for address in host.net.host.both(8080) {
         assert_eq!(tcp::exchange(host.net.client(), address).server(), None);
     }
-    let one_family = request_of("", &mapping("tcp", 9090, 80), &SECOND[..1]);
-    host.run("ADD", &one_family);
-    host.run("CHECK", &one_family);
+    for (base, only) in [("ip6tables", &SECOND[..1]), ("iptables", &SECOND[1..])] {
+        host.run("ADD", &other_port);
+        let one_family = request_of("", &mapping("tcp", 9090, 80), only);
+        host.drifted(&one_family, "expected none, found present");
+        host.run("ADD", &one_family);
+        host.run("CHECK", &one_family);
+        let nat = host.nat(base);
+        assert!(!nat.contains("CNI-DN-"), "{nat}");
+    }
     host.run("DEL", &request("", ""));
     host.is_clean();
 }

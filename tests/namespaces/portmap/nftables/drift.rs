@@ -3,7 +3,7 @@
 use super::{Pod, contents, host_with, nft, ruleset};
 
 /// What may happen to the table, and a part of CHECK's words.
-const DRIFTS: [(&str, &str, &str); 40] = [
+const DRIFTS: [(&str, &str, &str); 42] = [
     ("an element is gone", "delete element ip cni_portmap hostports { tcp . 8080 }", "no element"),
     ("an IPv6 element is gone", "delete element ip6 cni_portmap hostports { tcp . 8080 }", "ip6"),
     ("an element of an address is gone", "delete element ip cni_portmap hostips { 10.99.0.1 . udp . 8081 }", "hostips"),
@@ -21,6 +21,8 @@ const DRIFTS: [(&str, &str, &str); 40] = [
     ("the hairpin element of an address is gone", "flush set ip6 cni_portmap hairpin64_hostip", "hairpin64_hostip"),
     ("the localhost element is gone", "flush set ip cni_portmap localhost", "localhost"),
     ("everything is masqueraded", "add element ip cni_portmap masq_all { tcp . 8080 comment \"net1/pod-0/eth0\" }", "masq_all"),
+    ("a rule in the way of all attachments", "insert rule ip cni_portmap conditions accept", "conditions"),
+    ("another rule among those with conditions", "add rule ip6 cni_portmap conditions tcp dport 8080 drop", "conditions"),
     ("prerouting is flushed", "flush chain ip cni_portmap prerouting", "prerouting"),
     ("output is flushed", "flush chain ip6 cni_portmap output", "output"),
     ("postrouting is flushed", "flush chain ip cni_portmap postrouting", "postrouting"),
