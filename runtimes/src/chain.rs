@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::Machine;
+use crate::{Machine, record};
 
 /// Where the machine's plugins are.
 pub const PLUGINS: &str = "/run/cni/bin";
@@ -109,6 +109,11 @@ pub fn install(machine: &Machine) -> io::Result<()> {
     for name in ["tuning", "portmap", "bandwidth"] {
         let file = sandbox::plugin::binary(name);
         copy(machine, &file, name, "build it first, or set CNI_BIN")?;
+    }
+    if record::directory().is_some() {
+        for name in ["bridge", "tuning", "portmap", "bandwidth"] {
+            record::put_in_front(machine, PLUGINS, name)?;
+        }
     }
     Ok(())
 }
