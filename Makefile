@@ -6,7 +6,7 @@ PACKAGES = iproute2 iptables nftables conntrack strace util-linux containernetwo
 RUNTIMES = containerd runc podman conmon busybox-static
 
 # Seconds for each of the fuzz targets in `make test`.
-FUZZ_SECONDS = 3
+FUZZ_SECONDS = 7
 
 # Namespaces need root; an ordinary user gets them in a user namespace of his own. Cargo wants an
 # absolute path here.

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::Machine;
+use crate::{Machine, record};
 
 /// Where the machine's plugins are.
 pub const PLUGINS: &str = "/run/cni/bin";
@@ -121,6 +121,11 @@ pub fn install(machine: &Machine, whose: Whose) -> io::Result<()> {
         match whose {
             Whose::Ours => copy_ours(machine, PLUGINS, name)?,
             Whose::Reference => copy_debian(machine, name)?,
+        }
+    }
+    if record::directory().is_some() {
+        for name in ["bridge", "tuning", "portmap", "bandwidth"] {
+            record::put_in_front(machine, PLUGINS, name)?;
         }
     }
     Ok(())

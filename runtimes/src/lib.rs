@@ -11,6 +11,7 @@
 //! | [`cri`] | [`cri::Client`]: pods, as the kubelet makes them |
 //! | [`podman`] | [`podman::Podman`]: containers with published ports |
 //! | [`leftovers`] | what a runtime and the plugins left behind |
+//! | [`record`] | keeps what the runtime sent, for testdata/captures |
 //!
 //! The plugins are those of `sandbox::plugin::directory`: ours, or those in `$CNI_BIN`.
 
@@ -24,6 +25,7 @@ pub mod leftovers;
 pub mod machine;
 mod messages;
 pub mod podman;
+pub mod record;
 
 pub use containerd::Containerd;
 pub use machine::Machine;

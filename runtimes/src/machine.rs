@@ -5,7 +5,7 @@
 //! their mounts, because the kernel does it: also when the test panics or is killed.
 
 use std::fs;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -16,6 +16,7 @@ use sandbox::topology::Net;
 use sandbox::wait_until;
 
 use crate::cgroup::Cgroup;
+use crate::record;
 
 /// Where programs are looked for, by us and by the daemons.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -166,6 +167,11 @@ impl Machine {
 
 impl Drop for Machine {
     fn drop(&mut self) {
+        if let Some(directory) = record::directory()
+            && let Err(error) = record::keep(self, &directory)
+        {
+            let _ = writeln!(io::stderr(), "keep what was recorded: {error}");
+        }
         drop(self.door.stdin.take());
         let ended = || !matches!(self.door.try_wait(), Ok(None));
         if !wait_until(PATIENCE, ended) {

@@ -51,7 +51,8 @@ impl Host {
     }
 
     /// Does what a call did: runs it if it is one of ours, attaches and detaches for the bridge plugin.
-    pub fn replay(&mut self, call: &Recorded, told: &str) {
+    /// `is_last` says that this plugin is the last of its chain.
+    pub fn replay(&mut self, call: &Recorded, is_last: bool, told: &str) {
         if call.is_of_a_container() {
             self.follow(call);
         }
@@ -63,7 +64,7 @@ impl Host {
                     pod.detach(call.env("CNI_IFNAME"));
                 }
             }
-            (plugin, _) if OURS.contains(&plugin) => self.run(call, &told),
+            (plugin, _) if OURS.contains(&plugin) => self.run(call, is_last, &told),
             _ => {}
         }
     }
@@ -97,7 +98,7 @@ impl Host {
         pod.wanted_on(call.env("CNI_IFNAME")).ipv6 = ipv6;
     }
 
-    fn run(&mut self, call: &Recorded, told: &str) {
+    fn run(&mut self, call: &Recorded, is_last: bool, told: &str) {
         let answer = self.call(call);
         assert_eq!(
             answer.code.map(i64::from),
@@ -107,8 +108,7 @@ impl Host {
         if call.verb == "ADD" && call.rc == 0 {
             self.take_note(call, &answer, told);
         }
-        // tuning is the last in all of the recorded chains.
-        let complete = call.plugin == "tuning" && call.rc == 0;
+        let complete = is_last && call.rc == 0;
         if complete && ["ADD", "CHECK", "GC"].contains(&call.verb.as_str()) {
             self.assert_everything_wanted(told);
         }

@@ -10,7 +10,7 @@ use crate::portmap::node::{Backend, Host, mapping, on_both_variants, request};
 on_both_variants!(
     whichever_program_fails_or_is_killed_all_ports_are_mapped_or_none,
     a_node_without_nat_for_ipv4_is_refused_and_one_without_it_for_ipv6_is_not,
-    whichever_program_fails_on_a_new_node_it_is_as_new_again,
+    whichever_program_fails_where_shared_rules_are_missing_the_node_is_as_before,
 );
 
 /// Puts scripts in front of the programs, which count their starts and in the one that `fault` says do
@@ -38,9 +38,20 @@ fn whichever_program_fails_or_is_killed_all_ports_are_mapped_or_none(backend: Ba
     each_program(backend, |_| (), state);
 }
 
-/// There ADD takes more than one step: it makes what all attachments share, too.
-fn whichever_program_fails_on_a_new_node_it_is_as_new_again(backend: Backend) {
-    each_program(backend, flush, rules);
+/// There ADD takes two steps: its own rules, then what it did not find.
+fn whichever_program_fails_where_shared_rules_are_missing_the_node_is_as_before(backend: Backend) {
+    each_program(backend, take_shared_rules_away, rules);
+}
+
+/// The rule that leads to a shared chain, and for IPv4 the chain, too.
+fn take_shared_rules_away(host: &Host) {
+    for base in ["iptables", "ip6tables"] {
+        host.iptables(base, "-t nat -F POSTROUTING");
+    }
+    if host.nat("iptables").contains(":CNI-HOSTPORT-MASQ ") {
+        host.iptables("iptables", "-t nat -F CNI-HOSTPORT-MASQ");
+        host.iptables("iptables", "-t nat -X CNI-HOSTPORT-MASQ");
+    }
 }
 
 const TABLES: [(&str, &str); 4] = [
@@ -49,14 +60,6 @@ const TABLES: [(&str, &str); 4] = [
     ("ip6tables", "nat"),
     ("ip6tables", "mangle"),
 ];
-
-fn flush(host: &Host) {
-    for (base, table) in TABLES {
-        for option in ["-F", "-X"] {
-            host.iptables(base, &format!("-t {table} {option}"));
-        }
-    }
-}
 
 /// Everything but the chains that every table has: with nf_tables those come and go by being looked at.
 fn rules(host: &Host) -> Vec<String> {

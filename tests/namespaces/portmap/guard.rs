@@ -9,6 +9,7 @@ use super::node::{Backend, Host, mapping, on_every_backend, request};
 on_every_backend!(
     what_listens_on_loopback_is_not_reached_from_outside,
     without_snat_neither_the_switch_nor_the_guard_is_made,
+    where_sysctls_are_read_only_ports_are_mapped_all_the_same_with_a_warning,
 );
 
 const LOOPBACK: [u8; 4] = [127, 0, 0, 1];
@@ -92,4 +93,24 @@ fn without_snat_neither_the_switch_nor_the_guard_is_made(backend: Backend) {
         "0"
     );
     assert!(!host.table("iptables", "mangle").contains("127.0.0.0/8"));
+}
+
+/// As in a runtime's container that has /proc/sys read-only.
+fn where_sysctls_are_read_only_ports_are_mapped_all_the_same_with_a_warning(backend: Backend) {
+    let host = Host::usual(backend);
+    let request = request("", &mapping("tcp", 8080, 80));
+    let script = "exec unshare --mount sh -c 'mount --bind /proc/sys /proc/sys && \
+         mount -o remount,bind,ro /proc/sys && exec PLUGIN'";
+    let added = host.ok(&host.call_by_script(script, "ADD", &request));
+    assert!(
+        added.stderr.contains("route_localnet is read-only"),
+        "{added:?}"
+    );
+    let _tcp = tcp::Server::start(host.pod(), 80, "pod").unwrap();
+    let answer = tcp::exchange(host.net.client(), host.net.host.v4(8080));
+    assert_eq!(answer.server(), Some("pod"), "{answer:?}");
+    host.ok(&host.call_by_script(script, "CHECK", &request));
+    host.drifted(&request, "route_localnet of veth0: expected 1, found 0");
+    host.run("DEL", &request);
+    host.is_clean();
 }
