@@ -332,7 +332,12 @@ fn the_rights_that_the_daemon_set_gives_suffice() {
     // Root of the node's files, without a capability: what deploy/install/daemonset.yaml leaves.
     for verb in ["install", "restore"] {
         let output = Command::new("unshare")
-            .args(["--map-root-user", "setpriv", "--bounding-set=-all", "--inh-caps=-all"])
+            .args([
+                "--map-root-user",
+                "setpriv",
+                "--bounding-set=-all",
+                "--inh-caps=-all",
+            ])
             .args(["--no-new-privs", "./installer", verb, "cni"])
             .current_dir(&node.root)
             .output()
