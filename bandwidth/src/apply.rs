@@ -6,14 +6,13 @@ pub use hooks::PRIORITIES;
 
 use common::error::{Code, Context, Error};
 use common::sys::link::{Change, Link};
-use common::warn::warn;
 use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkInfo};
 
 use crate::observe::{Actual, HookState};
 use crate::owner::Mark;
 use crate::plan::{Detour, Plan};
 use crate::tbf::Tbf;
-use crate::tc::qdisc::{self, Qdisc};
+use crate::tc::qdisc::{self, Bucket, Count, Qdisc};
 use crate::tc::{BUCKET, handle_text};
 use crate::undo::{Changes, Undo};
 
@@ -36,14 +35,25 @@ pub struct Job<'a> {
     pub kept: &'a [String],
 }
 
+/// What was done.
+pub struct Done {
+    /// The ifbs of the plan.
+    pub ifbs: Vec<Link>,
+    /// Whether anything had to be.
+    pub changed: bool,
+}
+
 impl Job<'_> {
     /// Does it, in an order that limits nothing before everything is ready.
     ///
     /// # Errors
     /// Code 100 or 103; nothing is changed then.
-    pub fn run(&self, mut changes: Changes<'_>) -> Result<Vec<Link>, Error> {
+    pub fn run(&self, mut changes: Changes<'_>) -> Result<Done, Error> {
         match self.steps(&mut changes) {
-            Ok(ifbs) => Ok(ifbs),
+            Ok(ifbs) => Ok(Done {
+                ifbs,
+                changed: changes.is_any(),
+            }),
             Err(error) => Err(changes.undo(error)),
         }
     }
@@ -152,17 +162,15 @@ impl Job<'_> {
     fn delete_leftover_ifbs(&self, changes: &mut Changes<'_>) {
         for side in &self.actual.sides {
             let is_planned = self.plan.detour(side.hook).is_some();
-            if let Some(ifb) = side
-                .slot
-                .link
-                .as_ref()
-                .filter(|_| !is_planned && !self.is_kept(side))
-                && let Err(refusal) = changes.netlink.delete_link(ifb.index)
-            {
-                warn(
-                    "bandwidth",
-                    format!("cannot delete {}: {refusal}", ifb.name),
-                );
+            let ifb = side.slot.link.as_ref();
+            let left = ifb.filter(|_| !is_planned && !self.is_kept(side));
+            for ifb in left.into_iter().chain(&side.strays) {
+                let tried = format!("delete {}", ifb.name);
+                let deleted =
+                    changes.make((tried, IFB), None, |netlink| netlink.delete_link(ifb.index));
+                if let Err(error) = deleted {
+                    changes.log.warn(error);
+                }
             }
         }
     }
@@ -203,21 +211,33 @@ fn bucket(
             kind: _,
             handle: BUCKET,
             bucket: Some(bucket),
+            stranger,
         }) => {
-            if bucket.tbf == wanted && bucket.peak == 0 {
+            let as_wanted = Bucket {
+                tbf: wanted,
+                peak: 0,
+                count: Count::default(),
+            };
+            if *bucket == as_wanted && stranger.is_none() {
                 return Ok(());
+            }
+            if let Some(stranger) = stranger {
+                changes.log.warn(format!(
+                    "{name}: qdisc {stranger} gives way to the queue of the limit"
+                ));
+                let tried = format!("delete qdisc {stranger} of {name}");
+                changes.make((tried, TBF), None, |netlink| {
+                    qdisc::delete_stranger(netlink, link)
+                })?;
             }
             undo = Undo::SetRoot(link, bucket.tbf);
         }
         Some(other) => {
             let handle = handle_text(other.handle);
-            warn(
-                "bandwidth",
-                format!(
-                    "{name}: root qdisc {} {handle} gives way to the limit",
-                    other.kind
-                ),
-            );
+            changes.log.warn(format!(
+                "{name}: root qdisc {} {handle} gives way to the limit",
+                other.kind
+            ));
             let tried = format!("delete the root qdisc {} {handle} of {name}", other.kind);
             changes.make((tried, TBF), None, |netlink| {
                 qdisc::delete_root(netlink, link)

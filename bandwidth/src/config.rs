@@ -5,6 +5,7 @@ use common::decode::Object;
 use common::error::{Code, Error};
 use common::json::Json;
 
+use crate::scaled::scaled;
 use crate::subnets::Subnets;
 use crate::tbf;
 
@@ -87,6 +88,16 @@ impl Config {
             filter_priority: number(conf, "filterPriority", 1, 65_530)?
                 .and_then(|priority| u16::try_from(priority).ok()),
         })
+    }
+
+    /// The limits, for people: `ingress 10 Mbit/s, egress 5 Mbit/s`.
+    pub fn limits(&self) -> String {
+        let limits = [("ingress", self.ingress), ("egress", self.egress)];
+        let rate = |limit: Limit| scaled(limit.rate.into(), 1000, "bit/s");
+        let limits = limits
+            .iter()
+            .filter_map(|(name, limit)| limit.map(|limit| format!("{name} {}", rate(limit))));
+        limits.collect::<Vec<_>>().join(", ")
     }
 
     /// Whether nothing is to be limited.

@@ -6,7 +6,7 @@ use crate::observe::{Actual, HookState};
 use crate::plan::{Detour, Numbers, Plan};
 use crate::tbf::Tbf;
 use crate::tc::filter::{Filter, Verdict};
-use crate::tc::qdisc::{Bucket, Qdisc};
+use crate::tc::qdisc::{Bucket, Count, Qdisc};
 use crate::tc::{BUCKET, handle_text};
 
 impl Plan {
@@ -42,14 +42,19 @@ fn of_bucket(link: &str, numbers: &Numbers, actual: Option<&Qdisc>) -> Vec<Drift
         ));
     }
     match qdisc.bucket {
-        Some(bucket) => drifts.extend(of_numbers(&object, numbers, bucket)),
+        Some(bucket) => {
+            drifts.extend(of_numbers(&object, numbers, bucket));
+            let queue = qdisc.stranger.iter();
+            drifts
+                .extend(queue.map(|q| Drift::new(format!("queue of the {object}"), "its own", q)));
+        }
         None => drifts.push(Drift::new(object, numbers.ours, &qdisc.kind)),
     }
     drifts
 }
 
 fn of_numbers(object: &str, numbers: &Numbers, actual: Bucket) -> Vec<Drift> {
-    let Bucket { tbf, peak } = actual;
+    let Bucket { tbf, peak, count } = actual;
     let mut drifts = Vec::new();
     if peak != 0 {
         let found = format!("{peak} bytes per second");
@@ -57,6 +62,15 @@ fn of_numbers(object: &str, numbers: &Numbers, actual: Bucket) -> Vec<Drift> {
             format!("peak rate of the {object}"),
             "none",
             found,
+        ));
+    }
+    if count != Count::default() {
+        let Count { overhead, mpu, atm } = count;
+        let cells = if atm { " in cells of ATM" } else { "" };
+        drifts.push(Drift::new(
+            format!("length of packets in the {object}"),
+            "as they are",
+            format!("overhead {overhead} mpu {mpu} bytes{cells}"),
         ));
     }
     if Some(tbf) == numbers.reference {
@@ -93,6 +107,12 @@ fn of_ifb(detour: &Detour, side: &HookState) -> Vec<Drift> {
         return vec![Drift::new(object, "a link of kind ifb", found)];
     };
     let mut drifts = Vec::new();
+    // The reference's ifbs have no alias.
+    if let Some(alias) = ifb.alias.as_deref().filter(|alias| !alias.is_empty())
+        && side.slot.mark.is_none()
+    {
+        drifts.push(Drift::new(format!("alias of {object}"), "its owner", alias));
+    }
     if ifb.mtu != detour.mtu {
         drifts.push(Drift::new(format!("mtu of {object}"), detour.mtu, ifb.mtu));
     }
@@ -118,7 +138,7 @@ fn of_filters(link: &str, detour: &Detour, side: &HookState, hook: Option<&Qdisc
     let mut drifts = Vec::new();
     for planned in &detour.filters {
         let found = own.next();
-        if !found.is_some_and(|found| is_as_planned(planned, found)) {
+        if !found.is_some_and(|found| is_as_planned(planned, found, side.slot.index())) {
             let found = found.map_or("none".into(), describe);
             drifts.push(Drift::new(
                 &object,
@@ -131,13 +151,12 @@ fn of_filters(link: &str, detour: &Detour, side: &HookState, hook: Option<&Qdisc
     drifts
 }
 
-fn is_as_planned(planned: &crate::plan::PlannedFilter, found: &Filter) -> bool {
+fn is_as_planned(planned: &crate::plan::PlannedFilter, found: &Filter, ifb: Option<u32>) -> bool {
     let Some(rule) = &found.rule else {
         return false;
     };
     let is_same_verdict = match (&planned.rule.verdict, &rule.verdict) {
-        // Own filters lead to our ifb, or nowhere.
-        (Verdict::Redirect(_), Verdict::Redirect(target)) => *target != 0,
+        (Verdict::Redirect(_), Verdict::Redirect(target)) => Some(*target) == ifb,
         (planned, found) => planned == found,
     };
     found.protocol == planned.protocol && rule.keys == planned.rule.keys && is_same_verdict

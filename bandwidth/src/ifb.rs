@@ -12,7 +12,8 @@ use netlink_packet_route::link::InfoKind;
 
 use crate::owner::{Mark, Owner};
 use crate::plan::Hook;
-use crate::tc::{filter, qdisc};
+use crate::tc::filter::{self, Filter};
+use crate::tc::qdisc;
 
 /// Characters of an interface's name.
 const LENGTH: usize = 15;
@@ -121,6 +122,31 @@ pub fn find(
             ..second
         }),
     }
+}
+
+/// Ifbs with a mark to which filters lead, but for the `known` ones: this attachment's under another
+/// name, or those of other attachments.
+///
+/// # Errors
+/// Code 100 when the kernel refuses to tell.
+pub fn led_to<'f>(
+    netlink: &mut Netlink,
+    filters: impl Iterator<Item = &'f Filter>,
+    known: &[u32],
+) -> Result<Vec<(Link, Mark)>, Error> {
+    let targets = filters.filter_map(|filter| filter.rule.as_ref()?.verdict.target());
+    let mut targets: Vec<u32> = targets.filter(|t| *t != 0 && !known.contains(t)).collect();
+    targets.sort_unstable();
+    targets.dedup();
+    let mut found = Vec::new();
+    for target in targets {
+        let link = netlink
+            .link_by_index(target)
+            .context(Code::System, || format!("look up link {target}"))?;
+        let link = link.filter(|link| link.kind == "ifb");
+        found.extend(link.and_then(|link| mark(&link).map(|mark| (link, mark))));
+    }
+    Ok(found)
 }
 
 /// The slot of a name that is this attachment's alone.

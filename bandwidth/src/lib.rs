@@ -14,6 +14,7 @@ mod owner;
 mod place;
 mod plan;
 mod remove;
+mod scaled;
 mod status;
 mod subnets;
 mod tbf;

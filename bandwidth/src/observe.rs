@@ -7,6 +7,7 @@ use common::sys::link::Link;
 use common::sys::netlink::Netlink;
 
 use crate::ifb::{self, Evidence, Slot};
+use crate::owner::{Mark, Owner};
 use crate::plan::Hook;
 use crate::tc::filter::{self, Filter, Verdict};
 use crate::tc::qdisc::{self, Qdisc};
@@ -34,6 +35,10 @@ pub struct HookState {
     pub bucket: Option<Qdisc>,
     /// Every filter on the hook.
     pub filters: Vec<Filter>,
+    /// Ifbs with our mark to which filters on the hook lead, and which have another name by now.
+    pub strays: Vec<Link>,
+    /// The marks of other attachments' ifbs to which filters on the hook lead.
+    pub neighbours: Vec<Mark>,
 }
 
 impl Actual {
@@ -52,16 +57,17 @@ impl Actual {
             result,
         };
         let tried = |what: &str| format!("read the {what} of {}", link.name);
-        let root =
-            qdisc::root(netlink, link.index).context(Code::System, || tried("root qdisc"))?;
+        let root = qdisc::root_and_queue(netlink, link.index)
+            .context(Code::System, || tried("root qdisc"))?;
         let hook =
             qdisc::hook(netlink, link.index).context(Code::System, || tried("ingress qdisc"))?;
         let mut side = |which: Hook| -> Result<HookState, Error> {
             let slot = ifb::find(netlink, attachment, which, evidence)?;
             let bucket = match &slot.link {
-                Some(ifb) => qdisc::root(netlink, ifb.index).context(Code::System, || {
-                    format!("read the root qdisc of {}", ifb.name)
-                })?,
+                Some(ifb) => qdisc::root_and_queue(netlink, ifb.index)
+                    .context(Code::System, || {
+                        format!("read the root qdisc of {}", ifb.name)
+                    })?,
                 None => None,
             };
             let filters = match &hook {
@@ -76,9 +82,21 @@ impl Actual {
                 slot,
                 bucket,
                 filters,
+                strays: Vec::new(),
+                neighbours: Vec::new(),
             })
         };
-        let sides = [side(Hook::Ingress)?, side(Hook::Egress)?];
+        let mut sides = [side(Hook::Ingress)?, side(Hook::Egress)?];
+        let owner = Owner::of(attachment);
+        let known: Vec<u32> = sides.iter().filter_map(|side| side.slot.index()).collect();
+        for side in &mut sides {
+            for (ifb, mark) in ifb::led_to(netlink, side.filters.iter(), &known)? {
+                match mark.owner == owner {
+                    true => side.strays.push(ifb),
+                    false => side.neighbours.push(mark),
+                }
+            }
+        }
         Ok(Actual { root, hook, sides })
     }
 
@@ -91,28 +109,43 @@ impl Actual {
 impl HookState {
     /// Our filters, in the order in which they are asked.
     pub fn own(&self) -> impl Iterator<Item = &Filter> {
-        let ifb = self.slot.index();
-        self.filters.iter().filter(move |f| is_own(f, ifb))
+        self.filters.iter().filter(|filter| self.is_own(filter))
     }
 
     /// Everybody else's filters, without the hash tables that the kernel lists among them.
     pub fn others(&self) -> impl Iterator<Item = &Filter> {
-        let ifb = self.slot.index();
         self.filters
             .iter()
-            .filter(move |f| (f.kind != "u32" || f.rule.is_some()) && !is_own(f, ifb))
+            .filter(|f| (f.kind != "u32" || f.rule.is_some()) && !self.is_own(f))
+    }
+
+    /// What our ifb says of itself, also one that has another name by now.
+    pub fn mark(&self) -> Option<Mark> {
+        let strays = self
+            .strays
+            .iter()
+            .filter_map(|stray| Slot::marked(stray.clone())?.mark);
+        self.slot.mark.clone().into_iter().chain(strays).next()
+    }
+
+    fn is_own(&self, filter: &Filter) -> bool {
+        let strays = self.strays.iter().map(|stray| stray.index);
+        let ifbs: Vec<u32> = self.slot.index().into_iter().chain(strays).collect();
+        is_own(filter, &ifbs)
     }
 }
 
-/// Whether a filter is ours: it leads to our ifb or to one that is gone, or it lets pass with our
-/// flowid.
-pub fn is_own(filter: &Filter, ifb: Option<u32>) -> bool {
+/// Whether a filter is ours: it leads to one of our ifbs or to one that is gone, or it lets pass with
+/// our flowid.
+pub fn is_own(filter: &Filter, ifbs: &[u32]) -> bool {
     let Some(rule) = &filter.rule else {
         return false;
     };
     match &rule.verdict {
         Verdict::Pass | Verdict::Redirect(0) => true,
-        verdict => verdict.target().is_some_and(|target| Some(target) == ifb),
+        verdict => verdict
+            .target()
+            .is_some_and(|target| ifbs.contains(&target)),
     }
 }
 

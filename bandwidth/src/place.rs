@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use common::error::{Code, Context, Error};
+use common::mac::Mac;
 use common::result::CniResult;
 use common::sys::link::Link;
 use common::sys::netlink::Netlink;
@@ -117,6 +118,26 @@ impl Place {
         }
         Ok(None)
     }
+}
+
+/// The veth of the host that a result names with its hardware address, if it still lives. A name alone
+/// may be another's by now.
+///
+/// # Errors
+/// Code 100 when the kernel refuses to tell.
+pub fn named(netlink: &mut Netlink, result: Option<&CniResult>) -> Result<Option<Link>, Error> {
+    let interfaces = result.map_or(&[][..], |result| &result.interfaces);
+    for interface in interfaces.iter().filter(|i| !i.is_in_sandbox()) {
+        let mac = Mac::from_text(&interface.mac);
+        let link = netlink
+            .link_by_name(&interface.name)
+            .context(Code::System, || format!("look up {}", interface.name))?;
+        let is_it = |link: &Link| link.kind == "veth" && mac.is_some() && link.mac == mac;
+        if let Some(link) = link.filter(is_it) {
+            return Ok(Some(link));
+        }
+    }
+    Ok(None)
 }
 
 /// The other end of a veth, if it is in the plugin's own namespace.

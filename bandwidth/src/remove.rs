@@ -2,11 +2,13 @@
 
 use common::Attachment;
 use common::error::{Code, Context, Error};
+use common::log::Log;
 use common::result::CniResult;
 use common::sys::link::Link;
 use common::sys::netlink::{Netlink, Refusal};
 
 use crate::ifb::{self, Evidence, Slot};
+use crate::owner::Owner;
 use crate::plan::Hook;
 use crate::tc::filter::{self, Filter};
 use crate::tc::qdisc::{self, HookKind};
@@ -36,6 +38,7 @@ pub fn attachment(
     attachment: &Attachment,
     link: Option<&Link>,
     result: Option<&CniResult>,
+    log: &Log,
 ) -> Vec<Error> {
     let evidence = Evidence {
         link: link.map(|link| link.index),
@@ -49,12 +52,49 @@ pub fn attachment(
             Err(error) => errors.push(error),
         }
     }
-    errors.extend(slots_of(netlink, &slots, link));
+    // An ifb that has another name by now is found by what leads to it.
+    if let Some(link) = link.filter(|_| slots.iter().all(|slot| slot.link.is_none())) {
+        match strays(netlink, attachment, link.index) {
+            Ok(strays) => slots.extend(strays),
+            Err(error) => errors.push(error),
+        }
+    }
+    errors.extend(slots_of(netlink, &slots, link, log));
     errors
 }
 
+fn strays(netlink: &mut Netlink, attachment: &Attachment, link: u32) -> Result<Vec<Slot>, Error> {
+    let tried = || format!("read the filters of link {link}");
+    let filters = match qdisc::hook(netlink, link).context(Code::System, tried)? {
+        Some(hook) => filters(netlink, link, &hook.kind)?,
+        None => Vec::new(),
+    };
+    let owner = Owner::of(attachment);
+    let found = ifb::led_to(netlink, filters.iter().map(|(_, filter)| filter), &[])?;
+    let strays = found.into_iter().filter(|(_, mark)| mark.owner == owner);
+    Ok(strays.filter_map(|(ifb, _)| Slot::marked(ifb)).collect())
+}
+
+/// The filters of a hook qdisc of some kind, with the hooks on which they stand.
+fn filters(netlink: &mut Netlink, link: u32, kind: &str) -> Result<Vec<(Hook, Filter)>, Error> {
+    let mut filters = Vec::new();
+    for side in [Hook::Ingress, Hook::Egress] {
+        if side == Hook::Ingress || kind == "clsact" {
+            let listed = filter::list(netlink, link, side.parent(kind))
+                .context(Code::System, || format!("read the filters of link {link}"))?;
+            filters.extend(listed.into_iter().map(|filter| (side, filter)));
+        }
+    }
+    Ok(filters)
+}
+
 /// Takes back the ifbs in these slots and what leads to them.
-pub fn slots_of(netlink: &mut Netlink, slots: &[Slot], link: Option<&Link>) -> Vec<Error> {
+pub fn slots_of(
+    netlink: &mut Netlink,
+    slots: &[Slot],
+    link: Option<&Link>,
+    log: &Log,
+) -> Vec<Error> {
     let behind = match link {
         Some(link) => Some(Behind {
             link: link.index,
@@ -64,13 +104,24 @@ pub fn slots_of(netlink: &mut Netlink, slots: &[Slot], link: Option<&Link>) -> V
     };
     let mut errors = Vec::new();
     if let Some(behind) = behind {
-        errors.extend(restore(netlink, behind, slots).err());
+        match restore(netlink, behind, slots) {
+            Ok(true) => {
+                let of_link = || format!("link {}", behind.link);
+                let name = link.map_or_else(of_link, |link| link.name.clone());
+                log.changed(format!("removed the limits of {name}"));
+            }
+            Ok(false) => {}
+            Err(error) => errors.push(error),
+        }
     }
     for ifb in slots.iter().filter_map(|slot| slot.link.as_ref()) {
         let deleted = netlink
             .delete_link(ifb.index)
             .context(Code::System, || format!("delete {}", ifb.name));
-        errors.extend(deleted.err());
+        match deleted {
+            Ok(()) => log.changed(format!("deleted {}", ifb.name)),
+            Err(error) => errors.push(error),
+        }
     }
     errors
 }
@@ -87,26 +138,21 @@ fn guess(slot: &Slot) -> Option<Behind> {
     })
 }
 
-/// Takes our filters, hook qdisc and token bucket from the link.
-fn restore(netlink: &mut Netlink, behind: Behind, slots: &[Slot]) -> Result<(), Error> {
+/// Takes our filters, hook qdisc and token bucket from the link. Says whether there were any.
+fn restore(netlink: &mut Netlink, behind: Behind, slots: &[Slot]) -> Result<bool, Error> {
     let Behind { link, is_certain } = behind;
     let tried = |what: &str| format!("{what} of link {link}");
     let hook =
         qdisc::hook(netlink, link).context(Code::System, || tried("read the ingress qdisc"))?;
-    let mut filters = Vec::new();
-    if let Some(hook) = &hook {
-        for side in [Hook::Ingress, Hook::Egress] {
-            if side == Hook::Ingress || hook.kind == "clsact" {
-                let listed = filter::list(netlink, link, side.parent(&hook.kind))
-                    .context(Code::System, || tried("read the filters"))?;
-                filters.extend(listed.into_iter().map(|filter| (side, filter)));
-            }
-        }
-    }
+    let filters = match &hook {
+        Some(hook) => filters(netlink, link, &hook.kind)?,
+        None => Vec::new(),
+    };
     let ifbs: Vec<u32> = slots.iter().filter_map(Slot::index).collect();
     if !is_certain && !filters.iter().any(|(_, filter)| leads_to(filter, &ifbs)) {
-        return Ok(());
+        return Ok(false);
     }
+    let mut is_any = false;
     if let Some(hook) = hook {
         let is_marked = slots
             .iter()
@@ -118,8 +164,13 @@ fn restore(netlink: &mut Netlink, behind: Behind, slots: &[Slot]) -> Result<(), 
             false if is_marked => Made::Yes,
             false => Made::No,
         };
-        hooks(netlink, (link, &hook.kind), &filters, &ifbs, made)
+        is_any = hooks(netlink, (link, &hook.kind), &filters, &ifbs, made)
             .context(Code::System, || tried("delete the filters"))?;
+    }
+    // The link is another attachment's by now, and so is its token bucket.
+    let others = ifb::led_to(netlink, filters.iter().map(|(_, filter)| filter), &ifbs)?;
+    if others.iter().any(|(_, m)| m.link == link && m.root_made) {
+        return Ok(is_any);
     }
     let root = qdisc::root(netlink, link).context(Code::System, || tried("read the root qdisc"))?;
     match root {
@@ -129,29 +180,31 @@ fn restore(netlink: &mut Netlink, behind: Behind, slots: &[Slot]) -> Result<(), 
                     "delete the root qdisc tbf {}",
                     handle_text(BUCKET)
                 ))
-            })
+            })?;
+            Ok(true)
         }
-        _ => Ok(()),
+        _ => Ok(is_any),
     }
 }
 
 /// Deletes our filters, and with them the hook qdisc when it was made for them and nobody else uses
-/// it.
+/// it. Says whether there was anything to delete.
 fn hooks<'f>(
     netlink: &mut Netlink,
     (link, kind): (u32, &str),
     filters: &'f [(Hook, Filter)],
     ifbs: &[u32],
     made: Made,
-) -> Result<(), Refusal> {
-    let is_own = |filter: &Filter| crate::observe::is_own(filter, None) || leads_to(filter, ifbs);
+) -> Result<bool, Refusal> {
+    let is_own = |filter: &Filter| crate::observe::is_own(filter, ifbs);
     let (own, others): (Vec<_>, Vec<_>) = filters
         .iter()
         .filter(|(_, filter)| filter.kind != "u32" || filter.rule.is_some())
         .partition(|(_, filter)| is_own(filter));
     let is_ours = made == Made::Yes || (made == Made::IfUsed && !own.is_empty());
     if is_ours && others.is_empty() {
-        return qdisc::delete_hook(netlink, link);
+        qdisc::delete_hook(netlink, link)?;
+        return Ok(true);
     }
     for side in [Hook::Ingress, Hook::Egress] {
         let of_side = |filters: &[&'f (Hook, Filter)]| -> Vec<&'f Filter> {
@@ -162,7 +215,7 @@ fn hooks<'f>(
             filter::delete(netlink, link, side.parent(kind), deletion)?;
         }
     }
-    Ok(())
+    Ok(!own.is_empty())
 }
 
 fn leads_to(filter: &Filter, ifbs: &[u32]) -> bool {

@@ -12,6 +12,9 @@ use crate::config::{BurstPolicy, Limit};
 /// (`PSCHED_SHIFT` in include/net/pkt_sched.h; /proc/net/psched says the same).
 const TICKS_IN_8_MICROSECONDS: u64 = 125;
 const MICROSECONDS: u64 = 1_000_000;
+const NANOSECONDS: u64 = 1_000_000_000;
+/// Nanoseconds in a tick.
+const TICK: u64 = 64;
 /// How long a packet may wait in the queue unless `latencyMs` says otherwise, in milliseconds.
 pub const LATENCY: u64 = 25;
 /// The largest packet that segmentation offload hands over by default, in bytes
@@ -75,7 +78,7 @@ impl Tbf {
         };
         Tbf {
             rate,
-            buffer: saturated(fill_time(rate, burst)).max(1),
+            buffer: saturated(fill_time(rate, burst).max(least_buffer(rate))),
             limit: saturated(queue.max(least)),
         }
     }
@@ -96,8 +99,8 @@ impl Tbf {
 
     /// The bucket's depth in bytes, as `tc` prints it.
     pub fn burst(&self) -> u64 {
-        let nanoseconds = u128::from(self.buffer) * 64;
-        let bytes = nanoseconds * u128::from(self.rate) / 1_000_000_000;
+        let nanoseconds = u128::from(self.buffer) * u128::from(TICK);
+        let bytes = nanoseconds * u128::from(self.rate) / u128::from(NANOSECONDS);
         u64::try_from(bytes).unwrap_or(u64::MAX)
     }
 }
@@ -123,6 +126,12 @@ impl fmt::Display for Tbf {
 fn fill_time(rate: u64, burst: u64) -> u64 {
     let microseconds = burst.saturating_mul(MICROSECONDS) / rate.max(1);
     microseconds.saturating_mul(TICKS_IN_8_MICROSECONDS) / 8
+}
+
+/// Ticks until one byte has come: the kernel refuses a bucket that holds less (`tbf_change` in
+/// net/sched/sch_tbf.c), which small bursts do once their time is rounded down.
+fn least_buffer(rate: u64) -> u64 {
+    NANOSECONDS.div_ceil(rate.max(1).saturating_mul(TICK))
 }
 
 fn saturated(value: u64) -> u32 {
@@ -251,6 +260,13 @@ mod tests {
         let with = |latency| Tbf::new(limit, BurstPolicy::Auto, latency, PACKETS).limit;
         assert_eq!(with(5), 1_050_000);
         assert_eq!(with(1000), 11_000_000);
+    }
+
+    #[test]
+    fn every_bucket_holds_a_byte() {
+        for rate in [8, 1_353, 7_999, 999_999, 12_345_678, 400_000_000_000] {
+            assert!(auto(rate, 8).burst() >= 1, "{rate}");
+        }
     }
 
     #[test]

@@ -33,6 +33,7 @@ const HEADER: usize = 20;
 /// Attribute numbers (include/uapi/linux/rtnetlink.h).
 const TCA_KIND: u16 = 1;
 const TCA_OPTIONS: u16 = 2;
+const TCA_CHAIN: u16 = 11;
 
 /// The fields of a `struct tcmsg`.
 struct Header {
@@ -59,9 +60,11 @@ pub fn handle_text(handle: Handle) -> String {
 }
 
 /// A refusal as an error. `needs` names what the kernel must have for it, module first: kernels say
-/// `ENOENT` for a qdisc, filter or action that they do not know, and `EOPNOTSUPP` for a kind of link.
+/// `ENOENT` for a qdisc, filter or action that they do not know, and `EOPNOTSUPP` for a kind of link,
+/// but also for filters of a hook that shares them with other links.
 pub fn refused(refusal: &Refusal, tried: String, needs: &str) -> Error {
-    let unknown = matches!(refusal.errno, Errno::EOPNOTSUPP | Errno::ENOENT);
+    let unknown = matches!(refusal.errno, Errno::EOPNOTSUPP | Errno::ENOENT)
+        && !refusal.text.contains("block is shared");
     if unknown {
         Error::new(Code::Unsupported, tried)
             .with_details(format!("the kernel has no {needs}: {refusal}"))
@@ -89,6 +92,8 @@ mod tests {
         assert_eq!(told(Errno::EOPNOTSUPP, "").code, Code::Unsupported);
         assert_eq!(told(Errno::EPERM, "").code, Code::System);
         assert_eq!(told(Errno::EEXIST, "").code, Code::System);
+        let shared = "This filter block is shared. Please use the block index";
+        assert_eq!(told(Errno::EOPNOTSUPP, shared).code, Code::System);
     }
 
     #[test]

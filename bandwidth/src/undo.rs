@@ -1,6 +1,7 @@
 //! The changes of one ADD, and how to take them back.
 
 use common::error::{Code, Error};
+use common::log::Log;
 use common::sys::link::Change;
 use common::sys::netlink::{Netlink, Refusal};
 
@@ -48,14 +49,19 @@ pub struct Spot {
 pub struct Changes<'a> {
     /// The socket, in the namespace of all links concerned.
     pub netlink: &'a mut Netlink,
+    /// The request's log.
+    pub log: &'a Log,
+    made: usize,
     done: Vec<Undo>,
 }
 
 impl<'a> Changes<'a> {
     /// No change yet.
-    pub fn new(netlink: &'a mut Netlink) -> Changes<'a> {
+    pub fn new(netlink: &'a mut Netlink, log: &'a Log) -> Changes<'a> {
         Changes {
             netlink,
+            log,
+            made: 0,
             done: Vec::new(),
         }
     }
@@ -71,8 +77,14 @@ impl<'a> Changes<'a> {
         change: impl FnOnce(&mut Netlink) -> Result<(), Refusal>,
     ) -> Result<(), Error> {
         change(self.netlink).map_err(|refusal| refused(&refusal, tried, needs))?;
+        self.made += 1;
         self.done.extend(undo);
         Ok(())
+    }
+
+    /// Whether anything was changed.
+    pub fn is_any(&self) -> bool {
+        self.made > 0
     }
 
     /// Remembers one more thing to take back for the change just made.
@@ -82,7 +94,7 @@ impl<'a> Changes<'a> {
 
     /// Takes everything back, the last change first. What fails is told along with `error`.
     pub fn undo(self, error: Error) -> Error {
-        let Changes { netlink, done } = self;
+        let Changes { netlink, done, .. } = self;
         done.into_iter().rev().fold(error, |error, undo| {
             let told = format!("undo: {undo:?}");
             match undo.run(netlink) {

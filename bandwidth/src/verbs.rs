@@ -8,11 +8,10 @@ use common::result::{CniResult, Interface};
 use common::sys::link::Link;
 use common::sys::netlink::Netlink;
 use common::version::Version;
-use common::warn::warn;
 use common::{Attachment, Plugin, Request};
 use netlink_packet_route::link::InfoKind;
 
-use crate::apply::{Job, PRIORITIES};
+use crate::apply::{Done, Job, PRIORITIES};
 use crate::config::Config;
 use crate::ifb::Slot;
 use crate::observe::Actual;
@@ -20,7 +19,7 @@ use crate::owner::{Mark, Owner};
 use crate::place::Place;
 use crate::plan::{Facts, Hook, Plan, Side};
 use crate::undo::Changes;
-use crate::{list, remove, status};
+use crate::{list, place, remove, status};
 
 /// The plugin.
 pub struct Bandwidth;
@@ -41,7 +40,7 @@ impl Plugin for Bandwidth {
         let actual = observe(&mut place, &request.attachment, &result)?;
         let plan = Plan::new(&config, &facts(&place, &actual));
         for bucket in plan.too_small() {
-            warn(Self::NAME, bucket);
+            request.log.warn(bucket);
         }
         let kept: Vec<String> = result.interfaces.iter().map(|i| i.name.clone()).collect();
         let job = Job {
@@ -52,7 +51,13 @@ impl Plugin for Bandwidth {
             priority: config.filter_priority.unwrap_or(priority(&actual)),
             kept: &kept,
         };
-        let ifbs = job.run(Changes::new(&mut place.netlink))?;
+        let Done { ifbs, changed } = job.run(Changes::new(&mut place.netlink, &request.log))?;
+        if changed {
+            let limits = config.limits();
+            request
+                .log
+                .changed(format!("limited {}: {limits}", plan.link));
+        }
         for ifb in ifbs {
             insert(
                 &mut result,
@@ -80,7 +85,7 @@ impl Plugin for Bandwidth {
         let result = request.conf.prev_result().ok().flatten();
         let attachment = &request.attachment;
         let mut errors = Vec::new();
-        let mut host_link = None;
+        let (mut host_link, mut is_gone) = (None, false);
         match request.netns.as_ref().map(|_| Place::of(request)) {
             Some(Ok(mut place)) if place.side == Side::Container => {
                 let link = Some(&place.link);
@@ -90,20 +95,28 @@ impl Plugin for Bandwidth {
                     attachment,
                     link,
                     result.as_ref(),
+                    &request.log,
                 ));
             }
             Some(Ok(place)) => host_link = Some(place.link),
-            // The namespace or the interface is gone, and with them the veth.
-            Some(Err(_)) | None => {}
+            // The namespace or the interface is gone, and with them the veth, most likely.
+            Some(Err(_)) | None => is_gone = true,
         }
         match Netlink::route() {
             Ok(mut host) => {
+                if is_gone {
+                    match place::named(&mut host, result.as_ref()) {
+                        Ok(link) => host_link = link,
+                        Err(error) => errors.push(error),
+                    }
+                }
                 let link = host_link.as_ref();
                 errors.extend(remove::attachment(
                     &mut host,
                     attachment,
                     link,
                     result.as_ref(),
+                    &request.log,
                 ));
             }
             Err(error) => errors.push(error),
@@ -144,7 +157,7 @@ impl Plugin for Bandwidth {
         }
         let errors = dead
             .iter()
-            .flat_map(|(_, slots)| remove::slots_of(&mut host, slots, None))
+            .flat_map(|(_, slots)| remove::slots_of(&mut host, slots, None, &request.log))
             .collect();
         Error::all(errors).map_or(Ok(()), Err)
     }
@@ -180,11 +193,14 @@ fn facts(place: &Place, actual: &Actual) -> Facts {
 
 /// What the ifbs are to say of themselves. What was made for an earlier ADD stays made.
 fn mark(attachment: &Attachment, place: &Place, plan: &Plan, actual: &Actual) -> Mark {
-    let was_made = |side: &crate::observe::HookState| match &side.slot.mark {
+    let was_made = |side: &crate::observe::HookState| match side.mark() {
         Some(mark) => mark.hook_made,
         // The reference always makes an ingress qdisc of its own.
         None => side.hook == Hook::Ingress && side.own().next().is_some(),
     };
+    // Another container with the same namespace: the last one to go takes the hook along.
+    let is_shared = |side: &crate::observe::HookState| side.neighbours.iter().any(|m| m.hook_made);
+    let sides = &actual.sides;
     let is_clsact = actual
         .hook
         .as_ref()
@@ -193,7 +209,10 @@ fn mark(attachment: &Attachment, place: &Place, plan: &Plan, actual: &Actual) ->
     Mark {
         owner: Owner::of(attachment),
         link: place.link.index,
-        hook_made: actual.hook.is_none() || is_replaced || actual.sides.iter().any(was_made),
+        hook_made: actual.hook.is_none()
+            || is_replaced
+            || sides.iter().any(was_made)
+            || sides.iter().any(is_shared),
         root_made: plan.root.is_some(),
     }
 }

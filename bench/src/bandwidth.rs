@@ -134,11 +134,13 @@ impl Pods for Limited {
         !self.is_bare_del || side == Side::Ours || verb == "DEL"
     }
 
-    /// The reference leaves its qdiscs on the veth, on which its next ADD would fail. What is deleted
-    /// in its place is an ifb as ADD makes it: up, with a token bucket.
+    /// The reference leaves its qdiscs on the veth, on which its next ADD would fail. They are deleted
+    /// for both sides, though ours leaves none: the side that comes without has caches that went cold
+    /// while DEL waited for the kernel. What is deleted in the reference's place is an ifb as ADD makes
+    /// it: up, with a token bucket.
     fn prepare(&self, side: Side) -> io::Result<()> {
+        let host = self.host(side);
         if side == Side::Reference && self.is_bare_del {
-            let host = self.host(side);
             let (link, qdisc) = (
                 format!("link add {IFB} txqueuelen 0 type ifb\nlink set {IFB} up\n"),
                 format!(
@@ -148,12 +150,9 @@ impl Pods for Limited {
             batch(host, "ip", &link)?;
             return batch(host, "tc", &qdisc);
         }
-        if side == Side::Reference {
-            for what in ["root", "ingress"] {
-                let line = ["tc", "qdisc", "del", "dev", "veth0", what];
-                // There is none in the first round.
-                let _ = self.host(side).try_sh(&line);
-            }
+        for what in ["root", "ingress"] {
+            // Mostly there is none.
+            let _ = host.try_sh(&["tc", "qdisc", "del", "dev", "veth0", what]);
         }
         Ok(())
     }

@@ -26,6 +26,7 @@ use std::process::ExitCode;
 use crate::error::{Code, Context, Error};
 use crate::json::Json;
 use crate::plugin::Plugin;
+use crate::request::Request;
 use args::Args;
 
 /// The version of what `--json` prints; it grows when a field changes its meaning or goes away.
@@ -147,6 +148,15 @@ pub fn print(text: &str) -> Result<u8, Failure> {
             written.context(Code::Io, || "write to stdout".into())?;
             Ok(0)
         }
+    }
+}
+
+/// Shows on stderr what a verb warns of, which is for people here: each a line.
+fn show_warnings<P: Plugin>(request: &Request) {
+    for warning in request.log.take().warnings {
+        let text = warning.text.replace(['\n', '\r'], " ");
+        // Nobody is left to tell when stderr is closed.
+        let _ = writeln!(io::stderr(), "{}: warning: {text}", P::NAME);
     }
 }
 

@@ -15,17 +15,16 @@ impl CniArgs {
         if text.is_empty() {
             return Ok(CniArgs::default());
         }
-        text.split(';')
-            .map(
-                |pair| match pair.split('=').collect::<Vec<_>>().as_slice() {
-                    [key, value] => Ok(((*key).to_owned(), (*value).to_owned())),
-                    _ => Err(Error::new(
-                        Code::InvalidEnvironment,
-                        format!("CNI_ARGS: invalid pair {pair:?}"),
-                    )
-                    .with_details("expected KEY=VALUE pairs separated by ;")),
-                },
-            )
+        let pairs = text.split(';').zip(1..);
+        pairs
+            .map(|(pair, number)| match pair.split_once('=') {
+                Some((key, value)) if !value.contains('=') => {
+                    Ok((key.to_owned(), value.to_owned()))
+                }
+                // Neither value is told: it may be somebody else's secret.
+                Some((key, _)) => Err(invalid(format!("{key:?}"))),
+                None => Err(invalid(format!("number {number}"))),
+            })
             .collect::<Result<_, _>>()
             .map(CniArgs)
     }
@@ -38,6 +37,14 @@ impl CniArgs {
             .find(|(k, _)| k == key)
             .map(|(_, v)| v.as_str())
     }
+}
+
+fn invalid(which: impl std::fmt::Display) -> Error {
+    Error::new(
+        Code::InvalidEnvironment,
+        format!("CNI_ARGS: invalid pair {which}"),
+    )
+    .with_details("expected KEY=VALUE pairs separated by ;")
 }
 
 #[cfg(test)]

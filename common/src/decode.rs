@@ -283,7 +283,8 @@ struct Short<'a>(&'a Json);
 impl std::fmt::Display for Short<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.0 {
-            Json::Bool(_) | Json::Number(_) | Json::Null => write!(f, "{}", self.0),
+            Json::Bool(_) | Json::Null => write!(f, "{}", self.0),
+            Json::Number(number) if number.as_str().len() <= 200 => write!(f, "{number}"),
             Json::String(text) if text.len() <= 200 => write!(f, "{}", self.0),
             other => f.write_str(other.kind()),
         }
@@ -321,6 +322,7 @@ mod tests {
             "true",
             "[1]",
             "18446744073709551616",
+            "1e999",
         ] {
             let fields = fields(&format!("{{\"a\":{text}}}"));
             let object = Object::root(&fields);
@@ -335,6 +337,22 @@ mod tests {
                 "{text}"
             );
         }
+    }
+
+    #[test]
+    fn a_refused_number_is_shown_unless_it_is_too_long_to_read() {
+        let message = |number: &str| {
+            let fields = fields(&format!("{{\"mtu\":{number}}}"));
+            Object::root(&fields).integer("mtu").unwrap_err().msg
+        };
+        assert_eq!(
+            message("1e999"),
+            "mtu: expected an integer of 64 bits, got 1e+999"
+        );
+        assert_eq!(
+            message(&"9".repeat(1000)),
+            "mtu: expected an integer of 64 bits, got a number"
+        );
     }
 
     #[test]

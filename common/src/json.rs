@@ -1,7 +1,10 @@
-//! JSON as requests carry it: objects keep their order and their duplicate keys.
+//! JSON as requests carry it: objects keep their order and their duplicate keys, numbers every digit.
 //!
-//! `serde_json`'s own `Value` forgets both. Order decides in which order sysctls are applied, and a
-//! sysctl given twice must be refused, not silently decided.
+//! `serde_json`'s own `Value` forgets the first two. Order decides in which order sysctls are applied,
+//! and a sysctl given twice must be refused, not silently decided. A number may be beyond every type,
+//! as `1e999`: who reads that key refuses it, and where nobody does it is passed on.
+
+mod mend;
 
 use std::fmt;
 
@@ -12,6 +15,9 @@ use serde_json::Number;
 /// Nesting that is still accepted, as in Go's decoder.
 pub const MAX_DEPTH: usize = 10_000;
 
+/// The key under which `serde_json`, with its feature `arbitrary_precision`, hands over a number's text.
+const NUMBER: &str = "$serde_json::private::Number";
+
 /// A JSON value.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Json {
@@ -19,7 +25,7 @@ pub enum Json {
     Null,
     /// `true` or `false`
     Bool(bool),
-    /// Any number.
+    /// Any number, with the digits that were written; an exponent is `e` with a sign.
     Number(Number),
     /// A string.
     String(String),
@@ -33,7 +39,8 @@ pub enum Json {
 pub type Fields = Vec<(String, Json)>;
 
 impl Json {
-    /// Reads one JSON document. Bytes that are no UTF-8 inside strings become U+FFFD, as in Go.
+    /// Reads one JSON document. Bytes that are no UTF-8 inside strings, and halves of surrogate pairs,
+    /// become U+FFFD, as in Go.
     ///
     /// # Errors
     /// A sentence that says what is wrong and where: syntax, nesting, or anything after the document.
@@ -42,7 +49,11 @@ impl Json {
             return Err(format!("nested deeper than {MAX_DEPTH} levels"));
         }
         let text = String::from_utf8_lossy(bytes);
-        let mut reader = serde_json::Deserializer::from_str(&text);
+        Json::read(&text).or_else(|error| Json::read(&mend::mended(&text)).map_err(|_| error))
+    }
+
+    fn read(text: &str) -> Result<Json, String> {
+        let mut reader = serde_json::Deserializer::from_str(text);
         reader.disable_recursion_limit();
         let value = Json::deserialize(&mut reader).map_err(|e| e.to_string())?;
         reader.end().map_err(|e| e.to_string())?;
@@ -185,11 +196,17 @@ impl<'de> Visitor<'de> for JsonVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Json, A::Error> {
-        let mut fields = Vec::new();
+        let mut fields = Fields::new();
         while let Some(field) = map.next_entry()? {
             fields.push(field);
         }
-        Ok(Json::Object(fields))
+        Ok(match fields.as_slice() {
+            [(key, Json::String(text))] if key == NUMBER => match text.parse() {
+                Ok(number) => Json::Number(number),
+                Err(_) => Json::Object(fields),
+            },
+            _ => Json::Object(fields),
+        })
     }
 }
 
@@ -229,12 +246,51 @@ mod tests {
     }
 
     #[test]
+    fn numbers_keep_their_digits_however_many_there_are() {
+        let digits = "9".repeat(1000);
+        for (number, printed) in [
+            ("0", "0"),
+            ("-0", "-0"),
+            ("1.0", "1.0"),
+            ("-1.10", "-1.10"),
+            ("18446744073709551616", "18446744073709551616"),
+            (&digits, &digits),
+            ("1e999", "1e+999"),
+            ("1E-5", "1e-5"),
+        ] {
+            let list = format!("{{\"a\":[{number}]}}");
+            let list = Json::parse(list.as_bytes()).unwrap();
+            assert_eq!(list.to_string(), format!("{{\"a\":[{printed}]}}"));
+            let value = Json::parse(number.as_bytes()).unwrap();
+            assert!(matches!(value, Json::Number(_)), "{number}");
+        }
+    }
+
+    #[test]
+    fn an_object_with_the_key_of_numbers_stays_an_object_unless_it_is_one() {
+        for text in [
+            r#"{"$serde_json::private::Number":"x"}"#,
+            r#"{"$serde_json::private::Number":1}"#,
+            r#"{"$serde_json::private::Number":"1","b":2}"#,
+        ] {
+            let value = Json::parse(text.as_bytes()).unwrap();
+            assert!(matches!(value, Json::Object(_)), "{text}");
+            assert_eq!(value.to_string(), text);
+        }
+    }
+
+    #[test]
     fn what_go_rejects_is_rejected() {
         let bad: &[&[u8]] = &[
             b"",
             b"{",
             b"\xef\xbb\xbf{}",
             b"{\"a\":NaN}",
+            b"01",
+            b"1.",
+            b"1e",
+            b"+1",
+            b"- 1",
             b"{} x",
             b"{}{}",
             b"{a:1}",

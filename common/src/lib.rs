@@ -15,8 +15,8 @@
 //! | [`install`] | puts plugins into a directory that runtimes use, and takes them out again |
 //! | [`error`] | the one error, shaped by the protocol |
 //! | [`json`], [`decode`] | JSON that keeps order and duplicates, and typed reading of it |
+//! | [`log`] | what operators are told of a request, on stderr and in a file |
 //! | [`mac`] | hardware addresses |
-//! | [`warn`] | remarks on stderr |
 //! | [`sys`] | what touches the kernel: namespaces, netlink, links, sysctls, files |
 
 pub mod attachment;
@@ -30,6 +30,7 @@ pub mod error;
 mod hash;
 pub mod install;
 pub mod json;
+pub mod log;
 pub mod mac;
 pub mod netconf;
 pub mod plugin;
@@ -37,7 +38,6 @@ pub mod request;
 pub mod result;
 pub mod sys;
 pub mod version;
-pub mod warn;
 
 pub use attachment::Attachment;
 pub use drift::Drift;

@@ -79,6 +79,16 @@ impl Unversioned {
         })
     }
 
+    /// The network's name, valid by the spec.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// All keys of the configuration.
+    pub fn object(&self) -> Object<'_> {
+        Object::root(&self.fields)
+    }
+
     /// The version's text, whatever it says.
     pub fn version(&self) -> &str {
         &self.version

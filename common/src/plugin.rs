@@ -2,12 +2,15 @@
 
 use std::io::{self, Read, Write};
 use std::process::ExitCode;
+use std::thread;
 
 use crate::attachment::Attachment;
 use crate::cache::Cache;
 use crate::cli;
 use crate::error::{Code, Context, Error};
 use crate::json::{self, Json};
+use crate::log::report::Report;
+use crate::log::settings::Settings;
 use crate::netconf::{NetConf, Unversioned};
 use crate::request::{Environment, Request, Verb};
 use crate::result::CniResult;
@@ -112,29 +115,54 @@ pub fn run<P: Plugin>() -> ExitCode {
             _ => cli::run::<P>(),
         };
     }
-    let environment = match Environment::read(variable) {
-        Ok(environment) => environment,
-        Err(error) => return fail(&error, Version::V110),
+    let mut report = Report::new(P::NAME);
+    let outcome = handle::<P>(&mut report);
+    let (code, refusal) = match outcome {
+        Ok(output) => (print(&output), None),
+        Err(Refused { error, version }) => (fail(&error, version), Some(error)),
     };
-    let stdin = match read_stdin(environment.verb) {
-        Ok(stdin) => stdin,
-        Err(error) => return fail(&error, Version::V110),
-    };
-    if json::depth(&stdin) <= SHALLOW {
-        return answer::<P>(environment, &stdin);
-    }
-    let deep = std::thread::Builder::new()
-        .stack_size(DEEP_STACK)
-        .spawn(move || answer::<P>(environment, &stdin));
-    match deep.map(std::thread::JoinHandle::join) {
-        Ok(Ok(code)) => code,
-        _ => {
-            let error = Error::new(
-                Code::Decoding,
-                "network configuration on stdin is nested too deep",
-            );
-            fail(&error, Version::V110)
+    // Last, so that no log stands between the runtime and its answer.
+    report.write(refusal.as_ref(), variable);
+    code
+}
+
+/// What is answered in the place of a result.
+struct Refused {
+    error: Error,
+    /// The spec version to answer in.
+    version: Version,
+}
+
+impl From<Error> for Refused {
+    /// For as long as the request's version is unknown.
+    fn from(error: Error) -> Refused {
+        Refused {
+            error,
+            version: Version::V110,
         }
+    }
+}
+
+/// Handles the request, and gives what is still to be written to stdout.
+fn handle<P: Plugin>(report: &mut Report) -> Result<String, Refused> {
+    let environment = Environment::read(variable)?;
+    let stdin = read_stdin(environment.verb)?;
+    if json::depth(&stdin) <= SHALLOW {
+        return answer::<P>(report, environment, &stdin);
+    }
+    let deep = thread::scope(|scope| {
+        thread::Builder::new()
+            .stack_size(DEEP_STACK)
+            .spawn_scoped(scope, || answer::<P>(report, environment, &stdin))
+            .map(thread::ScopedJoinHandle::join)
+    });
+    match deep {
+        Ok(Ok(outcome)) => outcome,
+        _ => Err(Error::new(
+            Code::Decoding,
+            "network configuration on stdin is nested too deep",
+        )
+        .into()),
     }
 }
 
@@ -177,19 +205,21 @@ fn read_stdin(verb: Verb) -> Result<Vec<u8>, Error> {
     Ok(bytes)
 }
 
-fn answer<P: Plugin>(environment: Environment, stdin: &[u8]) -> ExitCode {
+fn answer<P: Plugin>(
+    report: &mut Report,
+    environment: Environment,
+    stdin: &[u8],
+) -> Result<String, Refused> {
     if environment.verb == Verb::Version {
-        return print(&(version_reply(P::VERSIONS, stdin).to_string() + "\n"));
+        return Ok(version_reply(P::VERSIONS, stdin).to_string() + "\n");
     }
-    let conf = match Unversioned::parse(stdin) {
-        Ok(conf) => conf,
-        Err(error) => return fail(&error, Version::V110),
-    };
-    let spoken = Version::from_text(conf.version()).unwrap_or(Version::V110);
-    match gate(environment.verb, conf, P::VERSIONS).and_then(|conf| call::<P>(environment, conf)) {
-        Ok(output) => print(&output),
-        Err(error) => fail(&error, spoken),
-    }
+    let conf = Unversioned::parse(stdin)?;
+    report.network = conf.name().to_owned();
+    report.settings = Settings::understood(conf.object());
+    let version = Version::from_text(conf.version()).unwrap_or(Version::V110);
+    gate(environment.verb, conf, P::VERSIONS)
+        .and_then(|conf| call::<P>(report, environment, conf))
+        .map_err(|error| Refused { error, version })
 }
 
 /// The version that brought a verb.
@@ -225,15 +255,34 @@ fn gate(verb: Verb, conf: Unversioned, versions: &[Version]) -> Result<NetConf, 
     conf.supported(versions)
 }
 
-fn call<P: Plugin>(environment: Environment, conf: NetConf) -> Result<String, Error> {
+fn call<P: Plugin>(
+    report: &mut Report,
+    environment: Environment,
+    conf: NetConf,
+) -> Result<String, Error> {
     let verb = environment.verb;
     let version = conf.version;
+    if matches!(verb, Verb::Add | Verb::Check | Verb::Status) {
+        // DEL and GC do their work whatever these keys say.
+        report.settings = Settings::parse(conf.object())?;
+    }
     let request = environment.request(conf);
+    report.log = request.log.clone();
     if matches!(verb, Verb::Add | Verb::Del) {
         refuse_own_netns(&request)?;
     }
     match verb {
-        Verb::Add => return Ok(P::add(&request)?.to_json(version).pretty()),
+        Verb::Add => {
+            let result = P::add(&request)?.to_json(version).pretty();
+            if let Err(cause) = write_out(&result) {
+                let error = Error::new(Code::Io, "write the result to stdout").with_details(cause);
+                // Nobody learns of what was done, so nothing may stay of it.
+                return Err(match P::del(&request) {
+                    Ok(()) => error,
+                    Err(also) => error.and(also),
+                });
+            }
+        }
         Verb::Check => P::check(&request)?,
         Verb::Del => P::del(&request)?,
         Verb::Gc => P::gc(&request)?,
@@ -276,14 +325,16 @@ fn version_reply(versions: &[Version], stdin: &[u8]) -> Json {
 }
 
 fn print(output: &str) -> ExitCode {
-    let mut stdout = io::stdout().lock();
-    match stdout
-        .write_all(output.as_bytes())
-        .and_then(|()| stdout.flush())
-    {
+    match write_out(output) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     }
+}
+
+fn write_out(output: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(output.as_bytes())?;
+    stdout.flush()
 }
 
 fn fail(error: &Error, version: Version) -> ExitCode {

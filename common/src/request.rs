@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use crate::attachment::{Attachment, ifname_fault, is_valid_name};
 use crate::cni_args::CniArgs;
 use crate::error::{Code, Error};
+use crate::log::Log;
 use crate::netconf::NetConf;
 
 /// What the runtime asks for.
@@ -140,6 +141,7 @@ impl Environment {
             own_netns_allowed,
             args,
             conf,
+            log: Log::default(),
         }
     }
 }
@@ -155,6 +157,8 @@ pub struct Request {
     pub own_netns_allowed: bool,
     /// The configuration from stdin.
     pub conf: NetConf,
+    /// Where the verb says what it has changed, and what should be looked at.
+    pub log: Log,
     args: String,
 }
 

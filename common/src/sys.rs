@@ -1,5 +1,6 @@
 //! Everything that touches the kernel. The only place where `unsafe` may stand.
 
+pub mod append;
 pub mod file;
 pub mod link;
 pub mod netlink;

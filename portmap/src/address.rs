@@ -8,6 +8,7 @@ use common::error::Error;
 use common::sys::netlink::{DUMP, GET, Netlink, attribute, u32_at};
 use common::sys::nla::{self, Nla};
 use nix::libc;
+use nix::net::if_::if_indextoname;
 
 use crate::mapping::Family;
 
@@ -72,8 +73,8 @@ pub fn interface_towards(addr: IpAddr) -> Result<Option<String>, Error> {
     let index = replies
         .iter()
         .find_map(|reply| u32_at(attribute(reply.body.get(ROUTE_HEADER..)?, RTA_OIF)?, 0));
-    let link = index.and_then(|index| socket.link_by_index(index).ok().flatten());
-    Ok(link.map(|link| link.name))
+    let name = index.and_then(|index| if_indextoname(index).ok());
+    Ok(name.and_then(|name| name.into_string().ok()))
 }
 
 fn number(family: Family) -> u8 {

@@ -1,12 +1,13 @@
 //! The verbs over every backend that is present.
 
 use common::error::Error;
+use common::log::Log;
 use common::netconf::ValidAttachment;
-use common::warn::warn;
 use common::{Attachment, Drift};
 
 use crate::config::{Backend, Config, Evidence};
 use crate::conntrack::Stale;
+use crate::host_port::{self, HostPort};
 use crate::mapping::{Family, PortMapping};
 use crate::plan::Plan;
 use crate::{iptables, nftables};
@@ -16,10 +17,26 @@ pub enum Undo {
     /// By iptables.
     Iptables(Vec<iptables::Undo>),
     /// By nftables.
-    Nftables(nftables::Undo),
+    Nftables(nftables::Added),
 }
 
 impl Undo {
+    /// Says which ports are mapped now, unless they were before.
+    pub fn tell(&self, plan: &Plan, log: &Log) {
+        let (changed, backend) = match self {
+            Undo::Iptables(undo) => (
+                undo.iter().any(iptables::Undo::is_change),
+                Backend::Iptables,
+            ),
+            Undo::Nftables(added) => (added.changed, Backend::Nftables),
+        };
+        if changed {
+            let ports = plan.families.iter().flat_map(|family| &family.ports);
+            let ports = host_port::list(ports.map(HostPort::from));
+            log.changed(format!("mapped {ports} by {}", backend.name()));
+        }
+    }
+
     /// Takes it back.
     ///
     /// # Errors
@@ -27,7 +44,7 @@ impl Undo {
     pub fn run(self) -> Result<(), Error> {
         match self {
             Undo::Iptables(undo) => iptables::undo(undo),
-            Undo::Nftables(undo) => undo.run(),
+            Undo::Nftables(added) => added.undo.run(),
         }
     }
 }
@@ -49,15 +66,15 @@ pub fn choose(config: &Config) -> Result<Backend, Error> {
 ///
 /// # Errors
 /// As the backend's.
-pub fn add(plan: &Plan, config: &Config) -> Result<Undo, Error> {
+pub fn add(plan: &Plan, config: &Config, log: &Log) -> Result<Undo, Error> {
     match choose(config)? {
-        Backend::Iptables => iptables::add(plan, config).map(Undo::Iptables),
+        Backend::Iptables => iptables::add(plan, config, log).map(Undo::Iptables),
         Backend::Nftables => {
-            let (undo, taken) = nftables::add(plan, config.on_conflict)?;
-            for nftables::Taken { port, by } in taken {
-                warn("portmap", format!("host port {port} was of {by}"));
+            let added = nftables::add(plan, config.on_conflict)?;
+            for nftables::Taken { port, by } in &added.taken {
+                log.warn(format!("host port {port} was of {by}"));
             }
-            Ok(Undo::Nftables(undo))
+            Ok(Undo::Nftables(added))
         }
     }
 }
@@ -83,10 +100,12 @@ pub fn del(
     attachment: &Attachment,
     mappings: &[PortMapping],
     evidence: &Evidence,
+    log: &Log,
 ) -> Result<Vec<Stale>, Error> {
     both(
         nftables::del(attachment, mappings),
-        iptables::del(attachment, evidence),
+        iptables::del(attachment, evidence, log),
+        log,
     )
 }
 
@@ -95,17 +114,27 @@ pub fn del(
 ///
 /// # Errors
 /// Everything that could not be removed.
-pub fn gc(network: &str, valid: &[ValidAttachment]) -> Result<Vec<Stale>, Error> {
-    both(nftables::gc(network, valid), iptables::gc(network, valid))
+pub fn gc(network: &str, valid: &[ValidAttachment], log: &Log) -> Result<Vec<Stale>, Error> {
+    both(
+        nftables::gc(network, valid),
+        iptables::gc(network, valid, log),
+        log,
+    )
 }
 
 /// What both backends removed.
 fn both(
-    nftables: Result<Vec<Stale>, Error>,
+    nftables: Result<Option<Vec<Stale>>, Error>,
     iptables: Result<Vec<iptables::Translation>, Error>,
+    log: &Log,
 ) -> Result<Vec<Stale>, Error> {
+    if let Ok(Some(removed)) = &nftables {
+        let ports = removed.iter().map(HostPort::from);
+        log.changed(host_port::unmapped(ports, Backend::Nftables.name()));
+    }
     match (nftables, iptables) {
-        (Ok(mut all), Ok(more)) => {
+        (Ok(all), Ok(more)) => {
+            let mut all = all.unwrap_or_default();
             all.extend(stale(more));
             Ok(all)
         }

@@ -5,7 +5,6 @@ use std::net::IpAddr;
 use common::decode::Object;
 use common::error::{Code, Error};
 use common::result::{CniResult, Prefix};
-use common::warn::warn;
 use common::{Attachment, Request};
 
 use crate::conditions;
@@ -25,7 +24,8 @@ pub enum Backend {
 }
 
 impl Backend {
-    fn name(self) -> &'static str {
+    /// Its name in a configuration.
+    pub fn name(self) -> &'static str {
         match self {
             Backend::Iptables => "iptables",
             Backend::Nftables => "nftables",
@@ -107,10 +107,8 @@ impl Config {
             conditions_v4: conditions::parse(raw, "conditionsV4")?,
             conditions_v6: conditions::parse(raw, "conditionsV6")?,
             mappings: without_repetitions(mappings(raw)?, |lost| {
-                warn(
-                    "portmap",
-                    format!("{lost} is mapped twice, the first counts"),
-                );
+                let text = format!("{lost} is mapped twice, the first counts");
+                request.log.warn(text);
             }),
             container_v4: container_address(&result, &attachment.ifname, Family::V4),
             container_v6: container_address(&result, &attachment.ifname, Family::V6),

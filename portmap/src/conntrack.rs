@@ -18,6 +18,7 @@ use common::sys::nla::{self, Nla};
 use nix::errno::Errno;
 
 use crate::address;
+use crate::host_port::HostPort;
 use crate::mapping::{Family, Protocol};
 use filter::{Filter, TUPLE_ORIG, filters};
 
@@ -54,6 +55,16 @@ pub struct Stale {
     pub host_ip: Option<IpAddr>,
     /// The container that answers them; `None` for any, and for nobody.
     pub container: Option<IpAddr>,
+}
+
+impl From<&Stale> for HostPort {
+    fn from(stale: &Stale) -> HostPort {
+        HostPort {
+            protocol: stale.protocol,
+            address: stale.host_ip,
+            port: stale.host_port,
+        }
+    }
 }
 
 /// Drops connections; TCP ones end by themselves, with their endpoint.

@@ -26,11 +26,12 @@ mod write;
 use std::thread;
 
 use common::error::{Code, Error};
+use common::log::Log;
 use common::netconf::ValidAttachment;
-use common::warn::warn;
 use common::{Attachment, Drift};
 
-use crate::config::{Config, DEFAULT_MARK_BIT, Evidence, Mark};
+use crate::config::{Backend, Config, DEFAULT_MARK_BIT, Evidence, Mark};
+use crate::host_port::{HostPort, unmapped};
 use crate::mapping::Family;
 use crate::plan::Plan;
 use rules::{Wanted, wanted};
@@ -43,26 +44,24 @@ pub use translation::Translation;
 
 /// Whether the programs are there.
 pub fn is_installed() -> bool {
-    Family::ALL
-        .into_iter()
-        .any(|family| Tool::usual(family).is_some())
+    Family::ALL.into_iter().any(Tool::is_installed)
 }
 
-/// Applies a plan in both IP versions or in none, and gives what takes it back. An IP version that
-/// this node cannot translate is left out, with a warning, unless it is the only one.
+/// Applies a plan in both IP versions or in none, and gives what takes it back. IPv6 is left out, with
+/// a warning, where this node cannot translate it and IPv4 is done.
 ///
 /// # Errors
 /// As [`add::add`] of the first IP version that fails; nothing is changed then.
-pub fn add(plan: &Plan, config: &Config) -> Result<Vec<Undo>, Error> {
+pub fn add(plan: &Plan, config: &Config, log: &Log) -> Result<Vec<Undo>, Error> {
     let evidence = Evidence::of_config(config);
     let outcomes = each(&all_wanted(plan, config), |wanted, family| {
-        add_with_mark(family, wanted, plan, config, &evidence)
+        add_with_mark((family, wanted), plan, config, &evidence, log)
     });
     let (mut done, mut failed, mut missing) = (Vec::new(), Vec::new(), Vec::new());
-    for outcome in outcomes {
+    for (forwards, outcome) in plan.families.iter().zip(outcomes) {
         match outcome {
             Ok(undo) => done.push(undo),
-            Err(error) if error.code == Code::Unsupported => missing.push(error),
+            Err(error) if may_be_left_out(forwards.family, &error) => missing.push(error),
             Err(error) => failed.push(error),
         }
     }
@@ -75,8 +74,14 @@ pub fn add(plan: &Plan, config: &Config) -> Result<Vec<Undo>, Error> {
             None => Ok(Vec::new()),
         };
     }
-    missing.iter().for_each(|error| warn("portmap", error));
+    missing.iter().for_each(|error| log.warn(error));
     Ok(done)
+}
+
+/// Whether an IP version may do without its rules: many a node has no IPv6, but none that maps ports
+/// has no IPv4.
+fn may_be_left_out(family: Family, error: &Error) -> bool {
+    family == Family::V6 && error.code == Code::Unsupported
 }
 
 /// Takes changes back, as far as possible.
@@ -109,13 +114,13 @@ pub fn check(plan: &Plan, config: &Config, tables: &Tables) -> Result<Vec<Drift>
     });
     let (mut drifts, mut errors, mut missing) = (Vec::new(), Vec::new(), Vec::new());
     let mut checked = 0;
-    for outcome in outcomes {
+    for (forwards, outcome) in plan.families.iter().zip(outcomes) {
         match outcome {
             Ok(found) => {
                 checked += 1;
                 drifts.extend(found);
             }
-            Err(error) if error.code == Code::Unsupported => missing.push(error),
+            Err(error) if may_be_left_out(forwards.family, &error) => missing.push(error),
             Err(error) => errors.push(error),
         }
     }
@@ -126,13 +131,19 @@ pub fn check(plan: &Plan, config: &Config, tables: &Tables) -> Result<Vec<Drift>
     Error::all(errors).map_or(Ok(drifts), Err)
 }
 
-/// Removes what an attachment has, in both variants, and says what it was. `evidence` is what
-/// the request says of its mappings, as far as it can be understood.
+/// Removes what an attachment has, in both variants, and says what it was; `None` for nothing.
+/// `evidence` is what the request says of its mappings, as far as it can be understood.
 ///
 /// # Errors
 /// Everything that could not be removed.
-pub fn del(attachment: &Attachment, evidence: &Evidence) -> Result<Vec<Translation>, Error> {
-    everywhere(|family, variant| remove::del(family, variant, attachment, evidence))
+pub fn del(
+    attachment: &Attachment,
+    evidence: &Evidence,
+    log: &Log,
+) -> Result<Vec<Translation>, Error> {
+    everywhere(log, |family, variant| {
+        remove::del(family, variant, attachment, evidence)
+    })
 }
 
 /// Removes what attachments of a network have that are not valid, in both variants, and says what
@@ -140,7 +151,7 @@ pub fn del(attachment: &Attachment, evidence: &Evidence) -> Result<Vec<Translati
 ///
 /// # Errors
 /// Everything that could not be removed.
-pub fn gc(network: &str, valid: &[ValidAttachment]) -> Result<Vec<Translation>, Error> {
+pub fn gc(network: &str, valid: &[ValidAttachment], log: &Log) -> Result<Vec<Translation>, Error> {
     let mut alive: Vec<String> = Vec::new();
     for ValidAttachment { container, ifname } in valid {
         let attachment = Attachment {
@@ -153,7 +164,9 @@ pub fn gc(network: &str, valid: &[ValidAttachment]) -> Result<Vec<Translation>, 
         alive.push(owner::reference_comment(&attachment));
     }
     let is_valid = |comment: &str| alive.iter().any(|known| known == comment);
-    everywhere(|family, variant| remove::gc(family, variant, network, is_valid))
+    everywhere(log, |family, variant| {
+        remove::gc(family, variant, network, is_valid)
+    })
 }
 
 /// Whether ADD could work: the programs are there and know the nat table.
@@ -201,11 +214,11 @@ fn own_mark(plan: &Plan, config: &Config, family: Family) -> Option<Wanted> {
 }
 
 fn add_with_mark(
-    family: Family,
-    first: &Wanted,
+    (family, first): (Family, &Wanted),
     plan: &Plan,
     config: &Config,
     evidence: &Evidence,
+    log: &Log,
 ) -> Result<Undo, Error> {
     let tool = usual(family)?;
     let mut wanted = first.clone();
@@ -213,12 +226,9 @@ fn add_with_mark(
         && own.own != first.own
         && !tool.has_chain(name)
     {
-        warn(
-            "portmap",
-            format!(
-                "externalSetMarkChain {name} does not exist ({family}), marking packets with bit {DEFAULT_MARK_BIT}"
-            ),
-        );
+        log.warn(format!(
+            "externalSetMarkChain {name} does not exist ({family}), marking packets with bit {DEFAULT_MARK_BIT}"
+        ));
         wanted = own;
     }
     add::add(tool, &wanted, evidence, config.on_conflict)
@@ -263,18 +273,24 @@ fn lost<T>() -> Result<T, Error> {
 
 /// Runs a removal in every variant and IP version, and carries on after failures.
 fn everywhere(
-    action: impl Fn(Family, Variant) -> Result<Vec<Translation>, Error> + Sync,
+    log: &Log,
+    action: impl Fn(Family, Variant) -> Result<Option<Vec<Translation>>, Error> + Sync,
 ) -> Result<Vec<Translation>, Error> {
     let one = |family| [Variant::Nft, Variant::Legacy].map(|variant| action(family, variant));
     let (outcomes, others) = side_by_side(|| one(Family::V4), || one(Family::V6));
     let others = others.map_or_else(|| vec![lost()], Vec::from);
     let outcomes = outcomes.into_iter().chain(others);
-    let (mut removed, mut errors) = (Vec::new(), Vec::new());
+    let (mut removed, mut errors): (Option<Vec<_>>, _) = (None, Vec::new());
     for outcome in outcomes {
         match outcome {
-            Ok(some) => removed.extend(some),
+            Ok(Some(some)) => removed.get_or_insert_default().extend(some),
+            Ok(None) => {}
             Err(error) => errors.push(error),
         }
     }
-    Error::all(errors).map_or(Ok(removed), Err)
+    if let Some(removed) = &removed {
+        let ports = removed.iter().map(HostPort::from);
+        log.changed(unmapped(ports, Backend::Iptables.name()));
+    }
+    Error::all(errors).map_or(Ok(removed.unwrap_or_default()), Err)
 }

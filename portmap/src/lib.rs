@@ -9,6 +9,7 @@ mod config;
 mod conntrack;
 #[cfg(fuzzing)]
 pub mod fuzzed;
+mod host_port;
 mod iptables;
 mod list;
 mod localnet;
@@ -24,8 +25,8 @@ use std::process::ExitCode;
 use common::cache::Cache;
 use common::cli::Command;
 use common::drift::verdict;
+use common::log::Log;
 use common::version::Version;
-use common::warn::warn;
 use common::{Attachment, CniResult, Error, Plugin, Request};
 
 use config::{Config, Evidence, Masquerade};
@@ -44,19 +45,28 @@ impl Plugin for Portmap {
     fn add(request: &Request) -> Result<CniResult, Error> {
         let (config, result) = Config::parse(request)?;
         let plan = Plan::new(&config);
-        warn_of_unserved(&config);
+        warn_of_unserved(&config, &request.log);
         if plan.families.is_empty() {
             return Ok(result);
         }
         let _turn = Turn::of(&config.attachment);
-        let undo = backends::add(&plan, &config)?;
-        if let Err(error) = open_loopback(&plan) {
-            return Err(match undo.run() {
-                Ok(()) => error,
-                Err(also) => error.and(also),
-            });
+        let undo = backends::add(&plan, &config, &request.log)?;
+        let opened = match open_loopback(&plan, &request.log) {
+            Ok(opened) => opened,
+            Err(error) => {
+                return Err(match undo.run() {
+                    Ok(()) => error,
+                    Err(also) => error.and(also),
+                });
+            }
+        };
+        undo.tell(&plan, &request.log);
+        if let Some(interface) = opened {
+            request
+                .log
+                .changed(format!("set route_localnet of {interface}"));
         }
-        forget(stale(&plan));
+        forget(stale(&plan), &request.log);
         Ok(result)
     }
 
@@ -77,13 +87,18 @@ impl Plugin for Portmap {
         let mappings = config::understood_mappings(request);
         let evidence = Evidence::of_request(request);
         let _turn = Turn::of(&request.attachment);
-        forget(backends::del(&request.attachment, &mappings, &evidence)?);
+        let log = &request.log;
+        forget(
+            backends::del(&request.attachment, &mappings, &evidence, log)?,
+            log,
+        );
         Ok(())
     }
 
     fn gc(request: &Request) -> Result<(), Error> {
         let valid = request.conf.valid_attachments()?;
-        forget(backends::gc(&request.attachment.network, &valid)?);
+        let log = &request.log;
+        forget(backends::gc(&request.attachment.network, &valid, log)?, log);
         Ok(())
     }
 
@@ -119,10 +134,9 @@ pub fn main() -> ExitCode {
     common::run::<Portmap>()
 }
 
-fn warn_of_unserved(config: &Config) {
+fn warn_of_unserved(config: &Config, log: &Log) {
     for mapping in plan::unserved(config) {
-        let what = format!("{mapping}: the container has no such address");
-        warn(Portmap::NAME, what);
+        log.warn(format!("{mapping}: the container has no such address"));
     }
 }
 
@@ -144,8 +158,12 @@ fn reached_from_loopback(plan: &Plan) -> Option<IpAddr> {
     (plan.masquerade != Masquerade::Nothing).then_some(forwards.container.addr)
 }
 
-fn open_loopback(plan: &Plan) -> Result<(), Error> {
-    reached_from_loopback(plan).map_or(Ok(()), localnet::enable)
+/// Opens the way from there, and gives the interface on which it was closed.
+fn open_loopback(plan: &Plan, log: &Log) -> Result<Option<String>, Error> {
+    match reached_from_loopback(plan) {
+        Some(container) => localnet::enable(container, log),
+        None => Ok(None),
+    }
 }
 
 /// The connections that a plan's ports had before.
@@ -165,8 +183,8 @@ fn stale(plan: &Plan) -> Vec<Stale> {
 }
 
 /// Drops connections. The rules are right without, so a failure is only worth a warning.
-fn forget(stale: Vec<Stale>) {
+fn forget(stale: Vec<Stale>, log: &Log) {
     if let Err(error) = conntrack::drop_stale(stale) {
-        warn(Portmap::NAME, error);
+        log.warn(error);
     }
 }

@@ -7,37 +7,38 @@ use std::net::IpAddr;
 
 use common::Drift;
 use common::error::{Code, Context, Error};
+use common::log::Log;
 use common::sys::sysctl;
-use common::warn::warn;
 
 use crate::address::interface_towards;
 
-/// Switches it on; without a route to the container there is nothing to switch.
+/// Switches it on, and gives the interface on which it was off; without a route to the container there
+/// is nothing to switch.
 ///
 /// # Errors
 /// Code 100 when the kernel refuses. A read-only /proc is only worth a warning: everything but
 /// loopback addresses works without.
-pub fn enable(container: IpAddr) -> Result<(), Error> {
+pub fn enable(container: IpAddr, log: &Log) -> Result<Option<String>, Error> {
     let Some((interface, path)) = switch(container)? else {
-        return Ok(());
+        return Ok(None);
     };
     if sysctl::read(&path).is_ok_and(|value| value == "1") {
-        return Ok(());
+        return Ok(None);
     }
     match sysctl::write(&path, "1") {
         Err(cause) if cause.kind() == io::ErrorKind::ReadOnlyFilesystem => {
-            warn(
-                "portmap",
-                format!(
-                    "{} is read-only: mapped ports do not work on 127.0.0.1",
-                    path.display()
-                ),
-            );
-            Ok(())
+            log.warn(format!(
+                "{} is read-only: mapped ports do not work on 127.0.0.1",
+                path.display()
+            ));
+            Ok(None)
         }
-        other => other.context(Code::System, || {
-            format!("set route_localnet=1 on {interface}")
-        }),
+        other => {
+            other.context(Code::System, || {
+                format!("set route_localnet=1 on {interface}")
+            })?;
+            Ok(Some(interface))
+        }
     }
 }
 

@@ -67,12 +67,16 @@ pub fn add(requests: &[&Request]) -> Vec<Result<(), Error>> {
 fn add_chunk(jobs: &[Job<'_>]) -> Vec<Result<(), Error>> {
     let plain: Vec<_> = jobs.iter().filter_map(Job::plain).collect();
     if plain.len() == jobs.len() && write(&plain) {
-        let finish = |(plan, config): (&Plan, &Config)| {
-            warn_of_unserved(config);
-            open_loopback(plan)
+        let finish = |(job, (plan, config)): (&Job<'_>, &(&Plan, &Config))| {
+            let log = &job.request.log;
+            warn_of_unserved(config, log);
+            open_loopback(plan, log).map(drop)
         };
-        let done = plain.iter().map(|job| finish(*job)).collect();
-        forget(plain.iter().flat_map(|(plan, _)| stale(plan)).collect());
+        let done = jobs.iter().zip(&plain).map(finish).collect();
+        if let Some(first) = jobs.first() {
+            let stale = plain.iter().flat_map(|(plan, _)| stale(plan)).collect();
+            forget(stale, &first.request.log);
+        }
         return done;
     }
     let add = |job: &Job<'_>| Portmap::add(job.request).map(drop);

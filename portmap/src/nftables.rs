@@ -44,12 +44,11 @@ mod translation;
 pub mod uapi;
 mod undo;
 
-pub use add::add;
+pub use add::{Added, add};
 pub use check::check;
 pub use claim::Taken;
 pub use list::list;
 pub use remove::{del, gc};
-pub use undo::Undo;
 
 use common::error::{Code, Error};
 

@@ -10,6 +10,7 @@ mod bandwidth;
 mod chain;
 mod examples;
 mod faults;
+mod logs;
 mod numbers;
 mod operators;
 mod portmap;

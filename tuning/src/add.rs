@@ -1,6 +1,6 @@
 //! ADD: saves the originals, then sets every value, or none.
 
-use common::{Attachment, Code, Context, Error};
+use common::{Attachment, Code, Context, Error, Request};
 
 use crate::attribute;
 use crate::backup::{Backup, Shown, Store};
@@ -18,7 +18,8 @@ use crate::restore;
 ///
 /// # Errors
 /// What was tried and refused; everything is then as before, or the error says what is not.
-pub fn add(plan: &Plan, attachment: &Attachment, store: &Store) -> Result<(), Error> {
+pub fn add(plan: &Plan, request: &Request, store: &Store) -> Result<(), Error> {
+    let attachment = &request.attachment;
     if plan.is_empty() {
         return Ok(());
     }
@@ -28,13 +29,20 @@ pub fn add(plan: &Plan, attachment: &Attachment, store: &Store) -> Result<(), Er
     let saved = store.read()?;
     let mut backup = backup(&originals, saved.as_deref(), &container, attachment, store)?;
     let text = backup.text();
-    if saved.as_deref() != Some(text.as_bytes()) {
+    let is_new = saved.as_deref() != Some(text.as_bytes());
+    if is_new {
         store.write(text.as_bytes())?;
     }
     let mut changed = Originals::default();
     apply(plan, &actual, &originals, &mut container, &mut changed)
         .and_then(|()| note_shown(plan, &mut backup, store))
-        .map_err(|error| undo(error, &changed, &mut container, store, saved.as_deref()))
+        .map_err(|error| undo(error, &changed, &mut container, store, saved.as_deref()))?;
+    match plan.differing(&actual) {
+        names if !names.is_empty() => request.log.changed(format!("set {}", names.join(", "))),
+        _ if is_new => request.log.changed("saved the original values"),
+        _ => {}
+    }
+    Ok(())
 }
 
 /// Completes the backup with how the kernel shows what was written, where it has words of its own.
@@ -114,7 +122,8 @@ fn apply(
             .find(|(name, _)| *name == setting.name);
         changed.sysctls.extend(original.cloned());
         kernel::write(&setting.name, &setting.value).context(Code::System, || {
-            format!("set sysctl {} to {:?}", setting.name.text(), setting.value)
+            let shown = setting.name.shown(&setting.value);
+            format!("set sysctl {} to {shown:?}", setting.name.text())
         })?;
     }
     let Some(link) = &actual.link else {
@@ -142,7 +151,7 @@ fn undo(
     store: &Store,
     saved: Option<&[u8]>,
 ) -> Error {
-    let failures = restore::restore(container, changed);
+    let failures = restore::restore(container, changed).failures;
     if failures.is_empty() {
         let file = match saved {
             Some(bytes) => store.write(bytes),

@@ -1,13 +1,12 @@
 //! DEL: puts back what the backup holds, and removes it.
 
 use common::sys::netns::{Netns, OpenError};
-use common::warn::warn;
 use common::{Attachment, Error, Request};
 
 use crate::backup::{Backup, Store};
 use crate::config;
 use crate::kernel::Container;
-use crate::restore::{self, Failure};
+use crate::restore::{self, Outcome};
 
 /// Restores the attachment.
 ///
@@ -28,18 +27,26 @@ pub fn del(request: &Request) -> Result<(), Error> {
     let (backup, faults) = Backup::parse(&bytes);
     if !faults.is_empty() {
         let path = store.path();
-        warn(
-            "tuning",
-            format!("backup {}: {}", path.display(), faults.join("; ")),
-        );
+        let faults = faults.join("; ");
+        request
+            .log
+            .warn(format!("backup {}: {faults}", path.display()));
     }
-    let failures = match open(request)? {
+    let Outcome { restored, failures } = match open(request)? {
         Some(netns) => netns.run(|| restore(&backup, &request.attachment))?,
-        None => Vec::new(),
+        None => Outcome::default(),
     };
+    if !restored.is_empty() {
+        request
+            .log
+            .changed(format!("restored {}", restored.join(", ")));
+    }
     let mut errors = Vec::new();
     if failures.iter().all(|failure| failure.is_final) {
-        errors.extend(store.remove().err());
+        match store.remove() {
+            Ok(()) if restored.is_empty() => request.log.changed("removed the backup"),
+            removed => errors.extend(removed.err()),
+        }
     }
     let told = failures.into_iter().map(|failure| failure.error);
     errors.splice(0..0, told);
@@ -60,12 +67,12 @@ fn open(request: &Request) -> Result<Option<Netns>, Error> {
     }
 }
 
-fn restore(backup: &Backup, attachment: &Attachment) -> Result<Vec<Failure>, Error> {
+fn restore(backup: &Backup, attachment: &Attachment) -> Result<Outcome, Error> {
     let mut container = Container::open(&attachment.ifname)?;
     let here = container.netns_id();
     if backup.netns.is_some() && here.is_some() && backup.netns != here {
         // The namespace that was tuned is gone; this one never was.
-        return Ok(Vec::new());
+        return Ok(Outcome::default());
     }
     Ok(restore::restore(&mut container, &backup.originals))
 }

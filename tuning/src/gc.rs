@@ -37,7 +37,10 @@ pub fn gc(request: &Request) -> Result<(), Error> {
         }
         let path = dir.join(&name);
         match is_ours(&path, &name, &request.attachment.network) {
-            Ok(true) => errors.extend(file::remove(&path).err()),
+            Ok(true) => match file::remove(&path) {
+                Ok(()) => request.log.changed(format!("removed the backup {name}")),
+                Err(error) => errors.push(error),
+            },
             Ok(false) => {}
             Err(error) => errors.push(error),
         }

@@ -59,7 +59,7 @@ impl Plugin for Tuning {
         let store = backup::Store::new(&config.data_dir, &request.attachment);
         let plan = Plan::new(config);
         let netns = Netns::open(request.required_netns()?)?;
-        netns.run(|| add::add(&plan, &request.attachment, &store))?;
+        netns.run(|| add::add(&plan, request, &store))?;
         plan.show_in(
             &mut result,
             &request.attachment.ifname,

@@ -51,6 +51,23 @@ impl Plan {
         self.sysctls.is_empty() && self.link.is_empty()
     }
 
+    /// What reads otherwise than planned, or cannot be read, by name: what ADD changes.
+    pub fn differing(&self, actual: &Actual) -> Vec<String> {
+        let sysctls = self.sysctls.iter().zip(&actual.sysctls);
+        let sysctls = sysctls
+            .filter(|(setting, reading)| match reading {
+                Reading::Value(value) => !meaning::same(value, &setting.value),
+                _ => true,
+            })
+            .map(|(setting, _)| format!("sysctl {}", setting.name.text()));
+        let link = self.link.iter().filter(|change| {
+            let link = actual.link.as_ref();
+            link.and_then(|link| attribute::present(link, **change)) != Some(**change)
+        });
+        let link = link.map(|c| format!("{} {}", attribute::name(*c), attribute::value(*c)));
+        sysctls.chain(link).collect()
+    }
+
     /// Every difference between this plan and what the kernel has, where `shown` is how it showed what
     /// ADD wrote. That the interface is gone is a difference whatever the plan says.
     pub fn drifts(&self, actual: &Actual, ifname: &str, shown: &[Shown]) -> Vec<Drift> {
@@ -103,13 +120,13 @@ fn sysctl_drift(setting: &Setting, reading: &Reading, shown: &[Shown]) -> Option
         Reading::Value(actual) if meaning::same(actual, &setting.value) => return None,
         Reading::Value(actual) if shown.iter().any(|s| s.is_of(setting, actual)) => return None,
         Reading::WriteOnly => return None,
-        Reading::Value(actual) => actual.as_str(),
+        Reading::Value(actual) => setting.name.shown(actual),
         Reading::Missing => "no such sysctl",
         Reading::Unreadable(why) | Reading::Failed(why) => why.as_str(),
     };
     Some(Drift::new(
         format!("sysctl {}", setting.name.text()),
-        &setting.value,
+        setting.name.shown(&setting.value),
         actual,
     ))
 }

@@ -21,47 +21,71 @@ pub struct Failure {
     pub is_final: bool,
 }
 
+/// What became of the originals.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// The names of what was put back.
+    pub restored: Vec<String>,
+    /// What could not be put back.
+    pub failures: Vec<Failure>,
+}
+
 /// Puts everything back that is not as it was, in reverse order, and goes on after a failure. What is
 /// gone (the interface, or a sysctl with it) needs nothing.
-pub fn restore(container: &mut Container, originals: &Originals) -> Vec<Failure> {
+pub fn restore(container: &mut Container, originals: &Originals) -> Outcome {
     let Originals { sysctls, link } = originals;
-    let mut failures = restore_link(container, link);
+    let mut outcome = Outcome::default();
+    restore_link(container, link, &mut outcome);
+    let mut touched = Vec::new();
     for (name, value) in sysctls.iter().rev() {
         if is_other(name, value) {
             // What fails here is tried again below, and told there.
             let _ = put(name, value);
+            touched.push(name);
         }
     }
     // Some sysctls set others (`conf/all/forwarding` all of `conf/*/forwarding`), so that one that was
     // right may no longer be. The other order then serves.
     let wrong = sysctls.iter().filter(|(name, value)| is_other(name, value));
-    failures.extend(wrong.filter_map(|(name, value)| put(name, value).err()));
-    failures
+    for (name, value) in wrong {
+        match put(name, value) {
+            Ok(()) => touched.push(name),
+            Err(failure) => {
+                touched.retain(|touched| *touched != name);
+                outcome.failures.push(failure);
+            }
+        }
+    }
+    for name in touched {
+        let name = format!("sysctl {}", name.text());
+        if !outcome.restored.contains(&name) {
+            outcome.restored.push(name);
+        }
+    }
+    outcome
 }
 
-fn restore_link(container: &mut Container, changes: &[Change]) -> Vec<Failure> {
+fn restore_link(container: &mut Container, changes: &[Change], outcome: &mut Outcome) {
     if changes.is_empty() {
-        return Vec::new();
+        return;
     }
     let link = match container.link() {
         Ok(Some(link)) => link,
-        Ok(None) => return Vec::new(),
+        Ok(None) => return,
         Err(error) => {
-            return vec![Failure {
-                error,
-                is_final: false,
-            }];
+            let is_final = false;
+            return outcome.failures.push(Failure { error, is_final });
         }
     };
-    let mut failures = Vec::new();
     for change in changes.iter().rev() {
         if attribute::present(&link, *change) == Some(*change) {
             continue;
         }
         match container.change(&link, *change) {
-            Ok(()) => {}
-            Err(refusal) if refusal.errno == Errno::ENODEV => return Vec::new(),
-            Err(refusal) => failures.push(Failure {
+            Ok(()) => outcome.restored.push(attribute::name(*change).into()),
+            // The interface is gone, and its failures with it.
+            Err(refusal) if refusal.errno == Errno::ENODEV => return outcome.failures.clear(),
+            Err(refusal) => outcome.failures.push(Failure {
                 is_final: is_final(refusal.errno),
                 error: Error::new(
                     Code::System,
@@ -71,7 +95,6 @@ fn restore_link(container: &mut Container, changes: &[Change]) -> Vec<Failure> {
             }),
         }
     }
-    failures
 }
 
 /// Whether a sysctl is there and reads otherwise.
@@ -99,7 +122,8 @@ fn put(name: &Name, value: &str) -> Result<(), Failure> {
     match kernel::read(name) {
         Reading::Value(present) if !meaning::same(&present, value) => Err(Failure {
             is_final: true,
-            error: failed(name, value).with_details(format!("it reads {present:?} after that")),
+            error: failed(name, value)
+                .with_details(format!("it reads {:?} after that", name.shown(&present))),
         }),
         _ => Ok(()),
     }
@@ -108,7 +132,7 @@ fn put(name: &Name, value: &str) -> Result<(), Failure> {
 fn failed(name: &Name, value: &str) -> Error {
     Error::new(
         Code::System,
-        format!("restore sysctl {} to {value:?}", name.text()),
+        format!("restore sysctl {} to {:?}", name.text(), name.shown(value)),
     )
 }
 

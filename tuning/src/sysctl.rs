@@ -49,6 +49,15 @@ impl Name {
         self.0.join("/")
     }
 
+    /// A value as messages may have it. Keys are nobody's business: whoever has that of TCP Fast Open
+    /// can forge cookies, and that of stable addresses tells those to come.
+    pub fn shown<'v>(&self, value: &'v str) -> &'v str {
+        match self.0.last().map(String::as_str) {
+            Some("stable_secret" | "tcp_fastopen_key") => "(secret)",
+            _ => value,
+        }
+    }
+
     /// Its file.
     pub fn path(&self) -> PathBuf {
         sysctl::path(&self.0)

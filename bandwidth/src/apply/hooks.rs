@@ -133,10 +133,10 @@ impl Job<'_> {
             changes.make((tried, FILTER), None, |netlink| {
                 filter::delete(netlink, spot.link, spot.parent, deletion)
             })?;
-            // A way to a link that is gone is nothing to go back to.
+            // A way to a link that is gone, or what we never make, is nothing to go back to.
             let rules = own.iter().filter(|own| deletion.takes(own));
             let rules = rules.filter_map(|own| own.rule.as_ref());
-            let rules = rules.filter(|rule| rule.verdict.target() != Some(0));
+            let rules = rules.filter(|rule| rule.verdict.is_planned());
             // The last one taken back is the first one that was there.
             for rule in rules.rev() {
                 changes.remember(Undo::AddFilter(spot, rule.clone()));

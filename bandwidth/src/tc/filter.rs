@@ -34,6 +34,8 @@ pub struct Filter {
     pub priority: u16,
     /// The protocol it is for, an `ETH_P_*` number.
     pub protocol: u16,
+    /// Its chain; only filters of chain 0 are asked unless one sends packets elsewhere.
+    pub chain: u32,
     /// What it does, if it is a node of kind `u32`.
     pub rule: Option<Rule>,
 }
@@ -77,6 +79,11 @@ impl Verdict {
             Verdict::Pass => None,
             Verdict::Other(_, target) => *target,
         }
+    }
+
+    /// Whether filters of ours do this, to a link that is there.
+    pub fn is_planned(&self) -> bool {
+        matches!(self, Verdict::Redirect(1..) | Verdict::Pass)
     }
 }
 
@@ -133,6 +140,8 @@ pub fn add(
 pub struct Deletion {
     /// Priority and protocol.
     pub place: (u16, u16),
+    /// The filter's chain.
+    chain: u32,
     /// The filter's number; 0 for all.
     handle: u32,
 }
@@ -142,6 +151,7 @@ impl Deletion {
     pub fn of(filter: &Filter) -> Deletion {
         Deletion {
             place: (filter.priority, filter.protocol),
+            chain: filter.chain,
             handle: filter.handle,
         }
     }
@@ -149,6 +159,7 @@ impl Deletion {
     /// Whether it deletes this one of our filters.
     pub fn takes(&self, filter: &Filter) -> bool {
         (filter.priority, filter.protocol) == self.place
+            && filter.chain == self.chain
             && (self.handle == 0 || self.handle == filter.handle)
     }
 }
@@ -160,10 +171,9 @@ pub fn deletions(own: &[&Filter], others: &[&Filter]) -> Vec<Deletion> {
     let mut deletions: Vec<Deletion> = Vec::new();
     for filter in own {
         let mut deletion = Deletion::of(filter);
-        if !others
-            .iter()
-            .any(|o| (o.priority, o.protocol) == deletion.place)
-        {
+        if !others.iter().any(|o| {
+            (o.priority, o.protocol, o.chain) == (filter.priority, filter.protocol, filter.chain)
+        }) {
             deletion.handle = 0;
         }
         if !deletions.contains(&deletion) {
@@ -187,6 +197,9 @@ pub fn delete(
     let mut request = about(link, parent, priority, protocol);
     request.header.handle = deletion.handle.into();
     request.attributes = vec![TcAttribute::Kind("u32".into())];
+    if deletion.chain != 0 {
+        request.attributes.push(TcAttribute::Chain(deletion.chain));
+    }
     match netlink.request(libc::RTM_DELTFILTER, GET, &request) {
         Err(refusal) if !matches!(refusal.errno, Errno::ENOENT | Errno::ENODEV) => Err(refusal),
         _ => Ok(()),
@@ -278,6 +291,7 @@ mod tests {
             handle,
             priority,
             protocol: 3,
+            chain: 0,
             rule: None,
         };
         let (a, b, c) = (filter(1, 0x800), filter(1, 0x801), filter(2, 0x802));

@@ -3,21 +3,30 @@
 //! Layouts: include/uapi/linux/pkt_sched.h.
 
 use common::sys::netlink::{
-    CREATE, GET, Message, Netlink, REPLACE, Refusal, attribute, each_attribute, text, u32_at,
+    CREATE, GET, Message, Netlink, REPLACE, Refusal, attribute, each_attribute, text, u16_at,
+    u32_at,
 };
 use netlink_packet_core::DefaultNla;
 use netlink_packet_route::tc::{TcAttribute, TcMessage, TcOption};
 use nix::errno::Errno;
 use nix::libc;
 
-use super::{BUCKET, HEADER, HOOKS, Handle, INGRESS, ROOT, TCA_KIND, TCA_OPTIONS, header};
+use super::{
+    BUCKET, HEADER, HOOKS, Handle, INGRESS, ROOT, TCA_KIND, TCA_OPTIONS, handle_text, header,
+};
 use crate::tbf::Tbf;
 
 const TCA_TBF_PARMS: u16 = 1;
 const TCA_TBF_RATE64: u16 = 4;
 const TCA_TBF_PRATE64: u16 = 5;
-/// Bytes of a `struct tc_ratespec`; its last four are the rate.
+/// Bytes of a `struct tc_ratespec`: cell_log, linklayer, overhead, cell_align, mpu and rate.
 const RATESPEC: usize = 12;
+/// `TC_LINKLAYER_ATM`; Ethernet and "not set" count alike.
+const LINKLAYER_ATM: u8 = 2;
+/// `TC_LINKLAYER_MASK`
+const LINKLAYER: u8 = 0x0f;
+/// The class of a token bucket whose queue it is.
+const QUEUE: Handle = BUCKET | 1;
 
 /// A qdisc as the kernel has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +37,8 @@ pub struct Qdisc {
     pub handle: Handle,
     /// Its numbers, if it is a token bucket.
     pub bucket: Option<Bucket>,
+    /// What stands where the queue of a token bucket should be; none where that is the bucket's own.
+    pub stranger: Option<String>,
 }
 
 /// A token bucket as the kernel has it.
@@ -37,6 +48,19 @@ pub struct Bucket {
     pub tbf: Tbf,
     /// `peakrate` in bytes per second, which we never set; 0 for none.
     pub peak: u64,
+    /// How packets are counted.
+    pub count: Count,
+}
+
+/// How a token bucket counts packets: for their length alone, unless somebody said otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Count {
+    /// Bytes that are added to each packet (a negative number wraps).
+    pub overhead: u16,
+    /// Bytes that each packet counts for at least.
+    pub mpu: u16,
+    /// Whether packets are counted in cells of ATM.
+    pub atm: bool,
 }
 
 /// Which of the two hook qdiscs.
@@ -65,6 +89,59 @@ impl HookKind {
 pub fn root(netlink: &mut Netlink, link: u32) -> Result<Option<Qdisc>, Refusal> {
     // A root that only marks "none" has handle 0.
     Ok(get(netlink, link, ROOT)?.filter(|qdisc| qdisc.handle != 0))
+}
+
+/// [`root`], and what stands where a bucket of ours should have its own queue.
+///
+/// # Errors
+/// What the kernel refused.
+pub fn root_and_queue(netlink: &mut Netlink, link: u32) -> Result<Option<Qdisc>, Refusal> {
+    let mut root = root(netlink, link)?;
+    if let Some(root) = root
+        .as_mut()
+        .filter(|root| root.handle == BUCKET && root.bucket.is_some())
+    {
+        root.stranger = stranger(netlink, link)?;
+    }
+    Ok(root)
+}
+
+/// What stands where a bucket of ours should have its own queue.
+///
+/// The kernel does not show that queue, a `bfifo`, but says so when a qdisc is asked for by another
+/// kind than it has (`tc_get_qdisc` in net/sched/sch_api.c).
+fn stranger(netlink: &mut Netlink, link: u32) -> Result<Option<String>, Refusal> {
+    let mut request = about(link, 0, QUEUE);
+    request.attributes = vec![TcAttribute::Kind("bfifo".into())];
+    match netlink.request(libc::RTM_GETQDISC, libc::NLM_F_ECHO as u16, &request) {
+        Ok(replies) => Ok(replies
+            .iter()
+            .find_map(|reply| decode(reply, link))
+            .map(told)),
+        Err(refusal) if refusal.text.contains("qdisc name") => {
+            // "noop", which drops everything, is not shown either.
+            let other = get(netlink, link, QUEUE)?;
+            Ok(Some(other.map_or("noop".into(), told)))
+        }
+        // Kernels that say EINVAL of what they do not show.
+        Err(refusal) if matches!(refusal.errno, Errno::ENOENT | Errno::EINVAL | Errno::ENODEV) => {
+            Ok(None)
+        }
+        Err(refusal) => Err(refusal),
+    }
+}
+
+fn told(qdisc: Qdisc) -> String {
+    format!("{} {}", qdisc.kind, handle_text(qdisc.handle))
+}
+
+/// Deletes what stands where a bucket of ours should have its own queue. Until [`set_root`] gives it
+/// one it drops everything.
+///
+/// # Errors
+/// What the kernel refused.
+pub fn delete_stranger(netlink: &mut Netlink, link: u32) -> Result<(), Refusal> {
+    delete(netlink, about(link, 0, QUEUE))
 }
 
 /// Reads the ingress or clsact qdisc of a link.
@@ -190,6 +267,7 @@ pub fn decode(message: &Message, link: u32) -> Option<Qdisc> {
         kind,
         handle: head.handle,
         bucket,
+        stranger: None,
     })
 }
 
@@ -201,12 +279,18 @@ fn bucket(options: &[u8]) -> Option<Bucket> {
             limit: 0,
         },
         peak: 0,
+        count: Count::default(),
     };
     let (mut rate64, mut peak64) = (None, None);
     for (kind, value) in each_attribute(options) {
         match kind {
             TCA_TBF_PARMS => {
                 bucket.tbf.rate = u32_at(value, RATESPEC - 4)?.into();
+                bucket.count = Count {
+                    overhead: u16_at(value, 2)?,
+                    mpu: u16_at(value, 6)?,
+                    atm: value.get(1)? & LINKLAYER == LINKLAYER_ATM,
+                };
                 bucket.peak = u32_at(value, 2 * RATESPEC - 4)?.into();
                 bucket.tbf.limit = u32_at(value, 2 * RATESPEC)?;
                 bucket.tbf.buffer = u32_at(value, 2 * RATESPEC + 4)?;
@@ -256,7 +340,14 @@ mod tests {
             };
             let qdisc = read_back(tbf).unwrap();
             assert_eq!((qdisc.kind.as_str(), qdisc.handle), ("tbf", BUCKET));
-            assert_eq!(qdisc.bucket, Some(Bucket { tbf, peak: 0 }));
+            assert_eq!(
+                qdisc.bucket,
+                Some(Bucket {
+                    tbf,
+                    peak: 0,
+                    count: Count::default()
+                })
+            );
         }
     }
 

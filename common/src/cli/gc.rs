@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::args::Args;
 use super::networks::requests;
 use super::table::{Page, Table, Tone, column};
-use super::{CACHE_DIR, Command, Failure, JSON, document, object, print};
+use super::{CACHE_DIR, Command, Failure, JSON, document, object, print, show_warnings};
 use crate::attachment::{Attachment, is_valid_name};
 use crate::cache::{Cache, DEFAULT_DIR};
 use crate::error::{Code, Error};
@@ -142,6 +142,7 @@ fn collect<P: Plugin>(
         let valid: Vec<&Attachment> = all.iter().filter(is_valid).collect();
         for request in gc_requests::<P>(cache, network, &valid)? {
             errors.extend(P::gc(&request).err());
+            show_warnings::<P>(&request);
         }
     }
     Error::all(errors).map_or(Ok(()), Err)

@@ -5,6 +5,7 @@
 use std::path::Path;
 
 use super::networks::requests;
+use super::show_warnings;
 use crate::cache::Entry;
 use crate::error::{Code, Error};
 use crate::plugin::Plugin;
@@ -220,8 +221,12 @@ pub fn confirm<P: Plugin>(entry: &Entry, outcome: Outcome) -> Outcome {
         return outcome;
     }
     let taken_back = requests::<P>(entry).and_then(|requests| {
-        let errors = requests.iter().filter_map(|request| P::del(request).err());
-        Error::all(errors.collect()).map_or(Ok(()), Err)
+        let mut errors = Vec::new();
+        for request in &requests {
+            errors.extend(P::del(request).err());
+            show_warnings::<P>(request);
+        }
+        Error::all(errors).map_or(Ok(()), Err)
     });
     match taken_back {
         Ok(()) => Outcome::Deleted,

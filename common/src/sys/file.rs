@@ -45,7 +45,11 @@ fn write(dir: &Path, name: &str, bytes: &[u8], sync: bool) -> Result<(), Error> 
         .context(Code::Io, || format!("write {}", path.display()))
 }
 
-fn make_directory(dir: &Path) -> Result<(), Error> {
+/// Makes a directory and those above it, as far as they are missing, mode 0700.
+///
+/// # Errors
+/// Code 5 with the path.
+pub fn make_directory(dir: &Path) -> Result<(), Error> {
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)

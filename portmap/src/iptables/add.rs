@@ -27,6 +27,8 @@ pub struct Undo {
     tool: Tool,
     /// The last change first.
     transactions: Vec<Transaction>,
+    /// Whether anything was changed; not everything is taken back.
+    changed: bool,
 }
 
 impl Undo {
@@ -34,10 +36,17 @@ impl Undo {
         Undo {
             tool,
             transactions: Vec::new(),
+            changed: false,
         }
     }
 
+    /// Whether there was anything to change.
+    pub fn is_change(&self) -> bool {
+        self.changed
+    }
+
     fn note(&mut self, done: &Transaction) {
+        self.changed |= !done.is_empty();
         self.transactions.insert(0, done.inverse());
     }
 
@@ -46,7 +55,11 @@ impl Undo {
     /// # Errors
     /// Code 100 when iptables refuses.
     pub fn run(self) -> Result<(), Error> {
-        let Undo { tool, transactions } = self;
+        let Undo {
+            tool,
+            transactions,
+            changed: _,
+        } = self;
         for transaction in transactions {
             tool.restore(&transaction.text()).map_err(|failure| {
                 failure.error(Code::System, format!("take back the {} rules", tool.family))

@@ -76,12 +76,12 @@ fn own_or_usual(state: &State, wanted: &Wanted, evidence: &Evidence) -> String {
         .unwrap_or_else(|| wanted.shared_name())
 }
 
-/// The chains that matter, by one program where they all exist.
+/// The chains that matter: from the kernel, or by one program where they all exist.
 fn observe_chains(tool: &Tool, wanted: &Wanted) -> Result<State, Error> {
     let names = [wanted.shared_name(), wanted.exact_name()];
     let present = match tool.variant {
-        Some(Variant::Nft) => kernel::chains(Variant::Nft, wanted.family, &names),
-        Some(Variant::Legacy) | None => names.first().cloned().into_iter().collect(),
+        Some(variant) => kernel::chains(variant, wanted.family, &names),
+        None => names.first().cloned().into_iter().collect(),
     };
     let mut chains: Vec<(Table, &str)> = wanted.chains.clone();
     chains.extend(
@@ -93,6 +93,10 @@ fn observe_chains(tool: &Tool, wanted: &Wanted) -> Result<State, Error> {
     chains.extend(present.iter().map(|name| (Table::Nat, name.as_str())));
     chains.sort_unstable();
     chains.dedup();
+    let read = |variant| kernel::read(variant, wanted.family, &chains);
+    if let Some(state) = tool.variant.and_then(read) {
+        return Ok(state);
+    }
     // When it fails, `read` fails the same way and says it in full.
     let listed = tool.list(&chains).unwrap_or_default();
     match listed {

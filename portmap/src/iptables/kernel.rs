@@ -12,7 +12,7 @@ mod xt;
 
 use std::fs;
 
-use super::rules::{DNAT, Table, Wanted};
+use super::rules::{Table, Wanted};
 use super::state::State;
 use super::tool::Variant;
 use crate::mapping::Family;
@@ -23,7 +23,7 @@ pub fn chains(variant: Variant, family: Family, names: &[String]) -> Vec<String>
     match variant {
         Variant::Nft => nft::chains(family, names),
         Variant::Legacy if !has_legacy(family, Table::Nat) => Vec::new(),
-        Variant::Legacy => match legacy::Tables::read(family, &[Table::Nat]) {
+        Variant::Legacy => match legacy::Tables::of(family, &[Table::Nat]) {
             Some(tables) => {
                 let there = |name: &&String| tables.has_chain(Table::Nat, name);
                 names.iter().filter(there).cloned().collect()
@@ -50,33 +50,38 @@ pub fn glimpse(variant: Variant, wanted: &Wanted) -> Glimpse {
     let family = wanted.family;
     match variant {
         Variant::Nft => nft::glimpse(family, &own, &chains),
-        Variant::Legacy => {
-            let mut tables: Vec<Table> = chains.iter().map(|(table, _)| *table).collect();
-            tables.sort_unstable();
-            tables.dedup();
-            tables.retain(|table| has_legacy(family, *table));
-            match legacy::Tables::read(family, &tables) {
-                Some(tables) => Glimpse {
-                    has_own: own.iter().any(|name| tables.has_chain(Table::Nat, name)),
-                    shared: tables.state(&chains),
-                },
-                None => Glimpse {
-                    has_own: true,
-                    shared: State::default(),
-                },
-            }
-        }
+        Variant::Legacy => match legacy::Tables::of(family, &legacy_tables(family, &chains)) {
+            Some(tables) => Glimpse {
+                has_own: own.iter().any(|name| tables.has_chain(Table::Nat, name)),
+                shared: tables.glimpse(&chains),
+            },
+            None => Glimpse {
+                has_own: true,
+                shared: State::default(),
+            },
+        },
     }
 }
 
-/// The nat table of the legacy variant, if every rule of the attachments' chains that are named and of
-/// those that lead there can be read. Of other chains only the first rules may be there.
-pub fn legacy_nat(family: Family, named: &[String]) -> Option<State> {
-    let is_named = |chain: &str| chain == DNAT || named.iter().any(|name| name == chain);
-    legacy::Tables::read(family, &[Table::Nat])?.whole_state(is_named)
+/// The named chains that exist, with all their rules; `None` if one has a rule that only iptables can
+/// print.
+pub fn read(variant: Variant, family: Family, chains: &[(Table, &str)]) -> Option<State> {
+    match variant {
+        Variant::Nft => nft::read(family, chains),
+        Variant::Legacy => legacy::Tables::of(family, &legacy_tables(family, chains))?.read(chains),
+    }
 }
 
-/// Whether a legacy table is there: it is made, for each namespace, by its first use.
+/// The tables of chains, as far as they are there: a legacy table is made, for each namespace, by its
+/// first use.
+fn legacy_tables(family: Family, chains: &[(Table, &str)]) -> Vec<Table> {
+    let mut tables: Vec<Table> = chains.iter().map(|(table, _)| *table).collect();
+    tables.sort_unstable();
+    tables.dedup();
+    tables.retain(|table| has_legacy(family, *table));
+    tables
+}
+
 fn has_legacy(family: Family, table: Table) -> bool {
     let file = match family {
         Family::V4 => "/proc/thread-self/net/ip_tables_names",

@@ -34,6 +34,33 @@ impl Meaning {
         self.target.first().map_or("", String::as_str)
     }
 
+    /// Whether packets go on to a chain whose name begins so, to come back or not.
+    pub fn leads_to_prefix(&self, prefix: &str) -> bool {
+        self.target
+            .iter()
+            .take(2)
+            .any(|name| name.starts_with(prefix))
+    }
+
+    /// Whether every packet matches.
+    pub fn is_for_all(&self) -> bool {
+        let is_comment = |part: &[String]| part.first().is_some_and(|name| name == "comment");
+        self.matches.iter().all(|part| is_comment(part))
+    }
+
+    /// Value and mask of `-j MARK --set-xmark VALUE/MASK`.
+    pub fn mark(&self) -> Option<(u32, u32)> {
+        let [target, option, text] = self.target.as_slice() else {
+            return None;
+        };
+        if target != "MARK" || option != "--set-xmark" {
+            return None;
+        }
+        let (value, mask) = text.split_once('/')?;
+        let number = |text: &str| u32::from_str_radix(text.strip_prefix("0x")?, 16).ok();
+        Some((number(value)?, number(mask)?))
+    }
+
     /// The options of the first match of a name (`-p`, `multiport`, …).
     pub fn find(&self, name: &str) -> Option<&[String]> {
         let found = self

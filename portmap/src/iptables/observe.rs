@@ -4,7 +4,9 @@ use common::{Attachment, Drift};
 
 use super::meaning::{Meaning, same};
 use super::owner::{self, Claim};
-use super::rules::{DNAT, GUARD, Jump, Shared, Table, Wanted, exact_name, shared_name};
+use super::rules::{
+    DNAT, GUARD, Jump, OWN_PREFIX, SETMARK, Shared, Table, Wanted, exact_name, shared_name,
+};
 use super::shadow;
 use super::state::State;
 use super::translation::translations;
@@ -38,6 +40,23 @@ pub fn jumps_to<'a>(state: &'a State, chain: &'a str) -> impl Iterator<Item = St
             place,
             rule: rule.clone(),
         })
+}
+
+/// The rules of [`DNAT`] that bear an owner's mark and lead to no attachment's chain, last first:
+/// jumps whose target somebody changed.
+pub fn strays(state: &State, is_whose: impl Fn(&str) -> bool) -> Vec<Standing> {
+    let rules = state.jumps().iter().enumerate().rev();
+    rules
+        .filter(|(_, rule)| {
+            owner::jump(rule).is_some_and(|(jump, meaning)| {
+                is_whose(&jump.comment) && !meaning.leads_to_prefix(OWN_PREFIX)
+            })
+        })
+        .map(|(place, rule)| Standing {
+            place,
+            rule: rule.clone(),
+        })
+        .collect()
 }
 
 /// Whether a chain forwards to the request's addresses only, and its ports only.
@@ -183,6 +202,8 @@ pub enum Fault {
     NoRule,
     /// This rule before it takes its packets.
     Hidden(String),
+    /// This rule after it takes back what it does.
+    Undone(String),
 }
 
 /// What is wrong with a shared rule, if anything.
@@ -192,7 +213,7 @@ pub fn fault(state: &State, wanted: &Wanted, shared: &Shared) -> Option<Fault> {
     };
     for standing in rules {
         if same(standing, &shared.rule) {
-            return None;
+            return undone(rules, shared).map(Fault::Undone);
         }
         if is_in_the_way(standing, shared, wanted) {
             return Some(Fault::Hidden(standing.clone()));
@@ -201,11 +222,27 @@ pub fn fault(state: &State, wanted: &Wanted, shared: &Shared) -> Option<Fault> {
     Some(Fault::NoRule)
 }
 
+/// A rule after the last one like a shared rule that takes its mark from every packet again.
+fn undone(rules: &[String], shared: &Shared) -> Option<String> {
+    if shared.chain != SETMARK || rules.len() < 2 {
+        return None;
+    }
+    let mark = Meaning::of(&shared.rule).mark()?.0;
+    let later = rules.rsplit(|rule| same(rule, &shared.rule)).next()?;
+    let unmarks = |rule: &&String| {
+        let meaning = Meaning::of(rule);
+        let sets = meaning.mark().filter(|_| meaning.is_for_all());
+        sets.is_some_and(|(value, mask)| (mark & !mask) ^ (value & mark) == 0)
+    };
+    later.iter().find(unmarks).cloned()
+}
+
 fn shared_drift(state: &State, wanted: &Wanted, shared: &Shared) -> Option<Drift> {
     let actual = match fault(state, wanted, shared)? {
         Fault::NoChain => "no such chain".to_owned(),
         Fault::NoRule => "no such rule".to_owned(),
         Fault::Hidden(by) => format!("{by} before it"),
+        Fault::Undone(by) => format!("{by} after it"),
     };
     let (table, family) = (shared.table.name(), wanted.family);
     let object = format!("chain {} of table {table} ({family})", shared.chain);

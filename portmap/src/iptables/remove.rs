@@ -8,7 +8,7 @@ use common::error::{Code, Error};
 
 use super::observe::own_chains;
 use super::owner;
-use super::rules::{DNAT, OLD_PREFIX, Table, exact_name, shared_name};
+use super::rules::{DNAT, OLD_PREFIX, OLD_SNAT, OWN_PREFIX, Table, exact_name, shared_name};
 use super::state::State;
 use super::tool::{Failure, Tool, Variant};
 use super::transaction::Transaction;
@@ -20,7 +20,7 @@ use crate::mapping::Family;
 /// How often rules that others change at the same time are read and written.
 const TRIES: u32 = 30;
 
-/// Removes what an attachment has in one variant, and says what it was.
+/// Removes what an attachment has in one variant, and says what it was; `None` for nothing.
 ///
 /// # Errors
 /// Code 11 when others hold the lock or keep changing the rules, 100 for anything else.
@@ -29,7 +29,7 @@ pub fn del(
     variant: Variant,
     attachment: &Attachment,
     evidence: &Evidence,
-) -> Result<Vec<Translation>, Error> {
+) -> Result<Option<Vec<Translation>>, Error> {
     let names = [
         shared_name(attachment),
         exact_name(attachment),
@@ -37,7 +37,7 @@ pub fn del(
     ];
     let present = kernel::chains(variant, family, &names);
     if present.is_empty() {
-        return Ok(Vec::new());
+        return Ok(None);
     }
     let what = format!("remove the {family} rules of {attachment}");
     let select = |state: &State| {
@@ -49,7 +49,10 @@ pub fn del(
         chains
     };
     let quick = present.iter().all(|name| !name.starts_with(OLD_PREFIX));
-    remove(family, variant, &what, quick.then_some(&present), select)
+    let mark = owner::comment(attachment);
+    let is_dead = |comment: &str| comment == mark;
+    let quick = quick.then_some(&present);
+    remove((family, variant), &what, quick, select, is_dead)
 }
 
 /// Removes what a network's attachments have in one variant, unless `is_valid` says of their mark
@@ -62,38 +65,47 @@ pub fn gc(
     variant: Variant,
     network: &str,
     is_valid: impl Fn(&str) -> bool,
-) -> Result<Vec<Translation>, Error> {
-    if kernel::chains(variant, family, &[DNAT.to_owned()]).is_empty() {
-        return Ok(Vec::new());
+) -> Result<Option<Vec<Translation>>, Error> {
+    let leading = [DNAT.to_owned(), OLD_SNAT.to_owned()];
+    if kernel::chains(variant, family, &leading).is_empty() {
+        return Ok(None);
     }
     let what = format!("remove the {family} rules of dead attachments of network {network}");
+    let is_dead = |comment: &str| owner::is_of_network(comment, network) && !is_valid(comment);
     let select = |state: &State| {
         let jumps = state.jumps().iter().filter_map(|rule| owner::jump(rule));
+        let old = state.chain(OLD_SNAT).unwrap_or(&[]).iter();
+        let old = old.filter_map(|rule| owner::old_jump(rule));
         let (mut dead, mut alive) = (Vec::new(), Vec::new());
-        for (jump, _) in jumps {
-            let is_dead = owner::is_of_network(&jump.comment, network) && !is_valid(&jump.comment);
-            if is_dead { &mut dead } else { &mut alive }.push(jump.chain);
+        for jump in jumps.map(|(jump, _)| jump).chain(old) {
+            if is_dead(&jump.comment) {
+                &mut dead
+            } else {
+                &mut alive
+            }
+            .push(jump.chain);
         }
         dead.retain(|chain| is_own_name(chain) && !alive.contains(chain));
         dead.sort();
         dead.dedup();
         dead
     };
-    remove(family, variant, &what, None, select)
+    remove((family, variant), &what, None, select, is_dead)
 }
 
 /// Only chains of attachments are ever removed, whatever a comment says.
 fn is_own_name(chain: &str) -> bool {
-    chain.starts_with(super::rules::OWN_PREFIX)
+    chain.starts_with(OWN_PREFIX) || chain.starts_with(OLD_PREFIX)
 }
 
+/// Removes the selected chains, what leads to them, and what else bears the mark of a dead owner.
 fn remove(
-    family: Family,
-    variant: Variant,
+    (family, variant): (Family, Variant),
     what: &str,
     quick: Option<&Vec<String>>,
     select: impl Fn(&State) -> Vec<String>,
-) -> Result<Vec<Translation>, Error> {
+    is_dead: impl Fn(&str) -> bool,
+) -> Result<Option<Vec<Translation>>, Error> {
     let Some(tool) = Tool::of(family, variant) else {
         // Rules without a program to change them: whoever made them had one.
         return Err(
@@ -104,7 +116,7 @@ fn remove(
     for attempt in 0..TRIES {
         let state = match read(&tool, quick.filter(|_| attempt == 0)) {
             Ok(state) => state,
-            Err(failure) if failure.is_missing_table() => return Ok(Vec::new()),
+            Err(failure) if failure.is_missing_table() => return Ok(None),
             Err(failure) => return Err(fatal(&failure, what)),
         };
         let chains = select(&state);
@@ -112,10 +124,12 @@ fn remove(
         for chain in &chains {
             write::remove(&mut transaction, &state, chain);
         }
+        write::delete_strays(&mut transaction, &state, &is_dead);
         match tool.restore(&transaction.text()) {
             Ok(_) => {
                 let gone = chains.iter().filter_map(|chain| state.chain(chain));
-                return Ok(gone.flat_map(translations).collect());
+                let gone = gone.flat_map(translations).collect();
+                return Ok((!transaction.is_empty()).then_some(gone));
             }
             Err(failure) if failure.is_lock() || failure.is_permission() => {
                 return Err(fatal(&failure, what));
@@ -133,16 +147,20 @@ fn remove(
 
 /// The jumps and the attachment's chains, or everything.
 fn read(tool: &Tool, quick: Option<&Vec<String>>) -> Result<State, Failure> {
-    let found = match (quick, tool.variant) {
-        (Some(names), Some(Variant::Nft)) => {
-            let mut chains: Vec<(Table, &str)> = vec![(Table::Nat, DNAT)];
-            chains.extend(names.iter().map(|name| (Table::Nat, name.as_str())));
-            tool.list(&chains)?
+    if let (Some(names), Some(variant)) = (quick, tool.variant) {
+        let mut chains: Vec<(Table, &str)> = vec![(Table::Nat, DNAT)];
+        chains.extend(names.iter().map(|name| (Table::Nat, name.as_str())));
+        let found = kernel::read(variant, tool.family, &chains);
+        // The legacy variant prints everything as fast.
+        let found = match variant {
+            Variant::Nft if found.is_none() => tool.list(&chains)?,
+            _ => found,
+        };
+        if let Some(state) = found {
+            return Ok(state);
         }
-        (Some(names), Some(Variant::Legacy)) => kernel::legacy_nat(tool.family, names),
-        _ => None,
-    };
-    found.map_or_else(|| tool.save(&[Table::Nat]), Ok)
+    }
+    tool.save(&[Table::Nat])
 }
 
 fn fatal(failure: &Failure, what: &str) -> Error {

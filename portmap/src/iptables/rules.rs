@@ -21,8 +21,10 @@ pub const MASQ: &str = "CNI-HOSTPORT-MASQ";
 pub const GUARD: &str = "CNI-HOSTPORT-LOCALNET";
 /// The beginning of attachments' chains.
 pub const OWN_PREFIX: &str = "CNI-DN-";
-/// The same of versions of the reference before 0.8, and where they were jumped to from.
+/// The same of the second chain that versions of the reference before 0.8 made.
 pub const OLD_PREFIX: &str = "CNI-SN-";
+/// The chain that leads to those.
+pub const OLD_SNAT: &str = "CNI-HOSTPORT-SNAT";
 /// The length of attachments' chains' names.
 pub const OWN_LENGTH: usize = 28;
 

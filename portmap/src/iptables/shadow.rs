@@ -34,14 +34,22 @@ pub fn hides(rule: &str, forward: &Forward) -> bool {
         return false;
     }
     let meaning = Meaning::of(rule);
-    is_final(meaning.goes_to()) && meaning.matches.iter().all(|part| is_implied(part, forward))
+    ends(&meaning) && meaning.matches.iter().all(|part| is_implied(part, forward))
 }
 
 /// Whether a rule surely ends its chain for every packet.
 pub fn hides_everything(rule: &str) -> bool {
     let meaning = Meaning::of(rule);
-    let harmless = |part: &[String]| part.first().is_some_and(|name| name == "comment");
-    is_final(meaning.goes_to()) && meaning.matches.iter().all(|part| harmless(part))
+    ends(&meaning) && meaning.is_for_all()
+}
+
+/// Whether a rule ends its chain. `-g` to a chain never comes back to this one; what leads to chains
+/// of ours is in nobody's way.
+fn ends(meaning: &Meaning) -> bool {
+    match meaning.goes_to() {
+        "goto" => !meaning.target.iter().any(|name| name.starts_with("CNI-")),
+        target => is_final(target),
+    }
 }
 
 /// Whether every packet of a forward fulfils a match.
@@ -138,6 +146,7 @@ mod tests {
             "-p tcp -m tcp --dport 8080 -j DNAT --to-destination 1.1.1.1:1",
             "-p tcp -m tcp --dport 8000:9000 -j REDIRECT --to-ports 1",
             "-m addrtype --dst-type LOCAL -j ACCEPT",
+            "-m addrtype --dst-type LOCAL -g ELSEWHERE",
             "-p tcp -m multiport --dports 1,8080 -m comment --comment x -j ACCEPT",
         ] {
             assert!(hides(rule, &forward(None)), "{rule}");
@@ -153,6 +162,7 @@ mod tests {
         for rule in [
             "-j LOG",
             "-j KUBE-SERVICES",
+            "-g CNI-HOSTPORT-DNAT",
             "-p udp -j ACCEPT",
             "-s 10.0.0.0/8 -j ACCEPT",
             "-d 192.0.2.1/32 -j ACCEPT",

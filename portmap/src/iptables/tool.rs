@@ -98,9 +98,14 @@ impl Failure {
 }
 
 impl Tool {
+    /// Whether there are programs for an IP version.
+    pub fn is_installed(family: Family) -> bool {
+        find_usual(family).is_some()
+    }
+
     /// The variant that `iptables` is on this node.
     pub fn usual(family: Family) -> Option<Tool> {
-        let restore = find(&format!("{}-restore", base(family)))?;
+        let restore = find_usual(family)?;
         let variant = variant_of(&restore);
         Some(Tool {
             family,
@@ -211,6 +216,10 @@ fn base(family: Family) -> &'static str {
     }
 }
 
+fn find_usual(family: Family) -> Option<PathBuf> {
+    find(&format!("{}-restore", base(family)))
+}
+
 fn find(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
@@ -245,15 +254,19 @@ fn run(path: &Path, mut command: Command, input: &str) -> Result<String, Failure
         .stderr(Stdio::piped())
         .spawn()
         .map_err(|cause| failed(cause.to_string()))?;
-    if let Some(mut stdin) = child.stdin.take() {
-        // A program that ended early says why on stderr.
-        let _ = stdin.write_all(input.as_bytes());
-    }
+    let written = match child.stdin.take() {
+        Some(mut stdin) => stdin.write_all(input.as_bytes()),
+        None => Ok(()),
+    };
     let output = child
         .wait_with_output()
         .map_err(|cause| failed(cause.to_string()))?;
     if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        // Of nothing, or of a part that makes sense, the program says nothing.
+        return match written {
+            Ok(()) => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
+            Err(cause) => Err(failed(format!("its input could not be written: {cause}"))),
+        };
     }
     let said = String::from_utf8_lossy(&output.stderr);
     let lines: Vec<&str> = said

@@ -93,6 +93,11 @@ impl Transaction {
         self.nat.extend(nat);
     }
 
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.mangle.is_empty() && self.nat.is_empty()
+    }
+
     /// What takes everything back, last things first.
     pub fn inverse(&self) -> Transaction {
         let back = |commands: &[Command]| -> Vec<Command> {

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::meaning::Meaning;
+use crate::host_port::HostPort;
 use crate::mapping::Protocol;
 
 /// One DNAT rule of ours.
@@ -16,6 +17,16 @@ pub struct Translation {
     pub host_port: u16,
     /// The container's address and port.
     pub to: SocketAddr,
+}
+
+impl From<&Translation> for HostPort {
+    fn from(translation: &Translation) -> HostPort {
+        HostPort {
+            protocol: translation.protocol,
+            address: translation.host_ip,
+            port: translation.host_port,
+        }
+    }
 }
 
 /// The forwards of a chain's rules; rules of another form are left out.

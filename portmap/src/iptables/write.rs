@@ -3,7 +3,8 @@
 use common::Attachment;
 
 use super::meaning::Meaning;
-use super::observe::{self, Fault, jumps_to};
+use super::observe::{self, Fault, Standing, jumps_to};
+use super::owner;
 use super::rules::{DNAT, OLD_PREFIX, OWN_LENGTH, Table, Wanted};
 use super::state::State;
 use super::transaction::{Command, Transaction};
@@ -71,6 +72,8 @@ fn own(transaction: &mut Transaction, state: &State, wanted: &Wanted, chain: &st
         || !observe::shadows(state, wanted, chain).is_empty();
     if jumps_differ {
         delete_jumps(transaction, state, chain);
+        let mark = owner::comment(&wanted.attachment);
+        delete_strays(transaction, state, |comment| comment == mark);
         insert_jumps(transaction, wanted, chain);
     }
 }
@@ -95,6 +98,17 @@ fn delete_jumps(transaction: &mut Transaction, state: &State, chain: &str) {
     for jump in standing.into_iter().rev() {
         let command = Command::Delete(DNAT.to_owned(), jump.place, jump.rule);
         transaction.push(Table::Nat, command);
+    }
+}
+
+/// Deletes what is left of jumps whose target somebody changed.
+pub fn delete_strays(
+    transaction: &mut Transaction,
+    state: &State,
+    is_whose: impl Fn(&str) -> bool,
+) {
+    for Standing { place, rule } in observe::strays(state, is_whose) {
+        transaction.push(Table::Nat, Command::Delete(DNAT.to_owned(), place, rule));
     }
 }
 

@@ -5,7 +5,7 @@ use common::sys::netlink::Refusal;
 
 use super::claim::{self, Taken};
 use super::command::{Action, Command};
-use super::elements::{Elements, HostPort, index, of_plan};
+use super::elements::{Elements, index, of_plan};
 use super::layout::CONDITIONS;
 use super::object::{Chain, Rule};
 use super::remove::{self, Removal};
@@ -14,24 +14,35 @@ use super::socket::Nft;
 use super::undo::{Change, Undo};
 use super::{conditions, owner, private, transaction, unreadable};
 use crate::config::{Masquerade, OnConflict};
+use crate::host_port::HostPort;
 use crate::mapping::Family;
 use crate::plan::{Forwards, Plan};
 
-/// Applies a plan: all of it or nothing. Gives what takes it back, and the host ports that changed
-/// hands.
+/// What was done.
+#[derive(Debug)]
+pub struct Added {
+    /// What takes it back.
+    pub undo: Undo,
+    /// The host ports that changed hands.
+    pub taken: Vec<Taken>,
+    /// Whether anything had to be done.
+    pub changed: bool,
+}
+
+/// Applies a plan: all of it or nothing.
 ///
 /// # Errors
 /// Code 7 for conditions that nft cannot take, 11 when the ruleset never holds still, 102 with the
 /// owner of a taken host port, 103 without nf_tables, or what the kernel refused.
-pub fn add(plan: &Plan, on_conflict: OnConflict) -> Result<(Undo, Vec<Taken>), Error> {
+pub fn add(plan: &Plan, on_conflict: OnConflict) -> Result<Added, Error> {
     for forwards in &plan.families {
         conditions::validate(forwards.family, &forwards.conditions)?;
     }
     let mut nft = Nft::open()?;
-    let (undo, evicted) = transaction::run(&mut nft, |nft| {
+    let mut added = transaction::run(&mut nft, |nft| {
         let mut commands = Vec::new();
         let mut changes = Vec::new();
-        let mut evicted = Vec::new();
+        let mut taken = Vec::new();
         for forwards in &plan.families {
             let failed = |refusal| unreadable(forwards.family, refusal);
             if on_conflict == OnConflict::Error
@@ -45,7 +56,7 @@ pub fn add(plan: &Plan, on_conflict: OnConflict) -> Result<(Undo, Vec<Taken>), E
             let decision = decide(nft, plan, forwards)?;
             commands.extend(decision.commands);
             changes.push(decision.change);
-            evicted.extend(decision.evicted);
+            taken.extend(decision.evicted);
         }
         let others = Family::ALL
             .into_iter()
@@ -57,18 +68,26 @@ pub fn add(plan: &Plan, on_conflict: OnConflict) -> Result<(Undo, Vec<Taken>), E
                 changes.push(decision.change);
             }
         }
-        Ok((commands, (Undo { changes }, evicted)))
+        let added = Added {
+            undo: Undo { changes },
+            taken,
+            changed: !commands.is_empty(),
+        };
+        Ok((commands, added))
     })?;
     let conditional = |forwards: &&Forwards| !forwards.conditions.is_empty();
     for forwards in plan.families.iter().filter(conditional) {
-        if let Err(error) = write_condition(&mut nft, plan, forwards) {
-            return Err(match undo.run() {
-                Ok(()) => error,
-                Err(also) => error.and(also),
-            });
+        match write_condition(&mut nft, plan, forwards) {
+            Ok(written) => added.changed |= written,
+            Err(error) => {
+                return Err(match added.undo.run() {
+                    Ok(()) => error,
+                    Err(also) => error.and(also),
+                });
+            }
         }
     }
-    Ok((undo, evicted))
+    Ok(added)
 }
 
 /// A wanted host port that somebody else has, on an address in common.
@@ -219,8 +238,9 @@ pub fn same_rules(present: &[Rule], wanted: &[Rule]) -> bool {
     exprs(present) == exprs(wanted)
 }
 
-/// Has nft write the rule with the conditions, unless it is there, and reads it back.
-fn write_condition(nft: &mut Nft, plan: &Plan, forwards: &Forwards) -> Result<(), Error> {
+/// Has nft write the rule with the conditions, unless it is there, and reads it back. Says whether it
+/// had to.
+fn write_condition(nft: &mut Nft, plan: &Plan, forwards: &Forwards) -> Result<bool, Error> {
     let (family, words) = (forwards.family, &forwards.conditions);
     let owner = owner::text(&plan.attachment);
     let chain = private::chain(&plan.attachment);
@@ -234,12 +254,12 @@ fn write_condition(nft: &mut Nft, plan: &Plan, forwards: &Forwards) -> Result<()
     if let [rule] = present.as_slice()
         && conditions::is_as_written(family, words, &chain, &owner, rule.handle)?
     {
-        return Ok(());
+        return Ok(false);
     }
     let handles: Vec<u64> = present.iter().map(|rule| rule.handle).collect();
     conditions::write(family, words, &chain, &owner, &handles)?;
     match own(nft)?.as_slice() {
-        [rule] if rule.leads_to(&chain) => Ok(()),
+        [rule] if rule.leads_to(&chain) => Ok(true),
         _ => Err(Error::new(
             Code::InvalidConfig,
             format!(

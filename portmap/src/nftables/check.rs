@@ -4,12 +4,12 @@ use common::Drift;
 use common::error::Error;
 use common::sys::netlink::Refusal;
 
-use super::elements::HostPort;
 use super::layout::CONDITIONS;
 use super::object::Rule;
 use super::shared;
 use super::socket::Nft;
 use super::{add, claim, conditions, owner, private, unreadable};
+use crate::host_port::HostPort;
 use crate::plan::{Forwards, Plan};
 
 /// Compares the kernel's state with the plan.

@@ -7,11 +7,12 @@ use common::Drift;
 use common::sys::netlink::Refusal;
 
 use super::command::{Action, Command};
-use super::elements::{Elements, HostPort, host_port_of, index, place, shown, target_of};
+use super::elements::{Elements, host_port_of, index, place, shown, target_of};
 use super::object::{Element, Set};
 use super::set::{Purpose, SetId};
 use super::shared::{self, table_name};
 use super::socket::Nft;
+use crate::host_port::HostPort;
 use crate::mapping::Family;
 
 /// A host port that another attachment has.

@@ -10,40 +10,9 @@ use super::object::Element;
 use super::owner;
 use super::set::{ATTACHMENTS, INDEX_LEN, Purpose, SetId};
 use crate::config::Masquerade;
+use crate::host_port::HostPort;
 use crate::mapping::{Family, Protocol};
-use crate::plan::{Forward, Forwards};
-
-/// What makes a host port one: an attachment owns it, or nobody does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct HostPort {
-    /// The protocol.
-    pub protocol: Protocol,
-    /// The only address of the node that is mapped, or `None` for all.
-    pub address: Option<IpAddr>,
-    /// The node's port.
-    pub port: u16,
-}
-
-impl std::fmt::Display for HostPort {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.address {
-            Some(IpAddr::V6(address)) => write!(f, "[{address}]:")?,
-            Some(IpAddr::V4(address)) => write!(f, "{address}:")?,
-            None => {}
-        }
-        write!(f, "{}/{}", self.port, self.protocol)
-    }
-}
-
-impl From<&Forward> for HostPort {
-    fn from(forward: &Forward) -> HostPort {
-        HostPort {
-            protocol: forward.protocol,
-            address: forward.host_ip,
-            port: forward.host_port,
-        }
-    }
-}
+use crate::plan::Forwards;
 
 /// Elements by the set they stand in and their key.
 pub type Elements = BTreeMap<(SetId, Vec<u8>), Element>;
@@ -182,6 +151,7 @@ pub fn shown(set: SetId, element: &Element) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::Forward;
 
     fn forwards(container: &str, host_ip: Option<&str>) -> Forwards {
         let container = Prefix::from_text(container).unwrap();

@@ -10,7 +10,7 @@ use common::sys::netlink::Refusal;
 
 use super::claim;
 use super::command::{Action, Command};
-use super::elements::{Elements, HostPort};
+use super::elements::Elements;
 use super::expr::Expr;
 use super::layout::CONDITIONS;
 use super::object::Set;
@@ -18,6 +18,7 @@ use super::set::{Purpose, SetId};
 use super::socket::Nft;
 use super::{open_if_any, owner, private, reference, shared, transaction, translation, unreadable};
 use crate::conntrack::Stale;
+use crate::host_port::HostPort;
 use crate::mapping::{Family, PortMapping};
 
 /// Where libcni keeps a file `NETWORK-CONTAINER-INTERFACE` for every attachment that lives.
@@ -50,15 +51,15 @@ impl Removal {
     }
 }
 
-/// Takes back everything that belongs to an attachment, and gives the connections that led there.
-/// The mappings only save listing the sets: where they do not explain what is there, the sets are
+/// Takes back everything that belongs to an attachment, and gives the connections that led there;
+/// `None` when there was nothing. The mappings only save listing the sets: where they do not explain what is there, the sets are
 /// listed.
 ///
 /// # Errors
 /// What the kernel refused.
-pub fn del(attachment: &Attachment, mappings: &[PortMapping]) -> Result<Vec<Stale>, Error> {
+pub fn del(attachment: &Attachment, mappings: &[PortMapping]) -> Result<Option<Vec<Stale>>, Error> {
     let Some(mut nft) = open_if_any()? else {
-        return Ok(Vec::new());
+        return Ok(None);
     };
     let own = owner::text(attachment);
     transaction::run(&mut nft, |nft| {
@@ -79,7 +80,9 @@ pub fn del(attachment: &Attachment, mappings: &[PortMapping]) -> Result<Vec<Stal
             let theirs = reference::removal(nft, family, |id| id == attachment.container);
             removal.extend(theirs.map_err(failed)?);
         }
-        Ok((removal.commands, removal.stale))
+        let Removal { commands, stale } = removal;
+        let stale = (!commands.is_empty()).then_some(stale);
+        Ok((commands, stale))
     })
 }
 
@@ -202,16 +205,16 @@ fn one_chain(nft: &mut Nft, family: Family, chain: String) -> Result<Removal, Re
 }
 
 /// Takes back everything on a network that belongs to none of its valid attachments, and gives the
-/// connections that led there.
+/// connections that led there; `None` when there was nothing.
 ///
 /// The reference's rules name a container and no network, so of those only the ones go whose
 /// container no network of this node has an attachment for, as far as libcni's cache says.
 ///
 /// # Errors
 /// What the kernel refused.
-pub fn gc(network: &str, valid: &[ValidAttachment]) -> Result<Vec<Stale>, Error> {
+pub fn gc(network: &str, valid: &[ValidAttachment]) -> Result<Option<Vec<Stale>>, Error> {
     let Some(mut nft) = open_if_any()? else {
-        return Ok(Vec::new());
+        return Ok(None);
     };
     let prefix = owner::network_prefix(network);
     let kept: BTreeSet<String> = valid
@@ -231,7 +234,7 @@ pub fn gc(network: &str, valid: &[ValidAttachment]) -> Result<Vec<Stale>, Error>
         let file = format!("-{id}-");
         !known && !cached.iter().any(|name| name.contains(&file))
     };
-    let mut stale = Vec::new();
+    let mut stale: Option<Vec<Stale>> = None;
     loop {
         let (more, gone) = transaction::run(&mut nft, |nft| {
             let mut removal = Removal::default();
@@ -247,9 +250,13 @@ pub fn gc(network: &str, valid: &[ValidAttachment]) -> Result<Vec<Stale>, Error>
                 let theirs = reference::removal(nft, family, is_unknown);
                 removal.extend(theirs.map_err(failed)?);
             }
-            Ok((removal.commands, (more, removal.stale)))
+            let Removal { commands, stale } = removal;
+            let gone = (!commands.is_empty()).then_some(stale);
+            Ok((commands, (more, gone)))
         })?;
-        stale.extend(gone);
+        if let Some(gone) = gone {
+            stale.get_or_insert_default().extend(gone);
+        }
         if !more {
             return Ok(stale);
         }

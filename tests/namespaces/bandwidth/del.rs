@@ -41,6 +41,26 @@ fn del_without_namespace_and_result_finds_the_ifb_and_by_it_the_veth() {
 }
 
 #[test]
+fn del_without_namespace_finds_the_veth_that_the_result_names_unless_it_is_another_by_now() {
+    let keys = || json!({"ingressRate": 8_000_000, "ingressBurst": 800_000});
+    for netns in ["", "/run/netns/nowhere"] {
+        let pod = Pod::new();
+        let before = pod.state();
+        pod.add(keys());
+        let limited = pod.state();
+        let conf = pod.conf(keys());
+        let mut other = conf.clone();
+        other["prevResult"]["interfaces"][0]["mac"] = json!("02:00:00:00:00:99");
+        let call = || pod.call("DEL").env("CNI_NETNS", netns);
+        // The same name, another address.
+        succeeds(&pod.finish(call(), &other));
+        assert_eq!(pod.state(), limited);
+        succeeds(&pod.finish(call(), &conf));
+        assert_eq!(pod.state(), before);
+    }
+}
+
+#[test]
 fn del_succeeds_when_the_namespace_is_gone() {
     let pod = Pod::new();
     pod.add(both());

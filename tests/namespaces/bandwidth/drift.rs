@@ -63,6 +63,10 @@ const DRIFTS: &[(&str, &str)] = &[
         "mtu of bwpe3b332d93142: expected 1500, found 1400",
     ),
     (
+        "ip link set IFB alias somebody",
+        "alias of bwpe3b332d93142: expected its owner, found somebody",
+    ),
+    (
         "tc qdisc del dev IFB root",
         "root qdisc of bwpe3b332d93142: expected tbf rate 16000000bit",
     ),
@@ -85,6 +89,33 @@ const DRIFTS: &[(&str, &str)] = &[
     (
         "tc qdisc change dev IFB root handle 1: tbf rate 16mbit burst 200000 limit 250000 peakrate 32mbit mtu 2000",
         "peak rate of the root qdisc of bwpe3b332d93142",
+    ),
+    // Counts packets for more than they are.
+    (
+        "tc qdisc change dev veth0 root handle 1: tbf rate 8mbit burst 100000 limit 125000 mpu 512",
+        "length of packets in the root qdisc of veth0: expected as they are, found overhead 0 mpu 512 bytes",
+    ),
+    (
+        "tc qdisc change dev IFB root handle 1: tbf rate 16mbit burst 200000 limit 250000 overhead 100",
+        "length of packets in the root qdisc of bwpe3b332d93142",
+    ),
+    (
+        "tc qdisc change dev veth0 root handle 1: tbf rate 8mbit burst 100000 limit 125000 linklayer atm",
+        "in cells of ATM",
+    ),
+    // Another queue under the bucket.
+    (
+        "tc qdisc add dev veth0 parent 1:1 handle 10: pfifo limit 1",
+        "queue of the root qdisc of veth0: expected its own, found pfifo 10:",
+    ),
+    (
+        "tc qdisc add dev IFB parent 1:1 handle 10: bfifo limit 100",
+        "queue of the root qdisc of bwpe3b332d93142: expected its own, found bfifo 10:",
+    ),
+    // None at all, which drops everything.
+    (
+        "tc qdisc add dev veth0 parent 1:1 handle 10: pfifo; tc qdisc del dev veth0 parent 1:1",
+        "queue of the root qdisc of veth0: expected its own, found noop",
     ),
 ];
 
@@ -114,6 +145,20 @@ const FILTERS: &[(&str, &str)] = &[
     (
         "protocol all u32 match u32 0 0 flowid 1:1 action mirred egress redirect dev veth0",
         "found none",
+    ),
+    // Where no packet comes.
+    (
+        "protocol all chain 5 u32 match u32 0 0 flowid 1:1 action mirred egress redirect dev IFB",
+        "everything in chain 5",
+    ),
+    // For packets of another link only.
+    (
+        "protocol all u32 match u32 0 0 indev lo flowid 1:1 action mirred egress redirect dev IFB",
+        "one incoming interface alone",
+    ),
+    (
+        "protocol all u32 match u32 0 0 flowid 1:2 action mirred egress redirect dev IFB",
+        "redirect with flowid 1:2",
     ),
     // Nowhere.
     ("protocol all u32 match u32 0 0 flowid 1:1", "found none"),
@@ -145,7 +190,62 @@ fn check_sees_every_drift_of_the_filter() {
         let (code, text) = error(&pod.run("CHECK", both()));
         assert_eq!(code, 101, "{filter}: {text}");
         assert!(text.contains(told), "{filter}: {text}");
+        pod.add(both());
+        pod.check(both());
     }
+}
+
+#[test]
+fn check_sees_a_filter_in_a_hash_table_that_nothing_looks_into() {
+    let pod = Pod::new();
+    pod.add(both());
+    let after = pod.state();
+    pod.sh("tc filter del dev veth0 parent ffff:");
+    pod.sh("tc filter add dev veth0 parent ffff: pref 1 protocol all handle 5: u32 divisor 1");
+    pod.sh(&format!(
+        "tc filter add dev veth0 parent ffff: pref 1 protocol all u32 ht 5: match u32 0 0 flowid 1:1 action mirred egress redirect dev {IFB}"
+    ));
+    let (code, text) = error(&pod.run("CHECK", both()));
+    assert!(code == 101 && text.contains("in hash table 5:"), "{text}");
+    pod.add(both());
+    pod.check(both());
+    assert_eq!(pod.state(), after);
+}
+
+#[test]
+fn an_ifb_that_was_renamed_is_seen_and_goes_with_add_or_del() {
+    for verb in ["ADD", "DEL"] {
+        let pod = Pod::new();
+        let before = pod.state();
+        pod.add(both());
+        let after = pod.state();
+        pod.sh(&format!(
+            "ip link set {IFB} down; ip link set {IFB} name other; ip link set other up"
+        ));
+        let (code, text) = error(&pod.run("CHECK", both()));
+        assert!(code == 101 && text.contains("found none"), "{text}");
+        match verb {
+            "ADD" => {
+                pod.add(both());
+                pod.check(both());
+                assert_eq!(pod.state(), after);
+            }
+            _ => {
+                pod.del(both());
+                assert_eq!(pod.state(), before);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_hook_that_shares_its_filters_with_other_links_is_refused_and_nothing_changes() {
+    let pod = Pod::new();
+    pod.sh("tc qdisc add dev veth0 ingress_block 22 ingress");
+    let before = pod.state();
+    let (code, text) = error(&pod.run("ADD", both()));
+    assert!(code == 100 && text.contains("block is shared"), "{text}");
+    assert_eq!(pod.state(), before);
 }
 
 #[test]

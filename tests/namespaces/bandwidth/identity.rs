@@ -169,3 +169,23 @@ fn an_interface_of_another_kind_than_the_one_in_the_result_is_refused() {
     assert!(text.contains("no veth peer"), "{text}");
     assert_eq!((state(&pod.net.host), state(inside)), before);
 }
+
+#[test]
+fn the_late_del_of_an_earlier_container_of_the_namespace_leaves_the_later_one_s_limits() {
+    let (first, second) = (("net1", "a", "eth0"), ("net1", "b", "eth0"));
+    for netns in ["", "/run/netns/nowhere"] {
+        let pod = Pod::new();
+        let before = pod.state();
+        for name in [first, second] {
+            let answer = run(&pod, "ADD", name);
+            assert_eq!(answer.code, Some(0), "{name:?} {answer:?}");
+        }
+        let call = pod.call("DEL").env("CNI_CONTAINERID", "a");
+        succeeds(&pod.finish(call.env("CNI_NETNS", netns), &pod.conf(both())));
+        succeeds(&run(&pod, "CHECK", second));
+        succeeds(&run(&pod, "DEL", first));
+        succeeds(&run(&pod, "CHECK", second));
+        succeeds(&run(&pod, "DEL", second));
+        assert_eq!(pod.state(), before);
+    }
+}

@@ -1,47 +1,17 @@
-//! The container's interface vanishes while ADD is at work: strace stops the plugin before one of
-//! its requests to the kernel, and lets it go on when the interface is gone.
+//! The container's interface vanishes while ADD is at work.
 
-use std::fs;
-use std::time::Duration;
-
+use sandbox::Namespace;
 use sandbox::plugin::{Answer, Call};
-use sandbox::{Namespace, wait_until};
 use serde_json::{Value, json};
 
+use super::held::held_at;
 use crate::{bandwidth, portmap, tuning};
 
 /// Runs ADD and takes `eth0` away before the `nth` request. None when there are fewer.
 fn vanishes_at(host: &Namespace, container: &Namespace, add: &Call, nth: usize) -> Option<Answer> {
-    let id = container.path().display().to_string().replace('/', "-");
-    let log = std::env::temp_dir().join(format!("vanishing{id}-{nth}"));
-    let log_name = log.display().to_string();
-    let inject = format!("inject=sendto:signal=SIGSTOP:when={nth}");
-    let strace = [
-        "strace",
-        "-o",
-        &log_name,
-        "-e",
-        "trace=sendto",
-        "-e",
-        &inject,
-    ];
-    let running = add.clone().under(&strace).spawn(host).unwrap();
-    let tracer = running.id().unwrap();
-    let told = || fs::read_to_string(&log).unwrap_or_default();
-    let stopped = || told().contains("stopped by SIGSTOP");
-    wait_until(Duration::from_secs(60), || {
-        stopped() || told().contains("exited with")
-    });
-    let came_that_far = stopped();
-    if came_that_far {
+    held_at(host, add, nth, || {
         container.sh(["ip", "link", "delete", "eth0"]);
-        let children = format!("/proc/{tracer}/task/{tracer}/children");
-        let plugin = fs::read_to_string(children).unwrap();
-        container.sh(["kill", "-CONT", plugin.trim()]);
-    }
-    let answer = running.wait().unwrap();
-    let _ = fs::remove_file(&log);
-    came_that_far.then_some(answer)
+    })
 }
 
 /// ADD failed and says what it could not find, or it was done before; it never breaks.

@@ -4,9 +4,11 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
 mod attachment;
+mod held;
 mod link;
 mod overrun;
 mod programs;
+mod racing;
 mod system_calls;
 
-pub use attachment::Attachment;
+pub use attachment::{Attachment, End};

@@ -3,12 +3,15 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use super::Attachment;
-use super::attachment::End;
 use super::system_calls::state;
+use super::{Attachment, End};
 use crate::portmap::node::{Backend, Host, mapping, on_both_variants, request};
 
-on_both_variants!(whichever_program_fails_or_is_killed_all_ports_are_mapped_or_none);
+on_both_variants!(
+    whichever_program_fails_or_is_killed_all_ports_are_mapped_or_none,
+    a_node_without_nat_for_ipv4_is_refused_and_one_without_it_for_ipv6_is_not,
+    whichever_program_fails_on_a_new_node_it_is_as_new_again,
+);
 
 /// Puts scripts in front of the programs, which count their starts and in the one that `fault` says do
 /// what it says.
@@ -32,6 +35,42 @@ fn instrument(host: &Host) {
 }
 
 fn whichever_program_fails_or_is_killed_all_ports_are_mapped_or_none(backend: Backend) {
+    each_program(backend, |_| (), state);
+}
+
+/// There ADD takes more than one step: it makes what all attachments share, too.
+fn whichever_program_fails_on_a_new_node_it_is_as_new_again(backend: Backend) {
+    each_program(backend, flush, rules);
+}
+
+const TABLES: [(&str, &str); 4] = [
+    ("iptables", "nat"),
+    ("iptables", "mangle"),
+    ("ip6tables", "nat"),
+    ("ip6tables", "mangle"),
+];
+
+fn flush(host: &Host) {
+    for (base, table) in TABLES {
+        for option in ["-F", "-X"] {
+            host.iptables(base, &format!("-t {table} {option}"));
+        }
+    }
+}
+
+/// Everything but the chains that every table has: with nf_tables those come and go by being looked at.
+fn rules(host: &Host) -> Vec<String> {
+    let tables = TABLES.map(|(base, table)| host.table(base, table));
+    let lines = tables.iter().flat_map(|text| text.lines());
+    lines
+        .filter(|line| line.starts_with("-A") || line.contains("CNI-"))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Lets each program of an ADD fail once, on a node that `prepare` has prepared each time, and of which
+/// `look` tells all that matters.
+fn each_program(backend: Backend, prepare: fn(&Host), look: fn(&Host) -> Vec<String>) {
     let host = Host::usual(backend);
     let ports = [mapping("tcp", 8080, 80), mapping("udp", 8081, 80)].join(",");
     let request = request("", &ports);
@@ -41,9 +80,10 @@ fn whichever_program_fails_or_is_killed_all_ports_are_mapped_or_none(backend: Ba
     let attachment = Attachment {
         host: &host.net.host,
         call: &|verb| host.call(verb, &request),
-        state: &|| state(&host),
+        state: &|| look(&host),
     };
-    let clean = state(&host);
+    prepare(&host);
+    let clean = look(&host);
     let file = |name: &str, text: &str| fs::write(host.directory.join(name), text).unwrap();
     let mut refused = 0;
     for fault in ["echo 'no luck today' >&2; exit 1", "kill -9 $$"] {
@@ -59,7 +99,8 @@ fn whichever_program_fails_or_is_killed_all_ports_are_mapped_or_none(backend: Ba
                 file("which", "= never");
                 refused += usize::from(attachment.judge(&answer, &clean, &when) == End::Refused);
                 attachment.succeeds("DEL", &when);
-                assert_eq!(state(&host), clean, "DEL {when}");
+                prepare(&host);
+                assert_eq!(look(&host), clean, "DEL {when}");
                 if started < nth {
                     break;
                 }
@@ -67,4 +108,33 @@ fn whichever_program_fails_or_is_killed_all_ports_are_mapped_or_none(backend: Ba
         }
     }
     assert!(refused >= 4, "{refused}");
+}
+
+fn a_node_without_nat_for_ipv4_is_refused_and_one_without_it_for_ipv6_is_not(backend: Backend) {
+    for base in ["iptables", "ip6tables"] {
+        let host = Host::usual(backend);
+        let request = request("", &mapping("tcp", 8080, 80));
+        for end in ["", "-restore", "-save"] {
+            let program = host.directory.join(format!("{base}{end}"));
+            fs::remove_file(&program).unwrap();
+            let text = format!(
+                "#!/bin/sh\necho \"{base}: can't initialize {base} table 'nat': Table does not exist\" >&2\nexit 3\n"
+            );
+            fs::write(&program, text).unwrap();
+            fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        if base == "iptables" {
+            host.fails(&host.call("ADD", &request), 103);
+            // The other version's table may have come to be, but nothing of ours in it.
+            let left = state(&host).join("\n");
+            assert!(
+                !left.contains("CNI-") && !left.contains("cid-0001"),
+                "{left}"
+            );
+        } else {
+            host.run("ADD", &request);
+            host.run("CHECK", &request);
+            host.run("DEL", &request);
+        }
+    }
 }

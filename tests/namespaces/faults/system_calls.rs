@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::Attachment;
+use super::{Attachment, End};
 use crate::portmap::node::{Backend, Host, mapping, request};
 use crate::{bandwidth, portmap, tuning};
 
@@ -33,6 +33,12 @@ fn every_fault(attachment: &Attachment<'_>, least: usize) {
         refused += attachment.each(name, errno)[0];
     }
     assert!(refused >= least, "only {refused} faults were met");
+    // Nobody hears the result.
+    let clean = (attachment.state)();
+    let full = ["sh", "-c", "exec \"$@\" >/dev/full", "sh"];
+    let answer = (attachment.call)("ADD").under(&full).run(attachment.host);
+    assert_eq!(answer.unwrap().code, Some(1));
+    assert_eq!((attachment.state)(), clean);
     // The way in. When there is no way back the plugin ends at once, which is no failure to undo.
     attachment.add_with("setns", "EPERM", 1, &(attachment.state)());
     attachment.succeeds("ADD", "at last");
@@ -100,6 +106,11 @@ fn iptables(backend: Backend) {
         state: &|| state(&host),
     };
     every_fault(&attachment, 5);
+    // The first is a thread, for the second IP version: without one they take turns.
+    let clean = state(&host);
+    let end = attachment.add_with("clone3", "EAGAIN", 1, &clean);
+    assert_eq!(end, End::Added);
+    attachment.succeeds("DEL", "without a thread");
 }
 
 /// The node's rules, and the switch that opens loopback addresses only once there is a rule.

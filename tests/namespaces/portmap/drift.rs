@@ -59,6 +59,9 @@ fn drifts() -> Vec<(String, &'static str)> {
         ("-t nat -I POSTROUTING -j ACCEPT", "before it"),
         ("-t nat -I CNI-HOSTPORT-SETMARK -j RETURN", "before it"),
         ("-t nat -I CNI-HOSTPORT-MASQ -j ACCEPT", "before it"),
+        ("-t nat -A CNI-HOSTPORT-SETMARK -j MARK --set-xmark 0x0/0x2000", "after it"),
+        ("-t nat -N ELSEWHERE; -t nat -I PREROUTING -m addrtype --dst-type LOCAL -g ELSEWHERE", "-g ELSEWHERE before it"),
+        ("-t nat -I CNI-HOSTPORT-DNAT -g ELSEWHERE", "before those to"),
         ("-t nat -F; -t nat -X", "chain OWN of table nat"),
     ]
     .into_iter()

@@ -7,6 +7,7 @@ use super::node::{
 on_every_backend!(bad_input_is_refused_by_name_and_changes_nothing);
 on_both_variants!(
     conditions_that_iptables_refuses_are_refused_and_change_nothing,
+    refused_conditions_leave_no_chain_on_a_node_that_had_none,
     foreign_rules_of_every_kind_disturb_no_verb,
     without_iptables_the_error_says_so,
 );
@@ -104,6 +105,25 @@ fn conditions_that_iptables_refuses_are_refused_and_change_nothing(backend: Back
             let said = host.fails(&call, 7);
             assert!(said.contains(key), "{said}");
             assert_eq!(host.state(), before, "{key} {words}");
+        }
+    }
+}
+
+/// What is made for the first ADD goes with it. iptables' own tables come by looking at them.
+fn refused_conditions_leave_no_chain_on_a_node_that_had_none(backend: Backend) {
+    let bad_v4 = r#""conditionsV4":["-m","no-such-match"],"#;
+    // IPv4 is done when IPv6 is refused.
+    let bad_v6 = r#""conditionsV6":["-s","fd00::1","-j","ACCEPT"],"#;
+    let to_a_pod = [mapping("tcp", 8080, 80), mapping("udp", 8081, 80)].join(",");
+    for options in [bad_v4, bad_v6] {
+        let host = Host::usual(backend);
+        host.fails(&host.call("ADD", &request(options, &to_a_pod)), 7);
+        for base in ["iptables", "ip6tables"] {
+            for table in ["nat", "mangle"] {
+                let left = host.table(base, table);
+                let is_ours = |line: &str| line.contains("CNI-") || line.starts_with("-A");
+                assert!(!left.lines().any(is_ours), "{options} {left}");
+            }
         }
     }
 }

@@ -17,4 +17,5 @@ mod reference;
 mod replace;
 mod samples;
 mod shapes;
+mod turn;
 mod variants;

@@ -103,7 +103,7 @@ impl Pod {
             .stdin(request.to_string())
     }
 
-    fn call(&self, verb: &str, host: &Namespace) -> Answer {
+    pub fn call(&self, verb: &str, host: &Namespace) -> Answer {
         self.prepared(verb, &self.request()).run(host).unwrap()
     }
 

@@ -153,10 +153,14 @@ fn replay(file: &Path) -> usize {
             call.plugin, call.verb
         );
         assert_eq!(answer.code.map(i64::from), Some(call.rc), "{told}");
-        assert_eq!(answer.stderr, "", "{told}");
         if call.rc != 0 {
             error(&answer);
-        } else if call.stdout.is_empty() {
+            assert!(answer.stderr.contains(" outcome=refused "), "{told}");
+            assert_eq!(answer.stderr.lines().count(), 1, "{told}");
+            continue;
+        }
+        assert_eq!(answer.alarms(), "", "{told}");
+        if call.stdout.is_empty() {
             assert_eq!(answer.stdout, "", "{told}");
         } else {
             let actual: Value = serde_json::from_str(&answer.stdout).unwrap();

@@ -112,6 +112,21 @@ fn deep_nesting_and_huge_documents_are_answered() {
 }
 
 #[test]
+fn halves_of_surrogate_pairs_and_huge_numbers_are_no_obstacle_where_nobody_asks_for_them() {
+    let net = Topology::new().build().unwrap();
+    let digits = "7".repeat(1000);
+    for plugin in PLUGINS {
+        for value in ["\"\\ud800\"", "[\"\\udc00x\"]", "1e999", "-1e999", &digits] {
+            let stdin = format!(r#"{{"cniVersion":"1.0.0","name":"net1","x":{value}}}"#);
+            let (code, _) = send(&net, plugin, "ADD", stdin);
+            assert_eq!(code, 7, "{plugin} {value}: no prevResult");
+        }
+        let stdin = r#"{"cniVersion":"1.0.0","name":"\ud800"}"#;
+        assert_eq!(send(&net, plugin, "ADD", stdin).0, 7, "{plugin}");
+    }
+}
+
+#[test]
 fn invalid_utf_8_inside_strings_is_no_obstacle() {
     let net = Topology::new().build().unwrap();
     for plugin in PLUGINS {

@@ -91,7 +91,9 @@ fn on_a_full_disk_nothing_is_changed_and_no_part_of_a_file_is_left() {
             .unwrap()
             .contains("No space left")
     );
-    assert_eq!(answer.stderr, "filler\n");
+    let said: Vec<&str> = answer.stderr.lines().collect();
+    assert!(said[0].contains(" level=error ") && said[0].contains("No space left"));
+    assert_eq!(said[1..], ["filler"]);
     assert_state!(pod.state(), before);
 }
 

@@ -58,6 +58,31 @@ fn after_add_was_killed_at_any_moment_del_leaves_nothing() {
     assert_state!(pod.state(), before);
 }
 
+/// Moments are not enough: between the last change and the next thing there is hardly any time.
+#[test]
+fn after_add_was_killed_before_any_change_to_kernel_or_disk_del_leaves_nothing() {
+    let pod = Pod::new();
+    let keys = || json!({"mtu": 1400, "promisc": true, "sysctl": {"net.core.somaxconn": "500"}});
+    let before = pod.state();
+    for call in ["sendto", "write", "mkdir", "rename"] {
+        let mut killed = 0;
+        for nth in 1..50 {
+            let inject = format!("inject={call}:signal=SIGKILL:when={nth}");
+            let strace = ["strace", "-o", "/dev/null", "-e", &inject];
+            let add = pod.call("ADD").stdin(pod.conf(keys()).to_string());
+            let ended = add.under(&strace).run(&pod.net.host).unwrap();
+            pod.del(keys());
+            assert_state!(pod.state(), before, "{call} {nth}");
+            assert!(pod.files().is_empty(), "{call} {nth}: {:?}", pod.files());
+            if ended.code == Some(0) {
+                break;
+            }
+            killed += 1;
+        }
+        assert!(killed > 0, "{call}");
+    }
+}
+
 #[test]
 fn after_del_was_killed_at_any_moment_another_del_leaves_nothing() {
     let pod = Pod::new();

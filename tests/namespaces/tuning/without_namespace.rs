@@ -84,7 +84,7 @@ fn a_backup_that_cannot_be_read_is_removed_with_a_warning() {
             "{content:?}"
         );
         assert!(
-            answer.stderr.starts_with("tuning: warning: backup /"),
+            answer.stderr.contains(" level=warning ") && answer.stderr.contains("msg=\"backup /"),
             "{}",
             answer.stderr
         );

@@ -5,18 +5,22 @@ use netlink_packet_route::tc::TcU32SelectorFlags;
 use nix::libc;
 
 use super::{Filter, Key, PASSED, REDIRECTED, Rule, Verdict};
-use crate::tc::{HEADER, TCA_KIND, TCA_OPTIONS, handle_text, header};
+use crate::tc::{HEADER, TCA_CHAIN, TCA_KIND, TCA_OPTIONS, handle_text, header};
 
 const TCA_U32_CLASSID: u16 = 1;
 const TCA_U32_SEL: u16 = 5;
 const TCA_U32_POLICE: u16 = 6;
 const TCA_U32_ACT: u16 = 7;
+const TCA_U32_INDEV: u16 = 8;
 const TCA_U32_MARK: u16 = 10;
 const TCA_ACT_KIND: u16 = 1;
 const TCA_ACT_OPTIONS: u16 = 2;
 const TCA_MIRRED_PARMS: u16 = 2;
 const TCA_EGRESS_REDIR: u32 = 1;
 const TC_ACT_STOLEN: u32 = 4;
+/// The number of the first hash table that the kernel makes by itself, for each place of a hook: the
+/// one that is looked into (`gen_new_htid` in net/sched/cls_u32.c).
+const FIRST_OWN_TABLE: u32 = 0x800;
 /// Bytes of a `struct tc_u32_sel` without its keys, and of one key.
 const SELECTOR: usize = 16;
 const KEY: usize = 16;
@@ -29,38 +33,58 @@ pub fn decode(message: &Message, link: u32) -> Option<Filter> {
     let head = header(&message.body).filter(|head| head.index == link)?;
     let attributes = message.body.get(HEADER..)?;
     let kind = text(attribute(attributes, TCA_KIND)?);
+    let chain = attribute(attributes, TCA_CHAIN)
+        .and_then(|value| u32_at(value, 0))
+        .unwrap_or(0);
+    let aside = match (chain, head.handle >> 20) {
+        (0, 0 | FIRST_OWN_TABLE..) => None,
+        (0, table) => Some(format!("in hash table {table:x}:")),
+        (chain, _) => Some(format!("in chain {chain}")),
+    };
     let rule = attribute(attributes, TCA_OPTIONS)
         .filter(|_| kind == "u32")
-        .and_then(rule);
+        .and_then(|options| rule(options, aside));
     Some(Filter {
         kind,
         handle: head.handle,
         priority: u16::try_from(head.info >> 16).ok()?,
         protocol: u16::from_be(u16::try_from(head.info & 0xffff).ok()?),
+        chain,
         rule,
     })
 }
 
-/// The rule of a node; `None` for the hash tables that the kernel lists among the nodes.
-fn rule(options: &[u8]) -> Option<Rule> {
+/// The rule of a node; `None` for the hash tables that the kernel lists among the nodes. `aside`
+/// tells of a place where packets do not come by themselves.
+fn rule(options: &[u8], aside: Option<String>) -> Option<Rule> {
     let selector = attribute(options, TCA_U32_SEL)?;
     let classid = attribute(options, TCA_U32_CLASSID).and_then(|value| u32_at(value, 0));
-    let action = attribute(options, TCA_U32_ACT).and_then(first_action);
-    let more =
-        each_attribute(options).any(|(kind, _)| matches!(kind, TCA_U32_POLICE | TCA_U32_MARK));
-    let other = |what: String| Verdict::Other(what, action.as_ref().and_then(Verdict::target));
-    let verdict = match &action {
-        _ if more => other("a policer or a mark".into()),
+    let actions = attribute(options, TCA_U32_ACT).map(actions);
+    let target = actions.iter().flatten().find_map(Verdict::target);
+    let has = |wanted: &[u16]| each_attribute(options).any(|(kind, _)| wanted.contains(&kind));
+    let other = |what: String| Verdict::Other(what, target);
+    let flowid = || {
+        classid.map_or("no flowid".into(), |id| {
+            format!("flowid {}", handle_text(id))
+        })
+    };
+    let verdict = match (aside, actions.as_ref().and_then(|actions| actions.first())) {
+        (Some(aside), _) => other(aside),
+        _ if has(&[TCA_U32_POLICE, TCA_U32_MARK]) => other("a policer or a mark".into()),
+        _ if has(&[TCA_U32_INDEV]) => other("one incoming interface alone".into()),
         _ if !is_plain(selector) => other("a selector with offsets".into()),
         // A redirect to nowhere is a leftover of ours only if it looks like ours.
-        Some(Verdict::Redirect(0)) if classid != Some(REDIRECTED) => {
+        (_, Some(Verdict::Redirect(0))) if classid != Some(REDIRECTED) => {
             other("redirect to a link that is gone".into())
         }
-        Some(verdict) => verdict.clone(),
-        None if classid == Some(PASSED) => Verdict::Pass,
-        None => other(classid.map_or("no flowid".into(), |id| {
-            format!("flowid {}", handle_text(id))
-        })),
+        (_, Some(Verdict::Redirect(_))) if classid != Some(REDIRECTED) => {
+            other(format!("redirect with {}", flowid()))
+        }
+        // Later actions are never reached after a `stolen`.
+        (_, Some(Verdict::Other(what, _))) => other(what.clone()),
+        (_, Some(verdict)) => verdict.clone(),
+        (_, None) if classid == Some(PASSED) => Verdict::Pass,
+        (_, None) => other(flowid()),
     };
     Some(Rule {
         keys: keys(selector)?,
@@ -88,14 +112,18 @@ fn keys(selector: &[u8]) -> Option<Vec<Key>> {
     Some(keys)
 }
 
-/// What the first action does. Later ones are never reached after a `stolen`.
-fn first_action(actions: &[u8]) -> Option<Verdict> {
-    let (_, action) = each_attribute(actions).next()?;
-    let kind = text(attribute(action, TCA_ACT_KIND)?);
+/// What the actions do, in their order.
+fn actions(list: &[u8]) -> Vec<Verdict> {
+    let actions = each_attribute(list);
+    actions.filter_map(|(_, raw)| action(raw)).collect()
+}
+
+fn action(raw: &[u8]) -> Option<Verdict> {
+    let kind = text(attribute(raw, TCA_ACT_KIND)?);
     if kind != "mirred" {
         return Some(Verdict::Other(format!("action {kind}"), None));
     }
-    let parms = attribute(attribute(action, TCA_ACT_OPTIONS)?, TCA_MIRRED_PARMS)?;
+    let parms = attribute(attribute(raw, TCA_ACT_OPTIONS)?, TCA_MIRRED_PARMS)?;
     // tc_gen is index, capab, action, refcnt, bindcnt; then eaction and ifindex.
     let (control, what, target) = (u32_at(parms, 8)?, u32_at(parms, 20)?, u32_at(parms, 24)?);
     Some(match (what, control) {

@@ -2,13 +2,13 @@
 
 use serde_json::json;
 
-use super::{both, ifb_of};
+use super::{both, ifb_of, ifbs};
 use crate::case::Table;
-use crate::failure::ensure;
+use crate::failure::{ensure, equal};
 use crate::kernel::script;
 
 /// What was changed, and the commands on the host that change it. IFB is the attachment's ifb.
-const DRIFTS: [(&str, &str); 36] = [
+const DRIFTS: [(&str, &str); 42] = [
     (
         "the token bucket of the host interface is gone",
         "tc qdisc del dev veth0 root",
@@ -137,6 +137,30 @@ const DRIFTS: [(&str, &str); 36] = [
         "the ifb was made again, and the filter still leads to the old one",
         "ip link del IFB; ip link add IFB type ifb; ip link set IFB up; tc qdisc add dev IFB root handle 1: tbf rate 16mbit burst 200000 limit 250000",
     ),
+    (
+        "the token bucket towards the container counts small packets for more than they are",
+        "tc qdisc change dev veth0 root handle 1: tbf rate 8mbit burst 100000 limit 125000 mpu 512",
+    ),
+    (
+        "a short fifo is the queue of the token bucket towards the container",
+        "tc qdisc add dev veth0 parent 1:1 handle 10: pfifo limit 1",
+    ),
+    (
+        "the token bucket of the ifb has no queue left",
+        "tc qdisc add dev IFB parent 1:1 handle 10: pfifo; tc qdisc del dev IFB parent 1:1",
+    ),
+    (
+        "the filter is in a chain that no packet reaches",
+        "tc filter del dev veth0 parent ffff:; tc filter add dev veth0 parent ffff: protocol all pref 1 chain 5 u32 match u32 0 0 flowid 1:1 action mirred egress redirect dev IFB",
+    ),
+    (
+        "the filter is in a hash table that nothing looks into",
+        "tc filter del dev veth0 parent ffff:; tc filter add dev veth0 parent ffff: protocol all pref 1 handle 5: u32 divisor 1; tc filter add dev veth0 parent ffff: protocol all pref 1 u32 ht 5: match u32 0 0 flowid 1:1 action mirred egress redirect dev IFB",
+    ),
+    (
+        "the filter is for another incoming link",
+        "tc filter del dev veth0 parent ffff:; tc filter add dev veth0 parent ffff: protocol all pref 1 u32 match u32 0 0 indev lo flowid 1:1 action mirred egress redirect dev IFB",
+    ),
     ("the host interface is gone", "ip link del veth0"),
 ];
 
@@ -189,6 +213,23 @@ pub fn cases(table: &mut Table) {
         }
         Ok(())
     });
+    table.case(
+        "ADD after the ifb was renamed leaves one ifb, and DEL none",
+        |lab| {
+            let pods = lab.pod()?;
+            let request = pods.request(both()).added()?;
+            let ifb = ifb_of(&pods, "veth0")?;
+            let rename = format!(
+                "ip link set {ifb} down; ip link set {ifb} name other0; ip link set other0 up"
+            );
+            script(&pods.net.host, &rename)?;
+            let request = request.added()?;
+            request.check()?.silent()?;
+            equal("ifbs", &ifbs(&pods.net.host)?.len(), &1)?;
+            request.del()?.silent()?;
+            equal("ifbs", &ifbs(&pods.net.host)?.len(), &0)
+        },
+    );
     table.case("CHECK passes again after drift and another ADD", |lab| {
         let pods = lab.pod()?;
         let request = pods.request(both()).added()?;

@@ -3,12 +3,12 @@
 use crate::case::Table;
 use crate::edit::Edit::{self, Before, Drop, Move, Swap};
 use crate::edit::{restore, save};
-use crate::failure::{Verdict, fail};
+use crate::failure::{Verdict, ensure, fail};
 use crate::kernel::chain;
 use crate::lab::Lab;
 
 /// What was changed in IPv4. `@` is the attachment's chain.
-const DRIFTS: [(&str, Edit); 38] = [
+const DRIFTS: [(&str, Edit); 39] = [
     (
         "the jump from PREROUTING is gone",
         Drop(&["-A PREROUTING", "CNI-HOSTPORT-DNAT"]),
@@ -51,6 +51,14 @@ const DRIFTS: [(&str, Edit); 38] = [
             &["-A CNI-HOSTPORT-SETMARK"],
             "0x2000/0x2000",
             "0x4000/0x4000",
+        ),
+    ),
+    (
+        "the mark is taken back by a rule after it",
+        Swap(
+            &["-A CNI-HOSTPORT-SETMARK"],
+            "0x2000/0x2000",
+            "0x2000/0x2000\n-A CNI-HOSTPORT-SETMARK -j MARK --set-xmark 0x0/0x2000",
         ),
     ),
     (
@@ -241,6 +249,22 @@ pub fn cases(table: &mut Table) {
             move |lab| any_one(lab, tool),
         );
     }
+    table.case(
+        "DEL removes an entry rule whose target somebody changed",
+        |lab| {
+            let pods = lab.pod()?;
+            let request = pods.usual().added()?;
+            let edit = Swap(&["-A CNI-HOSTPORT-DNAT", "-p tcp"], "-j @", "-j RETURN");
+            restore(
+                &pods,
+                "iptables",
+                &edit.apply(&save(&pods, "iptables")?, &own())?,
+            )?;
+            request.del()?.silent()?;
+            let left = save(&pods, "iptables")?;
+            ensure(!left.contains("cid-0001"), || left)
+        },
+    );
     table.case(
         "CHECK fails when the mark bit of the request is another",
         |lab| {

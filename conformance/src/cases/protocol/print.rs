@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::case::Table;
-use crate::failure::equal;
+use crate::failure::{Verdict, ensure, equal};
 use crate::group::Group;
 use crate::lab::Lab;
 
@@ -113,13 +113,32 @@ pub fn cases(table: &mut Table, group: Group) {
             },
         );
     }
-    table.case("success leaves stderr empty", |lab| {
+    table.case("success that changes nothing leaves stderr empty", |lab| {
         let pods = lab.pod()?;
-        for verb in ["ADD", "CHECK", "DEL", "VERSION"] {
-            equal("stderr", &pods.usual().call(verb)?.stderr(), &"")?;
-        }
-        Ok(())
+        let silent = |verb| -> Verdict { equal("stderr", &pods.usual().call(verb)?.stderr(), &"") };
+        silent("VERSION")?;
+        silent("DEL")?;
+        pods.usual().call("ADD")?.ok()?;
+        silent("ADD")?;
+        silent("CHECK")?;
+        pods.usual().call("DEL")?.ok()?;
+        silent("DEL")
     });
+    table.case(
+        "what success leaves on stderr is whole lines of text",
+        |lab| {
+            let pods = lab.pod()?;
+            for verb in ["ADD", "DEL"] {
+                let reply = pods.usual().call(verb)?;
+                reply.ok()?;
+                let stderr = reply.stderr();
+                let is_whole = stderr.is_empty() || stderr.ends_with('\n');
+                let is_text = !stderr.contains(|c: char| c.is_control() && c != '\n' && c != '\t');
+                ensure(is_whole && is_text, || format!("{verb} leaves {stderr:?}"))?;
+            }
+            Ok(())
+        },
+    );
     table.case("DEL and CHECK print nothing", |lab| {
         let pods = lab.pod()?;
         let request = pods.usual().added()?;

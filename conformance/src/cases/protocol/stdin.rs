@@ -168,6 +168,7 @@ pub fn cases(table: &mut Table) {
     for (name, number) in [
         ("1e999", "1e999"),
         ("a number of 1000 digits", ""),
+        ("half of a surrogate pair", "\"\\ud800\""),
         ("-0", "-0"),
         ("1E-5", "1E-5"),
     ] {

@@ -86,7 +86,7 @@ pub struct Tables(Vec<(Table, Reader)>);
 
 impl Tables {
     /// Reads tables; `None` where the kernel refuses.
-    pub fn read(family: Family, tables: &[Table]) -> Option<Tables> {
+    pub fn of(family: Family, tables: &[Table]) -> Option<Tables> {
         let read = |table: &Table| {
             let found = xtables::read(family == Family::V6, table.name()).ok()?;
             Some((*table, Reader::new(family, &found)))
@@ -101,29 +101,32 @@ impl Tables {
     }
 
     /// Of the named chains those that exist, each up to the first rule that cannot be read.
-    pub fn state(&self, chains: &[(Table, &str)]) -> State {
+    pub fn glimpse(&self, chains: &[(Table, &str)]) -> State {
         let mut state = State::default();
-        for (table, reader) in &self.0 {
-            for (_, chain) in chains.iter().filter(|(of, _)| of == table) {
-                if let Some(Chain { rules, is_whole: _ }) = reader.chain(chain) {
-                    state.insert(*table, chain, rules);
-                }
-            }
+        for (table, name, Chain { rules, is_whole: _ }) in self.chains(chains) {
+            state.insert(table, name, rules);
         }
         state
     }
 
-    /// All chains, if those that are named can be read to their ends.
-    pub fn whole_state(&self, named: impl Fn(&str) -> bool) -> Option<State> {
+    /// Of the named chains those that exist, if all their rules can be read.
+    pub fn read(&self, chains: &[(Table, &str)]) -> Option<State> {
         let mut state = State::default();
-        for (table, reader) in &self.0 {
-            for name in reader.begins.keys() {
-                let Chain { rules, is_whole } = reader.chain(name)?;
-                (is_whole || !named(name)).then_some(())?;
-                state.insert(*table, name, rules);
-            }
+        for (table, name, Chain { rules, is_whole }) in self.chains(chains) {
+            is_whole.then_some(())?;
+            state.insert(table, name, rules);
         }
         Some(state)
+    }
+
+    fn chains<'a>(
+        &'a self,
+        named: &'a [(Table, &str)],
+    ) -> impl Iterator<Item = (Table, &'a str, Chain)> {
+        named.iter().filter_map(|(table, name)| {
+            let (_, reader) = self.0.iter().find(|(of, _)| of == table)?;
+            Some((*table, *name, reader.chain(name)?))
+        })
     }
 }
 

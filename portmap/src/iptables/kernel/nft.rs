@@ -1,8 +1,9 @@
 //! Rules of the nf_tables variant, as iptables writes them: expressions of nf_tables, and matches and
 //! targets of xtables among them.
 
-use common::sys::netlink::{DUMP, GET, Netlink, attribute, each_attribute, text};
+use common::sys::netlink::{DUMP, GET, Message, Netlink, attribute, each_attribute, text};
 use common::sys::nla::{self, Nla};
+use nix::errno::Errno;
 
 use super::super::rules::Table;
 use super::super::state::State;
@@ -17,9 +18,12 @@ const HEADER: usize = 4;
 const XT_NAME: u16 = 1;
 const XT_REVISION: u16 = 2;
 const XT_INFO: u16 = 3;
-/// Where the addresses are in a header, in bytes: source and destination of IPv4, of IPv6.
+/// Where source and destination are in a header, in bytes, and the protocol of IPv4.
 const V4: [u32; 2] = [12, 16];
 const V6: [u32; 2] = [8, 24];
+const V4_PROTOCOL: u32 = 9;
+/// Where the destination port is, in all protocols that have one.
+const TO_PORT: u32 = 2;
 
 /// Which of the named chains of the nat table exist.
 pub fn chains(family: Family, names: &[String]) -> Vec<String> {
@@ -28,18 +32,23 @@ pub fn chains(family: Family, names: &[String]) -> Vec<String> {
         return Vec::new();
     };
     let mut names = names.to_vec();
-    names.retain(|name| exists(&mut socket, family, name));
+    names.retain(|name| exists(&mut socket, family, Table::Nat, name));
     names
 }
 
-fn exists(socket: &mut Netlink, family: Family, chain: &str) -> bool {
+fn exists(socket: &mut Netlink, family: Family, table: Table, chain: &str) -> bool {
+    get(socket, family, table, chain).is_some()
+}
+
+/// A chain as the kernel describes it.
+fn get(socket: &mut Netlink, family: Family, table: Table, chain: &str) -> Option<Message> {
     let attributes = [
-        Nla::text(uapi::CHAIN_TABLE, Table::Nat.name()),
+        Nla::text(uapi::CHAIN_TABLE, table.name()),
         Nla::text(uapi::CHAIN_NAME, chain),
     ];
-    nla::body(&header(family), &attributes)
-        .and_then(|body| socket.request_bytes(uapi::GETCHAIN, GET, &body))
-        .is_ok()
+    let body = nla::body(&header(family), &attributes).ok()?;
+    let mut replies = socket.request_bytes(uapi::GETCHAIN, GET, &body).ok()?;
+    (!replies.is_empty()).then(|| replies.swap_remove(0))
 }
 
 /// Whether one of an attachment's own chains exists, and the shared ones.
@@ -48,7 +57,9 @@ pub fn glimpse(family: Family, own: &[String], shared: &[(Table, &str)]) -> Glim
         return Glimpse::default();
     };
     Glimpse {
-        has_own: own.iter().any(|name| exists(&mut socket, family, name)),
+        has_own: own
+            .iter()
+            .any(|name| exists(&mut socket, family, Table::Nat, name)),
         shared: rules(&mut socket, family, shared),
     }
 }
@@ -56,22 +67,58 @@ pub fn glimpse(family: Family, own: &[String], shared: &[(Table, &str)]) -> Glim
 fn rules(socket: &mut Netlink, family: Family, chains: &[(Table, &str)]) -> State {
     let mut state = State::default();
     for (table, chain) in chains {
-        let attributes = [
-            Nla::text(uapi::RULE_TABLE, table.name()),
-            Nla::text(uapi::RULE_CHAIN, chain),
-        ];
-        let replies = nla::body(&header(family), &attributes)
-            .and_then(|body| socket.request_bytes(uapi::GETRULE, DUMP, &body));
-        let Ok(replies) = replies else {
-            continue;
-        };
-        let rules = replies.iter().map_while(|reply| {
-            let attributes = reply.body.get(HEADER..)?;
-            rule(family, attribute(attributes, uapi::RULE_EXPRESSIONS)?)
-        });
-        state.insert(*table, chain, rules.collect());
+        let rules = list(socket, family, *table, chain).unwrap_or_default();
+        state.insert(
+            *table,
+            chain,
+            rules.into_iter().map_while(|rule| rule).collect(),
+        );
     }
     state
+}
+
+/// The named chains that exist, if all their rules can be read.
+pub fn read(family: Family, chains: &[(Table, &str)]) -> Option<State> {
+    let mut state = State::default();
+    let mut socket = Netlink::netfilter().ok()?;
+    for (table, chain) in chains {
+        let rules = list(&mut socket, family, *table, chain)?;
+        let is_base = !chain.starts_with("CNI-");
+        // Of a chain that is not there the kernel lists nothing.
+        if rules.is_empty() || is_base {
+            let Some(found) = get(&mut socket, family, *table, chain) else {
+                continue;
+            };
+            // One that no packet meets: iptables refuses such a table.
+            let attributes = found.body.get(HEADER..)?;
+            (!is_base || attribute(attributes, uapi::CHAIN_HOOK).is_some()).then_some(())?;
+        }
+        state.insert(*table, chain, rules.into_iter().collect::<Option<_>>()?);
+    }
+    Some(state)
+}
+
+/// The rules of a chain, each of which may be one that cannot be read.
+fn list(
+    socket: &mut Netlink,
+    family: Family,
+    table: Table,
+    chain: &str,
+) -> Option<Vec<Option<String>>> {
+    let attributes = [
+        Nla::text(uapi::RULE_TABLE, table.name()),
+        Nla::text(uapi::RULE_CHAIN, chain),
+    ];
+    let body = nla::body(&header(family), &attributes).ok()?;
+    let replies = match socket.request_bytes(uapi::GETRULE, DUMP, &body) {
+        Err(refusal) if refusal.errno == Errno::ENOENT => Vec::new(),
+        replies => replies.ok()?,
+    };
+    let read = |reply: &Message| {
+        let attributes = reply.body.get(HEADER..)?;
+        rule(family, attribute(attributes, uapi::RULE_EXPRESSIONS)?)
+    };
+    Some(replies.iter().map(read).collect())
 }
 
 fn header(family: Family) -> [u8; HEADER] {
@@ -86,6 +133,7 @@ fn header(family: Family) -> [u8; HEADER] {
 enum Loaded {
     Meta(u32),
     Network { offset: u32, len: u32 },
+    ToPort,
 }
 
 /// One rule in the words of iptables, from `NFTA_RULE_EXPRESSIONS`.
@@ -112,6 +160,12 @@ pub fn rule(family: Family, expressions: &[u8]) -> Option<String> {
                     len,
                     into: _,
                 } => loaded = Some(Loaded::Network { offset, len }),
+                Expr::Payload {
+                    base: uapi::PAYLOAD_TRANSPORT_HEADER,
+                    offset: TO_PORT,
+                    len: 2,
+                    into: _,
+                } => loaded = Some(Loaded::ToPort),
                 Expr::Bitwise { mask, xor, .. } if xor.iter().all(|byte| *byte == 0) => {
                     masked = Some(mask);
                 }
@@ -122,13 +176,10 @@ pub fn rule(family: Family, expressions: &[u8]) -> Option<String> {
                         _ => return None,
                     };
                     let mask = masked.take();
-                    words.push(compared(
-                        family,
-                        &loaded.take()?,
-                        mask,
-                        &value,
-                        is_inverted,
-                    )?);
+                    words.push(match (loaded.take()?, &mask, is_inverted) {
+                        (Loaded::ToPort, None, false) => to_port(&words, &value)?,
+                        (loaded, _, _) => compared(family, &loaded, mask, &value, is_inverted)?,
+                    });
                 }
                 Expr::Jump(chain) => words.push(format!("-j {chain}")),
                 Expr::Drop => words.push("-j DROP".into()),
@@ -167,6 +218,12 @@ fn compared(
         (Loaded::Meta(uapi::META_IIFNAME), None) if value.ends_with(&[0]) => {
             Some(xt::interface("-i", &text(value), is_inverted))
         }
+        (Loaded::Meta(uapi::META_L4PROTO), None) if !is_inverted => protocol(value),
+        (Loaded::Network { offset, len: 1 }, None)
+            if family == Family::V4 && *offset == V4_PROTOCOL && !is_inverted =>
+        {
+            protocol(value)
+        }
         (Loaded::Network { offset, len }, mask) => {
             let [source, destination] = match family {
                 Family::V4 => V4,
@@ -192,6 +249,20 @@ fn compared(
             addr.resize(bytes, 0);
             xt::network(option, xt::prefix(&addr, &mask)?, is_inverted)
         }
+        _ => None,
+    }
+}
+
+/// The match of a protocol that was asked for before.
+fn to_port(words: &[String], value: &[u8]) -> Option<String> {
+    let protocol = words.iter().find_map(|word| word.strip_prefix("-p "))?;
+    let port = u16::from_be_bytes(value.try_into().ok()?);
+    Some(format!("-m {protocol} --dport {port}"))
+}
+
+fn protocol(value: &[u8]) -> Option<String> {
+    match value {
+        [number] => xt::protocol(u16::from(*number)),
         _ => None,
     }
 }
@@ -295,6 +366,27 @@ mod tests {
             read(Family::V4, &masquerade).unwrap(),
             "-m mark --mark 0x2000/0x2000 -j MASQUERADE"
         );
+        let protocol = Expr::Meta {
+            key: uapi::META_L4PROTO,
+            into: REG,
+        };
+        let port = Expr::Payload {
+            base: uapi::PAYLOAD_TRANSPORT_HEADER,
+            offset: TO_PORT,
+            len: 2,
+            into: REG,
+        };
+        let port = [port.encode(), compare(uapi::CMP_EQ, &[0x1f, 0x90])];
+        let tcp = [
+            vec![protocol.encode(), compare(uapi::CMP_EQ, &[6])],
+            port.to_vec(),
+        ]
+        .concat();
+        assert_eq!(
+            read(Family::V4, &tcp).unwrap(),
+            "-p tcp -m tcp --dport 8080"
+        );
+        assert_eq!(read(Family::V4, &port), None, "a port of no protocol");
         let six = [network(24, 16), compare(uapi::CMP_NEQ, &[0xfd; 16]), jump];
         assert_eq!(
             read(Family::V6, &six).unwrap(),
@@ -323,7 +415,7 @@ mod tests {
             vec![limit, jump.clone()],
             vec![unknown, jump.clone()],
             vec![beginning, compare(uapi::CMP_EQ, b"eth"), jump.clone()],
-            vec![network(9, 1), compare(uapi::CMP_EQ, &[6]), jump.clone()],
+            vec![network(9, 1), compare(uapi::CMP_NEQ, &[6]), jump.clone()],
             vec![compare(uapi::CMP_EQ, &[6]), jump.clone()],
             vec![network(16, 4), compare(2, &[127, 0, 0, 1]), jump],
         ] {

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use sandbox::Namespace;
 
 use super::super::meaning::Meaning;
-use super::super::rules::{GUARD, MASQ, SETMARK};
+use super::super::rules::{DNAT, GUARD, MASQ, SETMARK};
 use super::*;
 
 const VARIANTS: [(Variant, &str); 2] = [(Variant::Nft, "nft"), (Variant::Legacy, "legacy")];
@@ -107,9 +107,9 @@ fn shared_chains_are_read_as_iptables_prints_them() {
                 Variant::Nft => nft::glimpse(family, &[], &chains()).shared,
                 Variant::Legacy => {
                     let tables = [Table::Nat, Table::Mangle];
-                    legacy::Tables::read(family, &tables)
+                    legacy::Tables::of(family, &tables)
                         .unwrap()
-                        .state(&chains())
+                        .glimpse(&chains())
                 }
             });
             let printed = printed(&host, family, name);
@@ -134,26 +134,34 @@ fn shared_chains_are_read_as_iptables_prints_them() {
 }
 
 #[test]
-fn attachments_chains_of_the_legacy_variant_are_read_to_their_ends() {
+fn chains_are_read_to_their_ends_or_not_at_all() {
+    let named = [
+        (Table::Nat, "CNI-DN-x"),
+        (Table::Nat, DNAT),
+        (Table::Nat, "CNI-DN-y"),
+    ];
     for family in Family::ALL {
-        let host = Namespace::new().unwrap();
-        restore(&host, family, "legacy", &rules(family));
-        let own = ["CNI-DN-x".to_owned()];
-        let state = host.run(|| legacy_nat(family, &own)).unwrap();
-        let printed = printed(&host, family, "legacy");
-        for chain in ["CNI-DN-x", DNAT, "KUBE-SERVICES"] {
-            assert_eq!(
-                meanings(state.chain(chain).unwrap()),
-                meanings(printed.chain(chain).unwrap()),
-                "{chain}"
+        for (variant, name) in VARIANTS {
+            let host = Namespace::new().unwrap();
+            restore(&host, family, name, &rules(family));
+            let read = || host.run(|| read(variant, family, &named));
+            let printed = printed(&host, family, name);
+            let state = read().unwrap();
+            for chain in ["CNI-DN-x", DNAT] {
+                assert_eq!(
+                    meanings(state.chain(chain).unwrap()),
+                    meanings(printed.chain(chain).unwrap()),
+                    "{name} {chain}"
+                );
+            }
+            assert_eq!(state.chain("CNI-DN-y"), None);
+            // A condition that only iptables can print.
+            let jump = format!(
+                "*nat\n-I {DNAT} -m statistic --mode random --probability 0.5 -j CNI-DN-x\nCOMMIT\n"
             );
+            restore(&host, family, name, &jump);
+            assert_eq!(read(), None);
         }
-        // A condition that only iptables can print.
-        let jump = format!(
-            "*nat\n-I {DNAT} -m statistic --mode random --probability 0.5 -j CNI-DN-x\nCOMMIT\n"
-        );
-        restore(&host, family, "legacy", &jump);
-        assert_eq!(host.run(|| legacy_nat(family, &own)), None);
     }
 }
 

@@ -1,0 +1,141 @@
+//! The keys of a configuration that are about logs: `logLevel` and `logFile`, as multus, sriov-cni and
+//! others of their family call them.
+
+use std::path::{Path, PathBuf};
+
+use super::level::{KNOWN, Threshold};
+use crate::decode::{Object, Value};
+use crate::error::Error;
+
+/// Which lines are written, and where besides stderr.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// `logLevel`
+    pub threshold: Threshold,
+    /// `logFile`
+    pub file: Option<PathBuf>,
+}
+
+impl Settings {
+    /// Reads the keys. An empty text is the same as its absence, as with the other plugins.
+    ///
+    /// # Errors
+    /// Code 6 for a value that is no string, code 7 for an unknown level or a path that cannot be.
+    pub fn parse(conf: Object<'_>) -> Result<Settings, Error> {
+        Ok(Settings {
+            threshold: threshold(conf)?.unwrap_or_default(),
+            file: file(conf)?,
+        })
+    }
+
+    /// What can be understood of the keys: no mistake in them keeps a request from leaving its line,
+    /// or DEL and GC from doing their work.
+    pub fn understood(conf: Object<'_>) -> Settings {
+        Settings {
+            threshold: threshold(conf).ok().flatten().unwrap_or_default(),
+            file: file(conf).ok().flatten(),
+        }
+    }
+}
+
+fn threshold(conf: Object<'_>) -> Result<Option<Threshold>, Error> {
+    let Some((value, text)) = text(conf, "logLevel")? else {
+        return Ok(None);
+    };
+    match Threshold::from_text(&text) {
+        Some(threshold) => Ok(Some(threshold)),
+        None => Err(value.refuse(format!("expected {KNOWN}"))),
+    }
+}
+
+fn file(conf: Object<'_>) -> Result<Option<PathBuf>, Error> {
+    let Some((value, text)) = text(conf, "logFile")? else {
+        return Ok(None);
+    };
+    let has_name = Path::new(&text).file_name().is_some() && !text.ends_with('/');
+    match text.starts_with('/') && has_name && !text.chars().any(char::is_control) {
+        true => Ok(Some(PathBuf::from(text))),
+        false => Err(value.refuse("expected the absolute path of a file")),
+    }
+}
+
+fn text<'a>(conf: Object<'a>, key: &'a str) -> Result<Option<(Value<'a>, String)>, Error> {
+    let Some(value) = conf.get(key) else {
+        return Ok(None);
+    };
+    let text = value.string()?;
+    Ok((!text.is_empty()).then_some((value, text)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Code;
+    use crate::json::Json;
+
+    fn read(keys: &str, read: impl FnOnce(Object<'_>) -> Settings) -> Settings {
+        match Json::parse(keys.as_bytes()).unwrap() {
+            Json::Object(fields) => read(Object::root(&fields)),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn keys_are_read_in_any_case_and_empty_is_absent() {
+        let settings = |level: &str, file: Option<&str>| Settings {
+            threshold: Threshold::from_text(level).unwrap(),
+            file: file.map(PathBuf::from),
+        };
+        for (keys, expected) in [
+            ("{}", settings("info", None)),
+            (r#"{"logLevel":"","logFile":""}"#, settings("info", None)),
+            (
+                r#"{"logLevel":null,"logFile":null}"#,
+                settings("info", None),
+            ),
+            (r#"{"LOGLEVEL":"Debug"}"#, settings("debug", None)),
+            (
+                r#"{"loglevel":"error","logfile":"/var/log/cni.log"}"#,
+                settings("error", Some("/var/log/cni.log")),
+            ),
+        ] {
+            assert_eq!(
+                read(keys, |o| Settings::parse(o).unwrap()),
+                expected,
+                "{keys}"
+            );
+            assert_eq!(read(keys, Settings::understood), expected, "{keys}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_by_name_and_otherwise_passed_over() {
+        for (keys, code, key) in [
+            (r#"{"logLevel":5}"#, Code::Decoding, "logLevel"),
+            (r#"{"logLevel":"loud"}"#, Code::InvalidConfig, "logLevel"),
+            (r#"{"logFile":["/a"]}"#, Code::Decoding, "logFile"),
+            (r#"{"logFile":"cni.log"}"#, Code::InvalidConfig, "logFile"),
+            (r#"{"logFile":"/"}"#, Code::InvalidConfig, "logFile"),
+            (r#"{"logFile":"/var/log/"}"#, Code::InvalidConfig, "logFile"),
+            (
+                r#"{"logFile":"/var/log/.."}"#,
+                Code::InvalidConfig,
+                "logFile",
+            ),
+            (r#"{"logFile":"/a\u0000b"}"#, Code::InvalidConfig, "logFile"),
+            (r#"{"logFile":"/a\nb"}"#, Code::InvalidConfig, "logFile"),
+        ] {
+            read(keys, |object| {
+                let error = Settings::parse(object).unwrap_err();
+                assert_eq!(error.code, code, "{keys}");
+                assert!(error.msg.starts_with(key), "{error}");
+                Settings::default()
+            });
+            assert_eq!(
+                read(keys, Settings::understood),
+                Settings::default(),
+                "{keys}"
+            );
+        }
+    }
+}

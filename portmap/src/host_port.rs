@@ -1,0 +1,80 @@
+//! What makes a host port one: an attachment owns it, or nobody does.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::IpAddr;
+
+use crate::mapping::Protocol;
+use crate::plan::Forward;
+
+/// A port of the node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HostPort {
+    /// The protocol.
+    pub protocol: Protocol,
+    /// The only address of the node that is mapped, or `None` for all.
+    pub address: Option<IpAddr>,
+    /// The node's port.
+    pub port: u16,
+}
+
+impl fmt::Display for HostPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.address {
+            Some(IpAddr::V6(address)) => write!(f, "[{address}]:")?,
+            Some(IpAddr::V4(address)) => write!(f, "{address}:")?,
+            None => {}
+        }
+        write!(f, "{}/{}", self.port, self.protocol)
+    }
+}
+
+impl From<&Forward> for HostPort {
+    fn from(forward: &Forward) -> HostPort {
+        HostPort {
+            protocol: forward.protocol,
+            address: forward.host_ip,
+            port: forward.host_port,
+        }
+    }
+}
+
+/// What is said of ports whose rules were removed; there may be rules without any port.
+pub fn unmapped(ports: impl Iterator<Item = HostPort>, backend: &str) -> String {
+    match list(ports) {
+        ports if ports.is_empty() => format!("removed rules without ports by {backend}"),
+        ports => format!("unmapped {ports} by {backend}"),
+    }
+}
+
+/// A list of ports, each once, in order of protocol, address and number.
+pub fn list(ports: impl Iterator<Item = HostPort>) -> String {
+    let ports: BTreeSet<HostPort> = ports.collect();
+    let ports: Vec<String> = ports.iter().map(HostPort::to_string).collect();
+    ports.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_names_each_port_once() {
+        let port = |protocol, address: Option<&str>, port| HostPort {
+            protocol,
+            address: address.map(|address| address.parse().unwrap()),
+            port,
+        };
+        let ports = [
+            port(Protocol::Udp, None, 53),
+            port(Protocol::Tcp, Some("2001:db8::1"), 80),
+            port(Protocol::Tcp, Some("192.0.2.1"), 80),
+            port(Protocol::Tcp, None, 8080),
+            port(Protocol::Udp, None, 53),
+        ];
+        let expected = "8080/tcp, 192.0.2.1:80/tcp, [2001:db8::1]:80/tcp, 53/udp";
+        assert_eq!(list(ports.into_iter()), expected);
+        let said = unmapped([port(Protocol::Tcp, None, 80)].into_iter(), "iptables");
+        assert_eq!(said, "unmapped 80/tcp by iptables");
+    }
+}

@@ -1,0 +1,106 @@
+//! One change of an attachment at a time: a DEL waits for the programs of an ADD that was killed, but
+//! not for ever, and an ADD without the means to say that it is at work goes on without.
+
+use std::fs;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::time::Duration;
+
+use common::Attachment;
+use sandbox::wait_until;
+
+use super::node::{Backend, Host, NETWORK, mapping, on_both_variants, request};
+use crate::faults::{self, End};
+
+on_both_variants!(
+    del_waits_for_the_programs_of_a_killed_add,
+    without_a_socket_for_its_turn_add_goes_on,
+);
+
+/// Long enough for anything here.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Puts scripts in front of what ADD starts: once they have their input they say so, and wait for the
+/// file `go` before they use it.
+fn hold_the_programs(host: &Host) {
+    for base in ["iptables", "ip6tables"] {
+        let program = host.directory.join(format!("{base}-restore"));
+        let real = fs::read_link(&program).unwrap();
+        fs::remove_file(&program).unwrap();
+        // The loop ends by itself where the test fails before it writes the file.
+        let text = format!(
+            "#!/bin/sh\nd={} n=0\ncat >$d/{base}-input\nprintf x >>$d/begun\n\
+             while [ ! -e $d/go ] && [ $n -lt 3000 ]; do sleep 0.01; n=$((n + 1)); done\n\
+             {} \"$@\" <$d/{base}-input\nprintf x >>$d/ended\n",
+            host.directory.display(),
+            real.display()
+        );
+        fs::write(&program, text).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+}
+
+fn del_waits_for_the_programs_of_a_killed_add(backend: Backend) {
+    let host = Host::usual(backend);
+    let request = request("", &mapping("tcp", 8080, 80));
+    host.run("ADD", &request);
+    host.run("DEL", &request);
+    hold_the_programs(&host);
+    let count = |name: &str| fs::metadata(host.directory.join(name)).map_or(0, |file| file.len());
+    let mut add = host.call("ADD", &request).spawn(&host.net.host).unwrap();
+    assert!(wait_until(PATIENCE, || count("begun") == 2));
+    add.kill().unwrap();
+    add.wait().unwrap();
+    let del = host.call("DEL", &request).spawn(&host.net.host).unwrap();
+    let process = format!("/proc/{}", del.id().unwrap());
+    let told = |file: &str| fs::read_to_string(format!("{process}/{file}")).unwrap_or_default();
+    // It rests between two looks; or it did not wait, and is at its end.
+    let rests = || told("wchan").contains("nanosleep") || told("stat").contains(") Z ");
+    assert!(wait_until(PATIENCE, rests), "{}", told("stat"));
+    fs::write(host.directory.join("go"), "").unwrap();
+    assert!(wait_until(PATIENCE, || count("ended") == 2));
+    let answer = del.wait().unwrap();
+    assert_eq!(answer.code, Some(0), "{answer:?}");
+    host.is_clean();
+}
+
+fn without_a_socket_for_its_turn_add_goes_on(backend: Backend) {
+    let host = Host::usual(backend);
+    let request = request("", &mapping("tcp", 8080, 80));
+    let attachment = faults::Attachment {
+        host: &host.net.host,
+        call: &|verb| host.call(verb, &request),
+        state: &|| host.state().lines().map(str::to_owned).collect(),
+    };
+    // The first of its kind in an ADD is that of the turn.
+    for (name, errno) in [("socket", "EMFILE"), ("bind", "ENOMEM")] {
+        let end = attachment.add_with(name, errno, 1, &[]);
+        assert_eq!(end, End::Added, "{name}");
+        attachment.succeeds("DEL", name);
+        host.is_clean();
+    }
+}
+
+/// Every process of the node can take any name.
+#[test]
+fn a_name_that_somebody_else_keeps_delays_add_and_no_more() {
+    let host = Host::usual(Backend::IptablesNft);
+    let request = request("", &mapping("tcp", 8080, 80));
+    let attachment = Attachment {
+        network: NETWORK.to_owned(),
+        container: "cid-0001".to_owned(),
+        ifname: "eth0".to_owned(),
+    };
+    let name = attachment.exact_name("cni-portmap-", 76);
+    let address = SocketAddr::from_abstract_name(name).unwrap();
+    let squatter = host.net.host.run(|| UnixDatagram::bind_addr(&address));
+    let _held = squatter.unwrap();
+    let took = host.run("ADD", &request).duration;
+    assert!(
+        took > Duration::from_secs(10),
+        "{took:?}: the name is another"
+    );
+    assert!(took < PATIENCE, "{took:?}");
+    host.run("CHECK", &request);
+}
