@@ -6,6 +6,8 @@ pub mod link;
 pub mod netlink;
 pub mod netns;
 pub mod nla;
+#[cfg(test)]
+pub mod scratch;
 pub mod sysctl;
 pub mod terminal;
 pub mod xtables;

@@ -70,14 +70,11 @@ fn add_chunk(jobs: &[Job<'_>]) -> Vec<Result<(), Error>> {
         let finish = |(job, (plan, config)): (&Job<'_>, &(&Plan, &Config))| {
             let log = &job.request.log;
             warn_of_unserved(config, log);
-            open_loopback(plan, log).map(drop)
+            let opened = open_loopback(plan, log).map(drop);
+            forget(stale(plan), log);
+            opened
         };
-        let done = jobs.iter().zip(&plain).map(finish).collect();
-        if let Some(first) = jobs.first() {
-            let stale = plain.iter().flat_map(|(plan, _)| stale(plan)).collect();
-            forget(stale, &first.request.log);
-        }
-        return done;
+        return jobs.iter().zip(&plain).map(finish).collect();
     }
     let add = |job: &Job<'_>| Portmap::add(job.request).map(drop);
     jobs.iter().map(add).collect()

@@ -128,7 +128,8 @@ pub fn run<P: Plugin>(tasks: &[Task<'_>]) -> Vec<Outcome> {
     });
     todo.retain(|step| step.drift.is_some() && step.may_change);
     each(&mut todo, P::add_all, |step, done| {
-        step.failure = done.err()
+        show_warnings::<P>(step.request);
+        step.failure = done.err();
     });
     todo.retain(|step| step.failure.is_none());
     each(&mut todo, P::check_all, |step, verdict| {

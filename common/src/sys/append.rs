@@ -54,33 +54,16 @@ fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::scratch::Scratch;
     use std::fs;
     use std::os::unix::fs::{PermissionsExt, symlink};
-    use std::path::PathBuf;
 
     use nix::sys::stat::Mode;
     use nix::unistd::mkfifo;
 
-    /// A directory of this test, removed by Drop.
-    struct Scratch(PathBuf);
-
-    impl Scratch {
-        fn new(name: &str) -> Scratch {
-            let dir = std::env::temp_dir().join(format!("append-{name}-{}", std::process::id()));
-            fs::create_dir_all(&dir).unwrap();
-            Scratch(dir)
-        }
-    }
-
-    impl Drop for Scratch {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
-        }
-    }
-
     #[test]
     fn lines_are_added_and_missing_files_made_for_root_alone() {
-        let scratch = Scratch::new("lines");
+        let scratch = Scratch::new("append-lines");
         let path = scratch.0.join("new/cni.log");
         append(&path, b"one\n").unwrap();
         append(&path, b"two\n").unwrap();
@@ -92,7 +75,7 @@ mod tests {
 
     #[test]
     fn what_is_no_regular_file_is_refused_at_once() {
-        let scratch = Scratch::new("refused");
+        let scratch = Scratch::new("append-refused");
         let target = scratch.0.join("target");
         fs::write(&target, "").unwrap();
         symlink(&target, scratch.0.join("link")).unwrap();
@@ -127,7 +110,7 @@ mod tests {
 
     #[test]
     fn pieces_of_many_writers_do_not_mix() {
-        let scratch = Scratch::new("many");
+        let scratch = Scratch::new("append-many");
         let path = scratch.0.join("cni.log");
         std::thread::scope(|scope| {
             for writer in 0..8u8 {

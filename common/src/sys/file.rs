@@ -121,28 +121,12 @@ fn is_absence(cause: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::scratch::Scratch;
     use std::os::unix::fs::PermissionsExt;
-
-    /// A directory of this test, removed by Drop.
-    struct Scratch(PathBuf);
-
-    impl Scratch {
-        fn new(name: &str) -> Scratch {
-            let dir = std::env::temp_dir().join(format!("file-{name}-{}", std::process::id()));
-            fs::create_dir_all(&dir).unwrap();
-            Scratch(dir)
-        }
-    }
-
-    impl Drop for Scratch {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
-        }
-    }
 
     #[test]
     fn a_file_is_written_whole_for_root_alone_and_replaced_whole() {
-        let scratch = Scratch::new("whole");
+        let scratch = Scratch::new("file-whole");
         let dir = scratch.0.join("a/b");
         type Write = fn(&Path, &str, &[u8]) -> Result<(), Error>;
         let writes: [(Write, &str); 3] = [
@@ -162,7 +146,7 @@ mod tests {
 
     #[test]
     fn what_a_killed_writer_left_goes_with_the_file() {
-        let scratch = Scratch::new("killed");
+        let scratch = Scratch::new("file-killed");
         write_whole(&scratch.0, "x", b"1").unwrap();
         fs::write(temporary(&scratch.0, "x"), b"par").unwrap();
         remove_whole(&scratch.0, "x").unwrap();
@@ -171,7 +155,7 @@ mod tests {
 
     #[test]
     fn what_is_not_there_or_cannot_be_there_is_absent() {
-        let scratch = Scratch::new("absent");
+        let scratch = Scratch::new("file-absent");
         let file = scratch.0.join("file");
         fs::write(&file, b"").unwrap();
         for path in [

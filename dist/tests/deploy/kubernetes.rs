@@ -10,7 +10,7 @@ use serde::Deserialize;
 #[derive(Deserialize)]
 #[serde(tag = "kind", deny_unknown_fields)]
 pub enum Object {
-    DaemonSet(DaemonSet),
+    DaemonSet(Box<DaemonSet>),
     Namespace(Namespace),
 }
 

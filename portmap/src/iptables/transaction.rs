@@ -78,6 +78,11 @@ impl Transaction {
         }
     }
 
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.mangle.is_empty() && self.nat.is_empty()
+    }
+
     /// The commands in a table.
     pub fn commands(&self, table: Table) -> &[Command] {
         match table {
@@ -91,11 +96,6 @@ impl Transaction {
         let Transaction { mangle, nat } = other;
         self.mangle.extend(mangle);
         self.nat.extend(nat);
-    }
-
-    /// Whether there is nothing to do.
-    pub fn is_empty(&self) -> bool {
-        self.mangle.is_empty() && self.nat.is_empty()
     }
 
     /// What takes everything back, last things first.
