@@ -31,7 +31,7 @@ fn objects(dir: &str) -> (kubernetes::Namespace, DaemonSet) {
     };
     let mut typed: Vec<Object> = built.into_iter().map(typed).collect();
     match (typed.pop(), typed.pop(), typed.pop()) {
-        (Some(Object::DaemonSet(set)), Some(Object::Namespace(space)), None) => (space, set),
+        (Some(Object::DaemonSet(set)), Some(Object::Namespace(space)), None) => (space, *set),
         _ => panic!("{dir} does not make a Namespace and then a DaemonSet"),
     }
 }
