@@ -1,6 +1,6 @@
 //! `bandwidth`: limits what a container sends and receives.
 //!
-//! Every verb is parse → plan → observe → diff → apply. README.md beside this crate has the keys.
+//! Every verb is parse → plan → observe → diff → apply. docs/bandwidth.md has the keys.
 
 mod apply;
 mod config;

@@ -105,7 +105,7 @@ fn dispatch<P: Plugin>(name: &str, args: Args) -> Result<u8, Failure> {
             args.none()?;
             return print(&format!("{} {}\n", P::NAME, env!("CARGO_PKG_VERSION")));
         }
-        "completions" => {
+        "completions" if !args.asks_for_help() => {
             return completions::run(P::NAME, &commands::<P>(), args);
         }
         _ => {}

@@ -1,6 +1,6 @@
 //! `portmap`: forwards ports of the node to a container.
 //!
-//! parse → plan → observe → diff → apply; see README.md for the keys.
+//! parse → plan → observe → diff → apply; docs/portmap.md has the keys.
 
 mod address;
 mod backends;

@@ -8,6 +8,7 @@
 
 mod bandwidth;
 mod chain;
+mod docs;
 mod examples;
 mod faults;
 mod logs;

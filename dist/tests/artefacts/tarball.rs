@@ -28,6 +28,9 @@ fn the_tarball_has_the_plugins_at_top_level_and_what_must_go_with_them() {
         "./README.md",
         "./THIRD-PARTY",
         "./bandwidth",
+        "./cni-bandwidth.8",
+        "./cni-portmap.8",
+        "./cni-tuning.8",
         "./portmap",
         "./tuning",
     ];

@@ -25,7 +25,14 @@ fn help_names_every_command_and_fits_into_80_columns() {
     for plugin in PLUGINS {
         let help = stdout(&run(plugin, &["--help"]));
         let mut pages = vec![help.clone()];
-        for command in ["list", "reconcile", "gc", "install", "uninstall"] {
+        for command in [
+            "list",
+            "reconcile",
+            "gc",
+            "install",
+            "uninstall",
+            "completions",
+        ] {
             assert!(help.contains(&format!("\n  {command} ")), "{help}");
             let page = stdout(&run(plugin, &[command, "--help"]));
             assert!(
