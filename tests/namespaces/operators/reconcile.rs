@@ -1,7 +1,9 @@
 //! `reconcile`: what a reload of the firewall removed comes back, and nothing else changes.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
+use common::base64;
 use sandbox::Snapshot;
 use serde_json::json;
 
@@ -110,6 +112,55 @@ fn two_hundred_attachments_come_back_after_both_kinds_of_flush(backend: Backend)
     }
     let said = place.run("portmap", &["reconcile"]);
     assert_eq!(said.stdout, "200 attachments: 200 in order\n", "{said:?}");
+}
+
+/// An `iptables-restore` that refuses to make several attachments' chains at once.
+const ONE_AT_A_TIME: &str = "#!/bin/sh
+input=$(cat)
+if [ \"$(echo \"$input\" | grep -c '^-N CNI-DN-')\" -gt 1 ]; then
+    echo refused >&2
+    exit 1
+fi
+echo \"$input\" | /usr/sbin/iptables-nft-restore \"$@\"
+";
+
+#[test]
+fn what_cannot_be_written_together_is_written_one_by_one() {
+    let place = Place::new(Backend::IptablesNft, 3);
+    place.attach_all("portmap");
+    place.reload();
+    let program = place.directory.join("iptables-restore");
+    fs::remove_file(&program).unwrap();
+    fs::write(&program, ONE_AT_A_TIME).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let said = place.run("portmap", &["reconcile", "--json"]);
+    assert_eq!(said.states(), ["repaired"; 3], "{said:?}");
+    for index in 0..3 {
+        place.does("portmap", "CHECK", index, &place.capabilities(index));
+    }
+}
+
+#[test]
+fn conditions_that_iptables_refuses_keep_nobody_else_from_being_repaired() {
+    let place = Place::new(Backend::IptablesNft, 3);
+    place.attach_all("portmap");
+    let mut broken = place.recall(1);
+    let list = json!({"cniVersion": "1.0.0", "name": "net1", "plugins": [
+        {"type": "portmap", "backend": "iptables", "conditionsV4": ["--no-such-match"],
+         "capabilities": {"portMappings": true}}]});
+    broken["config"] = json!(base64::encode(list.to_string().as_bytes()));
+    place.remember_as(1, &broken);
+    place.reload();
+    let said = place.run("portmap", &["reconcile", "--json"]);
+    assert_eq!(
+        said.states(),
+        ["repaired", "failed", "repaired"],
+        "{said:?}"
+    );
+    assert!(said.stdout.contains("no-such-match"), "{said:?}");
+    for index in [0, 2] {
+        place.does("portmap", "CHECK", index, &place.capabilities(index));
+    }
 }
 
 #[test]
