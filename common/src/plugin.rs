@@ -1,6 +1,8 @@
 //! One process, one request: what a plugin's `main` calls.
 
+use std::fs::File;
 use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
 use std::process::ExitCode;
 use std::thread;
 
@@ -119,7 +121,12 @@ pub fn run<P: Plugin>() -> ExitCode {
     let outcome = handle::<P>(&mut report);
     let (code, refusal) = match outcome {
         Ok(output) => (print(&output), None),
-        Err(Refused { error, version }) => (fail(&error, version), Some(error)),
+        Err(Refused { error, version }) => {
+            if let Some(version) = version {
+                tell(&error, version);
+            }
+            (ExitCode::FAILURE, Some(error))
+        }
     };
     // Last, so that no log stands between the runtime and its answer.
     report.write(refusal.as_ref(), variable);
@@ -129,8 +136,8 @@ pub fn run<P: Plugin>() -> ExitCode {
 /// What is answered in the place of a result.
 struct Refused {
     error: Error,
-    /// The spec version to answer in.
-    version: Version,
+    /// The spec version to answer in; `None` when stdout takes no answer.
+    version: Option<Version>,
 }
 
 impl From<Error> for Refused {
@@ -138,7 +145,7 @@ impl From<Error> for Refused {
     fn from(error: Error) -> Refused {
         Refused {
             error,
-            version: Version::V110,
+            version: Some(Version::V110),
         }
     }
 }
@@ -218,8 +225,12 @@ fn answer<P: Plugin>(
     report.settings = Settings::understood(conf.object());
     let version = Version::from_text(conf.version()).unwrap_or(Version::V110);
     gate(environment.verb, conf, P::VERSIONS)
+        .map_err(Refused::from)
         .and_then(|conf| call::<P>(report, environment, conf))
-        .map_err(|error| Refused { error, version })
+        .map_err(|refused| Refused {
+            version: refused.version.and(Some(version)),
+            ..refused
+        })
 }
 
 /// The version that brought a verb.
@@ -259,7 +270,7 @@ fn call<P: Plugin>(
     report: &mut Report,
     environment: Environment,
     conf: NetConf,
-) -> Result<String, Error> {
+) -> Result<String, Refused> {
     let verb = environment.verb;
     let version = conf.version;
     if matches!(verb, Verb::Add | Verb::Check | Verb::Status) {
@@ -277,9 +288,13 @@ fn call<P: Plugin>(
             if let Err(cause) = write_out(&result) {
                 let error = Error::new(Code::Io, "write the result to stdout").with_details(cause);
                 // Nobody learns of what was done, so nothing may stay of it.
-                return Err(match P::del(&request) {
+                let error = match P::del(&request) {
                     Ok(()) => error,
                     Err(also) => error.and(also),
+                };
+                return Err(Refused {
+                    error,
+                    version: None,
                 });
             }
         }
@@ -331,13 +346,14 @@ fn print(output: &str) -> ExitCode {
     }
 }
 
+/// In one piece, so that a failure leaves nothing of it that looks like an answer.
 fn write_out(output: &str) -> io::Result<()> {
-    let mut stdout = io::stdout().lock();
-    stdout.write_all(output.as_bytes())?;
-    stdout.flush()
+    let stdout = io::stdout().as_fd().try_clone_to_owned()?;
+    File::from(stdout).write_all(output.as_bytes())
 }
 
-fn fail(error: &Error, version: Version) -> ExitCode {
+/// Answers with an error.
+fn tell(error: &Error, version: Version) {
     let mut fields = vec![
         ("cniVersion".into(), version.text().into()),
         ("code".into(), i64::from(error.code.number()).into()),
@@ -346,8 +362,8 @@ fn fail(error: &Error, version: Version) -> ExitCode {
     if !error.details.is_empty() {
         fields.push(("details".into(), error.details.as_str().into()));
     }
-    print(&Json::Object(fields).pretty());
-    ExitCode::FAILURE
+    // Nobody is left to tell when stdout is closed.
+    let _ = write_out(&Json::Object(fields).pretty());
 }
 
 #[cfg(test)]

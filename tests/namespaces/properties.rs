@@ -198,7 +198,7 @@ fn result(numbers: &mut Numbers) -> Value {
         .map(|_| {
             let mut one = some(
                 numbers,
-                json!({"mtu": 1400, "advmss": 1360, "priority": 5, "table": 7, "scope": 0}),
+                json!({"advmss": 1360, "mtu": 1400, "priority": 5, "scope": 0, "table": 7}),
             );
             one["dst"] = json!(address(numbers));
             one

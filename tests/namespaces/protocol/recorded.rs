@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use sandbox::plugin::{Answer, Call};
 use sandbox::topology::Net;
-use sandbox::{Topology, plugin};
+use sandbox::{Snapshot, Topology, plugin};
 use serde_json::{Value, json};
 
 use super::{PLUGINS, TESTDATA, error};
@@ -133,7 +133,7 @@ fn the_plugin_s_own_namespace_is_refused_before_anything_is_changed() {
     for plugin in PLUGINS {
         for verb in ["ADD", "DEL"] {
             for path in ["/proc/self/ns/net", "/proc/thread-self/ns/net"] {
-                let before = host.sh(["ip", "-d", "link"]);
+                let before = Snapshot::take(host).unwrap();
                 let call = Call::new(plugin, verb).env("CNI_NETNS", path);
                 let call = call.stdin(text(&sample, "ADD.request.json"));
                 let (code, msg) = error(&call.run(host).unwrap());
@@ -142,7 +142,8 @@ fn the_plugin_s_own_namespace_is_refused_before_anything_is_changed() {
                     msg,
                     "plugin's netns and netns from CNI_NETNS should not be the same"
                 );
-                assert_eq!(host.sh(["ip", "-d", "link"]), before);
+                let after = Snapshot::take(host).unwrap();
+                assert_eq!(before.diff(&after), Vec::<String>::new());
             }
         }
     }
