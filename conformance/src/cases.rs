@@ -6,6 +6,7 @@ use crate::group::Group;
 mod bandwidth;
 mod portmap;
 mod protocol;
+mod refused;
 mod tuning;
 
 /// Puts every case into the table.
