@@ -3,6 +3,7 @@
 use crate::case::Table;
 use crate::group::Group;
 
+mod alike;
 mod bandwidth;
 mod portmap;
 mod protocol;

@@ -112,6 +112,11 @@ impl<'p> Request<'p> {
         self.set("name", json!(name))
     }
 
+    /// For another attachment: network, container ID and interface.
+    pub fn attachment(self, (network, id, interface): (&str, &str, &str)) -> Self {
+        self.network(network).id(id).interface(interface)
+    }
+
     /// With `CNI_NETNS` present and empty, as runtimes send it once the namespace is gone.
     pub fn no_namespace(self) -> Self {
         self.env("CNI_NETNS", "")
