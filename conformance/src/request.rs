@@ -5,7 +5,7 @@ use sandbox::topology::Node;
 use serde_json::{Value, json};
 
 use crate::exec;
-use crate::failure::Failure;
+use crate::failure::{Failure, Verdict};
 use crate::json::{merged, without};
 use crate::lab::Pods;
 use crate::reply::Reply;
@@ -141,6 +141,13 @@ impl<'p> Request<'p> {
     pub fn added(self) -> Result<Self, Failure> {
         let result = self.call("ADD")?.result()?;
         Ok(self.set("prevResult", result))
+    }
+
+    /// ADD, CHECK and DEL, the last two without a word.
+    pub fn comes_and_goes(self) -> Verdict {
+        let request = self.added()?;
+        request.check()?.silent()?;
+        request.del()?.silent()
     }
 
     /// ADD.

@@ -209,12 +209,8 @@ fn amid(noise: &str, lab: &Lab) -> Verdict {
     let pods = lab.pods(4)?;
     let mut noise = pods.net.host.command("sh").args(["-c", noise]).spawn()?;
     let verdict = (0..4u16).try_for_each(|n| {
-        let request = pods
-            .request_for(n.into(), mappings(&[mapping("tcp", 8080 + n, 80)]))
-            .id(&format!("pod-{n}"))
-            .added()?;
-        request.check()?.silent()?;
-        request.del()?.silent()
+        let request = pods.request_for(n.into(), mappings(&[mapping("tcp", 8080 + n, 80)]));
+        request.id(&format!("pod-{n}")).comes_and_goes()
     });
     noise.kill()?;
     noise.wait()?;
