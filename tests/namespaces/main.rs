@@ -19,5 +19,6 @@ mod operators;
 mod portmap;
 mod properties;
 mod protocol;
+mod recording;
 mod soak;
 mod tuning;
