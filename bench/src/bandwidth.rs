@@ -5,10 +5,10 @@ use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::Stdio;
 
-use sandbox::topology::Net;
-use sandbox::{Namespace, Topology};
+use sandbox::Namespace;
 use serde_json::json;
 
+use crate::nets::Nets;
 use crate::run::Call;
 use crate::scenario::{Pods, Scenario, Side};
 
@@ -17,31 +17,18 @@ const IFB: &str = "bwpe3b332d93142";
 
 /// A pod for each side, each on a host of its own with other limited pods.
 struct Limited {
-    ours: Net,
-    reference: Net,
+    nets: Nets,
     /// What is called in the place of the reference's DEL: the kernel's part alone.
     is_bare_del: bool,
 }
 
 impl Limited {
     fn new(others: usize, is_bare_del: bool) -> io::Result<Limited> {
-        let net = || -> io::Result<Net> {
-            let net = Topology::new().build()?;
-            populate(&net.host, others)?;
-            Ok(net)
-        };
-        Ok(Limited {
-            ours: net()?,
-            reference: net()?,
-            is_bare_del,
-        })
-    }
-
-    fn of(&self, side: Side) -> &Net {
-        match side {
-            Side::Ours => &self.ours,
-            Side::Reference => &self.reference,
+        let nets = Nets::build()?;
+        for side in [Side::Ours, Side::Reference] {
+            populate(nets.host(side), others)?;
         }
+        Ok(Limited { nets, is_bare_del })
     }
 }
 
@@ -86,7 +73,7 @@ fn batch(host: &Namespace, program: &str, lines: &str) -> io::Result<()> {
 
 impl Pods for Limited {
     fn host(&self, side: Side) -> &Namespace {
-        &self.of(side).host.namespace
+        self.nets.host(side)
     }
 
     fn call(&self, side: Side, verb: &str) -> Call {
@@ -98,8 +85,7 @@ impl Pods for Limited {
                 stdin: String::new(),
             };
         }
-        let netns = self.of(side).containers.first().map(|node| node.path());
-        let netns = netns.unwrap_or_default().display().to_string();
+        let netns = self.nets.netns(side);
         let conf = json!({
             "cniVersion": "1.0.0", "name": "net1", "type": "bandwidth",
             "ingressRate": 8_000_000, "ingressBurst": 800_000,
@@ -113,21 +99,7 @@ impl Pods for Limited {
                 "ips": [{"interface": 1, "address": "10.22.0.2/16", "gateway": "10.22.0.1"}],
             },
         });
-        let env = [
-            ("CNI_COMMAND", verb),
-            ("CNI_CONTAINERID", "cid-0001"),
-            ("CNI_IFNAME", "eth0"),
-            ("CNI_PATH", "/opt/cni/bin"),
-            ("CNI_NETNS", &netns),
-        ];
-        Call {
-            program: side.program("bandwidth"),
-            args: Vec::new(),
-            env: env
-                .map(|(key, value)| (key.to_owned(), value.to_owned()))
-                .to_vec(),
-            stdin: conf.to_string(),
-        }
+        Call::cni(side.program("bandwidth"), verb, &netns, &conf)
     }
 
     fn has(&self, side: Side, verb: &str) -> bool {

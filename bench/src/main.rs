@@ -14,6 +14,7 @@
 
 mod bandwidth;
 mod connections;
+mod nets;
 mod nftables;
 mod others;
 mod portmap;

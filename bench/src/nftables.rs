@@ -3,32 +3,17 @@
 
 use std::io;
 
-use sandbox::topology::Net;
-use sandbox::{Namespace, Topology};
+use sandbox::Namespace;
 use serde_json::json;
 
+use crate::nets::Nets;
 use crate::others;
 use crate::run::Call;
 use crate::scenario::{Pods, Scenario, Side};
 
-/// A pod for each side.
-struct Mapped {
-    ours: Net,
-    reference: Net,
-}
-
-impl Mapped {
-    fn of(&self, side: Side) -> &Net {
-        match side {
-            Side::Ours => &self.ours,
-            Side::Reference => &self.reference,
-        }
-    }
-}
-
-impl Pods for Mapped {
+impl Pods for Nets {
     fn host(&self, side: Side) -> &Namespace {
-        &self.of(side).host.namespace
+        Nets::host(self, side)
     }
 
     /// The CHECK of release 1.1.1 always fails: it looks for the IPv4 rules among those of IPv6, too.
@@ -37,9 +22,7 @@ impl Pods for Mapped {
     }
 
     fn call(&self, side: Side, verb: &str) -> Call {
-        let netns = self.of(side).containers.first().map(|node| node.path());
-        let netns = netns.unwrap_or_default().display().to_string();
-        call(side.program("portmap"), verb, "nftables", &netns)
+        call(side.program("portmap"), verb, "nftables", &self.netns(side))
     }
 }
 
@@ -56,21 +39,7 @@ pub fn call(program: std::path::PathBuf, verb: &str, backend: &str, netns: &str)
             "ips": [{"interface": 1, "address": "10.22.0.2/16"}],
         },
     });
-    let env = [
-        ("CNI_COMMAND", verb),
-        ("CNI_CONTAINERID", "cid-0001"),
-        ("CNI_IFNAME", "eth0"),
-        ("CNI_PATH", "/opt/cni/bin"),
-        ("CNI_NETNS", netns),
-    ];
-    Call {
-        program,
-        args: Vec::new(),
-        env: env
-            .map(|(key, value)| (key.to_owned(), value.to_owned()))
-            .to_vec(),
-        stdin: conf.to_string(),
-    }
+    Call::cni(program, verb, netns, &conf)
 }
 
 /// One pod with one port, while so many others are there.
@@ -82,10 +51,7 @@ pub fn scenarios() -> io::Result<Vec<Scenario>> {
 }
 
 fn scenario(count: u16) -> io::Result<Scenario> {
-    let pods = Mapped {
-        ours: Topology::new().build()?,
-        reference: Topology::new().build()?,
-    };
+    let pods = Nets::build()?;
     for side in [Side::Ours, Side::Reference] {
         let add = pods.call(side, "ADD");
         pods.host(side).run(|| add.run())?;

@@ -7,10 +7,10 @@ use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::process::Stdio;
 
-use sandbox::topology::Net;
-use sandbox::{Namespace, Topology};
+use sandbox::Namespace;
 use serde_json::json;
 
+use crate::nets::Nets;
 use crate::run::Call;
 use crate::scenario::{Pods, Scenario, Side};
 
@@ -33,8 +33,7 @@ impl Variant {
 /// A node for each side. Their programs are those of one variant, of IPv4 alone: the CHECK of release
 /// 1.1.1 fails where it finds `ip6tables`, too.
 struct Published {
-    ours: Net,
-    reference: Net,
+    nets: Nets,
     dir: PathBuf,
 }
 
@@ -52,8 +51,7 @@ impl Published {
             symlink(program, dir.join(format!("iptables{end}")))?;
         }
         let published = Published {
-            ours: Topology::new().build()?,
-            reference: Topology::new().build()?,
+            nets: Nets::build()?,
             dir,
         };
         fs::write(published.dir.join("rules"), rules(others))?;
@@ -61,13 +59,6 @@ impl Published {
             published.fill(side)?;
         }
         Ok(published)
-    }
-
-    fn of(&self, side: Side) -> &Net {
-        match side {
-            Side::Ours => &self.ours,
-            Side::Reference => &self.reference,
-        }
     }
 
     fn fill(&self, side: Side) -> io::Result<()> {
@@ -147,12 +138,11 @@ fn rules(pods: u32) -> String {
 
 impl Pods for Published {
     fn host(&self, side: Side) -> &Namespace {
-        &self.of(side).host.namespace
+        self.nets.host(side)
     }
 
     fn call(&self, side: Side, verb: &str) -> Call {
-        let netns = self.of(side).containers.first().map(|node| node.path());
-        let netns = netns.unwrap_or_default().display().to_string();
+        let netns = self.nets.netns(side);
         let conf = json!({
             "cniVersion": "1.0.0", "name": "net1", "type": "portmap",
             "runtimeConfig": {"portMappings": [
@@ -165,24 +155,14 @@ impl Pods for Published {
                 "ips": [{"interface": 1, "address": "10.22.0.2/16", "gateway": "10.22.0.1"}],
             },
         });
-        let env = [
-            ("PATH", self.dir.display().to_string()),
-            (
-                "XTABLES_LOCKFILE",
-                self.dir.join("lock").display().to_string(),
-            ),
-            ("CNI_COMMAND", verb.to_owned()),
-            ("CNI_CONTAINERID", "cid-0001".to_owned()),
-            ("CNI_IFNAME", "eth0".to_owned()),
-            ("CNI_PATH", "/opt/cni/bin".to_owned()),
-            ("CNI_NETNS", netns),
+        let mut call = Call::cni(side.program("portmap"), verb, &netns, &conf);
+        let own = [
+            ("PATH", self.dir.clone()),
+            ("XTABLES_LOCKFILE", self.dir.join("lock")),
         ];
-        Call {
-            program: side.program("portmap"),
-            args: Vec::new(),
-            env: env.map(|(key, value)| (key.to_owned(), value)).to_vec(),
-            stdin: conf.to_string(),
-        }
+        let own = own.map(|(key, path)| (key.to_owned(), path.display().to_string()));
+        call.env.extend(own);
+        call
     }
 }
 

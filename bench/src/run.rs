@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::resource::{Usage, UsageWho, getrusage};
+use serde_json::Value;
 
 /// A call of a plugin: nothing else is in its environment.
 #[derive(Debug, Clone)]
@@ -30,6 +31,25 @@ pub struct Sample {
 }
 
 impl Call {
+    /// A verb for the container `cid-0001`, whose namespace has that path.
+    pub fn cni(program: PathBuf, verb: &str, netns: &str, conf: &Value) -> Call {
+        let env = [
+            ("CNI_COMMAND", verb),
+            ("CNI_CONTAINERID", "cid-0001"),
+            ("CNI_IFNAME", "eth0"),
+            ("CNI_PATH", "/opt/cni/bin"),
+            ("CNI_NETNS", netns),
+        ];
+        Call {
+            program,
+            args: Vec::new(),
+            env: env
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .to_vec(),
+            stdin: conf.to_string(),
+        }
+    }
+
     /// Runs the plugin in the calling thread's namespace. The process must have no other children
     /// meanwhile, whose CPU time would count.
     ///

@@ -4,45 +4,35 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 
-use sandbox::topology::Net;
-use sandbox::{Namespace, Topology};
+use sandbox::Namespace;
 use serde_json::json;
 
+use crate::nets::Nets;
 use crate::run::Call;
 use crate::scenario::{Pods, Scenario, Side};
 
 /// A pod for each side, and what the plugins keep.
 struct Tuned {
-    ours: Net,
-    reference: Net,
+    nets: Nets,
     dir: PathBuf,
 }
 
 impl Tuned {
     fn new() -> io::Result<Tuned> {
         Ok(Tuned {
-            ours: Topology::new().build()?,
-            reference: Topology::new().build()?,
+            nets: Nets::build()?,
             dir: std::env::temp_dir().join(format!("bench-tuning-{}", std::process::id())),
         })
-    }
-
-    fn of(&self, side: Side) -> &Net {
-        match side {
-            Side::Ours => &self.ours,
-            Side::Reference => &self.reference,
-        }
     }
 }
 
 impl Pods for Tuned {
     fn host(&self, side: Side) -> &Namespace {
-        &self.of(side).host.namespace
+        self.nets.host(side)
     }
 
     fn call(&self, side: Side, verb: &str) -> Call {
-        let netns = self.of(side).containers.first().map(|node| node.path());
-        let netns = netns.unwrap_or_default().display().to_string();
+        let netns = self.nets.netns(side);
         // Spelled such that the CHECK of release 1.1.1 passes: it compares texts and knows no IFNAME.
         let conf = json!({
             "cniVersion": "1.0.0", "name": "net1", "type": "tuning",
@@ -58,21 +48,7 @@ impl Pods for Tuned {
                 "ips": [{"interface": 0, "address": "10.22.0.2/16", "gateway": "10.22.0.1"}],
             },
         });
-        let env = [
-            ("CNI_COMMAND", verb),
-            ("CNI_CONTAINERID", "cid-0001"),
-            ("CNI_IFNAME", "eth0"),
-            ("CNI_PATH", "/opt/cni/bin"),
-            ("CNI_NETNS", &netns),
-        ];
-        Call {
-            program: side.program("tuning"),
-            args: Vec::new(),
-            env: env
-                .map(|(key, value)| (key.to_owned(), value.to_owned()))
-                .to_vec(),
-            stdin: conf.to_string(),
-        }
+        Call::cni(side.program("tuning"), verb, &netns, &conf)
     }
 }
 

@@ -3,9 +3,11 @@
 use crate::case::Table;
 use crate::group::Group;
 
+mod alike;
 mod bandwidth;
 mod portmap;
 mod protocol;
+mod refused;
 mod tuning;
 
 /// Puts every case into the table.

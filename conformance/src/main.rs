@@ -20,6 +20,7 @@ use crate::failure::{Failure, Verdict};
 use crate::group::Group;
 use crate::known::Known;
 
+mod at_once;
 mod case;
 mod cases;
 mod edit;

@@ -5,7 +5,7 @@ use sandbox::topology::Node;
 use serde_json::{Value, json};
 
 use crate::exec;
-use crate::failure::Failure;
+use crate::failure::{Failure, Verdict};
 use crate::json::{merged, without};
 use crate::lab::Pods;
 use crate::reply::Reply;
@@ -112,6 +112,11 @@ impl<'p> Request<'p> {
         self.set("name", json!(name))
     }
 
+    /// For another attachment: network, container ID and interface.
+    pub fn attachment(self, (network, id, interface): (&str, &str, &str)) -> Self {
+        self.network(network).id(id).interface(interface)
+    }
+
     /// With `CNI_NETNS` present and empty, as runtimes send it once the namespace is gone.
     pub fn no_namespace(self) -> Self {
         self.env("CNI_NETNS", "")
@@ -136,6 +141,13 @@ impl<'p> Request<'p> {
     pub fn added(self) -> Result<Self, Failure> {
         let result = self.call("ADD")?.result()?;
         Ok(self.set("prevResult", result))
+    }
+
+    /// ADD, CHECK and DEL, the last two without a word.
+    pub fn comes_and_goes(self) -> Verdict {
+        let request = self.added()?;
+        request.check()?.silent()?;
+        request.del()?.silent()
     }
 
     /// ADD.

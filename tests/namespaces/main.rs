@@ -6,6 +6,8 @@
     reason = "clippy knows tests by their attribute only, not their helpers"
 )]
 
+mod answer;
+mod attached;
 mod bandwidth;
 mod chain;
 mod docs;
@@ -17,5 +19,6 @@ mod operators;
 mod portmap;
 mod properties;
 mod protocol;
+mod recording;
 mod soak;
 mod tuning;

@@ -1,9 +1,12 @@
 //! A pod to limit: a host and a container with `eth0` and its veth end `veth0`.
 
-use sandbox::plugin::{Answer, Call};
-use sandbox::topology::Net;
-use sandbox::{Namespace, Node, Topology};
+use std::ops::{Deref, DerefMut};
+
+use sandbox::{Namespace, Topology};
 use serde_json::{Value, json};
+
+pub use crate::answer::{error, succeeds};
+use crate::attached::Attached;
 
 /// Debian's build of the reference, release 1.1.1.
 pub const REFERENCE: &str = "/usr/lib/cni/bandwidth";
@@ -14,9 +17,20 @@ pub const OURS: &str = "bandwidth";
 /// The ifb of container `cid-0001` on network `net1`, as the reference names it.
 pub const IFB: &str = "bwpe3b332d93142";
 
-pub struct Pod {
-    pub net: Net,
-    pub plugin: &'static str,
+pub struct Pod(Attached);
+
+impl Deref for Pod {
+    type Target = Attached;
+
+    fn deref(&self) -> &Attached {
+        &self.0
+    }
+}
+
+impl DerefMut for Pod {
+    fn deref_mut(&mut self) -> &mut Attached {
+        &mut self.0
+    }
 }
 
 /// 8 Mbit/s towards the container and 16 Mbit/s from it.
@@ -38,78 +52,11 @@ impl Pod {
     }
 
     pub fn in_net(plugin: &'static str, topology: &Topology) -> Pod {
-        Pod {
-            net: topology.build().unwrap(),
+        Pod(Attached::new(
             plugin,
-        }
-    }
-
-    pub fn host(&self) -> &Node {
-        &self.net.host
-    }
-
-    pub fn container(&self) -> &Node {
-        &self.net.containers[0]
-    }
-
-    /// A configuration: the keys that every one has, then `keys` over them.
-    pub fn conf(&self, keys: Value) -> Value {
-        let version = keys.get("cniVersion").cloned().unwrap_or(json!("1.0.0"));
-        let mut conf = json!({
-            "cniVersion": version,
-            "name": "net1",
-            "type": "bandwidth",
-            "prevResult": {
-                "cniVersion": version,
-                "interfaces": [
-                    {"name": "veth0", "mac": "02:00:00:00:00:0a"},
-                    {"name": "eth0", "mac": "02:00:00:00:00:0c", "sandbox": "/run/netns/cont"},
-                ],
-                "ips": [{"interface": 1, "address": "10.22.0.2/16", "gateway": "10.22.0.1"}],
-            },
-        });
-        let Value::Object(keys) = keys else {
-            panic!("{keys}")
-        };
-        for (key, value) in keys {
-            conf[key] = value;
-        }
-        conf
-    }
-
-    /// A call for the container, its stdin not yet set.
-    pub fn call(&self, verb: &str) -> Call {
-        Call::new(self.plugin, verb).netns(self.container())
-    }
-
-    /// Runs a verb with [`Pod::conf`] of the keys.
-    pub fn run(&self, verb: &str, keys: Value) -> Answer {
-        self.finish(self.call(verb), &self.conf(keys))
-    }
-
-    /// Runs a call with a configuration.
-    pub fn finish(&self, call: Call, conf: &Value) -> Answer {
-        call.stdin(conf.to_string()).run(self.host()).unwrap()
-    }
-
-    /// Runs ADD, which must succeed, and gives its result.
-    #[track_caller]
-    pub fn add(&self, keys: Value) -> Value {
-        let answer = self.run("ADD", keys);
-        assert_eq!(answer.code, Some(0), "{answer:?}");
-        serde_json::from_str(&answer.stdout).unwrap()
-    }
-
-    /// Runs CHECK, which must succeed and say nothing.
-    #[track_caller]
-    pub fn check(&self, keys: Value) {
-        succeeds(&self.run("CHECK", keys));
-    }
-
-    /// Runs DEL, which must succeed and say nothing.
-    #[track_caller]
-    pub fn del(&self, keys: Value) {
-        succeeds(&self.run("DEL", keys));
+            topology,
+            json!({"type": "bandwidth"}),
+        ))
     }
 
     /// Everything that bandwidth could change, in the host and in the container.
@@ -198,23 +145,4 @@ pub fn state(namespace: &Namespace) -> Vec<String> {
     let qdiscs = sh(namespace, "tc -raw qdisc");
     lines.extend(qdiscs.lines().map(|line| line.trim().to_owned()));
     lines
-}
-
-/// Asserts success without a word, but for what was changed.
-#[track_caller]
-pub fn succeeds(answer: &Answer) {
-    let told = (answer.code, answer.stdout.as_str(), answer.alarms());
-    assert_eq!(told, (Some(0), "", String::new()));
-}
-
-/// An answer that must be one JSON error: its code and its `msg` and `details` in one text.
-#[track_caller]
-pub fn error(answer: &Answer) -> (u64, String) {
-    assert_eq!(answer.code, Some(1), "{answer:?}");
-    let error: Value = serde_json::from_str(&answer.stdout)
-        .unwrap_or_else(|e| panic!("one JSON document expected ({e}): {answer:?}"));
-    let text = |key: &str| error[key].as_str().unwrap_or_default();
-    assert!(!text("msg").is_empty(), "{error}");
-    let code = error["code"].as_u64().unwrap_or_else(|| panic!("{error}"));
-    (code, format!("{}: {}", text("msg"), text("details")))
 }

@@ -1,43 +1,39 @@
 //! The reference's recorded answers and the kernel's state after them.
 
-use std::fs;
-use std::path::PathBuf;
+use std::ops::Deref;
 
 use sandbox::Topology;
 use sandbox::plugin::{Answer, Call};
 use serde_json::{Value, json};
 
 use super::pod::{IFB, OURS, Pod, error, succeeds};
+use crate::recording::Recording;
 
-struct Sample(PathBuf);
+struct Sample(Recording);
+
+impl Deref for Sample {
+    type Target = Recording;
+
+    fn deref(&self) -> &Recording {
+        &self.0
+    }
+}
 
 impl Sample {
     fn new(name: &str) -> Sample {
-        let testdata = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/bandwidth");
-        Sample(PathBuf::from(testdata).join(name))
-    }
-
-    fn text(&self, file: &str) -> String {
-        let path = self.0.join(file);
-        fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
-    }
-
-    fn json(&self, file: &str) -> Value {
-        serde_json::from_str(&self.text(file)).unwrap()
+        Sample(Recording::new("bandwidth", name))
     }
 
     /// Sends the recorded request for the pod's namespace.
     fn run(&self, pod: &Pod, verb: &str) -> Answer {
         let mut call = Call::bare(OURS);
-        for line in self.text(&format!("{verb}.env")).lines() {
-            let (key, value) = line.split_once('=').unwrap();
-            call = match key {
+        for (key, value) in self.env(verb) {
+            call = match key.as_str() {
                 "CNI_NETNS" => call.netns(pod.container()),
-                _ => call.env(key, value),
+                _ => call.env(&key, &value),
             };
         }
-        let stdin = fs::read(self.0.join(format!("{verb}.request.json"))).unwrap_or_default();
-        call.stdin(stdin).run(pod.host()).unwrap()
+        call.stdin(self.stdin(verb)).run(pod.host()).unwrap()
     }
 
     /// The recorded qdisc of a link, as `tc -raw` prints it without details.
@@ -96,17 +92,28 @@ fn assert_filter(pod: &Pod, sample: &Sample) {
     assert_eq!(filters, recorded);
 }
 
+/// Both directions are limited as recorded.
+#[track_caller]
+fn assert_limits(pod: &Pod, sample: &Sample) {
+    assert_qdisc(pod, sample, "veth0");
+    assert_qdisc(pod, sample, IFB);
+    assert_filter(pod, sample);
+}
+
+#[track_caller]
+fn is_set_checked_and_removed(pod: &Pod, sample: &Sample) {
+    let before = pod.state();
+    sample.add(pod);
+    assert_limits(pod, sample);
+    succeeds(&sample.run(pod, "CHECK"));
+    succeeds(&sample.run(pod, "DEL"));
+    assert_eq!(pod.state(), before);
+}
+
 #[test]
 fn both_limits_are_set_checked_and_removed_as_recorded() {
     let (sample, pod) = (Sample::new("16-bandwidth-both"), Pod::new());
-    let before = pod.state();
-    sample.add(&pod);
-    assert_qdisc(&pod, &sample, "veth0");
-    assert_qdisc(&pod, &sample, IFB);
-    assert_filter(&pod, &sample);
-    succeeds(&sample.run(&pod, "CHECK"));
-    succeeds(&sample.run(&pod, "DEL"));
-    assert_eq!(pod.state(), before);
+    is_set_checked_and_removed(&pod, &sample);
 }
 
 #[test]
@@ -115,9 +122,7 @@ fn limits_of_the_runtime_are_set_and_removed_as_recorded() {
     let pod = Pod::new();
     let before = pod.state();
     sample.add(&pod);
-    assert_qdisc(&pod, &sample, "veth0");
-    assert_qdisc(&pod, &sample, IFB);
-    assert_filter(&pod, &sample);
+    assert_limits(&pod, &sample);
     succeeds(&sample.run(&pod, "DEL"));
     assert_eq!(pod.state(), before);
 }
@@ -142,14 +147,7 @@ fn containerd_s_burst_gives_the_recorded_result_with_a_burst_that_follows_the_ra
 fn a_hundred_gigabits_from_a_container_on_a_bridge_are_set_as_recorded() {
     let sample = Sample::new("19-bandwidth-egress-only-100Gbit-bridge");
     let pod = Pod::in_net(OURS, &Topology::new().bridge("cni0"));
-    let before = pod.state();
-    sample.add(&pod);
-    assert_qdisc(&pod, &sample, "veth0");
-    assert_qdisc(&pod, &sample, IFB);
-    assert_filter(&pod, &sample);
-    succeeds(&sample.run(&pod, "CHECK"));
-    succeeds(&sample.run(&pod, "DEL"));
-    assert_eq!(pod.state(), before);
+    is_set_checked_and_removed(&pod, &sample);
 }
 
 #[test]
@@ -211,7 +209,7 @@ fn errors_have_the_recorded_code_and_leave_nothing() {
         for verb in verbs {
             let answer = sample.run(&pod, verb);
             assert_eq!(error(&answer).0, code, "{name} {verb}");
-            let recorded = fs::read_to_string(sample.0.join(format!("{verb}.stdout"))).unwrap();
+            let recorded = sample.text(&format!("{verb}.stdout"));
             if let Ok(recorded) = serde_json::from_str::<Value>(&recorded)
                 && recorded["code"] != 999
             {

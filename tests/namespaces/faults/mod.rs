@@ -9,6 +9,7 @@ mod link;
 mod overrun;
 mod programs;
 mod racing;
+mod subjects;
 mod system_calls;
 
 pub use attachment::{Attachment, End};

@@ -3,7 +3,8 @@
 use serde_json::json;
 
 use super::Attachment;
-use crate::{bandwidth, portmap, tuning};
+use super::subjects::{with_bandwidth, with_nftables};
+use crate::tuning;
 
 #[test]
 fn a_lost_answer_to_tuning_leaves_nothing_half_done() {
@@ -30,26 +31,12 @@ fn is_got_over([refused, added]: [usize; 2], least: usize) {
 
 #[test]
 fn a_lost_answer_to_bandwidth_leaves_nothing_half_done() {
-    let pod = bandwidth::pod::Pod::new();
-    let conf = pod.conf(bandwidth::pod::both()).to_string();
-    let attachment = Attachment {
-        host: pod.host(),
-        call: &|verb| pod.call(verb).stdin(conf.clone()),
-        state: &|| pod.state(),
-    };
-    is_got_over(attachment.each("recvfrom", "ENOBUFS"), 10);
+    with_bandwidth(|attachment| is_got_over(attachment.each("recvfrom", "ENOBUFS"), 10));
 }
 
 #[test]
 fn a_lost_answer_to_portmap_with_nftables_leaves_nothing_half_done() {
-    let net = portmap::nftables::host_with(1);
-    let pod = portmap::nftables::Pod::new(&net, 0);
-    pod.does("ADD", &net.host);
-    pod.does("DEL", &net.host);
-    let attachment = Attachment {
-        host: &net.host,
-        call: &|verb| pod.prepared(verb, &pod.request()),
-        state: &|| portmap::nftables::contents(&net.host),
-    };
-    assert!(attachment.each("recvfrom", "ENOBUFS").iter().sum::<usize>() >= 4);
+    with_nftables(|attachment| {
+        assert!(attachment.each("recvfrom", "ENOBUFS").iter().sum::<usize>() >= 4);
+    });
 }

@@ -2,9 +2,10 @@
 
 use serde_json::json;
 
+use super::subjects::{with_bandwidth, with_nftables};
 use super::{Attachment, End};
 use crate::portmap::node::{Backend, Host, mapping, request};
-use crate::{bandwidth, portmap, tuning};
+use crate::tuning;
 
 /// What is made to fail, and how.
 const FAULTS: [(&str, &str); 10] = [
@@ -73,14 +74,7 @@ fn tuning_sets_everything_or_nothing() {
 
 #[test]
 fn bandwidth_limits_both_directions_or_none() {
-    let pod = bandwidth::pod::Pod::new();
-    let conf = pod.conf(bandwidth::pod::both()).to_string();
-    let attachment = Attachment {
-        host: pod.host(),
-        call: &|verb| pod.call(verb).stdin(conf.clone()),
-        state: &|| pod.state(),
-    };
-    every_fault(&attachment, 15);
+    with_bandwidth(|attachment| every_fault(attachment, 15));
 }
 
 #[test]
@@ -120,14 +114,5 @@ pub fn state(host: &Host) -> Vec<String> {
 
 #[test]
 fn portmap_with_nftables_maps_all_ports_or_none() {
-    let net = portmap::nftables::host_with(1);
-    let pod = portmap::nftables::Pod::new(&net, 0);
-    pod.does("ADD", &net.host);
-    pod.does("DEL", &net.host);
-    let attachment = Attachment {
-        host: &net.host,
-        call: &|verb| pod.prepared(verb, &pod.request()),
-        state: &|| portmap::nftables::contents(&net.host),
-    };
-    every_fault(&attachment, 5);
+    with_nftables(|attachment| every_fault(attachment, 5));
 }

@@ -1,8 +1,7 @@
 //! A node with containers, each of them an attachment in libcni's cache.
 
 use std::fs::{self, File};
-use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
@@ -12,50 +11,7 @@ use sandbox::topology::Net;
 use sandbox::{Node, Topology};
 use serde_json::{Value, json};
 
-/// What host ports are made with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Backend {
-    IptablesNft,
-    IptablesLegacy,
-    Nftables,
-}
-
-impl Backend {
-    /// The configuration's `backend`.
-    pub fn key(self) -> &'static str {
-        match self {
-            Backend::IptablesNft | Backend::IptablesLegacy => "iptables",
-            Backend::Nftables => "nftables",
-        }
-    }
-
-    /// As `list` calls it.
-    pub fn shown(self) -> &'static str {
-        match self {
-            Backend::IptablesNft => "iptables-nft",
-            Backend::IptablesLegacy => "iptables-legacy",
-            Backend::Nftables => "nftables",
-        }
-    }
-}
-
-/// Makes a test of each function for each backend.
-macro_rules! on_every_backend {
-    ($($test:ident),* $(,)?) => {
-        on_every_backend!(@ iptables_nft IptablesNft $($test)*);
-        on_every_backend!(@ iptables_legacy IptablesLegacy $($test)*);
-        on_every_backend!(@ nftables Nftables $($test)*);
-    };
-    (@ $module:ident $backend:ident $($test:ident)*) => {
-        mod $module {
-            $(#[test]
-            fn $test() {
-                super::$test($crate::operators::place::Backend::$backend);
-            })*
-        }
-    };
-}
-pub(super) use on_every_backend;
+pub(super) use crate::portmap::node::{Backend, on_every_backend};
 
 /// The network's name.
 pub const NETWORK: &str = "net1";
@@ -101,17 +57,7 @@ impl Place {
         let name = format!("operators-test-{}-{number}", std::process::id());
         let directory = std::env::temp_dir().join(name);
         fs::create_dir_all(directory.join("cache/results")).unwrap();
-        let infix = match backend {
-            Backend::IptablesLegacy => "legacy",
-            _ => "nft",
-        };
-        for base in ["iptables", "ip6tables"] {
-            for end in ["", "-restore", "-save"] {
-                let program = format!("/usr/sbin/{base}-{infix}{end}");
-                assert!(Path::new(&program).exists(), "{program}: install iptables");
-                symlink(program, directory.join(format!("{base}{end}"))).unwrap();
-            }
-        }
+        backend.link_programs(&directory);
         Place {
             net: Topology::new().containers(containers).build().unwrap(),
             backend,

@@ -29,6 +29,26 @@ impl Backend {
         }
     }
 
+    /// Makes the variant's programs the `iptables` and `ip6tables` of a directory.
+    pub fn link_programs(self, directory: &Path) {
+        for base in ["iptables", "ip6tables"] {
+            for end in ["", "-restore", "-save"] {
+                let program = format!("/usr/sbin/{base}-{}{end}", self.infix());
+                assert!(Path::new(&program).exists(), "{program}: install iptables");
+                symlink(program, directory.join(format!("{base}{end}"))).unwrap();
+            }
+        }
+    }
+
+    /// As `list` calls it.
+    pub fn shown(self) -> &'static str {
+        match self {
+            Backend::IptablesNft => "iptables-nft",
+            Backend::IptablesLegacy => "iptables-legacy",
+            Backend::Nftables => "nftables",
+        }
+    }
+
     /// The configuration's `backend`.
     pub fn key(self) -> &'static str {
         match self {
@@ -86,13 +106,7 @@ impl Host {
         let name = format!("portmap-test-{}-{number}", std::process::id());
         let directory = std::env::temp_dir().join(name);
         fs::create_dir_all(&directory).unwrap();
-        for base in ["iptables", "ip6tables"] {
-            for end in ["", "-restore", "-save"] {
-                let program = format!("/usr/sbin/{base}-{}{end}", backend.infix());
-                assert!(Path::new(&program).exists(), "{program}: install iptables");
-                symlink(program, directory.join(format!("{base}{end}"))).unwrap();
-            }
-        }
+        backend.link_programs(&directory);
         Host {
             net: topology.build().unwrap(),
             backend,

@@ -8,7 +8,8 @@ mod recorded;
 mod stdin;
 
 use sandbox::plugin::Answer;
-use serde_json::Value;
+
+use crate::answer::error_parts;
 
 /// The plugins that answer. A plugin joins every test of the protocol by its name here.
 const PLUGINS: &[&str] = &["tuning"];
@@ -22,11 +23,6 @@ const DATA_DIR: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/protocol");
 /// An answer that must be one JSON error of the plugin: its code and its `msg`.
 #[track_caller]
 fn error(answer: &Answer) -> (u64, String) {
-    assert_eq!(answer.code, Some(1), "{answer:?}");
-    let error: Value = serde_json::from_str(&answer.stdout)
-        .unwrap_or_else(|e| panic!("one JSON document expected ({e}): {answer:?}"));
-    let text = |key: &str| error[key].as_str().unwrap_or_default().to_owned();
-    assert!(!text("cniVersion").is_empty(), "{error}");
-    let code = error["code"].as_u64().unwrap_or_else(|| panic!("{error}"));
-    (code, text("msg"))
+    let (code, msg, _) = error_parts(answer);
+    (code, msg)
 }

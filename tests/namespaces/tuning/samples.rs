@@ -1,38 +1,36 @@
 //! The reference's recorded answers and the kernel's state after them.
 
 use std::fs;
-use std::path::PathBuf;
+use std::ops::Deref;
 
 use sandbox::plugin::Answer;
 use serde_json::{Value, json};
 
 use super::pod::{Pod, error};
 use super::state::{Link, assert_state};
+use crate::recording::Recording;
 
-struct Sample(PathBuf);
+struct Sample(Recording);
+
+impl Deref for Sample {
+    type Target = Recording;
+
+    fn deref(&self) -> &Recording {
+        &self.0
+    }
+}
 
 impl Sample {
     fn new(name: &str) -> Sample {
-        let testdata = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/tuning");
-        Sample(PathBuf::from(testdata).join(name))
-    }
-
-    fn text(&self, file: &str) -> String {
-        let path = self.0.join(file);
-        fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
-    }
-
-    fn json(&self, file: &str) -> Value {
-        serde_json::from_str(&self.text(file)).unwrap()
+        Sample(Recording::new("tuning", name))
     }
 
     /// Sends the recorded request, with a directory of backups of the test's own.
     fn run(&self, pod: &Pod, verb: &str) -> Answer {
         let mut call = pod.call(verb);
-        for line in self.text(&format!("{verb}.env")).lines() {
-            let (key, value) = line.split_once('=').unwrap();
+        for (key, value) in self.env(verb) {
             if key != "CNI_NETNS" && key != "CNI_PATH" {
-                call = call.env(key, value);
+                call = call.env(&key, &value);
             }
         }
         let mut request = self.json(&format!("{verb}.request.json"));

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::{both, bucket_says, free, ifbs, ingress};
 use crate::case::Table;
+use crate::cases::refused;
 use crate::json::merged;
 
 /// Cases of configuration.
@@ -168,41 +169,21 @@ fn refusals(table: &mut Table) {
         cases.push((format!("a rate that is {name}"), rate(value.clone())));
         cases.push((format!("a burst that is {name}"), burst(value)));
     }
-    for (name, conf) in cases {
-        table.case(
-            format!("ADD refuses {name} and changes nothing"),
-            move |lab| {
-                let pods = lab.pod()?;
-                let before = pods.state()?;
-                pods.request(conf.clone()).add()?.error()?;
-                pods.unchanged(&before)
-            },
-        );
-    }
-    for number in [
-        "18446744073709551616",
-        "99999999999999999999999999",
-        "8e6",
-        "1e400",
-        "-0.0",
-        "0x10",
-        "NaN",
-    ] {
-        table.case(
-            format!("ADD refuses the number {number} for a rate and changes nothing"),
-            move |lab| {
-                let pods = lab.pod()?;
-                let before = pods.state()?;
-                let raw = pods
-                    .request(both())
-                    .conf()
-                    .to_string()
-                    .replacen("8000000", number, 1);
-                pods.request(both()).raw(raw).add()?.error()?;
-                pods.unchanged(&before)
-            },
-        );
-    }
+    refused::configurations(table, cases);
+    refused::numbers(
+        table,
+        "a rate",
+        (both, "8000000"),
+        [
+            "18446744073709551616",
+            "99999999999999999999999999",
+            "8e6",
+            "1e400",
+            "-0.0",
+            "0x10",
+            "NaN",
+        ],
+    );
     for (name, rate, burst) in [
         ("1 bit/s", 1_u64, 1_u64),
         ("7 bit/s", 7, 8),

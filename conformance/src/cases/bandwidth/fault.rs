@@ -1,9 +1,11 @@
 //! ADD of bandwidth that fails in the middle leaves nothing.
 
 use super::{both, ifbs};
+use crate::at_once::at_once;
 use crate::case::Table;
-use crate::failure::{equal, fail};
+use crate::failure::equal;
 use crate::kernel::{ifb, script};
+use crate::request::Request;
 
 /// Cases of faults.
 pub fn cases(table: &mut Table) {
@@ -49,21 +51,8 @@ pub fn cases(table: &mut Table) {
         |lab| {
             let pods = lab.pods(16)?;
             let before = pods.state()?;
-            std::thread::scope(|scope| {
-                let tasks: Vec<_> = (0..16)
-                    .map(|n| {
-                        let request = pods.request_for(n, both()).id(&format!("pod-{n}"));
-                        scope.spawn(move || {
-                            let request = request.added()?;
-                            request.check()?.silent()?;
-                            request.del()?.silent()
-                        })
-                    })
-                    .collect();
-                tasks
-                    .into_iter()
-                    .try_for_each(|task| task.join().unwrap_or_else(|_| fail("a thread broke")))
-            })?;
+            let pod = |n| pods.request_for(n, both()).id(&format!("pod-{n}"));
+            at_once((0..16).map(pod), Request::comes_and_goes)?;
             pods.unchanged(&before)
         },
     );

@@ -2,41 +2,14 @@
 
 use super::{both, bucket_says, free, ifb_of, ifbs};
 use crate::case::Table;
+use crate::cases::alike::{ALIKE, Attachment};
 use crate::failure::{Verdict, ensure, equal};
 use crate::kernel::script;
 use crate::lab::Lab;
 
-type Attachment = (&'static str, &'static str, &'static str);
-
 /// Cases of identity.
 pub fn cases(table: &mut Table) {
-    for (name, one, two) in [
-        (
-            "two interfaces of one container",
-            ("net1", "cid", "eth0"),
-            ("net1", "cid", "net1"),
-        ),
-        (
-            "two networks with one container ID",
-            ("net1", "cid", "eth0"),
-            ("net2", "cid", "eth0"),
-        ),
-        (
-            "net-a with b1 and net-ab with 1",
-            ("net-a", "b1", "eth0"),
-            ("net-ab", "1", "eth0"),
-        ),
-        (
-            "a container ID and a longer one",
-            ("net1", "cid", "eth0"),
-            ("net1", "cid-2", "eth0"),
-        ),
-        (
-            "container IDs that differ in case",
-            ("net1", "cid", "eth0"),
-            ("net1", "CID", "eth0"),
-        ),
-    ] {
+    for (name, one, two) in ALIKE {
         for (which, swapped, forgotten) in [
             ("DEL of the second", false, false),
             ("DEL of the first", true, false),
@@ -95,18 +68,8 @@ fn apart(lab: &Lab, one: Attachment, two: Attachment, swapped: bool, forgotten: 
             ),
         )?;
     }
-    let first = pods
-        .request(both())
-        .network(one.0)
-        .id(one.1)
-        .interface(one.2)
-        .added()?;
-    let second = pods
-        .request_for(1, both())
-        .network(two.0)
-        .id(two.1)
-        .interface(two.2)
-        .added()?;
+    let first = pods.request(both()).attachment(one).added()?;
+    let second = pods.request_for(1, both()).attachment(two).added()?;
     first.check()?.silent()?;
     second.check()?.silent()?;
     ensure(ifb_of(&pods, "veth0")? != ifb_of(&pods, "veth1")?, || {

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::traces::{all_of, none_of};
 use super::{mapping, mapping_at, mappings, web};
 use crate::case::Table;
+use crate::cases::refused;
 use crate::json::merged;
 
 /// Cases of configuration.
@@ -252,17 +253,7 @@ fn refusals(table: &mut Table) {
         "an onConflict that does not exist".into(),
         on(json!({"onConflict": "maybe"})),
     ));
-    for (name, conf) in cases {
-        table.case(
-            format!("ADD refuses {name} and changes nothing"),
-            move |lab| {
-                let pods = lab.pod()?;
-                let before = pods.state()?;
-                pods.request(conf.clone()).add()?.error()?;
-                pods.unchanged(&before)
-            },
-        );
-    }
+    refused::configurations(table, cases);
     table.case("ADD refuses options of the other backend", |lab| {
         let pods = lab.pod()?;
         let before = pods.state()?;
@@ -279,31 +270,21 @@ fn refusals(table: &mut Table) {
         }
         pods.unchanged(&before)
     });
-    for number in [
-        "8.08e3",
-        "8080.0",
-        "1e400",
-        "-0",
-        "99999999999999999999999999",
-        "0x1f90",
-        "08080",
-        "NaN",
-    ] {
-        table.case(
-            format!("ADD refuses the number {number} for hostPort and changes nothing"),
-            move |lab| {
-                let pods = lab.pod()?;
-                let before = pods.state()?;
-                let raw = pods
-                    .request(web())
-                    .conf()
-                    .to_string()
-                    .replacen("8080", number, 1);
-                pods.request(web()).raw(raw).add()?.error()?;
-                pods.unchanged(&before)
-            },
-        );
-    }
+    refused::numbers(
+        table,
+        "hostPort",
+        (web, "8080"),
+        [
+            "8.08e3",
+            "8080.0",
+            "1e400",
+            "-0",
+            "99999999999999999999999999",
+            "0x1f90",
+            "08080",
+            "NaN",
+        ],
+    );
     for (ip, what) in [("2001:db8::5", "IPv4"), ("192.0.2.1", "IPv6")] {
         table.case(
             format!(

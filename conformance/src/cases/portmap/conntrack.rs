@@ -82,10 +82,7 @@ pub fn cases(table: &mut Table) {
     }
     table.case("ADD removes an entry of IPv6", |lab| {
         let pods = lab.build(&Topology::new().client())?;
-        script(
-            &pods.net.host,
-            &entry("udp", "fd99::1", 8081, 6, "fd00:22::9"),
-        )?;
+        track_udp(&pods, "fd99::1", 8081, 6, "fd00:22::9")?;
         pods.request(port("udp")).added()?;
         entries(&pods, 0)
     });
@@ -106,14 +103,8 @@ pub fn cases(table: &mut Table) {
         |lab| {
             let pods = lab.build(&Topology::new().client())?;
             script(&pods.net.host, "ip addr add 10.99.0.11/24 dev out0")?;
-            script(
-                &pods.net.host,
-                &entry("udp", "10.99.0.1", 8081, 6, "10.22.0.9"),
-            )?;
-            script(
-                &pods.net.host,
-                &entry("udp", "10.99.0.11", 8081, 7, "10.22.0.9"),
-            )?;
+            track_udp(&pods, "10.99.0.1", 8081, 6, "10.22.0.9")?;
+            track_udp(&pods, "10.99.0.11", 8081, 7, "10.22.0.9")?;
             pods.request(mappings(&[mapping_at("10.99.0.11", "udp", 8081, 81)]))
                 .added()?;
             entries(&pods, 1)
@@ -122,10 +113,7 @@ pub fn cases(table: &mut Table) {
     table.case("DEL removes the entries of its host port", |lab| {
         let pods = lab.build(&Topology::new().client())?;
         let request = pods.request(port("udp")).added()?;
-        script(
-            &pods.net.host,
-            &entry("udp", "10.99.0.1", 8081, 6, "10.22.0.2"),
-        )?;
+        track_udp(&pods, "10.99.0.1", 8081, 6, "10.22.0.2")?;
         request.del()?.ok()?;
         entries(&pods, 0)
     });
@@ -134,14 +122,8 @@ pub fn cases(table: &mut Table) {
         |lab| {
             let pods = lab.build(&Topology::new().client())?;
             let request = pods.request(port("udp")).added()?;
-            script(
-                &pods.net.host,
-                &entry("udp", "10.99.0.1", 8081, 6, "10.22.0.9"),
-            )?;
-            script(
-                &pods.net.host,
-                &entry("udp", "10.99.0.1", 8099, 6, "10.22.0.2"),
-            )?;
+            track_udp(&pods, "10.99.0.1", 8081, 6, "10.22.0.9")?;
+            track_udp(&pods, "10.99.0.1", 8099, 6, "10.22.0.2")?;
             request.del()?.ok()?;
             entries(&pods, 2)
         },
@@ -184,6 +166,12 @@ fn entry(protocol: &str, host: &str, port: u16, source: u16, to: &str) -> String
         "conntrack -I -p {protocol} -s {client} -d {host} --sport {source} --dport {port} \
          --reply-src {to} --reply-dst {client} --reply-port-src 81 --reply-port-dst {source} -t 600 -u ASSURED"
     )
+}
+
+/// Makes an [`entry`] of UDP.
+fn track_udp(pods: &Pods, host: &str, port: u16, source: u16, to: &str) -> Verdict {
+    let command = entry("udp", host, port, source, to);
+    script(&pods.net.host, &command).map(drop)
 }
 
 fn entry_tcp(host: &str, port: u16) -> String {

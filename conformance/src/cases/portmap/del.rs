@@ -4,10 +4,12 @@ use serde_json::{Value, json};
 
 use super::traces::none_of;
 use super::{mapping, mappings, web};
+use crate::at_once::at_once;
 use crate::case::Table;
 use crate::failure::{Verdict, equal};
 use crate::kernel::{chain, script};
 use crate::lab::Pods;
+use crate::request::Request;
 
 /// Fails when anything of the first pod's attachment is in the firewall.
 pub fn nothing_left(pods: &Pods) -> Verdict {
@@ -282,25 +284,12 @@ fn repeated(table: &mut Table) {
         "sixteen pods at once are added, checked and deleted",
         |lab| {
             let pods = lab.pods(16)?;
-            std::thread::scope(|scope| {
-                let tasks: Vec<_> = (0..16u16)
-                    .map(|n| {
-                        let list = [mapping("tcp", 8080 + n, 80), mapping("udp", 8080 + n, 80)];
-                        let request = pods
-                            .request_for(n.into(), mappings(&list))
-                            .id(&format!("pod-{n}"));
-                        scope.spawn(move || {
-                            let request = request.added()?;
-                            request.check()?.silent()?;
-                            request.del()?.silent()
-                        })
-                    })
-                    .collect();
-                tasks.into_iter().try_for_each(|task| {
-                    task.join()
-                        .unwrap_or_else(|_| crate::failure::fail("a thread broke"))
-                })
-            })?;
+            let pod = |n: u16| {
+                let list = [mapping("tcp", 8080 + n, 80), mapping("udp", 8080 + n, 80)];
+                let request = pods.request_for(n.into(), mappings(&list));
+                request.id(&format!("pod-{n}"))
+            };
+            at_once((0..16).map(pod), Request::comes_and_goes)?;
             for n in 0..16 {
                 none_of(
                     &pods.net.host,

@@ -6,9 +6,10 @@ use super::del::nothing_left;
 use super::traces::none_of;
 use super::{mapping, mappings, web};
 use crate::case::Table;
-use crate::failure::{ensure, equal};
+use crate::failure::{Verdict, ensure, equal};
 use crate::group::Group;
 use crate::kernel::{chain, script};
+use crate::lab::Lab;
 
 /// Cases of faults.
 pub fn cases(table: &mut Table, group: Group) {
@@ -126,19 +127,7 @@ fn iptables(table: &mut Table) {
         },
     );
     table.case("another program that rewrites the nat table all the time does not break ADD, CHECK and DEL", |lab| {
-        let pods = lab.pods(4)?;
-        let noise = noise(lab.group.variant());
-        let mut noise = pods.net.host.command("sh").args(["-c", &noise]).spawn()?;
-        let verdict = (0..4u16).try_for_each(|n| {
-            let request = pods.request_for(n.into(), mappings(&[mapping("tcp", 8080 + n, 80)])).id(&format!("pod-{n}")).added()?;
-            request.check()?.silent()?;
-            request.del()?.silent()
-        });
-        noise.kill()?;
-        noise.wait()?;
-        verdict?;
-        for n in 0..4 { none_of(&pods.net.host, &[&format!("10.22.0.{}", n + 2)])?; }
-        Ok(())
+        amid(&noise(lab.group.variant()), lab)
     });
     table.case(
         "chains of the same names in the filter table are left alone",
@@ -203,19 +192,8 @@ fn nftables(table: &mut Table) {
         },
     );
     table.case("another program that rewrites the ruleset all the time does not break ADD, CHECK and DEL", |lab| {
-        let pods = lab.pods(4)?;
         let noise = "while :; do nft 'add table ip noise; add chain ip noise c; flush chain ip noise c; add rule ip noise c tcp dport 1 accept; delete table ip noise'; done";
-        let mut noise = pods.net.host.command("sh").args(["-c", noise]).spawn()?;
-        let verdict = (0..4u16).try_for_each(|n| {
-            let request = pods.request_for(n.into(), mappings(&[mapping("tcp", 8080 + n, 80)])).id(&format!("pod-{n}")).added()?;
-            request.check()?.silent()?;
-            request.del()?.silent()
-        });
-        noise.kill()?;
-        noise.wait()?;
-        verdict?;
-        for n in 0..4 { none_of(&pods.net.host, &[&format!("10.22.0.{}", n + 2)])?; }
-        Ok(())
+        amid(noise, lab)
     });
     table.case("the ruleset can be printed, and loaded again", |lab| {
         let pods = lab.pod()?;
@@ -224,6 +202,23 @@ fn nftables(table: &mut Table) {
         crate::edit::restore_nft(&pods, &text)?;
         equal("ruleset", &crate::edit::save_nft(&pods)?, &text)
     });
+}
+
+/// Four pods come and go while that shell command runs in the host.
+fn amid(noise: &str, lab: &Lab) -> Verdict {
+    let pods = lab.pods(4)?;
+    let mut noise = pods.net.host.command("sh").args(["-c", noise]).spawn()?;
+    let verdict = (0..4u16).try_for_each(|n| {
+        let request = pods.request_for(n.into(), mappings(&[mapping("tcp", 8080 + n, 80)]));
+        request.id(&format!("pod-{n}")).comes_and_goes()
+    });
+    noise.kill()?;
+    noise.wait()?;
+    verdict?;
+    for n in 0..4 {
+        none_of(&pods.net.host, &[&format!("10.22.0.{}", n + 2)])?;
+    }
+    Ok(())
 }
 
 /// Somebody like kube-proxy: builds chains in the nat table and removes them, for ever.

@@ -3,53 +3,33 @@
 use super::traces::{all_of, none_of};
 use super::{mapping, mappings, web};
 use crate::case::Table;
-use crate::failure::Verdict;
-use crate::lab::Lab;
+use crate::cases::alike::{ALIKE, Alike, Attachment};
+use crate::failure::{Failure, Verdict};
+use crate::lab::{Lab, Pods};
+use crate::request::Request;
+
+/// More of them: rules carry a network's name and a container's ID as text.
+const ALIKE_HERE: [Alike; 3] = [
+    (
+        "two networks and interfaces with one container ID",
+        ("net1", "cid", "eth0"),
+        ("net2", "cid", "net1"),
+    ),
+    (
+        "neta with b1 and netab with 1",
+        ("neta", "b1", "eth0"),
+        ("netab", "1", "eth0"),
+    ),
+    (
+        "a network name and a longer one",
+        ("net1", "cid", "eth0"),
+        ("net1.2", "cid", "eth0"),
+    ),
+];
 
 /// Cases of identity: the second attachment's network, container ID and interface.
 pub fn cases(table: &mut Table) {
-    for (name, one, two) in [
-        (
-            "two interfaces of one container",
-            ("net1", "cid", "eth0"),
-            ("net1", "cid", "net1"),
-        ),
-        (
-            "two networks with one container ID",
-            ("net1", "cid", "eth0"),
-            ("net2", "cid", "eth0"),
-        ),
-        (
-            "two networks and interfaces with one container ID",
-            ("net1", "cid", "eth0"),
-            ("net2", "cid", "net1"),
-        ),
-        (
-            "net-a with b1 and net-ab with 1",
-            ("net-a", "b1", "eth0"),
-            ("net-ab", "1", "eth0"),
-        ),
-        (
-            "neta with b1 and netab with 1",
-            ("neta", "b1", "eth0"),
-            ("netab", "1", "eth0"),
-        ),
-        (
-            "a container ID and a longer one",
-            ("net1", "cid", "eth0"),
-            ("net1", "cid-2", "eth0"),
-        ),
-        (
-            "a network name and a longer one",
-            ("net1", "cid", "eth0"),
-            ("net1.2", "cid", "eth0"),
-        ),
-        (
-            "container IDs that differ in case",
-            ("net1", "cid", "eth0"),
-            ("net1", "CID", "eth0"),
-        ),
-    ] {
+    for (name, one, two) in ALIKE.into_iter().chain(ALIKE_HERE) {
         table.case(
             format!("{name} are told apart by DEL of the second"),
             move |lab| apart(lab, one, two, false),
@@ -107,22 +87,22 @@ pub fn cases(table: &mut Table) {
     }
 }
 
-type Attachment = (&'static str, &'static str, &'static str);
+/// The first pod's port 8080 and the second's 8090, in these attachments.
+fn both<'p>(
+    pods: &'p Pods<'p>,
+    one: Attachment,
+    two: Attachment,
+) -> Result<[Request<'p>; 2], Failure> {
+    let second = mappings(&[mapping("tcp", 8090, 80)]);
+    Ok([
+        pods.request(web()).attachment(one).added()?,
+        pods.request_for(1, second).attachment(two).added()?,
+    ])
+}
 
 fn apart(lab: &Lab, one: Attachment, two: Attachment, swapped: bool) -> Verdict {
     let pods = lab.pods(2)?;
-    let first = pods
-        .request(web())
-        .network(one.0)
-        .id(one.1)
-        .interface(one.2)
-        .added()?;
-    let second = pods
-        .request_for(1, mappings(&[mapping("tcp", 8090, 80)]))
-        .network(two.0)
-        .id(two.1)
-        .interface(two.2)
-        .added()?;
+    let [first, second] = both(&pods, one, two)?;
     first.check()?.silent()?;
     second.check()?.silent()?;
     let ours = [["10.22.0.2", "fd00:22::2"], ["10.22.0.3", "fd00:22::3"]];
@@ -141,18 +121,7 @@ fn apart(lab: &Lab, one: Attachment, two: Attachment, swapped: bool) -> Verdict 
 
 fn apart_forgotten(lab: &Lab, one: Attachment, two: Attachment) -> Verdict {
     let pods = lab.pods(2)?;
-    let first = pods
-        .request(web())
-        .network(one.0)
-        .id(one.1)
-        .interface(one.2)
-        .added()?;
-    let second = pods
-        .request_for(1, mappings(&[mapping("tcp", 8090, 80)]))
-        .network(two.0)
-        .id(two.1)
-        .interface(two.2)
-        .added()?;
+    let [first, second] = both(&pods, one, two)?;
     second.forgotten().del()?.silent()?;
     none_of(&pods.net.host, &["10.22.0.3", "fd00:22::3"])?;
     first.check()?.silent()?;

@@ -3,7 +3,10 @@
 use super::del::nothing_left;
 use super::traces::all_of;
 use crate::case::Table;
+use crate::failure::Verdict;
 use crate::kernel::{chain, script};
+use crate::lab::Pods;
+use crate::request::Request;
 
 /// What the reference's nftables backend makes for `cid-0001` and for `other`, IPv4.
 const REFERENCE_NFT: &str = r#"
@@ -59,14 +62,7 @@ pub fn cases(table: &mut Table) {
             move |lab| {
                 let pods = lab.pod()?;
                 script(&pods.net.host, REFERENCE_NFT)?;
-                let request = pods.usual();
-                let request = if forgotten {
-                    request.forgotten()
-                } else {
-                    request
-                };
-                request.del()?.silent()?;
-                nothing_left(&pods)?;
+                del_leftovers(&pods, forgotten)?;
                 all_of(&pods.net.host, &["other", "10.22.0.7:80"])
             },
         );
@@ -76,14 +72,7 @@ pub fn cases(table: &mut Table) {
                 move |lab| {
                     let pods = lab.pod()?;
                     script(&pods.net.host, &reference_iptables(variant))?;
-                    let request = pods.usual();
-                    let request = if forgotten {
-                        request.forgotten()
-                    } else {
-                        request
-                    };
-                    request.del()?.silent()?;
-                    nothing_left(&pods)
+                    del_leftovers(&pods, forgotten)
                 },
             );
         }
@@ -119,32 +108,16 @@ pub fn cases(table: &mut Table) {
     );
     table.case("DEL removes what ADD made with the other backend", |lab| {
         let pods = lab.pod()?;
-        let other = if lab.group.backend() == "nftables" {
-            "iptables"
-        } else {
-            "nftables"
-        };
         let request = pods.usual().added()?;
-        request
-            .set("backend", serde_json::json!(other))
-            .del()?
-            .silent()?;
+        with_other_backend(request).del()?.silent()?;
         nothing_left(&pods)
     });
     table.case(
         "ADD with the other backend leaves one set of rules for DEL to remove",
         |lab| {
             let pods = lab.pod()?;
-            let other = if lab.group.backend() == "nftables" {
-                "iptables"
-            } else {
-                "nftables"
-            };
             pods.usual().added()?;
-            let request = pods
-                .usual()
-                .set("backend", serde_json::json!(other))
-                .added()?;
+            let request = with_other_backend(pods.usual()).added()?;
             request.check()?.silent()?;
             request.del()?.silent()?;
             nothing_left(&pods)
@@ -168,6 +141,24 @@ pub fn cases(table: &mut Table) {
             nothing_left(&pods)
         },
     );
+}
+
+/// DEL, whether it knows anything of the attachment or not, leaves none of its rules.
+fn del_leftovers(pods: &Pods, forgotten: bool) -> Verdict {
+    let request = match forgotten {
+        true => pods.usual().forgotten(),
+        false => pods.usual(),
+    };
+    request.del()?.silent()?;
+    nothing_left(pods)
+}
+
+fn with_other_backend<'p>(request: Request<'p>) -> Request<'p> {
+    let other = match request.conf()["backend"].as_str() {
+        Some("nftables") => "iptables",
+        _ => "nftables",
+    };
+    request.set("backend", serde_json::json!(other))
 }
 
 fn reference_iptables(variant: &str) -> String {

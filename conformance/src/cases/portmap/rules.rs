@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::traces::{all_of, none_of};
 use super::{mapping, mapping_at, mappings, web};
+use crate::at_once::at_once;
 use crate::case::Table;
 use crate::failure::{Failure, Verdict, ensure, equal};
 use crate::group::Group;
@@ -223,20 +224,11 @@ fn iptables(table: &mut Table) {
     );
     table.case("eight pods at once make each shared rule once", |lab| {
         let pods = lab.pods(8)?;
-        std::thread::scope(|scope| {
-            let tasks: Vec<_> = (0..8u16)
-                .map(|n| {
-                    let request = pods
-                        .request_for(n.into(), mappings(&[mapping("tcp", 8080 + n, 80)]))
-                        .id(&format!("pod-{n}"));
-                    scope.spawn(move || request.added().map(drop))
-                })
-                .collect();
-            tasks.into_iter().try_for_each(|task| {
-                task.join()
-                    .unwrap_or_else(|_| crate::failure::fail("a thread broke"))
-            })
-        })?;
+        let pod = |n: u16| {
+            let request = pods.request_for(n.into(), mappings(&[mapping("tcp", 8080 + n, 80)]));
+            request.id(&format!("pod-{n}"))
+        };
+        at_once((0..8).map(pod), |request| request.added().map(drop))?;
         let text = saved(&pods, "iptables")?;
         for rule in [
             "-A PREROUTING ",

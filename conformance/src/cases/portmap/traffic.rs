@@ -1,16 +1,16 @@
 //! Packets through a host port: who answers.
 
+use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use sandbox::probe::{Outcome, sctp, tcp, udp};
-
 use sandbox::{Namespace, Topology};
 use serde_json::json;
 
 use super::{mapping, mapping_at, mappings, web};
 use crate::case::Table;
-use crate::failure::{Failure, Verdict, ensure};
+use crate::failure::{Failure, Verdict, ensure, equal};
 use crate::kernel::script;
 use crate::lab::{Lab, Pods};
 
@@ -28,91 +28,71 @@ pub fn outside(lab: &Lab, pods: u8) -> Result<Pods<'_>, Failure> {
     lab.build(&Topology::new().containers(pods).client())
 }
 
+/// The case of one protocol: a server of it, and a question that waits for the answer.
+fn from_outside<Server: 'static>(
+    table: &mut Table,
+    protocol: &'static str,
+    (host, container): (u16, u16),
+    start: fn(&Namespace, u16, &str) -> io::Result<Server>,
+    exchange: fn(&Namespace, SocketAddr) -> Outcome,
+) {
+    table.case(
+        format!("{protocol} from outside reaches the container, IPv4 and IPv6"),
+        move |lab| {
+            let pods = outside(lab, 1)?;
+            let _server = start(&pods.net.containers[0], container, "pod 0")?;
+            let mapping = mapping(&protocol.to_lowercase(), host, container);
+            pods.request(mappings(&[mapping])).added()?;
+            for target in pods.net.host.both(host) {
+                let outcome = exchange(pods.net.client(), target);
+                expect(protocol, target, &outcome, "pod 0")?;
+            }
+            Ok(())
+        },
+    );
+}
+
+/// Has a server in the first pod, to which the host's port 8080 leads from now on.
+fn published(pods: &Pods) -> Result<tcp::Server, Failure> {
+    let server = tcp::Server::start(&pods.net.containers[0], 80, "pod 0")?;
+    pods.request(web()).added()?;
+    Ok(server)
+}
+
 fn reached(table: &mut Table) {
-    table.case(
-        "TCP from outside reaches the container, IPv4 and IPv6",
-        |lab| {
-            let pods = outside(lab, 1)?;
-            let _server = tcp::Server::start(&pods.net.containers[0], 80, "pod 0")?;
-            pods.request(web()).added()?;
-            for target in pods.net.host.both(8080) {
-                reaches(pods.net.client(), target, "pod 0")?;
-            }
-            Ok(())
-        },
-    );
-    table.case(
-        "UDP from outside reaches the container, IPv4 and IPv6",
-        |lab| {
-            let pods = outside(lab, 1)?;
-            let _server = udp::Server::start(&pods.net.containers[0], 81, "pod 0")?;
-            pods.request(mappings(&[mapping("udp", 8081, 81)]))
-                .added()?;
-            for target in pods.net.host.both(8081) {
-                expect(
-                    "UDP",
-                    target,
-                    &udp::exchange(pods.net.client(), target),
-                    "pod 0",
-                )?;
-            }
-            Ok(())
-        },
-    );
-    table.case(
-        "SCTP from outside reaches the container, IPv4 and IPv6",
-        |lab| {
-            let pods = outside(lab, 1)?;
-            let _server = sctp::Server::start(&pods.net.containers[0], 82, "pod 0")?;
-            pods.request(mappings(&[mapping("sctp", 8082, 82)]))
-                .added()?;
-            for target in pods.net.host.both(8082) {
-                expect(
-                    "SCTP",
-                    target,
-                    &sctp::exchange(pods.net.client(), target),
-                    "pod 0",
-                )?;
-            }
-            Ok(())
-        },
+    from_outside(table, "TCP", (8080, 80), tcp::Server::start, exchange_tcp);
+    from_outside(table, "UDP", (8081, 81), udp::Server::start, udp::exchange);
+    from_outside(
+        table,
+        "SCTP",
+        (8082, 82),
+        sctp::Server::start,
+        sctp::exchange,
     );
     table.case("the host reaches the container by its own address", |lab| {
         let pods = outside(lab, 1)?;
-        let _server = tcp::Server::start(&pods.net.containers[0], 80, "pod 0")?;
-        pods.request(web()).added()?;
-        reaches(&pods.net.host, pods.net.host.v4(8080), "pod 0")?;
-        reaches(&pods.net.host, pods.net.host.v6(8080), "pod 0")
+        let _server = published(&pods)?;
+        reaches_both(&pods, &pods.net.host)
     });
     table.case("the host reaches the container by 127.0.0.1", |lab| {
         let pods = outside(lab, 1)?;
-        let _server = tcp::Server::start(&pods.net.containers[0], 80, "pod 0")?;
-        pods.request(web()).added()?;
+        let _server = published(&pods)?;
         reaches(&pods.net.host, ([127, 0, 0, 1], 8080).into(), "pod 0")
     });
     table.case(
         "the container reaches itself through the host port",
         |lab| {
             let pods = lab.build(&Topology::new().bridge("cni0").hairpin().client())?;
-            let pod = &pods.net.containers[0];
-            let _server = tcp::Server::start(pod, 80, "pod 0")?;
-            pods.request(web()).added()?;
-            for target in pods.net.host.both(8080) {
-                reaches(pod, target, "pod 0")?;
-            }
-            Ok(())
+            let _server = published(&pods)?;
+            reaches_both(&pods, &pods.net.containers[0])
         },
     );
     table.case(
         "another container reaches the container through the host port",
         |lab| {
             let pods = lab.build(&Topology::new().containers(2).client())?;
-            let _server = tcp::Server::start(&pods.net.containers[0], 80, "pod 0")?;
-            pods.request(web()).added()?;
-            for target in pods.net.host.both(8080) {
-                reaches(&pods.net.containers[1], target, "pod 0")?;
-            }
-            Ok(())
+            let _server = published(&pods)?;
+            reaches_both(&pods, &pods.net.containers[1])
         },
     );
     table.case(
@@ -125,23 +105,16 @@ fn reached(table: &mut Table) {
                     .hairpin()
                     .client(),
             )?;
-            let _server = tcp::Server::start(&pods.net.containers[0], 80, "pod 0")?;
-            pods.request(web()).added()?;
-            for target in pods.net.host.both(8080) {
-                reaches(&pods.net.containers[1], target, "pod 0")?;
-            }
-            Ok(())
+            let _server = published(&pods)?;
+            reaches_both(&pods, &pods.net.containers[1])
         },
     );
     table.case(
         "the container sees the address of a client outside",
         |lab| {
             let pods = outside(lab, 1)?;
-            let _server = tcp::Server::start(&pods.net.containers[0], 80, "pod 0")?;
-            pods.request(web()).added()?;
-            let outcome = tcp::exchange(pods.net.client(), pods.net.host.v4(8080));
-            let peer = outcome.peer().map(|peer| peer.ip().to_string());
-            crate::failure::equal("peer", &peer.as_deref(), &Some("10.99.0.2"))
+            let _server = published(&pods)?;
+            seen_as("10.99.0.2", pods.net.client(), pods.net.host.v4(8080))
         },
     );
     table.case(
@@ -150,18 +123,9 @@ fn reached(table: &mut Table) {
             let pods = outside(lab, 1)?;
             let _server = tcp::Server::start(&pods.net.containers[0], 80, "pod 0")?;
             pods.request(web()).with(json!({"masqAll": true})).added()?;
-            for (target, expected) in pods
-                .net
-                .host
-                .both(8080)
-                .into_iter()
-                .zip(["10.22.0.1", "fd00:22::1"])
-            {
-                let outcome = tcp::exchange(pods.net.client(), target);
-                let peer = outcome.peer().map(|peer| peer.ip().to_string());
-                crate::failure::equal("peer", &peer.as_deref(), &Some(expected))?;
-            }
-            Ok(())
+            let [v4, v6] = pods.net.host.both(8080);
+            seen_as("10.22.0.1", pods.net.client(), v4)?;
+            seen_as("fd00:22::1", pods.net.client(), v6)
         },
     );
     table.case("a hostIP is reached by that address and no other", |lab| {
@@ -229,8 +193,7 @@ fn reached(table: &mut Table) {
 fn not_reached(table: &mut Table) {
     table.case("a port that is not mapped stays closed", |lab| {
         let pods = outside(lab, 1)?;
-        let _server = tcp::Server::start(&pods.net.containers[0], 80, "pod 0")?;
-        pods.request(web()).added()?;
+        let _server = published(&pods)?;
         nobody(pods.net.client(), pods.net.host.v4(80))?;
         nobody(pods.net.client(), pods.net.host.v4(8081))
     });
@@ -324,12 +287,26 @@ fn address(text: &str) -> Result<SocketAddr, Failure> {
 
 /// Fails unless that server answers over TCP.
 pub fn reaches(from: &Namespace, target: SocketAddr, server: &str) -> Verdict {
-    expect(
-        "TCP",
-        target,
-        &tcp::exchange_within(from, target, Duration::from_secs(3)),
-        server,
-    )
+    expect("TCP", target, &exchange_tcp(from, target), server)
+}
+
+fn exchange_tcp(from: &Namespace, target: SocketAddr) -> Outcome {
+    tcp::exchange_within(from, target, Duration::from_secs(3))
+}
+
+/// Fails unless the first pod answers at the host's port 8080, over IPv4 and IPv6.
+fn reaches_both(pods: &Pods, from: &Namespace) -> Verdict {
+    for target in pods.net.host.both(8080) {
+        reaches(from, target, "pod 0")?;
+    }
+    Ok(())
+}
+
+/// Fails unless the container sees that address as the client's.
+fn seen_as(expected: &str, from: &Namespace, target: SocketAddr) -> Verdict {
+    let outcome = tcp::exchange(from, target);
+    let peer = outcome.peer().map(|peer| peer.ip().to_string());
+    equal("peer", &peer.as_deref(), &Some(expected))
 }
 
 /// Fails when somebody answers over TCP.

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::case::Table;
+use crate::cases::refused;
 use crate::failure::{Verdict, ensure};
 use crate::kernel::{has_flag, link_has, sysctl_is};
 use crate::lab::Pods;
@@ -263,17 +264,7 @@ fn refusals(table: &mut Table) {
             json!({"sysctl": {"net.core.somaxconn\n": "500"}}),
         ),
     ];
-    for (name, conf) in cases {
-        table.case(
-            format!("ADD refuses {name} and changes nothing"),
-            move |lab| {
-                let pods = lab.pod()?;
-                let before = pods.state()?;
-                pods.request(conf.clone()).add()?.error()?;
-                pods.unchanged(&before)
-            },
-        );
-    }
+    refused::configurations(table, cases);
     table.case("ADD refuses a sysctl written twice literally", |lab| {
         let pods = lab.pod()?;
         let before = pods.state()?;

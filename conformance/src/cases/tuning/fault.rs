@@ -2,9 +2,11 @@
 
 use serde_json::{Value, json};
 
+use crate::at_once::at_once;
 use crate::case::Table;
 use crate::failure::equal;
 use crate::kernel::script;
+use crate::request::Request;
 
 /// What comes first in the request, and what then fails.
 fn failing() -> Vec<(&'static str, Value)> {
@@ -107,24 +109,8 @@ pub fn cases(table: &mut Table) {
     table.case("eight pods at once are added, checked and deleted", |lab| {
         let pods = lab.pods(8)?;
         let before = pods.state()?;
-        std::thread::scope(|scope| {
-            let tasks: Vec<_> = (0..8)
-                .map(|number| {
-                    let request = pods
-                        .request_for(number, lab.usual())
-                        .id(&format!("pod-{number}"));
-                    scope.spawn(move || {
-                        let request = request.added()?;
-                        request.check()?.silent()?;
-                        request.del()?.silent()
-                    })
-                })
-                .collect();
-            tasks.into_iter().try_for_each(|task| {
-                task.join()
-                    .unwrap_or_else(|_| crate::failure::fail("a thread broke"))
-            })
-        })?;
+        let pod = |n| pods.request_for(n, lab.usual()).id(&format!("pod-{n}"));
+        at_once((0..8).map(pod), Request::comes_and_goes)?;
         pods.unchanged(&before)
     });
     table.case(
