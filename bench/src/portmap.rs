@@ -91,6 +91,7 @@ impl Published {
             .envs(call.env.iter().map(|(key, value)| (key, value)))
             .stdin(fs::File::open(&input)?)
             .stdout(Stdio::null())
+            .stderr(Stdio::null())
             .status()?;
         if !status.success() {
             return Err(io::Error::other(format!("strace of {verb}")));
