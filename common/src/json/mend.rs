@@ -63,7 +63,7 @@ fn string(rest: &str, out: &mut String) -> usize {
     at
 }
 
-/// The number in an escape `\uXXXX` at the beginning.
+/// The number in an escape `\u` of four hexadecimal digits at the beginning.
 fn unit(text: &str) -> Option<u32> {
     let digits = text.strip_prefix("\\u")?.get(..4)?;
     u32::from_str_radix(digits, 16).ok()
