@@ -4,6 +4,7 @@ use super::node::{Backend, Host, mapping, on_both_variants, request};
 
 on_both_variants!(
     check_sees_every_drift_and_add_repairs_it,
+    a_new_attachment_repairs_what_all_share,
     conditions_that_differ_are_a_drift
 );
 
@@ -14,6 +15,28 @@ const MARK: &str = "dnat_name:_\"net1\"_id:_\"cid-0001\"";
 
 fn mappings() -> String {
     [mapping("tcp", 8080, 80), mapping("udp", 8081, 81)].join(",")
+}
+
+/// A new attachment finds nothing of its own, and must not take the rest for granted.
+fn a_new_attachment_repairs_what_all_share(backend: Backend) {
+    let host = Host::usual(backend);
+    host.run("ADD", &request("", &mapping("tcp", 8080, 80)));
+    let other = request("", &mapping("tcp", 8081, 80));
+    let call = |verb| host.call(verb, &other).env("CNI_CONTAINERID", "cid-0002");
+    for (base, damage) in [
+        ("iptables", "-t nat -F PREROUTING"),
+        ("iptables", "-t nat -F POSTROUTING"),
+        ("iptables", "-t nat -F CNI-HOSTPORT-MASQ"),
+        ("iptables", "-t nat -I CNI-HOSTPORT-SETMARK -j RETURN"),
+        ("iptables", "-t mangle -F INPUT"),
+        ("iptables", "-t mangle -F CNI-HOSTPORT-LOCALNET"),
+        ("ip6tables", "-t nat -F OUTPUT"),
+    ] {
+        host.iptables(base, damage);
+        host.ok(&call("ADD"));
+        host.ok(&call("CHECK"));
+        host.ok(&call("DEL"));
+    }
 }
 
 /// What is done, in commands separated by `;`, and what CHECK must name.
