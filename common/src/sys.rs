@@ -6,6 +6,7 @@ pub mod link;
 pub mod netlink;
 pub mod netns;
 pub mod nla;
+pub mod rename;
 #[cfg(test)]
 pub mod scratch;
 pub mod sysctl;

@@ -6,9 +6,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 
 use crate::hash::sha512;
+use crate::sys::rename::{Taken, rename};
 
 /// Adds what was tried on which path to an error.
 pub fn tried(what: &str, path: &Path) -> impl FnOnce(io::Error) -> io::Error {
@@ -54,7 +54,7 @@ pub fn sync_dir(dir: &Path) -> io::Result<()> {
 /// such as NFS or an older ZFS, gets `target` replaced in one step all the same, after what it names
 /// has got the name `second`, which then becomes `new`.
 pub fn exchange(new: &Path, target: &Path, second: &Path) -> io::Result<()> {
-    match rename_with(RenameFlags::RENAME_EXCHANGE, new, target) {
+    match rename(new, target, Taken::Exchange) {
         Err(Errno::EINVAL | Errno::ENOSYS | Errno::EOPNOTSUPP) => fs::hard_link(target, second)
             .and_then(|()| fs::rename(new, target))
             .and_then(|()| fs::rename(second, new)),
@@ -66,15 +66,11 @@ pub fn exchange(new: &Path, target: &Path, second: &Path) -> io::Result<()> {
 /// A rename that fails where the new name is taken: renameat2(2), `RENAME_NOREPLACE`, or a second name
 /// in place of the first where the file system does not have that.
 pub fn move_to_free_name(from: &Path, to: &Path) -> io::Result<()> {
-    match rename_with(RenameFlags::RENAME_NOREPLACE, from, to) {
+    match rename(from, to, Taken::Refuse) {
         Err(Errno::EINVAL | Errno::ENOSYS | Errno::EOPNOTSUPP) => {
             fs::hard_link(from, to).and_then(|()| fs::remove_file(from))
         }
         done => done.map_err(io::Error::from),
     }
     .map_err(tried("create", to))
-}
-
-fn rename_with(flags: RenameFlags, from: &Path, to: &Path) -> Result<(), Errno> {
-    renameat2(AT_FDCWD, from, AT_FDCWD, to, flags)
 }
