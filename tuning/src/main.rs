@@ -2,6 +2,9 @@
 
 use std::process::ExitCode;
 
+#[global_allocator]
+static ALLOCATOR: common::Allocator = common::Allocator;
+
 fn main() -> ExitCode {
     tuning::main()
 }
