@@ -15,8 +15,9 @@ AS_ROOT = --config 'target."cfg(all())".runner="$(CURDIR)/sandbox/as-root"'
 # The tests of what `make image` made are a part of `make test` where that could make it.
 WITH_ARTEFACTS = $$([ "$$(id -u)" != 0 ] || echo --features dist/artefacts)
 
-# The target of this machine's compiler.
-HOST = $$(rustc -vV | sed -n 's/^host: //p')
+# What is released for this machine, and where dist/compile puts it: docs/dependencies.md says why musl.
+TARGET = $$(uname -m)-unknown-linux-musl
+RELEASED = $$(dist/compile $(TARGET) $(CURDIR)/target/release-build/$$(dpkg --print-architecture))
 
 .PHONY: help test check runtimes demo bench conformance packages dist dist-arm64 image test-dist reproducible fuzz soak
 
@@ -29,7 +30,7 @@ help:
 	@echo 'make bench   time every verb against the reference'
 	@echo 'make conformance [CNI_BIN=DIR]  black-box cases for ours, or for any directory of plugins'
 	@echo 'make dist    tarball, Debian package, checksums and bill of materials, in target/dist'
-	@echo 'make dist-arm64   the same for aarch64, on Debian for amd64, and run it in emulation'
+	@echo 'make dist-arm64   the same for aarch64, and run it in emulation'
 	@echo 'make image   the image that deploy/ installs from, in target/dist'
 	@echo 'make test-dist    make dist and make image, and look into what they made'
 	@echo 'make reproducible build the release in two places and compare every byte'
@@ -64,12 +65,11 @@ fuzz:
 	.ci/fuzz $(FUZZ_SECONDS)
 
 soak: packages
-	cargo build --release --bins
+	CNI_BIN=$(RELEASED) && export CNI_BIN && \
 	SOAK_TOTAL=10000 SOAK_LIVE=200 timeout 3600 cargo test $(AS_ROOT) --release --package tests soak:: -- --nocapture
 
 bench: packages
-	cargo build --release --quiet
-	cargo run $(AS_ROOT) --release --quiet -p bench
+	CNI_BIN=$(RELEASED) && export CNI_BIN && cargo run $(AS_ROOT) --release --quiet -p bench
 
 # Ours unless CNI_BIN names another directory.
 conformance: packages
@@ -78,10 +78,12 @@ conformance: packages
 
 # The optimised build alone takes a minute on two idle cores.
 dist:
-	dist/build $(HOST)
+	dist/build $(TARGET)
 
 dist-arm64:
-	dist/cross
+	@.ci/packages qemu-user-static
+	dist/build aarch64-unknown-linux-musl
+	dist/emulate qemu-aarch64-static target/dist/stage-arm64/image
 
 image: dist
 	@.ci/packages buildah
@@ -91,7 +93,7 @@ test-dist: image
 	cargo test -p dist --features artefacts
 
 reproducible:
-	dist/reproducible $(HOST)
+	dist/reproducible $(TARGET)
 
 packages:
 	@.ci/packages $(PACKAGES)

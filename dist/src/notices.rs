@@ -8,10 +8,25 @@ use crate::crates::Crate;
 const OPENING: &str = "\
 The binaries of this release hold code of others. This file says whose, and under which terms.
 
-The GNU C Library is linked statically, under the GNU Lesser General Public License, version 2.1 or
-later. Its source is that of the Debian package glibc; all else that is needed to link these binaries
-with another version of it is their own source: change it on the machine that builds, and run
-`make dist`. The Rust standard library is under Apache-2.0 or MIT, whose texts follow.
+The Rust standard library is under Apache-2.0 or MIT, whose texts follow. The C library musl is under
+the MIT licence, too:
+
+Copyright (c) 2005-2020 Rich Felker, et al.
+
+Permission is hereby granted, free of charge, to any person obtaining a copy of this software and
+associated documentation files (the \"Software\"), to deal in the Software without restriction,
+including without limitation the rights to use, copy, modify, merge, publish, distribute, sublicense,
+and/or sell copies of the Software, and to permit persons to whom the Software is furnished to do so,
+subject to the following conditions:
+
+The above copyright notice and this permission notice shall be included in all copies or substantial
+portions of the Software.
+
+THE SOFTWARE IS PROVIDED \"AS IS\", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING BUT NOT
+LIMITED TO THE WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN
+NO EVENT SHALL THE AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY,
+WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM, OUT OF OR IN CONNECTION WITH THE
+SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
 ";
 
 /// One document: each licence text once, under the crates that come with it.

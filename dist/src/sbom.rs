@@ -7,11 +7,13 @@ use serde_json::{Value, json};
 use crate::crates::Crate;
 
 /// What is in the binaries beside crates, and its versions.
-pub struct Toolchain {
-    /// Of the compiler and its standard library, as `rustc --version` prints it.
-    pub rust: String,
-    /// Of the C library that is linked statically: `2.36`.
-    pub glibc: String,
+#[derive(Debug, Clone, Copy)]
+pub struct Toolchain<'a> {
+    /// Of the compiler and its standard library, as `rustc --version` prints it
+    /// after its name.
+    pub rust: &'a str,
+    /// Of the C library that is linked statically: `1.2.5`.
+    pub musl: &'a str,
 }
 
 /// The document. Crates that only ran at build time have the scope `excluded`. It holds no time and
@@ -20,7 +22,7 @@ pub fn document(
     crates: &[&Crate],
     linked: &BTreeSet<(String, String)>,
     target: &str,
-    toolchain: &Toolchain,
+    toolchain: &Toolchain<'_>,
 ) -> Value {
     let (own, others): (Vec<&Crate>, Vec<&Crate>) =
         crates.iter().partition(|one| one.source.is_none());
@@ -31,8 +33,8 @@ pub fn document(
             .iter()
             .map(|one| component(one, linked.contains(&one.id()))),
     );
-    components.push(library("rust-std", &toolchain.rust, "MIT OR Apache-2.0"));
-    components.push(library("glibc", &toolchain.glibc, "LGPL-2.1-or-later"));
+    components.push(library("rust-std", toolchain.rust, "MIT OR Apache-2.0"));
+    components.push(library("musl", toolchain.musl, "MIT"));
     json!({
         "bomFormat": "CycloneDX",
         "specVersion": "1.5",

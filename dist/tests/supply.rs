@@ -7,7 +7,7 @@ use std::path::Path;
 use dist::sbom::Toolchain;
 use dist::{crates, licence, notices, sbom};
 
-const TARGETS: [&str; 2] = ["x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu"];
+const TARGETS: [&str; 2] = ["x86_64-unknown-linux-musl", "aarch64-unknown-linux-musl"];
 
 #[test]
 fn every_crate_has_an_allowed_licence() {
@@ -75,8 +75,8 @@ fn the_bill_of_materials_names_what_is_in_the_binaries_and_what_made_them() {
     let (all, built) = (crates::all().unwrap(), crates::built(TARGETS[0]).unwrap());
     let parts: Vec<_> = all.iter().filter(|one| built.contains(&one.id())).collect();
     let toolchain = Toolchain {
-        rust: "1.91.0".to_owned(),
-        glibc: "2.36".to_owned(),
+        rust: "1.91.0",
+        musl: "1.2.5",
     };
     let linked = crates::linked(TARGETS[0]).unwrap();
     let bill = sbom::document(&parts, &linked, TARGETS[0], &toolchain);
@@ -87,7 +87,7 @@ fn the_bill_of_materials_names_what_is_in_the_binaries_and_what_made_them() {
     };
     assert_eq!(scope("serde_json").as_deref(), Some("required"));
     assert_eq!(scope("portmap").as_deref(), Some("required"));
-    assert_eq!(scope("glibc").as_deref(), Some("required"));
+    assert_eq!(scope("musl").as_deref(), Some("required"));
     assert_eq!(scope("serde_derive").as_deref(), Some("excluded"));
     for of_the_tests in ["sandbox", "rtnetlink", "clap", "tests"] {
         assert_eq!(scope(of_the_tests), None, "{of_the_tests}");
