@@ -14,7 +14,9 @@ fn main() -> ExitCode {
     let document = match words.as_slice() {
         ["sbom", target, rust, musl] => bill(target, &Toolchain { rust, musl }),
         ["notices", target] => texts(target),
-        _ => Err(io::Error::other("usage: dist sbom TARGET RUST MUSL, or dist notices TARGET")),
+        _ => Err(io::Error::other(
+            "usage: dist sbom TARGET RUST MUSL, or dist notices TARGET",
+        )),
     };
     match document.and_then(|text| io::stdout().write_all(text.as_bytes())) {
         Ok(()) => ExitCode::SUCCESS,
