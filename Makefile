@@ -39,8 +39,9 @@ help:
 test: packages check
 	@.ci/packages systemd
 	cargo build --workspace --bins
-	@if [ "$$(id -u)" = 0 ]; then $(MAKE) runtimes image; \
-	else echo "Not root: make runtimes and make test-dist are left out." >&2; fi
+	@if [ "$$(id -u)" = 0 ]; then \
+		$(MAKE) runtimes image && released=$(RELEASED) && $(MAKE) conformance CNI_BIN="$$released"; \
+	else echo "Not root: make runtimes, make test-dist and conformance of the release are left out." >&2; fi
 	$(MAKE) fuzz
 	cargo test $(AS_ROOT) --workspace --exclude runtimes $(WITH_ARTEFACTS) --no-fail-fast
 
