@@ -100,9 +100,16 @@ impl Job<'_> {
         let alias = ifb.alias.clone().unwrap_or_default();
         if alias != mark {
             let tried = format!("mark {name}");
-            changes.make((tried, IFB), Some(Undo::Alias(index, alias)), |netlink| {
-                netlink.set_alias(index, &mark)
-            })?;
+            // Nobody talks to an ifb; with an address each would cost the next one a look at its route.
+            let is_new = side.slot.link.is_none();
+            changes.make(
+                (tried, IFB),
+                Some(Undo::Alias(index, alias)),
+                |netlink| match is_new {
+                    true => netlink.set_alias_without_address(index, &mark),
+                    false => netlink.set_alias(index, &mark),
+                },
+            )?;
         }
         if ifb.mtu != detour.mtu {
             let undo = Undo::Change(index, Change::Mtu(ifb.mtu));

@@ -7,7 +7,8 @@
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use netlink_packet_route::link::{
-    InfoKind, LinkAttribute, LinkExtentMask, LinkFlags, LinkHeader, LinkInfo, LinkMessage,
+    AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoKind, LinkAttribute, LinkExtentMask, LinkFlags,
+    LinkHeader, LinkInfo, LinkMessage,
 };
 use nix::errno::Errno;
 use nix::libc;
@@ -145,6 +146,28 @@ impl Netlink {
             .attributes
             .push(LinkAttribute::IfAlias(alias.to_owned()));
         self.request(libc::RTM_NEWLINK, GET, &request).map(drop)
+    }
+
+    /// Sets the alias of a link before it comes up, and keeps the kernel from giving it a link-local
+    /// IPv6 address then (`addrgenmode none`, ip-link(8)). Where the link has no IPv6 there is nothing
+    /// to keep.
+    ///
+    /// # Errors
+    /// What the kernel refused.
+    pub fn set_alias_without_address(&mut self, index: u32, alias: &str) -> Result<(), Refusal> {
+        let mut request = about(index);
+        let no_address = AfSpecUnspec::Inet6(vec![AfSpecInet6::AddrGenMode(In6AddrGenMode::None)]);
+        request.attributes = vec![
+            LinkAttribute::IfAlias(alias.to_owned()),
+            LinkAttribute::AfSpecUnspec(vec![no_address]),
+        ];
+        match self.request(libc::RTM_NEWLINK, GET, &request) {
+            Err(Refusal {
+                errno: Errno::EAFNOSUPPORT,
+                ..
+            }) => self.set_alias(index, alias),
+            done => done.map(drop),
+        }
     }
 
     /// Changes one attribute of a link.

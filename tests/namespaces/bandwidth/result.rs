@@ -84,3 +84,17 @@ fn what_the_result_carries_besides_is_carried_on() {
     assert_eq!(result["interfaces"][0]["x"], 1);
     assert_eq!(result["dns"]["nameservers"][0], "10.0.0.1");
 }
+
+#[test]
+fn the_ifb_has_no_address_also_where_it_has_no_ipv6_at_all() {
+    let pod = Pod::new();
+    // Below 1280 bytes the kernel has no IPv6 on a link.
+    for mtu in [1500, 1000] {
+        pod.sh(&format!("ip link set veth0 mtu {mtu}"));
+        pod.add(both());
+        assert_eq!(pod.sh(&format!("ip -o address show {IFB}")), "");
+        assert!(pod.sh(&format!("ip -o link show {IFB}")).contains(",UP,"));
+        pod.check(both());
+        pod.del(both());
+    }
+}
