@@ -6,6 +6,8 @@ use std::net::IpAddr;
 use common::decode::{Object, Value};
 use common::error::Error;
 
+use crate::host_port::HostPort;
+
 /// An IP version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Family {
@@ -127,12 +129,12 @@ impl PortMapping {
 
 impl fmt::Display for PortMapping {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.host_ip {
-            Some(IpAddr::V6(addr)) => write!(f, "[{addr}]:")?,
-            Some(IpAddr::V4(addr)) => write!(f, "{addr}:")?,
-            None => {}
-        }
-        write!(f, "{}/{}", self.host_port, self.protocol)
+        let port = HostPort {
+            protocol: self.protocol,
+            address: self.host_ip,
+            port: self.host_port,
+        };
+        port.fmt(f)
     }
 }
 
