@@ -329,7 +329,7 @@ fn the_rights_that_the_daemon_set_gives_suffice() {
     let node = Node::new("rights");
     node.put("portmap", "reference");
     node.program();
-    // Root of the node's files, without a capability: what deploy/install/daemonset.yaml leaves.
+    // Root of the node's files, without a capability: what packaging/kubernetes/install/daemonset.yaml leaves.
     for verb in ["install", "restore"] {
         let output = Command::new("unshare")
             .args([

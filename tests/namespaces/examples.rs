@@ -1,4 +1,4 @@
-//! The examples of deploy/examples, each run by `conflist` with its main plugin. Those that are not in
+//! The examples of packaging/examples, each run by `conflist` with its main plugin. Those that are not in
 //! Debian have a stand-in: flannel is the bridge that it delegates to, Calico is `conflist`'s own veth.
 
 use std::fs;
@@ -14,7 +14,7 @@ use sandbox::{Namespace, Snapshot, Topology, wait_until};
 use serde_json::{Value, json};
 
 /// Where the examples are.
-const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/examples");
+const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../packaging/examples");
 
 /// How long a probe waits, and how long probes are repeated.
 const PATIENCE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(20));

@@ -166,6 +166,6 @@ fn unknown<'k>(
 
 /// The page with the known differences, beside the workspace's sources.
 fn compatibility() -> Result<String, Failure> {
-    let path: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/compatibility.md");
+    let path: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/compatibility.md");
     std::fs::read_to_string(&path).map_err(|e| Failure(format!("read {}: {e}", path.display())))
 }

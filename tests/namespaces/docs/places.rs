@@ -98,7 +98,7 @@ impl Known {
                 faults.extend(self.unknown(program, rest));
             }
             ["systemctl", .., unit] if unit.starts_with("cni-") => {
-                let path = format!("deploy/systemd/{unit}");
+                let path = format!("packaging/systemd/{unit}");
                 let is_there = ["", ".service"]
                     .iter()
                     .any(|end| root().join(format!("{path}{end}")).exists());
@@ -179,15 +179,7 @@ pub fn options(help: &str) -> BTreeSet<String> {
 
 /// Paths of the project that are not there. `…`, `*` and the like stand for something.
 fn missing_files(words: &[&str]) -> Vec<String> {
-    let places = [
-        "deploy/",
-        "docs/",
-        "dist/",
-        "tests/",
-        "testdata/",
-        "common/",
-        "fuzz/",
-    ];
+    let places = ["packaging/", "docs/", "tests/", "testdata/", "common/"];
     let words = words
         .iter()
         .map(|word| word.trim_matches(['(', ')', ',', ';']));

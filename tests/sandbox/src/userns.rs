@@ -4,7 +4,7 @@
 //! has several before the first test runs. So tests are started in one, by cargo's runner:
 //!
 //! ```sh
-//! CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="$PWD/sandbox/as-root" cargo test
+//! CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="$PWD/tests/sandbox/as-root" cargo test
 //! ```
 //!
 //! For root the script `as-root` changes nothing. Programs with a `main` of their own call

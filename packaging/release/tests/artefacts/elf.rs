@@ -22,7 +22,7 @@ pub fn assert_static(name: &str, bytes: &[u8]) {
         assert_ne!(kind, INTERP, "{name} needs a loader");
     }
     for tell_tale in [env!("CARGO_MANIFEST_DIR"), ".cargo/registry"] {
-        let tell_tale = tell_tale.trim_end_matches("/dist").as_bytes();
+        let tell_tale = tell_tale.trim_end_matches("/packaging/release").as_bytes();
         let found = bytes.windows(tell_tale.len()).any(|w| w == tell_tale);
         assert!(
             !found,

@@ -25,7 +25,7 @@ const ARCH: &str = if cfg!(target_arch = "aarch64") {
 
 /// A file in target/dist.
 fn made(name: &str) -> PathBuf {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/dist");
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../target/dist");
     path.join(name)
 }
 

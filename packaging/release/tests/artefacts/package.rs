@@ -96,7 +96,7 @@ const SHIPPED_UNITS: [&str; 3] = [
 
 /// Where the package has the pages of docs/man that are about its plugins.
 fn manual_pages() -> Vec<String> {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/man");
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/man");
     let entries = fs::read_dir(dir).into_iter().flatten();
     let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let page = |name: String| {

@@ -1,4 +1,4 @@
-//! What `kubectl apply -k` applies: as much of kustomize as deploy/ uses. It fails where kustomize would:
+//! What `kubectl apply -k` applies: as much of kustomize as packaging/kubernetes uses. It fails where kustomize would:
 //! an unknown field, a resource that is not there, a patch whose target or path is not there. And where
 //! it would not: an image that nobody uses.
 

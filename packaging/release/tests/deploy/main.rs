@@ -12,19 +12,19 @@ use kubernetes::{Container, DaemonSet, Object, is_label, is_quantity};
 use kustomize::build;
 use serde_json::{Value, json};
 
-fn deploy(path: &str) -> PathBuf {
+fn packaging(path: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("../deploy")
+        .join("..")
         .join(path)
 }
 
 fn read(path: &str) -> Value {
-    kustomize::read(&deploy(path))
+    kustomize::read(&packaging(path))
 }
 
 /// The objects that a directory's kustomization makes, as the API knows them.
 fn objects(dir: &str) -> (kubernetes::Namespace, DaemonSet) {
-    let built = build(&deploy(dir));
+    let built = build(&packaging(&format!("kubernetes/{dir}")));
     let typed = |object: Value| {
         let told = format!("{object:#}");
         serde_json::from_value(object).unwrap_or_else(|e| panic!("{dir}: {e}: {told}"))
@@ -37,12 +37,12 @@ fn objects(dir: &str) -> (kubernetes::Namespace, DaemonSet) {
 }
 
 fn pod() -> Value {
-    read("install/daemonset.yaml")["spec"]["template"]["spec"].clone()
+    read("kubernetes/install/daemonset.yaml")["spec"]["template"]["spec"].clone()
 }
 
 #[test]
 fn nodes_change_one_after_the_other() {
-    let spec = &read("install/daemonset.yaml")["spec"];
+    let spec = &read("kubernetes/install/daemonset.yaml")["spec"];
     let expected = json!({
         "type": "RollingUpdate",
         "rollingUpdate": { "maxUnavailable": 1, "maxSurge": 0 },
@@ -136,7 +136,7 @@ fn what_kubectl_applies_is_what_the_api_knows() {
 #[test]
 fn a_field_that_the_api_does_not_have_is_found() {
     let changed = |place: &str, key: &str, value: Value| {
-        let mut set = build(&deploy("install")).pop().unwrap();
+        let mut set = build(&packaging("kubernetes/install")).pop().unwrap();
         set.pointer_mut(place).unwrap()[key] = value;
         serde_json::from_value::<Object>(set).is_ok()
     };
@@ -147,7 +147,10 @@ fn a_field_that_the_api_does_not_have_is_found() {
 
 #[test]
 fn restore_is_install_with_another_verb() {
-    let (install, restore) = (build(&deploy("install")), build(&deploy("restore")));
+    let (install, restore) = (
+        build(&packaging("kubernetes/install")),
+        build(&packaging("kubernetes/restore")),
+    );
     let mut expected = install;
     let verb = "/spec/template/spec/initContainers/0/args/0";
     let verb = expected.last_mut().unwrap().pointer_mut(verb).unwrap();

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use super::deploy;
+use super::packaging;
 
 #[test]
 fn systemd_understands_every_unit_and_finds_what_they_name() {
@@ -14,7 +14,7 @@ fn systemd_understands_every_unit_and_finds_what_they_name() {
     let _ = fs::remove_dir_all(&root);
     fs::create_dir_all(&root).unwrap();
     let mut units = Vec::new();
-    for entry in fs::read_dir(deploy("systemd")).unwrap() {
+    for entry in fs::read_dir(packaging("systemd")).unwrap() {
         let path = entry.unwrap().path();
         let text = fs::read_to_string(&path).unwrap();
         let copy = root.join(path.file_name().unwrap());
@@ -34,7 +34,7 @@ fn systemd_understands_every_unit_and_finds_what_they_name() {
 
 #[test]
 fn the_units_run_commands_that_the_plugins_have() {
-    for entry in fs::read_dir(deploy("systemd")).unwrap() {
+    for entry in fs::read_dir(packaging("systemd")).unwrap() {
         let text = fs::read_to_string(entry.unwrap().path()).unwrap();
         for line in text.lines().filter(|line| line.starts_with("Exec")) {
             let (_, command) = line.split_once('=').unwrap();
