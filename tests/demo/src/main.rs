@@ -1,7 +1,7 @@
 //! The main job, to look at: a pod-like namespace gets its chain, uses it, and loses it again.
 //!
 //! Everything runs in fresh namespaces: "host" stands for the node, "client" for a machine outside,
-//! and the pod's namespace starts with nothing in it. The runner `conflist` does what kubelet's
+//! and the pod's namespace starts with nothing in it. The runner `cnictl` does what kubelet's
 //! container runtime does.
 
 mod network;
@@ -35,16 +35,16 @@ fn show() -> io::Result<()> {
     story.title("A pod gets its chain: veth, tuning, portmap, bandwidth");
     asked(&mut story);
     story.step("The same chain before, without the pod's wishes")?;
-    story.command(&scene.conflist("add", &[])?);
+    story.command(&scene.cnictl("add", &[])?);
     transfers(&mut story, &scene, "no limit")?;
-    story.command(&scene.conflist("del", &[])?);
+    story.command(&scene.cnictl("del", &[])?);
     story.step("ADD with them, as a container runtime does it")?;
-    story.command(&scene.conflist("add", &network::wishes())?);
+    story.command(&scene.cnictl("add", &network::wishes())?);
     has(&mut story, &scene)?;
     works(&mut story, &scene)?;
     drifts(&mut story, &scene)?;
     story.step("DEL, and what it leaves")?;
-    story.command(&scene.conflist("del", &[])?);
+    story.command(&scene.cnictl("del", &[])?);
     left(&mut story, &before, &scene.host_state()?)?;
     story.end()
 }
@@ -109,7 +109,7 @@ fn transfers(story: &mut Story, scene: &Scene, limit: &str) -> io::Result<()> {
 /// CHECK passes, sees a change behind its back, and ADD repairs it.
 fn drifts(story: &mut Story, scene: &Scene) -> io::Result<()> {
     story.step("CHECK, before and after somebody sets the MTU back")?;
-    story.command(&scene.conflist("check", &[])?);
+    story.command(&scene.cnictl("check", &[])?);
     scene
         .pod
         .try_sh(&["ip", "link", "set", "eth0", "mtu", "1500"])?;

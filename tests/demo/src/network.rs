@@ -1,4 +1,4 @@
-//! The network that the demo uses: what a conflist in /etc/cni/net.d would say.
+//! The network that the demo uses: what a list in /etc/cni/net.d would say.
 
 use std::net::Ipv4Addr;
 

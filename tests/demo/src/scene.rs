@@ -48,7 +48,7 @@ impl Scene {
     }
 
     /// Runs the runner, which must succeed; gives what to show.
-    pub fn conflist(&self, verb: &str, options: &[String]) -> io::Result<String> {
+    pub fn cnictl(&self, verb: &str, options: &[String]) -> io::Result<String> {
         let (ok, text) = self.run(verb, options)?;
         if ok {
             Ok(text)
@@ -68,9 +68,9 @@ impl Scene {
     }
 
     fn run(&self, verb: &str, options: &[String]) -> io::Result<(bool, String)> {
-        let mut shown = format!("# conflist {verb} demo pod {}", options.join(" "));
+        let mut shown = format!("# cnictl {verb} demo pod {}", options.join(" "));
         shown.truncate(shown.trim_end().len());
-        let mut command = self.net.host.command(plugin::binary("conflist"));
+        let mut command = self.net.host.command(plugin::binary("cnictl"));
         command
             .arg(verb)
             .arg(self.path("demo.conflist"))

@@ -119,18 +119,18 @@ fn they_have_the_commands_and_options_of_the_programs() {
             .map(|name| (name.clone(), of_help(plugin, name)));
         assert_eq!(page.commands(), of_program.collect(), "{plugin}");
     }
-    let page = Page::read("conflist.1");
+    let page = Page::read("cnictl.8");
     let common: BTreeSet<String> = page.items("OPTIONS");
-    let mut names = commands(&help("conflist", None));
+    let mut names = commands(&help("cnictl", None));
     names.remove("help");
     let of_program = names
         .iter()
-        .map(|name| (name.clone(), of_help("conflist", name)));
+        .map(|name| (name.clone(), of_help("cnictl", name)));
     let mut of_page = page.commands();
     for options in of_page.values_mut() {
         options.extend(common.clone());
     }
-    assert_eq!(of_page, of_program.collect(), "conflist");
+    assert_eq!(of_page, of_program.collect(), "cnictl");
 }
 
 #[test]
@@ -168,7 +168,7 @@ fn they_and_the_documentation_have_every_error_code() {
     }
 }
 
-/// Their examples: configurations, commands on a node with an attachment, and conflist on one with
+/// Their examples: configurations, commands on a node with an attachment, and cnictl on one with
 /// the network that it names.
 #[test]
 fn their_examples_do_what_they_say() {
@@ -180,7 +180,7 @@ fn their_examples_do_what_they_say() {
         ("cni-tuning.8", attached()),
         ("cni-portmap.8", attached()),
         ("cni-bandwidth.8", attached()),
-        ("conflist.1", network),
+        ("cnictl.8", network),
     ] {
         let examples = Page::read(name).examples();
         assert!(!examples.is_empty(), "{name} has no example");

@@ -21,10 +21,10 @@ mkdir -p /etc/systemd/system /usr/local/bin target/host/release target/dist
 for entry in .root/*; do
     case $entry in */target) ;; *) ln -s "$dir/$entry" . ;; esac
 done
-for program in tuning portmap bandwidth conflist; do
+for program in tuning portmap bandwidth cnictl; do
     ln -s "$dir/.binaries/$program" target/host/release/
 done
-[ $kind = bare ] || ln -s "$dir/.binaries/conflist" /usr/local/bin/
+[ $kind = bare ] || ln -s "$dir/.binaries/cnictl" /usr/local/bin/
 case $kind in
     ours)
         ln -s "$dir/.binaries/"{tuning,portmap,bandwidth} /opt/cni/bin/

@@ -17,7 +17,7 @@ pub const REASONS: [(&str, usize); 6] = [
     ("runs these tests", 1),
 ];
 
-const PROGRAMS: [&str; 4] = ["tuning", "portmap", "bandwidth", "conflist"];
+const PROGRAMS: [&str; 4] = ["tuning", "portmap", "bandwidth", "cnictl"];
 
 #[test]
 fn blocks_that_are_not_run_are_those_that_cannot_be() {

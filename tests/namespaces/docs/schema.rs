@@ -59,7 +59,7 @@ pub fn attached() -> String {
     plugins.push(json!({"type": "bandwidth", "capabilities": {"bandwidth": true}}));
     format!(
         "printf %s {} > a.conflist && ip netns add a && \
-         conflist add ./a.conflist a --publish 8080:80 --ingress 10M --egress 10M",
+         cnictl add ./a.conflist a --publish 8080:80 --ingress 10M --egress 10M",
         quote(&list.to_string())
     )
 }

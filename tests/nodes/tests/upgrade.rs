@@ -23,7 +23,7 @@ struct Operator<'a> {
 impl Operator<'_> {
     fn unpack(&self) -> io::Result<()> {
         fs::create_dir(self.machine.path(RELEASE))?;
-        for name in OURS.iter().chain(&["conflist"]) {
+        for name in OURS.iter().chain(&["cnictl"]) {
             copy_ours(self.machine, RELEASE, name)?;
         }
         Ok(())
@@ -47,9 +47,9 @@ impl Operator<'_> {
             inspect("{{.Id}}")?,
             inspect("{{.NetworkSettings.SandboxKey}}")?,
         );
-        let conflist = format!("{RELEASE}/conflist");
+        let cnictl = format!("{RELEASE}/cnictl");
         let line = [
-            &conflist,
+            &cnictl,
             "check",
             NETWORK.name,
             &netns,

@@ -1,4 +1,4 @@
-//! `conflist`: parse the command line, run the verb, print what came of it.
+//! `cnictl`: parse the command line, run the verb, print what came of it.
 //!
 //! Called by the name `veth`, the same binary is the built-in main plugin.
 
@@ -8,12 +8,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use conflist::answer::Answer;
-use conflist::chain::{Outcome, Versions};
-use conflist::cli::{Attach, Cli, Command, Common, Gc, Whole};
-use conflist::request::Request;
-use conflist::trace::{Observer, answer_text, request_text};
-use conflist::{Error, Result, Runner, Verb, capabilities, setup, veth};
+use cnictl::answer::Answer;
+use cnictl::chain::{Outcome, Versions};
+use cnictl::cli::{Attach, Cli, Command, Common, Gc, Whole};
+use cnictl::request::Request;
+use cnictl::trace::{Observer, answer_text, request_text};
+use cnictl::{Error, Result, Runner, Verb, capabilities, setup, veth};
 use serde_json::{Value, json};
 
 fn main() -> ExitCode {
@@ -181,7 +181,7 @@ fn tell_error(common: &Common, error: &Error) {
     if common.json {
         print(&format!("{:#}", json!({ "error": error.to_json() })));
     }
-    note(&format!("conflist: {error}"));
+    note(&format!("cnictl: {error}"));
 }
 
 /// A line on stdout. Nobody may be reading any more, which is no reason to fail.

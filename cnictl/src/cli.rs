@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 /// Runs a CNI network configuration the way a container runtime does through libcni.
 #[derive(Debug, Parser)]
-#[command(name = "conflist", version, max_term_width = 100, after_help = OVERVIEW)]
+#[command(name = "cnictl", version, max_term_width = 100, after_help = OVERVIEW)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -17,10 +17,10 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Attach a namespace to the network: ADD for every plugin in order; prints the result
-    #[command(after_help = ADD, override_usage = "conflist add [OPTIONS] NETWORK NETNS")]
+    #[command(after_help = ADD, override_usage = "cnictl add [OPTIONS] NETWORK NETNS")]
     Add(Attach),
     /// Ask every plugin whether the attachment is still what ADD made it (cniVersion 0.4.0 and later)
-    #[command(after_help = CHECK, override_usage = "conflist check [OPTIONS] NETWORK NETNS")]
+    #[command(after_help = CHECK, override_usage = "cnictl check [OPTIONS] NETWORK NETNS")]
     Check(Attach),
     /// Detach the namespace: DEL for every plugin in reverse order
     #[command(after_help = DEL)]
@@ -139,39 +139,39 @@ A first network, without any plugin installed (type veth is built in):
   ] }
   EOF
   ip netns add pod1
-  conflist add   /tmp/demo.conflist pod1     # prints the result; ping 10.9.0.2 now answers
-  conflist check /tmp/demo.conflist pod1
-  conflist del   /tmp/demo.conflist pod1
+  cnictl add   /tmp/demo.conflist pod1     # prints the result; ping 10.9.0.2 now answers
+  cnictl check /tmp/demo.conflist pod1
+  cnictl del   /tmp/demo.conflist pod1
 
 Requests to plugins, environment variables and the cache are those of libcni and cnitool: what one
-of the tools added, the other can check and delete. 'conflist VERB --help' has examples for each verb.
+of the tools added, the other can check and delete. 'cnictl VERB --help' has examples for each verb.
 
 Exit code: 0, 1 if a plugin or the runner failed, 2 for a command line that cannot be understood.";
 
 const ADD: &str = "\
 Examples:
-  conflist add podnet pod1
+  cnictl add podnet pod1
       network \"podnet\" from /etc/cni/net.d, namespace /run/netns/pod1, interface eth0
-  conflist add ./podnet.conflist /proc/4711/ns/net --container-id web --ifname net1
-  conflist add podnet pod1 --publish 8080:80 --publish '[::1]:53:5353/udp' --ingress 10M --egress 5M:1M
+  cnictl add ./podnet.conflist /proc/4711/ns/net --container-id web --ifname net1
+  cnictl add podnet pod1 --publish 8080:80 --publish '[::1]:53:5353/udp' --ingress 10M --egress 5M:1M
       a plugin gets these only if its \"capabilities\" has portMappings, bandwidth: true
-  conflist add podnet pod1 --capability 'aliases=[\"web\"]' --arg IgnoreUnknown=1 --arg K8S_POD_NAME=web
-  conflist add podnet pod1 --trace 2>trace.txt
+  cnictl add podnet pod1 --capability 'aliases=[\"web\"]' --arg IgnoreUnknown=1 --arg K8S_POD_NAME=web
+  cnictl add podnet pod1 --trace 2>trace.txt
       every request (variables and stdin) and every answer
 
 If a plugin fails, the whole chain gets DEL, and nothing is remembered.";
 
 const CHECK: &str = "\
 Examples:
-  conflist check podnet pod1
-  conflist check podnet pod1 --ifname net1 --json
+  cnictl check podnet pod1
+  cnictl check podnet pod1 --ifname net1 --json
 
 Plugins get the result that ADD remembered. Capabilities and CNI_ARGS are those of ADD unless given anew.";
 
 const DEL: &str = "\
 Examples:
-  conflist del podnet pod1
-  conflist del podnet --container-id web
+  cnictl del podnet pod1
+  cnictl del podnet --container-id web
       the namespace is gone: plugins get an empty CNI_NETNS, as from container runtimes
 
 DEL may be repeated. It stops at the first plugin that fails, and the result stays remembered until
@@ -179,11 +179,11 @@ a DEL succeeds. Capabilities and CNI_ARGS are those of ADD unless given anew.";
 
 const GC: &str = "\
 Examples:
-  conflist gc podnet --valid-cached
+  cnictl gc podnet --valid-cached
       keep every attachment whose namespace still exists
-  conflist gc podnet --valid web/eth0 --valid web/net1
-  conflist gc podnet --none-valid
-  conflist gc podnet
+  cnictl gc podnet --valid web/eth0 --valid web/net1
+  cnictl gc podnet --none-valid
+  cnictl gc podnet
       as cnitool: DEL for every attachment in the cache, and plugins get no list
 
 Attachments in the cache that are not valid get DEL first (any version); then every plugin gets GC
@@ -191,15 +191,15 @@ Attachments in the cache that are not valid get DEL first (any version); then ev
 
 const STATUS: &str = "\
 Examples:
-  conflist status podnet
-  conflist status podnet --json
+  cnictl status podnet
+  cnictl status podnet --json
 
 Stops at the first plugin that is not ready: code 50 means not available, 51 limited connectivity.";
 
 const VERSION: &str = "\
 Examples:
-  conflist version podnet
-  conflist version podnet --json
+  cnictl version podnet
+  cnictl version podnet --json
 
 Fails if a plugin does not support the version of the configuration.";
 
@@ -223,7 +223,7 @@ mod tests {
                 .unwrap_or_default();
             let examples: Vec<&str> = help
                 .lines()
-                .filter_map(|line| line.strip_prefix("  conflist "))
+                .filter_map(|line| line.strip_prefix("  cnictl "))
                 .collect();
             assert!(!examples.is_empty(), "{}", verb.get_name());
             for example in examples {
@@ -233,7 +233,7 @@ mod tests {
                     .unwrap()
                     .split(' ')
                     .map(|word| word.trim_matches('\''));
-                let parsed = Cli::try_parse_from(std::iter::once("conflist").chain(words));
+                let parsed = Cli::try_parse_from(std::iter::once("cnictl").chain(words));
                 assert!(parsed.is_ok(), "{example}: {parsed:?}");
             }
         }

@@ -73,7 +73,7 @@ pub fn host_name(attachment: &Attachment) -> String {
 
 /// The alias that marks the host's ends of a network.
 pub fn alias(network: &str) -> String {
-    format!("conflist veth of network {network}")
+    format!("cnictl veth of network {network}")
 }
 
 impl Plan {

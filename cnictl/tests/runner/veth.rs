@@ -27,10 +27,10 @@ impl Scene {
         }
     }
 
-    /// `conflist VERB net NETNS ...`, inside the host.
+    /// `cnictl VERB net NETNS ...`, inside the host.
     fn run(&self, verb: &str, container: &Namespace, options: &[&str]) -> Result<String, String> {
         let netns = container.path().display().to_string();
-        let mut command = self.host.command(env!("CARGO_BIN_EXE_conflist"));
+        let mut command = self.host.command(env!("CARGO_BIN_EXE_cnictl"));
         for name in ["CNI_ARGS", "CNI_IFNAME", "CAP_ARGS"] {
             command.env_remove(name);
         }

@@ -34,7 +34,7 @@ fn a_del_that_fails_after_a_failed_add_is_told_too() {
     let mut recorder = chain("failed-add-and-del", "1.0.0");
     recorder.answer("one", 1, "panic: oops");
     recorder.answer("three", 1, BUSY);
-    let mut add = recorder.conflist(&["add", "net", "/run/netns/x", "--json"]);
+    let mut add = recorder.cnictl(&["add", "net", "/run/netns/x", "--json"]);
     let output = add.output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let document: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -232,7 +232,7 @@ fn version_fails_when_a_plugin_does_not_support_the_configuration() {
         r#"{"cniVersion":"1.0.0","supportedVersions":["1.0.0"]}"#,
     );
     let output = recorder
-        .conflist(&["version", "net", "--json"])
+        .cnictl(&["version", "net", "--json"])
         .output()
         .unwrap();
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -283,7 +283,7 @@ fn a_trace_shows_what_was_asked_and_answered() {
     let mut recorder = chain("trace", "1.0.0");
     answers(&mut recorder, 0, RESULT, &["one", "two", "three"]);
     let output = recorder
-        .conflist(&["add", "net", "/run/netns/x", "--trace"])
+        .cnictl(&["add", "net", "/run/netns/x", "--trace"])
         .output()
         .unwrap();
     let trace = String::from_utf8(output.stderr).unwrap();
@@ -314,7 +314,7 @@ fn a_missing_plugin_is_told_with_the_directories_searched_before_anything_is_run
     let error = recorder.run(&add).unwrap_err();
     assert_eq!(
         error,
-        format!("conflist: plugin nowhere not found: searched {bin}, /no/such\n")
+        format!("cnictl: plugin nowhere not found: searched {bin}, /no/such\n")
     );
     assert!(recorder.calls().is_empty());
 }

@@ -106,7 +106,7 @@ fn replay_cnitool(version: &str, test: &str) {
     let (recorder, expected) = load(&format!("cnitool-{version}.json"), test);
     recorder.config("10-e2e.conflist", &CNITOOL.replace("@VERSION@", version));
     for verb in ["status", "add", "check", "check", "gc", "del", "del", "del"] {
-        let mut command = recorder.conflist(&[verb, "e2e-t1", "/run/netns/e2ect1"]);
+        let mut command = recorder.cnictl(&[verb, "e2e-t1", "/run/netns/e2ect1"]);
         command
             .env("CNI_ARGS", "IgnoreUnknown=1;K8S_POD_NAME=t1")
             .env("CAP_ARGS", CNITOOL_CAPABILITIES);

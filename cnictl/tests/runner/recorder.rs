@@ -92,8 +92,8 @@ impl Recorder {
     }
 
     /// The runner, with directories and nothing else from the environment.
-    pub fn conflist(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_conflist"));
+    pub fn cnictl(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cnictl"));
         for name in ["CNI_ARGS", "CNI_IFNAME", "CAP_ARGS"] {
             command.env_remove(name);
         }
@@ -109,7 +109,7 @@ impl Recorder {
 
     /// Runs it; stdout on success.
     pub fn run(&self, args: &[&str]) -> Result<String, String> {
-        outcome(self.conflist(args).output().unwrap())
+        outcome(self.cnictl(args).output().unwrap())
     }
 
     /// What was recorded so far.
