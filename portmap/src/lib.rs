@@ -17,6 +17,7 @@ mod many;
 mod mapping;
 mod nftables;
 mod plan;
+mod program;
 mod turn;
 
 use std::net::IpAddr;
