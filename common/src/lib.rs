@@ -27,7 +27,7 @@ pub mod cni_args;
 pub mod decode;
 pub mod drift;
 pub mod error;
-mod hash;
+pub mod hash;
 pub mod install;
 pub mod json;
 pub mod log;

@@ -3,6 +3,7 @@
 pub mod append;
 pub mod file;
 pub mod link;
+pub mod lock;
 pub mod netlink;
 pub mod netns;
 pub mod nla;

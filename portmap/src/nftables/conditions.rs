@@ -3,16 +3,11 @@
 //! The words are checked so that they can be nothing but a part of that one rule; what nft made of
 //! them is read back and must end in the jump to the attachment's chain.
 
-use std::io::Write;
-use std::process::{Command as Process, Output, Stdio};
-
 use common::error::{Code, Context, Error};
 
 use super::layout::{CONDITIONS, TABLE};
 use crate::mapping::Family;
-
-/// The program, found in `PATH` or where distributions put it: runtimes start plugins with any `PATH`.
-const PROGRAMS: [&str; 3] = ["nft", "/usr/sbin/nft", "/sbin/nft"];
+use crate::program;
 
 /// Words that end a rule or change what it does: with one of them, the jump might never come, or
 /// something else than a test might come before it.
@@ -187,44 +182,19 @@ pub fn probe() -> Result<(), Error> {
 
 fn run(arguments: &[&str], input: &str) -> Result<String, Error> {
     let tried = || format!("run nft {}", arguments.join(" "));
-    let output = spawn(arguments, input)
-        .ok_or_else(|| {
-            Error::new(
-                Code::Unsupported,
-                "conditions of the nftables backend need nft",
-            )
-            .with_details("there is none in PATH, /usr/sbin or /sbin")
-        })?
-        .context(Code::System, tried)?;
+    let nft = program::find("nft").ok_or_else(|| {
+        Error::new(
+            Code::Unsupported,
+            "conditions of the nftables backend need nft",
+        )
+        .with_details("there is none in PATH or where distributions put it")
+    })?;
+    let output = program::run(&nft, arguments, input).context(Code::System, tried)?;
     if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        return Ok(output.printed);
     }
-    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
     let msg = format!("nft refuses: {}", input.trim_end());
-    Err(Error::new(Code::InvalidConfig, msg).with_details(said))
-}
-
-/// Runs the first nft there is; `None` when there is none.
-fn spawn(arguments: &[&str], input: &str) -> Option<std::io::Result<Output>> {
-    let start = |program: &str| {
-        Process::new(program)
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-    };
-    let mut child = match PROGRAMS.iter().map(|program| start(program)).find(
-        |child| !matches!(child, Err(cause) if cause.kind() == std::io::ErrorKind::NotFound),
-    )? {
-        Ok(child) => child,
-        Err(cause) => return Some(Err(cause)),
-    };
-    if let Some(mut stdin) = child.stdin.take() {
-        // One that ends before it has read everything tells why on stderr.
-        let _ = stdin.write_all(input.as_bytes());
-    }
-    Some(child.wait_with_output())
+    Err(Error::new(Code::InvalidConfig, msg).with_details(output.said.trim()))
 }
 
 #[cfg(test)]
