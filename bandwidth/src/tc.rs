@@ -83,6 +83,7 @@ mod tests {
             let refusal = Refusal {
                 errno,
                 text: text.into(),
+                is_answer: true,
             };
             refused(&refusal, "add a tbf".into(), "tbf (sch_tbf)")
         };

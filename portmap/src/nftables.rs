@@ -83,9 +83,9 @@ pub fn status(conditions: bool) -> Result<(), Error> {
 
 /// A socket, unless the kernel has no nf_tables: then there is nothing to find or remove.
 fn open_if_any() -> Result<Option<Nft>, Error> {
-    let mut nft = Nft::open()?;
-    match nft.generation() {
-        Ok(_) => Ok(Some(nft)),
+    let opened = Nft::open().and_then(|mut nft| nft.generation().map(|_| nft));
+    match opened {
+        Ok(nft) => Ok(Some(nft)),
         Err(error) if error.code == Code::Unsupported => Ok(None),
         Err(error) => Err(error),
     }

@@ -45,6 +45,16 @@ pub struct Refusal {
     pub errno: Errno,
     /// The kernel's explanation (`NLMSGERR_ATTR_MSG`); often empty.
     pub text: String,
+    /// Whether it is the kernel's answer to a request. If not, a system call failed, and nothing is
+    /// known of what was asked for.
+    pub is_answer: bool,
+}
+
+impl Refusal {
+    /// Whether the kernel answered that what the request names is not there.
+    pub fn is_absence(&self) -> bool {
+        self.is_answer && self.errno == Errno::ENOENT
+    }
 }
 
 impl From<Errno> for Refusal {
@@ -52,6 +62,7 @@ impl From<Errno> for Refusal {
         Refusal {
             errno,
             text: String::new(),
+            is_answer: false,
         }
     }
 }
@@ -97,7 +108,7 @@ impl Netlink {
     /// A socket for nf_tables and conntrack, in the calling thread's namespace.
     ///
     /// # Errors
-    /// Code 100 when the kernel gives none.
+    /// Code 103 when the kernel is built without netfilter's netlink, 100 when it gives none.
     pub fn netfilter() -> Result<Netlink, Error> {
         Self::open(SockProtocol::NetlinkNetFilter, "NETLINK_NETFILTER")
     }
@@ -117,7 +128,11 @@ impl Netlink {
             Ok(fd)
         };
         let socket = opened().map_err(|errno| {
-            Error::new(Code::System, format!("open a {name} socket")).with_details(errno.desc())
+            let code = match errno {
+                Errno::EPROTONOSUPPORT => Code::Unsupported,
+                _ => Code::System,
+            };
+            Error::new(code, format!("open a {name} socket")).with_details(errno.desc())
         })?;
         Ok(Netlink {
             socket,
@@ -250,20 +265,25 @@ impl Netlink {
     /// The next datagram of an answer. The kernel answers while it takes the request, so that after
     /// an overrun what is left of the answer has come already. What was asked for is done, and most
     /// likely its acknowledgement is not what was dropped.
-    fn answer(&mut self) -> Result<Vec<(Message, u16)>, Refusal> {
+    /// Also says whether messages were dropped before it.
+    fn answer(&mut self) -> Result<(Vec<(Message, u16)>, bool), Refusal> {
         match self.receive() {
-            Err(refusal) if refusal.errno == Errno::ENOBUFS => self.received()?.ok_or(refusal),
-            answer => answer,
+            Err(refusal) if refusal.errno == Errno::ENOBUFS => {
+                Ok((self.received()?.ok_or(refusal)?, true))
+            }
+            answer => Ok((answer?, false)),
         }
     }
 
-    /// Collects the replies to one request; `None` when the kernel says that the objects changed
-    /// while they were listed.
+    /// Collects the replies to one request; `None` when a list lacks some: the kernel says that the
+    /// objects changed while they were listed, or it had to drop messages.
     fn replies(&mut self, sequence: u32) -> Result<Option<Vec<Message>>, Refusal> {
         let mut replies = Vec::new();
         let mut interrupted = false;
         loop {
-            for (message, flags) in self.answer()? {
+            let (messages, has_gap) = self.answer()?;
+            interrupted |= has_gap;
+            for (message, flags) in messages {
                 if message.sequence != sequence {
                     continue;
                 }
@@ -331,6 +351,7 @@ pub fn verdict(body: &[u8], flags: u16) -> Result<(), Refusal> {
         number => Err(Refusal {
             errno: Errno::from_raw(number.saturating_neg()),
             text: explanation(body, flags).unwrap_or_default(),
+            is_answer: true,
         }),
     }
 }
