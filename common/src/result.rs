@@ -45,8 +45,29 @@ pub struct Interface {
     pub extra: Fields,
 }
 
+impl CniResult {
+    /// The index in `interfaces` of the container's interface. Some main plugins name it without a
+    /// sandbox: it counts where nothing of that name has one.
+    pub fn container_interface(&self, ifname: &str) -> Option<usize> {
+        let find = |is_in_sandbox| {
+            self.interfaces
+                .iter()
+                .position(|i| i.name == ifname && i.is_in_sandbox() == is_in_sandbox)
+        };
+        find(true).or_else(|| find(false))
+    }
+
+    /// The interfaces in the host: those without a sandbox, but for the container's own.
+    pub fn host_interfaces(&self, ifname: &str) -> impl Iterator<Item = &Interface> {
+        let own = self.container_interface(ifname);
+        let all = self.interfaces.iter().enumerate();
+        all.filter(move |(index, i)| !i.is_in_sandbox() && Some(*index) != own)
+            .map(|(_, interface)| interface)
+    }
+}
+
 impl Interface {
-    /// Whether it stands in a container rather than in the host.
+    /// Whether it is said to stand in a container.
     pub fn is_in_sandbox(&self) -> bool {
         !self.sandbox.is_empty()
     }

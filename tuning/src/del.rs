@@ -61,8 +61,7 @@ fn open(request: &Request) -> Result<Option<Netns>, Error> {
     };
     match Netns::open(path) {
         Ok(netns) => Ok(Some(netns)),
-        Err(OpenError::Gone(_)) => Ok(None),
-        Err(OpenError::Unusable(_)) if std::fs::File::open(path).is_ok() => Ok(None),
+        Err(OpenError::Gone(_) | OpenError::NoNamespace(_)) => Ok(None),
         Err(OpenError::Unusable(error)) => Err(error),
     }
 }

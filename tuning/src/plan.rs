@@ -93,8 +93,8 @@ impl Plan {
     /// Writes the new MAC, and from 1.1.0 on the new MTU, into what the chain's result says of the
     /// container's interface.
     pub fn show_in(&self, result: &mut CniResult, ifname: &str, version: Version) {
-        let interfaces = result.interfaces.iter_mut();
-        for interface in interfaces.filter(|i| i.name == ifname && i.is_in_sandbox()) {
+        let own = result.container_interface(ifname);
+        if let Some(interface) = own.and_then(|index| result.interfaces.get_mut(index)) {
             for change in &self.link {
                 match change {
                     Change::Mac(mac) => interface.mac = mac.to_string(),

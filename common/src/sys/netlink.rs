@@ -25,6 +25,8 @@ const BUFFER: usize = 32 << 10;
 const PATIENCE: i64 = 10;
 /// How often a dump that the kernel reports as inconsistent is tried.
 const DUMP_TRIES: usize = 20;
+/// How often a request is sent whose answer could not be received.
+const ANSWER_TRIES: usize = 3;
 
 /// The kernel's words in a refusal (enum nlmsgerr_attrs).
 const NLMSGERR_ATTR_MSG: u16 = 1;
@@ -74,6 +76,13 @@ impl fmt::Display for Refusal {
             write!(f, " ({})", self.text)?;
         }
         Ok(())
+    }
+}
+
+impl Refusal {
+    /// Whether the kernel answered with one of these.
+    pub fn says(&self, errnos: &[Errno]) -> bool {
+        self.is_answer && errnos.contains(&self.errno)
     }
 }
 
@@ -144,7 +153,8 @@ impl Netlink {
     /// Sends one request and waits until the kernel has answered it.
     ///
     /// `flags` is one of [`GET`], [`CREATE`], [`REPLACE`], [`DUMP`] or plain `NLM_F_*`. The replies
-    /// are the messages before the acknowledgement or the end of the dump.
+    /// are the messages before the acknowledgement or the end of the dump. Where the answer cannot be
+    /// received the request is sent again, unless it must not find what it creates.
     ///
     /// # Errors
     /// What the kernel refused, or `ETIMEDOUT` when it says nothing.
@@ -170,13 +180,25 @@ impl Netlink {
         body: &[u8],
     ) -> Result<Vec<Message>, Refusal> {
         let is_dump = flags & DUMP == DUMP;
+        let is_repeatable = is_dump || flags & libc::NLM_F_EXCL as u16 == 0;
+        let mut unanswered = 0;
         for _ in 0..DUMP_TRIES {
             let sequence = self.next_sequence();
             let ack = if is_dump { 0 } else { libc::NLM_F_ACK as u16 };
             let flags = flags | libc::NLM_F_REQUEST as u16 | ack;
             self.send(&message(kind, flags, sequence, body))?;
-            if let Some(replies) = self.replies(sequence)? {
-                return Ok(replies);
+            match self.replies(sequence) {
+                Ok(Some(replies)) => return Ok(replies),
+                // It is created, whatever else was said of it.
+                Ok(None) if !is_repeatable => return Ok(Vec::new()),
+                Ok(None) => {}
+                Err(refusal) => {
+                    unanswered += 1;
+                    let is_lost = !refusal.is_answer && refusal.errno != Errno::ETIMEDOUT;
+                    if !(is_lost && is_repeatable && unanswered < ANSWER_TRIES) {
+                        return Err(refusal);
+                    }
+                }
             }
         }
         Err(Errno::EINTR.into())
@@ -291,7 +313,7 @@ impl Netlink {
                 match i32::from(message.kind) {
                     libc::NLMSG_ERROR => {
                         verdict(&message.body, flags)?;
-                        return Ok(Some(replies));
+                        return Ok((!interrupted).then_some(replies));
                     }
                     libc::NLMSG_DONE => {
                         verdict(&message.body, flags)?;

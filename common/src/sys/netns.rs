@@ -25,14 +25,18 @@ pub struct Netns {
 pub enum OpenError {
     /// Nothing is there any more: for DEL, nothing is left to do.
     Gone(Error),
-    /// Something is there, but it cannot be used.
+    /// Something else is there, and nothing in it either.
+    NoNamespace(Error),
+    /// It could not be found out, or may not be used.
     Unusable(Error),
 }
 
 impl From<OpenError> for Error {
     fn from(error: OpenError) -> Error {
         match error {
-            OpenError::Gone(error) | OpenError::Unusable(error) => error,
+            OpenError::Gone(error) | OpenError::NoNamespace(error) | OpenError::Unusable(error) => {
+                error
+            }
         }
     }
 }
@@ -57,7 +61,11 @@ impl Netns {
                 });
             }
         };
-        if fstatfs(&file).is_ok_and(|fs| fs.filesystem_type() == NSFS_MAGIC) {
+        let unknown = |cause: &dyn std::fmt::Display| {
+            OpenError::Unusable(Error::new(Code::InvalidNetns, tried()).with_details(cause))
+        };
+        let kind = fstatfs(&file).map_err(|errno| unknown(&errno.desc()))?;
+        if kind.filesystem_type() == NSFS_MAGIC {
             return Ok(Netns {
                 file,
                 path: path.to_owned(),
@@ -65,10 +73,18 @@ impl Netns {
         }
         let error = Error::new(Code::InvalidNetns, tried()).with_details("this is no namespace");
         // `ip netns del` and runtimes unmount first and remove the empty file after.
-        match file.metadata() {
-            Ok(meta) if meta.is_file() && meta.len() == 0 => Err(OpenError::Gone(error)),
-            _ => Err(OpenError::Unusable(error)),
+        match file.metadata().map_err(|cause| unknown(&cause))? {
+            meta if meta.is_file() && meta.len() == 0 => Err(OpenError::Gone(error)),
+            _ => Err(OpenError::NoNamespace(error)),
         }
+    }
+
+    /// The calling thread's own namespace.
+    ///
+    /// # Errors
+    /// Code 8 when it cannot be opened.
+    pub fn own() -> Result<Netns, Error> {
+        Ok(Netns::open(Path::new(OWN))?)
     }
 
     /// The path it was opened by.
@@ -140,7 +156,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_missing_path_and_an_unmounted_one_are_gone_and_a_file_is_unusable() {
+    fn a_missing_path_and_an_unmounted_one_are_gone_and_a_file_is_no_namespace() {
         let dir = std::env::temp_dir().join(format!("netns-test-{}", std::process::id()));
         std::fs::create_dir_all(&dir).unwrap();
         let (missing, empty, text) = (dir.join("missing"), dir.join("empty"), dir.join("text"));
@@ -148,8 +164,8 @@ mod tests {
         std::fs::write(&text, "x").unwrap();
         assert!(matches!(Netns::open(&missing), Err(OpenError::Gone(_))));
         assert!(matches!(Netns::open(&empty), Err(OpenError::Gone(_))));
-        assert!(matches!(Netns::open(&text), Err(OpenError::Unusable(_))));
-        assert!(matches!(Netns::open(&dir), Err(OpenError::Unusable(_))));
+        assert!(matches!(Netns::open(&text), Err(OpenError::NoNamespace(_))));
+        assert!(matches!(Netns::open(&dir), Err(OpenError::NoNamespace(_))));
         std::fs::remove_dir_all(&dir).unwrap();
     }
 
