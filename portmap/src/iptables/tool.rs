@@ -175,11 +175,21 @@ impl Tool {
     }
 
     /// Whether a chain of the nat table exists.
-    pub fn has_chain(&self, name: &str) -> bool {
-        let names = [name.to_owned()];
+    ///
+    /// # Errors
+    /// Code 100 when it cannot be found out.
+    pub fn has_chain(&self, name: &str) -> Result<bool, Error> {
         match self.variant {
-            Some(Variant::Nft) => !kernel::chains(Variant::Nft, self.family, &names).is_empty(),
-            _ => matches!(self.list(&[(Table::Nat, name)]), Ok(Some(_))),
+            Some(variant) => {
+                let found = kernel::chains(variant, self.family, &[name.to_owned()])?;
+                Ok(!found.is_empty())
+            }
+            None => {
+                let tried = || format!("look for chain {name} ({})", self.family);
+                let listed = self.list(&[(Table::Nat, name)]);
+                let listed = listed.map_err(|failure| failure.error(Code::System, tried()))?;
+                Ok(listed.is_some())
+            }
         }
     }
 
