@@ -30,8 +30,20 @@ pub fn fixed_sets(family: Family) -> Vec<SetId> {
     let asked = LOOKUPS
         .iter()
         .flat_map(|(_, by_address)| last_sets(family, *by_address));
-    asked.chain([ATTACHMENTS]).collect()
+    asked.chain([ATTACHMENTS]).chain(QUEUES).collect()
 }
+
+/// The maps of those who wait for a host port. Tables that earlier versions made lack them.
+pub const QUEUES: [SetId; 2] = [
+    SetId {
+        purpose: Purpose::Shadowed,
+        by_address: true,
+    },
+    SetId {
+        purpose: Purpose::Shadowed,
+        by_address: false,
+    },
+];
 
 /// The sets that a lookup chain asks last, in order: a packet that an earlier one knows is marked
 /// and goes on, the last one translates and ends.
