@@ -12,6 +12,7 @@ mod inside;
 mod interop;
 mod killed;
 mod parallel;
+mod peer;
 pub mod pod;
 mod result;
 mod samples;
