@@ -289,7 +289,7 @@ fn portmap_takes_every_result_with_the_container_s_address_and_its_own_answer_to
     let state = || portmap::nftables::contents(attached.host());
     let taken = own_results(&attached, Version::ALL, &state);
     // All but those that say that the address is the host's.
-    assert_eq!(taken, Version::WITH_INTERFACES.len() * 45 + 4);
+    assert_eq!(taken, Version::WITH_INTERFACES.len() * 46 + 4);
 }
 
 /// A pod of a plugin whose configurations have these keys.

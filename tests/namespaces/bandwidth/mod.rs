@@ -5,6 +5,7 @@ mod again;
 mod del;
 mod drift;
 mod failed_add;
+mod faults;
 mod gc;
 mod hostile;
 mod identity;

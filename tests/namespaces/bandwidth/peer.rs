@@ -93,16 +93,16 @@ fn a_pair_between_two_containers_with_the_indices_of_a_pod_s_veth_limits_nothing
     };
     let (veth0, eth0) = (index(pod.host(), "veth0"), index(pod.container(), "eth0"));
     let (one, other) = (Namespace::new().unwrap(), Namespace::new().unwrap());
-    // The second container has a number on the host.
     let path = other.path().display().to_string();
-    pod.sh(&format!(
-        "ip link add veth7 type veth peer name up index 77 netns {path}"
-    ));
     sh(
         &one,
         &format!("ip link add net1 index {eth0} type veth peer name x index 99"),
     );
     sh(&one, &format!("ip link set x netns {path} index {veth0}"));
+    // The second container has a number on the host.
+    pod.sh(&format!(
+        "ip link add veth7 type veth peer name up netns {path}"
+    ));
     is_nobody_s(&pod, &one, "net1");
 }
 
