@@ -54,7 +54,7 @@ impl From<Error> for Missing {
 impl From<OpenError> for Missing {
     fn from(error: OpenError) -> Missing {
         match error {
-            OpenError::Gone(error) | OpenError::NoNamespace(error) => Missing::Nothing(error),
+            OpenError::Gone(error) | OpenError::Foreign(error) => Missing::Nothing(error),
             OpenError::Unusable(error) => Missing::Unknown(error),
         }
     }
@@ -197,7 +197,7 @@ pub fn named(
 ) -> Result<Option<Link>, Error> {
     let netns = match request.netns.as_deref().map(Netns::open) {
         Some(Ok(netns)) => Some(netns),
-        None | Some(Err(OpenError::Gone(_) | OpenError::NoNamespace(_))) => None,
+        None | Some(Err(OpenError::Gone(_) | OpenError::Foreign(_))) => None,
         Some(Err(OpenError::Unusable(error))) => return Err(error),
     };
     for interface in result.host_interfaces(&request.attachment.ifname) {

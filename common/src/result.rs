@@ -57,6 +57,19 @@ impl CniResult {
         find(true).or_else(|| find(false))
     }
 
+    /// The container's addresses: those of its interface, those that name none or an impossible one,
+    /// and all of them where the result names nothing that is in a container.
+    pub fn container_ips(&self, ifname: &str) -> impl Iterator<Item = &IpConfig> {
+        let own = self.container_interface(ifname);
+        let names_none = own.is_none() && !self.interfaces.iter().any(Interface::is_in_sandbox);
+        let count = self.interfaces.len();
+        self.ips.iter().filter(move |ip| {
+            let index = ip.interface.and_then(|index| usize::try_from(index).ok());
+            let index = index.filter(|index| *index < count);
+            names_none || index.is_none() || index == own
+        })
+    }
+
     /// The interfaces in the host: those without a sandbox, but for the container's own.
     pub fn host_interfaces(&self, ifname: &str) -> impl Iterator<Item = &Interface> {
         let own = self.container_interface(ifname);

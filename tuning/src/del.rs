@@ -61,7 +61,7 @@ fn open(request: &Request) -> Result<Option<Netns>, Error> {
     };
     match Netns::open(path) {
         Ok(netns) => Ok(Some(netns)),
-        Err(OpenError::Gone(_) | OpenError::NoNamespace(_)) => Ok(None),
+        Err(OpenError::Gone(_) | OpenError::Foreign(_)) => Ok(None),
         Err(OpenError::Unusable(error)) => Err(error),
     }
 }

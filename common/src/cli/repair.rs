@@ -246,7 +246,7 @@ fn obstacle(entry: &Entry, requests: &[Request]) -> Option<Outcome> {
     }
     match Netns::open(path) {
         Err(OpenError::Gone(_)) => return Some(Outcome::Gone),
-        Err(OpenError::NoNamespace(error) | OpenError::Unusable(error)) => {
+        Err(OpenError::Foreign(error) | OpenError::Unusable(error)) => {
             return Some(Outcome::Failed(error));
         }
         Ok(_) => {}

@@ -25,16 +25,16 @@ pub struct Netns {
 pub enum OpenError {
     /// Nothing is there any more: for DEL, nothing is left to do.
     Gone(Error),
-    /// Something else is there, and nothing in it either.
-    NoNamespace(Error),
-    /// It could not be found out, or may not be used.
+    /// Something that is no namespace is there.
+    Foreign(Error),
+    /// It cannot be found out, or not be used.
     Unusable(Error),
 }
 
 impl From<OpenError> for Error {
     fn from(error: OpenError) -> Error {
         match error {
-            OpenError::Gone(error) | OpenError::NoNamespace(error) | OpenError::Unusable(error) => {
+            OpenError::Gone(error) | OpenError::Foreign(error) | OpenError::Unusable(error) => {
                 error
             }
         }
@@ -75,7 +75,7 @@ impl Netns {
         // `ip netns del` and runtimes unmount first and remove the empty file after.
         match file.metadata().map_err(|cause| unknown(&cause))? {
             meta if meta.is_file() && meta.len() == 0 => Err(OpenError::Gone(error)),
-            _ => Err(OpenError::NoNamespace(error)),
+            _ => Err(OpenError::Foreign(error)),
         }
     }
 
@@ -164,8 +164,8 @@ mod tests {
         std::fs::write(&text, "x").unwrap();
         assert!(matches!(Netns::open(&missing), Err(OpenError::Gone(_))));
         assert!(matches!(Netns::open(&empty), Err(OpenError::Gone(_))));
-        assert!(matches!(Netns::open(&text), Err(OpenError::NoNamespace(_))));
-        assert!(matches!(Netns::open(&dir), Err(OpenError::NoNamespace(_))));
+        assert!(matches!(Netns::open(&text), Err(OpenError::Foreign(_))));
+        assert!(matches!(Netns::open(&dir), Err(OpenError::Foreign(_))));
         std::fs::remove_dir_all(&dir).unwrap();
     }
 
