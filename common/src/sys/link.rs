@@ -129,7 +129,8 @@ impl Netlink {
         let filter = kind.map(|kind| LinkAttribute::LinkInfo(vec![LinkInfo::Kind(kind)]));
         request.attributes.extend(filter);
         let replies = self.request(libc::RTM_GETLINK, DUMP, &request)?;
-        Ok(replies.iter().filter_map(decode).collect())
+        let links = replies.iter().map(decode).collect::<Option<_>>();
+        links.ok_or_else(|| Errno::EBADMSG.into())
     }
 
     /// Creates a link from its attributes.

@@ -207,8 +207,15 @@ impl Netlink {
     /// The number that the kernel gave the socket's network namespace, unique until the next boot
     /// (`SO_NETNS_COOKIE`); `None` on kernels before 5.14. Unlike an inode's number it is not used
     /// again for another namespace.
-    pub fn netns_cookie(&self) -> Option<u64> {
-        cookie(&self.socket)
+    ///
+    /// # Errors
+    /// As getsockopt(2).
+    pub fn netns_cookie(&self) -> Result<Option<u64>, Refusal> {
+        match cookie(&self.socket) {
+            Ok(number) => Ok(Some(number)),
+            Err(Errno::ENOPROTOOPT) => Ok(None),
+            Err(errno) => Err(errno.into()),
+        }
     }
 
     /// The number for the next message.
@@ -281,7 +288,11 @@ impl Netlink {
             }
         };
         let bytes = self.buffer.get(..length).ok_or(Errno::EMSGSIZE)?;
-        Ok(split(bytes))
+        match split(bytes) {
+            (messages, []) => Ok(messages),
+            // What cannot be read may be what was looked for.
+            _ => Err(Errno::EBADMSG),
+        }
     }
 
     /// The next datagram of an answer. The kernel answers while it takes the request, so that after
@@ -311,11 +322,10 @@ impl Netlink {
                 }
                 interrupted |= flags & libc::NLM_F_DUMP_INTR as u16 != 0;
                 match i32::from(message.kind) {
-                    libc::NLMSG_ERROR => {
-                        verdict(&message.body, flags)?;
-                        return Ok((!interrupted).then_some(replies));
+                    libc::NLMSG_ERROR if message.body.len() < 4 => {
+                        return Err(Errno::EBADMSG.into());
                     }
-                    libc::NLMSG_DONE => {
+                    libc::NLMSG_ERROR | libc::NLMSG_DONE => {
                         verdict(&message.body, flags)?;
                         return Ok((!interrupted).then_some(replies));
                     }
@@ -341,8 +351,8 @@ pub fn message(kind: u16, flags: u16, sequence: u32, body: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// The messages of one datagram with their flags. A malformed rest ends the list.
-pub fn split(mut bytes: &[u8]) -> Vec<(Message, u16)> {
+/// The messages of one datagram with their flags, and what is left where no message begins.
+pub fn split(mut bytes: &[u8]) -> (Vec<(Message, u16)>, &[u8]) {
     let mut messages = Vec::new();
     while let Some(header) = bytes.get(..HEADER) {
         let length = u32_at(header, 0).unwrap_or(0) as usize;
@@ -359,7 +369,7 @@ pub fn split(mut bytes: &[u8]) -> Vec<(Message, u16)> {
         ));
         bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or(&[]);
     }
-    messages
+    (messages, bytes)
 }
 
 /// The outcome in an `NLMSG_ERROR` or `NLMSG_DONE`: a number, 0 for success, and for errors the
@@ -441,7 +451,7 @@ fn set_extended_errors(fd: &OwnedFd) {
 }
 
 #[allow(unsafe_code)]
-fn cookie(fd: &OwnedFd) -> Option<u64> {
+fn cookie(fd: &OwnedFd) -> Result<u64, Errno> {
     let mut cookie: u64 = 0;
     let mut length = size_of::<u64>() as libc::socklen_t;
     // SAFETY: `fd` is an open socket, and the pointers describe `cookie` and its length, which both
@@ -455,7 +465,11 @@ fn cookie(fd: &OwnedFd) -> Option<u64> {
             &raw mut length,
         )
     };
-    (failed == 0 && length as usize == size_of::<u64>()).then_some(cookie)
+    Errno::result(failed)?;
+    match length as usize == size_of::<u64>() {
+        true => Ok(cookie),
+        false => Err(Errno::EBADMSG),
+    }
 }
 
 #[allow(unsafe_code)]
@@ -482,8 +496,8 @@ mod tests {
         let mut bytes = message(16, 2, 7, b"abcde");
         bytes.extend(message(20, 0, 7, b""));
         bytes.extend([200, 0, 0, 0, 1]);
-        let messages = split(&bytes);
-        assert_eq!(messages.len(), 2);
+        let (messages, rest) = split(&bytes);
+        assert_eq!((messages.len(), rest.len()), (2, 5));
         assert_eq!(messages[0].0.body, b"abcde");
         assert_eq!((messages[0].1, messages[1].0.kind), (2, 20));
     }
@@ -493,15 +507,15 @@ mod tests {
         for length in [0u32, 3, 15, 17, u32::MAX] {
             let mut bytes = message(1, 0, 1, b"");
             bytes[..4].copy_from_slice(&length.to_ne_bytes());
-            assert!(split(&bytes).is_empty(), "{length}");
+            assert_eq!(split(&bytes), (vec![], &bytes[..]), "{length}");
         }
     }
 
     #[test]
     fn a_namespace_s_number_stays_the_same() {
-        let cookie = Netlink::route().unwrap().netns_cookie();
-        assert!(cookie.is_some());
-        assert_eq!(Netlink::route().unwrap().netns_cookie(), cookie);
+        let cookie = || Netlink::route().unwrap().netns_cookie().unwrap();
+        assert!(cookie().is_some());
+        assert_eq!(cookie(), cookie());
     }
 
     #[test]

@@ -5,9 +5,11 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use nix::fcntl::OFlag;
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::statfs::{NSFS_MAGIC, fstatfs};
 
+use super::regular;
 use crate::error::{Code, Context, Error};
 
 /// The calling thread's own namespace.
@@ -49,8 +51,9 @@ impl Netns {
     /// exist, or one that a runtime left behind after unmounting the namespace, is gone.
     pub fn open(path: &Path) -> Result<Netns, OpenError> {
         let tried = || format!("open network namespace {}", path.display());
-        let file = match File::open(path) {
-            Ok(file) => file,
+        // Only a namespace is opened: a pipe would make us wait, a device might do something.
+        let entry = match regular::entry(path) {
+            Ok(entry) => entry,
             Err(cause) => {
                 let error = Error::new(Code::InvalidNetns, tried()).with_details(&cause);
                 return Err(match cause.raw_os_error().map(nix::Error::from_raw) {
@@ -64,16 +67,17 @@ impl Netns {
         let unknown = |cause: &dyn std::fmt::Display| {
             OpenError::Unusable(Error::new(Code::InvalidNetns, tried()).with_details(cause))
         };
-        let kind = fstatfs(&file).map_err(|errno| unknown(&errno.desc()))?;
+        let kind = fstatfs(&entry).map_err(|errno| unknown(&errno.desc()))?;
         if kind.filesystem_type() == NSFS_MAGIC {
+            let file = regular::reopen(&entry, OFlag::O_RDONLY);
             return Ok(Netns {
-                file,
+                file: file.map_err(|cause| unknown(&cause))?,
                 path: path.to_owned(),
             });
         }
         let error = Error::new(Code::InvalidNetns, tried()).with_details("this is no namespace");
         // `ip netns del` and runtimes unmount first and remove the empty file after.
-        match file.metadata().map_err(|cause| unknown(&cause))? {
+        match entry.metadata().map_err(|cause| unknown(&cause))? {
             meta if meta.is_file() && meta.len() == 0 => Err(OpenError::Gone(error)),
             _ => Err(OpenError::Foreign(error)),
         }
