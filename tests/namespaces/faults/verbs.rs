@@ -1,4 +1,5 @@
-//! Every system call of DEL, GC, CHECK and of the operators' commands, failed once.
+//! Every system call of the verbs and of the operators' commands, failed once, in every thread and
+//! program.
 //!
 //! A success means that the kernel holds what was promised. After a failure there is one error that
 //! says why, the other attachment has not changed, and the same again without a fault succeeds.
@@ -154,6 +155,28 @@ fn is_error(answer: &Answer) -> Option<String> {
     }
 }
 
+/// ADD: the attachment is whole, or the node is as before, or the error says what could not be taken back.
+fn addition(node: &Node) {
+    let trial = Trial {
+        node,
+        what: "ADD",
+        call: &|| node.call("ADD"),
+        is_changing: true,
+        prepare: &|| node.does("DEL"),
+        succeeded: &|_| difference(&node.with, &node.state()),
+        failed: &|answer| {
+            let half = difference(&node.without, &node.state());
+            let half =
+                half.filter(|_| answer.code.is_some() && !answer.stdout.contains("take back"));
+            node.does("DEL");
+            let left = difference(&node.without, &node.state());
+            let left = left.map(|left| format!("after DEL: {left}"));
+            is_error(answer).or(half).or(left)
+        },
+    };
+    trial.each();
+}
+
 /// DEL or GC: nothing of the attachment is left, and nothing else is touched.
 fn removal(node: &Node, verb: &str) {
     let trial = Trial {
@@ -217,7 +240,10 @@ fn table(node: &Node, line: &[&str]) {
         is_changing: false,
         prepare: &|| (),
         succeeded: &|answer| difference(&wanted, &listed(answer)),
-        failed: &|answer| answer.stderr.is_empty().then(|| "no error".to_owned()),
+        failed: &|answer| {
+            let is_silent = answer.code.is_some() && answer.stderr.is_empty();
+            is_silent.then(|| "no error".to_owned())
+        },
     };
     trial.each();
 }
@@ -305,6 +331,11 @@ macro_rules! on_every_plugin {
 
             fn node() -> Node {
                 Node::new($plugin, Backend::$backend)
+            }
+
+            #[test]
+            fn add_makes_all_or_nothing_or_says_what_stays() {
+                addition(&node());
             }
 
             #[test]
