@@ -23,6 +23,7 @@ pub mod table;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use crate::cache::Cache;
 use crate::error::{Code, Context, Error};
 use crate::json::Json;
 use crate::plugin::Plugin;
@@ -152,6 +153,17 @@ pub fn print(text: &str) -> Result<u8, Failure> {
             written.context(Code::Io, || "write to stdout".into())?;
             Ok(0)
         }
+    }
+}
+
+/// The exit code after a table that rests on the cache was shown.
+///
+/// # Errors
+/// The files that could not be read: what is in them is missing in the table.
+pub fn whole(cache: &Cache) -> Result<u8, Failure> {
+    match Error::all(cache.faults.clone()) {
+        None => Ok(0),
+        Some(error) => Err(error.into()),
     }
 }
 

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use common::cache::Cache;
 use common::cli::args::Args;
 use common::cli::table::{Page, Table, Tone, column};
-use common::cli::{CACHE_DIR, Command, Failure, JSON, document, object, print};
+use common::cli::{CACHE_DIR, Command, Failure, JSON, document, object, print, whole};
 use common::json::Json;
 
 use super::state::{State, states};
@@ -31,9 +31,10 @@ fn run(mut args: Args) -> Result<u8, Failure> {
     let states = states(&forwards, &cache);
     let all: Vec<(&Forward, &State)> = forwards.iter().zip(&states).collect();
     match is_json {
-        true => print(&document([("portMappings", json(&all))])),
-        false => print(&text(&all)),
-    }
+        true => print(&document([("portMappings", json(&all))]))?,
+        false => print(&text(&all))?,
+    };
+    whole(&cache)
 }
 
 /// The host's address and port, as a client would write them.

@@ -2,7 +2,7 @@
 
 use common::cache::Cache;
 use common::cli::args::Args;
-use common::cli::{CACHE_DIR, Command, FAILED, Failure, JSON, document, object, print};
+use common::cli::{CACHE_DIR, Command, FAILED, Failure, JSON, document, object, print, whole};
 use common::json::Json;
 
 use super::command::{host, json};
@@ -30,7 +30,7 @@ fn run(mut args: Args) -> Result<u8, Failure> {
     forwards.retain(|f| f.host_port == port && protocols.contains(&f.protocol));
     let states = states(&forwards, &cache);
     let all: Vec<(&Forward, &State)> = forwards.iter().zip(&states).collect();
-    let listeners = listeners(port, &protocols);
+    let listeners = listeners(port, &protocols)?;
     match is_json {
         true => print(&document([
             ("portMappings", json(&all)),
@@ -41,10 +41,10 @@ fn run(mut args: Args) -> Result<u8, Failure> {
         ]))?,
         false => print(&text(port, &all, &listeners))?,
     };
-    Ok(match all.is_empty() && listeners.is_empty() {
-        true => FAILED,
-        false => 0,
-    })
+    match all.is_empty() && listeners.is_empty() {
+        true => Ok(FAILED),
+        false => whole(&cache),
+    }
 }
 
 /// `8080/tcp`, or `8080` for every protocol.

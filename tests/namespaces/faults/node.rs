@@ -66,6 +66,46 @@ impl Node {
         self.place.command(self.plugin, line)
     }
 
+    /// Takes everything away that the plugin may have made, and attaches both again.
+    pub fn renew(&self) {
+        for line in self.undoing() {
+            // Some of it is not there.
+            let words: Vec<&str> = line.split(' ').collect();
+            let _ = self.host().try_sh(&words);
+        }
+        let _ = fs::remove_dir_all(self.place.data_dir());
+        for index in [MINE, OTHER] {
+            let pod = self.place.pod(index);
+            pod.set_sysctl("net/core/somaxconn", "4096").unwrap();
+            pod.sh(["ip", "link", "set", "eth0", "mtu", "1500"]);
+        }
+        let capabilities = self.place.capabilities(OTHER);
+        self.place.does(self.plugin, "ADD", OTHER, &capabilities);
+        self.does("ADD");
+        assert_eq!(self.state(), self.with);
+    }
+
+    fn undoing(&self) -> Vec<String> {
+        let mut lines = vec!["nft flush ruleset".to_owned()];
+        for base in ["iptables", "ip6tables"] {
+            for table in ["nat", "mangle"] {
+                lines.extend(["F", "X"].map(|how| format!("{base}-legacy -t {table} -{how}")));
+            }
+        }
+        for index in [MINE, OTHER] {
+            let veth = &self.place.pod(index).host_interface;
+            lines.extend(["root", "ingress"].map(|at| format!("tc qdisc del dev {veth} {at}")));
+        }
+        let ifbs = self.host().sh(["ip", "-o", "link", "show", "type", "ifb"]);
+        for ifb in ifbs
+            .lines()
+            .filter_map(|line| line.split([' ', ':']).nth(2))
+        {
+            lines.push(format!("ip link del {ifb}"));
+        }
+        lines
+    }
+
     #[track_caller]
     pub fn does(&self, verb: &str) {
         let answer = self.call(verb).run(self.host()).unwrap();
@@ -75,6 +115,16 @@ impl Node {
     /// Puts the attachment in hand into the cache.
     pub fn remember(&self) {
         self.place.remember(MINE, &self.place.capabilities(MINE));
+    }
+
+    /// Whether a removal puts back what was before, or only forgets it: GC cannot enter a namespace.
+    pub fn is_removed(&self, verb: &str) -> Option<String> {
+        let is_of_node = |line: &&String| self.plugin != "tuning" || line.starts_with('/');
+        let some = |lines: &[String]| lines.iter().filter(is_of_node).cloned().collect::<Vec<_>>();
+        match verb {
+            "DEL" => difference(&self.without, &self.state()),
+            _ => difference(&some(&self.without), &some(&self.state())),
+        }
     }
 
     /// Everything that the plugin may change.
@@ -138,4 +188,24 @@ impl Node {
         }
         lines
     }
+}
+
+/// What differs, in short. A line may be there twice.
+pub fn difference(wanted: &[String], found: &[String]) -> Option<String> {
+    let only = |some: &[String], others: &[String]| -> Vec<String> {
+        let mut others = others.to_vec();
+        let mut some = some.to_vec();
+        some.retain(|line| match others.iter().position(|other| other == line) {
+            Some(place) => {
+                others.swap_remove(place);
+                false
+            }
+            None => true,
+        });
+        some.iter()
+            .map(|line| line.chars().take(150).collect())
+            .collect()
+    };
+    let (missing, extra) = (only(wanted, found), only(found, wanted));
+    (wanted != found).then(|| format!("missing {missing:?}, left {extra:?}"))
 }
