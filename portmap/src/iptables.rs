@@ -3,7 +3,9 @@
 //! One program per IP version and verb, IPv4 and IPv6 side by side.
 
 mod add;
+mod by_place;
 mod check;
+mod compiled;
 mod conflict;
 #[cfg(fuzzing)]
 pub mod fuzzed;
@@ -122,7 +124,7 @@ pub fn check(plan: &Plan, config: &Config, tables: &Tables) -> Result<Vec<Drift>
         match tables.of(family) {
             Some((tool, state)) => {
                 let fallback = fallback.as_ref();
-                Ok(check::judge(tool, state, wanted, fallback, &evidence))
+                check::judge(tool, state, wanted, fallback, &evidence)
             }
             None => check::check(&usual(family)?, wanted, fallback.as_ref(), &evidence),
         }
@@ -189,7 +191,11 @@ pub fn gc(network: &str, valid: &[ValidAttachment], log: &Log) -> Result<Vec<Tra
     }
     let is_valid = |comment: &str| alive.iter().any(|known| known == comment);
     everywhere(log, |family, variant| {
-        remove::gc(family, variant, network, is_valid)
+        let removed = remove::gc(family, variant, network, is_valid);
+        match compiled::sweep(variant, family) {
+            Ok(()) => removed,
+            Err(also) => Err(removed.err().map_or(also.clone(), |error| error.and(also))),
+        }
     })
 }
 

@@ -3,11 +3,12 @@
 use common::Drift;
 use common::error::{Code, Error};
 
+use super::compiled::Compiled;
 use super::meaning::Meaning;
 use super::observe::{self, own_chains};
 use super::rules::{DNAT, Table, Wanted};
 use super::state::State;
-use super::tool::{Tool, Variant};
+use super::tool::Tool;
 use super::{add, kernel};
 use crate::config::Evidence;
 
@@ -45,17 +46,20 @@ pub fn check(
     {
         state.merge(add::read(tool, own)?);
     }
-    Ok(judge(tool, &state, wanted, fallback, evidence))
+    judge(tool, &state, wanted, fallback, evidence)
 }
 
 /// As [`check`], of tables that were read as far as they matter.
+///
+/// # Errors
+/// As [`Compiled::of`].
 pub fn judge(
     tool: &Tool,
     state: &State,
     wanted: &Wanted,
     fallback: Option<&Wanted>,
     evidence: &Evidence,
-) -> Vec<Drift> {
+) -> Result<Vec<Drift>, Error> {
     let chain = own_or_usual(state, wanted, evidence);
     let wanted = match fallback {
         Some(own) if !uses_foreign_mark(state, wanted, &chain) => own,
@@ -63,9 +67,9 @@ pub fn judge(
     };
     let mut drifts = observe::drifts(state, wanted, &chain);
     if wanted.conditional && drifts.is_empty() {
-        drifts.extend(condition_drift(tool, wanted, &chain, state));
+        drifts.extend(condition_drift(tool, wanted, &chain)?);
     }
-    drifts
+    Ok(drifts)
 }
 
 /// The attachment's chain, or the one it would usually have.
@@ -118,55 +122,12 @@ fn uses_foreign_mark(state: &State, wanted: &Wanted, chain: &str) -> bool {
         .any(|rule| Some(Meaning::of(rule).goes_to()) == named.as_deref())
 }
 
-/// How the jumps' conditions differ: iptables alone knows what they mean. There are as many jumps as
-/// wanted, and no two of those are alike, so each that is found is another one.
-fn condition_drift(tool: &Tool, wanted: &Wanted, chain: &str, state: &State) -> Option<Drift> {
-    let actual = match tool.variant {
-        Some(Variant::Legacy) => rendered_difference(tool, wanted, chain, state),
-        Some(Variant::Nft) | None => asserted_difference(tool, wanted, chain),
-    }?;
+/// How the jumps' conditions differ: iptables alone knows what they mean.
+fn condition_drift(tool: &Tool, wanted: &Wanted, chain: &str) -> Result<Option<Drift>, Error> {
+    if Compiled::of(tool, wanted)?.stand(wanted.family, chain)? {
+        return Ok(None);
+    }
     let object = format!("conditions of the rules of {DNAT} that lead to {chain}");
     let jumps: Vec<String> = wanted.jumps.iter().map(|jump| jump.to(chain)).collect();
-    Some(Drift::new(object, jumps.join(", "), actual))
-}
-
-fn asserted_difference(tool: &Tool, wanted: &Wanted, chain: &str) -> Option<String> {
-    let jumps = wanted
-        .jumps
-        .iter()
-        .map(|jump| format!("-C {DNAT} {}\n", jump.to(chain)));
-    let text = format!("*nat\n{}COMMIT\n", jumps.collect::<String>());
-    tool.restore(&text).err().map(|failure| failure.said)
-}
-
-/// The legacy ip6tables takes rules for equal that are not, but it prints what it is given. Without a
-/// COMMIT nothing of it reaches the kernel.
-fn rendered_difference(tool: &Tool, wanted: &Wanted, chain: &str, state: &State) -> Option<String> {
-    const SCRATCH: &str = "CNI-HOSTPORT-SCRATCH";
-    let jumps = wanted
-        .jumps
-        .iter()
-        .map(|jump| format!("-A {SCRATCH} {}\n", jump.to("RETURN")));
-    let text = format!(
-        "*nat\n-N {SCRATCH}\n{}-S {SCRATCH}\n",
-        jumps.collect::<String>()
-    );
-    let printed = match tool.restore(&text) {
-        Ok(printed) => printed,
-        Err(failure) if failure.printed.is_empty() => return Some(failure.said),
-        Err(failure) => failure.printed,
-    };
-    let rendered = State::from_listing(&printed);
-    // A jump to a chain is not printed before it is committed; targets were compared before.
-    let mut standing: Vec<_> = observe::jumps_to(state, chain)
-        .map(|s| Meaning::of(&s.rule).matches)
-        .collect();
-    for rule in rendered.chain(SCRATCH).unwrap_or(&[]) {
-        let matches = Meaning::of(rule).matches;
-        match standing.iter().position(|other| *other == matches) {
-            Some(place) => drop(standing.remove(place)),
-            None => return Some(format!("none like {rule}")),
-        }
-    }
-    (!standing.is_empty()).then(|| "others".to_owned())
+    Ok(Some(Drift::new(object, jumps.join(", "), "others")))
 }

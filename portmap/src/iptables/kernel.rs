@@ -4,10 +4,12 @@
 //! | --- | --- |
 //! | [`nft`] | rules of the nf_tables variant, over netlink |
 //! | [`legacy`] | tables of the legacy variant, by socket options |
+//! | [`raw`] | rules in the kernel's own bytes, which need no words |
 //! | [`xt`] | matches and targets, which both have in the same bytes |
 
 mod legacy;
 mod nft;
+pub mod raw;
 mod xt;
 
 use common::error::Error;
@@ -16,6 +18,7 @@ use super::rules::{Table, Wanted};
 use super::state::State;
 use super::tool::Variant;
 use crate::mapping::Family;
+use raw::Raw;
 
 pub use legacy::edit::{Doomed, remove as remove_legacy};
 
@@ -77,6 +80,17 @@ pub fn read(
     match variant {
         Variant::Nft => Ok(nft::read(family, chains)),
         Variant::Legacy => Ok(legacy::Tables::of(family, &tables_of(chains))?.read(chains)),
+    }
+}
+
+/// The rules of a chain of the nat table in the kernel's own bytes; none without such a chain.
+///
+/// # Errors
+/// Code 100 when the kernel does not say.
+pub fn raw(variant: Variant, family: Family, chain: &str) -> Result<Vec<Raw>, Error> {
+    match variant {
+        Variant::Nft => nft::raw(family, chain),
+        Variant::Legacy => legacy::raw(family, chain),
     }
 }
 

@@ -5,7 +5,7 @@ use common::{Attachment, Drift};
 use super::meaning::{Meaning, same};
 use super::owner::{self, Claim};
 use super::rules::{
-    DNAT, GUARD, Jump, OWN_PREFIX, SETMARK, Shared, Table, Wanted, exact_name, shared_name,
+    DNAT, GUARD, OWN_PREFIX, SETMARK, Shared, Table, Wanted, exact_name, shared_name,
 };
 use super::shadow;
 use super::state::State;
@@ -106,38 +106,35 @@ pub fn chain_drift(state: &State, wanted: &Wanted, chain: &str) -> Vec<Drift> {
 /// How the jump rules to an attachment's chain differ.
 pub fn jump_drift(state: &State, wanted: &Wanted, chain: &str) -> Vec<Drift> {
     let object = format!("rules of {DNAT} ({}) that lead to {chain}", wanted.family);
-    let mut standing: Vec<Standing> = jumps_to(state, chain).collect();
+    let standing: Vec<(Meaning, Standing)> = jumps_to(state, chain)
+        .map(|standing| (Meaning::of(&standing.rule), standing))
+        .collect();
+    let wants: Vec<Meaning> = wanted
+        .jumps
+        .iter()
+        .map(|jump| Meaning::of(&jump.plain(chain)))
+        .collect();
+    // Conditions may make several rules of one; what they mean is not compared here.
+    let is = |want: &Meaning, rule: &Meaning| match wanted.conditional {
+        true => rule.contains(want),
+        false => rule == want,
+    };
     let mut drifts = Vec::new();
-    for jump in &wanted.jumps {
-        match standing
-            .iter()
-            .position(|s| is(jump, wanted, chain, &s.rule))
-        {
-            Some(found) => {
-                standing.remove(found);
+    let mut taken = vec![false; standing.len()];
+    for (want, jump) in wants.iter().zip(&wanted.jumps) {
+        let mut found = false;
+        for ((rule, _), taken) in standing.iter().zip(&mut taken) {
+            if !*taken && (!found || wanted.conditional) && is(want, rule) {
+                (*taken, found) = (true, true);
             }
-            None => drifts.push(Drift::new(&object, jump.to(chain), "no such rule")),
+        }
+        if !found {
+            drifts.push(Drift::new(&object, jump.to(chain), "no such rule"));
         }
     }
-    let extra = standing
-        .iter()
-        .map(|s| Drift::new(&object, "no such rule", &s.rule));
-    drifts.extend(extra);
+    let extra = standing.iter().zip(&taken).filter(|(_, taken)| !**taken);
+    drifts.extend(extra.map(|((_, s), _)| Drift::new(&object, "no such rule", &s.rule)));
     drifts
-}
-
-/// Whether a rule is a jump. Conditions are left out here: iptables is asked about those.
-fn is(jump: &Jump, wanted: &Wanted, chain: &str, rule: &str) -> bool {
-    let rule = Meaning::of(rule);
-    let want = Meaning::of(&jump.to(chain));
-    if !wanted.conditional {
-        return rule == want;
-    }
-    let alike = |name| rule.find(name) == want.find(name);
-    rule.target == want.target && ["-p", "comment"].into_iter().all(alike) && {
-        let ports = |m: &Meaning| m.find("multiport").map(<[String]>::to_vec);
-        ports(&rule) == ports(&want)
-    }
 }
 
 /// Rules in the way of an attachment's packets.

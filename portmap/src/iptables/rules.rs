@@ -72,13 +72,28 @@ pub struct Jump {
     pub protocol: Protocol,
     /// The ports, in the order written.
     pub ports: Vec<u16>,
-    /// The rule up to its target.
+    /// The rule up to its target, but for conditions.
     matches: String,
+    /// The conditions.
+    conditions: String,
 }
 
 impl Jump {
     /// The whole rule.
     pub fn to(&self, chain: &str) -> String {
+        let Jump {
+            matches,
+            conditions,
+            ..
+        } = self;
+        match conditions.as_str() {
+            "" => self.plain(chain),
+            conditions => format!("{matches} {conditions} -j {chain}"),
+        }
+    }
+
+    /// The rule without conditions.
+    pub fn plain(&self, chain: &str) -> String {
         format!("{} -j {chain}", self.matches)
     }
 }
@@ -96,6 +111,8 @@ pub struct Wanted {
     pub jumps: Vec<Jump>,
     /// Whether the jumps carry conditions, whose meaning only iptables knows.
     pub conditional: bool,
+    /// Whether such jumps are known to be there.
+    pub conditions_stand: bool,
     /// Chains of ours that must exist.
     pub chains: Vec<(Table, &'static str)>,
     /// What they and the kernel's chains must hold.
@@ -171,6 +188,7 @@ pub fn wanted(
         own,
         jumps: jumps(attachment, ports, listed, conditions),
         conditional: !conditions.is_empty(),
+        conditions_stand: false,
         chains,
         shared,
         ports: ports.clone(),
@@ -241,11 +259,11 @@ fn jumps(
             let name = protocol.name();
             let mut words = vec!["-p", name, "-m", "comment", "--comment", &comment];
             words.extend(["-m", "multiport", "--dports", &list]);
-            words.extend(conditions.iter().map(String::as_str));
             jumps.push(Jump {
                 protocol,
                 ports: some.to_vec(),
                 matches: joined(&words),
+                conditions: joined(conditions),
             });
         }
     }

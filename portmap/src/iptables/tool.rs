@@ -74,6 +74,17 @@ impl Failure {
         self.said.contains("must be root") || self.said.contains("Operation not permitted")
     }
 
+    /// The code of a failure that trying again, or other input, does not mend.
+    pub fn hopeless(&self) -> Option<Code> {
+        if self.is_lock() {
+            Some(Code::TryAgainLater)
+        } else if self.is_missing_table() {
+            Some(Code::Unsupported)
+        } else {
+            self.is_permission().then_some(Code::System)
+        }
+    }
+
     /// The line of the input that the program names.
     pub fn line(&self) -> Option<usize> {
         let (_, rest) = self

@@ -1,6 +1,6 @@
 //! Commands for one `iptables-restore`: all of a table happen, or none.
 
-use super::rules::{GUARD, MASQ, SETMARK, Table};
+use super::rules::{DNAT, GUARD, MASQ, SETMARK, Table};
 
 /// One line of a restore file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,6 +89,17 @@ impl Transaction {
             Table::Nat => &self.nat,
             Table::Mangle => &self.mangle,
         }
+    }
+
+    /// How many jumps to attachments' chains it makes.
+    pub fn jumps(&self) -> usize {
+        let is_jump = |c: &&Command| matches!(c, Command::Insert(chain, ..) if chain == DNAT);
+        self.nat.iter().filter(is_jump).count()
+    }
+
+    /// Keeps some of the commands in nat.
+    pub fn retain(&mut self, is_kept: impl Fn(&Command) -> bool) {
+        self.nat.retain(is_kept);
     }
 
     /// Adds another's commands.

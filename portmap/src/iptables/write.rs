@@ -47,6 +47,12 @@ pub fn repair(state: &State, wanted: &Wanted, evidence: &Evidence) -> Transactio
     transaction
 }
 
+/// The chain that an attachment has, or gets.
+pub fn chain(state: &State, wanted: &Wanted, evidence: &Evidence) -> String {
+    let mine = observe::own_chains(state, &wanted.attachment, evidence);
+    choose(state, wanted, &mine)
+}
+
 /// The reference's chain unless somebody else has it; one's own stays what it is.
 fn choose(state: &State, wanted: &Wanted, mine: &[String]) -> String {
     let shared = wanted.shared_name();
@@ -67,7 +73,7 @@ fn own(transaction: &mut Transaction, state: &State, wanted: &Wanted, chain: &st
         transaction.push(Table::Nat, command);
         fill(transaction, wanted, chain);
     }
-    let jumps_differ = wanted.conditional
+    let jumps_differ = (wanted.conditional && !wanted.conditions_stand)
         || !observe::jump_drift(state, wanted, chain).is_empty()
         || !observe::shadows(state, wanted, chain).is_empty();
     if jumps_differ {

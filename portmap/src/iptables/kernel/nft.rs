@@ -1,12 +1,14 @@
 //! Rules of the nf_tables variant, as iptables writes them: expressions of nf_tables, and matches and
 //! targets of xtables among them.
 
+use common::error::{Code, Context, Error};
 use common::sys::netlink::{DUMP, GET, Message, Netlink, attribute, each_attribute, text};
 use common::sys::nla::{self, Nla};
 use nix::errno::Errno;
 
 use super::super::rules::Table;
 use super::super::state::State;
+use super::raw::{End, Kind, Raw, Test};
 use super::{Glimpse, xt};
 use crate::mapping::Family;
 use crate::nftables::expr::Expr;
@@ -22,6 +24,8 @@ const XT_INFO: u16 = 3;
 const V4: [u32; 2] = [12, 16];
 const V6: [u32; 2] = [8, 24];
 const V4_PROTOCOL: u32 = 9;
+/// `NFT_RETURN`
+const RETURN: i32 = -5;
 /// Where the destination port is, in all protocols that have one.
 const TO_PORT: u32 = 2;
 
@@ -119,6 +123,77 @@ fn list(
         rule(family, attribute(attributes, uapi::RULE_EXPRESSIONS)?)
     };
     Some(replies.iter().map(read).collect())
+}
+
+/// The rules of a chain of the nat table in the kernel's own bytes; none without such a chain.
+///
+/// # Errors
+/// Code 100 when the kernel does not say.
+pub fn raw(family: Family, chain: &str) -> Result<Vec<Raw>, Error> {
+    let tried = || format!("read chain {chain} of table nat ({family})");
+    let attributes = [
+        Nla::text(uapi::RULE_TABLE, Table::Nat.name()),
+        Nla::text(uapi::RULE_CHAIN, chain),
+    ];
+    let body = nla::body(&header(family), &attributes).map_err(|_| Errno::EMSGSIZE);
+    let body = body.context(Code::System, tried)?;
+    let replies = match Netlink::netfilter()?.request_bytes(uapi::GETRULE, DUMP, &body) {
+        Err(refusal) if refusal.errno == Errno::ENOENT => Vec::new(),
+        replies => replies.context(Code::System, tried)?,
+    };
+    let read = |reply: &Message| {
+        let attributes = reply.body.get(HEADER..)?;
+        Some(raw_rule(attribute(attributes, uapi::RULE_EXPRESSIONS)?))
+    };
+    let rules = replies.iter().map(read).collect::<Option<_>>();
+    rules
+        .ok_or_else(|| Error::new(Code::System, tried()).with_details("a rule without expressions"))
+}
+
+/// Tests and verdict of `NFTA_RULE_EXPRESSIONS`.
+fn raw_rule(expressions: &[u8]) -> Raw {
+    let mut raw = Raw {
+        tests: Vec::new(),
+        end: End::Next,
+    };
+    for (_, element) in each_attribute(expressions) {
+        let name = attribute(element, uapi::EXPR_NAME)
+            .map(text)
+            .unwrap_or_default();
+        let data = attribute(element, uapi::EXPR_DATA).unwrap_or(&[]);
+        match name.as_str() {
+            "counter" => {}
+            "match" => raw.tests.push(Test {
+                name: attribute(data, XT_NAME).map(text).unwrap_or_default(),
+                kind: Kind::Match,
+                data: attribute(data, XT_INFO).unwrap_or(&[]).to_vec(),
+                revision: attribute(data, XT_REVISION)
+                    .map(<[u8]>::to_vec)
+                    .unwrap_or_default(),
+            }),
+            "target" => raw.end = End::Other,
+            "immediate" if verdict(data).is_some() => raw.end = verdict(data).unwrap_or(End::Other),
+            _ => raw.tests.push(Test {
+                name,
+                kind: Kind::Expression,
+                data: data.to_vec(),
+                revision: Vec::new(),
+            }),
+        }
+    }
+    raw
+}
+
+/// The verdict of an `immediate`, if it is one.
+fn verdict(data: &[u8]) -> Option<End> {
+    let verdict = attribute(attribute(data, uapi::EXPR_DATA)?, uapi::DATA_VERDICT)?;
+    let code = attribute(verdict, uapi::VERDICT_CODE)?.try_into().ok()?;
+    let chain = || Some(text(attribute(verdict, uapi::VERDICT_CHAIN)?));
+    Some(match i32::from_be_bytes(code) {
+        RETURN => End::Return,
+        uapi::VERDICT_JUMP => chain().map_or(End::Other, End::Chain),
+        _ => End::Other,
+    })
 }
 
 fn header(family: Family) -> [u8; HEADER] {

@@ -140,7 +140,7 @@ impl Reader {
     }
 
     /// Where an entry's target leads in the table.
-    fn jump(&self, at: usize) -> Option<usize> {
+    pub(super) fn jump(&self, at: usize) -> Option<usize> {
         let entry = self.entry(at)?;
         let (name, _, data) = entry.target();
         let verdict = u32_at(data, 0)?.cast_signed();
