@@ -25,17 +25,20 @@ mod translation;
 mod words;
 mod write;
 
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::thread;
 
 use common::error::{Code, Error};
 use common::log::Log;
 use common::netconf::ValidAttachment;
+use common::result::Prefix;
 use common::{Attachment, Drift};
 
 use crate::config::{Backend, Config, DEFAULT_MARK_BIT, Evidence, Mark};
 use crate::host_port::{HostPort, unmapped};
-use crate::mapping::Family;
+use crate::mapping::{Family, PortMapping, Protocol};
 use crate::plan::Plan;
+use compiled::Compiled;
 use rules::{Wanted, wanted};
 use tool::{Tool, Variant};
 
@@ -202,8 +205,8 @@ pub fn gc(network: &str, valid: &[ValidAttachment], log: &Log) -> Result<Vec<Tra
 /// Whether ADD could work: the programs are there and know the nat table.
 ///
 /// # Errors
-/// Code 50 with what is missing. IPv6 may be missing.
-pub fn status() -> Result<(), Error> {
+/// Code 50 with what is missing; for conditions as [`Compiled::of`]. IPv6 may be missing.
+pub fn status(config: &Config) -> Result<(), Error> {
     let not_available = |error: Error| {
         let details = error.to_string();
         Error::new(Code::NotAvailable, "the iptables backend cannot work").with_details(details)
@@ -213,8 +216,42 @@ pub fn status() -> Result<(), Error> {
         (rules::Table::Nat, "PREROUTING"),
         (rules::Table::Nat, "OUTPUT"),
     ];
-    tool.probe(&chains)
-        .map_err(|failure| not_available(failure.error(Code::NotAvailable, "list the nat table")))
+    tool.probe(&chains).map_err(|failure| {
+        not_available(failure.error(Code::NotAvailable, "list the nat table"))
+    })?;
+    let conditional = Family::ALL.into_iter();
+    let mut conditional = conditional.filter(|family| !config.conditions(*family).is_empty());
+    conditional.try_for_each(|family| match try_conditions(config, family) {
+        Err(error) if may_be_left_out(family, &error) => Ok(()),
+        outcome => outcome,
+    })
+}
+
+/// Whether an attachment can have the conditions of an IP version.
+fn try_conditions(config: &Config, family: Family) -> Result<(), Error> {
+    let any = Prefix {
+        addr: match family {
+            Family::V4 => Ipv4Addr::LOCALHOST.into(),
+            Family::V6 => Ipv6Addr::LOCALHOST.into(),
+        },
+        len: 0,
+    };
+    let port = PortMapping {
+        protocol: Protocol::Tcp,
+        host_ip: None,
+        host_port: 1,
+        container_port: 1,
+    };
+    let one = Config {
+        mappings: vec![port],
+        container_v4: Some(any).filter(|_| family == Family::V4),
+        container_v6: Some(any).filter(|_| family == Family::V6),
+        ..config.clone()
+    };
+    let wanted = all_wanted(&Plan::new(&one), &one);
+    wanted
+        .iter()
+        .try_for_each(|wanted| Compiled::of(&usual(family)?, wanted).map(drop))
 }
 
 fn usual(family: Family) -> Result<Tool, Error> {
