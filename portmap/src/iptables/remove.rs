@@ -1,4 +1,4 @@
-//! DEL and GC in one IP version and one variant.
+//! DEL and GC in one IP version of the legacy variant.
 
 use std::thread;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use common::error::{Code, Error};
 
 use super::observe::own_chains;
 use super::owner;
-use super::rules::{DNAT, OLD_PREFIX, OLD_SNAT, OWN_PREFIX, Table, exact_name, shared_name};
+use super::rules::{DNAT, OLD_PREFIX, OLD_SNAT, Table, exact_name, is_own_name, shared_name};
 use super::state::State;
 use super::tool::{Failure, Tool, Variant};
 use super::transaction::Transaction;
@@ -20,13 +20,12 @@ use crate::mapping::Family;
 /// How often rules that others change at the same time are read and written.
 const TRIES: u32 = 30;
 
-/// Removes what an attachment has in one variant, and says what it was; `None` for nothing.
+/// Removes what an attachment has in the legacy variant, and says what it was; `None` for nothing.
 ///
 /// # Errors
 /// Code 11 when others hold the lock or keep changing the rules, 100 for anything else.
 pub fn del(
     family: Family,
-    variant: Variant,
     attachment: &Attachment,
     evidence: &Evidence,
 ) -> Result<Option<Vec<Translation>>, Error> {
@@ -35,7 +34,7 @@ pub fn del(
         exact_name(attachment),
         write::old_name(attachment),
     ];
-    let present = kernel::chains(variant, family, &names);
+    let present = kernel::chains(family, &names);
     if present.is_empty() {
         return Ok(None);
     }
@@ -52,25 +51,24 @@ pub fn del(
     let mark = owner::comment(attachment);
     let is_dead = |comment: &str| comment == mark;
     let quick = quick.then_some(&present);
-    remove((family, variant), &what, quick, select, is_dead)
+    remove(family, &what, quick, select, is_dead)
 }
 
-/// The chains of an attachment that translate in one variant. The reference leaves an empty one where
+/// The chains of an attachment that translate in the legacy variant. The reference leaves an empty one where
 /// all host addresses are of the other IP version.
 ///
 /// # Errors
 /// Code 100 when the rules cannot be read.
 pub fn left(
     family: Family,
-    variant: Variant,
     attachment: &Attachment,
     evidence: &Evidence,
 ) -> Result<Vec<String>, Error> {
     let names = [shared_name(attachment), exact_name(attachment)];
-    let present = kernel::chains(variant, family, &names);
+    let present = kernel::chains(family, &names);
     let tool = match present.is_empty() {
         true => None,
-        false => Tool::of(family, variant),
+        false => Tool::of(family, Variant::Legacy),
     };
     match tool.map(|tool| read(&tool, Some(&present))) {
         None => Ok(Vec::new()),
@@ -88,58 +86,59 @@ pub fn left(
     }
 }
 
-/// Removes what a network's attachments have in one variant, unless `is_valid` says of their mark
+/// Removes what a network's attachments have in the legacy variant, unless `is_valid` says of their mark
 /// that they live.
 ///
 /// # Errors
 /// As [`del`].
 pub fn gc(
     family: Family,
-    variant: Variant,
     network: &str,
     is_valid: impl Fn(&str) -> bool,
 ) -> Result<Option<Vec<Translation>>, Error> {
     let leading = [DNAT.to_owned(), OLD_SNAT.to_owned()];
-    if kernel::chains(variant, family, &leading).is_empty() {
+    if kernel::chains(family, &leading).is_empty() {
         return Ok(None);
     }
     let what = format!("remove the {family} rules of dead attachments of network {network}");
-    let is_dead = |comment: &str| owner::is_of_network(comment, network) && !is_valid(comment);
-    let select = |state: &State| {
-        let jumps = state.jumps().iter().filter_map(|rule| owner::jump(rule));
-        let old = state.chain(OLD_SNAT).unwrap_or(&[]).iter();
-        let old = old.filter_map(|rule| owner::old_jump(rule));
-        let (mut dead, mut alive) = (Vec::new(), Vec::new());
-        for jump in jumps.map(|(jump, _)| jump).chain(old) {
-            if is_dead(&jump.comment) {
-                &mut dead
-            } else {
-                &mut alive
-            }
-            .push(jump.chain);
-        }
-        dead.retain(|chain| is_own_name(chain) && !alive.contains(chain));
-        dead.sort();
-        dead.dedup();
-        dead
-    };
-    remove((family, variant), &what, None, select, is_dead)
+    let is_dead = |comment: &str| is_dead_of(comment, network, &is_valid);
+    let select = |state: &State| dead_chains(state, is_dead);
+    remove(family, &what, None, select, is_dead)
 }
 
-/// Only chains of attachments are ever removed, whatever a comment says.
-fn is_own_name(chain: &str) -> bool {
-    chain.starts_with(OWN_PREFIX) || chain.starts_with(OLD_PREFIX)
+/// Whether a mark is of a network's attachment that does not live.
+pub fn is_dead_of(comment: &str, network: &str, is_valid: impl Fn(&str) -> bool) -> bool {
+    owner::is_of_network(comment, network) && !is_valid(comment)
+}
+
+/// The chains to which only jumps of the dead lead.
+pub fn dead_chains(state: &State, is_dead: impl Fn(&str) -> bool) -> Vec<String> {
+    let jumps = state.jumps().iter().filter_map(|rule| owner::jump(rule));
+    let old = state.chain(OLD_SNAT).unwrap_or(&[]).iter();
+    let old = old.filter_map(|rule| owner::old_jump(rule));
+    let (mut dead, mut alive) = (Vec::new(), Vec::new());
+    for jump in jumps.map(|(jump, _)| jump).chain(old) {
+        match is_dead(&jump.comment) {
+            true => &mut dead,
+            false => &mut alive,
+        }
+        .push(jump.chain);
+    }
+    dead.retain(|chain| is_own_name(chain) && !alive.contains(chain));
+    dead.sort();
+    dead.dedup();
+    dead
 }
 
 /// Removes the selected chains, what leads to them, and what else bears the mark of a dead owner.
 fn remove(
-    (family, variant): (Family, Variant),
+    family: Family,
     what: &str,
     quick: Option<&Vec<String>>,
     select: impl Fn(&State) -> Vec<String>,
     is_dead: impl Fn(&str) -> bool,
 ) -> Result<Option<Vec<Translation>>, Error> {
-    let Some(tool) = Tool::of(family, variant) else {
+    let Some(tool) = Tool::of(family, Variant::Legacy) else {
         // Rules without a program to change them: whoever made them had one.
         return Err(
             Error::new(Code::Unsupported, what).with_details("iptables-restore is not installed")
@@ -155,7 +154,7 @@ fn remove(
         let chains = select(&state);
         let mut transaction = Transaction::default();
         for chain in &chains {
-            write::remove(&mut transaction, &state, chain);
+            write::remove(&mut transaction, &state, Table::Nat, chain);
         }
         write::delete_strays(&mut transaction, &state, &is_dead);
         match tool.restore(&transaction.text()) {
@@ -180,16 +179,11 @@ fn remove(
 
 /// The jumps and the attachment's chains, or everything.
 fn read(tool: &Tool, quick: Option<&Vec<String>>) -> Result<State, Failure> {
-    if let (Some(names), Some(variant)) = (quick, tool.variant) {
+    if let Some(names) = quick {
         let mut chains: Vec<(Table, &str)> = vec![(Table::Nat, DNAT)];
         chains.extend(names.iter().map(|name| (Table::Nat, name.as_str())));
-        let found = kernel::read(variant, tool.family, &chains);
-        // The legacy variant prints everything as fast.
-        let found = match variant {
-            Variant::Nft if found.is_none() => tool.list(&chains)?,
-            _ => found,
-        };
-        if let Some(state) = found {
+        // iptables prints everything as fast as some chains.
+        if let Some(state) = kernel::read(tool.family, &chains) {
             return Ok(state);
         }
     }

@@ -6,7 +6,6 @@ use std::process::{Command, Stdio};
 
 use common::error::{Code, Error};
 
-use super::kernel;
 use super::rules::Table;
 use super::state::State;
 use super::transaction::listing;
@@ -181,11 +180,7 @@ impl Tool {
 
     /// Whether a chain of the nat table exists.
     pub fn has_chain(&self, name: &str) -> bool {
-        let names = [name.to_owned()];
-        match self.variant {
-            Some(Variant::Nft) => !kernel::chains(Variant::Nft, self.family, &names).is_empty(),
-            _ => matches!(self.list(&[(Table::Nat, name)]), Ok(Some(_))),
-        }
+        matches!(self.list(&[(Table::Nat, name)]), Ok(Some(_)))
     }
 
     /// Lists chains that every such table has.
