@@ -1,4 +1,4 @@
-//! ADD in one IP version: one restore when all is as usual, else read, compare, write.
+//! ADD by a program in one IP version: one restore when all is as usual, else read, compare, write.
 
 use std::thread;
 use std::time::Duration;
@@ -23,7 +23,7 @@ const TRIES: u32 = 30;
 /// How often the same input may fail in the same way before it is not the others' doing.
 const SAME_FAILURES: u32 = 4;
 
-/// What takes back one IP version's changes.
+/// What takes back one IP version's changes to attachments' chains. What is shared stays.
 #[derive(Debug)]
 pub struct Undo {
     tool: Tool,
@@ -118,8 +118,8 @@ pub fn add(
 /// Says whether that was all; whatever was done is noted.
 fn fast(undo: &mut Undo, wanted: &Wanted) -> Result<bool, Error> {
     let glimpse = match undo.tool.variant {
-        Some(variant) => kernel::glimpse(variant, wanted)?,
-        None => Glimpse::default(),
+        Some(Variant::Legacy) => kernel::glimpse(wanted)?,
+        Some(Variant::Nft) | None => Glimpse::default(),
     };
     if glimpse.has_own {
         return Ok(false);
@@ -262,17 +262,23 @@ impl Failures {
     }
 }
 
-fn refused(failure: &Failure, input: &str, wanted: &Wanted) -> Error {
+/// The key of an IP version's conditions.
+pub fn conditions_key(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "conditionsV4",
+        Family::V6 => "conditionsV6",
+    }
+}
+
+/// The error of a program that refuses its input.
+pub fn refused(failure: &Failure, input: &str, wanted: &Wanted) -> Error {
     let line = failure
         .line()
         .and_then(|number| input.lines().nth(number.checked_sub(1)?));
     // The legacy variant names the COMMIT line when the kernel refuses a rule.
     let may_be_a_jump = line.is_none_or(|line| line.contains("dnat name: ") || line == "COMMIT");
     if wanted.conditional && may_be_a_jump {
-        let key = match wanted.family {
-            Family::V4 => "conditionsV4",
-            Family::V6 => "conditionsV6",
-        };
+        let key = conditions_key(wanted.family);
         return failure.error(
             Code::InvalidConfig,
             format!("{key}: iptables refuses these matches"),

@@ -24,7 +24,12 @@ pub fn take_removals(transaction: &mut Transaction) -> bool {
         })
         .collect();
     let is_removal = |command: &Command| match command {
-        Command::Delete(..) => true,
+        Command::Delete(chain, _, rule) => {
+            chain == DNAT
+                || removed
+                    .iter()
+                    .any(|removed| rule.ends_with(removed.as_str()))
+        }
         Command::Flush(chain, _) | Command::Remove(chain) => removed.contains(chain),
         _ => false,
     };

@@ -8,9 +8,10 @@ use super::meaning::Meaning;
 use super::observe::{self, own_chains};
 use super::rules::{DNAT, Table, Wanted};
 use super::state::State;
-use super::tool::Tool;
-use super::{add, kernel};
+use super::tool::{Tool, Variant};
+use super::{add, kernel, native};
 use crate::config::Evidence;
+use crate::nftables::socket::Nft;
 
 /// How one IP version's tables differ from what is wanted. `fallback` is what is wanted where the
 /// foreign chain that marks packets is not used: ADD does without it when it is missing.
@@ -24,13 +25,19 @@ pub fn check(
     fallback: Option<&Wanted>,
     evidence: &Evidence,
 ) -> Result<Vec<Drift>, Error> {
-    let mut state = observe_chains(tool, wanted)?;
+    let mut state = match tool.variant {
+        Some(Variant::Nft) => {
+            let look = |nft: &mut Nft| native::for_check(nft, wanted, fallback);
+            let seen = native::steady(&mut Nft::open()?, look)?;
+            return judge(tool, &seen.state, wanted, fallback, evidence);
+        }
+        Some(Variant::Legacy) | None => observe_chains(tool, wanted)?,
+    };
     if own_chains(&state, &wanted.attachment, evidence).is_empty() {
         // Somebody else may have the usual chain, or there is none at all.
         state = add::read(tool, wanted)?;
     }
-    let chain = own_or_usual(&state, wanted, evidence);
-    let rivals = observe::rivals(&state, wanted, &chain);
+    let rivals = observe::rivals(&state, wanted);
     if !rivals.is_empty() {
         let all: Vec<(Table, &str)> = rivals
             .iter()
@@ -41,6 +48,7 @@ pub fn check(
             .map_err(|f| f.error(Code::System, "list the chains of others"))?;
         state.merge(listed.unwrap_or_default());
     }
+    let chain = own_or_usual(&state, wanted, evidence);
     if let Some(own) = fallback
         && !uses_foreign_mark(&state, wanted, &chain)
     {
@@ -84,8 +92,8 @@ fn own_or_usual(state: &State, wanted: &Wanted, evidence: &Evidence) -> String {
 fn observe_chains(tool: &Tool, wanted: &Wanted) -> Result<State, Error> {
     let names = [wanted.shared_name(), wanted.exact_name()];
     let present = match tool.variant {
-        Some(variant) => kernel::chains(variant, wanted.family, &names)?,
-        None => names.first().cloned().into_iter().collect(),
+        Some(Variant::Legacy) => kernel::chains(wanted.family, &names)?,
+        Some(Variant::Nft) | None => names.first().cloned().into_iter().collect(),
     };
     let mut chains: Vec<(Table, &str)> = wanted.chains.clone();
     chains.extend(
@@ -97,8 +105,8 @@ fn observe_chains(tool: &Tool, wanted: &Wanted) -> Result<State, Error> {
     chains.extend(present.iter().map(|name| (Table::Nat, name.as_str())));
     chains.sort_unstable();
     chains.dedup();
-    if let Some(variant) = tool.variant
-        && let Some(state) = kernel::read(variant, wanted.family, &chains)?
+    if tool.variant == Some(Variant::Legacy)
+        && let Some(state) = kernel::read(wanted.family, &chains)?
     {
         return Ok(state);
     }

@@ -8,10 +8,12 @@ mod judge;
 
 use common::error::{Code, Error};
 
+use super::add::conditions_key;
 use super::kernel::raw::{End, Raw, Test};
 use super::kernel::{self, Doomed};
+use super::native;
 use super::owner;
-use super::rules::{DNAT, Wanted};
+use super::rules::{DNAT, Table, Wanted};
 use super::tool::{Tool, Variant};
 use crate::mapping::Family;
 use crate::turn::Turn;
@@ -37,7 +39,7 @@ impl Compiled {
         let mark = owner::comment(&wanted.attachment);
         let (variant, rules) = tried(tool, wanted.family, &jumps)?;
         let refuse = |why: String| {
-            let key = key(wanted.family);
+            let key = conditions_key(wanted.family);
             Error::new(Code::InvalidConfig, format!("{key}: {why}"))
         };
         if rules.len() < jumps.len() {
@@ -68,14 +70,6 @@ impl Compiled {
     }
 }
 
-/// The configuration's key for an IP version.
-pub fn key(family: Family) -> &'static str {
-    match family {
-        Family::V4 => "conditionsV4",
-        Family::V6 => "conditionsV6",
-    }
-}
-
 fn sorted(rules: Vec<Raw>) -> Vec<Vec<Test>> {
     let mut tests: Vec<Vec<Test>> = rules.into_iter().map(|rule| rule.tests).collect();
     tests.sort();
@@ -96,7 +90,7 @@ fn tried(tool: &Tool, family: Family, rules: &[String]) -> Result<(Variant, Vec<
     let made = kernel::raw(variant, family, SCRATCH);
     sweep_now(Some(variant), family)?;
     if let Err(failure) = written {
-        let key = key(family);
+        let key = conditions_key(family);
         return Err(match failure.hopeless() {
             Some(code) => failure.error(code, format!("try {key} out")),
             None => {
@@ -113,25 +107,46 @@ fn variant(tool: &Tool, family: Family) -> Result<Variant, Error> {
     if let Some(variant) = tool.variant {
         return Ok(variant);
     }
-    let names = [SCRATCH.to_owned()];
-    let is_legacy = !kernel::chains(Variant::Legacy, family, &names)?.is_empty();
-    Ok(if is_legacy {
+    Ok(if is_there(Variant::Legacy, family)? {
         Variant::Legacy
     } else {
         Variant::Nft
     })
 }
 
-/// Removes what a try left that was killed.
+/// Removes what tries left that were killed.
 ///
 /// # Errors
-/// As [`Compiled::of`].
-pub fn sweep(variant: Variant, family: Family) -> Result<(), Error> {
-    if kernel::chains(variant, family, &[SCRATCH.to_owned()])?.is_empty() {
+/// Everything that could not be removed.
+pub fn sweep() -> Result<(), Error> {
+    let mut errors = Vec::new();
+    for variant in [Variant::Nft, Variant::Legacy] {
+        for family in Family::ALL {
+            errors.extend(sweep_one(variant, family).err());
+        }
+    }
+    Error::all(errors).map_or(Ok(()), Err)
+}
+
+fn sweep_one(variant: Variant, family: Family) -> Result<(), Error> {
+    if !is_there(variant, family)? {
         return Ok(());
     }
     let _turn = Turn::to_try(family);
     sweep_now(Some(variant), family)
+}
+
+fn is_there(variant: Variant, family: Family) -> Result<bool, Error> {
+    match variant {
+        Variant::Legacy => Ok(!kernel::chains(family, &[SCRATCH.to_owned()])?.is_empty()),
+        Variant::Nft => match native::open_if_any()? {
+            Some(mut nft) => {
+                let found = kernel::nft::present(&mut nft, family, Table::Nat, &[SCRATCH])?;
+                Ok(!found.is_empty())
+            }
+            None => Ok(false),
+        },
+    }
 }
 
 fn sweep_now(variant: Option<Variant>, family: Family) -> Result<(), Error> {
@@ -140,7 +155,7 @@ fn sweep_now(variant: Option<Variant>, family: Family) -> Result<(), Error> {
         .into_iter()
         .filter(|v| variant.is_none_or(|of| of == *v))
     {
-        if kernel::chains(each, family, &[SCRATCH.to_owned()])?.is_empty() {
+        if !is_there(each, family)? {
             continue;
         }
         match each {
@@ -152,18 +167,8 @@ fn sweep_now(variant: Option<Variant>, family: Family) -> Result<(), Error> {
                     jumps: Vec::new(),
                 },
             )?),
-            Variant::Nft => remove_nft(family)?,
+            Variant::Nft => native::remove_chain(family, SCRATCH)?,
         }
     }
     Ok(())
-}
-
-fn remove_nft(family: Family) -> Result<(), Error> {
-    let tried = || format!("remove chain {SCRATCH} of table nat ({family})");
-    let tool = Tool::of(family, Variant::Nft).ok_or_else(|| {
-        Error::new(Code::Unsupported, tried()).with_details("iptables-restore is not installed")
-    })?;
-    let done = tool.restore(&format!("*nat\n-F {SCRATCH}\n-X {SCRATCH}\nCOMMIT\n"));
-    done.map(drop)
-        .map_err(|failure| failure.error(failure.hopeless().unwrap_or(Code::System), tried()))
 }

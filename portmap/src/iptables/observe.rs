@@ -1,5 +1,7 @@
 //! What the tables hold against what an attachment wants there.
 
+use std::collections::BTreeSet;
+
 use common::{Attachment, Drift};
 
 use super::meaning::{Meaning, same};
@@ -172,19 +174,14 @@ pub fn shadows(state: &State, wanted: &Wanted, chain: &str) -> Vec<Drift> {
     drifts
 }
 
-/// The chains of others that could be in the way, which must be read to know.
-pub fn rivals(state: &State, wanted: &Wanted, chain: &str) -> Vec<String> {
-    let mut rivals: Vec<String> = wanted
-        .ports
-        .iter()
-        .flat_map(|forward| {
-            let before = state
-                .jumps()
-                .iter()
-                .take_while(|rule| !rule.ends_with(chain));
-            before.filter_map(|rule| shadow::rival_chain(rule, forward))
-        })
-        .filter(|rival| rival != chain && state.chain(rival).is_none())
+/// The chains of others that could have the wanted ports, which must be read to know.
+pub fn rivals(state: &State, wanted: &Wanted) -> Vec<String> {
+    let ports: BTreeSet<u16> = wanted.ports.iter().map(|port| port.host_port).collect();
+    let jumps = state.jumps().iter();
+    let mut rivals: Vec<String> = jumps
+        .filter(|rule| shadow::may_have_one_of(rule, &ports))
+        .filter_map(|rule| Some(owner::jump(rule)?.0.chain))
+        .filter(|rival| state.chain(rival).is_none())
         .collect();
     rivals.sort();
     rivals.dedup();
@@ -198,8 +195,8 @@ pub enum Fault {
     NoChain,
     /// It is missing.
     NoRule,
-    /// This rule before it takes its packets.
-    Hidden(String),
+    /// This rule before it, at this place, takes its packets.
+    Hidden(usize, String),
     /// This rule after it takes back what it does.
     Undone(String),
 }
@@ -209,12 +206,12 @@ pub fn fault(state: &State, wanted: &Wanted, shared: &Shared) -> Option<Fault> {
     let Some(rules) = state.table(shared.table).get(shared.chain) else {
         return Some(Fault::NoChain);
     };
-    for standing in rules {
+    for (place, standing) in rules.iter().enumerate() {
         if same(standing, &shared.rule) {
             return undone(rules, shared).map(Fault::Undone);
         }
         if is_in_the_way(standing, shared, wanted) {
-            return Some(Fault::Hidden(standing.clone()));
+            return Some(Fault::Hidden(place, standing.clone()));
         }
     }
     Some(Fault::NoRule)
@@ -239,7 +236,7 @@ fn shared_drift(state: &State, wanted: &Wanted, shared: &Shared) -> Option<Drift
     let actual = match fault(state, wanted, shared)? {
         Fault::NoChain => "no such chain".to_owned(),
         Fault::NoRule => "no such rule".to_owned(),
-        Fault::Hidden(by) => format!("{by} before it"),
+        Fault::Hidden(_, by) => format!("{by} before it"),
         Fault::Undone(by) => format!("{by} after it"),
     };
     let (table, family) = (shared.table.name(), wanted.family);

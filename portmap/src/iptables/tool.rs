@@ -191,11 +191,11 @@ impl Tool {
     /// Code 100 when it cannot be found out.
     pub fn has_chain(&self, name: &str) -> Result<bool, Error> {
         match self.variant {
-            Some(variant) => {
-                let found = kernel::chains(variant, self.family, &[name.to_owned()])?;
+            Some(Variant::Legacy) => {
+                let found = kernel::chains(self.family, &[name.to_owned()])?;
                 Ok(!found.is_empty())
             }
-            None => {
+            Some(Variant::Nft) | None => {
                 let tried = || format!("look for chain {name} ({})", self.family);
                 let listed = self.list(&[(Table::Nat, name)]);
                 let listed = listed.map_err(|failure| failure.error(Code::System, tried()))?;
