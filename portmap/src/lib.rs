@@ -104,8 +104,7 @@ impl Plugin for Portmap {
     }
 
     fn status(request: &Request) -> Result<(), Error> {
-        let conditions = config::has_conditions(request);
-        backends::status(config::wanted_backend(request)?, conditions)
+        backends::status(&Config::of_network(request)?)
     }
 
     fn claims(request: &Request) -> Vec<String> {
