@@ -124,6 +124,38 @@ mod tests {
     }
 
     #[test]
+    fn a_list_longer_than_the_kernel_takes_is_refused() {
+        let list = |count: u32| {
+            let all: Vec<String> = (0..count)
+                .map(|n| format!("\"{}/32\"", std::net::Ipv4Addr::from_bits(n)))
+                .collect();
+            format!(r#"{{"shapedSubnets":[{}]}}"#, all.join(","))
+        };
+        assert!(parse(&list(4000)).is_ok());
+        let error = parse(&list(4001)).unwrap_err();
+        assert!(error.msg.contains("4001 prefixes"), "{error}");
+    }
+
+    #[test]
+    fn overlaps_are_found_in_any_order() {
+        for (list, told) in [
+            (
+                ["10.1.0.0/16", "10.0.0.0/8", "10.2.0.0/16"],
+                "shapedSubnets[1]",
+            ),
+            (
+                ["10.0.0.0/8", "11.0.0.0/8", "10.255.255.255/32"],
+                "shapedSubnets[2]",
+            ),
+            (["fd00::/8", "0.0.0.0/0", "fd00::1/128"], "shapedSubnets[2]"),
+        ] {
+            let quoted = list.map(|prefix| format!("\"{prefix}\"")).join(",");
+            let error = parse(&format!(r#"{{"shapedSubnets":[{quoted}]}}"#)).unwrap_err();
+            assert!(error.msg.contains(told), "{error}");
+        }
+    }
+
+    #[test]
     fn host_bits_are_cut_off_in_both_families() {
         let subnets = parse(r#"{"UnshapedSubnets":["10.1.2.3/8","fd00:1::5/32","0.0.0.0/0"]}"#);
         assert_eq!(subnets.unwrap_err().code, Code::InvalidConfig);
