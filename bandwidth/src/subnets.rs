@@ -68,17 +68,15 @@ fn list(from: Object<'_>, key: &'static str) -> Result<Vec<Prefix>, Error> {
 /// A prefix that overlaps an earlier one: the earlier one, and the place of the later one. Once they
 /// are sorted, one that overlaps any overlaps its neighbour.
 fn overlapping(prefixes: &[Prefix]) -> Option<(Prefix, usize)> {
-    let mut sorted: Vec<(&Prefix, usize)> = prefixes.iter().zip(0..).collect();
+    let mut sorted: Vec<(Prefix, usize)> = prefixes.iter().copied().zip(0..).collect();
     sorted.sort();
-    sorted
-        .array_windows()
-        .find_map(|[(a, first), (b, second)]| {
-            let (earlier, later) = if first < second {
-                (a, second)
-            } else {
-                (b, first)
-            };
-            overlap(**a, **b).then_some((**earlier, *later))
+    let neighbours = sorted.iter().zip(sorted.iter().skip(1));
+    let mut overlaps = neighbours.filter(|((a, _), (b, _))| overlap(*a, *b));
+    overlaps
+        .next()
+        .map(|((a, first), (b, second))| match first < second {
+            true => (*a, *second),
+            false => (*b, *first),
         })
 }
 
