@@ -1,4 +1,4 @@
-//! The command line and its help. Defaults that stand in the environment are applied in [`crate::setup`].
+//! The command line and its help. Defaults that stand in the environment are applied in [`crate::runner::setup`].
 
 use std::path::PathBuf;
 
@@ -46,7 +46,7 @@ pub struct Common {
     #[arg(long, value_name = "DIR:DIR")]
     pub path: Option<String>,
     /// Directory for the results that CHECK and DEL need, shared with libcni
-    #[arg(long, value_name = "DIR", default_value = crate::cache::DEFAULT_DIR)]
+    #[arg(long, value_name = "DIR", default_value = crate::runner::cache::DEFAULT_DIR)]
     pub cache_dir: PathBuf,
     /// Show every request and answer on stderr
     #[arg(long)]

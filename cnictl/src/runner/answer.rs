@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 
-use crate::error::PluginError;
-use crate::request::Request;
-use crate::spec_version::SpecVersion;
-use crate::{Error, Result, Verb};
+use crate::runner::error::PluginError;
+use crate::runner::request::Request;
+use crate::runner::spec_version::SpecVersion;
+use crate::runner::{Error, Result, Verb};
 
 /// The longest part of an answer that is no JSON which an error quotes, in characters.
 const LONGEST_QUOTE: usize = 500;
@@ -180,7 +180,7 @@ fn blank(verb: Verb) -> PluginError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::request;
+    use crate::runner::request;
 
     fn answer(success: bool, stdout: &str) -> Answer {
         let status = "exit status: 1".into();

@@ -11,7 +11,7 @@ use common::version::Version;
 use common::{CniResult, base64, cache};
 use serde_json::{Map, Value, json};
 
-use crate::{Attachment, Error, Network, Result};
+use crate::runner::{Attachment, Error, Network, Result};
 
 pub use common::cache::DEFAULT_DIR;
 

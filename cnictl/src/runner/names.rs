@@ -4,7 +4,7 @@
 
 use common::attachment::{ifname_fault, is_valid_name};
 
-use crate::{Error, Result};
+use crate::runner::{Error, Result};
 
 /// Refuses a network name that is not `[a-zA-Z0-9][a-zA-Z0-9_.-]*`.
 pub fn check_network(name: &str) -> Result<()> {

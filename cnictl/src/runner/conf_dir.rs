@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::network::{Plugin, is_list};
-use crate::{Error, Network, Result};
+use crate::runner::network::{Plugin, is_list};
+use crate::runner::{Error, Network, Result};
 
 /// Where runtimes look if nothing else is said.
 pub const DEFAULT: &str = "/etc/cni/net.d";

@@ -6,10 +6,11 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use crate::answer::Answer;
-use crate::error::PluginError;
-use crate::request::Request;
-use crate::{Error, Result, veth};
+use crate::runner::answer::Answer;
+use crate::runner::error::PluginError;
+use crate::runner::request::Request;
+use crate::runner::{Error, Result};
+use crate::veth;
 
 /// A binary that is being replaced cannot be executed (`ETXTBSY`): how often to try again, and after what time.
 const BUSY_RETRIES: usize = 50;

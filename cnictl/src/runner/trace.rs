@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::answer::Answer;
-use crate::request::Request;
+use crate::runner::answer::Answer;
+use crate::runner::request::Request;
 
 /// Sees every request before it is sent and every answer after it came.
 pub trait Observer {
@@ -61,7 +61,7 @@ fn document(stream: &str, bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::request;
+    use crate::runner::request;
 
     #[test]
     fn a_trace_shows_variables_and_documents() {

@@ -5,14 +5,14 @@ use std::time::Instant;
 
 use serde_json::Value;
 
-use crate::answer::Answer;
-use crate::cache::{self, Cache};
-use crate::exec;
-use crate::network::Plugin;
-use crate::request::{self, Request, RequestWriter, ValidAttachment};
-use crate::spec_version::{CHECK, GC_AND_STATUS};
-use crate::trace::Observer;
-use crate::{Attachment, Error, Network, Result, Verb, names};
+use crate::runner::answer::Answer;
+use crate::runner::cache::{self, Cache};
+use crate::runner::exec;
+use crate::runner::network::Plugin;
+use crate::runner::request::{self, Request, RequestWriter, ValidAttachment};
+use crate::runner::spec_version::{CHECK, GC_AND_STATUS};
+use crate::runner::trace::Observer;
+use crate::runner::{Attachment, Error, Network, Result, Verb, names};
 
 /// Runs the plugins of networks.
 pub struct Runner<'a> {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha512};
 
-use crate::{Error, Result, names};
+use crate::runner::{Error, Result, names};
 
 /// Where `ip netns add` and container runtimes keep named namespaces.
 const NETNS_DIR: &str = "/run/netns";

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
-use crate::Verb;
+use crate::runner::Verb;
 
 /// The result of everything here that can fail.
 pub type Result<T> = std::result::Result<T, Error>;

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 pub use common::netconf::ValidAttachment;
 use serde_json::{Map, Value, json};
 
-use crate::network::Plugin;
-use crate::spec_version::NEWEST;
-use crate::{Attachment, Network, Verb};
+use crate::runner::network::Plugin;
+use crate::runner::spec_version::NEWEST;
+use crate::runner::{Attachment, Network, Verb};
 
 /// One call of one plugin.
 #[derive(Debug, Clone, PartialEq)]

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use serde_json::{Map, Value, json};
 
-use crate::{Error, Network, Result};
+use crate::runner::{Error, Network, Result};
 
 /// The burst that goes with a rate, if none is given: what comes in 10 ms ...
 const BURST_PER_SECOND: u64 = 100;

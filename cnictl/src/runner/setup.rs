@@ -3,13 +3,13 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
-use crate::attachment::{default_container, netns_path, parse_cni_arg, parse_cni_args};
-use crate::cache::Cache;
-use crate::capabilities::Options;
 use crate::cli::{Attach, Common, Gc};
-use crate::request::ValidAttachment;
-use crate::trace::Observer;
-use crate::{Attachment, Error, Network, Result, Runner, conf_dir, names};
+use crate::runner::attachment::{default_container, netns_path, parse_cni_arg, parse_cni_args};
+use crate::runner::cache::Cache;
+use crate::runner::capabilities::Options;
+use crate::runner::request::ValidAttachment;
+use crate::runner::trace::Observer;
+use crate::runner::{Attachment, Error, Network, Result, Runner, conf_dir, names};
 
 const DEFAULT_PATH: &str = "/opt/cni/bin:/usr/lib/cni";
 

@@ -5,8 +5,8 @@
 
 use serde_json::{Map, Value};
 
-use crate::spec_version::{NEWEST, SpecVersion};
-use crate::{Error, Result, names};
+use crate::runner::spec_version::{NEWEST, SpecVersion};
+use crate::runner::{Error, Result, names};
 
 /// A parsed and valid configuration list.
 #[derive(Debug, Clone, PartialEq)]
