@@ -74,6 +74,10 @@ pub const JSON: (&str, &str) = ("--json", "print JSON, for programs");
 /// Where libcni keeps its cache.
 pub const CACHE_DIR: (&str, &str) = ("--cache-dir DIR", "libcni's cache (default /var/lib/cni)");
 
+/// How long a runtime may take for the rest of an ADD or DEL, in seconds: its cache says what became
+/// of an attachment only after the last plugin of the chain.
+const GRACE: u64 = 10;
+
 /// Carries out the command line of this process.
 pub fn run<P: Plugin>() -> ExitCode {
     let outcome = Args::of_process().and_then(|mut args| match args.next() {

@@ -84,11 +84,13 @@ fn only<'a>(mut entries: impl Iterator<Item = &'a Entry>, container: &str) -> Op
         .then_some(first)
 }
 
-/// The owners of all of them. Those whose network the state does not name cannot be told here.
+/// The owners of all of them, as far as the state says so, completed from the cache: the network of what
+/// the reference's nftables backend made stays empty where the cache does not know the container.
 ///
 /// # Errors
 /// What could not be read.
-pub fn owners(_: &Cache) -> Result<Vec<Attachment>, Error> {
-    let owners = forwards()?.into_iter().map(|forward| forward.owner);
-    Ok(owners.filter(|owner| !owner.network.is_empty()).collect())
+pub fn owners(cache: &Cache) -> Result<Vec<Attachment>, Error> {
+    let mut forwards = forwards()?;
+    complete(&mut forwards, cache);
+    Ok(forwards.into_iter().map(|forward| forward.owner).collect())
 }

@@ -55,6 +55,18 @@ impl Args {
         self.words.len() != before
     }
 
+    /// Takes an option whose value is a number of seconds.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn seconds(&mut self, name: &str) -> Result<Option<u64>, Failure> {
+        let number = |text: String| {
+            let number = text.parse();
+            number.map_err(|_| Failure::Usage(format!("{name} {text:?} is no number of seconds")))
+        };
+        self.value(name)?.map(number).transpose()
+    }
+
     /// Takes every value of an option.
     ///
     /// # Errors

@@ -1,11 +1,13 @@
 //! `reconcile`: puts right what has drifted since ADD, such as rules that a firewall's reload removed.
 
 use std::collections::HashMap;
+use std::thread;
+use std::time::Duration;
 
 use super::args::Args;
 use super::repair::{Job, Outcome, Task, confirm, run as repair};
 use super::table::{Page, Table, Tone, column};
-use super::{CACHE_DIR, Command, FAILED, Failure, JSON, REPAIRED, document, object, print};
+use super::{CACHE_DIR, Command, FAILED, Failure, GRACE, JSON, REPAIRED, document, object, print};
 use crate::attachment::Attachment;
 use crate::cache::{Cache, Entry};
 use crate::json::Json;
@@ -19,6 +21,10 @@ pub fn command<P: Plugin>() -> Command {
         about: "re-apply every attachment of the runtime's cache that has drifted",
         options: &[
             ("--dry-run", "only say what has drifted"),
+            (
+                "--grace SECONDS",
+                "how long to wait for a DEL that ends in between (default 10)",
+            ),
             CACHE_DIR,
             JSON,
             ("--verbose", "also show the attachments that are in order"),
@@ -31,10 +37,17 @@ fn run<P: Plugin>(mut args: Args) -> Result<u8, Failure> {
     let is_dry = args.flag("--dry-run");
     let is_json = args.flag("--json");
     let is_verbose = args.flag("--verbose");
+    let grace = args.seconds("--grace")?.unwrap_or(GRACE);
     let dir = args.cache_dir()?;
     args.none()?;
     let cache = Cache::read(&dir)?;
-    let outcomes = outcomes::<P>(&cache, is_dry);
+    let mut outcomes = outcomes::<P>(&cache, is_dry);
+    if !is_dry && outcomes.iter().any(|(_, outcome)| outcome.is_touched()) {
+        thread::sleep(Duration::from_secs(grace));
+        for (entry, outcome) in &mut outcomes {
+            *outcome = confirm::<P>(entry, outcome.clone());
+        }
+    }
     match is_json {
         true => print(&json(&cache, &outcomes, is_dry))?,
         false => print(&text(&cache, &outcomes, is_verbose))?,
@@ -45,10 +58,7 @@ fn run<P: Plugin>(mut args: Args) -> Result<u8, Failure> {
 /// Oldest first, as the runtime made them: so the newest has the last word again.
 fn outcomes<P: Plugin>(cache: &Cache, is_dry: bool) -> Vec<(&Entry, Outcome)> {
     let mut jobs: Vec<Job<'_>> = cache.entries.iter().filter_map(Job::of::<P>).collect();
-    jobs.sort_by_cached_key(|job| {
-        let meta = job.entry.file.metadata();
-        meta.and_then(|meta| meta.modified()).ok()
-    });
+    jobs.sort_by_key(|job| job.made);
     let mut newest: HashMap<&str, usize> = HashMap::new();
     for (place, job) in jobs.iter().enumerate() {
         newest.extend(job.claims.iter().map(|claim| (claim.as_str(), place)));
@@ -71,10 +81,7 @@ fn outcomes<P: Plugin>(cache: &Cache, is_dry: bool) -> Vec<(&Entry, Outcome)> {
         .collect();
     let outcomes = repair::<P>(&tasks);
     let entries = tasks.iter().map(|task| task.job.entry);
-    entries
-        .zip(outcomes)
-        .map(|(entry, outcome)| (entry, confirm::<P>(entry, outcome)))
-        .collect()
+    entries.zip(outcomes).collect()
 }
 
 fn code(cache: &Cache, outcomes: &[(&Entry, Outcome)]) -> u8 {
@@ -98,11 +105,9 @@ fn text(cache: &Cache, outcomes: &[(&Entry, Outcome)], is_verbose: bool) -> Stri
     ]);
     for (entry, outcome) in outcomes {
         let tone = match outcome {
-            Outcome::InOrder | Outcome::Superseded | Outcome::Gone | Outcome::Deleted => {
-                Tone::Plain
-            }
             Outcome::Repaired(_) => Tone::Good,
             Outcome::Drifted(_) | Outcome::Failed(_) => Tone::Bad,
+            _ => Tone::Plain,
         };
         if *outcome == Outcome::InOrder && !is_verbose {
             continue;
@@ -137,6 +142,7 @@ fn summary(outcomes: &[(&Entry, Outcome)]) -> String {
         "drifted",
         "repaired",
         "deleted",
+        "renewed",
         "superseded",
         "gone",
         "failed",

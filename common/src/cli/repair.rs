@@ -2,7 +2,10 @@
 //!
 //! Each step is done for all of them before the next, so that a plugin can look once for all.
 
+use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
+use std::time::SystemTime;
 
 use super::networks::requests;
 use super::show_warnings;
@@ -21,8 +24,10 @@ pub enum Outcome {
     Drifted(String),
     /// Not as ADD left it: what differed. It is now.
     Repaired(String),
-    /// Deleted by the runtime while it was being repaired, and so taken back.
+    /// Deleted by the runtime meanwhile: it was not repaired, or the repair was taken back.
     Deleted,
+    /// Made anew by the runtime before it was repaired: that is as ADD left it.
+    Renewed,
     /// Newer attachments have taken all that it claims: it is left to them.
     Superseded,
     /// Its namespace is gone: there is nothing to repair.
@@ -39,10 +44,16 @@ impl Outcome {
             Outcome::Drifted(_) => "drifted",
             Outcome::Repaired(_) => "repaired",
             Outcome::Deleted => "deleted",
+            Outcome::Renewed => "renewed",
             Outcome::Superseded => "superseded",
             Outcome::Gone => "gone",
             Outcome::Failed(_) => "failed",
         }
+    }
+
+    /// Whether the kernel's state may have been changed.
+    pub fn is_touched(&self) -> bool {
+        matches!(self, Outcome::Repaired(_) | Outcome::Failed(_))
     }
 
     /// The rest.
@@ -51,6 +62,7 @@ impl Outcome {
             Outcome::InOrder => String::new(),
             Outcome::Drifted(what) | Outcome::Repaired(what) => what.clone(),
             Outcome::Deleted => "deleted by the runtime meanwhile".into(),
+            Outcome::Renewed => "made anew by the runtime meanwhile".into(),
             Outcome::Superseded => "newer attachments have what it claims".into(),
             Outcome::Gone => "the network namespace is gone".into(),
             Outcome::Failed(error) => error.to_string(),
@@ -68,6 +80,8 @@ pub struct Job<'a> {
     obstacle: Option<Outcome>,
     /// See [`Plugin::claims`].
     pub claims: Vec<String>,
+    /// When the runtime made it; nothing is done where that is not known.
+    pub made: Option<SystemTime>,
 }
 
 impl<'a> Job<'a> {
@@ -77,7 +91,11 @@ impl<'a> Job<'a> {
         if requests.as_ref().is_ok_and(Vec::is_empty) {
             return None;
         }
-        let obstacle = obstacle(entry, requests.as_deref().unwrap_or_default());
+        let made = made(entry);
+        let obstacle = match &made {
+            Err(outcome) => Some(outcome.clone()),
+            Ok(_) => obstacle(entry, requests.as_deref().unwrap_or_default()),
+        };
         let claims = match (&requests, &obstacle) {
             (Ok(requests), None) => requests.iter().flat_map(P::claims).collect(),
             _ => Vec::new(),
@@ -87,6 +105,7 @@ impl<'a> Job<'a> {
             requests,
             obstacle,
             claims,
+            made: made.ok(),
         })
     }
 
@@ -113,11 +132,16 @@ pub struct Task<'a> {
 struct Step<'a> {
     /// The place of its task.
     task: usize,
+    entry: &'a Entry,
     request: &'a Request,
     may_change: bool,
     drift: Option<Error>,
-    failure: Option<Error>,
+    /// Why it was not repaired.
+    obstacle: Option<Outcome>,
 }
+
+/// How many attachments are repaired between two looks at their files.
+const AT_ONCE: usize = 100;
 
 /// Puts the attachments right, or only says what is wrong with them; oldest first.
 pub fn run<P: Plugin>(tasks: &[Task<'_>]) -> Vec<Outcome> {
@@ -127,13 +151,17 @@ pub fn run<P: Plugin>(tasks: &[Task<'_>]) -> Vec<Outcome> {
         step.drift = verdict.err();
     });
     todo.retain(|step| step.drift.is_some() && step.may_change);
-    each(&mut todo, P::add_all, |step, done| {
-        show_warnings::<P>(step.request);
-        step.failure = done.err();
-    });
-    todo.retain(|step| step.failure.is_none());
+    for some in todo.chunks_mut(AT_ONCE) {
+        let mut present: Vec<&mut Step<'_>> = some.iter_mut().map(|step| &mut **step).collect();
+        present.retain_mut(|step| step.is_wanted());
+        each(&mut present, P::add_all, |step, done| {
+            show_warnings::<P>(step.request);
+            step.obstacle = done.err().map(Outcome::Failed);
+        });
+    }
+    todo.retain(|step| step.obstacle.is_none());
     each(&mut todo, P::check_all, |step, verdict| {
-        step.failure = verdict.err();
+        step.obstacle = verdict.err().map(Outcome::Failed);
     });
     let outcome = |(place, task): (usize, &Task<'_>)| {
         let steps: Vec<&Step<'_>> = steps.iter().filter(|step| step.task == place).collect();
@@ -142,14 +170,28 @@ pub fn run<P: Plugin>(tasks: &[Task<'_>]) -> Vec<Outcome> {
     tasks.iter().enumerate().map(outcome).collect()
 }
 
+impl Step<'_> {
+    /// Whether the runtime still has the attachment as it was when it was checked.
+    fn is_wanted(&mut self) -> bool {
+        self.obstacle = match Entry::read(&self.entry.file) {
+            Ok(Some(now)) if now == *self.entry => None,
+            Ok(Some(_)) => Some(Outcome::Renewed),
+            Ok(None) => Some(Outcome::Deleted),
+            Err(error) => Some(Outcome::Failed(error)),
+        };
+        self.obstacle.is_none()
+    }
+}
+
 fn steps<'a>(tasks: &'a [Task<'_>]) -> Vec<Step<'a>> {
     let of = |(task, one): (usize, &'a Task<'_>)| {
         one.job.requests().iter().map(move |request| Step {
             task,
+            entry: one.job.entry,
             request,
             may_change: !one.is_dry && !one.is_superseded,
             drift: None,
-            failure: None,
+            obstacle: None,
         })
     };
     tasks.iter().enumerate().flat_map(of).collect()
@@ -175,8 +217,8 @@ impl Task<'_> {
             (None, Err(error)) => return Outcome::Failed(error.clone()),
             (None, Ok(_)) => {}
         }
-        if let Some(error) = steps.iter().find_map(|step| step.failure.clone()) {
-            return Outcome::Failed(error);
+        if let Some(obstacle) = steps.iter().find_map(|step| step.obstacle.clone()) {
+            return obstacle;
         }
         // CHECK may fail for what ADD puts right, such as a table that is gone.
         let text = |error: &Error| match error.code {
@@ -214,13 +256,35 @@ fn obstacle(entry: &Entry, requests: &[Request]) -> Option<Outcome> {
     })
 }
 
-/// Takes a repair back when the runtime has deleted the attachment meanwhile: it forgets an
-/// attachment after its DEL, so a repair may come in between.
+/// What is true of a repair after a while. The runtime forgets an attachment after the DEL of its whole
+/// chain, so a repair may come between the plugin's own DEL and that.
 pub fn confirm<P: Plugin>(entry: &Entry, outcome: Outcome) -> Outcome {
-    let is_touched = matches!(outcome, Outcome::Repaired(_) | Outcome::Failed(_));
-    if !is_touched || entry.file.exists() {
+    if !outcome.is_touched() {
         return outcome;
     }
+    match Entry::read(&entry.file) {
+        Ok(Some(now)) if now == *entry => outcome,
+        Ok(Some(now)) => renewed::<P>(&now),
+        Ok(None) => take_back::<P>(entry),
+        Err(error) => Outcome::Failed(error),
+    }
+}
+
+/// The repair of what the runtime had before may have come after its new ADD.
+fn renewed<P: Plugin>(now: &Entry) -> Outcome {
+    let Some(job) = Job::of::<P>(now) else {
+        return take_back::<P>(now);
+    };
+    let task = Task {
+        job,
+        is_dry: false,
+        is_superseded: false,
+    };
+    let mut outcomes = run::<P>(&[task]);
+    outcomes.pop().unwrap_or(Outcome::Renewed)
+}
+
+fn take_back<P: Plugin>(entry: &Entry) -> Outcome {
     let taken_back = requests::<P>(entry).and_then(|requests| {
         let mut errors = Vec::new();
         for request in &requests {
@@ -233,4 +297,15 @@ pub fn confirm<P: Plugin>(entry: &Entry, outcome: Outcome) -> Outcome {
         Ok(()) => Outcome::Deleted,
         Err(error) => Outcome::Failed(error),
     }
+}
+
+fn made(entry: &Entry) -> Result<SystemTime, Outcome> {
+    let modified = fs::metadata(&entry.file).and_then(|meta| meta.modified());
+    modified.map_err(|cause| match cause.kind() {
+        ErrorKind::NotFound => Outcome::Deleted,
+        _ => {
+            let msg = format!("read the age of {}", entry.file.display());
+            Outcome::Failed(Error::new(Code::Io, msg).with_details(cause))
+        }
+    })
 }

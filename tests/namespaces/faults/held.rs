@@ -1,5 +1,5 @@
-//! Something happens while a plugin is at work: strace stops it before one of its requests to the
-//! kernel, and it goes on when that is done.
+//! Something happens while a plugin is at work: strace stops it before one of its system calls, and it
+//! goes on when that is done.
 
 use std::fs;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -8,27 +8,30 @@ use std::time::Duration;
 use sandbox::plugin::{Answer, Call};
 use sandbox::{Namespace, wait_until};
 
-/// Runs `call` and does `meanwhile` before the `nth` request. None when there are fewer.
+/// Runs `call` and does `meanwhile` before the `nth` request to the kernel. None when there are fewer.
 pub fn held_at(
     host: &Namespace,
     call: &Call,
     nth: usize,
     meanwhile: impl FnOnce(),
 ) -> Option<Answer> {
+    held_before(host, call, ("sendto", nth), meanwhile)
+}
+
+/// Runs `call` and does `meanwhile` before the `nth` system call of a name. None when there are fewer.
+pub fn held_before(
+    host: &Namespace,
+    call: &Call,
+    (name, nth): (&str, usize),
+    meanwhile: impl FnOnce(),
+) -> Option<Answer> {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     let log = std::env::temp_dir().join(format!("held-{}-{number}", std::process::id()));
     let log_name = log.display().to_string();
-    let inject = format!("inject=sendto:signal=SIGSTOP:when={nth}");
-    let strace = [
-        "strace",
-        "-o",
-        &log_name,
-        "-e",
-        "trace=sendto",
-        "-e",
-        &inject,
-    ];
+    let inject = format!("inject={name}:signal=SIGSTOP:when={nth}");
+    let trace = format!("trace={name}");
+    let strace = ["strace", "-o", &log_name, "-e", &trace, "-e", &inject];
     let running = call.clone().under(&strace).spawn(host).unwrap();
     let tracer = running.id().unwrap();
     let told = || fs::read_to_string(&log).unwrap_or_default();

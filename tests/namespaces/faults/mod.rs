@@ -13,3 +13,4 @@ mod subjects;
 mod system_calls;
 
 pub use attachment::{Attachment, End};
+pub use held::held_before;

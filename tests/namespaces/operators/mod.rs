@@ -4,6 +4,7 @@ mod cli;
 mod gc;
 mod install;
 mod limits;
+mod meanwhile;
 mod originals;
 mod place;
 mod ports;

@@ -18,6 +18,7 @@ pub const CONTAINER_ID: &str = "cid-0001";
 pub struct Call {
     program: PathBuf,
     runner: Vec<String>,
+    arguments: Vec<String>,
     env: Vec<(String, String)>,
     stdin: Vec<u8>,
 }
@@ -86,6 +87,7 @@ impl Call {
         Self {
             program: binary(name),
             runner: Vec::new(),
+            arguments: Vec::new(),
             env: Vec::new(),
             stdin: Vec::new(),
         }
@@ -117,6 +119,13 @@ impl Call {
     #[must_use]
     pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.stdin = bytes.into();
+        self
+    }
+
+    /// Sets the command line, for operators' commands.
+    #[must_use]
+    pub fn arguments(mut self, words: &[&str]) -> Self {
+        self.arguments = words.iter().map(ToString::to_string).collect();
         self
     }
 
@@ -171,6 +180,7 @@ impl Call {
         let mut command = host.command(program);
         command
             .args(arguments)
+            .args(&self.arguments)
             .env_clear()
             .envs(env::var_os("PATH").map(|path| ("PATH", path)))
             .envs(self.env.iter().map(|(key, value)| (key, value)))
