@@ -1,7 +1,5 @@
 //! The verbs.
 
-use common::cache::Cache;
-use common::cli::Command;
 use common::drift;
 use common::error::{Code, Context, Error};
 use common::result::{CniResult, Interface};
@@ -19,7 +17,7 @@ use crate::owner::{Mark, Owner};
 use crate::place::Place;
 use crate::plan::{Facts, Hook, Plan, Side};
 use crate::undo::Changes;
-use crate::{list, place, remove, status};
+use crate::{place, remove, status};
 
 /// The plugin.
 pub struct Bandwidth;
@@ -27,7 +25,6 @@ pub struct Bandwidth;
 impl Plugin for Bandwidth {
     const NAME: &'static str = "bandwidth";
     const VERSIONS: &'static [Version] = Version::WITH_INTERFACES;
-    const COMMANDS: &'static [Command] = &[list::LIST];
 
     fn add(request: &Request) -> Result<CniResult, Error> {
         let config = Config::parse(request)?;
@@ -164,10 +161,6 @@ impl Plugin for Bandwidth {
 
     fn status(_: &Request) -> Result<(), Error> {
         status::probe()
-    }
-
-    fn owners(_: &Cache) -> Result<Vec<Attachment>, Error> {
-        list::owners()
     }
 }
 

@@ -2,103 +2,123 @@
 
 mod add;
 mod check;
+mod completions;
 mod del;
 mod gc;
+mod install;
+mod limits;
+mod man;
+mod ports;
+mod reconcile;
+mod runner;
 mod status;
+mod sysctls;
+mod uninstall;
 mod version;
+mod wait;
+mod who;
 
 use std::io::{self, Write};
-use std::path::Path;
 use std::process::ExitCode;
-use std::time::Duration;
 
-use serde_json::json;
+use common::json::Json;
+use common::{Attachment, Code, Context, Error};
 
-use crate::cli::{Cli, Command, Common};
-use crate::runner::answer::Answer;
-use crate::runner::chain::Outcome;
-use crate::runner::request::Request;
-use crate::runner::trace::{Observer, answer_text, request_text};
-use crate::runner::{Error, Runner, Verb, setup};
+use crate::cli::{Cli, Command};
+use runner::outcome;
+
+/// The version of what `--json` prints; it grows when a field changes its meaning or goes away.
+const SCHEMA: i64 = 1;
+
+/// Exit code: done.
+const DONE: u8 = 0;
+/// Exit code: what was asked for failed, or was not found.
+const FAILED: u8 = 1;
+/// Exit code: something was not in order, and was repaired (or would be, with `--dry-run`).
+const REPAIRED: u8 = 10;
 
 /// Carries out a command line.
 pub fn run(cli: &Cli) -> ExitCode {
-    let (common, done) = match &cli.command {
-        Command::Add(attach) => (&attach.common, add::run(attach)),
-        Command::Check(attach) => (&attach.common, check::run(attach)),
-        Command::Del(attach) => (&attach.common, del::run(attach)),
-        Command::Gc(args) => (&args.common, gc::run(args)),
-        Command::Status(whole) => (&whole.common, status::run(whole)),
-        Command::Version(whole) => (&whole.common, version::run(whole)),
+    let done = match &cli.command {
+        Command::Add(args) => outcome(&args.common, add::run(args)),
+        Command::Check(args) => outcome(&args.common, check::run(args)),
+        Command::Del(args) => outcome(&args.common, del::run(args)),
+        Command::Gc(args) => gc::run(args),
+        Command::Status(args) => outcome(&args.common, status::run(args)),
+        Command::Version(args) => outcome(&args.common, version::run(args)),
+        Command::Ports(args) => ports::run(args),
+        Command::Limits(args) => limits::run(args),
+        Command::Sysctls(args) => sysctls::run(args),
+        Command::Who(args) => who::run(args),
+        Command::Reconcile(args) => reconcile::run(args),
+        Command::Install(args) => install::run(args),
+        Command::Uninstall(args) => uninstall::run(args),
+        Command::Completions(args) => completions::run(args),
+        Command::Wait => wait::run(),
+        Command::Man(args) => man::run(args),
     };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tell_error(common, &error);
-            ExitCode::FAILURE
+    ExitCode::from(done.unwrap_or_else(|error| {
+        note(&format!("cnictl: {error}"));
+        FAILED
+    }))
+}
+
+/// Writes to stdout, and gives the exit code of success. That a reader has had enough (`| head`) is no
+/// error.
+fn print(text: &str) -> Result<u8, Error> {
+    let mut stdout = io::stdout().lock();
+    let written = stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush());
+    match written {
+        Err(cause) if cause.kind() == io::ErrorKind::BrokenPipe => Ok(DONE),
+        written => {
+            written.context(Code::Io, || "write to stdout".into())?;
+            Ok(DONE)
         }
     }
-}
-
-fn runner(common: &Common) -> Runner<'static> {
-    setup::runner(common, Some(if common.trace { &Trace } else { &Quiet }))
-}
-
-/// Shows everything.
-struct Trace;
-
-/// Passes on what plugins write to stderr, as libcni does; after a failure it is part of the error.
-struct Quiet;
-
-impl Observer for Quiet {
-    fn request(&self, _: &Request, _: &Path) {}
-
-    fn answer(&self, _: &Request, answer: &Answer, _: Duration) {
-        if answer.success && !answer.stderr.is_empty() {
-            note(String::from_utf8_lossy(&answer.stderr).trim_end());
-        }
-    }
-}
-
-impl Observer for Trace {
-    fn request(&self, request: &Request, program: &Path) {
-        note(request_text(request, program).trim_end());
-    }
-
-    fn answer(&self, request: &Request, answer: &Answer, took: Duration) {
-        note(answer_text(request, answer, took).trim_end());
-    }
-}
-
-fn tell(common: &Common, verb: Verb, network: &str, outcome: &Outcome) {
-    let skipped = match outcome {
-        Outcome::Done => None,
-        Outcome::Skipped(reason) => Some(reason),
-    };
-    if common.json {
-        let mut document = json!({"network": network, "verb": verb.name(), "ok": true});
-        if let (Some(reason), Some(object)) = (skipped, document.as_object_mut()) {
-            object.insert("skipped".into(), json!(reason));
-        }
-        print(&format!("{document:#}"));
-    } else if let Some(reason) = skipped {
-        note(&format!("{verb} went to no plugin: {reason}"));
-    }
-}
-
-fn tell_error(common: &Common, error: &Error) {
-    if common.json {
-        print(&format!("{:#}", json!({ "error": error.to_json() })));
-    }
-    note(&format!("cnictl: {error}"));
-}
-
-/// A line on stdout. Nobody may be reading any more, which is no reason to fail.
-fn print(text: &str) {
-    let _ = writeln!(io::stdout().lock(), "{text}");
 }
 
 /// A line on stderr. Nobody may be reading any more, which is no reason to fail.
 fn note(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// A document of `--json`: the schema's version, then the given members.
+fn document(members: impl IntoIterator<Item = (&'static str, Json)>) -> String {
+    let mut fields = vec![("schema".to_owned(), Json::from(SCHEMA))];
+    fields.extend(members.into_iter().map(|(key, value)| (key.into(), value)));
+    Json::Object(fields).pretty() + "\n"
+}
+
+/// One object of a document.
+fn object(members: impl IntoIterator<Item = (&'static str, Json)>) -> Json {
+    let fields = members.into_iter().map(|(key, value)| (key.into(), value));
+    Json::Object(fields.collect())
+}
+
+/// The names of an attachment as members of an object. What is not known is `null`.
+fn members(attachment: &Attachment) -> [(&'static str, Json); 3] {
+    [
+        ("network", text_or_null(&attachment.network)),
+        ("container", text_or_null(&attachment.container)),
+        ("interface", text_or_null(&attachment.ifname)),
+    ]
+}
+
+fn text_or_null(text: &str) -> Json {
+    match text {
+        "" => Json::Null,
+        text => text.into(),
+    }
+}
+
+/// The names of an attachment as cells of a row. What is not known is `?`.
+fn cells(attachment: &Attachment) -> [String; 3] {
+    let known = |name: &str| if name.is_empty() { "?" } else { name }.to_owned();
+    [
+        known(&attachment.network),
+        known(&attachment.container),
+        known(&attachment.ifname),
+    ]
 }

@@ -1,4 +1,4 @@
-//! The command `list`: what was changed, from what, and what it is now.
+//! What was changed, from what, and what it is now, for the tool for people.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -6,9 +6,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use common::cache::{Cache, Entry};
-use common::cli::args::Args;
-use common::cli::table::{Page, Table, Tone, column};
-use common::cli::{CACHE_DIR, Command, Failure, JSON, document, object, print};
 use common::decode::Object;
 use common::json::Json;
 use common::sys::file;
@@ -21,48 +18,29 @@ use crate::kernel::{Container, Reading, read};
 use crate::sysctl::Name;
 use crate::{attribute, config};
 
-/// The command.
-pub const LIST: Command = Command {
-    name: "list",
-    arguments: "[--data-dir DIR]... [--cache-dir DIR] [--json]",
-    about: "show what was changed, from what, and what it is now",
-    options: &[
-        (
-            "--data-dir DIR",
-            "where originals are kept (default: all configured)",
-        ),
-        CACHE_DIR,
-        JSON,
-    ],
-    run,
-};
-
 /// One value that was changed.
-struct Line {
-    owner: Attachment,
-    what: String,
-    before: String,
-    now: Option<String>,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// Whose container it is in; the network is empty where the reference made the backup and the cache
+    /// does not know it.
+    pub owner: Attachment,
+    /// The sysctl, in the form of a path below /proc/sys, or the attribute of the link.
+    pub what: String,
+    /// Its value before ADD.
+    pub before: String,
+    /// Its value now, if it can be read.
+    pub now: Option<String>,
 }
 
-fn run(mut args: Args) -> Result<u8, Failure> {
-    let is_json = args.flag("--json");
-    let dirs = args.values("--data-dir")?;
-    let cache_dir = args.cache_dir()?;
-    args.none()?;
-    let cache = Cache::read(&cache_dir)?;
-    let dirs = match dirs.is_empty() {
-        true => data_dirs(&cache),
-        false => dirs.into_iter().map(PathBuf::from).collect(),
-    };
-    let mut lines = Vec::new();
-    for (owner, backup) in backups(&dirs, &cache)? {
-        lines.extend(of_backup(&owner, &backup, cache.find_one(&owner)));
-    }
-    match is_json {
-        true => print(&document([("changes", json(&lines))])),
-        false => print(&text(&lines)),
-    }
+/// Every value that was changed.
+///
+/// # Errors
+/// Code 5 with what could not be read.
+pub fn changes(dirs: &BTreeSet<PathBuf>, cache: &Cache) -> Result<Vec<Change>, Error> {
+    let backups = backups(dirs, cache)?.into_iter();
+    let of =
+        |(owner, backup): (Attachment, Backup)| of_backup(&owner, &backup, cache.find_one(&owner));
+    Ok(backups.flat_map(of).collect())
 }
 
 /// The owners of all backups.
@@ -77,7 +55,7 @@ pub fn owners(cache: &Cache) -> Result<Vec<Attachment>, Error> {
 }
 
 /// The usual directory, and those that configurations in the cache name.
-fn data_dirs(cache: &Cache) -> BTreeSet<PathBuf> {
+pub fn data_dirs(cache: &Cache) -> BTreeSet<PathBuf> {
     let configured = cache.entries.iter().filter_map(|entry| {
         let Ok(Json::Object(fields)) = Json::parse(&entry.config) else {
             return None;
@@ -157,13 +135,13 @@ fn owner(name: &str, network: Option<&str>, cache: &Cache) -> Attachment {
     }
 }
 
-fn of_backup(owner: &Attachment, backup: &Backup, entry: Option<&Entry>) -> Vec<Line> {
+fn of_backup(owner: &Attachment, backup: &Backup, entry: Option<&Entry>) -> Vec<Change> {
     let now = entry.and_then(|entry| {
         let netns = Netns::open(Path::new(&entry.netns)).ok()?;
         netns.run(|| present(&owner.ifname, backup)).ok()
     });
     let (sysctls, link) = now.unwrap_or_default();
-    let line = |what: String, before: String, now: Option<String>| Line {
+    let line = |what: String, before: String, now: Option<String>| Change {
         owner: owner.clone(),
         what,
         before,
@@ -182,7 +160,7 @@ fn of_backup(owner: &Attachment, backup: &Backup, entry: Option<&Entry>) -> Vec<
         line(name.text(), before.clone(), now)
     });
     // The reference saves every attribute, also those that nobody changes.
-    let is_change = |line: &Line| line.now.as_ref() != Some(&line.before);
+    let is_change = |change: &Change| change.now.as_ref() != Some(&change.before);
     values.chain(attributes).filter(is_change).collect()
 }
 
@@ -196,51 +174,4 @@ fn present(ifname: &str, backup: &Backup) -> Result<Present, Error> {
     };
     let sysctls = backup.originals.sysctls.iter().map(value).collect();
     Ok((sysctls, Container::open(ifname)?.link()?))
-}
-
-fn text(lines: &[Line]) -> String {
-    let mut table = Table::new([
-        column("NETWORK").cut_to(7),
-        column("CONTAINER").cut_to(9),
-        column("IF").cut_to(4),
-        column("CHANGED").cut_to(24),
-        column("BEFORE").cut_to(8),
-        column("NOW").cut_to(8),
-    ]);
-    for line in lines {
-        let Attachment {
-            network,
-            container,
-            ifname,
-        } = line.owner.clone();
-        let or_unknown = |text: String| if text.is_empty() { "?".into() } else { text };
-        let cells = [
-            or_unknown(network),
-            container,
-            ifname,
-            line.what.clone(),
-            line.before.clone(),
-            line.now.clone().unwrap_or_else(|| "?".into()),
-        ];
-        table.row(Tone::Plain, cells);
-    }
-    table.text(Page::stdout())
-}
-
-fn json(lines: &[Line]) -> Json {
-    let or_null = |text: &str| match text {
-        "" => Json::Null,
-        text => text.into(),
-    };
-    let one = |line: &Line| {
-        object([
-            ("network", or_null(&line.owner.network)),
-            ("container", line.owner.container.as_str().into()),
-            ("interface", line.owner.ifname.as_str().into()),
-            ("what", line.what.as_str().into()),
-            ("before", line.before.as_str().into()),
-            ("now", line.now.as_deref().map_or(Json::Null, Json::from)),
-        ])
-    };
-    Json::Array(lines.iter().map(one).collect())
 }

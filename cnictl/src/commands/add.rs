@@ -1,7 +1,8 @@
 //! `add`: ADD of every plugin in order.
 
-use super::{note, print, runner};
-use crate::cli::Attach;
+use super::note;
+use super::runner::{print, runner};
+use crate::cli::network::Attach;
 use crate::runner::{Result, capabilities, setup};
 
 pub fn run(attach: &Attach) -> Result<()> {

@@ -1,7 +1,7 @@
 //! `check`: CHECK of every plugin in order.
 
-use super::{runner, tell};
-use crate::cli::Attach;
+use super::runner::{runner, tell};
+use crate::cli::network::Attach;
 use crate::runner::{Result, Verb, setup};
 
 pub fn run(attach: &Attach) -> Result<()> {

@@ -1,7 +1,7 @@
 //! `del`: DEL of every plugin in reverse order.
 
-use super::{runner, tell};
-use crate::cli::Attach;
+use super::runner::{runner, tell};
+use crate::cli::network::Attach;
 use crate::runner::chain::Outcome;
 use crate::runner::{Result, Verb, setup};
 

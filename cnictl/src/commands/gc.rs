@@ -1,14 +1,16 @@
-//! `gc`: GC of every plugin of a network.
+//! `gc`: of a network, or of this node.
 
-use super::{runner, tell};
-use crate::cli::Gc;
-use crate::runner::{Result, Verb, setup};
+mod network;
+mod node;
 
-pub fn run(args: &Gc) -> Result<()> {
-    let network = setup::network(&args.common, &args.network)?;
-    let runner = runner(&args.common);
-    let valid = setup::valid_attachments(args, &network, &runner.cache)?;
-    let outcome = runner.gc(&network, valid.as_deref())?;
-    tell(&args.common, Verb::Gc, &network.name, &outcome);
-    Ok(())
+use common::Error;
+
+use super::runner::outcome;
+use crate::cli::node::Gc;
+
+pub fn run(args: &Gc) -> Result<u8, Error> {
+    match &args.network {
+        Some(network) => outcome(&args.common, network::run(args, network)),
+        None => node::run(args),
+    }
 }

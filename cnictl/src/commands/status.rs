@@ -1,7 +1,7 @@
 //! `status`: STATUS of every plugin in order.
 
-use super::{runner, tell};
-use crate::cli::Whole;
+use super::runner::{runner, tell};
+use crate::cli::network::Whole;
 use crate::runner::{Result, Verb, setup};
 
 pub fn run(whole: &Whole) -> Result<()> {

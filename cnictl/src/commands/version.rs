@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{print, runner};
-use crate::cli::Whole;
+use super::runner::{print, runner};
+use crate::cli::network::Whole;
 use crate::runner::chain::Versions;
 use crate::runner::{Error, Result, setup};
 

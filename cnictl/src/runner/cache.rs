@@ -13,8 +13,6 @@ use serde_json::{Map, Value, json};
 
 use crate::runner::{Attachment, Error, Network, Result};
 
-pub use common::cache::DEFAULT_DIR;
-
 /// The cache below one directory.
 #[derive(Debug, Clone)]
 pub struct Cache {

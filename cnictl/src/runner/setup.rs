@@ -3,7 +3,8 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
-use crate::cli::{Attach, Common, Gc};
+use crate::cli::network::{Attach, Common};
+use crate::cli::node::Gc;
 use crate::runner::attachment::{default_container, netns_path, parse_cni_arg, parse_cni_args};
 use crate::runner::cache::Cache;
 use crate::runner::capabilities::Options;

@@ -1,36 +1,24 @@
-//! The command `list`.
+//! `ports`: every host port of the node, in every backend.
 
 use std::net::IpAddr;
 
+use common::Error;
 use common::cache::Cache;
-use common::cli::args::Args;
-use common::cli::table::{Page, Table, Tone, column};
-use common::cli::{CACHE_DIR, Command, Failure, JSON, document, object, print};
 use common::json::Json;
+use portmap::Family;
+use portmap::list::{Counters, Forward, State, complete, forwards, states};
 
-use super::state::{State, states};
-use super::{Forward, complete, forwards};
-use crate::mapping::Family;
+use super::{cells, document, members, object, print, text_or_null};
+use crate::cli::node::Ports;
+use crate::table::{Page, Table, Tone, column};
 
-/// The command.
-pub const LIST: Command = Command {
-    name: "list",
-    arguments: "[--json] [--cache-dir DIR]",
-    about: "show every host port, who owns it, and what is stale or shadowed",
-    options: &[JSON, CACHE_DIR],
-    run,
-};
-
-fn run(mut args: Args) -> Result<u8, Failure> {
-    let is_json = args.flag("--json");
-    let dir = args.cache_dir()?;
-    args.none()?;
-    let cache = Cache::read(&dir)?;
+pub fn run(args: &Ports) -> Result<u8, Error> {
+    let cache = Cache::read(&args.shown.cache_dir)?;
     let mut forwards = forwards()?;
     complete(&mut forwards, &cache);
     let states = states(&forwards, &cache);
     let all: Vec<(&Forward, &State)> = forwards.iter().zip(&states).collect();
-    match is_json {
+    match args.shown.json {
         true => print(&document([("portMappings", json(&all))])),
         false => print(&text(&all)),
     }
@@ -68,17 +56,18 @@ fn text(all: &[(&Forward, &State)]) -> String {
             State::Active => Tone::Plain,
             _ => Tone::Bad,
         };
-        let count = |of: fn(super::Counters) -> u64| {
+        let count = |of: fn(Counters) -> u64| {
             forward
                 .counters
                 .map_or("-".to_owned(), |counters| of(counters).to_string())
         };
+        let [network, container, ifname] = cells(&forward.owner);
         let cells = [
             host(forward),
             forward.to.to_string(),
-            shown(&forward.owner.network),
-            shown(&forward.owner.container),
-            shown(&forward.owner.ifname),
+            network,
+            container,
+            ifname,
             state.word().to_owned(),
             forward.backend.to_owned(),
             count(|counters| counters.packets),
@@ -90,25 +79,15 @@ fn text(all: &[(&Forward, &State)]) -> String {
     table.text(Page::stdout())
 }
 
-fn shown(name: &str) -> String {
-    match name {
-        "" => "?".to_owned(),
-        name => name.to_owned(),
-    }
-}
-
 /// The forwards as a document's list.
 pub fn json(all: &[(&Forward, &State)]) -> Json {
-    let text_or_null = |text: &str| match text {
-        "" => Json::Null,
-        text => text.into(),
-    };
     let one = |(forward, state): &(&Forward, &State)| {
-        let count = |of: fn(super::Counters) -> u64| {
+        let count = |of: fn(Counters) -> u64| {
             forward
                 .counters
                 .map_or(Json::Null, |counters| Json::Number(of(counters).into()))
         };
+        let [network, container, interface] = members(&forward.owner);
         let address = forward.host_ip.map(|ip| ip.to_string()).unwrap_or_default();
         object([
             ("hostIP", text_or_null(&address)),
@@ -116,9 +95,9 @@ pub fn json(all: &[(&Forward, &State)]) -> Json {
             ("protocol", forward.protocol.name().into()),
             ("containerIP", forward.to.ip().to_string().into()),
             ("containerPort", i64::from(forward.to.port()).into()),
-            ("network", text_or_null(&forward.owner.network)),
-            ("container", text_or_null(&forward.owner.container)),
-            ("interface", text_or_null(&forward.owner.ifname)),
+            network,
+            container,
+            interface,
             ("backend", forward.backend.into()),
             ("packets", count(|counters| counters.packets)),
             ("bytes", count(|counters| counters.bytes)),

@@ -6,15 +6,16 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::super::networks::requests;
-use super::super::show_warnings;
-use crate::attachment::{Attachment, ifname_fault, is_valid_name};
-use crate::cache::Cache;
-use crate::error::{Code, Context, Error};
-use crate::json::Fields;
-use crate::netconf::Unversioned;
-use crate::plugin::Plugin;
-use crate::request::{Environment, Request};
+use common::attachment::{Attachment, ifname_fault, is_valid_name};
+use common::cache::Cache;
+use common::error::{Code, Context, Error};
+use common::json::{Fields, Json};
+use common::netconf::Unversioned;
+use common::request::{Environment, Request};
+use common::{Operate, Plugin};
+
+use crate::plugins::show_warnings;
+use crate::requests::requests;
 
 /// The interface of what does not say one.
 const USUAL_IFNAME: &str = "eth0";
@@ -74,10 +75,10 @@ struct Look<'a> {
 }
 
 impl<'a> Look<'a> {
-    fn take<P: Plugin>(dir: &'a Path) -> Result<Look<'a>, Error> {
+    fn take<P: Operate>(dir: &'a Path) -> Result<Look<'a>, Error> {
         // The names first: a file that comes between the two is a reason to look again.
         let names = names(dir)?;
-        let cache = sound(Cache::read(dir)?, dir)?;
+        let cache = sound_cache(dir)?;
         let owners = P::owners(&cache)?.into_iter().collect();
         Ok(Look {
             dir,
@@ -88,7 +89,7 @@ impl<'a> Look<'a> {
     }
 
     /// Looks again where attachments have come or gone: libcni gives each a file of its own.
-    fn renew<P: Plugin>(&mut self) -> Result<(), Error> {
+    fn renew<P: Operate>(&mut self) -> Result<(), Error> {
         if names(self.dir)? != self.names {
             *self = Look::take::<P>(self.dir)?;
         }
@@ -134,8 +135,12 @@ fn no_cache(dir: &Path) -> Error {
     Error::new(Code::Io, msg).with_details("without it nothing is known to be valid")
 }
 
-/// A cache that says what is valid. An unreadable file may be that of a valid attachment.
-fn sound(cache: Cache, dir: &Path) -> Result<Cache, Error> {
+/// The cache, if it says what is valid. An unreadable file may be that of a valid attachment.
+///
+/// # Errors
+/// Code 5 where there is no cache, or something of it cannot be read.
+pub fn sound_cache(dir: &Path) -> Result<Cache, Error> {
+    let cache = Cache::read(dir)?;
     if !cache.exists {
         return Err(no_cache(dir));
     }
@@ -149,7 +154,7 @@ fn sound(cache: Cache, dir: &Path) -> Result<Cache, Error> {
 ///
 /// # Errors
 /// What could not be read, of the cache or of the node's state.
-pub fn find<P: Plugin>(dir: &Path, named: &[String]) -> Result<Vec<Dead>, Error> {
+pub fn find<P: Operate>(dir: &Path, named: &[String]) -> Result<Vec<Dead>, Error> {
     let look = Look::take::<P>(dir)?;
     let networks = look.cache.networks();
     let fate = |owner: &Attachment| {
@@ -182,7 +187,7 @@ fn is_whole(owner: &Attachment) -> bool {
 ///
 /// # Errors
 /// When the first look fails, with nothing done. What fails later is the fate of the one it concerns.
-pub fn remove<P: Plugin>(dir: &Path, dead: &mut [Dead]) -> Result<(), Error> {
+pub fn remove<P: Operate>(dir: &Path, dead: &mut [Dead]) -> Result<(), Error> {
     let mut look = Look::take::<P>(dir)?;
     for one in dead.iter_mut().filter(|one| one.fate == Fate::Dead) {
         one.fate = match look.renew::<P>() {
@@ -210,7 +215,7 @@ fn still_there(attachment: &Attachment) -> Error {
     Error::new(Code::System, msg).with_details("it was not found by the network's configuration")
 }
 
-fn remove_one<P: Plugin>(look: &Look<'_>, attachment: &Attachment) -> Fate {
+fn remove_one<P: Operate>(look: &Look<'_>, attachment: &Attachment) -> Fate {
     if look.may_live(attachment) {
         return Fate::Left("the runtime has it by now");
     }
@@ -260,7 +265,7 @@ fn del_request<P: Plugin>(conf: Fields, owner: &Attachment) -> Result<Request, E
         "" => USUAL_IFNAME,
         ifname => ifname,
     };
-    let text = crate::json::Json::Object(conf).to_string();
+    let text = Json::Object(conf).to_string();
     let conf = Unversioned::parse(text.as_bytes())?.supported(P::VERSIONS)?;
     let environment = Environment::read(|name| {
         let value = match name {

@@ -1,6 +1,6 @@
 //! Puts plugins into a CNI directory so that no runtime ever sees a missing or partial file, and so that
 //! [`restore`] brings back exactly what was there: same file, owner, mode and times. The commands
-//! `install` and `uninstall` of every plugin and the image's installer are this.
+//! `install` and `uninstall` are this.
 //!
 //! The new file is written beside the target and synced; then the two change places in one step, after
 //! which the old file is the one beside it. What is remembered is below `.cni-meta-plugins` in the CNI
@@ -11,19 +11,21 @@ mod file;
 mod state;
 
 use std::fmt;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::Path;
+
+use common::{Code, Error};
 
 use change::Change;
 use file::tried;
 use state::State;
 
 /// A plugin to install.
-pub struct Plugin {
-    /// Its name, and that of its file.
+pub struct File {
+    /// Its name, and that of its plugin.
     pub name: String,
-    /// The file.
+    /// What is in it.
     pub bytes: Vec<u8>,
 }
 
@@ -80,7 +82,7 @@ pub fn told(done: &[(String, Done)]) -> String {
 /// # Errors
 /// What was tried on which file; `dir` is then as before, or the error says what is not.
 pub fn install(
-    plugins: Vec<Plugin>,
+    plugins: Vec<File>,
     dir: &Path,
     replaced: Replaced,
 ) -> io::Result<Vec<(String, Done)>> {
@@ -90,7 +92,7 @@ pub fn install(
     state.settle()?;
     let mut done = Vec::new();
     let mut changes = Vec::new();
-    for Plugin { name, bytes } in plugins {
+    for File { name, bytes } in plugins {
         let sum = file::sum(&bytes);
         if file::is(&state.target(&name), &sum) {
             // Also where somebody copied it there: it is ours to take out again.
@@ -117,17 +119,17 @@ pub fn install(
     Ok(done)
 }
 
-/// Puts back what [`install`] replaced, and removes what it added: everything, or one plugin only. Says
-/// of each what was done.
+/// Puts back what [`install`] replaced, and removes what it added: everything, or the plugins
+/// that are named only. Says of each what was done.
 ///
 /// # Errors
 /// What was tried on which file.
-pub fn restore(dir: &Path, only: Option<&str>) -> io::Result<Vec<(String, Done)>> {
+pub fn restore(dir: &Path, only: &[&str]) -> io::Result<Vec<(String, Done)>> {
     let _lock = lock(dir)?;
     let mut state = State::open(dir)?;
     state.settle()?;
     let mut names = state.names()?;
-    names.retain(|name| only.is_none_or(|only| name == only));
+    names.retain(|name| only.is_empty() || only.contains(&name.as_str()));
     let mut done = Vec::new();
     for name in names {
         let what = restore_one(&state, &name)?;
@@ -155,9 +157,14 @@ fn restore_one(state: &State, name: &str) -> io::Result<Done> {
     Ok(Done::Removed)
 }
 
+/// What failed, as the protocol's error.
+pub fn failure(cause: io::Error) -> Error {
+    Error::new(Code::Io, cause.to_string())
+}
+
 /// Held until dropped: two installers on a node wait for each other.
-fn lock(dir: &Path) -> io::Result<File> {
-    let lock = File::open(dir).map_err(tried("open", dir))?;
+fn lock(dir: &Path) -> io::Result<fs::File> {
+    let lock = fs::File::open(dir).map_err(tried("open", dir))?;
     lock.lock().map_err(tried("lock", dir))?;
     Ok(lock)
 }

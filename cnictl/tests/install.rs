@@ -1,4 +1,4 @@
-//! The installer on directories: what a runtime would find there after each step.
+//! `install` and `uninstall` on directories: what a runtime would find there after each step.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::fs;
@@ -7,7 +7,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use common::install::{Done, Plugin, Replaced, install, restore};
+use cnictl::install::{Done, File, Replaced, install, restore};
 
 const PLUGINS: [&str; 3] = ["bandwidth", "portmap", "tuning"];
 
@@ -51,8 +51,8 @@ impl Node {
     }
 
     /// The plugins as the program reads them.
-    fn release(&self) -> Vec<Plugin> {
-        let read = |name: &str| Plugin {
+    fn release(&self) -> Vec<File> {
+        let read = |name: &str| File {
             name: name.to_owned(),
             bytes: fs::read(self.plugins().join(name)).unwrap(),
         };
@@ -61,8 +61,8 @@ impl Node {
 
     /// The program, in the image's layout: `plugins` beside it.
     fn program(&self) -> PathBuf {
-        let program = self.root.join("installer");
-        fs::copy(env!("CARGO_BIN_EXE_installer"), &program).unwrap();
+        let program = self.root.join("cnictl");
+        fs::copy(env!("CARGO_BIN_EXE_cnictl"), &program).unwrap();
         program
     }
 
@@ -72,7 +72,7 @@ impl Node {
     }
 
     fn restore(&self) -> Vec<Done> {
-        let done = restore(&self.cni(), None).unwrap();
+        let done = restore(&self.cni(), &[]).unwrap();
         done.into_iter().map(|(_, what)| what).collect()
     }
 
@@ -212,14 +212,17 @@ fn a_swap_that_fails_in_the_middle_undoes_those_before() {
     node.put("tuning", "reference");
     node.program();
     // A mount point cannot be renamed.
-    let script = "mount --bind cni/tuning cni/tuning && ./installer install cni";
+    let script = "mount --bind cni/tuning cni/tuning && ./cnictl install cni --backup";
     let output = Command::new("unshare")
         .args(["--map-root-user", "--mount", "sh", "-c", script])
         .current_dir(&node.root)
         .output()
         .unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(stderr.starts_with("replace cni/tuning: "), "{stderr}");
+    assert!(
+        stderr.starts_with("cnictl: replace cni/tuning: "),
+        "{stderr}"
+    );
     assert!(!stderr.contains("undoing"), "{stderr}");
     assert_eq!(node.text("bandwidth"), "reference");
     assert!(!node.cni().join("portmap").exists());
@@ -261,7 +264,7 @@ fn one_plugin_is_taken_out_and_the_others_stay() {
     let node = Node::new("one");
     node.put("portmap", "reference");
     node.install();
-    let done = restore(&node.cni(), Some("portmap")).unwrap();
+    let done = restore(&node.cni(), &["portmap"]).unwrap();
     assert_eq!(done, [("portmap".to_owned(), Done::Back)]);
     assert_eq!(node.text("portmap"), "reference");
     assert_eq!(node.text("tuning"), "tuning one");
@@ -271,7 +274,7 @@ fn one_plugin_is_taken_out_and_the_others_stay() {
 
 /// The program on a file system that knows no flags of renameat2(2), such as an older ZFS, and of which
 /// further system calls fail.
-fn run_on_an_old_file_system(node: &Node, verb: &str, faults: &[&str]) -> std::process::Output {
+fn run_on_an_old_file_system(node: &Node, line: &[&str], faults: &[&str]) -> std::process::Output {
     let mut strace = Command::new("strace");
     strace.args([
         "-f",
@@ -283,7 +286,7 @@ fn run_on_an_old_file_system(node: &Node, verb: &str, faults: &[&str]) -> std::p
     for fault in faults {
         strace.args(["-e", &format!("inject={fault}")]);
     }
-    strace.arg(node.program()).arg(verb).arg(node.cni());
+    strace.arg(node.program()).args(line).arg(node.cni());
     strace.output().unwrap()
 }
 
@@ -291,12 +294,12 @@ fn run_on_an_old_file_system(node: &Node, verb: &str, faults: &[&str]) -> std::p
 fn a_file_system_that_cannot_swap_names_will_do() {
     let node = Node::new("no-exchange");
     node.put("portmap", "reference");
-    let output = run_on_an_old_file_system(&node, "install", &[]);
+    let output = run_on_an_old_file_system(&node, &["install", "--backup"], &[]);
     assert!(output.status.success(), "{output:?}");
     assert_eq!(node.text("portmap"), "portmap one");
     let kept = node.text(".cni-meta-plugins/replaced/portmap");
     assert_eq!(kept, "reference");
-    let output = run_on_an_old_file_system(&node, "restore", &[]);
+    let output = run_on_an_old_file_system(&node, &["uninstall"], &[]);
     assert!(output.status.success(), "{output:?}");
     assert_eq!(node.text("portmap"), "reference");
     assert_eq!(node.names(), ["portmap"]);
@@ -310,7 +313,7 @@ fn a_swap_without_exchange_that_stops_halfway_is_finished_by_the_next_run() {
         let node = Node::new(&format!("halfway-{at}"));
         node.put("bandwidth", "reference");
         let killed = format!("rename:signal=KILL:when={at}");
-        let output = run_on_an_old_file_system(&node, "install", &[&killed]);
+        let output = run_on_an_old_file_system(&node, &["install", "--backup"], &[&killed]);
         assert!(!output.status.success(), "{output:?}");
         assert!(node.cni().join("bandwidth").exists());
         assert!(
@@ -330,7 +333,7 @@ fn the_rights_that_the_daemon_set_gives_suffice() {
     node.put("portmap", "reference");
     node.program();
     // Root of the node's files, without a capability: what packaging/kubernetes/install/daemonset.yaml leaves.
-    for verb in ["install", "restore"] {
+    for line in [&["install", "--backup"][..], &["uninstall"]] {
         let output = Command::new("unshare")
             .args([
                 "--map-root-user",
@@ -338,11 +341,13 @@ fn the_rights_that_the_daemon_set_gives_suffice() {
                 "--bounding-set=-all",
                 "--inh-caps=-all",
             ])
-            .args(["--no-new-privs", "./installer", verb, "cni"])
+            .args(["--no-new-privs", "./cnictl"])
+            .args(line)
+            .arg("cni")
             .current_dir(&node.root)
             .output()
             .unwrap();
-        assert!(output.status.success(), "{verb}: {output:?}");
+        assert!(output.status.success(), "{line:?}: {output:?}");
     }
     assert_eq!(node.text("portmap"), "reference");
     assert_eq!(node.names(), ["portmap"]);
@@ -353,7 +358,7 @@ fn waiting_ends_with_the_signal_that_ends_a_pod() {
     // As process 1, where a signal without a handler is ignored.
     let mut child = Command::new("unshare")
         .args(["--map-root-user", "--pid", "--fork", "--kill-child"])
-        .args([env!("CARGO_BIN_EXE_installer"), "wait"])
+        .args([env!("CARGO_BIN_EXE_cnictl"), "wait"])
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
@@ -373,14 +378,16 @@ fn a_wrong_command_line_says_how_it_goes() {
     for arguments in [
         &[][..],
         &["install"],
-        &["restore", "a", "b"],
+        &["install", "a", "--plugin", "bridge"],
+        &["uninstall", "a", "b"],
         &["remove", "a"],
     ] {
-        let run = Command::new(env!("CARGO_BIN_EXE_installer"))
+        let run = Command::new(env!("CARGO_BIN_EXE_cnictl"))
             .args(arguments)
             .output();
         let output = run.unwrap();
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
-        assert!(String::from_utf8_lossy(&output.stderr).starts_with("usage: installer install"));
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(stderr.contains("--help"), "{stderr}");
     }
 }

@@ -1,14 +1,13 @@
 //! The requests that a runtime would make for an attachment of the cache.
 
-use crate::cache::Entry;
-use crate::decode::Object;
-use crate::error::{Code, Context, Error};
-use crate::json::{Fields, Json};
-use crate::netconf::Unversioned;
-use crate::plugin::Plugin;
-use crate::request::{Environment, Request};
-use crate::result::CniResult;
-use crate::version::Version;
+use common::cache::Entry;
+use common::decode::{Object, Value};
+use common::error::{Code, Context, Error};
+use common::json::{Fields, Json};
+use common::netconf::Unversioned;
+use common::request::{Environment, Request};
+use common::version::Version;
+use common::{CniResult, Plugin};
 
 /// The plugin's part in an attachment: one request for each time that it stands in the chain. CHECK
 /// and ADD would get them with the attachment's final result, as libcni does it for CHECK.
@@ -41,7 +40,7 @@ fn plugins(list: Object<'_>, fields: &Fields) -> Result<Vec<Fields>, Error> {
         return Ok(vec![fields.clone()]);
     }
     let items = list.list("plugins")?;
-    let fields = |item: &crate::decode::Value<'_>| Ok(item.object()?.fields().to_vec());
+    let fields = |item: &Value<'_>| Ok(item.object()?.fields().to_vec());
     items.iter().map(fields).collect()
 }
 

@@ -7,13 +7,13 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::time::SystemTime;
 
-use super::networks::requests;
-use super::show_warnings;
-use crate::cache::Entry;
-use crate::error::{Code, Error};
-use crate::plugin::Plugin;
-use crate::request::Request;
-use crate::sys::netns::{self, Netns, OpenError};
+use common::cache::Entry;
+use common::error::{Code, Error};
+use common::sys::netns::{self, Netns, OpenError};
+use common::{Operate, Request};
+
+use crate::plugins::show_warnings;
+use crate::requests::requests;
 
 /// How an attachment was found, and what became of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,7 +78,7 @@ pub struct Job<'a> {
     requests: Result<Vec<Request>, Error>,
     /// Why nothing is to be done, known before anything is looked at.
     obstacle: Option<Outcome>,
-    /// See [`Plugin::claims`].
+    /// See [`Operate::claims`].
     pub claims: Vec<String>,
     /// When the runtime made it; nothing is done where that is not known.
     pub made: Option<SystemTime>,
@@ -86,7 +86,7 @@ pub struct Job<'a> {
 
 impl<'a> Job<'a> {
     /// `None` when the plugin is not in the network's chain.
-    pub fn of<P: Plugin>(entry: &'a Entry) -> Option<Job<'a>> {
+    pub fn of<P: Operate>(entry: &'a Entry) -> Option<Job<'a>> {
         let requests = requests::<P>(entry);
         if requests.as_ref().is_ok_and(Vec::is_empty) {
             return None;
@@ -144,7 +144,7 @@ struct Step<'a> {
 const AT_ONCE: usize = 100;
 
 /// Puts the attachments right, or only says what is wrong with them; oldest first.
-pub fn run<P: Plugin>(tasks: &[Task<'_>]) -> Vec<Outcome> {
+pub fn run<P: Operate>(tasks: &[Task<'_>]) -> Vec<Outcome> {
     let mut steps = steps(tasks);
     let mut todo: Vec<&mut Step<'_>> = steps.iter_mut().collect();
     each(&mut todo, P::check_all, |step, verdict| {
@@ -258,7 +258,7 @@ fn obstacle(entry: &Entry, requests: &[Request]) -> Option<Outcome> {
 
 /// What is true of a repair after a while. The runtime forgets an attachment after the DEL of its whole
 /// chain, so a repair may come between the plugin's own DEL and that.
-pub fn confirm<P: Plugin>(entry: &Entry, outcome: Outcome) -> Outcome {
+pub fn confirm<P: Operate>(entry: &Entry, outcome: Outcome) -> Outcome {
     if !outcome.is_touched() {
         return outcome;
     }
@@ -271,7 +271,7 @@ pub fn confirm<P: Plugin>(entry: &Entry, outcome: Outcome) -> Outcome {
 }
 
 /// The repair of what the runtime had before may have come after its new ADD.
-fn renewed<P: Plugin>(now: &Entry) -> Outcome {
+fn renewed<P: Operate>(now: &Entry) -> Outcome {
     let Some(job) = Job::of::<P>(now) else {
         return take_back::<P>(now);
     };
@@ -284,7 +284,7 @@ fn renewed<P: Plugin>(now: &Entry) -> Outcome {
     outcomes.pop().unwrap_or(Outcome::Renewed)
 }
 
-fn take_back<P: Plugin>(entry: &Entry) -> Outcome {
+fn take_back<P: Operate>(entry: &Entry) -> Outcome {
     let taken_back = requests::<P>(entry).and_then(|requests| {
         let mut errors = Vec::new();
         for request in &requests {

@@ -5,10 +5,9 @@ use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use common::hash::sha512;
+use common::sys::rename::{Taken, rename};
 use nix::errno::Errno;
-
-use crate::hash::sha512;
-use crate::sys::rename::{Taken, rename};
 
 /// Adds what was tried on which path to an error.
 pub fn tried(what: &str, path: &Path) -> impl FnOnce(io::Error) -> io::Error {

@@ -5,7 +5,7 @@
 
 use std::io::{self, IsTerminal};
 
-use crate::sys::terminal;
+use common::sys::terminal;
 
 /// What stands between two columns.
 const GAP: usize = 2;
