@@ -1,12 +1,14 @@
 //! Every limit of the node, with what the kernel counts, for the tool for people.
 
+use std::collections::HashMap;
+
 use common::Attachment;
 use common::cache::Cache;
 use common::decode::Object;
 use common::error::{Code, Context, Error};
 use common::json::Json;
 use common::sys::link::Link;
-use common::sys::netlink::Netlink;
+use common::sys::netlink::{Netlink, Refusal};
 use netlink_packet_route::link::InfoKind;
 
 use crate::owner::{Mark, Owner};
@@ -82,72 +84,99 @@ pub fn limits(cache: &Cache) -> Result<Vec<Limit>, Error> {
         .links(None)
         .context(Code::System, || "list links".into())?;
     let buckets = roots(&mut host).context(Code::System, || "list qdiscs".into())?;
-    let mut all = Vec::new();
-    for link in &links {
-        let Some((_, counted)) = buckets.iter().find(|(index, _)| *index == link.index) else {
-            continue;
-        };
-        let limit = match link.kind.as_str() {
-            "ifb" if PREFIXES.iter().any(|prefix| link.name.starts_with(prefix)) => {
-                behind_ifb(&mut host, link, &links, *counted)
-            }
-            "veth" => towards(link, &links, *counted),
+    let buckets: HashMap<u32, Counted> = buckets.into_iter().collect();
+    let ways = Ways::of(&mut host, &links)?;
+    let limit = |link: &Link| {
+        let counted = *buckets.get(&link.index)?;
+        match link.kind.as_str() {
+            "ifb" if is_ours(link) => Some(ways.behind_ifb(link, counted)),
+            "veth" => Some(ways.towards(link, counted)),
             // Other people's buckets.
-            _ => continue,
-        };
-        all.push(limit);
-    }
-    for limit in &mut all {
-        if limit.owner.is_none() {
-            limit.owner = by_cache(limit, cache);
+            _ => None,
         }
+    };
+    let mut all: Vec<Limit> = links.iter().filter_map(limit).collect();
+    let names = named_in(cache);
+    for limit in all.iter_mut().filter(|limit| limit.owner.is_none()) {
+        let mut known = [Some(&limit.device), limit.link.as_ref()]
+            .into_iter()
+            .flatten();
+        limit.owner = known.find_map(|name| names.get(name)).cloned();
     }
     all.sort_by(|a, b| (&a.link, a.direction).cmp(&(&b.link, b.direction)));
     Ok(all)
 }
 
-/// The limit of what an ifb is sent: of a veth's ingress hook, so of what the container sends.
-fn behind_ifb(host: &mut Netlink, ifb: &Link, links: &[Link], counted: Counted) -> Limit {
-    let mark = ifb.alias.as_deref().and_then(Mark::parse);
-    let index = mark.as_ref().map(|mark| mark.link);
-    let index = index.or_else(|| sender(host, ifb, links));
-    let link = links.iter().find(|link| Some(link.index) == index);
-    Limit {
-        owner: mark.and_then(|mark| named(mark.owner)),
-        link: link.map(|link| link.name.clone()),
-        ..Limit::of(ifb, "egress", counted)
-    }
+/// Whether an ifb has a name like ours.
+fn is_ours(ifb: &Link) -> bool {
+    PREFIXES.iter().any(|prefix| ifb.name.starts_with(prefix))
 }
 
-/// The link that redirects to an ifb without a mark, such as the reference makes.
-fn sender(host: &mut Netlink, ifb: &Link, links: &[Link]) -> Option<u32> {
-    let mut veths = links
-        .iter()
-        .filter(|link| link.kind == InfoKind::Veth.to_string());
-    let sends = |link: &&Link| -> bool {
-        let Ok(Some(hook)) = qdisc::hook(host, link.index) else {
-            return false;
-        };
-        let filters = filter::list(host, link.index, Hook::Ingress.parent(&hook.kind));
-        filters.unwrap_or_default().iter().any(|filter| {
-            let target = filter.rule.as_ref().and_then(|rule| rule.verdict.target());
-            target == Some(ifb.index)
+/// What leads where.
+struct Ways<'a> {
+    links: HashMap<u32, &'a Link>,
+    /// The marks that name a link.
+    marks: HashMap<u32, Mark>,
+    /// The link that redirects to each ifb without a mark, such as the reference makes.
+    senders: HashMap<u32, u32>,
+}
+
+impl Ways<'_> {
+    fn of<'a>(host: &mut Netlink, links: &'a [Link]) -> Result<Ways<'a>, Error> {
+        let marks = links.iter().filter_map(mark).map(|mark| (mark.link, mark));
+        let is_unmarked = |link: &Link| link.kind == "ifb" && is_ours(link) && mark(link).is_none();
+        Ok(Ways {
+            marks: marks.collect(),
+            senders: match links.iter().any(is_unmarked) {
+                true => senders(host, links).context(Code::System, || "list filters".into())?,
+                false => HashMap::new(),
+            },
+            links: links.iter().map(|link| (link.index, link)).collect(),
         })
-    };
-    veths.find(sends).map(|link| link.index)
+    }
+
+    /// The limit of what an ifb is sent: of a veth's ingress hook, so of what the container sends.
+    fn behind_ifb(&self, ifb: &Link, counted: Counted) -> Limit {
+        let mark = mark(ifb);
+        let index = mark.as_ref().map(|mark| mark.link);
+        let index = index.or_else(|| self.senders.get(&ifb.index).copied());
+        let link = index.and_then(|index| self.links.get(&index));
+        Limit {
+            owner: mark.and_then(|mark| named(mark.owner)),
+            link: link.map(|link| link.name.clone()),
+            ..Limit::of(ifb, "egress", counted)
+        }
+    }
+
+    /// The limit at the root of a veth: of what is sent to the container.
+    fn towards(&self, veth: &Link, counted: Counted) -> Limit {
+        let mark = self.marks.get(&veth.index).cloned();
+        Limit {
+            owner: mark.and_then(|mark| named(mark.owner)),
+            link: Some(veth.name.clone()),
+            ..Limit::of(veth, "ingress", counted)
+        }
+    }
 }
 
-/// The limit at the root of a veth: of what is sent to the container.
-fn towards(veth: &Link, links: &[Link], counted: Counted) -> Limit {
-    let marks = links
-        .iter()
-        .filter_map(|link| Mark::parse(link.alias.as_deref()?));
-    let mark = marks.into_iter().find(|mark| mark.link == veth.index);
-    Limit {
-        owner: mark.and_then(|mark| named(mark.owner)),
-        link: Some(veth.name.clone()),
-        ..Limit::of(veth, "ingress", counted)
+fn mark(link: &Link) -> Option<Mark> {
+    Mark::parse(link.alias.as_deref()?)
+}
+
+/// The links to which packets that come into veths are redirected, each with one that does so.
+fn senders(host: &mut Netlink, links: &[Link]) -> Result<HashMap<u32, u32>, Refusal> {
+    let mut senders = HashMap::new();
+    for link in links.iter().filter(|link| link.kind == "veth") {
+        let Some(hook) = qdisc::hook(host, link.index)? else {
+            continue;
+        };
+        let filters = filter::list(host, link.index, Hook::Ingress.parent(&hook.kind))?;
+        let targets = filters
+            .iter()
+            .filter_map(|f| f.rule.as_ref()?.verdict.target());
+        senders.extend(targets.map(|target| (target, link.index)));
     }
+    Ok(senders)
 }
 
 fn named(owner: Owner) -> Option<Attachment> {
@@ -157,32 +186,29 @@ fn named(owner: Owner) -> Option<Attachment> {
     }
 }
 
-/// The attachment whose result names the link, or whose names give the ifb's.
-fn by_cache(limit: &Limit, cache: &Cache) -> Option<Attachment> {
-    let has = |entry: &&common::cache::Entry| {
-        let names = [&limit.device].into_iter().chain(&limit.link);
-        let named = |name: &String| result_names(entry.result.as_ref(), name);
-        names.into_iter().any(named)
-    };
-    cache
-        .entries
-        .iter()
-        .find(has)
-        .map(|entry| entry.attachment.clone())
+/// The interfaces in the host that results name, each with its attachment.
+fn named_in(cache: &Cache) -> HashMap<String, Attachment> {
+    let entries = cache.entries.iter();
+    let names = entries.flat_map(|entry| {
+        let names = names_in(entry.result.as_ref());
+        names
+            .into_iter()
+            .map(|name| (name, entry.attachment.clone()))
+    });
+    names.collect()
 }
 
-/// Whether a result has an interface of that name in the host.
-fn result_names(result: Option<&Json>, name: &str) -> bool {
+/// The names of a result's interfaces in the host.
+fn names_in(result: Option<&Json>) -> Vec<String> {
     let Some(Json::Object(fields)) = result else {
-        return false;
+        return Vec::new();
     };
     let interfaces = Object::root(fields).list("interfaces").unwrap_or_default();
-    interfaces.iter().any(|interface| {
-        interface.object().is_ok_and(|interface| {
-            interface.string("name").ok().flatten().as_deref() == Some(name)
-                && interface.nonempty("sandbox").ok().flatten().is_none()
-        })
-    })
+    let interfaces = interfaces.iter().filter_map(|item| item.object().ok());
+    let in_host = interfaces.filter(|i| i.nonempty("sandbox").ok().flatten().is_none());
+    in_host
+        .filter_map(|i| i.string("name").ok().flatten())
+        .collect()
 }
 
 /// The owners of all limits that say whose they are.

@@ -7,6 +7,10 @@ use common::error::{Code, Error};
 use common::json::Json;
 use common::result::Prefix;
 
+/// Prefixes in one list: a place among the filters of a hook holds 4095 (`gen_new_kid` in
+/// net/sched/cls_u32.c).
+const MOST: usize = 4000;
+
 /// The traffic that a limit is for, by the address of the far end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Subnets {
@@ -39,21 +43,43 @@ impl Subnets {
 }
 
 fn list(from: Object<'_>, key: &'static str) -> Result<Vec<Prefix>, Error> {
+    let values = from.list(key)?;
+    if values.len() > MOST {
+        let msg = format!("{key} has {} prefixes, more than {MOST}", values.len());
+        return Err(Error::new(Code::InvalidConfig, msg));
+    }
     let mut prefixes: Vec<Prefix> = Vec::new();
-    for value in from.list(key)? {
-        let prefix = value.parse(
+    for value in &values {
+        prefixes.push(value.parse(
             "a prefix such as 10.0.0.0/8 or fd00::/8",
             |json| match json {
                 Json::String(text) => Prefix::from_text(text).map(masked),
                 _ => None,
             },
-        )?;
-        if let Some(other) = prefixes.iter().find(|other| overlap(**other, prefix)) {
-            return Err(value.refuse(format!("overlaps {other}")));
-        }
-        prefixes.push(prefix);
+        )?);
     }
-    Ok(prefixes)
+    let overlap = overlapping(&prefixes).and_then(|(other, at)| Some((other, values.get(at)?)));
+    match overlap {
+        Some((other, value)) => Err(value.refuse(format!("overlaps {other}"))),
+        None => Ok(prefixes),
+    }
+}
+
+/// A prefix that overlaps an earlier one: the earlier one, and the place of the later one. Once they
+/// are sorted, one that overlaps any overlaps its neighbour.
+fn overlapping(prefixes: &[Prefix]) -> Option<(Prefix, usize)> {
+    let mut sorted: Vec<(&Prefix, usize)> = prefixes.iter().zip(0..).collect();
+    sorted.sort();
+    sorted
+        .array_windows()
+        .find_map(|[(a, first), (b, second)]| {
+            let (earlier, later) = if first < second {
+                (a, second)
+            } else {
+                (b, first)
+            };
+            overlap(**a, **b).then_some((**earlier, *later))
+        })
 }
 
 /// The prefix without host bits.

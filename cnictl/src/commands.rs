@@ -21,6 +21,7 @@ mod who;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use common::cache::Cache;
 use common::json::Json;
 use common::{Attachment, Code, Context, Error};
 
@@ -77,6 +78,14 @@ fn print(text: &str) -> Result<u8, Error> {
             Ok(DONE)
         }
     }
+}
+
+/// The exit code after a table that rests on the cache was shown.
+///
+/// # Errors
+/// The files that could not be read: what is in them is missing in the table.
+fn whole(cache: &Cache) -> Result<u8, Error> {
+    Error::all(cache.faults.clone()).map_or(Ok(DONE), Err)
 }
 
 /// A line on stderr. Nobody may be reading any more, which is no reason to fail.

@@ -162,7 +162,7 @@ pub fn failure(cause: io::Error) -> Error {
     Error::new(Code::Io, cause.to_string())
 }
 
-/// Held until dropped: two installers on a node wait for each other.
+/// Held until dropped: two installations on a node wait for each other.
 fn lock(dir: &Path) -> io::Result<fs::File> {
     let lock = fs::File::open(dir).map_err(tried("open", dir))?;
     lock.lock().map_err(tried("lock", dir))?;

@@ -246,7 +246,9 @@ fn obstacle(entry: &Entry, requests: &[Request]) -> Option<Outcome> {
     }
     match Netns::open(path) {
         Err(OpenError::Gone(_)) => return Some(Outcome::Gone),
-        Err(OpenError::Unusable(error)) => return Some(Outcome::Failed(error)),
+        Err(OpenError::Foreign(error) | OpenError::Unusable(error)) => {
+            return Some(Outcome::Failed(error));
+        }
         Ok(_) => {}
     }
     let is_allowed = requests.iter().any(|request| request.own_netns_allowed);

@@ -1,12 +1,10 @@
 //! One process, one request: what a plugin's `main` calls.
 
-use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::AsFd;
 use std::process::ExitCode;
 use std::thread;
 
-use crate::error::{Code, Context, Error};
+use crate::error::{Code, Context, Error, short, shortened};
 use crate::json::{self, Json};
 use crate::log::report::Report;
 use crate::log::settings::Settings;
@@ -15,6 +13,7 @@ use crate::request::{Environment, Request, Verb};
 use crate::result::CniResult;
 use crate::sys::netns;
 use crate::version::{Version, numbers};
+use nix::errno::Errno;
 
 /// The most that is read from stdin, in bytes.
 pub const STDIN_LIMIT: u64 = 16 << 20;
@@ -123,11 +122,17 @@ fn handle<P: Plugin>(report: &mut Report) -> Result<String, Refused> {
     });
     match deep {
         Ok(Ok(outcome)) => outcome,
-        _ => Err(Error::new(
+        Ok(Err(_)) => Err(Error::new(
             Code::Decoding,
             "network configuration on stdin is nested too deep",
         )
         .into()),
+        Err(cause) => {
+            let tried = "start a thread for a network configuration that is nested deep";
+            Err(Error::new(Code::TryAgainLater, tried)
+                .with_details(cause)
+                .into())
+        }
     }
 }
 
@@ -207,7 +212,7 @@ fn gate(verb: Verb, conf: Unversioned, versions: &[Version]) -> Result<NetConf, 
         let version = numbers(conf.version()).ok_or_else(|| {
             Error::new(
                 Code::Decoding,
-                format!("cniVersion {:?} is not a version", conf.version()),
+                format!("cniVersion {:?} is not a version", short(conf.version())),
             )
         })?;
         let refused = |whose: &str| {
@@ -243,17 +248,16 @@ fn call<P: Plugin>(
     match verb {
         Verb::Add => {
             let result = P::add(&request)?.to_json(version).pretty();
-            if let Err(cause) = write_out(&result) {
-                let error = Error::new(Code::Io, "write the result to stdout").with_details(cause);
+            if let Err(unwritten) = write_out(&result) {
+                let error = Error::new(Code::Io, "write the result to stdout")
+                    .with_details(unwritten.errno.desc());
                 // Nobody learns of what was done, so nothing may stay of it.
                 let error = match P::del(&request) {
                     Ok(()) => error,
                     Err(also) => error.and(also),
                 };
-                return Err(Refused {
-                    error,
-                    version: None,
-                });
+                let version = (!unwritten.is_torn).then_some(version);
+                return Err(Refused { error, version });
             }
         }
         Verb::Check => P::check(&request)?,
@@ -304,21 +308,47 @@ fn print(output: &str) -> ExitCode {
     }
 }
 
-/// In one piece, so that a failure leaves nothing of it that looks like an answer.
-fn write_out(output: &str) -> io::Result<()> {
-    let stdout = io::stdout().as_fd().try_clone_to_owned()?;
-    File::from(stdout).write_all(output.as_bytes())
+/// An answer that did not go out.
+struct Unwritten {
+    errno: Errno,
+    /// Whether a part of it went out, after which nothing else makes a document.
+    is_torn: bool,
 }
+
+/// Writes to stdout without a buffer, so that a failure is known here and nothing comes later.
+fn write_out(output: &str) -> Result<(), Unwritten> {
+    let mut rest = output.as_bytes();
+    while !rest.is_empty() {
+        let errno = match nix::unistd::write(io::stdout(), rest) {
+            Ok(0) => Errno::EIO,
+            Ok(written) => {
+                rest = rest.get(written..).unwrap_or_default();
+                continue;
+            }
+            Err(Errno::EINTR) => continue,
+            Err(errno) => errno,
+        };
+        let is_torn = rest.len() < output.len();
+        return Err(Unwritten { errno, is_torn });
+    }
+    Ok(())
+}
+
+/// The most of an error's `msg` and `details` that is answered, in bytes. What they quote is bounded
+/// where it is quoted; these keep a list of thousands, or a path without end, from becoming the answer.
+const MSG: usize = 1000;
+const DETAILS: usize = 16 << 10;
 
 /// Answers with an error.
 fn tell(error: &Error, version: Version) {
     let mut fields = vec![
         ("cniVersion".into(), version.text().into()),
         ("code".into(), i64::from(error.code.number()).into()),
-        ("msg".into(), error.msg.as_str().into()),
+        ("msg".into(), shortened(&error.msg, MSG).as_ref().into()),
     ];
     if !error.details.is_empty() {
-        fields.push(("details".into(), error.details.as_str().into()));
+        let details = shortened(&error.details, DETAILS);
+        fields.push(("details".into(), details.as_ref().into()));
     }
     // Nobody is left to tell when stdout is closed.
     let _ = write_out(&Json::Object(fields).pretty());

@@ -3,9 +3,11 @@
 pub mod append;
 pub mod file;
 pub mod link;
+pub mod lock;
 pub mod netlink;
 pub mod netns;
 pub mod nla;
+pub mod regular;
 pub mod rename;
 #[cfg(test)]
 pub mod scratch;

@@ -248,7 +248,7 @@ fn add_with_mark(
     let mut wanted = first.clone();
     if let (Mark::Chain(name), Some(own)) = (&config.mark, own_mark(plan, config, family))
         && own.own != first.own
-        && !tool.has_chain(name)
+        && !tool.has_chain(name)?
     {
         log.warn(format!(
             "externalSetMarkChain {name} does not exist ({family}), marking packets with bit {DEFAULT_MARK_BIT}"

@@ -18,6 +18,7 @@ mod mapping;
 mod nftables;
 mod operate;
 mod plan;
+mod program;
 mod turn;
 
 use std::net::IpAddr;
@@ -50,7 +51,7 @@ impl Plugin for Portmap {
         if plan.families.is_empty() {
             return Ok(result);
         }
-        let _turn = Turn::of(&config.attachment);
+        let _turn = Turn::of(&config.attachment)?;
         let undo = backends::add(&plan, &config, &request.log)?;
         let opened = match open_loopback(&plan, &request.log) {
             Ok(opened) => opened,
@@ -79,7 +80,7 @@ impl Plugin for Portmap {
     fn del(request: &Request) -> Result<(), Error> {
         let mappings = config::understood_mappings(request);
         let evidence = Evidence::of_request(request);
-        let _turn = Turn::of(&request.attachment);
+        let _turn = Turn::of(&request.attachment)?;
         let log = &request.log;
         forget(
             backends::del(&request.attachment, &mappings, &evidence, log)?,

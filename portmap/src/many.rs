@@ -83,6 +83,6 @@ fn add_chunk(jobs: &[Job<'_>]) -> Vec<Result<(), Error>> {
 fn write(jobs: &[(&Plan, &Config)]) -> bool {
     // A chain may have the plugin twice; nobody can wait for himself.
     let whose: BTreeSet<&Attachment> = jobs.iter().map(|(plan, _)| &plan.attachment).collect();
-    let _turns: Vec<Turn> = whose.into_iter().map(Turn::of).collect();
-    iptables::add_many(jobs)
+    let turns: Result<Vec<Turn>, Error> = whose.into_iter().map(Turn::of).collect();
+    turns.is_ok_and(|_turns| iptables::add_many(jobs))
 }

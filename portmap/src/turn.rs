@@ -1,91 +1,79 @@
 //! One change of an attachment at a time.
 //!
 //! A runtime may kill a plugin and call DEL, while the `iptables-restore` that the plugin started
-//! still runs: what that one adds would never be removed. So who changes an attachment holds an
-//! abstract Unix socket bound to its name, and the programs it starts inherit the socket. The kernel
-//! frees the name when the last of them is gone; nothing is left on disk, and the name is one of the
-//! network namespace, as the rules are.
+//! still runs: what that one adds would never be removed. So who changes an attachment holds a lock
+//! that the programs it starts inherit; the kernel frees it when the last of them is gone.
+//!
+//! All locks are bytes of one file in a directory of root's, so that nobody else can take one, and
+//! nothing grows. The directory is the machine's while rules are a network namespace's: the byte
+//! depends on the namespace.
 
-use std::os::fd::{AsRawFd, OwnedFd};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::fs;
+use std::fs::File;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::time::Duration;
 
 use common::Attachment;
-use nix::errno::Errno;
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, bind, socket};
+use common::error::{Code, Error};
+use common::sys::lock::{self, Children};
 
-/// How long to wait for the one before. Anybody can bind any name, so a name that stays taken is no
-/// reason to fail: programs of ours are done long before.
-const PATIENCE: Duration = Duration::from_secs(15);
+/// Where the file is.
+const DIRECTORY: &str = "/run/cni/portmap";
+const FILE: &str = "lock";
+/// The network namespace that rules are in.
+const NAMESPACE: &str = "/proc/thread-self/ns/net";
+/// How long to wait for the ones before: as long as one of their programs may take.
+const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The right to change an attachment, until it is dropped and all programs started meanwhile ended.
+/// The right to change something, until it is dropped.
 #[derive(Debug)]
 pub struct Turn {
-    _held: Option<OwnedFd>,
+    /// `None` on a node that does not let us lock, such as one with a read-only /run.
+    _held: Option<File>,
 }
 
 impl Turn {
-    /// Waits for the ones before.
-    pub fn of(attachment: &Attachment) -> Turn {
-        let name = attachment.exact_name("cni-portmap-", 76);
-        Turn {
-            _held: take(name.as_bytes()),
-        }
+    /// Waits for those who change an attachment. The programs started meanwhile have part in the turn.
+    ///
+    /// # Errors
+    /// Code 11 when others have it all the time.
+    pub fn of(attachment: &Attachment) -> Result<Turn, Error> {
+        let name = attachment.exact_name("", 32);
+        take(&name, Children::Hold).map_err(|()| {
+            let msg = format!("wait for another change of {attachment}");
+            Error::new(Code::TryAgainLater, msg).with_details(format!(
+                "it has not ended for {} seconds",
+                PATIENCE.as_secs()
+            ))
+        })
+    }
+
+    /// Waits for those who write to nf_tables in this network namespace, at most for a while: the
+    /// kernel refuses what is not based on its present state, so this spares work and no more.
+    #[allow(dead_code, reason = "the batch of the nf_tables variant takes it")]
+    pub fn to_write() -> Turn {
+        take("writers of nf_tables", Children::DoNotHold).unwrap_or(Turn { _held: None })
     }
 }
 
-fn take(name: &[u8]) -> Option<OwnedFd> {
-    // Without SOCK_CLOEXEC: it is meant to be inherited.
-    let fd = socket(
-        AddressFamily::Unix,
-        SockType::Datagram,
-        SockFlag::empty(),
-        None,
-    )
-    .ok()?;
-    let address = UnixAddr::new_abstract(name).ok()?;
-    let start = Instant::now();
-    loop {
-        match bind(fd.as_raw_fd(), &address) {
-            Ok(()) => return Some(fd),
-            Err(Errno::EADDRINUSE) if start.elapsed() < PATIENCE => {
-                thread::sleep(Duration::from_millis(1));
-            }
-            Err(_) => return None,
-        }
+/// Takes the turn of a name in this network namespace.
+fn take(name: &str, children: Children) -> Result<Turn, ()> {
+    let Ok(file) = lock::open(Path::new(DIRECTORY), FILE, children) else {
+        return Ok(Turn { _held: None });
+    };
+    match lock::region(&file, number(name), PATIENCE) {
+        Ok(true) => Ok(Turn { _held: Some(file) }),
+        Ok(false) => Err(()),
+        Err(_) => Ok(Turn { _held: None }),
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_next_waits_until_the_one_before_is_gone() {
-        let attachment = Attachment {
-            network: "turn".into(),
-            container: std::process::id().to_string(),
-            ifname: "eth0".into(),
-        };
-        let first = Turn::of(&attachment);
-        let name = attachment.exact_name("cni-portmap-", 76);
-        let taken = || {
-            let fd = socket(
-                AddressFamily::Unix,
-                SockType::Datagram,
-                SockFlag::empty(),
-                None,
-            )
-            .unwrap();
-            bind(
-                fd.as_raw_fd(),
-                &UnixAddr::new_abstract(name.as_bytes()).unwrap(),
-            )
-            .is_err()
-        };
-        assert!(taken());
-        let waiting = thread::spawn(move || Turn::of(&attachment));
-        drop(first);
-        assert!(waiting.join().unwrap()._held.is_some());
-    }
+/// Numbers that a name has for itself, as hashes go.
+fn number(name: &str) -> u64 {
+    let namespace = fs::metadata(NAMESPACE).map_or((0, 0), |meta| (meta.dev(), meta.ino()));
+    let text = format!("{namespace:?} {name}");
+    let hash = common::hash::sha512(&[text.as_bytes()]);
+    let first = hash.get(..16).unwrap_or_default();
+    u64::from_str_radix(first, 16).unwrap_or(0)
 }

@@ -1,17 +1,15 @@
 //! What was changed, from what, and what it is now, for the tool for people.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use common::cache::{Cache, Entry};
 use common::decode::Object;
 use common::json::Json;
-use common::sys::file;
+use common::sys::file::{self, Content};
 use common::sys::link::Link;
 use common::sys::netns::Netns;
-use common::{Attachment, Code, Context, Error};
+use common::{Attachment, Error};
 
 use crate::backup::Backup;
 use crate::kernel::{Container, Reading, read};
@@ -81,55 +79,31 @@ fn backups<'a>(
 ) -> Result<Vec<(Attachment, Backup)>, Error> {
     let mut all = Vec::new();
     for dir in dirs {
-        for path in files(dir)? {
-            let (Some(bytes), Some(name)) = (file::read(&path)?, path.file_stem()) else {
+        for name in file::names(dir)?.unwrap_or_default() {
+            let stem = name.to_str().and_then(|name| name.strip_suffix(".json"));
+            let Some(stem) = stem.filter(|stem| !stem.starts_with('.')) else {
                 continue;
             };
-            let (backup, _) = Backup::parse(&bytes);
-            let name = name.to_string_lossy().into_owned();
-            all.push((owner(&name, backup.network.as_deref(), cache), backup));
+            if let Content::Bytes(bytes) = file::read_state(&dir.join(&name))? {
+                let (backup, _) = Backup::parse(&bytes);
+                let owner = backup.owner.clone();
+                all.push((owner.unwrap_or_else(|| guess(stem, cache)), backup));
+            }
         }
     }
     Ok(all)
 }
 
-fn files(dir: &Path) -> Result<Vec<PathBuf>, Error> {
-    let tried = || format!("list {}", dir.display());
-    let entries = match fs::read_dir(dir) {
-        Ok(entries) => entries,
-        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(cause) => return Err(cause).context(Code::Io, tried),
-    };
-    let mut files = Vec::new();
-    for entry in entries {
-        let path = entry.context(Code::Io, tried)?.path();
-        let is_hidden = path
-            .file_name()
-            .is_some_and(|n| n.to_string_lossy().starts_with('.'));
-        if !is_hidden && path.extension().is_some_and(|end| end == "json") {
-            files.push(path);
-        }
-    }
-    files.sort();
-    Ok(files)
-}
-
 /// `CONTAINER_INTERFACE`: either may hold `_`, so the cache is asked first.
-fn owner(name: &str, network: Option<&str>, cache: &Cache) -> Attachment {
-    let mut known = cache
-        .entries
-        .iter()
-        .map(|entry| &entry.attachment)
-        .filter(|known| {
-            name == format!("{}_{}", known.container, known.ifname)
-                && network.is_none_or(|network| network == known.network)
-        });
+fn guess(name: &str, cache: &Cache) -> Attachment {
+    let known = cache.entries.iter().map(|entry| &entry.attachment);
+    let mut known = known.filter(|known| name == format!("{}_{}", known.container, known.ifname));
     if let Some(known) = known.next() {
         return known.clone();
     }
     let (container, ifname) = name.rsplit_once('_').unwrap_or((name, ""));
     Attachment {
-        network: network.unwrap_or_default().to_owned(),
+        network: String::new(),
         container: container.to_owned(),
         ifname: ifname.to_owned(),
     }
@@ -169,8 +143,8 @@ type Present = (Vec<Option<String>>, Option<Link>);
 /// What the container has now, read from inside.
 fn present(ifname: &str, backup: &Backup) -> Result<Present, Error> {
     let value = |(name, _): &(Name, String)| match read(name) {
-        Reading::Value(value) => Some(value),
-        Reading::WriteOnly | Reading::Unreadable(_) | Reading::Failed(_) | Reading::Missing => None,
+        Ok(Reading::Value(value)) => Some(value),
+        _ => None,
     };
     let sysctls = backup.originals.sysctls.iter().map(value).collect();
     Ok((sysctls, Container::open(ifname)?.link()?))

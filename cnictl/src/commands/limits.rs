@@ -9,19 +9,21 @@ use common::cache::Cache;
 use common::json::Json;
 use common::{Attachment, Error};
 
-use super::{cells, document, members, object, print};
+use super::{cells, document, members, object, print, whole};
 use crate::cli::node::Limits;
 use crate::table::{Page, Table, Tone, column};
 
 pub fn run(args: &Limits) -> Result<u8, Error> {
     loop {
-        let limits = limits(&Cache::read(&args.shown.cache_dir)?)?;
+        let cache = Cache::read(&args.shown.cache_dir)?;
+        let limits = limits(&cache)?;
         let shown = match args.shown.json {
             true => document([("limits", json(&limits))]),
             false => text(&limits),
         };
         let Some(seconds) = args.watch else {
-            return print(&shown);
+            print(&shown)?;
+            return whole(&cache);
         };
         let page = Page::stdout();
         // On a terminal each table takes the place of the last one.

@@ -8,7 +8,7 @@ use common::json::Json;
 use portmap::Family;
 use portmap::list::{Counters, Forward, State, complete, forwards, states};
 
-use super::{cells, document, members, object, print, text_or_null};
+use super::{cells, document, members, object, print, text_or_null, whole};
 use crate::cli::node::Ports;
 use crate::table::{Page, Table, Tone, column};
 
@@ -19,9 +19,10 @@ pub fn run(args: &Ports) -> Result<u8, Error> {
     let states = states(&forwards, &cache);
     let all: Vec<(&Forward, &State)> = forwards.iter().zip(&states).collect();
     match args.shown.json {
-        true => print(&document([("portMappings", json(&all))])),
-        false => print(&text(&all)),
-    }
+        true => print(&document([("portMappings", json(&all))]))?,
+        false => print(&text(&all))?,
+    };
+    whole(&cache)
 }
 
 /// The host's address and port, as a client would write them.

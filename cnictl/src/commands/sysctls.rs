@@ -5,7 +5,7 @@ use common::cache::Cache;
 use common::json::Json;
 use tuning::list::{Change, changes, data_dirs};
 
-use super::{cells, document, members, object, print};
+use super::{cells, document, members, object, print, whole};
 use crate::cli::node::Sysctls;
 use crate::table::{Page, Table, Tone, column};
 
@@ -17,9 +17,10 @@ pub fn run(args: &Sysctls) -> Result<u8, Error> {
     };
     let changes = changes(&dirs, &cache)?;
     match args.shown.json {
-        true => print(&document([("changes", json(&changes))])),
-        false => print(&text(&changes)),
-    }
+        true => print(&document([("changes", json(&changes))]))?,
+        false => print(&text(&changes))?,
+    };
+    whole(&cache)
 }
 
 fn text(changes: &[Change]) -> String {

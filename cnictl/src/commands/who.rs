@@ -6,7 +6,7 @@ use common::json::Json;
 use portmap::list::{Forward, Listener, State, complete, forwards, listeners, name, states};
 
 use super::ports::{host, json};
-use super::{FAILED, document, object, print};
+use super::{FAILED, document, object, print, whole};
 use crate::cli::node::{Wanted, Who};
 
 pub fn run(args: &Who) -> Result<u8, Error> {
@@ -17,8 +17,8 @@ pub fn run(args: &Who) -> Result<u8, Error> {
     forwards.retain(|f| f.host_port == *number && protocols.contains(&f.protocol));
     let states = states(&forwards, &cache);
     let all: Vec<(&Forward, &State)> = forwards.iter().zip(&states).collect();
-    let listeners = listeners(*number, protocols);
-    let code = match args.shown.json {
+    let listeners = listeners(*number, protocols)?;
+    match args.shown.json {
         true => print(&document([
             ("portMappings", json(&all)),
             (
@@ -28,10 +28,10 @@ pub fn run(args: &Who) -> Result<u8, Error> {
         ]))?,
         false => print(&text(*number, &all, &listeners))?,
     };
-    Ok(match all.is_empty() && listeners.is_empty() {
-        true => FAILED,
-        false => code,
-    })
+    match all.is_empty() && listeners.is_empty() {
+        true => Ok(FAILED),
+        false => whole(&cache),
+    }
 }
 
 fn text(port: u16, all: &[(&Forward, &State)], listeners: &[Listener]) -> String {

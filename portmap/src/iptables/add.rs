@@ -105,7 +105,7 @@ pub fn add(
 /// Says whether that was all; whatever was done is noted.
 fn fast(undo: &mut Undo, wanted: &Wanted) -> Result<bool, Error> {
     let glimpse = match undo.tool.variant {
-        Some(variant) => kernel::glimpse(variant, wanted),
+        Some(variant) => kernel::glimpse(variant, wanted)?,
         None => Glimpse::default(),
     };
     if glimpse.has_own {

@@ -80,7 +80,7 @@ fn own_or_usual(state: &State, wanted: &Wanted, evidence: &Evidence) -> String {
 fn observe_chains(tool: &Tool, wanted: &Wanted) -> Result<State, Error> {
     let names = [wanted.shared_name(), wanted.exact_name()];
     let present = match tool.variant {
-        Some(variant) => kernel::chains(variant, wanted.family, &names),
+        Some(variant) => kernel::chains(variant, wanted.family, &names)?,
         None => names.first().cloned().into_iter().collect(),
     };
     let mut chains: Vec<(Table, &str)> = wanted.chains.clone();
@@ -93,8 +93,9 @@ fn observe_chains(tool: &Tool, wanted: &Wanted) -> Result<State, Error> {
     chains.extend(present.iter().map(|name| (Table::Nat, name.as_str())));
     chains.sort_unstable();
     chains.dedup();
-    let read = |variant| kernel::read(variant, wanted.family, &chains);
-    if let Some(state) = tool.variant.and_then(read) {
+    if let Some(variant) = tool.variant
+        && let Some(state) = kernel::read(variant, wanted.family, &chains)?
+    {
         return Ok(state);
     }
     // When it fails, `read` fails the same way and says it in full.

@@ -10,26 +10,27 @@ mod legacy;
 mod nft;
 mod xt;
 
-use std::fs;
+use common::error::Error;
 
 use super::rules::{Table, Wanted};
 use super::state::State;
 use super::tool::Variant;
 use crate::mapping::Family;
 
-/// Which of the named chains of the nat table exist in a variant. Where it cannot be found out, all of
-/// them may.
-pub fn chains(variant: Variant, family: Family, names: &[String]) -> Vec<String> {
+pub use legacy::edit::{Doomed, remove as remove_legacy};
+
+/// Which of the named chains of the nat table exist in a variant.
+///
+/// # Errors
+/// Code 100 when the kernel does not say.
+pub fn chains(variant: Variant, family: Family, names: &[String]) -> Result<Vec<String>, Error> {
     match variant {
-        Variant::Nft => nft::chains(family, names),
-        Variant::Legacy if !has_legacy(family, Table::Nat) => Vec::new(),
-        Variant::Legacy => match legacy::Tables::of(family, &[Table::Nat]) {
-            Some(tables) => {
-                let there = |name: &&String| tables.has_chain(Table::Nat, name);
-                names.iter().filter(there).cloned().collect()
-            }
-            None => names.to_vec(),
-        },
+        Variant::Nft => Ok(nft::chains(family, names)),
+        Variant::Legacy => {
+            let tables = legacy::Tables::of(family, &[Table::Nat])?;
+            let there = |name: &&String| tables.has_chain(Table::Nat, name);
+            Ok(names.iter().filter(there).cloned().collect())
+        }
     }
 }
 
@@ -44,50 +45,47 @@ pub struct Glimpse {
 }
 
 /// Looks at a variant's tables.
-pub fn glimpse(variant: Variant, wanted: &Wanted) -> Glimpse {
+///
+/// # Errors
+/// Code 100 when the kernel does not say.
+pub fn glimpse(variant: Variant, wanted: &Wanted) -> Result<Glimpse, Error> {
     let own = [wanted.shared_name(), wanted.exact_name()];
     let chains = wanted.shared_chains();
     let family = wanted.family;
     match variant {
-        Variant::Nft => nft::glimpse(family, &own, &chains),
-        Variant::Legacy => match legacy::Tables::of(family, &legacy_tables(family, &chains)) {
-            Some(tables) => Glimpse {
+        Variant::Nft => Ok(nft::glimpse(family, &own, &chains)),
+        Variant::Legacy => {
+            let tables = legacy::Tables::of(family, &tables_of(&chains))?;
+            Ok(Glimpse {
                 has_own: own.iter().any(|name| tables.has_chain(Table::Nat, name)),
                 shared: tables.glimpse(&chains),
-            },
-            None => Glimpse {
-                has_own: true,
-                shared: State::default(),
-            },
-        },
+            })
+        }
     }
 }
 
 /// The named chains that exist, with all their rules; `None` if one has a rule that only iptables can
 /// print.
-pub fn read(variant: Variant, family: Family, chains: &[(Table, &str)]) -> Option<State> {
+///
+/// # Errors
+/// Code 100 when the kernel does not say.
+pub fn read(
+    variant: Variant,
+    family: Family,
+    chains: &[(Table, &str)],
+) -> Result<Option<State>, Error> {
     match variant {
-        Variant::Nft => nft::read(family, chains),
-        Variant::Legacy => legacy::Tables::of(family, &legacy_tables(family, chains))?.read(chains),
+        Variant::Nft => Ok(nft::read(family, chains)),
+        Variant::Legacy => Ok(legacy::Tables::of(family, &tables_of(chains))?.read(chains)),
     }
 }
 
-/// The tables of chains, as far as they are there: a legacy table is made, for each namespace, by its
-/// first use.
-fn legacy_tables(family: Family, chains: &[(Table, &str)]) -> Vec<Table> {
+/// The tables of chains.
+fn tables_of(chains: &[(Table, &str)]) -> Vec<Table> {
     let mut tables: Vec<Table> = chains.iter().map(|(table, _)| *table).collect();
     tables.sort_unstable();
     tables.dedup();
-    tables.retain(|table| has_legacy(family, *table));
     tables
-}
-
-fn has_legacy(family: Family, table: Table) -> bool {
-    let file = match family {
-        Family::V4 => "/proc/thread-self/net/ip_tables_names",
-        Family::V6 => "/proc/thread-self/net/ip6_tables_names",
-    };
-    fs::read_to_string(file).is_ok_and(|names| names.lines().any(|name| name == table.name()))
 }
 
 #[cfg(test)]

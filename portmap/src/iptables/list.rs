@@ -25,7 +25,7 @@ pub fn list() -> Result<Vec<Forward>, Error> {
     let mut all = Vec::new();
     for variant in [Variant::Nft, Variant::Legacy] {
         for family in Family::ALL {
-            if kernel::chains(variant, family, &[DNAT.to_owned()]).is_empty() {
+            if kernel::chains(variant, family, &[DNAT.to_owned()])?.is_empty() {
                 continue;
             }
             let tried = format!("list the {family} host ports");

@@ -17,6 +17,7 @@ pub struct Meaning {
     pub matches: Vec<Vec<String>>,
     /// The target: its name, then its options; empty without one.
     pub target: Vec<String>,
+    comment: Option<String>,
 }
 
 impl Meaning {
@@ -70,23 +71,10 @@ impl Meaning {
         found.get(1..)
     }
 
-    /// The comment, if there is one: the owner's, where conditions bring another.
+    /// The first comment, if there is one. That of a jump's owner stands before everything that
+    /// conditions bring.
     pub fn comment(&self) -> Option<&str> {
-        let mut texts = self
-            .matches
-            .iter()
-            .filter_map(|part| match part.as_slice() {
-                [name, option, text] if name == "comment" && option == "--comment" => {
-                    Some(text.as_str())
-                }
-                _ => None,
-            });
-        let first = texts.next()?;
-        let is_owner = |text: &str| text.starts_with("dnat name: ");
-        if is_owner(first) {
-            return Some(first);
-        }
-        texts.find(|text| is_owner(text)).or(Some(first))
+        self.comment.as_deref()
     }
 }
 
@@ -122,6 +110,14 @@ impl Reader {
         }
         match word.as_str() {
             "!" => self.negated = true,
+            "-f" | "--fragment" => {
+                let sign = if std::mem::take(&mut self.negated) {
+                    "!"
+                } else {
+                    ""
+                };
+                self.matches.push(vec!["-f".into(), sign.into()]);
+            }
             "-m" | "--match" => self.naming = Some(Naming::Match),
             "-j" | "--jump" => self.naming = Some(Naming::Target),
             "-g" | "--goto" => {
@@ -185,9 +181,16 @@ impl Reader {
                     Some("tcp" | "udp" | "sctp")
                 ))
         });
+        let comment = self.matches.iter().find_map(|part| match part.as_slice() {
+            [name, option, text] if name == "comment" && option == "--comment" => {
+                Some(text.clone())
+            }
+            _ => None,
+        });
         self.matches.sort();
         normalise_mark(&mut self.target);
         Meaning {
+            comment,
             matches: self.matches,
             target: self.target,
         }

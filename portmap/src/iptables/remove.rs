@@ -6,7 +6,8 @@ use std::time::Duration;
 use common::Attachment;
 use common::error::{Code, Error};
 
-use super::observe::own_chains;
+use super::kernel::Doomed;
+use super::observe::{own_chains, strays};
 use super::owner;
 use super::rules::{DNAT, OLD_PREFIX, OLD_SNAT, OWN_PREFIX, Table, exact_name, shared_name};
 use super::state::State;
@@ -35,7 +36,7 @@ pub fn del(
         exact_name(attachment),
         write::old_name(attachment),
     ];
-    let present = kernel::chains(variant, family, &names);
+    let present = kernel::chains(variant, family, &names)?;
     if present.is_empty() {
         return Ok(None);
     }
@@ -67,7 +68,7 @@ pub fn left(
     evidence: &Evidence,
 ) -> Result<Vec<String>, Error> {
     let names = [shared_name(attachment), exact_name(attachment)];
-    let present = kernel::chains(variant, family, &names);
+    let present = kernel::chains(variant, family, &names)?;
     let tool = match present.is_empty() {
         true => None,
         false => Tool::of(family, variant),
@@ -100,7 +101,7 @@ pub fn gc(
     is_valid: impl Fn(&str) -> bool,
 ) -> Result<Option<Vec<Translation>>, Error> {
     let leading = [DNAT.to_owned(), OLD_SNAT.to_owned()];
-    if kernel::chains(variant, family, &leading).is_empty() {
+    if kernel::chains(variant, family, &leading)?.is_empty() {
         return Ok(None);
     }
     let what = format!("remove the {family} rules of dead attachments of network {network}");
@@ -139,6 +140,9 @@ fn remove(
     select: impl Fn(&State) -> Vec<String>,
     is_dead: impl Fn(&str) -> bool,
 ) -> Result<Option<Vec<Translation>>, Error> {
+    if variant == Variant::Legacy {
+        return remove_legacy(family, select, is_dead);
+    }
     let Some(tool) = Tool::of(family, variant) else {
         // Rules without a program to change them: whoever made them had one.
         return Err(
@@ -178,12 +182,34 @@ fn remove(
     })
 }
 
+/// The same in the legacy variant, which needs no program for it.
+fn remove_legacy(
+    family: Family,
+    select: impl Fn(&State) -> Vec<String>,
+    is_dead: impl Fn(&str) -> bool,
+) -> Result<Option<Vec<Translation>>, Error> {
+    let is_ours = |name: &str| is_own_name(name) || [DNAT, OLD_SNAT].contains(&name);
+    let choose = |state: &State| Doomed {
+        chains: select(state),
+        jumps: strays(state, &is_dead)
+            .into_iter()
+            .map(|s| s.place)
+            .collect(),
+    };
+    let removed = kernel::remove_legacy(family, is_ours, choose)?;
+    Ok(removed.and_then(|(state, doomed)| {
+        let gone = doomed.chains.iter().filter_map(|chain| state.chain(chain));
+        let gone = gone.flat_map(translations).collect();
+        (!doomed.is_empty()).then_some(gone)
+    }))
+}
+
 /// The jumps and the attachment's chains, or everything.
 fn read(tool: &Tool, quick: Option<&Vec<String>>) -> Result<State, Failure> {
     if let (Some(names), Some(variant)) = (quick, tool.variant) {
         let mut chains: Vec<(Table, &str)> = vec![(Table::Nat, DNAT)];
         chains.extend(names.iter().map(|name| (Table::Nat, name.as_str())));
-        let found = kernel::read(variant, tool.family, &chains);
+        let found = kernel::read(variant, tool.family, &chains).unwrap_or(None);
         // The legacy variant prints everything as fast.
         let found = match variant {
             Variant::Nft if found.is_none() => tool.list(&chains)?,

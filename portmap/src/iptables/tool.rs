@@ -1,8 +1,7 @@
 //! The programs: where they are, which variant they are, and how they are run.
 
-use std::io::Write;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use common::error::{Code, Error};
 
@@ -11,12 +10,10 @@ use super::rules::Table;
 use super::state::State;
 use super::transaction::listing;
 use crate::mapping::Family;
+use crate::program::{self, find};
 
 /// Seconds to wait for the lock that the legacy variant's programs share.
 const LOCK_SECONDS: &str = "5";
-
-/// Searched after PATH: runtimes start plugins with a poor one.
-const USUAL_PLACES: [&str; 5] = ["/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/bin", "/bin"];
 
 /// Where iptables keeps its rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,12 +45,15 @@ pub struct Failure {
     pub said: String,
     /// What it printed before it failed.
     pub printed: String,
+    /// Whether it was killed as it did not end.
+    pub is_overdue: bool,
 }
 
 impl Failure {
-    /// Whether somebody held the lock all the time.
+    /// Whether somebody held the lock all the time, or whatever else it waited for.
     pub fn is_lock(&self) -> bool {
-        self.said.contains("holding the xtables lock")
+        self.is_overdue
+            || self.said.contains("holding the xtables lock")
             || self.said.contains("Resource temporarily unavailable")
     }
 
@@ -91,6 +91,7 @@ impl Failure {
             exit,
             said,
             printed: _,
+            is_overdue: _,
         } = self;
         let exit = exit.map_or_else(|| "was killed".to_owned(), |n| format!("exit code {n}"));
         Error::new(code, tried).with_details(format!("{program}: {exit}: {said}"))
@@ -138,9 +139,7 @@ impl Tool {
         if text.is_empty() {
             return Ok(String::new());
         }
-        let mut command = Command::new(&self.restore);
-        command.args(["--noflush", "-w", LOCK_SECONDS]);
-        run(&self.restore, command, text)
+        run(&self.restore, &["--noflush", "-w", LOCK_SECONDS], text)
     }
 
     /// Everything in the given tables.
@@ -151,9 +150,7 @@ impl Tool {
         let path = self.save_program();
         let mut state = State::default();
         for table in tables {
-            let mut command = Command::new(&path);
-            command.args(["-t", table.name()]);
-            state.merge(State::from_save(&run(&path, command, "")?));
+            state.merge(State::from_save(&run(&path, &["-t", table.name()], "")?));
         }
         Ok(state)
     }
@@ -164,9 +161,7 @@ impl Tool {
     /// How it failed.
     pub fn save_counted(&self, table: Table) -> Result<String, Failure> {
         let path = self.save_program();
-        let mut command = Command::new(&path);
-        command.args(["-c", "-t", table.name()]);
-        run(&path, command, "")
+        run(&path, &["-c", "-t", table.name()], "")
     }
 
     fn save_program(&self) -> PathBuf {
@@ -180,11 +175,21 @@ impl Tool {
     }
 
     /// Whether a chain of the nat table exists.
-    pub fn has_chain(&self, name: &str) -> bool {
-        let names = [name.to_owned()];
+    ///
+    /// # Errors
+    /// Code 100 when it cannot be found out.
+    pub fn has_chain(&self, name: &str) -> Result<bool, Error> {
         match self.variant {
-            Some(Variant::Nft) => !kernel::chains(Variant::Nft, self.family, &names).is_empty(),
-            _ => matches!(self.list(&[(Table::Nat, name)]), Ok(Some(_))),
+            Some(variant) => {
+                let found = kernel::chains(variant, self.family, &[name.to_owned()])?;
+                Ok(!found.is_empty())
+            }
+            None => {
+                let tried = || format!("look for chain {name} ({})", self.family);
+                let listed = self.list(&[(Table::Nat, name)]);
+                let listed = listed.map_err(|failure| failure.error(Code::System, tried()))?;
+                Ok(listed.is_some())
+            }
         }
     }
 
@@ -220,15 +225,6 @@ fn find_usual(family: Family) -> Option<PathBuf> {
     find(&format!("{}-restore", base(family)))
 }
 
-fn find(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path)
-        .filter(|dir| dir.is_absolute())
-        .chain(USUAL_PLACES.iter().map(PathBuf::from))
-        .map(|dir| dir.join(name))
-        .find(|file| file.is_file())
-}
-
 /// All of iptables' programs are links to one file of their variant.
 fn variant_of(program: &Path) -> Option<Variant> {
     let file = program.canonicalize().ok()?;
@@ -240,44 +236,52 @@ fn variant_of(program: &Path) -> Option<Variant> {
     }
 }
 
-fn run(path: &Path, mut command: Command, input: &str) -> Result<String, Failure> {
-    let program = path.display().to_string();
-    let failed = |said: String| Failure {
-        program: program.clone(),
-        exit: None,
+fn run(path: &Path, arguments: &[&str], input: &str) -> Result<String, Failure> {
+    let failed = |exit, said, printed, is_overdue| Failure {
+        program: path.display().to_string(),
+        exit,
         said,
-        printed: String::new(),
+        printed,
+        is_overdue,
     };
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(|cause| failed(cause.to_string()))?;
-    let written = match child.stdin.take() {
-        Some(mut stdin) => stdin.write_all(input.as_bytes()),
-        None => Ok(()),
-    };
-    let output = child
-        .wait_with_output()
-        .map_err(|cause| failed(cause.to_string()))?;
-    if output.status.success() {
-        // Of nothing, or of a part that makes sense, the program says nothing.
-        return match written {
-            Ok(()) => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
-            Err(cause) => Err(failed(format!("its input could not be written: {cause}"))),
-        };
-    }
-    let said = String::from_utf8_lossy(&output.stderr);
-    let lines: Vec<&str> = said
-        .lines()
-        .map(str::trim)
+    let output = program::run(path, arguments, input).map_err(|cause| {
+        let is_overdue = cause.kind() == io::ErrorKind::TimedOut;
+        failed(None, cause.to_string(), String::new(), is_overdue)
+    })?;
+    let lines = output.said.lines().map(str::trim);
+    let lines: Vec<&str> = lines
         .filter(|line| !line.is_empty() && !line.starts_with("Try `"))
         .collect();
-    Err(Failure {
-        program: program.clone(),
-        exit: output.status.code(),
-        said: lines.join("; "),
-        printed: String::from_utf8_lossy(&output.stdout).into_owned(),
-    })
+    let left_out = output.printed.lines().chain(output.said.lines());
+    let said = match left_out.into_iter().find(|line| is_left_out(line)) {
+        Some(line) => line.to_owned(),
+        None if output.status.success() => return Ok(output.printed),
+        None => lines.join("; "),
+    };
+    Err(failed(output.status.code(), said, output.printed, false))
+}
+
+/// Whether a program says of a table that it does not understand it. It calls that a success.
+fn is_left_out(line: &str) -> bool {
+    line.starts_with("# Table `") && line.contains("' is incompatible")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_that_is_left_out_is_a_failure() {
+        let shell = |script: &str| run(Path::new("/bin/sh"), &["-c", script], "");
+        let said = "# Table `nat' is incompatible, use 'nft' tool.";
+        for redirection in ["", ">&2"] {
+            let failure = shell(&format!(
+                "echo \"{}\" {redirection}",
+                said.replace('`', "\\`")
+            ));
+            assert_eq!(failure.unwrap_err().said, said);
+        }
+        let rule = "-A x -m comment --comment \"# Table is incompatible\"";
+        assert!(shell(&format!("echo '{rule}'")).is_ok());
+    }
 }

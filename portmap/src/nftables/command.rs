@@ -50,6 +50,17 @@ pub enum Action {
     AddElements { set: String, elements: Vec<Element> },
     /// Deletes elements by their keys.
     DeleteElements { set: String, keys: Vec<Vec<u8>> },
+    /// A message of another layout than ours.
+    Message {
+        /// `nlmsg_type`
+        kind: u16,
+        /// `NLM_F_*` beside request and acknowledgement.
+        flags: i32,
+        /// The attributes beside the table's.
+        attributes: Vec<Nla>,
+        /// What it does.
+        words: String,
+    },
 }
 
 /// A message without its number.
@@ -132,6 +143,12 @@ fn messages(command: &Command, id: u32) -> Vec<(u16, i32, Vec<Nla>)> {
             let keys = keys.iter().map(|k| (Element::encode_key(k), 80)).collect();
             in_parts(uapi::DELSETELEM, 0, table, set, keys)
         }
+        Action::Message {
+            kind,
+            flags,
+            attributes,
+            words: _,
+        } => one(*kind, *flags, named(uapi::RULE_TABLE, attributes.clone())),
     }
 }
 
@@ -178,6 +195,7 @@ impl fmt::Display for Command {
             Action::DeleteElements { set, keys } => {
                 write!(f, "delete {} elements of set {of} {set}", keys.len())
             }
+            Action::Message { words, .. } => write!(f, "{words}, table {of}"),
         }
     }
 }

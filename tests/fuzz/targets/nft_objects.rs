@@ -4,7 +4,7 @@
 use common::sys::netlink::{split, verdict};
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    for (message, flags) in split(bytes) {
+    for (message, flags) in split(bytes).0 {
         let _ = verdict(&message.body, flags);
         let attributes = message.body.get(4..).unwrap_or(&[]);
         portmap::fuzzed::nftables::object(attributes);

@@ -6,7 +6,7 @@ mod install;
 mod limits;
 mod meanwhile;
 mod originals;
-mod place;
+pub mod place;
 mod ports;
 mod reconcile;
 mod who;

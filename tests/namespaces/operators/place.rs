@@ -167,8 +167,8 @@ impl Place {
         serde_json::from_slice(&fs::read(self.cache_file(index)).unwrap()).unwrap()
     }
 
-    /// A call of a plugin for a pod, with the chain's configuration.
-    pub fn call(&self, plugin: &str, verb: &str, index: usize, capabilities: &Value) -> Call {
+    /// The chain's configuration of a plugin for a pod.
+    pub fn conf(&self, plugin: &str, index: usize, capabilities: &Value) -> Value {
         let name = plugin.rsplit('/').next().unwrap();
         let plugins = self.plugins();
         let mut conf = plugins
@@ -179,6 +179,12 @@ impl Place {
         conf["name"] = json!(NETWORK);
         conf["runtimeConfig"] = capabilities.clone();
         conf["prevResult"] = self.result(index);
+        conf
+    }
+
+    /// A call of a plugin for a pod, with the chain's configuration.
+    pub fn call(&self, plugin: &str, verb: &str, index: usize, capabilities: &Value) -> Call {
+        let conf = self.conf(plugin, index, capabilities);
         let lock = self.directory.join("lock").display().to_string();
         Call::new(plugin, verb)
             .env("CNI_CONTAINERID", &self.id(index))

@@ -8,6 +8,7 @@ mod guard;
 mod hostile;
 mod identity;
 mod killed;
+mod legacy;
 mod lock;
 pub mod nftables;
 pub mod node;

@@ -2,20 +2,19 @@
 //! not for ever, and an ADD without the means to say that it is at work goes on without.
 
 use std::fs;
-use std::os::linux::net::SocketAddrExt;
-use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::time::Duration;
 
-use common::Attachment;
 use sandbox::wait_until;
 
-use super::node::{Backend, Host, NETWORK, mapping, on_both_variants, request};
+use super::node::{Backend, Host, mapping, on_both_variants, request};
 use crate::faults::{self, End};
 
 on_both_variants!(
     del_waits_for_the_programs_of_a_killed_add,
-    without_a_socket_for_its_turn_add_goes_on,
+    where_nothing_can_be_locked_add_goes_on,
 );
 
 /// Long enough for anything here.
@@ -54,10 +53,18 @@ fn del_waits_for_the_programs_of_a_killed_add(backend: Backend) {
     add.wait().unwrap();
     let del = host.call("DEL", &request).spawn(&host.net.host).unwrap();
     let process = format!("/proc/{}", del.id().unwrap());
-    let told = |file: &str| fs::read_to_string(format!("{process}/{file}")).unwrap_or_default();
-    // It rests between two looks; or it did not wait, and is at its end.
-    let rests = || told("wchan").contains("nanosleep") || told("stat").contains(") Z ");
-    assert!(wait_until(PATIENCE, rests), "{}", told("stat"));
+    // One of its threads waits for the lock; or it did not wait, and is at its end.
+    let waits = || {
+        let tasks = fs::read_dir(format!("{process}/task"))
+            .into_iter()
+            .flatten();
+        let mut places = tasks
+            .flatten()
+            .filter_map(|task| fs::read_to_string(task.path().join("wchan")).ok());
+        let stat = fs::read_to_string(format!("{process}/stat")).unwrap_or_default();
+        places.any(|place| place.contains("setlk")) || stat.contains(") Z ")
+    };
+    assert!(wait_until(PATIENCE, waits));
     fs::write(host.directory.join("go"), "").unwrap();
     assert!(wait_until(PATIENCE, || count("ended") == 2));
     let answer = del.wait().unwrap();
@@ -65,7 +72,7 @@ fn del_waits_for_the_programs_of_a_killed_add(backend: Backend) {
     host.is_clean();
 }
 
-fn without_a_socket_for_its_turn_add_goes_on(backend: Backend) {
+fn where_nothing_can_be_locked_add_goes_on(backend: Backend) {
     let host = Host::usual(backend);
     let request = request("", &mapping("tcp", 8080, 80));
     let attachment = faults::Attachment {
@@ -74,7 +81,7 @@ fn without_a_socket_for_its_turn_add_goes_on(backend: Backend) {
         state: &|| host.state().lines().map(str::to_owned).collect(),
     };
     // The first of its kind in an ADD is that of the turn.
-    for (name, errno) in [("socket", "EMFILE"), ("bind", "ENOMEM")] {
+    for (name, errno) in [("mkdir", "EROFS"), ("fcntl", "ENOLCK")] {
         let end = attachment.add_with(name, errno, 1, &[]);
         assert_eq!(end, End::Added, "{name}");
         attachment.succeeds("DEL", name);
@@ -82,25 +89,19 @@ fn without_a_socket_for_its_turn_add_goes_on(backend: Backend) {
     }
 }
 
-/// Every process of the node can take any name.
+/// The lock is out of reach of all but root, for its directory.
 #[test]
-fn a_name_that_somebody_else_keeps_delays_add_and_no_more() {
+fn who_has_no_rights_cannot_take_a_turn() {
     let host = Host::usual(Backend::IptablesNft);
-    let request = request("", &mapping("tcp", 8080, 80));
-    let attachment = Attachment {
-        network: NETWORK.to_owned(),
-        container: "cid-0001".to_owned(),
-        ifname: "eth0".to_owned(),
-    };
-    let name = attachment.exact_name("cni-portmap-", 76);
-    let address = SocketAddr::from_abstract_name(name).unwrap();
-    let squatter = host.net.host.run(|| UnixDatagram::bind_addr(&address));
-    let _held = squatter.unwrap();
-    let took = host.run("ADD", &request).duration;
-    assert!(
-        took > Duration::from_secs(10),
-        "{took:?}: the name is another"
-    );
-    assert!(took < PATIENCE, "{took:?}");
-    host.run("CHECK", &request);
+    host.run("ADD", &request("", &mapping("tcp", 8080, 80)));
+    let mut nobody = Command::new("cat");
+    nobody.arg("/run/cni/portmap/lock").uid(65534).gid(65534);
+    assert!(!nobody.output().unwrap().status.success());
+    let root = fs::metadata("/run/cni/portmap").unwrap();
+    assert_eq!((root.uid(), root.mode() & 0o7777), (0, 0o700));
+    let sockets = host
+        .net
+        .host
+        .run(|| fs::read_to_string("/proc/thread-self/net/unix"));
+    assert!(!sockets.unwrap().contains("cni-portmap"));
 }

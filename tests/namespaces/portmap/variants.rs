@@ -118,7 +118,11 @@ fn verbs_start_as_few_programs_as_promised(backend: Backend) {
     assert_eq!(programs(&host, "ADD", &other, "other"), 2);
     assert_eq!(programs(&host, "CHECK", &request, "cid-0001"), 0);
     assert_eq!(programs(&host, "DEL", bare, "none"), 0);
-    assert_eq!(programs(&host, "DEL", &request, "cid-0001"), 2);
+    let to_remove = match backend {
+        Backend::IptablesLegacy => 0,
+        _ => 2,
+    };
+    assert_eq!(programs(&host, "DEL", &request, "cid-0001"), to_remove);
     assert_eq!(
         programs(&host, "STATUS", &bare.replace("1.0.0", "1.1.0"), ""),
         1

@@ -2,6 +2,7 @@
 //! and what nobody should send.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
+mod bounds;
 mod captures;
 mod environment;
 mod recorded;

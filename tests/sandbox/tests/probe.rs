@@ -243,10 +243,7 @@ fn assert_limited(
         measured.total() * 8 < 8_000_000 * 2 + 1_024_000,
         "{measured:?}"
     );
-    assert!(
-        measured.first_second() > 0.0 && measured.bytes.len() == 10,
-        "{measured:?}"
-    );
+    assert!(measured.first_second() > 0.0, "{measured:?}");
     assert!(measured.total() > 200_000, "{measured:?}");
 }
 

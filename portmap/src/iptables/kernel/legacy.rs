@@ -3,16 +3,25 @@
 //! Layouts: include/uapi/linux/netfilter_ipv4/ip_tables.h, netfilter_ipv6/ip6_tables.h and
 //! netfilter/x_tables.h. Numbers are in the machine's order.
 
-use std::collections::BTreeMap;
+pub mod edit;
 
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use common::error::{Code, Error};
 use common::sys::netlink::{text, u16_at, u32_at};
-use common::sys::xtables::{self, XTable};
+use common::sys::xtables::{self, Machine, XTable};
+use nix::errno::Errno;
 
 use super::super::rules::Table;
 use super::super::state::State;
 use super::xt;
 use crate::mapping::Family;
 
+/// What the kernel says of this namespace.
+const NET: &str = "/proc/thread-self/net";
 /// Names of the chains of `enum nf_inet_hooks`, by number.
 const HOOKS: [&str; 5] = ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"];
 /// The target of an entry that is no rule: it begins a chain and holds its name, or ends the table.
@@ -53,45 +62,60 @@ struct Layout {
     harmless: u8,
 }
 
+/// Bytes of `struct xt_counters`, which ends an entry.
+const COUNTERS: usize = 16;
+
 /// `struct ipt_entry`
-const V4: Layout = Layout {
-    family: Family::V4,
-    addr: 4,
-    protocol: 80,
-    flags: 82,
-    inversions: 83,
-    target: 88,
-    next: 90,
-    length: 112,
-    goto: 0x02,
-    harmless: 0,
-};
+const fn v4(machine: Machine) -> Layout {
+    Layout {
+        family: Family::V4,
+        addr: 4,
+        protocol: 80,
+        flags: 82,
+        inversions: 83,
+        target: 88,
+        next: 90,
+        length: machine.aligned(96) + COUNTERS,
+        goto: 0x02,
+        harmless: 0,
+    }
+}
 
 /// `struct ip6t_entry`
-const V6: Layout = Layout {
-    family: Family::V6,
-    addr: 16,
-    protocol: 128,
-    flags: 131,
-    inversions: 132,
-    target: 140,
-    next: 142,
-    length: 168,
-    goto: 0x04,
-    harmless: 0x01,
-};
+const fn v6(machine: Machine) -> Layout {
+    Layout {
+        family: Family::V6,
+        addr: 16,
+        protocol: 128,
+        flags: 131,
+        inversions: 132,
+        target: 140,
+        next: 142,
+        length: machine.aligned(148) + COUNTERS,
+        goto: 0x04,
+        harmless: 0x01,
+    }
+}
+
+static V4: Layout = v4(Machine::THIS);
+static V6: Layout = v6(Machine::THIS);
 
 /// Some tables of one IP version.
 pub struct Tables(Vec<(Table, Reader)>);
 
 impl Tables {
-    /// Reads tables; `None` where the kernel refuses.
-    pub fn of(family: Family, tables: &[Table]) -> Option<Tables> {
-        let read = |table: &Table| {
-            let found = xtables::read(family == Family::V6, table.name()).ok()?;
-            Some((*table, Reader::new(family, &found)))
-        };
-        tables.iter().map(read).collect::<Option<_>>().map(Tables)
+    /// Reads tables, as far as they exist.
+    ///
+    /// # Errors
+    /// Code 100 where the kernel refuses.
+    pub fn of(family: Family, tables: &[Table]) -> Result<Tables, Error> {
+        let mut read = Vec::new();
+        for table in tables {
+            if let Some(reader) = Reader::of(family, *table)? {
+                read.push((*table, reader));
+            }
+        }
+        Ok(Tables(read))
     }
 
     /// Whether a table has a chain.
@@ -142,26 +166,53 @@ pub struct Chain {
 /// One table, with its chains found.
 pub struct Reader {
     layout: &'static Layout,
-    entries: Vec<u8>,
+    table: XTable,
     /// Where the first rule of each chain is, and the other way round.
     begins: BTreeMap<String, usize>,
     names: BTreeMap<usize, String>,
+    /// Where the entries are that begin the chains which somebody made, and the one that ends the table.
+    heads: Vec<usize>,
 }
 
 impl Reader {
+    /// Reads a table; `None` where this namespace has none: a legacy table is made by its first use.
+    ///
+    /// # Errors
+    /// Code 100 where the kernel refuses, or says what makes no sense.
+    pub fn of(family: Family, table: Table) -> Result<Option<Reader>, Error> {
+        let refused = |details: &str| {
+            let msg = format!("read the legacy table {} ({family})", table.name());
+            Error::new(Code::System, msg).with_details(details)
+        };
+        let is_there = exists(family, table).map_err(|cause| refused(&cause.to_string()))?;
+        if !is_there {
+            return Ok(None);
+        }
+        match xtables::read(family == Family::V6, table.name()) {
+            // Taken away meanwhile, with its module.
+            Err(Errno::ENOENT) => Ok(None),
+            Err(errno) => Err(refused(errno.desc())),
+            Ok(found) => match Reader::new(family, found) {
+                reader if reader.is_whole() => Ok(Some(reader)),
+                _ => Err(refused("its entries make no sense")),
+            },
+        }
+    }
+
     /// Finds the chains.
-    pub fn new(family: Family, table: &XTable) -> Reader {
+    fn new(family: Family, table: XTable) -> Reader {
         let layout = match family {
             Family::V4 => &V4,
             Family::V6 => &V6,
         };
         let mut reader = Reader {
             layout,
-            entries: table.entries.clone(),
+            table,
             begins: BTreeMap::new(),
             names: BTreeMap::new(),
+            heads: Vec::new(),
         };
-        for (name, begin) in HOOKS.iter().zip(table.hooks) {
+        for (name, begin) in HOOKS.iter().zip(reader.table.hooks) {
             reader
                 .begins
                 .extend(begin.map(|at| ((*name).to_owned(), at)));
@@ -172,6 +223,7 @@ impl Reader {
             let next = at + entry.bytes.len();
             if name == ERROR {
                 reader.begins.insert(text(data), next);
+                reader.heads.push(at);
             }
             at = next;
         }
@@ -180,8 +232,17 @@ impl Reader {
         reader
     }
 
+    /// Whether every entry makes sense, up to the one that ends the table.
+    fn is_whole(&self) -> bool {
+        let last = self
+            .heads
+            .last()
+            .and_then(|at| Some((at, self.entry(*at)?)));
+        last.is_some_and(|(at, entry)| at + entry.bytes.len() == self.table.entries.len())
+    }
+
     fn entry(&self, at: usize) -> Option<Entry<'_>> {
-        let rest = self.entries.get(at..)?;
+        let rest = self.table.entries.get(at..)?;
         let next = usize::from(u16_at(rest, self.layout.next)?);
         let target = usize::from(u16_at(rest, self.layout.target)?);
         let is_sound = self.layout.length <= target && target + PART <= next;
@@ -193,45 +254,72 @@ impl Reader {
         })
     }
 
-    /// The rules of a chain, if there is one of that name. What ends it, a chain's policy or its return,
-    /// is no rule.
-    pub fn chain(&self, name: &str) -> Option<Chain> {
+    /// Where the rules of a chain are, if there is one of that name. What ends it, a chain's policy or its
+    /// return, is no rule.
+    fn rules(&self, name: &str) -> Option<Vec<usize>> {
         let mut at = *self.begins.get(name)?;
         let mut rules = Vec::new();
         while let Some(entry) = self.entry(at) {
             let next = at + entry.bytes.len();
-            let ends = self
-                .entry(next)
-                .is_none_or(|after| after.target().0 == ERROR)
-                || self.names.contains_key(&next);
-            if ends {
-                return Some(Chain {
-                    rules,
-                    is_whole: true,
-                });
+            let begins_another = |after: Entry<'_>| after.target().0 == ERROR;
+            if self.entry(next).is_none_or(begins_another) || self.names.contains_key(&next) {
+                return Some(rules);
             }
-            let Some(rule) = self.rule(&entry, next) else {
-                break;
-            };
-            rules.push(rule);
+            rules.push(at);
             at = next;
         }
-        Some(Chain {
-            rules,
-            is_whole: false,
-        })
+        Some(rules)
+    }
+
+    /// The rules of a chain, if there is one of that name.
+    pub fn chain(&self, name: &str) -> Option<Chain> {
+        let all = self.rules(name)?;
+        let rule = |at: &usize| {
+            let entry = self.entry(*at)?;
+            self.rule(&entry, at + entry.bytes.len())
+        };
+        let rules: Vec<String> = all.iter().map_while(rule).collect();
+        let is_whole = rules.len() == all.len();
+        Some(Chain { rules, is_whole })
+    }
+
+    /// The rules of a chain, each as far as it can be read: whose it is and where it leads, which is
+    /// enough to remove it.
+    fn outline(&self, name: &str) -> Option<Vec<String>> {
+        let outline = |at: usize| {
+            let entry = self.entry(at)?;
+            let mut words = entry.header().unwrap_or_else(unknown);
+            words.extend(
+                entry
+                    .matches()
+                    .into_iter()
+                    .map(|word| word.unwrap_or_else(unknown_word)),
+            );
+            words.push(
+                self.goes(&entry, at + entry.bytes.len())
+                    .unwrap_or_else(unknown_word),
+            );
+            words.retain(|word| !word.is_empty());
+            Some(words.join(" "))
+        };
+        self.rules(name)?.into_iter().map(outline).collect()
     }
 
     fn rule(&self, entry: &Entry, next: usize) -> Option<String> {
         let mut words = entry.header()?;
-        words.extend(entry.matches()?);
-        let goes = match entry.target() {
-            ("", _, data) => self.verdict(entry, u32_at(data, 0)?.cast_signed(), next)?,
-            (name, revision, data) => xt::target(self.layout.family, name, revision, data)?,
-        };
-        words.push(goes);
+        for word in entry.matches() {
+            words.push(word?);
+        }
+        words.push(self.goes(entry, next)?);
         words.retain(|word| !word.is_empty());
         Some(words.join(" "))
+    }
+
+    fn goes(&self, entry: &Entry, next: usize) -> Option<String> {
+        match entry.target() {
+            ("", _, data) => self.verdict(entry, u32_at(data, 0)?.cast_signed(), next),
+            (name, revision, data) => xt::target(self.layout.family, name, revision, data),
+        }
     }
 
     fn verdict(&self, entry: &Entry, verdict: i32, next: usize) -> Option<String> {
@@ -329,17 +417,47 @@ impl Entry<'_> {
         }
     }
 
-    fn matches(&self) -> Option<Vec<String>> {
+    /// The matches, each of which may be one that cannot be read.
+    fn matches(&self) -> Vec<Option<String>> {
         let mut words = Vec::new();
-        let mut rest = self.bytes.get(self.layout.length..self.target)?;
+        let mut rest = self
+            .bytes
+            .get(self.layout.length..self.target)
+            .unwrap_or(&[]);
         while !rest.is_empty() {
-            let size = usize::from(u16_at(rest, 0)?);
-            let this = rest.get(..size).filter(|this| this.len() >= PART)?;
+            let size = u16_at(rest, 0).map_or(0, usize::from);
+            let Some(this) = rest.get(..size).filter(|this| this.len() >= PART) else {
+                words.push(None);
+                break;
+            };
             let (name, revision, data) = part(this);
-            words.push(xt::matched(name, revision, data)?);
-            rest = rest.get(size..)?;
+            words.push(xt::matched(name, revision, data));
+            rest = rest.get(size..).unwrap_or(&[]);
         }
-        Some(words)
+        words
+    }
+}
+
+/// A part that only iptables can print.
+fn unknown_word() -> String {
+    "-m unknown".to_owned()
+}
+
+fn unknown() -> Vec<String> {
+    vec![unknown_word()]
+}
+
+/// Whether a namespace has a table, without making it.
+fn exists(family: Family, table: Table) -> io::Result<bool> {
+    let file = match family {
+        Family::V4 => "ip_tables_names",
+        Family::V6 => "ip6_tables_names",
+    };
+    match fs::read_to_string(Path::new(NET).join(file)) {
+        Ok(names) => Ok(names.lines().any(|name| name == table.name())),
+        // Without the kernel's module there is no file, but a directory.
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => fs::metadata(NET).map(|_| false),
+        Err(cause) => Err(cause),
     }
 }
 

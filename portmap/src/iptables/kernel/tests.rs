@@ -8,6 +8,7 @@ use sandbox::Namespace;
 use super::super::meaning::Meaning;
 use super::super::rules::{DNAT, GUARD, MASQ, SETMARK};
 use super::*;
+use std::fs;
 
 const VARIANTS: [(Variant, &str); 2] = [(Variant::Nft, "nft"), (Variant::Legacy, "legacy")];
 
@@ -144,7 +145,7 @@ fn chains_are_read_to_their_ends_or_not_at_all() {
         for (variant, name) in VARIANTS {
             let host = Namespace::new().unwrap();
             restore(&host, family, name, &rules(family));
-            let read = || host.run(|| read(variant, family, &named));
+            let read = || host.run(|| read(variant, family, &named).unwrap());
             let printed = printed(&host, family, name);
             let state = read().unwrap();
             for chain in ["CNI-DN-x", DNAT] {
@@ -179,5 +180,5 @@ fn chains_are_found_in_either_variant_and_looking_makes_no_table() {
 }
 
 fn chains_of(variant: Variant, names: &[String]) -> Vec<String> {
-    super::chains(variant, Family::V4, names)
+    super::chains(variant, Family::V4, names).unwrap()
 }

@@ -57,17 +57,49 @@ fn del_removes_the_rules_of_its_container_only() {
 }
 
 #[test]
-fn gc_removes_the_rules_of_containers_that_nobody_knows() {
+fn gc_leaves_rules_that_may_be_another_network_s_and_names_them() {
     let net = host_with(1);
     let pod = Pod::new(&net, 0);
-    nft(&net.host, &left_behind("alive-1", "dead-1"));
-    let alive = owned(&net.host, "alive-1");
+    nft(&net.host, &left_behind("alive-1", "other-1"));
+    let before = contents(&net.host);
     let mut request = pod.request();
     request["cni.dev/valid-attachments"] = json!([{"containerID": "alive-1", "ifname": "eth0"}]);
     let answer = pod.prepared("GC", &request).run(&net.host).unwrap();
     assert_eq!(answer.code, Some(0), "{}", answer.stdout);
-    assert!(owned(&net.host, "dead-1").is_empty());
-    assert_eq!(owned(&net.host, "alive-1"), alive);
+    assert_eq!(contents(&net.host), before);
+    let said = &answer.stderr;
+    assert!(
+        said.contains("other-1") && !said.contains("alive-1"),
+        "{said}"
+    );
+}
+
+#[test]
+fn del_leaves_the_rules_of_the_container_s_other_network() {
+    let net = host_with(1);
+    let first = Pod::new(&net, 0);
+    let mut second = first.clone();
+    (second.network, second.ifname) = ("net2".into(), "eth1".into());
+    (second.v4, second.v6) = ("10.22.0.3/16".into(), "fd00:22::3/64".into());
+    // Two networks of one container: the reference has one name for both.
+    nft(&net.host, &left_behind("pod-0", "pod-0"));
+    let of = |address: &str| {
+        let address = format!("\"{address}\"");
+        let lines = owned(&net.host, "pod-0").into_iter();
+        lines.filter(|line| line.contains(&address)).count()
+    };
+    let answer = first.call("DEL", &net.host);
+    assert_eq!(answer.code, Some(0), "{answer:?}");
+    assert!(answer.stderr.contains("pod-0"), "{answer:?}");
+    assert_eq!((of("10.22.0.2"), of("fd00:22::2")), (0, 0));
+    assert_eq!((of("10.22.0.3"), of("fd00:22::3")), (4, 4));
+    // A request that does not say which addresses it is about proves nothing.
+    let mut blind = second.request();
+    blind.as_object_mut().unwrap().remove("prevResult");
+    second.prepared("DEL", &blind).run(&net.host).unwrap();
+    assert_eq!((of("10.22.0.3"), of("fd00:22::3")), (4, 4));
+    second.does("DEL", &net.host);
+    assert!(owned(&net.host, "pod-0").is_empty());
 }
 
 #[test]

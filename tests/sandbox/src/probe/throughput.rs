@@ -10,8 +10,17 @@ use std::time::{Duration, Instant};
 
 use crate::namespace::Namespace;
 
-/// Length of an interval.
-pub const INTERVAL: Duration = Duration::from_millis(100);
+/// How long the receiver sleeps when nothing is there.
+const PAUSE: Duration = Duration::from_millis(1);
+
+/// How long a look at the socket may take for its reading to count.
+const PRECISE: Duration = Duration::from_millis(2);
+
+/// The time after which a reading is taken although the socket is not empty.
+const RARE: Duration = Duration::from_millis(200);
+
+/// What a start of a measurement is not counted for: the burst shows in it.
+const WARM_UP: Duration = Duration::from_secs(1);
 
 /// Payload of one datagram, in bytes; its frame has 42 more over IPv4 and 62 more over IPv6.
 pub const UDP_PAYLOAD: usize = 1400;
@@ -20,54 +29,115 @@ pub const UDP_PAYLOAD: usize = 1400;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What was received, from the first byte on.
+///
+/// A reading is taken whenever the receiver has emptied the socket, so that it counts what the kernel
+/// has received until that moment, however late the receiver comes to it on a busy machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Throughput {
-    /// Payload bytes of each interval of [`INTERVAL`], in order.
-    pub bytes: Vec<u64>,
+    /// The time since the first byte, and the payload bytes received until then, in order.
+    pub readings: Vec<(Duration, u64)>,
 }
 
 impl Throughput {
     /// All bytes.
     #[must_use]
     pub fn total(&self) -> u64 {
-        self.bytes.iter().sum()
+        self.readings.last().map_or(0, |(_, bytes)| *bytes)
     }
 
     /// Bits per second in the first second, where a burst shows.
     #[must_use]
     pub fn first_second(&self) -> f64 {
-        rate(self.bytes.get(..10).unwrap_or(&self.bytes))
+        match self.warmed_up() {
+            Some((after, bytes)) => bits(bytes, after),
+            None => self
+                .readings
+                .last()
+                .map_or(0.0, |(after, bytes)| bits(*bytes, *after)),
+        }
     }
 
     /// Bits per second after the first second: the limit itself. 0 when there was no more than a second.
     #[must_use]
     pub fn steady(&self) -> f64 {
-        rate(self.bytes.get(10..).unwrap_or_default())
+        let (Some((start, before)), Some((end, bytes))) = (self.warmed_up(), self.readings.last())
+        else {
+            return 0.0;
+        };
+        bits(bytes - before, *end - start)
     }
 
-    fn new(duration: Duration) -> Self {
-        let count = duration.as_nanos().div_ceil(INTERVAL.as_nanos());
-        Self {
-            bytes: vec![0; usize::try_from(count).unwrap_or_default()],
-        }
+    /// The length of what [`Throughput::steady`] is about.
+    #[must_use]
+    pub fn steady_time(&self) -> Duration {
+        let start = self.warmed_up().map_or(WARM_UP, |(after, _)| after);
+        let end = self.readings.last().map_or(start, |(after, _)| *after);
+        end.saturating_sub(start)
     }
 
-    /// Counts bytes received so long after the first; says whether that is still within the time.
-    fn count(&mut self, after: Duration, bytes: usize) -> bool {
-        let place = usize::try_from(after.as_nanos() / INTERVAL.as_nanos()).unwrap_or(usize::MAX);
-        match self.bytes.get_mut(place) {
-            Some(interval) => *interval += bytes as u64,
-            None => return false,
-        }
-        true
+    /// The first reading after the first second.
+    fn warmed_up(&self) -> Option<(Duration, u64)> {
+        self.readings
+            .iter()
+            .find(|(after, _)| *after >= WARM_UP)
+            .copied()
     }
 }
 
-fn rate(bytes: &[u64]) -> f64 {
-    if bytes.is_empty() {
-        return 0.0;
+fn bits(bytes: u64, time: Duration) -> f64 {
+    match time.as_secs_f64() {
+        0.0 => 0.0,
+        seconds => bytes as f64 * 8.0 / seconds,
     }
-    bytes.iter().sum::<u64>() as f64 * 8.0 / (bytes.len() as f64 * INTERVAL.as_secs_f64())
+}
+
+/// Measures `read`, which must not block, for so long from its first byte on.
+fn receive(
+    duration: Duration,
+    mut read: impl FnMut(&mut [u8]) -> io::Result<usize>,
+) -> io::Result<Throughput> {
+    let (mut buffer, mut total, mut readings) = (vec![0; 256 * 1024], 0, Vec::new());
+    let (waiting, mut first) = (Instant::now(), None);
+    loop {
+        let asked = Instant::now();
+        let after = first.map_or(Duration::ZERO, |start: Instant| asked - start);
+        let outcome = read(&mut buffer);
+        let last = readings.last().map_or(Duration::ZERO, |(last, _)| *last);
+        match outcome {
+            Ok(0) => return Ok(ended(readings, after, total)),
+            Ok(count) => {
+                total += count as u64;
+                first.get_or_insert(asked);
+                // A sender as fast as this may never leave the socket empty.
+                if after - last > RARE {
+                    readings.push((after, total));
+                }
+            }
+            Err(e) if e.kind() == ErrorKind::WouldBlock => {
+                if first.is_none() && waiting.elapsed() > PATIENCE {
+                    return Err(io::Error::new(ErrorKind::TimedOut, "nothing was received"));
+                }
+                // Whoever was held up between the two does not know when the socket was empty.
+                if first.is_some() && asked.elapsed() < PRECISE {
+                    readings.push((after, total));
+                }
+                thread::sleep(PAUSE);
+            }
+            Err(e) => return Err(e),
+        }
+        let has_end = readings.last().is_some_and(|(last, _)| *last >= duration);
+        if has_end || after > duration + RARE {
+            return Ok(ended(readings, after, total));
+        }
+    }
+}
+
+/// The readings, with one at least.
+fn ended(mut readings: Vec<(Duration, u64)>, after: Duration, total: u64) -> Throughput {
+    if readings.is_empty() {
+        readings.push((after, total));
+    }
+    Throughput { readings }
 }
 
 /// Sends over one TCP connection from `from` to `address` in `to` (port 0: any) as fast as it goes.
@@ -115,16 +185,8 @@ fn receive_tcp(
     sender_ended: impl Fn() -> bool,
 ) -> io::Result<Throughput> {
     let mut stream = accept(listener, sender_ended)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    let (mut buffer, mut throughput) = (vec![0; 256 * 1024], Throughput::new(duration));
-    let mut first = None;
-    loop {
-        let count = stream.read(&mut buffer)?;
-        let start = *first.get_or_insert_with(Instant::now);
-        if count == 0 || !throughput.count(start.elapsed(), count) {
-            return Ok(throughput);
-        }
-    }
+    stream.set_nonblocking(true)?;
+    receive(duration, |buffer| stream.read(buffer))
 }
 
 /// Accepts one connection, if one comes: a plain accept would wait forever for a sender that failed.
@@ -137,7 +199,6 @@ fn accept(listener: &TcpListener, sender_ended: impl Fn() -> bool) -> io::Result
     });
     let (stream, _) =
         accepted.map_err(|e| io::Error::new(e.kind(), format!("accept a TCP connection: {e}")))?;
-    stream.set_nonblocking(false)?;
     Ok(stream)
 }
 
@@ -187,29 +248,8 @@ fn send_udp(target: SocketAddr, pace: u64, duration: Duration) -> io::Result<()>
 }
 
 fn receive_udp(socket: &UdpSocket, duration: Duration) -> io::Result<Throughput> {
-    let (mut buffer, mut throughput) = ([0; 2048], Throughput::new(duration));
-    let mut first: Option<Instant> = None;
-    loop {
-        let left = first.map_or(PATIENCE, |start| duration.saturating_sub(start.elapsed()));
-        if left.is_zero() {
-            return Ok(throughput);
-        }
-        socket.set_read_timeout(Some(left))?;
-        let count = match socket.recv(&mut buffer) {
-            Ok(count) => count,
-            Err(e) if first.is_some() && e.kind() == ErrorKind::WouldBlock => {
-                return Ok(throughput);
-            }
-            Err(e) => {
-                return Err(io::Error::new(
-                    e.kind(),
-                    format!("receive the first datagram: {e}"),
-                ));
-            }
-        };
-        let start = *first.get_or_insert_with(Instant::now);
-        throughput.count(start.elapsed(), count);
-    }
+    socket.set_nonblocking(true)?;
+    receive(duration, |buffer| socket.recv(buffer))
 }
 
 #[cfg(test)]
@@ -217,15 +257,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_second_and_the_rest_are_told_apart() {
-        let mut throughput = Throughput::new(Duration::from_secs(2));
-        assert!(throughput.count(Duration::from_millis(5), 1000));
-        assert!(throughput.count(Duration::from_millis(1999), 500));
-        assert!(!throughput.count(Duration::from_secs(2), 1));
-        assert_eq!(throughput.total(), 1500);
-        assert_eq!(
-            (throughput.first_second(), throughput.steady()),
-            (8000.0, 4000.0)
-        );
+    fn the_first_second_and_the_rest_are_told_apart_by_the_times_of_the_readings() {
+        let at = |millis, bytes| (Duration::from_millis(millis), bytes);
+        let throughput = Throughput {
+            readings: vec![at(0, 10), at(500, 900), at(1250, 1250), at(3250, 2250)],
+        };
+        assert_eq!(throughput.total(), 2250);
+        let rates = (throughput.first_second(), throughput.steady());
+        assert_eq!(rates, (8000.0, 4000.0));
+        assert_eq!(throughput.steady_time(), Duration::from_secs(2));
+        let short = Throughput {
+            readings: vec![at(500, 1000)],
+        };
+        assert_eq!((short.first_second(), short.steady()), (16_000.0, 0.0));
     }
 }

@@ -28,12 +28,17 @@ fn head(name: &str) -> Vec<u8> {
     entry(ERROR, &data)
 }
 
-fn reader(entries: &[Vec<u8>]) -> Reader {
-    let table = XTable {
+fn table(entries: &[Vec<u8>]) -> XTable {
+    XTable {
         hooks: [Some(0), None, None, None, None],
+        policies: [0; 5],
+        count: entries.len(),
         entries: entries.concat(),
-    };
-    Reader::new(Family::V4, &table)
+    }
+}
+
+fn reader(entries: &[Vec<u8>]) -> Reader {
+    Reader::new(Family::V4, table(entries))
 }
 
 #[test]
@@ -79,12 +84,11 @@ fn addresses_and_interfaces_are_read_and_what_is_not_known_ends_the_chain() {
 fn bytes_that_make_no_sense_end_the_table() {
     let whole = [verdict(-1), verdict(-2), head("ERROR")].concat();
     for end in 0..whole.len() {
-        let table = XTable {
-            hooks: [Some(0), Some(1 << 20), None, None, None],
-            entries: whole[..end].to_vec(),
-        };
+        let mut table = table(&[whole[..end].to_vec()]);
+        table.hooks[1] = Some(1 << 20);
         for family in Family::ALL {
-            let reader = Reader::new(family, &table);
+            let reader = Reader::new(family, table.clone());
+            assert!(!reader.is_whole(), "{end}");
             let _ = (reader.chain("PREROUTING"), reader.chain("INPUT"));
         }
     }
@@ -92,15 +96,66 @@ fn bytes_that_make_no_sense_end_the_table() {
         for value in [0u16, 1, 111, 113, u16::MAX] {
             let mut bytes = whole.clone();
             put(&mut bytes, field, &value.to_ne_bytes());
-            let hooks = [Some(0), None, None, None, None];
-            let _ = Reader::new(
-                Family::V4,
-                &XTable {
-                    hooks,
-                    entries: bytes,
-                },
-            )
-            .chain("PREROUTING");
+            let reader = Reader::new(Family::V4, table(&[bytes]));
+            let _ = (reader.is_whole(), reader.chain("PREROUTING"));
         }
     }
+}
+
+#[test]
+fn entries_are_laid_out_as_the_machine_s_c_does() {
+    let machine = |long_alignment, pointer| Machine {
+        long_alignment,
+        pointer,
+    };
+    // x86_64 and aarch64, arm, i386.
+    for (machine, lengths) in [
+        (machine(8, 8), (112, 168)),
+        (machine(8, 4), (112, 168)),
+        (machine(4, 4), (112, 164)),
+    ] {
+        assert_eq!((v4(machine).length, v6(machine).length), lengths);
+    }
+}
+
+#[test]
+fn what_goes_leaves_jumps_hooks_and_counters_where_they_belong() {
+    // PREROUTING: jumps to Y and X, a rule without a target, its policy. X: a drop. Y: a jump to X.
+    let (rule, head_size) = (152, 176);
+    let (x, y) = (4 * rule + head_size, 6 * rule + 2 * head_size);
+    let mut table = table(&[
+        verdict(y),
+        verdict(x),
+        verdict(3 * rule),
+        verdict(-2),
+        head("X"),
+        verdict(-1),
+        verdict(RETURN),
+        head("Y"),
+        verdict(x),
+        verdict(RETURN),
+        head("ERROR"),
+    ]);
+    table.policies[0] = usize::try_from(3 * rule).unwrap();
+    let reader = Reader::new(Family::V4, table);
+    let without = |chains: &[&str]| {
+        let doomed = edit::Doomed {
+            chains: chains.iter().map(|name| (*name).to_owned()).collect(),
+            jumps: Vec::new(),
+        };
+        let (table, origins) = reader.without(&reader.places(&doomed)).unwrap();
+        assert_eq!(table.count, origins.len());
+        (Reader::new(Family::V4, table), origins)
+    };
+    let (left, origins) = without(&["X"]);
+    assert!(left.is_whole());
+    assert_eq!(left.chain("PREROUTING").unwrap().rules, ["-j Y", ""]);
+    assert_eq!(left.chain("Y").unwrap().rules, [""; 0]);
+    assert_eq!((left.chain("X"), left.table.policies[0]), (None, 304));
+    assert_eq!(origins, [0, 2, 3, 7, 9, 10]);
+    let (left, _) = without(&["Y"]);
+    assert_eq!(left.chain("PREROUTING").unwrap().rules, ["-j X", ""]);
+    assert_eq!(left.chain("X").unwrap().rules, ["-j DROP"]);
+    let (left, origins) = without(&["Z"]);
+    assert_eq!((left.table, origins.len()), (reader.table.clone(), 11));
 }

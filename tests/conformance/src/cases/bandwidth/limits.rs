@@ -8,11 +8,14 @@ use serde_json::json;
 
 use super::{both, egress, ingress};
 use crate::case::Table;
-use crate::failure::{Verdict, ensure};
+use crate::failure::{Failure, Verdict, ensure};
 use crate::lab::Pods;
 
 /// Long enough for one second after the burst.
 const TIME: Duration = Duration::from_millis(2100);
+
+/// How often a rate is measured that is not as expected.
+const TRIES: usize = 3;
 
 /// Cases of measured limits.
 pub fn cases(table: &mut Table) {
@@ -22,7 +25,7 @@ pub fn cases(table: &mut Table) {
             move |lab| {
                 let pods = lab.build(&Topology::new().client())?;
                 pods.request(ingress()).added()?;
-                near(&towards(&pods, v6)?, 8e6)
+                near(8e6, || towards(&pods, v6))
             },
         );
         table.case(
@@ -30,7 +33,7 @@ pub fn cases(table: &mut Table) {
             move |lab| {
                 let pods = lab.build(&Topology::new().client())?;
                 pods.request(egress()).added()?;
-                near(&from(&pods, v6)?, 16e6)
+                near(16e6, || from(&pods, v6))
             },
         );
     }
@@ -38,10 +41,10 @@ pub fn cases(table: &mut Table) {
         let pods = lab.build(&Topology::new().client())?;
         pods.request(ingress()).added()?;
         let pod = &pods.net.containers[0];
-        near(
-            &throughput::udp(pods.net.client(), pod, pod.v4(0), 12_000_000, TIME)?,
-            8e6,
-        )
+        let client = pods.net.client();
+        near(8e6, || {
+            Ok(throughput::udp(client, pod, pod.v4(0), 12_000_000, TIME)?)
+        })
     });
     table.case("the direction that has no limit is free", |lab| {
         let pods = lab.build(&Topology::new().client())?;
@@ -64,7 +67,7 @@ pub fn cases(table: &mut Table) {
                 ensure((5e6..22e6).contains(&first), || {
                     format!("{first:.0} bit/s in the first second")
                 })?;
-                near(&seen, 10e6)
+                near(10e6, || towards(&pods, false))
             },
         );
     }
@@ -80,10 +83,8 @@ pub fn cases(table: &mut Table) {
             ensure_free(&towards(&pods, false)?)?;
             ensure_free(&from(&pods, false)?)?;
             let pod = &pods.net.containers[0];
-            near(
-                &throughput::tcp(pods.net.server(), pod, pod.v4(0), TIME)?,
-                8e6,
-            )
+            let server = pods.net.server();
+            near(8e6, || Ok(throughput::tcp(server, pod, pod.v4(0), TIME)?))
         },
     );
     table.case("only a shaped subnet is limited", |lab| {
@@ -93,8 +94,8 @@ pub fn cases(table: &mut Table) {
             .added()?
             .check()?
             .ok()?;
-        near(&towards(&pods, false)?, 8e6)?;
-        near(&from(&pods, false)?, 16e6)?;
+        near(8e6, || towards(&pods, false))?;
+        near(16e6, || from(&pods, false))?;
         let pod = &pods.net.containers[0];
         ensure_free(&throughput::tcp(
             pods.net.server(),
@@ -114,13 +115,13 @@ pub fn cases(table: &mut Table) {
     );
 }
 
-fn towards(pods: &Pods, v6: bool) -> Result<Throughput, crate::failure::Failure> {
+fn towards(pods: &Pods, v6: bool) -> Result<Throughput, Failure> {
     let pod = &pods.net.containers[0];
     let target = if v6 { pod.v6(0) } else { pod.v4(0) };
     Ok(throughput::tcp(pods.net.client(), pod, target, TIME)?)
 }
 
-fn from(pods: &Pods, v6: bool) -> Result<Throughput, crate::failure::Failure> {
+fn from(pods: &Pods, v6: bool) -> Result<Throughput, Failure> {
     let client = pods.net.client();
     let target = if v6 { client.v6(0) } else { client.v4(0) };
     Ok(throughput::tcp(
@@ -131,11 +132,19 @@ fn from(pods: &Pods, v6: bool) -> Result<Throughput, crate::failure::Failure> {
     )?)
 }
 
-/// After the first second, which has the burst. Wide, because headers count and the machine is busy.
-fn near(seen: &Throughput, rate: f64) -> Verdict {
-    let steady = seen.steady();
-    ensure(steady > rate * 0.6 && steady < rate * 1.3, || {
-        format!("{steady:.0} bit/s instead of {rate:.0}")
+/// After the first second, which has the burst. Wide, because headers count and a bucket fills while
+/// a busy machine lets nobody send; once more, because that may last.
+fn near(rate: f64, measure: impl Fn() -> Result<Throughput, Failure>) -> Verdict {
+    let mut seen = Vec::new();
+    for _ in 0..TRIES {
+        let steady = measure()?.steady();
+        if steady > rate * 0.6 && steady < rate * 1.3 {
+            return Ok(());
+        }
+        seen.push(format!("{steady:.0}"));
+    }
+    ensure(false, || {
+        format!("{} bit/s instead of {rate:.0}", seen.join(", "))
     })
 }
 
