@@ -8,7 +8,7 @@ use common::Attachment;
 use common::cache::Cache;
 use common::cli::args::Args;
 use common::cli::table::{Page, Table, Tone, column};
-use common::cli::{CACHE_DIR, Command, Failure, JSON, document, object, print};
+use common::cli::{CACHE_DIR, Command, Failure, JSON, document, object, print, whole};
 use common::decode::Object;
 use common::error::{Code, Context, Error};
 use common::json::Json;
@@ -58,13 +58,15 @@ fn run(mut args: Args) -> Result<u8, Failure> {
     let dir = args.cache_dir()?;
     args.none()?;
     loop {
-        let limits = limits(&Cache::read(&dir)?)?;
+        let cache = Cache::read(&dir)?;
+        let limits = limits(&cache)?;
         let shown = match is_json {
             true => document([("limits", json(&limits))]),
             false => text(&limits),
         };
         let Some(seconds) = seconds else {
-            return print(&shown);
+            print(&shown)?;
+            return whole(&cache);
         };
         let page = Page::stdout();
         // On a terminal each table takes the place of the last one.
@@ -223,18 +225,33 @@ fn names_in(result: Option<&Json>) -> Vec<String> {
         .collect()
 }
 
-/// The owners of all limits that say whose they are.
+/// The owners of all limits that say whose they are. Names that do not fit are hashed, and known by the
+/// cache alone.
 ///
 /// # Errors
 /// Code 100 with what the kernel refused.
-pub fn owners() -> Result<Vec<Attachment>, Error> {
+pub fn owners(cache: &Cache) -> Result<Vec<Attachment>, Error> {
     let ifbs = Netlink::route()?
         .links(Some(InfoKind::Ifb))
         .context(Code::System, || "list ifbs".into())?;
     let marks = ifbs
         .iter()
         .filter_map(|link| Mark::parse(link.alias.as_deref()?));
-    Ok(marks.filter_map(|mark| named(mark.owner)).collect())
+    Ok(marks.map(|mark| attachment(mark.owner, cache)).collect())
+}
+
+fn attachment(owner: Owner, cache: &Cache) -> Attachment {
+    let mut known = cache.entries.iter().map(|entry| &entry.attachment);
+    let known = known.find(|known| Owner::of(known) == owner);
+    match (known, owner) {
+        (Some(known), _) => known.clone(),
+        (None, Owner::Named(attachment)) => attachment,
+        (None, hashed) => Attachment {
+            network: String::new(),
+            container: hashed.to_string(),
+            ifname: String::new(),
+        },
+    }
 }
 
 fn text(limits: &[Limit]) -> String {

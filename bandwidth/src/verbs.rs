@@ -163,8 +163,8 @@ impl Plugin for Bandwidth {
         status::probe()
     }
 
-    fn owners(_: &Cache) -> Result<Vec<Attachment>, Error> {
-        list::owners()
+    fn owners(cache: &Cache) -> Result<Vec<Attachment>, Error> {
+        list::owners(cache)
     }
 }
 

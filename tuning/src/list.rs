@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use common::cache::{Cache, Entry};
 use common::cli::args::Args;
 use common::cli::table::{Page, Table, Tone, column};
-use common::cli::{CACHE_DIR, Command, Failure, JSON, document, object, print};
+use common::cli::{CACHE_DIR, Command, Failure, JSON, document, object, print, whole};
 use common::decode::Object;
 use common::json::Json;
 use common::sys::file::{self, Content};
 use common::sys::link::Link;
-use common::sys::netns::Netns;
+use common::sys::netns::{Netns, OpenError};
 use common::{Attachment, Error};
 
 use crate::backup::Backup;
@@ -53,13 +53,23 @@ fn run(mut args: Args) -> Result<u8, Failure> {
         true => data_dirs(&cache),
         false => dirs.into_iter().map(PathBuf::from).collect(),
     };
-    let mut lines = Vec::new();
+    let (mut lines, mut errors) = (Vec::new(), Vec::new());
     for (owner, backup) in backups(&dirs, &cache)? {
-        lines.extend(of_backup(&owner, &backup, cache.find_one(&owner)));
+        let now = cache.find_one(&owner).map(|entry| now(entry, &backup));
+        let now = now.unwrap_or(Ok(Present::default()));
+        let present = now.unwrap_or_else(|error| {
+            errors.push(error);
+            Present::default()
+        });
+        lines.extend(of_backup(&owner, &backup, &present));
     }
     match is_json {
-        true => print(&document([("changes", json(&lines))])),
-        false => print(&text(&lines)),
+        true => print(&document([("changes", json(&lines))]))?,
+        false => print(&text(&lines))?,
+    };
+    match Error::all(errors) {
+        Some(error) => Err(error.into()),
+        None => whole(&cache),
     }
 }
 
@@ -69,9 +79,8 @@ fn run(mut args: Args) -> Result<u8, Failure> {
 /// Code 5 with what could not be read.
 pub fn owners(cache: &Cache) -> Result<Vec<Attachment>, Error> {
     let backups = backups(&data_dirs(cache), cache)?.into_iter();
-    // Those of the reference name no network; GC leaves them alone, too.
-    let owners = backups.map(|(owner, _)| owner);
-    Ok(owners.filter(|owner| !owner.network.is_empty()).collect())
+    // Those of the reference name no network.
+    Ok(backups.map(|(owner, _)| owner).collect())
 }
 
 /// The usual directory, and those that configurations in the cache name.
@@ -131,12 +140,16 @@ fn guess(name: &str, cache: &Cache) -> Attachment {
     }
 }
 
-fn of_backup(owner: &Attachment, backup: &Backup, entry: Option<&Entry>) -> Vec<Line> {
-    let now = entry.and_then(|entry| {
-        let netns = Netns::open(Path::new(&entry.netns)).ok()?;
-        netns.run(|| present(&owner.ifname, backup)).ok()
-    });
-    let (sysctls, link) = now.unwrap_or_default();
+/// What the container has now; nothing where its namespace is gone.
+fn now(entry: &Entry, backup: &Backup) -> Result<Present, Error> {
+    match Netns::open(Path::new(&entry.netns)) {
+        Ok(netns) => netns.run(|| present(&entry.attachment.ifname, backup)),
+        Err(OpenError::Gone(_) | OpenError::Foreign(_)) => Ok(Present::default()),
+        Err(OpenError::Unusable(error)) => Err(error),
+    }
+}
+
+fn of_backup(owner: &Attachment, backup: &Backup, (sysctls, link): &Present) -> Vec<Line> {
     let line = |what: String, before: String, now: Option<String>| Line {
         owner: owner.clone(),
         what,
@@ -164,11 +177,12 @@ type Present = (Vec<Option<String>>, Option<Link>);
 
 /// What the container has now, read from inside.
 fn present(ifname: &str, backup: &Backup) -> Result<Present, Error> {
-    let value = |(name, _): &(Name, String)| match read(name) {
-        Ok(Reading::Value(value)) => Some(value),
-        _ => None,
+    let value = |(name, _): &(Name, String)| match read(name)? {
+        Reading::Value(value) => Ok(Some(value)),
+        Reading::WriteOnly | Reading::Unreadable(_) | Reading::Missing => Ok(None),
     };
-    let sysctls = backup.originals.sysctls.iter().map(value).collect();
+    let sysctls = backup.originals.sysctls.iter().map(value);
+    let sysctls = sysctls.collect::<Result<_, Error>>()?;
     Ok((sysctls, Container::open(ifname)?.link()?))
 }
 

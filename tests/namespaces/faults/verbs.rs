@@ -64,6 +64,7 @@ struct Trial<'a> {
 
 impl Trial<'_> {
     /// Lets each call fail once.
+    #[allow(clippy::print_stdout, reason = "the figures")]
     fn each(&self) {
         let mut account = Account::default();
         for (name, errnos) in FAULTS {
