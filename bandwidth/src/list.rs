@@ -211,16 +211,31 @@ fn names_in(result: Option<&Json>) -> Vec<String> {
         .collect()
 }
 
-/// The owners of all limits that say whose they are.
+/// The owners of all limits that say whose they are. Names that do not fit are hashed, and known by the
+/// cache alone.
 ///
 /// # Errors
 /// Code 100 with what the kernel refused.
-pub fn owners() -> Result<Vec<Attachment>, Error> {
+pub fn owners(cache: &Cache) -> Result<Vec<Attachment>, Error> {
     let ifbs = Netlink::route()?
         .links(Some(InfoKind::Ifb))
         .context(Code::System, || "list ifbs".into())?;
     let marks = ifbs
         .iter()
         .filter_map(|link| Mark::parse(link.alias.as_deref()?));
-    Ok(marks.filter_map(|mark| named(mark.owner)).collect())
+    Ok(marks.map(|mark| attachment(mark.owner, cache)).collect())
+}
+
+fn attachment(owner: Owner, cache: &Cache) -> Attachment {
+    let mut known = cache.entries.iter().map(|entry| &entry.attachment);
+    let known = known.find(|known| Owner::of(known) == owner);
+    match (known, owner) {
+        (Some(known), _) => known.clone(),
+        (None, Owner::Named(attachment)) => attachment,
+        (None, hashed) => Attachment {
+            network: String::new(),
+            container: hashed.to_string(),
+            ifname: String::new(),
+        },
+    }
 }

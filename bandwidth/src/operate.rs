@@ -6,7 +6,7 @@ use common::{Attachment, Error, Operate};
 use crate::{Bandwidth, list};
 
 impl Operate for Bandwidth {
-    fn owners(_: &Cache) -> Result<Vec<Attachment>, Error> {
-        list::owners()
+    fn owners(cache: &Cache) -> Result<Vec<Attachment>, Error> {
+        list::owners(cache)
     }
 }

@@ -145,7 +145,18 @@ fn restore(netlink: &mut Netlink, behind: Behind, slots: &[Slot]) -> Result<bool
     // The link may be another attachment's by now, and so is its token bucket then.
     let others = ifb::led_to(netlink, filters.iter().map(|(_, filter)| filter), &ifbs)?;
     let is_others = others.iter().any(|(_, m)| m.link == link && m.root_made);
+    let of_root = match is_others {
+        true => Ok(false),
+        false => root(netlink, link).context(Code::System, || {
+            tried(&format!(
+                "delete the root qdisc tbf {}",
+                handle_text(BUCKET)
+            ))
+        }),
+    };
     let of_hook = match hook {
+        // They prove whose the bucket is, and are the proof for another try.
+        _ if of_root.is_err() && !is_certain => Ok(false),
         Some(hook) => hooks(
             netlink,
             (link, &hook.kind),
@@ -155,15 +166,6 @@ fn restore(netlink: &mut Netlink, behind: Behind, slots: &[Slot]) -> Result<bool
         )
         .context(Code::System, || tried("delete the filters")),
         None => Ok(false),
-    };
-    let of_root = match is_others {
-        true => Ok(false),
-        false => root(netlink, link).context(Code::System, || {
-            tried(&format!(
-                "delete the root qdisc tbf {}",
-                handle_text(BUCKET)
-            ))
-        }),
     };
     match (of_hook, of_root) {
         (Ok(hook), Ok(root)) => Ok(hook || root),

@@ -8,7 +8,7 @@ use common::decode::Object;
 use common::json::Json;
 use common::sys::file::{self, Content};
 use common::sys::link::Link;
-use common::sys::netns::Netns;
+use common::sys::netns::{Netns, OpenError};
 use common::{Attachment, Error};
 
 use crate::backup::Backup;
@@ -30,15 +30,31 @@ pub struct Change {
     pub now: Option<String>,
 }
 
+/// What was looked at: every value that was changed, and what could not be read of those.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// The values, also those of which it is not known what they are now.
+    pub values: Vec<Change>,
+    /// What could not be read in containers.
+    pub errors: Vec<Error>,
+}
+
 /// Every value that was changed.
 ///
 /// # Errors
-/// Code 5 with what could not be read.
-pub fn changes(dirs: &BTreeSet<PathBuf>, cache: &Cache) -> Result<Vec<Change>, Error> {
-    let backups = backups(dirs, cache)?.into_iter();
-    let of =
-        |(owner, backup): (Attachment, Backup)| of_backup(&owner, &backup, cache.find_one(&owner));
-    Ok(backups.flat_map(of).collect())
+/// Code 5 with what could not be read of the backups.
+pub fn changes(dirs: &BTreeSet<PathBuf>, cache: &Cache) -> Result<Changes, Error> {
+    let mut changes = Changes::default();
+    for (owner, backup) in backups(dirs, cache)? {
+        let now = cache.find_one(&owner).map(|entry| now(entry, &backup));
+        let now = now.unwrap_or(Ok(Present::default()));
+        let present = now.unwrap_or_else(|error| {
+            changes.errors.push(error);
+            Present::default()
+        });
+        changes.values.extend(of_backup(&owner, &backup, &present));
+    }
+    Ok(changes)
 }
 
 /// The owners of all backups.
@@ -47,9 +63,8 @@ pub fn changes(dirs: &BTreeSet<PathBuf>, cache: &Cache) -> Result<Vec<Change>, E
 /// Code 5 with what could not be read.
 pub fn owners(cache: &Cache) -> Result<Vec<Attachment>, Error> {
     let backups = backups(&data_dirs(cache), cache)?.into_iter();
-    // Those of the reference name no network; GC leaves them alone, too.
-    let owners = backups.map(|(owner, _)| owner);
-    Ok(owners.filter(|owner| !owner.network.is_empty()).collect())
+    // Those of the reference name no network.
+    Ok(backups.map(|(owner, _)| owner).collect())
 }
 
 /// The usual directory, and those that configurations in the cache name.
@@ -109,12 +124,16 @@ fn guess(name: &str, cache: &Cache) -> Attachment {
     }
 }
 
-fn of_backup(owner: &Attachment, backup: &Backup, entry: Option<&Entry>) -> Vec<Change> {
-    let now = entry.and_then(|entry| {
-        let netns = Netns::open(Path::new(&entry.netns)).ok()?;
-        netns.run(|| present(&owner.ifname, backup)).ok()
-    });
-    let (sysctls, link) = now.unwrap_or_default();
+/// What the container has now; nothing where its namespace is gone.
+fn now(entry: &Entry, backup: &Backup) -> Result<Present, Error> {
+    match Netns::open(Path::new(&entry.netns)) {
+        Ok(netns) => netns.run(|| present(&entry.attachment.ifname, backup)),
+        Err(OpenError::Gone(_) | OpenError::Foreign(_)) => Ok(Present::default()),
+        Err(OpenError::Unusable(error)) => Err(error),
+    }
+}
+
+fn of_backup(owner: &Attachment, backup: &Backup, (sysctls, link): &Present) -> Vec<Change> {
     let line = |what: String, before: String, now: Option<String>| Change {
         owner: owner.clone(),
         what,
@@ -142,10 +161,11 @@ type Present = (Vec<Option<String>>, Option<Link>);
 
 /// What the container has now, read from inside.
 fn present(ifname: &str, backup: &Backup) -> Result<Present, Error> {
-    let value = |(name, _): &(Name, String)| match read(name) {
-        Ok(Reading::Value(value)) => Some(value),
-        _ => None,
+    let value = |(name, _): &(Name, String)| match read(name)? {
+        Reading::Value(value) => Ok(Some(value)),
+        Reading::WriteOnly | Reading::Unreadable(_) | Reading::Missing => Ok(None),
     };
-    let sysctls = backup.originals.sysctls.iter().map(value).collect();
+    let sysctls = backup.originals.sysctls.iter().map(value);
+    let sysctls = sysctls.collect::<Result<_, Error>>()?;
     Ok((sysctls, Container::open(ifname)?.link()?))
 }

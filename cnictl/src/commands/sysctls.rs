@@ -17,10 +17,13 @@ pub fn run(args: &Sysctls) -> Result<u8, Error> {
     };
     let changes = changes(&dirs, &cache)?;
     match args.shown.json {
-        true => print(&document([("changes", json(&changes))]))?,
-        false => print(&text(&changes))?,
+        true => print(&document([("changes", json(&changes.values))]))?,
+        false => print(&text(&changes.values))?,
     };
-    whole(&cache)
+    match Error::all(changes.errors) {
+        Some(error) => Err(error),
+        None => whole(&cache),
+    }
 }
 
 fn text(changes: &[Change]) -> String {
