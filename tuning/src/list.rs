@@ -11,7 +11,7 @@ use common::decode::Object;
 use common::json::Json;
 use common::sys::file::{self, Content};
 use common::sys::link::Link;
-use common::sys::netns::Netns;
+use common::sys::netns::{Netns, OpenError};
 use common::{Attachment, Error};
 
 use crate::backup::Backup;
@@ -55,7 +55,7 @@ fn run(mut args: Args) -> Result<u8, Failure> {
     };
     let mut lines = Vec::new();
     for (owner, backup) in backups(&dirs, &cache)? {
-        lines.extend(of_backup(&owner, &backup, cache.find_one(&owner)));
+        lines.extend(of_backup(&owner, &backup, cache.find_one(&owner))?);
     }
     match is_json {
         true => print(&document([("changes", json(&lines))])),
@@ -131,12 +131,17 @@ fn guess(name: &str, cache: &Cache) -> Attachment {
     }
 }
 
-fn of_backup(owner: &Attachment, backup: &Backup, entry: Option<&Entry>) -> Vec<Line> {
-    let now = entry.and_then(|entry| {
-        let netns = Netns::open(Path::new(&entry.netns)).ok()?;
-        netns.run(|| present(&owner.ifname, backup)).ok()
-    });
-    let (sysctls, link) = now.unwrap_or_default();
+/// A line for each value that is not as it was; one whose container is gone has no present.
+fn of_backup(
+    owner: &Attachment,
+    backup: &Backup,
+    entry: Option<&Entry>,
+) -> Result<Vec<Line>, Error> {
+    let (sysctls, link) = match entry.map(|entry| Netns::open(Path::new(&entry.netns))) {
+        Some(Ok(netns)) => netns.run(|| present(&owner.ifname, backup))?,
+        Some(Err(OpenError::Unusable(error))) => return Err(error),
+        _ => Present::default(),
+    };
     let line = |what: String, before: String, now: Option<String>| Line {
         owner: owner.clone(),
         what,
@@ -157,18 +162,19 @@ fn of_backup(owner: &Attachment, backup: &Backup, entry: Option<&Entry>) -> Vec<
     });
     // The reference saves every attribute, also those that nobody changes.
     let is_change = |line: &Line| line.now.as_ref() != Some(&line.before);
-    values.chain(attributes).filter(is_change).collect()
+    Ok(values.chain(attributes).filter(is_change).collect())
 }
 
 type Present = (Vec<Option<String>>, Option<Link>);
 
 /// What the container has now, read from inside.
 fn present(ifname: &str, backup: &Backup) -> Result<Present, Error> {
-    let value = |(name, _): &(Name, String)| match read(name) {
-        Ok(Reading::Value(value)) => Some(value),
-        _ => None,
+    let value = |(name, _): &(Name, String)| match read(name)? {
+        Reading::Value(value) => Ok(Some(value)),
+        Reading::WriteOnly | Reading::Unreadable(_) | Reading::Missing => Ok(None),
     };
-    let sysctls = backup.originals.sysctls.iter().map(value).collect();
+    let sysctls = backup.originals.sysctls.iter().map(value);
+    let sysctls = sysctls.collect::<Result<Vec<_>, Error>>()?;
     Ok((sysctls, Container::open(ifname)?.link()?))
 }
 
