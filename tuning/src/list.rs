@@ -57,9 +57,14 @@ fn run(mut args: Args) -> Result<u8, Failure> {
     for (owner, backup) in backups(&dirs, &cache)? {
         lines.extend(of_backup(&owner, &backup, cache.find_one(&owner))?);
     }
-    match is_json {
+    let code = match is_json {
         true => print(&document([("changes", json(&lines))])),
         false => print(&text(&lines)),
+    }?;
+    // Of whom the cache cannot say, the present is not known, nor where else originals may be.
+    match Error::all(cache.faults) {
+        Some(error) => Err(error.into()),
+        None => Ok(code),
     }
 }
 
