@@ -350,8 +350,11 @@ fn tell(error: &Error, version: Version) {
         let details = shortened(&error.details, DETAILS);
         fields.push(("details".into(), details.as_ref().into()));
     }
-    // Nobody is left to tell when stdout is closed.
-    let _ = write_out(&Json::Object(fields).pretty());
+    let answer = Json::Object(fields).pretty();
+    if let Err(Unwritten { is_torn: false, .. }) = write_out(&answer) {
+        // Once more: whoever hears nothing knows nothing. Nobody is left to tell when stdout is closed.
+        let _ = write_out(&answer);
+    }
 }
 
 #[cfg(test)]
