@@ -10,14 +10,14 @@ FUZZ_SECONDS = 7
 
 # Namespaces need root; an ordinary user gets them in a user namespace of his own. Cargo wants an
 # absolute path here.
-AS_ROOT = --config 'target."cfg(all())".runner="$(CURDIR)/sandbox/as-root"'
+AS_ROOT = --config 'target."cfg(all())".runner="$(CURDIR)/tests/sandbox/as-root"'
 
 # The tests of what `make image` made are a part of `make test` where that could make it.
 WITH_ARTEFACTS = $$([ "$$(id -u)" != 0 ] || echo --features dist/artefacts)
 
-# What is released for this machine, and where dist/compile puts it: docs/dependencies.md says why musl.
+# What is released for this machine, and where packaging/release/compile puts it: docs/dependencies.md says why musl.
 TARGET = $$(uname -m)-unknown-linux-musl
-RELEASED = $$(dist/compile $(TARGET) $(CURDIR)/target/release-build/$$(dpkg --print-architecture))
+RELEASED = $$(packaging/release/compile $(TARGET) $(CURDIR)/target/release-build/$$(dpkg --print-architecture))
 
 .PHONY: help test check runtimes demo bench conformance packages dist dist-arm64 image test-dist reproducible fuzz soak
 
@@ -31,7 +31,7 @@ help:
 	@echo 'make conformance [CNI_BIN=DIR]  black-box cases for ours, or for any directory of plugins'
 	@echo 'make dist    tarball, Debian package, checksums and bill of materials, in target/dist'
 	@echo 'make dist-arm64   the same for aarch64, and run it in emulation'
-	@echo 'make image   the image that deploy/ installs from, in target/dist'
+	@echo 'make image   the image that packaging/kubernetes installs from, in target/dist'
 	@echo 'make test-dist    make dist and make image, and look into what they made'
 	@echo 'make reproducible build the release in two places and compare every byte'
 
@@ -79,22 +79,22 @@ conformance: packages
 
 # The optimised build alone takes a minute on two idle cores.
 dist:
-	dist/build $(TARGET)
+	packaging/release/build $(TARGET)
 
 dist-arm64:
 	@.ci/packages qemu-user-static
-	dist/build aarch64-unknown-linux-musl
-	dist/emulate qemu-aarch64-static target/dist/stage-arm64/image
+	packaging/release/build aarch64-unknown-linux-musl
+	packaging/release/emulate qemu-aarch64-static target/dist/stage-arm64/image
 
 image: dist
 	@.ci/packages buildah
-	dist/image $$(dpkg --print-architecture)
+	packaging/release/image $$(dpkg --print-architecture)
 
 test-dist: image
 	cargo test -p dist --features artefacts
 
 reproducible:
-	dist/reproducible $(TARGET)
+	packaging/release/reproducible $(TARGET)
 
 packages:
 	@.ci/packages $(PACKAGES)

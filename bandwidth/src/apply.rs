@@ -7,7 +7,9 @@ pub use hooks::PRIORITIES;
 use common::error::{Code, Context, Error};
 use common::sys::link::{Change, Link};
 use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkInfo};
+use nix::errno::Errno;
 
+use crate::ifb::{self, Slot};
 use crate::observe::{Actual, HookState};
 use crate::owner::Mark;
 use crate::plan::{Detour, Plan};
@@ -90,26 +92,18 @@ impl Job<'_> {
         detour: &Detour,
         side: &HookState,
     ) -> Result<Link, Error> {
-        let name = &detour.ifb;
-        let ifb = match &side.slot.link {
-            Some(ifb) => ifb.clone(),
-            None => create(changes, name, detour.mtu)?,
+        let mut ifb = match &side.slot.link {
+            Some(ifb) if ifb.name == detour.ifb => ifb.clone(),
+            _ => self.new_ifb(changes, detour, &side.slot)?,
         };
-        let index = ifb.index;
+        let (index, name) = (ifb.index, &ifb.name);
         let mark = self.mark.to_string();
         let alias = ifb.alias.clone().unwrap_or_default();
         if alias != mark {
-            let tried = format!("mark {name}");
-            // Nobody talks to an ifb; with an address each would cost the next one a look at its route.
-            let is_new = side.slot.link.is_none();
-            changes.make(
-                (tried, IFB),
-                Some(Undo::Alias(index, alias)),
-                |netlink| match is_new {
-                    true => netlink.set_alias_without_address(index, &mark),
-                    false => netlink.set_alias(index, &mark),
-                },
-            )?;
+            let undo = Undo::Alias(index, alias);
+            changes.make((format!("mark {name}"), IFB), Some(undo), |netlink| {
+                netlink.set_alias(index, &mark)
+            })?;
         }
         if ifb.mtu != detour.mtu {
             let undo = Undo::Change(index, Change::Mtu(ifb.mtu));
@@ -117,7 +111,9 @@ impl Job<'_> {
             changes.make((tried, IFB), Some(undo), |netlink| {
                 netlink.change_link(index, Change::Mtu(detour.mtu))
             })?;
+            ifb.mtu = detour.mtu;
         }
+        let name = &ifb.name;
         bucket(
             changes,
             (index, name),
@@ -131,6 +127,42 @@ impl Job<'_> {
                 netlink.change_link(index, Change::Up(true))
             })?;
         }
+        Ok(ifb)
+    }
+
+    /// A new ifb with its mark. It is made under the attachment's own name: nobody ever finds one without
+    /// a mark under the name that the container's other interfaces would take too, and whoever comes
+    /// second there keeps the name that it has.
+    fn new_ifb(
+        &self,
+        changes: &mut Changes<'_>,
+        detour: &Detour,
+        slot: &Slot,
+    ) -> Result<Link, Error> {
+        let first_name = &slot.first_name;
+        let mut ifb = match &slot.link {
+            Some(left) => left.clone(),
+            None => create(changes, first_name, detour.mtu)?,
+        };
+        changes.remember(Undo::DeleteLink(ifb.index));
+        let mark = self.mark.to_string();
+        let mut name = &detour.ifb;
+        changes.make((format!("mark {name}"), IFB), None, |netlink| {
+            match netlink.name_and_mark(ifb.index, name, &mark) {
+                Err(refusal) if refusal.says(&[Errno::EEXIST]) && name != first_name => {
+                    // Not where the same ADD runs twice.
+                    let other = netlink.link_by_name(name)?;
+                    if other.is_some_and(|other| ifb::is_marked(&other, &self.mark.owner)) {
+                        return Err(refusal);
+                    }
+                    name = first_name;
+                    netlink.name_and_mark(ifb.index, name, &mark)
+                }
+                done => done,
+            }
+        })?;
+        ifb.name.clone_from(name);
+        ifb.alias = Some(mark);
         Ok(ifb)
     }
 

@@ -25,6 +25,9 @@ const FIRST: &str = "eth0";
 pub struct Slot {
     /// The name of our ifb, or the one that it would get.
     pub name: String,
+    /// The name under which it is made and marked before it gets that one: nobody else's, unless that
+    /// name is taken.
+    pub first_name: String,
     /// Our ifb.
     pub link: Option<Link>,
     /// What its alias says; the reference sets none.
@@ -48,6 +51,7 @@ impl Slot {
     fn own(link: Link) -> Slot {
         Slot {
             name: link.name.clone(),
+            first_name: link.name.clone(),
             mark: mark(&link),
             link: Some(link),
             user: None,
@@ -57,6 +61,7 @@ impl Slot {
 
     fn free(name: String, taken_by: Option<String>) -> Slot {
         Slot {
+            first_name: name.clone(),
             name,
             link: None,
             mark: None,
@@ -77,6 +82,15 @@ impl Slot {
     }
 }
 
+/// Every name that an ifb of an attachment may have.
+pub fn names(attachment: &Attachment) -> [String; 3] {
+    [
+        attachment.shared_name("bwp", LENGTH),
+        attachment.exact_name("bwp", LENGTH),
+        attachment.exact_name("bwe", LENGTH),
+    ]
+}
+
 /// Finds the slot behind a hook.
 ///
 /// # Errors
@@ -88,22 +102,23 @@ pub fn find(
     evidence: Evidence<'_>,
 ) -> Result<Slot, Error> {
     let owner = Owner::of(attachment);
+    let [name, second_name, egress_name] = names(attachment);
     if hook == Hook::Egress {
-        let name = attachment.exact_name("bwe", LENGTH);
-        let link = by_name(netlink, &name)?;
-        return Ok(exact(name, link, &owner));
+        let link = by_name(netlink, &egress_name)?;
+        return Ok(exact(egress_name, link, &owner));
     }
-    let name = attachment.shared_name("bwp", LENGTH);
     let shared = by_name(netlink, &name)?;
     if let Some(link) = shared.as_ref().filter(|link| is_marked(link, &owner)) {
         return Ok(Slot::own(link.clone()));
     }
-    let second_name = attachment.exact_name("bwp", LENGTH);
     let second = by_name(netlink, &second_name)?;
     let second = exact(second_name, second, &owner);
     match shared {
+        // Whoever made it was killed before it got its name and mark.
+        None if second.link.is_some() && second.mark.is_none() => Ok(Slot { name, ..second }),
         _ if second.link.is_some() => Ok(second),
-        None => Ok(Slot::free(name, None)),
+        None if second.taken_by.is_some() => Ok(Slot::free(name, None)),
+        None => Ok(Slot { name, ..second }),
         Some(link) if link.kind == "ifb" && mark(&link).is_none() => {
             let user = user(netlink, &link, evidence)?;
             Ok(match is_adopted(&link, attachment, user, evidence) {
@@ -171,7 +186,8 @@ fn mark(link: &Link) -> Option<Mark> {
     Mark::parse(link.alias.as_deref()?)
 }
 
-fn is_marked(link: &Link, owner: &Owner) -> bool {
+/// Whether a link is an ifb with the mark of that owner.
+pub fn is_marked(link: &Link, owner: &Owner) -> bool {
     link.kind == "ifb" && mark(link).is_some_and(|mark| mark.owner == *owner)
 }
 

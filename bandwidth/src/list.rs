@@ -1,23 +1,18 @@
-//! The command `list`: every limit of the node, with what the kernel counts.
+//! Every limit of the node, with what the kernel counts, for the tool for people.
 
-use std::thread;
-use std::time::Duration;
+use std::collections::HashMap;
 
 use common::Attachment;
 use common::cache::Cache;
-use common::cli::args::Args;
-use common::cli::table::{Page, Table, Tone, column};
-use common::cli::{CACHE_DIR, Command, Failure, JSON, document, object, print};
 use common::decode::Object;
 use common::error::{Code, Context, Error};
 use common::json::Json;
 use common::sys::link::Link;
-use common::sys::netlink::Netlink;
+use common::sys::netlink::{Netlink, Refusal};
 use netlink_packet_route::link::InfoKind;
 
 use crate::owner::{Mark, Owner};
 use crate::plan::Hook;
-use crate::scaled::scaled;
 use crate::tc::counters::{Counted, roots};
 use crate::tc::filter;
 use crate::tc::qdisc;
@@ -25,142 +20,163 @@ use crate::tc::qdisc;
 /// The beginnings of our ifbs' names; the reference's begin with the first.
 const PREFIXES: [&str; 2] = ["bwp", "bwe"];
 
-/// The command.
-pub const LIST: Command = Command {
-    name: "list",
-    arguments: "[--watch[=SECONDS]] [--cache-dir DIR] [--json]",
-    about: "show every limit, and what was sent, dropped and delayed",
-    options: &[
-        ("--watch", "show it again every 2 (or so many) seconds"),
-        CACHE_DIR,
-        JSON,
-    ],
-    run,
-};
-
-/// A limit of one direction.
+/// A limit of one direction, with what was counted since it was made.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Limit {
-    owner: Option<Attachment>,
+pub struct Limit {
+    /// Whose it is, where the state or the cache says so.
+    pub owner: Option<Attachment>,
     /// The link that has the token bucket.
-    device: String,
+    pub device: String,
     /// The link whose traffic is limited, where it is known.
-    link: Option<String>,
+    pub link: Option<String>,
     /// As the configuration calls it: `ingress` is towards the container.
-    direction: &'static str,
-    counted: Counted,
+    pub direction: &'static str,
+    /// Bits per second.
+    pub rate: u64,
+    /// Bytes.
+    pub burst: u64,
+    /// How long a packet may wait, in microseconds: as `tc` computes it from the limit.
+    pub latency: u64,
+    /// What may wait, in bytes.
+    pub limit: u32,
+    /// Bytes sent.
+    pub bytes: u64,
+    /// Packets sent.
+    pub packets: u64,
+    /// Packets dropped.
+    pub drops: u32,
+    /// How often a packet had to wait.
+    pub overlimits: u32,
+    /// Bytes that wait now.
+    pub backlog: u32,
 }
 
-fn run(mut args: Args) -> Result<u8, Failure> {
-    let is_json = args.flag("--json");
-    let seconds = watch(&mut args)?;
-    let dir = args.cache_dir()?;
-    args.none()?;
-    loop {
-        let limits = limits(&Cache::read(&dir)?)?;
-        let shown = match is_json {
-            true => document([("limits", json(&limits))]),
-            false => text(&limits),
-        };
-        let Some(seconds) = seconds else {
-            return print(&shown);
-        };
-        let page = Page::stdout();
-        // On a terminal each table takes the place of the last one.
-        let clear = if page.colour { "\x1b[H\x1b[2J" } else { "" };
-        print(&format!("{clear}{shown}"))?;
-        thread::sleep(Duration::from_secs(seconds));
+impl Limit {
+    /// The limit of a link, of which nothing else is known yet.
+    fn of(device: &Link, direction: &'static str, counted: Counted) -> Limit {
+        let bucket = counted.bucket;
+        let waiting = u64::from(bucket.limit).saturating_sub(bucket.burst());
+        Limit {
+            owner: None,
+            device: device.name.clone(),
+            link: None,
+            direction,
+            rate: bucket.rate.saturating_mul(8),
+            burst: bucket.burst(),
+            latency: waiting.saturating_mul(1_000_000) / bucket.rate.max(1),
+            limit: bucket.limit,
+            bytes: counted.bytes,
+            packets: counted.packets,
+            drops: counted.drops,
+            overlimits: counted.overlimits,
+            backlog: counted.backlog,
+        }
     }
 }
 
-fn watch(args: &mut Args) -> Result<Option<u64>, Failure> {
-    if args.flag("--watch") {
-        return Ok(Some(2));
-    }
-    let seconds = args.value("--watch")?;
-    let number = |text: String| {
-        let number = text.parse().ok().filter(|n: &u64| *n > 0);
-        number.ok_or_else(|| Failure::Usage(format!("--watch={text}: expected seconds")))
-    };
-    seconds.map(number).transpose()
-}
-
-fn limits(cache: &Cache) -> Result<Vec<Limit>, Error> {
+/// Every limit of the node.
+///
+/// # Errors
+/// Code 100 with what the kernel refused.
+pub fn limits(cache: &Cache) -> Result<Vec<Limit>, Error> {
     let mut host = Netlink::route()?;
     let links = host
         .links(None)
         .context(Code::System, || "list links".into())?;
     let buckets = roots(&mut host).context(Code::System, || "list qdiscs".into())?;
-    let mut all = Vec::new();
-    for link in &links {
-        let Some((_, counted)) = buckets.iter().find(|(index, _)| *index == link.index) else {
-            continue;
-        };
-        let limit = match link.kind.as_str() {
-            "ifb" if PREFIXES.iter().any(|prefix| link.name.starts_with(prefix)) => {
-                behind_ifb(&mut host, link, &links, *counted)
-            }
-            "veth" => towards(link, &links, *counted),
+    let buckets: HashMap<u32, Counted> = buckets.into_iter().collect();
+    let ways = Ways::of(&mut host, &links)?;
+    let limit = |link: &Link| {
+        let counted = *buckets.get(&link.index)?;
+        match link.kind.as_str() {
+            "ifb" if is_ours(link) => Some(ways.behind_ifb(link, counted)),
+            "veth" => Some(ways.towards(link, counted)),
             // Other people's buckets.
-            _ => continue,
-        };
-        all.push(limit);
-    }
-    for limit in &mut all {
-        if limit.owner.is_none() {
-            limit.owner = by_cache(limit, cache);
+            _ => None,
         }
+    };
+    let mut all: Vec<Limit> = links.iter().filter_map(limit).collect();
+    let names = named_in(cache);
+    for limit in all.iter_mut().filter(|limit| limit.owner.is_none()) {
+        let mut known = [Some(&limit.device), limit.link.as_ref()]
+            .into_iter()
+            .flatten();
+        limit.owner = known.find_map(|name| names.get(name)).cloned();
     }
     all.sort_by(|a, b| (&a.link, a.direction).cmp(&(&b.link, b.direction)));
     Ok(all)
 }
 
-/// The limit of what an ifb is sent: of a veth's ingress hook, so of what the container sends.
-fn behind_ifb(host: &mut Netlink, ifb: &Link, links: &[Link], counted: Counted) -> Limit {
-    let mark = ifb.alias.as_deref().and_then(Mark::parse);
-    let index = mark.as_ref().map(|mark| mark.link);
-    let index = index.or_else(|| sender(host, ifb, links));
-    let link = links.iter().find(|link| Some(link.index) == index);
-    Limit {
-        owner: mark.and_then(|mark| named(mark.owner)),
-        device: ifb.name.clone(),
-        link: link.map(|link| link.name.clone()),
-        direction: "egress",
-        counted,
-    }
+/// Whether an ifb has a name like ours.
+fn is_ours(ifb: &Link) -> bool {
+    PREFIXES.iter().any(|prefix| ifb.name.starts_with(prefix))
 }
 
-/// The link that redirects to an ifb without a mark, such as the reference makes.
-fn sender(host: &mut Netlink, ifb: &Link, links: &[Link]) -> Option<u32> {
-    let mut veths = links
-        .iter()
-        .filter(|link| link.kind == InfoKind::Veth.to_string());
-    let sends = |link: &&Link| -> bool {
-        let Ok(Some(hook)) = qdisc::hook(host, link.index) else {
-            return false;
-        };
-        let filters = filter::list(host, link.index, Hook::Ingress.parent(&hook.kind));
-        filters.unwrap_or_default().iter().any(|filter| {
-            let target = filter.rule.as_ref().and_then(|rule| rule.verdict.target());
-            target == Some(ifb.index)
+/// What leads where.
+struct Ways<'a> {
+    links: HashMap<u32, &'a Link>,
+    /// The marks that name a link.
+    marks: HashMap<u32, Mark>,
+    /// The link that redirects to each ifb without a mark, such as the reference makes.
+    senders: HashMap<u32, u32>,
+}
+
+impl Ways<'_> {
+    fn of<'a>(host: &mut Netlink, links: &'a [Link]) -> Result<Ways<'a>, Error> {
+        let marks = links.iter().filter_map(mark).map(|mark| (mark.link, mark));
+        let is_unmarked = |link: &Link| link.kind == "ifb" && is_ours(link) && mark(link).is_none();
+        Ok(Ways {
+            marks: marks.collect(),
+            senders: match links.iter().any(is_unmarked) {
+                true => senders(host, links).context(Code::System, || "list filters".into())?,
+                false => HashMap::new(),
+            },
+            links: links.iter().map(|link| (link.index, link)).collect(),
         })
-    };
-    veths.find(sends).map(|link| link.index)
+    }
+
+    /// The limit of what an ifb is sent: of a veth's ingress hook, so of what the container sends.
+    fn behind_ifb(&self, ifb: &Link, counted: Counted) -> Limit {
+        let mark = mark(ifb);
+        let index = mark.as_ref().map(|mark| mark.link);
+        let index = index.or_else(|| self.senders.get(&ifb.index).copied());
+        let link = index.and_then(|index| self.links.get(&index));
+        Limit {
+            owner: mark.and_then(|mark| named(mark.owner)),
+            link: link.map(|link| link.name.clone()),
+            ..Limit::of(ifb, "egress", counted)
+        }
+    }
+
+    /// The limit at the root of a veth: of what is sent to the container.
+    fn towards(&self, veth: &Link, counted: Counted) -> Limit {
+        let mark = self.marks.get(&veth.index).cloned();
+        Limit {
+            owner: mark.and_then(|mark| named(mark.owner)),
+            link: Some(veth.name.clone()),
+            ..Limit::of(veth, "ingress", counted)
+        }
+    }
 }
 
-/// The limit at the root of a veth: of what is sent to the container.
-fn towards(veth: &Link, links: &[Link], counted: Counted) -> Limit {
-    let marks = links
-        .iter()
-        .filter_map(|link| Mark::parse(link.alias.as_deref()?));
-    let mark = marks.into_iter().find(|mark| mark.link == veth.index);
-    Limit {
-        owner: mark.and_then(|mark| named(mark.owner)),
-        device: veth.name.clone(),
-        link: Some(veth.name.clone()),
-        direction: "ingress",
-        counted,
+fn mark(link: &Link) -> Option<Mark> {
+    Mark::parse(link.alias.as_deref()?)
+}
+
+/// The links to which packets that come into veths are redirected, each with one that does so.
+fn senders(host: &mut Netlink, links: &[Link]) -> Result<HashMap<u32, u32>, Refusal> {
+    let mut senders = HashMap::new();
+    for link in links.iter().filter(|link| link.kind == "veth") {
+        let Some(hook) = qdisc::hook(host, link.index)? else {
+            continue;
+        };
+        let filters = filter::list(host, link.index, Hook::Ingress.parent(&hook.kind))?;
+        let targets = filters
+            .iter()
+            .filter_map(|f| f.rule.as_ref()?.verdict.target());
+        senders.extend(targets.map(|target| (target, link.index)));
     }
+    Ok(senders)
 }
 
 fn named(owner: Owner) -> Option<Attachment> {
@@ -170,130 +186,56 @@ fn named(owner: Owner) -> Option<Attachment> {
     }
 }
 
-/// The attachment whose result names the link, or whose names give the ifb's.
-fn by_cache(limit: &Limit, cache: &Cache) -> Option<Attachment> {
-    let has = |entry: &&common::cache::Entry| {
-        let names = [&limit.device].into_iter().chain(&limit.link);
-        let named = |name: &String| result_names(entry.result.as_ref(), name);
-        names.into_iter().any(named)
-    };
-    cache
-        .entries
-        .iter()
-        .find(has)
-        .map(|entry| entry.attachment.clone())
+/// The interfaces in the host that results name, each with its attachment.
+fn named_in(cache: &Cache) -> HashMap<String, Attachment> {
+    let entries = cache.entries.iter();
+    let names = entries.flat_map(|entry| {
+        let names = names_in(entry.result.as_ref());
+        names
+            .into_iter()
+            .map(|name| (name, entry.attachment.clone()))
+    });
+    names.collect()
 }
 
-/// Whether a result has an interface of that name in the host.
-fn result_names(result: Option<&Json>, name: &str) -> bool {
+/// The names of a result's interfaces in the host.
+fn names_in(result: Option<&Json>) -> Vec<String> {
     let Some(Json::Object(fields)) = result else {
-        return false;
+        return Vec::new();
     };
     let interfaces = Object::root(fields).list("interfaces").unwrap_or_default();
-    interfaces.iter().any(|interface| {
-        interface.object().is_ok_and(|interface| {
-            interface.string("name").ok().flatten().as_deref() == Some(name)
-                && interface.nonempty("sandbox").ok().flatten().is_none()
-        })
-    })
+    let interfaces = interfaces.iter().filter_map(|item| item.object().ok());
+    let in_host = interfaces.filter(|i| i.nonempty("sandbox").ok().flatten().is_none());
+    in_host
+        .filter_map(|i| i.string("name").ok().flatten())
+        .collect()
 }
 
-/// The owners of all limits that say whose they are.
+/// The owners of all limits that say whose they are. Names that do not fit are hashed, and known by the
+/// cache alone.
 ///
 /// # Errors
 /// Code 100 with what the kernel refused.
-pub fn owners() -> Result<Vec<Attachment>, Error> {
+pub fn owners(cache: &Cache) -> Result<Vec<Attachment>, Error> {
     let ifbs = Netlink::route()?
         .links(Some(InfoKind::Ifb))
         .context(Code::System, || "list ifbs".into())?;
     let marks = ifbs
         .iter()
         .filter_map(|link| Mark::parse(link.alias.as_deref()?));
-    Ok(marks.filter_map(|mark| named(mark.owner)).collect())
+    Ok(marks.map(|mark| attachment(mark.owner, cache)).collect())
 }
 
-fn text(limits: &[Limit]) -> String {
-    let mut table = Table::new([
-        column("LINK"),
-        column("DIRECTION"),
-        column("RATE").number(),
-        column("BURST").number(),
-        column("LATENCY").number(),
-        column("DROPPED").number(),
-        column("SENT").number(),
-        column("NETWORK").cut_to(6).optional(),
-        column("CONTAINER").cut_to(9).optional(),
-        column("OVERLIMITS").number().optional(),
-        column("DEVICE").optional(),
-    ]);
-    for limit in limits {
-        let Counted {
-            bucket,
-            bytes,
-            drops,
-            overlimits,
-            ..
-        } = limit.counted;
-        let owner = limit.owner.as_ref();
-        let cells = [
-            limit.link.clone().unwrap_or_else(|| "?".into()),
-            limit.direction.to_owned(),
-            scaled(u128::from(bucket.rate) * 8, 1000, "bit/s"),
-            scaled(bucket.burst().into(), 1024, "B"),
-            format!("{} ms", latency(&limit.counted) / 1000),
-            drops.to_string(),
-            scaled(bytes.into(), 1024, "B"),
-            owner.map_or("?".into(), |owner| owner.network.clone()),
-            owner.map_or("?".into(), |owner| owner.container.clone()),
-            overlimits.to_string(),
-            limit.device.clone(),
-        ];
-        table.row(Tone::Plain, cells);
+fn attachment(owner: Owner, cache: &Cache) -> Attachment {
+    let mut known = cache.entries.iter().map(|entry| &entry.attachment);
+    let known = known.find(|known| Owner::of(known) == owner);
+    match (known, owner) {
+        (Some(known), _) => known.clone(),
+        (None, Owner::Named(attachment)) => attachment,
+        (None, hashed) => Attachment {
+            network: String::new(),
+            container: hashed.to_string(),
+            ifname: String::new(),
+        },
     }
-    table.text(Page::stdout())
-}
-
-/// How long a packet may wait, in microseconds: as `tc` tells it from the limit.
-fn latency(counted: &Counted) -> u64 {
-    let bucket = counted.bucket;
-    let waiting = u64::from(bucket.limit).saturating_sub(bucket.burst());
-    waiting.saturating_mul(1_000_000) / bucket.rate.max(1)
-}
-
-fn json(limits: &[Limit]) -> Json {
-    let number = |n: u64| Json::Number(n.into());
-    let one = |limit: &Limit| {
-        let Counted {
-            bucket,
-            bytes,
-            packets,
-            drops,
-            overlimits,
-            backlog,
-        } = limit.counted;
-        let of_owner = |of: fn(&Attachment) -> &String| {
-            limit
-                .owner
-                .as_ref()
-                .map_or(Json::Null, |owner| of(owner).as_str().into())
-        };
-        object([
-            ("network", of_owner(|owner| &owner.network)),
-            ("container", of_owner(|owner| &owner.container)),
-            ("interface", of_owner(|owner| &owner.ifname)),
-            ("link", limit.link.as_deref().map_or(Json::Null, Json::from)),
-            ("device", limit.device.as_str().into()),
-            ("direction", limit.direction.into()),
-            ("rateBitsPerSecond", number(bucket.rate.saturating_mul(8))),
-            ("burstBytes", number(bucket.burst())),
-            ("latencyMicroseconds", number(latency(&limit.counted))),
-            ("limitBytes", number(bucket.limit.into())),
-            ("sentBytes", number(bytes)),
-            ("sentPackets", number(packets)),
-            ("dropped", number(drops.into())),
-            ("overlimits", number(overlimits.into())),
-            ("backlogBytes", number(backlog.into())),
-        ])
-    };
-    Json::Array(limits.iter().map(one).collect())
 }

@@ -15,7 +15,7 @@ const LONGEST: usize = 255;
 const HASH: usize = 40;
 
 /// Whose an ifb is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Owner {
     /// By name.
     Named(Attachment),

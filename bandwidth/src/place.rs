@@ -1,16 +1,15 @@
 //! Where an attachment's traffic can be limited: on the veth's end in the host, or, for interfaces
 //! that have none, on the interface itself inside the container's namespace.
 
-use std::path::Path;
-
 use common::error::{Code, Context, Error};
 use common::mac::Mac;
 use common::result::CniResult;
 use common::sys::link::Link;
 use common::sys::netlink::Netlink;
-use common::sys::netns::Netns;
+use common::sys::netns::{Netns, OpenError};
 use common::{Attachment, Request};
 
+use crate::ifb;
 use crate::plan::Side;
 use crate::tbf::GSO_DEFAULT;
 
@@ -25,8 +24,45 @@ pub struct Place {
     pub side: Side,
     /// The largest packet in bytes that either end may be handed.
     pub gso: u32,
-    /// The container's namespace as the runtime named it.
-    pub sandbox: String,
+    /// The container's namespace.
+    netns: Netns,
+}
+
+/// Why there is no place.
+#[derive(Debug)]
+pub enum Missing {
+    /// The namespace or the interface is not there, or is nothing that can be limited.
+    Nothing(Error),
+    /// It could not be found out.
+    Unknown(Error),
+}
+
+impl From<Missing> for Error {
+    fn from(missing: Missing) -> Error {
+        match missing {
+            Missing::Nothing(error) | Missing::Unknown(error) => error,
+        }
+    }
+}
+
+impl From<Error> for Missing {
+    fn from(error: Error) -> Missing {
+        Missing::Unknown(error)
+    }
+}
+
+impl From<OpenError> for Missing {
+    fn from(error: OpenError) -> Missing {
+        match error {
+            OpenError::Gone(error) | OpenError::Foreign(error) => Missing::Nothing(error),
+            OpenError::Unusable(error) => Missing::Unknown(error),
+        }
+    }
+}
+
+/// A refusal that is known for sure.
+fn nothing(msg: String) -> Missing {
+    Missing::Nothing(Error::new(Code::InvalidConfig, msg))
 }
 
 impl Place {
@@ -34,28 +70,22 @@ impl Place {
     ///
     /// # Errors
     /// Code 8 for the namespace, code 7 when the interface is not there or cannot be limited.
-    pub fn of(request: &Request) -> Result<Place, Error> {
+    pub fn of(request: &Request) -> Result<Place, Missing> {
         let Attachment { ifname, .. } = &request.attachment;
         let path = request.required_netns()?;
         let netns = Netns::open(path)?;
         let mut inside = netns.run(Netlink::route)?;
-        let whose = || format!("{ifname} in {}", path.display());
+        let whose = format!("{ifname} in {}", path.display());
         let own = inside
             .link_by_name(ifname)
-            .context(Code::System, || format!("look up {}", whose()))?
-            .ok_or_else(|| {
-                Error::new(
-                    Code::InvalidConfig,
-                    format!("there is no interface {}", whose()),
-                )
-            })?;
+            .context(Code::System, || format!("look up {whose}"))?
+            .ok_or_else(|| nothing(format!("there is no interface {whose}")))?;
         if own.kind.is_empty() && own.name == "lo" {
-            let msg = format!("{} is the loopback, which cannot be limited", whose());
-            return Err(Error::new(Code::InvalidConfig, msg));
+            let msg = format!("{whose} is the loopback, which cannot be limited");
+            return Err(nothing(msg));
         }
         let (netlink, link, side) = if own.kind == "veth" {
-            let mut outside = Netlink::route()?;
-            let peer = peer(&mut outside, &netns, &own, &whose())?;
+            let (outside, peer) = peer(&mut inside, &netns, &own, &whose)?;
             (outside, peer, Side::Host)
         } else {
             (inside, own.clone(), Side::Container)
@@ -65,26 +95,37 @@ impl Place {
             netlink,
             link,
             side,
-            sandbox: path.to_string_lossy().into_owned(),
+            netns,
         })
     }
 
-    /// Refuses a result that speaks of interfaces in the host, but not of this one's end there: the
+    /// The sandbox of what is made beside the link, as a result names it.
+    pub fn sandbox(&self) -> String {
+        match self.side {
+            Side::Host => String::new(),
+            Side::Container => self.netns.path().to_string_lossy().into_owned(),
+        }
+    }
+
+    /// Refuses a result that speaks of veths in the host, but not of this one's end there: the
     /// request then means another interface than the one it names.
     ///
     /// # Errors
     /// Code 7 with both names.
-    pub fn matches(&self, result: &CniResult) -> Result<(), Error> {
+    pub fn matches(&mut self, attachment: &Attachment, result: &CniResult) -> Result<(), Error> {
+        let ifbs = ifb::names(attachment);
         let named: Vec<&str> = result
-            .interfaces
-            .iter()
-            .filter(|i| !i.is_in_sandbox())
-            .map(|i| i.name.as_str())
+            .host_interfaces(&attachment.ifname)
+            .map(|interface| interface.name.as_str())
+            .filter(|name| !ifbs.iter().any(|ifb| ifb == name))
             .collect();
-        let Place { link, side, .. } = self;
+        let Place { link, side, .. } = &self;
         let why = match side {
-            Side::Host if named.is_empty() || named.contains(&link.name.as_str()) => return Ok(()),
-            Side::Host => format!("the peer is {}", link.name),
+            Side::Host if named.contains(&link.name.as_str()) => return Ok(()),
+            Side::Host => match other_end(&mut self.netlink, &named)? {
+                None => return Ok(()),
+                Some(other) => format!("the peer is {}, not {other}", self.link.name),
+            },
             Side::Container => match self.other_veth(&named)? {
                 None => return Ok(()),
                 Some(other) => format!(
@@ -102,17 +143,9 @@ impl Place {
         if names.is_empty() {
             return Ok(None);
         }
-        let netns = Netns::open(Path::new(&self.sandbox))?;
         let mut host = Netlink::route()?;
-        let number = host
-            .netns_number(netns.fd())
-            .context(Code::System, || format!("look up {}", self.sandbox))?;
         for name in names {
-            let link = host
-                .link_by_name(name)
-                .context(Code::System, || format!("look up {name}"))?;
-            let into = |link: &Link| link.kind == "veth" && link.parent_netnsid == number;
-            if number.is_some() && link.as_ref().is_some_and(into) {
+            if veth_into(&mut host, name, Some(&self.netns))?.is_some() {
                 return Ok(Some((*name).to_owned()));
             }
         }
@@ -120,41 +153,91 @@ impl Place {
     }
 }
 
+/// The first of these names that may be a veth's: a bridge or another device is no end of a pair.
+fn other_end(netlink: &mut Netlink, names: &[&str]) -> Result<Option<String>, Error> {
+    for name in names {
+        let link = look_up(netlink, name)?;
+        if link.is_none_or(|link| link.kind == "veth") {
+            return Ok(Some((*name).to_owned()));
+        }
+    }
+    Ok(None)
+}
+
+fn look_up(netlink: &mut Netlink, name: &str) -> Result<Option<Link>, Error> {
+    netlink
+        .link_by_name(name)
+        .context(Code::System, || format!("look up {name}"))
+}
+
+/// The veth of that name whose other end is in a namespace, or, where that is not known, at least in
+/// another one than the host's.
+fn veth_into(host: &mut Netlink, name: &str, netns: Option<&Netns>) -> Result<Option<Link>, Error> {
+    let Some(link) = look_up(host, name)?.filter(|link| link.kind == "veth") else {
+        return Ok(None);
+    };
+    let is_into = match netns {
+        Some(netns) => host
+            .leads_to(&link, netns.fd())
+            .context(Code::System, || format!("look up the peer of {name}"))?,
+        None => link.parent_netnsid.is_some(),
+    };
+    Ok(is_into.then_some(link))
+}
+
 /// The veth of the host that a result names with its hardware address, if it still lives. A name alone
-/// may be another's by now.
+/// may be another's by now, and a veth with both ends in the host is no container's.
 ///
 /// # Errors
 /// Code 100 when the kernel refuses to tell.
-pub fn named(netlink: &mut Netlink, result: Option<&CniResult>) -> Result<Option<Link>, Error> {
-    let interfaces = result.map_or(&[][..], |result| &result.interfaces);
-    for interface in interfaces.iter().filter(|i| !i.is_in_sandbox()) {
+pub fn named(
+    netlink: &mut Netlink,
+    request: &Request,
+    result: &CniResult,
+) -> Result<Option<Link>, Error> {
+    let netns = match request.netns.as_deref().map(Netns::open) {
+        Some(Ok(netns)) => Some(netns),
+        None | Some(Err(OpenError::Gone(_) | OpenError::Foreign(_))) => None,
+        Some(Err(OpenError::Unusable(error))) => return Err(error),
+    };
+    for interface in result.host_interfaces(&request.attachment.ifname) {
         let mac = Mac::from_text(&interface.mac);
-        let link = netlink
-            .link_by_name(&interface.name)
-            .context(Code::System, || format!("look up {}", interface.name))?;
-        let is_it = |link: &Link| link.kind == "veth" && mac.is_some() && link.mac == mac;
-        if let Some(link) = link.filter(is_it) {
+        let link = veth_into(netlink, &interface.name, netns.as_ref())?;
+        if let Some(link) = link.filter(|link| mac.is_some() && link.mac == mac) {
             return Ok(Some(link));
         }
     }
     Ok(None)
 }
 
-/// The other end of a veth, if it is in the plugin's own namespace.
-fn peer(netlink: &mut Netlink, netns: &Netns, own: &Link, whose: &str) -> Result<Link, Error> {
+/// The other end of a veth, if it is in the plugin's own namespace, and a socket there.
+///
+/// Indices repeat in other namespaces, and whoever may make links in the container chooses theirs: each
+/// end must lead to the other's index in the other's namespace.
+fn peer(
+    inside: &mut Netlink,
+    netns: &Netns,
+    own: &Link,
+    whose: &str,
+) -> Result<(Netlink, Link), Missing> {
     let tried = || format!("look up the veth peer of {whose}");
-    let link = match own.parent {
-        Some(index) if index != 0 => netlink.link_by_index(index).context(Code::System, tried)?,
-        _ => None,
-    };
-    // Indices repeat in other namespaces: the peer must point back, and into this container.
-    let link = link.filter(|link| link.kind == "veth" && link.parent == Some(own.index));
-    let number = netlink
-        .netns_number(netns.fd())
+    let none = || nothing(format!("{whose} has no veth peer in the host's namespace"));
+    let node = Netns::own()?;
+    let is_here = inside
+        .leads_to(own, node.fd())
         .context(Code::System, tried)?;
-    link.filter(|link| link.parent_netnsid == number)
-        .ok_or_else(|| {
-            let msg = format!("{whose} has no veth peer in the host's namespace");
-            Error::new(Code::InvalidConfig, msg)
-        })
+    let index = own.parent.filter(|_| is_here).ok_or_else(none)?;
+    let mut outside = Netlink::route()?;
+    let link = outside
+        .link_by_index(index)
+        .context(Code::System, tried)?
+        .filter(|link| link.kind == "veth" && link.parent == Some(own.index))
+        .ok_or_else(none)?;
+    match outside
+        .leads_to(&link, netns.fd())
+        .context(Code::System, tried)?
+    {
+        true => Ok((outside, link)),
+        false => Err(none()),
+    }
 }

@@ -11,7 +11,7 @@ use crate::ifb::{self, Evidence, Slot};
 use crate::owner::Owner;
 use crate::plan::Hook;
 use crate::tc::filter::{self, Filter};
-use crate::tc::qdisc::{self, HookKind};
+use crate::tc::qdisc::{self, HookKind, Qdisc};
 use crate::tc::{BUCKET, handle_text};
 
 /// The link that an attachment's ifbs stand behind.
@@ -66,26 +66,13 @@ pub fn attachment(
 fn strays(netlink: &mut Netlink, attachment: &Attachment, link: u32) -> Result<Vec<Slot>, Error> {
     let tried = || format!("read the filters of link {link}");
     let filters = match qdisc::hook(netlink, link).context(Code::System, tried)? {
-        Some(hook) => filters(netlink, link, &hook.kind)?,
+        Some(hook) => filter::of_hooks(netlink, link, &hook.kind).context(Code::System, tried)?,
         None => Vec::new(),
     };
     let owner = Owner::of(attachment);
     let found = ifb::led_to(netlink, filters.iter().map(|(_, filter)| filter), &[])?;
     let strays = found.into_iter().filter(|(_, mark)| mark.owner == owner);
     Ok(strays.filter_map(|(ifb, _)| Slot::marked(ifb)).collect())
-}
-
-/// The filters of a hook qdisc of some kind, with the hooks on which they stand.
-fn filters(netlink: &mut Netlink, link: u32, kind: &str) -> Result<Vec<(Hook, Filter)>, Error> {
-    let mut filters = Vec::new();
-    for side in [Hook::Ingress, Hook::Egress] {
-        if side == Hook::Ingress || kind == "clsact" {
-            let listed = filter::list(netlink, link, side.parent(kind))
-                .context(Code::System, || format!("read the filters of link {link}"))?;
-            filters.extend(listed.into_iter().map(|filter| (side, filter)));
-        }
-    }
-    Ok(filters)
 }
 
 /// Takes back the ifbs in these slots and what leads to them.
@@ -102,7 +89,6 @@ pub fn slots_of(
         }),
         None => slots.iter().find_map(guess),
     };
-    let mut errors = Vec::new();
     if let Some(behind) = behind {
         match restore(netlink, behind, slots) {
             Ok(true) => {
@@ -111,9 +97,11 @@ pub fn slots_of(
                 log.changed(format!("removed the limits of {name}"));
             }
             Ok(false) => {}
-            Err(error) => errors.push(error),
+            // What is left is found by the ifbs' marks: they go last.
+            Err(error) => return vec![error],
         }
     }
+    let mut errors = Vec::new();
     for ifb in slots.iter().filter_map(|slot| slot.link.as_ref()) {
         let deleted = netlink
             .delete_link(ifb.index)
@@ -138,52 +126,78 @@ fn guess(slot: &Slot) -> Option<Behind> {
     })
 }
 
-/// Takes our filters, hook qdisc and token bucket from the link. Says whether there were any.
+/// Takes our filters, hook qdisc and token bucket from the link, each whatever becomes of the others.
+/// Says whether there were any.
 fn restore(netlink: &mut Netlink, behind: Behind, slots: &[Slot]) -> Result<bool, Error> {
     let Behind { link, is_certain } = behind;
     let tried = |what: &str| format!("{what} of link {link}");
     let hook =
         qdisc::hook(netlink, link).context(Code::System, || tried("read the ingress qdisc"))?;
     let filters = match &hook {
-        Some(hook) => filters(netlink, link, &hook.kind)?,
+        Some(hook) => filter::of_hooks(netlink, link, &hook.kind)
+            .context(Code::System, || tried("read the filters"))?,
         None => Vec::new(),
     };
     let ifbs: Vec<u32> = slots.iter().filter_map(Slot::index).collect();
     if !is_certain && !filters.iter().any(|(_, filter)| leads_to(filter, &ifbs)) {
         return Ok(false);
     }
-    let mut is_any = false;
-    if let Some(hook) = hook {
-        let is_marked = slots
-            .iter()
-            .any(|slot| slot.mark.as_ref().is_some_and(|mark| mark.hook_made));
-        let is_unmarked = slots.iter().all(|slot| slot.mark.is_none());
-        let made = match hook.kind == HookKind::Ingress.text() && is_unmarked {
-            // The reference marks nothing, and always makes an ingress qdisc for its filter.
-            true => Made::IfUsed,
-            false if is_marked => Made::Yes,
-            false => Made::No,
-        };
-        is_any = hooks(netlink, (link, &hook.kind), &filters, &ifbs, made)
-            .context(Code::System, || tried("delete the filters"))?;
-    }
-    // The link is another attachment's by now, and so is its token bucket.
+    // The link may be another attachment's by now, and so is its token bucket then.
     let others = ifb::led_to(netlink, filters.iter().map(|(_, filter)| filter), &ifbs)?;
-    if others.iter().any(|(_, m)| m.link == link && m.root_made) {
-        return Ok(is_any);
+    let is_others = others.iter().any(|(_, m)| m.link == link && m.root_made);
+    let of_root = match is_others {
+        true => Ok(false),
+        false => root(netlink, link).context(Code::System, || {
+            tried(&format!(
+                "delete the root qdisc tbf {}",
+                handle_text(BUCKET)
+            ))
+        }),
+    };
+    // The filters prove whose the link is: the next one that tries still needs them.
+    if !is_certain && of_root.is_err() {
+        return of_root;
     }
-    let root = qdisc::root(netlink, link).context(Code::System, || tried("read the root qdisc"))?;
-    match root {
+    let of_hook = match hook {
+        Some(hook) => hooks(
+            netlink,
+            (link, &hook.kind),
+            &filters,
+            &ifbs,
+            made(&hook, slots),
+        )
+        .context(Code::System, || tried("delete the filters")),
+        None => Ok(false),
+    };
+    match (of_hook, of_root) {
+        (Ok(hook), Ok(root)) => Ok(hook || root),
+        (Err(error), Ok(_)) | (Ok(_), Err(error)) => Err(error),
+        (Err(error), Err(also)) => Err(error.and(also)),
+    }
+}
+
+/// Whether a hook qdisc was made for us.
+fn made(hook: &Qdisc, slots: &[Slot]) -> Made {
+    let mut marks = slots.iter().filter_map(|slot| slot.mark.as_ref());
+    let is_unmarked = slots.iter().all(|slot| slot.mark.is_none());
+    // The reference marks nothing, and always makes an ingress qdisc for its filter.
+    if hook.kind == HookKind::Ingress.text() && is_unmarked {
+        Made::IfUsed
+    } else if marks.any(|mark| mark.hook_made) {
+        Made::Yes
+    } else {
+        Made::No
+    }
+}
+
+/// Deletes a token bucket with our handle. Says whether there was one.
+fn root(netlink: &mut Netlink, link: u32) -> Result<bool, Refusal> {
+    match qdisc::root(netlink, link)? {
         Some(root) if root.kind == "tbf" && root.handle == BUCKET => {
-            qdisc::delete_root(netlink, link).context(Code::System, || {
-                tried(&format!(
-                    "delete the root qdisc tbf {}",
-                    handle_text(BUCKET)
-                ))
-            })?;
+            qdisc::delete_root(netlink, link)?;
             Ok(true)
         }
-        _ => Ok(is_any),
+        _ => Ok(false),
     }
 }
 

@@ -7,6 +7,10 @@ use common::error::{Code, Error};
 use common::json::Json;
 use common::result::Prefix;
 
+/// Prefixes in one list: a place among the filters of a hook holds 4095 (`gen_new_kid` in
+/// net/sched/cls_u32.c).
+const MOST: usize = 4000;
+
 /// The traffic that a limit is for, by the address of the far end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Subnets {
@@ -39,21 +43,41 @@ impl Subnets {
 }
 
 fn list(from: Object<'_>, key: &'static str) -> Result<Vec<Prefix>, Error> {
+    let values = from.list(key)?;
+    if values.len() > MOST {
+        let msg = format!("{key} has {} prefixes, more than {MOST}", values.len());
+        return Err(Error::new(Code::InvalidConfig, msg));
+    }
     let mut prefixes: Vec<Prefix> = Vec::new();
-    for value in from.list(key)? {
-        let prefix = value.parse(
+    for value in &values {
+        prefixes.push(value.parse(
             "a prefix such as 10.0.0.0/8 or fd00::/8",
             |json| match json {
                 Json::String(text) => Prefix::from_text(text).map(masked),
                 _ => None,
             },
-        )?;
-        if let Some(other) = prefixes.iter().find(|other| overlap(**other, prefix)) {
-            return Err(value.refuse(format!("overlaps {other}")));
-        }
-        prefixes.push(prefix);
+        )?);
     }
-    Ok(prefixes)
+    let overlap = overlapping(&prefixes).and_then(|(other, at)| Some((other, values.get(at)?)));
+    match overlap {
+        Some((other, value)) => Err(value.refuse(format!("overlaps {other}"))),
+        None => Ok(prefixes),
+    }
+}
+
+/// A prefix that overlaps an earlier one: the earlier one, and the place of the later one. Once they
+/// are sorted, one that overlaps any overlaps its neighbour.
+fn overlapping(prefixes: &[Prefix]) -> Option<(Prefix, usize)> {
+    let mut sorted: Vec<(Prefix, usize)> = prefixes.iter().copied().zip(0..).collect();
+    sorted.sort();
+    let neighbours = sorted.iter().zip(sorted.iter().skip(1));
+    let mut overlaps = neighbours.filter(|((a, _), (b, _))| overlap(*a, *b));
+    overlaps
+        .next()
+        .map(|((a, first), (b, second))| match first < second {
+            true => (*a, *second),
+            false => (*b, *first),
+        })
 }
 
 /// The prefix without host bits.
@@ -95,6 +119,38 @@ mod tests {
 
     fn prefix(text: &str) -> Prefix {
         Prefix::from_text(text).unwrap()
+    }
+
+    #[test]
+    fn a_list_longer_than_the_kernel_takes_is_refused() {
+        let list = |count: u32| {
+            let all: Vec<String> = (0..count)
+                .map(|n| format!("\"{}/32\"", std::net::Ipv4Addr::from_bits(n)))
+                .collect();
+            format!(r#"{{"shapedSubnets":[{}]}}"#, all.join(","))
+        };
+        assert!(parse(&list(4000)).is_ok());
+        let error = parse(&list(4001)).unwrap_err();
+        assert!(error.msg.contains("4001 prefixes"), "{error}");
+    }
+
+    #[test]
+    fn overlaps_are_found_in_any_order() {
+        for (list, told) in [
+            (
+                ["10.1.0.0/16", "10.0.0.0/8", "10.2.0.0/16"],
+                "shapedSubnets[1]",
+            ),
+            (
+                ["10.0.0.0/8", "11.0.0.0/8", "10.255.255.255/32"],
+                "shapedSubnets[2]",
+            ),
+            (["fd00::/8", "0.0.0.0/0", "fd00::1/128"], "shapedSubnets[2]"),
+        ] {
+            let quoted = list.map(|prefix| format!("\"{prefix}\"")).join(",");
+            let error = parse(&format!(r#"{{"shapedSubnets":[{quoted}]}}"#)).unwrap_err();
+            assert!(error.msg.contains(told), "{error}");
+        }
     }
 
     #[test]

@@ -11,6 +11,11 @@ use common::error::{Code, Error};
 use common::sys::netlink::{Refusal, u32_at};
 use nix::errno::Errno;
 
+/// What the kernel answers of a qdisc, or of filters below one, that is not there: `EINVAL` for those
+/// that it does not show (`qdisc_get_notify` in net/sched/sch_api.c) and, on some kernels, for the
+/// hooks; `ENODEV` where the link is gone.
+const ABSENT: [Errno; 3] = [Errno::ENOENT, Errno::EINVAL, Errno::ENODEV];
+
 /// A handle `MAJOR:MINOR` as one number.
 pub type Handle = u32;
 
@@ -63,7 +68,7 @@ pub fn handle_text(handle: Handle) -> String {
 /// `ENOENT` for a qdisc, filter or action that they do not know, and `EOPNOTSUPP` for a kind of link,
 /// but also for filters of a hook that shares them with other links.
 pub fn refused(refusal: &Refusal, tried: String, needs: &str) -> Error {
-    let unknown = matches!(refusal.errno, Errno::EOPNOTSUPP | Errno::ENOENT)
+    let unknown = refusal.says(&[Errno::EOPNOTSUPP, Errno::ENOENT])
         && !refusal.text.contains("block is shared");
     if unknown {
         Error::new(Code::Unsupported, tried)
@@ -83,6 +88,7 @@ mod tests {
             let refusal = Refusal {
                 errno,
                 text: text.into(),
+                is_answer: true,
             };
             refused(&refusal, "add a tbf".into(), "tbf (sch_tbf)")
         };

@@ -1,7 +1,7 @@
 //! The verbs.
 
-use common::cache::Cache;
-use common::cli::Command;
+use std::collections::{HashMap, HashSet};
+
 use common::drift;
 use common::error::{Code, Context, Error};
 use common::result::{CniResult, Interface};
@@ -16,10 +16,10 @@ use crate::config::Config;
 use crate::ifb::Slot;
 use crate::observe::Actual;
 use crate::owner::{Mark, Owner};
-use crate::place::Place;
+use crate::place::{Missing, Place};
 use crate::plan::{Facts, Hook, Plan, Side};
 use crate::undo::Changes;
-use crate::{list, place, remove, status};
+use crate::{place, remove, status};
 
 /// The plugin.
 pub struct Bandwidth;
@@ -27,7 +27,6 @@ pub struct Bandwidth;
 impl Plugin for Bandwidth {
     const NAME: &'static str = "bandwidth";
     const VERSIONS: &'static [Version] = Version::WITH_INTERFACES;
-    const COMMANDS: &'static [Command] = &[list::LIST];
 
     fn add(request: &Request) -> Result<CniResult, Error> {
         let config = Config::parse(request)?;
@@ -36,7 +35,7 @@ impl Plugin for Bandwidth {
             return Ok(result);
         }
         let mut place = Place::of(request)?;
-        place.matches(&result)?;
+        place.matches(&request.attachment, &result)?;
         let actual = observe(&mut place, &request.attachment, &result)?;
         let plan = Plan::new(&config, &facts(&place, &actual));
         for bucket in plan.too_small() {
@@ -59,10 +58,7 @@ impl Plugin for Bandwidth {
                 .changed(format!("limited {}: {limits}", plan.link));
         }
         for ifb in ifbs {
-            insert(
-                &mut result,
-                interface(&ifb, &plan, &place, request.conf.version),
-            );
+            insert(&mut result, interface(&ifb, &place, request.conf.version));
         }
         Ok(result)
     }
@@ -74,7 +70,7 @@ impl Plugin for Bandwidth {
             return Ok(());
         }
         let mut place = Place::of(request)?;
-        place.matches(&result)?;
+        place.matches(&request.attachment, &result)?;
         let actual = observe(&mut place, &request.attachment, &result)?;
         let plan = Plan::new(&config, &facts(&place, &actual));
         drift::verdict(&request.attachment, &plan.drifts(&actual))
@@ -100,12 +96,13 @@ impl Plugin for Bandwidth {
             }
             Some(Ok(place)) => host_link = Some(place.link),
             // The namespace or the interface is gone, and with them the veth, most likely.
-            Some(Err(_)) | None => is_gone = true,
+            Some(Err(Missing::Nothing(_))) | None => is_gone = true,
+            Some(Err(Missing::Unknown(error))) => errors.push(error),
         }
         match Netlink::route() {
             Ok(mut host) => {
-                if is_gone {
-                    match place::named(&mut host, result.as_ref()) {
+                if let Some(result) = result.as_ref().filter(|_| is_gone) {
+                    match place::named(&mut host, request, result) {
                         Ok(link) => host_link = link,
                         Err(error) => errors.push(error),
                     }
@@ -126,7 +123,7 @@ impl Plugin for Bandwidth {
 
     fn gc(request: &Request) -> Result<(), Error> {
         let network = &request.attachment.network;
-        let valid: Vec<Owner> = request
+        let valid: HashSet<Owner> = request
             .conf
             .valid_attachments()?
             .into_iter()
@@ -142,32 +139,25 @@ impl Plugin for Bandwidth {
         let ifbs = host
             .links(Some(InfoKind::Ifb))
             .context(Code::System, || "list ifbs".into())?;
-        let mut dead: Vec<(Owner, Vec<Slot>)> = Vec::new();
+        let mut dead: HashMap<Owner, Vec<Slot>> = HashMap::new();
         for slot in ifbs.into_iter().filter_map(Slot::marked) {
             let Some(owner) = slot.mark.as_ref().map(|mark| mark.owner.clone()) else {
                 continue;
             };
-            if !owner.is_on(network) || valid.contains(&owner) {
-                continue;
-            }
-            match dead.iter_mut().find(|(other, _)| *other == owner) {
-                Some((_, slots)) => slots.push(slot),
-                None => dead.push((owner, vec![slot])),
+            if owner.is_on(network) && !valid.contains(&owner) {
+                dead.entry(owner).or_default().push(slot);
             }
         }
         let errors = dead
-            .iter()
-            .flat_map(|(_, slots)| remove::slots_of(&mut host, slots, None, &request.log))
+            .values()
+            .flat_map(|slots| remove::slots_of(&mut host, slots, None, &request.log))
             .collect();
         Error::all(errors).map_or(Ok(()), Err)
     }
 
-    fn status(_: &Request) -> Result<(), Error> {
+    fn status(request: &Request) -> Result<(), Error> {
+        Config::parse(request)?;
         status::probe()
-    }
-
-    fn owners(_: &Cache) -> Result<Vec<Attachment>, Error> {
-        list::owners()
     }
 }
 
@@ -226,18 +216,12 @@ fn priority(actual: &Actual) -> u16 {
     }
 }
 
-fn interface(ifb: &Link, plan: &Plan, place: &Place, version: Version) -> Interface {
-    let mtu = plan.detours.iter().find(|detour| detour.ifb == ifb.name);
+fn interface(ifb: &Link, place: &Place, version: Version) -> Interface {
     Interface {
         name: ifb.name.clone(),
         mac: ifb.mac.map(|mac| mac.to_string()).unwrap_or_default(),
-        mtu: mtu
-            .filter(|_| version >= Version::V110)
-            .map(|d| d.mtu.into()),
-        sandbox: match place.side {
-            Side::Host => String::new(),
-            Side::Container => place.sandbox.clone(),
-        },
+        mtu: (version >= Version::V110).then_some(ifb.mtu.into()),
+        sandbox: place.sandbox(),
         ..Interface::default()
     }
 }

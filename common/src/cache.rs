@@ -9,16 +9,15 @@
 //! The last four are left out when empty (libcni 1.3, `libcni/api.go`, `cachedInfo`); `netns` is not
 //! there at all before libcni 1.2, as in Debian's podman.
 
-use std::fs;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::attachment::{Attachment, ifname_fault, is_valid_name};
 use crate::base64;
 use crate::decode::{Object, Value};
-use crate::error::{Code, Context, Error};
+use crate::error::{Code, Context, Error, short};
 use crate::json::{Fields, Json};
-use crate::sys::file;
+use crate::sys::file::{self, Content};
+use crate::sys::regular::DIRECTORY;
 
 /// libcni's place.
 pub const DEFAULT_DIR: &str = "/var/lib/cni";
@@ -63,23 +62,15 @@ impl Cache {
     /// Code 5 when the directory cannot be read.
     pub fn read(dir: &Path) -> Result<Cache, Error> {
         let results = dir.join("results");
-        let tried = || format!("read {}", results.display());
-        let entries = match fs::read_dir(&results) {
-            Ok(entries) => entries,
-            Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(Cache::default()),
-            Err(cause) => return Err(cause).context(Code::Io, tried),
+        let Some(names) = file::names(&results)? else {
+            return Ok(Cache::default());
         };
-        let mut files: Vec<PathBuf> = Vec::new();
-        for entry in entries {
-            files.push(entry.context(Code::Io, tried)?.path());
-        }
-        files.sort();
         let mut cache = Cache {
             exists: true,
             ..Cache::default()
         };
-        for file in files.iter().filter(|file| !file.is_dir()) {
-            match Entry::read(file) {
+        for name in names {
+            match Entry::read(&results.join(name)) {
                 Ok(entry) => cache.entries.extend(entry),
                 Err(error) => cache.faults.push(error),
             }
@@ -137,15 +128,16 @@ fn is_short_for(shown: &str, name: &str) -> bool {
 }
 
 impl Entry {
-    /// Reads a file; `None` when it is gone or of another kind.
+    /// Reads a file; `None` when it is gone, a directory or of another kind.
     ///
     /// # Errors
-    /// Code 5 when it cannot be read, code 6 when it makes no sense; with the path.
+    /// Code 5 when it is no file or cannot be read, code 6 when it makes no sense; with the path.
     pub fn read(path: &Path) -> Result<Option<Entry>, Error> {
-        let Some(bytes) = file::read(path)? else {
-            return Ok(None);
-        };
-        Entry::parse(path, &bytes)
+        match file::read_state(path)? {
+            Content::Absent | Content::NoFile(DIRECTORY) => Ok(None),
+            Content::Bytes(bytes) => Entry::parse(path, &bytes),
+            Content::NoFile(what) => Err(file::no_file(path, what)),
+        }
     }
 
     /// Reads a file's bytes; `None` when they are of another kind.
@@ -185,7 +177,10 @@ fn entry(path: &Path, object: Object<'_>) -> Result<Entry, Error> {
     };
     let names = [&attachment.network, &attachment.container];
     if let Some(name) = names.into_iter().find(|name| !is_valid_name(name)) {
-        return Err(Error::new(Code::Decoding, format!("{name:?} is no name")));
+        return Err(Error::new(
+            Code::Decoding,
+            format!("{:?} is no name", short(name)),
+        ));
     }
     if let Some(fault) = ifname_fault(&attachment.ifname) {
         return Err(Error::new(Code::Decoding, fault));
@@ -235,6 +230,9 @@ fn pair(value: &Value<'_>) -> Result<(String, String), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::scratch::Scratch;
+    use std::fs::{self, File};
+    use std::os::unix::fs::symlink;
 
     const FILE: &str = r#"{"kind":"cniCacheV1","containerId":"c1","config":"eyJuYW1lIjoibjEifQ==",
         "ifName":"eth0","networkName":"n1","netns":"/run/netns/a",
@@ -288,6 +286,39 @@ mod tests {
                 "{text}"
             );
         }
+    }
+
+    #[test]
+    fn what_is_no_file_is_named_and_keeps_nothing_from_being_read() {
+        let scratch = Scratch::new("cache-kinds");
+        let results = scratch.0.join("results");
+        assert!(!Cache::read(&scratch.0).unwrap().exists);
+        fs::create_dir_all(results.join("directory")).unwrap();
+        fs::write(results.join("n1-c1-eth0"), FILE).unwrap();
+        symlink(results.join("n1-c1-eth0"), results.join("link")).unwrap();
+        nix::unistd::mkfifo(&results.join("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        File::create(results.join("huge"))
+            .unwrap()
+            .set_len(1 << 40)
+            .unwrap();
+        let cache = Cache::read(&scratch.0).unwrap();
+        let faults: Vec<String> = cache.faults.iter().map(Error::to_string).collect();
+        assert_eq!(
+            (cache.exists, cache.entries.len(), faults.len()),
+            (true, 1, 3),
+            "{faults:?}"
+        );
+        for name in ["huge", "link", "pipe"] {
+            assert!(
+                faults
+                    .iter()
+                    .any(|fault| fault.contains(&format!("results/{name}: "))),
+                "{faults:?}"
+            );
+        }
+        fs::remove_dir_all(&results).unwrap();
+        fs::write(&results, "").unwrap();
+        assert_eq!(Cache::read(&scratch.0).unwrap_err().code, Code::Io);
     }
 
     #[test]

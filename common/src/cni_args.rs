@@ -1,6 +1,6 @@
 //! `CNI_ARGS`: `KEY=VALUE;KEY=VALUE`.
 
-use crate::error::{Code, Error};
+use crate::error::{Code, Error, short};
 
 /// The pairs of `CNI_ARGS`, in the order given.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -22,7 +22,7 @@ impl CniArgs {
                     Ok((key.to_owned(), value.to_owned()))
                 }
                 // Neither value is told: it may be somebody else's secret.
-                Some((key, _)) => Err(invalid(format!("{key:?}"))),
+                Some((key, _)) => Err(invalid(format!("{:?}", short(key)))),
                 None => Err(invalid(format!("number {number}"))),
             })
             .collect::<Result<_, _>>()

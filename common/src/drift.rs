@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display};
 
-use crate::error::{Code, Error};
+use crate::error::{Code, Error, short};
 
 /// An object that is not as planned.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,12 +16,12 @@ pub struct Drift {
 }
 
 impl Drift {
-    /// A difference, printed from any three values.
+    /// A difference, printed from any three values; long ones are cut.
     pub fn new(object: impl Display, expected: impl Display, actual: impl Display) -> Drift {
         Drift {
-            object: object.to_string(),
-            expected: expected.to_string(),
-            actual: actual.to_string(),
+            object: short(&object.to_string()).into_owned(),
+            expected: short(&expected.to_string()).into_owned(),
+            actual: short(&actual.to_string()).into_owned(),
         }
     }
 }

@@ -1,6 +1,29 @@
 //! The one error of a plugin, shaped by the protocol: a code, what was tried on what, and the cause.
 
+use std::borrow::Cow;
 use std::fmt::{self, Display};
+
+/// The most that a message quotes of one text of others, in bytes.
+pub const QUOTED: usize = 200;
+
+/// Text of others as messages have it: long ones are cut, and end in how long they are. To be printed
+/// in quotes (`{:?}`) unless it is known to be a name.
+pub fn short(text: &str) -> Cow<'_, str> {
+    shortened(text, QUOTED)
+}
+
+/// As [`short`], with a bound of its own.
+pub fn shortened(text: &str, most: usize) -> Cow<'_, str> {
+    match text.len() <= most {
+        true => Cow::Borrowed(text),
+        false => {
+            let kept = text
+                .get(..text.floor_char_boundary(most))
+                .unwrap_or_default();
+            Cow::Owned(format!("{kept}... ({} bytes)", text.len()))
+        }
+    }
+}
 
 /// Error codes: those of the spec below 100, ours from 100 on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,6 +150,15 @@ impl<T, E: Display> Context<T> for Result<T, E> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_texts_are_cut_at_a_whole_character_and_say_how_long_they_are() {
+        assert_eq!(short("abc"), "abc");
+        assert_eq!(short(&"x".repeat(200)), "x".repeat(200));
+        let long = "ä".repeat(200);
+        assert_eq!(short(&long), format!("{}... (400 bytes)", "ä".repeat(100)));
+        assert_eq!(shortened(&long, 3), "ä... (400 bytes)");
+    }
 
     #[test]
     fn several_failures_are_all_told_and_the_first_decides_the_code() {

@@ -17,6 +17,7 @@ pub mod report;
 pub mod settings;
 pub mod trace;
 
+use std::collections::HashSet;
 use std::fmt::Display;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
@@ -26,7 +27,14 @@ use std::time::SystemTime;
 ///
 /// Nothing of it may be a secret: names and numbers, no values of sysctls, no `CNI_ARGS`.
 #[derive(Debug, Clone, Default)]
-pub struct Log(Arc<Mutex<Remarks>>);
+pub struct Log(Arc<Mutex<Collected>>);
+
+#[derive(Debug, Default)]
+struct Collected {
+    remarks: Remarks,
+    /// What was said, so that thousands of remarks take no longer than they are many.
+    said: HashSet<String>,
+}
 
 /// What was collected, in the order in which it was said, nothing twice.
 #[derive(Debug, Default)]
@@ -50,9 +58,9 @@ impl Log {
     /// Something on this node is no longer as it was before the request, such as `set mtu of eth0`.
     pub fn changed(&self, what: impl Display) {
         let what = what.to_string();
-        self.with(|remarks| {
-            if !remarks.changes.contains(&what) {
-                remarks.changes.push(what);
+        self.with(|collected| {
+            if collected.said.insert(what.clone()) {
+                collected.remarks.changes.push(what);
             }
         });
     }
@@ -60,19 +68,19 @@ impl Log {
     /// Something is wrong or unusual, but no reason to refuse the request.
     pub fn warn(&self, text: impl Display) {
         let (at, text) = (SystemTime::now(), text.to_string());
-        self.with(|remarks| {
-            if remarks.warnings.iter().all(|known| known.text != text) {
-                remarks.warnings.push(Warning { at, text });
+        self.with(|collected| {
+            if collected.said.insert(text.clone()) {
+                collected.remarks.warnings.push(Warning { at, text });
             }
         });
     }
 
     /// Everything so far; the log is empty after that.
     pub fn take(&self) -> Remarks {
-        self.with(std::mem::take)
+        self.with(std::mem::take).remarks
     }
 
-    fn with<T>(&self, action: impl FnOnce(&mut Remarks) -> T) -> T {
+    fn with<T>(&self, action: impl FnOnce(&mut Collected) -> T) -> T {
         // Remarks are whole at any time, so those of a thread that ended by accident count.
         action(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }

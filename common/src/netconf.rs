@@ -2,7 +2,7 @@
 
 use crate::attachment::is_valid_name;
 use crate::decode::Object;
-use crate::error::{Code, Error};
+use crate::error::{Code, Error, short};
 use crate::json::{Fields, Json};
 use crate::result::CniResult;
 use crate::version::Version;
@@ -69,7 +69,7 @@ impl Unversioned {
         if !is_valid_name(&name) {
             return Err(Error::new(
                 Code::InvalidConfig,
-                format!("invalid characters in network name {name:?}"),
+                format!("invalid characters in network name {:?}", short(&name)),
             ));
         }
         Ok(Unversioned {
@@ -115,7 +115,8 @@ impl Unversioned {
                 Err(
                     Error::new(Code::IncompatibleVersion, "incompatible CNI versions")
                         .with_details(format!(
-                            "config is {version:?}, plugin supports [{}]",
+                            "config is {:?}, plugin supports [{}]",
+                            short(&version),
                             list.join(" ")
                         )),
                 )

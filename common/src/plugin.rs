@@ -1,15 +1,10 @@
 //! One process, one request: what a plugin's `main` calls.
 
-use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::AsFd;
 use std::process::ExitCode;
 use std::thread;
 
-use crate::attachment::Attachment;
-use crate::cache::Cache;
-use crate::cli;
-use crate::error::{Code, Context, Error};
+use crate::error::{Code, Context, Error, short, shortened};
 use crate::json::{self, Json};
 use crate::log::report::Report;
 use crate::log::settings::Settings;
@@ -18,6 +13,7 @@ use crate::request::{Environment, Request, Verb};
 use crate::result::CniResult;
 use crate::sys::netns;
 use crate::version::{Version, numbers};
+use nix::errno::Errno;
 
 /// The most that is read from stdin, in bytes.
 pub const STDIN_LIMIT: u64 = 16 << 20;
@@ -38,8 +34,6 @@ pub trait Plugin {
     const NAME: &'static str;
     /// Oldest first.
     const VERSIONS: &'static [Version];
-    /// What operators can ask of this plugin alone.
-    const COMMANDS: &'static [cli::Command] = &[];
 
     /// Applies the configuration, all or nothing, and answers with the chain's result.
     ///
@@ -70,52 +64,15 @@ pub trait Plugin {
     /// # Errors
     /// Code 50 with what is missing.
     fn status(request: &Request) -> Result<(), Error>;
-
-    /// CHECK of many attachments, for `reconcile`: their verdicts in their order. For plugins that can
-    /// look once for all of them.
-    fn check_all(requests: &[&Request]) -> Vec<Result<(), Error>> {
-        requests
-            .iter()
-            .map(|request| Self::check(request))
-            .collect()
-    }
-
-    /// ADD of many attachments, for `reconcile`, oldest first: what came of each, in their order. For
-    /// plugins that can write all of them at once.
-    fn add_all(requests: &[&Request]) -> Vec<Result<(), Error>> {
-        let add = |request: &&Request| Self::add(request).map(drop);
-        requests.iter().map(add).collect()
-    }
-
-    /// The attachments that something in this node's state names as its owner, for the command `gc`.
-    /// The interface is empty where the state does not say it; long names may be shortened, see
-    /// [`Cache::knows`].
-    ///
-    /// # Errors
-    /// What could not be read.
-    fn owners(_cache: &Cache) -> Result<Vec<Attachment>, Error> {
-        Ok(Vec::new())
-    }
-
-    /// What only one attachment of the node can have at a time, such as a host port, in any words: for
-    /// `reconcile`, which must not give an older attachment what a newer one took from it. A request
-    /// that makes no sense claims nothing.
-    fn claims(_request: &Request) -> Vec<String> {
-        Vec::new()
-    }
 }
 
 /// Handles the request in this process's environment and on stdin: one JSON document on stdout, exit
 /// code 0 or 1.
 ///
-/// Without `CNI_COMMAND`: the command line of [`cli`], or, when there are no arguments either, name and
-/// versions on stderr, exit code 0, as the reference does.
+/// Without `CNI_COMMAND`: name and versions on stderr, exit code 0, as the reference does.
 pub fn run<P: Plugin>() -> ExitCode {
     if std::env::var_os("CNI_COMMAND").is_none_or(|value| value.is_empty()) {
-        return match std::env::args_os().len() {
-            0 | 1 => about::<P>(),
-            _ => cli::run::<P>(),
-        };
+        return about::<P>();
     }
     let mut report = Report::new(P::NAME);
     let outcome = handle::<P>(&mut report);
@@ -165,11 +122,17 @@ fn handle<P: Plugin>(report: &mut Report) -> Result<String, Refused> {
     });
     match deep {
         Ok(Ok(outcome)) => outcome,
-        _ => Err(Error::new(
+        Ok(Err(_)) => Err(Error::new(
             Code::Decoding,
             "network configuration on stdin is nested too deep",
         )
         .into()),
+        Err(cause) => {
+            let tried = "start a thread for a network configuration that is nested deep";
+            Err(Error::new(Code::TryAgainLater, tried)
+                .with_details(cause)
+                .into())
+        }
     }
 }
 
@@ -249,7 +212,7 @@ fn gate(verb: Verb, conf: Unversioned, versions: &[Version]) -> Result<NetConf, 
         let version = numbers(conf.version()).ok_or_else(|| {
             Error::new(
                 Code::Decoding,
-                format!("cniVersion {:?} is not a version", conf.version()),
+                format!("cniVersion {:?} is not a version", short(conf.version())),
             )
         })?;
         let refused = |whose: &str| {
@@ -285,17 +248,16 @@ fn call<P: Plugin>(
     match verb {
         Verb::Add => {
             let result = P::add(&request)?.to_json(version).pretty();
-            if let Err(cause) = write_out(&result) {
-                let error = Error::new(Code::Io, "write the result to stdout").with_details(cause);
+            if let Err(unwritten) = write_out(&result) {
+                let error = Error::new(Code::Io, "write the result to stdout")
+                    .with_details(unwritten.errno.desc());
                 // Nobody learns of what was done, so nothing may stay of it.
                 let error = match P::del(&request) {
                     Ok(()) => error,
                     Err(also) => error.and(also),
                 };
-                return Err(Refused {
-                    error,
-                    version: None,
-                });
+                let version = (!unwritten.is_torn).then_some(version);
+                return Err(Refused { error, version });
             }
         }
         Verb::Check => P::check(&request)?,
@@ -346,24 +308,53 @@ fn print(output: &str) -> ExitCode {
     }
 }
 
-/// In one piece, so that a failure leaves nothing of it that looks like an answer.
-fn write_out(output: &str) -> io::Result<()> {
-    let stdout = io::stdout().as_fd().try_clone_to_owned()?;
-    File::from(stdout).write_all(output.as_bytes())
+/// An answer that did not go out.
+struct Unwritten {
+    errno: Errno,
+    /// Whether a part of it went out, after which nothing else makes a document.
+    is_torn: bool,
 }
+
+/// Writes to stdout without a buffer, so that a failure is known here and nothing comes later.
+fn write_out(output: &str) -> Result<(), Unwritten> {
+    let mut rest = output.as_bytes();
+    while !rest.is_empty() {
+        let errno = match nix::unistd::write(io::stdout(), rest) {
+            Ok(0) => Errno::EIO,
+            Ok(written) => {
+                rest = rest.get(written..).unwrap_or_default();
+                continue;
+            }
+            Err(Errno::EINTR) => continue,
+            Err(errno) => errno,
+        };
+        let is_torn = rest.len() < output.len();
+        return Err(Unwritten { errno, is_torn });
+    }
+    Ok(())
+}
+
+/// The most of an error's `msg` and `details` that is answered, in bytes. What they quote is bounded
+/// where it is quoted; these keep a list of thousands, or a path without end, from becoming the answer.
+const MSG: usize = 1000;
+const DETAILS: usize = 16 << 10;
 
 /// Answers with an error.
 fn tell(error: &Error, version: Version) {
     let mut fields = vec![
         ("cniVersion".into(), version.text().into()),
         ("code".into(), i64::from(error.code.number()).into()),
-        ("msg".into(), error.msg.as_str().into()),
+        ("msg".into(), shortened(&error.msg, MSG).as_ref().into()),
     ];
     if !error.details.is_empty() {
-        fields.push(("details".into(), error.details.as_str().into()));
+        let details = shortened(&error.details, DETAILS);
+        fields.push(("details".into(), details.as_ref().into()));
     }
-    // Nobody is left to tell when stdout is closed.
-    let _ = write_out(&Json::Object(fields).pretty());
+    let answer = Json::Object(fields).pretty();
+    if let Err(Unwritten { is_torn: false, .. }) = write_out(&answer) {
+        // Once more: whoever hears nothing knows nothing. Nobody is left to tell when stdout is closed.
+        let _ = write_out(&answer);
+    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::attachment::{Attachment, ifname_fault, is_valid_name};
 use crate::cni_args::CniArgs;
-use crate::error::{Code, Error};
+use crate::error::{Code, Error, short};
 use crate::log::Log;
 use crate::netconf::NetConf;
 
@@ -74,7 +74,7 @@ impl Environment {
         let verb = Verb::from_text(&command).ok_or_else(|| {
             Error::new(
                 Code::InvalidEnvironment,
-                format!("unknown CNI_COMMAND: {command}"),
+                format!("unknown CNI_COMMAND: {}", short(&command)),
             )
         })?;
         let missing: Vec<&str> = verb
@@ -112,11 +112,11 @@ impl Environment {
                 Code::InvalidEnvironment,
                 "invalid characters in containerID",
             )
-            .with_details(format!("CNI_CONTAINERID is {:?}", self.container)));
+            .with_details(format!("CNI_CONTAINERID is {:?}", short(&self.container))));
         }
         if let Some(fault) = ifname_fault(&self.ifname) {
             return Err(Error::new(Code::InvalidEnvironment, fault)
-                .with_details(format!("CNI_IFNAME is {:?}", self.ifname)));
+                .with_details(format!("CNI_IFNAME is {:?}", short(&self.ifname))));
         }
         Ok(())
     }

@@ -45,8 +45,42 @@ pub struct Interface {
     pub extra: Fields,
 }
 
+impl CniResult {
+    /// The index in `interfaces` of the container's interface. Some main plugins name it without a
+    /// sandbox: it counts where nothing of that name has one.
+    pub fn container_interface(&self, ifname: &str) -> Option<usize> {
+        let find = |is_in_sandbox| {
+            self.interfaces
+                .iter()
+                .position(|i| i.name == ifname && i.is_in_sandbox() == is_in_sandbox)
+        };
+        find(true).or_else(|| find(false))
+    }
+
+    /// The container's addresses: those of its interface, those that name none or an impossible one,
+    /// and all of them where the result names nothing that is in a container.
+    pub fn container_ips(&self, ifname: &str) -> impl Iterator<Item = &IpConfig> {
+        let own = self.container_interface(ifname);
+        let names_none = own.is_none() && !self.interfaces.iter().any(Interface::is_in_sandbox);
+        let count = self.interfaces.len();
+        self.ips.iter().filter(move |ip| {
+            let index = ip.interface.and_then(|index| usize::try_from(index).ok());
+            let index = index.filter(|index| *index < count);
+            names_none || index.is_none() || index == own
+        })
+    }
+
+    /// The interfaces in the host: those without a sandbox, but for the container's own.
+    pub fn host_interfaces(&self, ifname: &str) -> impl Iterator<Item = &Interface> {
+        let own = self.container_interface(ifname);
+        let all = self.interfaces.iter().enumerate();
+        all.filter(move |(index, i)| !i.is_in_sandbox() && Some(*index) != own)
+            .map(|(_, interface)| interface)
+    }
+}
+
 impl Interface {
-    /// Whether it stands in a container rather than in the host.
+    /// Whether it is said to stand in a container.
     pub fn is_in_sandbox(&self) -> bool {
         !self.sandbox.is_empty()
     }

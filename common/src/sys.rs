@@ -7,6 +7,7 @@ pub mod lock;
 pub mod netlink;
 pub mod netns;
 pub mod nla;
+pub mod regular;
 pub mod rename;
 #[cfg(test)]
 pub mod scratch;

@@ -103,7 +103,7 @@ pub fn del(
     log: &Log,
 ) -> Result<Vec<Stale>, Error> {
     both(
-        nftables::del(attachment, mappings),
+        nftables::del(attachment, mappings, evidence, log),
         iptables::del(attachment, evidence, log),
         log,
     )
@@ -116,7 +116,7 @@ pub fn del(
 /// Everything that could not be removed.
 pub fn gc(network: &str, valid: &[ValidAttachment], log: &Log) -> Result<Vec<Stale>, Error> {
     both(
-        nftables::gc(network, valid),
+        nftables::gc(network, valid, log),
         iptables::gc(network, valid, log),
         log,
     )

@@ -317,19 +317,10 @@ fn mappings(raw: Object<'_>) -> Result<Vec<PortMapping>, Error> {
     }
 }
 
-/// The first address of a family that is the container's: those of other interfaces, and of
-/// interfaces in the host, do not count; those without an interface, or with an impossible one, do.
+/// The first address of a family that is the container's.
 fn container_address(result: &CniResult, ifname: &str, family: Family) -> Option<Prefix> {
-    let ours = |index: Option<i64>| {
-        index
-            .and_then(|index| usize::try_from(index).ok())
-            .and_then(|index| result.interfaces.get(index))
-            .is_none_or(|interface| interface.name == ifname && interface.is_in_sandbox())
-    };
     result
-        .ips
-        .iter()
-        .filter(|ip| ours(ip.interface))
+        .container_ips(ifname)
         .map(|ip| canonical(ip.address))
         .find(|prefix| Family::of(prefix.addr) == family)
 }

@@ -1,9 +1,7 @@
-//! `portmap list` and what it rests on: every host port of the node, in every backend.
+//! Every host port of the node, in every backend, for the tool for people.
 
-mod command;
 mod listen;
 mod state;
-mod who;
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -14,8 +12,8 @@ use common::error::Error;
 use crate::mapping::Protocol;
 use crate::{iptables, nftables};
 
-pub use command::LIST;
-pub use who::WHO;
+pub use listen::{Listener, Process, listeners};
+pub use state::{State, name, states};
 
 /// Packets and bytes that a rule has seen: the first ones of connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,11 +82,13 @@ fn only<'a>(mut entries: impl Iterator<Item = &'a Entry>, container: &str) -> Op
         .then_some(first)
 }
 
-/// The owners of all of them. Those whose network the state does not name cannot be told here.
+/// The owners of all of them, as far as the state says so, completed from the cache: the network of what
+/// the reference's nftables backend made stays empty where the cache does not know the container.
 ///
 /// # Errors
 /// What could not be read.
-pub fn owners(_: &Cache) -> Result<Vec<Attachment>, Error> {
-    let owners = forwards()?.into_iter().map(|forward| forward.owner);
-    Ok(owners.filter(|owner| !owner.network.is_empty()).collect())
+pub fn owners(cache: &Cache) -> Result<Vec<Attachment>, Error> {
+    let mut forwards = forwards()?;
+    complete(&mut forwards, cache);
+    Ok(forwards.into_iter().map(|forward| forward.owner).collect())
 }

@@ -3,10 +3,12 @@
 //! | module | what it holds |
 //! | --- | --- |
 //! | [`layout`], [`set`], [`parts`] | the table: its chains and rules, its sets, what rules are made of |
-//! | [`elements`], [`private`] | what one attachment adds: elements, or with conditions a chain |
+//! | [`wanted`], [`private`] | what one attachment wants: claims on host ports, or with conditions a chain |
+//! | [`queue`], [`elements`] | all claims on a host port, and the elements that they become |
 //! | [`owner`] | whose an element or rule is, in its comment |
 //! | [`shared`], [`claim`] | both compared with what is there: what differs, and what makes up for it |
-//! | [`conditions`] | the one rule of an attachment with conditions that `nft` writes |
+//! | [`conditions`], [`compiled`] | the conditions of an attachment, compiled by `nft` and judged |
+//! | [`conditional`] | the rules of an attachment with conditions |
 //! | [`reference`](mod@reference) | what the reference's nftables backend left |
 //! | [`list`](mod@list) | every host port, for the operators' commands |
 //! | [`probe`] | what the kernel lacks |
@@ -21,6 +23,8 @@ mod add;
 mod check;
 mod claim;
 pub mod command;
+mod compiled;
+mod conditional;
 mod conditions;
 mod elements;
 pub mod expr;
@@ -34,6 +38,7 @@ mod owner;
 pub mod parts;
 pub mod private;
 mod probe;
+mod queue;
 mod reference;
 mod remove;
 mod set;
@@ -43,6 +48,7 @@ pub mod transaction;
 mod translation;
 pub mod uapi;
 mod undo;
+mod wanted;
 
 pub use add::{Added, add};
 pub use check::check;
@@ -83,9 +89,9 @@ pub fn status(conditions: bool) -> Result<(), Error> {
 
 /// A socket, unless the kernel has no nf_tables: then there is nothing to find or remove.
 fn open_if_any() -> Result<Option<Nft>, Error> {
-    let mut nft = Nft::open()?;
-    match nft.generation() {
-        Ok(_) => Ok(Some(nft)),
+    let opened = Nft::open().and_then(|mut nft| nft.generation().map(|_| nft));
+    match opened {
+        Ok(nft) => Ok(Some(nft)),
         Err(error) if error.code == Code::Unsupported => Ok(None),
         Err(error) => Err(error),
     }

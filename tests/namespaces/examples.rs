@@ -1,5 +1,5 @@
-//! The examples of deploy/examples, each run by `conflist` with its main plugin. Those that are not in
-//! Debian have a stand-in: flannel is the bridge that it delegates to, Calico is `conflist`'s own veth.
+//! The examples of packaging/examples, each run by `cnictl` with its main plugin. Those that are not in
+//! Debian have a stand-in: flannel is the bridge that it delegates to, Calico is `cnictl`'s own veth.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -14,7 +14,7 @@ use sandbox::{Namespace, Snapshot, Topology, wait_until};
 use serde_json::{Value, json};
 
 /// Where the examples are.
-const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/examples");
+const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../packaging/examples");
 
 /// How long a probe waits, and how long probes are repeated.
 const PATIENCE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(20));
@@ -61,10 +61,10 @@ impl Node {
     }
 
     #[track_caller]
-    fn conflist(&self, verb: &str) -> String {
+    fn cnictl(&self, verb: &str) -> String {
         let file = self.scratch.join("example.conflist");
         fs::write(&file, self.list.to_string()).unwrap();
-        let mut command: Command = self.net.host.command(binary("conflist"));
+        let mut command: Command = self.net.host.command(binary("cnictl"));
         command
             .arg(verb)
             .arg(file)
@@ -98,8 +98,8 @@ impl Node {
 
     /// ADD, CHECK, a page for the client, DEL, and nothing is left but what belongs to the node.
     fn goes_round(&self) {
-        let result = self.conflist("add");
-        self.conflist("check");
+        let result = self.cnictl("add");
+        self.cnictl("check");
         let _server = http::Server::start(&self.pod, 80, "pod1").unwrap();
         let to: SocketAddr = match self.publishes() {
             true => self.net.host.v4(8080),
@@ -112,8 +112,8 @@ impl Node {
             last.contains("pod1")
         });
         assert!(came, "{to}: {last}");
-        self.conflist("check");
-        self.conflist("del");
+        self.cnictl("check");
+        self.cnictl("del");
         let mut left = self.before.diff(&Snapshot::take(&self.net.host).unwrap());
         let is_of_the_node = |line: &String| {
             let is_shared = line.contains("CNI-HOSTPORT-") && !line.contains("CNI-DN-");

@@ -8,6 +8,7 @@ use common::json::Json;
 use common::version::{Family, Version};
 use serde_json::{Value, json};
 
+use crate::attached::Attached;
 use crate::numbers::Numbers;
 use crate::portmap::node::{Backend, Host, request};
 use crate::{bandwidth, portmap, tuning};
@@ -170,6 +171,131 @@ fn iptables(backend: Backend) {
         host.run("DEL", &request);
         assert_eq!(rules(), before, "{request}");
     }
+}
+
+/// Every shape of `prevResult` that main plugins answer with in a version: with and without the
+/// interfaces of host and container, sandboxes, hardware addresses, and indices of addresses.
+fn shapes(version: Version) -> Vec<Value> {
+    let text = version.text();
+    if version.family() == Family::Ip4Ip6 {
+        return vec![
+            json!({"ip4": {"ip": "10.22.0.2/16"}}),
+            json!({"cniVersion": text, "ip4": {"ip": "10.22.0.2/16"}, "ip6": {"ip": "fd00:22::2/64"}, "dns": {}}),
+        ];
+    }
+    let (veth, eth0) = (
+        json!({"name": "veth0", "mac": "02:00:00:00:00:0a"}),
+        json!({"name": "eth0", "mac": "02:00:00:00:00:0c", "sandbox": "/run/netns/cont"}),
+    );
+    let interfaces = [
+        None,
+        Some(json!(null)),
+        Some(json!([])),
+        Some(json!([veth, eth0])),
+        Some(json!([eth0])),
+        Some(json!([{"name": "eth0", "mac": "02:00:00:00:00:0c"}])),
+        Some(json!([{"name": "eth0"}])),
+        Some(json!([veth])),
+        Some(json!([veth, {"name": "eth0"}])),
+        Some(json!([{"name": "lo"}, veth, eth0])),
+    ];
+    let indices = [None, Some(0), Some(1), Some(9), Some(-1)];
+    let mut shapes = Vec::new();
+    for interfaces in &interfaces {
+        for (number, index) in indices.iter().enumerate() {
+            let mut ip = json!({"address": "10.22.0.2/16", "gateway": "10.22.0.1"});
+            let mut result = json!({});
+            if let Some(index) = index {
+                ip["interface"] = json!(index);
+            }
+            if version.family() == Family::Lists {
+                ip["version"] = json!("4");
+            }
+            if let Some(interfaces) = interfaces {
+                result["interfaces"] = interfaces.clone();
+            }
+            if number % 2 == 0 {
+                result["cniVersion"] = json!(text);
+                result["dns"] = json!({});
+            }
+            result["ips"] = json!([ip]);
+            shapes.push(result);
+        }
+    }
+    shapes
+}
+
+/// Where a plugin takes a result in ADD, its CHECK and DEL take ADD's own, and nothing stays.
+/// Gives how many it took.
+fn own_results(
+    attached: &Attached,
+    versions: &[Version],
+    state: &dyn Fn() -> Vec<String>,
+) -> usize {
+    let mut taken = 0;
+    for version in versions.iter().copied() {
+        for shape in shapes(version) {
+            let before = state();
+            let conf = |result: Value| json!({"cniVersion": version.text(), "prevResult": result});
+            let added = attached.run("ADD", conf(shape.clone()));
+            if added.code != Some(0) {
+                assert_eq!(state(), before, "{version} {shape}");
+                continue;
+            }
+            taken += 1;
+            let result: Value = serde_json::from_str(&added.stdout).unwrap();
+            if version >= Version::V040 {
+                for result in [&result, &shape] {
+                    let checked = attached.run("CHECK", conf(result.clone()));
+                    assert_eq!(checked.code, Some(0), "{version} {shape}: {checked:?}");
+                }
+            }
+            let deleted = attached.run("DEL", conf(result));
+            assert_eq!(deleted.code, Some(0), "{version} {shape}: {deleted:?}");
+            assert_eq!(state(), before, "{version} {shape}");
+        }
+    }
+    taken
+}
+
+#[test]
+fn bandwidth_takes_every_result_and_its_own_answer_to_it() {
+    let keys = bandwidth::pod::both();
+    let attached = attached("bandwidth", keys);
+    let state = || bandwidth::pod::state(attached.host());
+    let taken = own_results(&attached, Version::WITH_INTERFACES, &state);
+    assert_eq!(taken, Version::WITH_INTERFACES.len() * 50);
+}
+
+#[test]
+fn tuning_takes_every_result_and_its_own_answer_to_it() {
+    let keys = json!({"mtu": 1400, "mac": "02:aa:00:00:00:05"});
+    let attached = attached("tuning", keys);
+    let state = || bandwidth::pod::state(attached.container());
+    let taken = own_results(&attached, Version::ALL, &state);
+    assert_eq!(taken, Version::WITH_INTERFACES.len() * 50 + 4);
+}
+
+#[test]
+fn portmap_takes_every_result_with_the_container_s_address_and_its_own_answer_to_it() {
+    let port = json!({"hostPort": 8080, "containerPort": 80, "protocol": "tcp"});
+    let keys = json!({"backend": "nftables", "runtimeConfig": {"portMappings": [port]}});
+    let attached = attached("portmap", keys);
+    // What all attachments share stays.
+    let ips = json!([{"address": "10.22.0.2/16"}, {"address": "fd00:22::2/64"}]);
+    let both = json!({"prevResult": {"ips": ips}});
+    attached.add(both.clone());
+    attached.del(both);
+    let state = || portmap::nftables::contents(attached.host());
+    let taken = own_results(&attached, Version::ALL, &state);
+    // All but those that say that the address is the host's.
+    assert_eq!(taken, Version::WITH_INTERFACES.len() * 46 + 4);
+}
+
+/// A pod of a plugin whose configurations have these keys.
+fn attached(plugin: &'static str, mut keys: Value) -> Attached {
+    keys["type"] = json!(plugin);
+    Attached::new(plugin, &sandbox::Topology::new(), keys)
 }
 
 /// Addresses, interfaces and routes as the newest spec version has them.

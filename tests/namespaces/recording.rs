@@ -11,7 +11,7 @@ pub struct Recording(PathBuf);
 impl Recording {
     /// The recording of that name among those of a plugin.
     pub fn new(plugin: &str, name: &str) -> Recording {
-        let testdata = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata");
+        let testdata = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata");
         Recording(PathBuf::from(testdata).join(plugin).join(name))
     }
 

@@ -1,15 +1,20 @@
 //! ADD: saves the originals, then sets every value, or none.
 
+use std::collections::HashSet;
+
+use common::error::short;
+use common::sys::file;
 use common::{Attachment, Code, Context, Error, Request};
 
 use crate::attribute;
-use crate::backup::{Backup, Shown, Store};
+use crate::backup::{Backup, Saved, Shown, Slot, Store};
 use crate::config::Setting;
 use crate::kernel::{self, Actual, Container, Reading};
 use crate::meaning;
 use crate::originals::Originals;
 use crate::plan::Plan;
-use crate::restore;
+use crate::restore::{self, Failure};
+use crate::sysctl::Name;
 
 /// Carries out the plan in the calling thread's namespace.
 ///
@@ -26,17 +31,21 @@ pub fn add(plan: &Plan, request: &Request, store: &Store) -> Result<(), Error> {
     let mut container = Container::open(&attachment.ifname)?;
     let actual = container.observe(plan)?;
     let originals = Originals::of(plan, &actual, &attachment.ifname)?;
-    let saved = store.read()?;
-    let mut backup = backup(&originals, saved.as_deref(), &container, attachment, store)?;
+    let mut slot = store.slot()?;
+    let before = slot.saved().map(|saved| saved.bytes.clone());
+    let mut backup = backup(&originals, slot.saved(), &container, attachment)?;
     let text = backup.text();
-    let is_new = saved.as_deref() != Some(text.as_bytes());
+    let is_new = before.as_deref() != Some(text.as_bytes());
     if is_new {
-        store.write(text.as_bytes())?;
+        store.write(&mut slot, text.as_bytes())?;
     }
     let mut changed = Originals::default();
     apply(plan, &actual, &originals, &mut container, &mut changed)
-        .and_then(|()| note_shown(plan, &mut backup, store))
-        .map_err(|error| undo(error, &changed, &mut container, store, saved.as_deref()))?;
+        .and_then(|()| note_shown(plan, &mut backup, store, &mut slot))
+        .map_err(|error| {
+            let failures = restore::restore(&mut container, &changed).failures;
+            undo(error, failures, store, &mut slot, before.as_deref())
+        })?;
     match plan.differing(&actual) {
         names if !names.is_empty() => request.log.changed(format!("set {}", names.join(", "))),
         _ if is_new => request.log.changed("saved the original values"),
@@ -46,12 +55,19 @@ pub fn add(plan: &Plan, request: &Request, store: &Store) -> Result<(), Error> {
 }
 
 /// Completes the backup with how the kernel shows what was written, where it has words of its own.
-fn note_shown(plan: &Plan, backup: &mut Backup, store: &Store) -> Result<(), Error> {
-    let before = backup.shown.clone();
+fn note_shown(
+    plan: &Plan,
+    backup: &mut Backup,
+    store: &Store,
+    slot: &mut Slot,
+) -> Result<(), Error> {
+    let planned: HashSet<&Name> = plan.sysctls.iter().map(|setting| &setting.name).collect();
+    let known = backup.shown.iter();
+    let known = known.filter(|shown| !planned.contains(&shown.name));
+    let mut shown: Vec<Shown> = known.cloned().collect();
     for Setting { name, value, .. } in &plan.sysctls {
-        backup.shown.retain(|shown| shown.name != *name);
-        match kernel::read(name) {
-            Reading::Value(reads) if !meaning::same(&reads, value) => backup.shown.push(Shown {
+        match kernel::read(name)? {
+            Reading::Value(reads) if !meaning::same(&reads, value) => shown.push(Shown {
                 name: name.clone(),
                 written: value.clone(),
                 reads,
@@ -59,31 +75,31 @@ fn note_shown(plan: &Plan, backup: &mut Backup, store: &Store) -> Result<(), Err
             _ => {}
         }
     }
-    if backup.shown == before {
+    if backup.shown == shown {
         return Ok(());
     }
-    store.write(backup.text().as_bytes())
+    backup.shown = shown;
+    store.write(slot, backup.text().as_bytes())
 }
 
 /// What shall be on disk: the originals known already, and the new ones. A backup of another
 /// namespace belongs to an earlier container of the same ID, whose end we were not told.
 fn backup(
     originals: &Originals,
-    saved: Option<&[u8]>,
+    saved: Option<&Saved>,
     container: &Container,
     attachment: &Attachment,
-    store: &Store,
 ) -> Result<Backup, Error> {
-    let netns = container.netns_id();
+    let netns = container.netns_id()?;
     let known = match saved {
         // What a crash of the machine left of a file holds no record.
-        Some(bytes) if bytes.iter().any(|byte| *byte != 0) => parse(bytes, store)?,
+        Some(saved) if saved.bytes.iter().any(|byte| *byte != 0) => sound(saved)?,
         _ => Backup::default(),
     };
     let is_ours = known.netns.is_none() || netns.is_none() || known.netns == netns;
     let known = if is_ours { known } else { Backup::default() };
     Ok(Backup {
-        network: Some(attachment.network.clone()),
+        owner: Some(attachment.clone()),
         netns,
         originals: known.originals.completed_by(originals),
         shown: known.shown,
@@ -92,18 +108,18 @@ fn backup(
 
 /// A backup that cannot be read may hold the only record of the original values: it is not ours to
 /// overwrite. The DEL that follows a failed ADD removes it.
-fn parse(bytes: &[u8], store: &Store) -> Result<Backup, Error> {
-    match Backup::parse(bytes) {
-        (backup, faults) if faults.is_empty() => Ok(backup),
-        (_, faults) => Err(Error::new(
-            Code::Io,
-            format!("read the backup {}", store.path().display()),
-        )
-        .with_details(format!(
-            "{}; DEL of this attachment, or removing the file, helps",
-            faults.join("; ")
-        ))),
+fn sound(saved: &Saved) -> Result<Backup, Error> {
+    if saved.faults.is_empty() {
+        return Ok(saved.backup.clone());
     }
+    Err(Error::new(
+        Code::Io,
+        format!("read the backup {}", saved.path.display()),
+    )
+    .with_details(format!(
+        "{}; DEL of this attachment, or removing the file, helps",
+        saved.faults.join("; ")
+    )))
 }
 
 /// Sets every value, noting the original of each before it is touched. Sysctls are written even when
@@ -115,14 +131,13 @@ fn apply(
     container: &mut Container,
     changed: &mut Originals,
 ) -> Result<(), Error> {
+    // Both are in the plan's order; those without an original are left out in the second.
+    let mut known = originals.sysctls.iter().peekable();
     for setting in &plan.sysctls {
-        let original = originals
-            .sysctls
-            .iter()
-            .find(|(name, _)| *name == setting.name);
+        let original = known.next_if(|(name, _)| *name == setting.name);
         changed.sysctls.extend(original.cloned());
         kernel::write(&setting.name, &setting.value).context(Code::System, || {
-            let shown = setting.name.shown(&setting.value);
+            let shown = short(setting.name.shown(&setting.value));
             format!("set sysctl {} to {shown:?}", setting.name.text())
         })?;
     }
@@ -142,22 +157,24 @@ fn apply(
     Ok(())
 }
 
-/// Puts back what `apply` changed. The backup becomes what it was, unless something could not be put
-/// back: then it stays for DEL.
+/// Completes an error when `apply` was taken back. The backup becomes what it was, unless something
+/// could not be put back: then it stays for DEL.
 fn undo(
     error: Error,
-    changed: &Originals,
-    container: &mut Container,
+    failures: Vec<Failure>,
     store: &Store,
-    saved: Option<&[u8]>,
+    slot: &mut Slot,
+    before: Option<&[u8]>,
 ) -> Error {
-    let failures = restore::restore(container, changed).failures;
     if failures.is_empty() {
-        let file = match saved {
-            Some(bytes) => store.write(bytes),
-            None => store.remove(),
+        let file = match before {
+            Some(bytes) => store.write(slot, bytes),
+            None => file::remove(&store.path(slot)),
         };
-        return file.map_or_else(|failure| error.clone().and(failure), |()| error.clone());
+        return match file {
+            Ok(()) => error,
+            Err(failure) => error.and(failure),
+        };
     }
     failures
         .into_iter()

@@ -3,7 +3,7 @@
 use common::sys::netns::Netns;
 use common::{Error, Request, drift};
 
-use crate::backup::{Backup, Shown, Store};
+use crate::backup::{Shown, Store};
 use crate::config::Config;
 use crate::kernel::Container;
 use crate::plan::Plan;
@@ -29,6 +29,12 @@ pub fn check(request: &Request) -> Result<(), Error> {
 
 /// How the kernel showed what ADD wrote, where ADD found that worth a note.
 fn shown(store: &Store) -> Result<Vec<Shown>, Error> {
-    let bytes = store.read()?;
-    Ok(bytes.map_or_else(Vec::new, |bytes| Backup::parse(&bytes).0.shown))
+    let (all, errors) = store.all();
+    match Error::all(errors) {
+        Some(error) => Err(error),
+        None => Ok(all
+            .into_iter()
+            .flat_map(|saved| saved.backup.shown)
+            .collect()),
+    }
 }

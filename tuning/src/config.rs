@@ -1,9 +1,11 @@
 //! What is asked: stdin's keys, then `CNI_ARGS`, `runtimeConfig` and `args.cni`, each overriding the
 //! one before.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 
 use common::decode::Object;
+use common::error::short;
 use common::json::Json;
 use common::mac::Mac;
 use common::{Code, Error, Request};
@@ -133,7 +135,7 @@ fn mac(
         Some(mac) => Ok(Some(mac)),
         None => Err(Error::new(
             Code::InvalidConfig,
-            format!("{key} = {text:?}: no hardware address of 6 bytes"),
+            format!("{key} = {:?}: no hardware address of 6 bytes", short(&text)),
         )
         .with_details("expected a form like 02:00:5e:10:00:0a")),
     }
@@ -146,8 +148,13 @@ fn sysctls(
 ) -> Result<Vec<Setting>, Error> {
     let mut own = settings(conf, "sysctl", ifname)?;
     let Some(args) = args else { return Ok(own) };
+    let places = own.iter().map(|own| own.name.clone()).zip(0..);
+    let places: HashMap<Name, usize> = places.collect();
     for setting in settings(args, "args.cni.sysctl", ifname)? {
-        match own.iter_mut().find(|own| own.name == setting.name) {
+        match places
+            .get(&setting.name)
+            .and_then(|place| own.get_mut(*place))
+        {
             Some(overridden) => *overridden = setting,
             None => own.push(setting),
         }
@@ -158,27 +165,30 @@ fn sysctls(
 /// The sysctls of one layer, none twice.
 fn settings(layer: Object<'_>, path: &str, ifname: &str) -> Result<Vec<Setting>, Error> {
     let mut settings: Vec<Setting> = Vec::new();
+    let mut spellings: HashMap<Name, &str> = HashMap::new();
     let object = layer.object("sysctl")?;
     for (written, json) in object.map_or(&[][..], |object| object.fields()) {
-        let value = match json {
-            Json::Null => continue,
-            Json::String(value) => checked(value),
-            other => {
-                return Err(Error::new(
-                    Code::Decoding,
-                    format!("{path}.{written}: expected a string, got {}", other.kind()),
-                ));
-            }
+        if *json == Json::Null {
+            continue;
+        }
+        let refused = |why| {
+            let key = short(written);
+            Error::new(Code::InvalidConfig, format!("{path}.{key:?}: {why}"))
         };
-        let refused = |why| Error::new(Code::InvalidConfig, format!("{path}.{written:?}: {why}"));
-        let value = value.map_err(refused)?;
         let name = Name::parse(written, ifname).map_err(refused)?;
-        if let Some(twin) = settings.iter().find(|setting| setting.name == name) {
+        let Json::String(value) = json else {
+            return Err(Error::new(
+                Code::Decoding,
+                format!("{path}.{written}: expected a string, got {}", json.kind()),
+            ));
+        };
+        let value = checked(value).map_err(refused)?;
+        if let Some(twin) = spellings.insert(name.clone(), written) {
             return Err(Error::new(
                 Code::InvalidConfig,
                 format!("{path}: duplicated sysctl {}", name.text()),
             )
-            .with_details(format!("as {:?} and as {written:?}", twin.written)));
+            .with_details(format!("as {twin:?} and as {written:?}")));
         }
         settings.push(Setting {
             written: written.clone(),

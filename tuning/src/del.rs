@@ -1,9 +1,10 @@
 //! DEL: puts back what the backup holds, and removes it.
 
+use common::sys::file;
 use common::sys::netns::{Netns, OpenError};
 use common::{Attachment, Error, Request};
 
-use crate::backup::{Backup, Store};
+use crate::backup::{Backup, Saved, Store};
 use crate::config;
 use crate::kernel::Container;
 use crate::restore::{self, Outcome};
@@ -21,19 +22,35 @@ pub fn del(request: &Request) -> Result<(), Error> {
     let dir =
         config::data_dir(request.conf.object()).unwrap_or_else(|_| config::default_data_dir());
     let store = Store::new(&dir, &request.attachment);
-    let Some(bytes) = store.read()? else {
-        return store.remove();
-    };
-    let (backup, faults) = Backup::parse(&bytes);
+    let (all, mut errors) = store.all();
+    if !all.is_empty() {
+        match open(request) {
+            Ok(netns) => all.iter().for_each(|saved| {
+                errors.extend(one(saved, netns.as_ref(), request).err());
+            }),
+            Err(error) => errors.push(error),
+        }
+    }
+    errors.extend(store.remove_draft().err());
+    Error::all(errors).map_or(Ok(()), Err)
+}
+
+/// Restores what one backup holds, and removes it.
+fn one(saved: &Saved, netns: Option<&Netns>, request: &Request) -> Result<(), Error> {
+    let Saved {
+        path,
+        bytes: _,
+        backup,
+        faults,
+    } = saved;
     if !faults.is_empty() {
-        let path = store.path();
         let faults = faults.join("; ");
         request
             .log
             .warn(format!("backup {}: {faults}", path.display()));
     }
-    let Outcome { restored, failures } = match open(request)? {
-        Some(netns) => netns.run(|| restore(&backup, &request.attachment))?,
+    let Outcome { restored, failures } = match netns {
+        Some(netns) => netns.run(|| restore(backup, &request.attachment))?,
         None => Outcome::default(),
     };
     if !restored.is_empty() {
@@ -41,15 +58,14 @@ pub fn del(request: &Request) -> Result<(), Error> {
             .log
             .changed(format!("restored {}", restored.join(", ")));
     }
-    let mut errors = Vec::new();
-    if failures.iter().all(|failure| failure.is_final) {
-        match store.remove() {
+    let is_over = failures.iter().all(|failure| failure.is_final);
+    let mut errors: Vec<Error> = failures.into_iter().map(|failure| failure.error).collect();
+    if is_over {
+        match file::remove(path) {
             Ok(()) if restored.is_empty() => request.log.changed("removed the backup"),
             removed => errors.extend(removed.err()),
         }
     }
-    let told = failures.into_iter().map(|failure| failure.error);
-    errors.splice(0..0, told);
     Error::all(errors).map_or(Ok(()), Err)
 }
 
@@ -61,15 +77,14 @@ fn open(request: &Request) -> Result<Option<Netns>, Error> {
     };
     match Netns::open(path) {
         Ok(netns) => Ok(Some(netns)),
-        Err(OpenError::Gone(_)) => Ok(None),
-        Err(OpenError::Unusable(_)) if std::fs::File::open(path).is_ok() => Ok(None),
+        Err(OpenError::Gone(_) | OpenError::Foreign(_)) => Ok(None),
         Err(OpenError::Unusable(error)) => Err(error),
     }
 }
 
 fn restore(backup: &Backup, attachment: &Attachment) -> Result<Outcome, Error> {
     let mut container = Container::open(&attachment.ifname)?;
-    let here = container.netns_id();
+    let here = container.netns_id()?;
     if backup.netns.is_some() && here.is_some() && backup.netns != here {
         // The namespace that was tuned is gone; this one never was.
         return Ok(Outcome::default());

@@ -5,14 +5,14 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use common::sys::file;
-use common::{Code, Context, Error, Request};
+use common::netconf::ValidAttachment;
+use common::sys::file::{self, Content};
+use common::{Attachment, Error, Request};
 
-use crate::backup::{self, Backup};
+use crate::backup::{self, Saved};
 use crate::config;
 
 /// The age from which a file that is still being written has lost its writer.
@@ -24,19 +24,19 @@ const ABANDONED: Duration = Duration::from_secs(600);
 /// Everything that could not be read or removed.
 pub fn gc(request: &Request) -> Result<(), Error> {
     let dir = config::data_dir(request.conf.object())?;
-    let valid: BTreeSet<String> = request
-        .conf
-        .valid_attachments()?
-        .iter()
-        .map(|valid| backup::file_name(&valid.container, &valid.ifname))
-        .collect();
+    let valid: BTreeSet<ValidAttachment> = request.conf.valid_attachments()?.into_iter().collect();
+    let is_dead = |owner: &Attachment| {
+        let attachment = ValidAttachment {
+            container: owner.container.clone(),
+            ifname: owner.ifname.clone(),
+        };
+        owner.network == request.attachment.network && !valid.contains(&attachment)
+    };
     let mut errors = Vec::new();
-    for name in names(&dir)? {
-        if valid.contains(&name) {
-            continue;
-        }
-        let path = dir.join(&name);
-        match is_ours(&path, &name, &request.attachment.network) {
+    for name in file::names(&dir)?.unwrap_or_default() {
+        let Some(name) = name.to_str() else { continue };
+        let path = dir.join(name);
+        match is_waste(&path, name, is_dead, request) {
             Ok(true) => match file::remove(&path) {
                 Ok(()) => request.log.changed(format!("removed the backup {name}")),
                 Err(error) => errors.push(error),
@@ -48,37 +48,35 @@ pub fn gc(request: &Request) -> Result<(), Error> {
     Error::all(errors).map_or(Ok(()), Err)
 }
 
-/// The files of a directory that may not be there.
-fn names(dir: &Path) -> Result<Vec<String>, Error> {
-    let tried = || format!("list {}", dir.display());
-    let entries = match fs::read_dir(dir) {
-        Ok(entries) => entries,
-        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(cause) => return Err(cause).context(Code::Io, tried),
-    };
-    let mut names = Vec::new();
-    for entry in entries {
-        let entry = entry.context(Code::Io, tried)?;
-        names.extend(entry.file_name().into_string());
-    }
-    Ok(names)
-}
-
-/// Whether a file is a backup of the network, or one whose writer was killed long ago.
-fn is_ours(path: &Path, name: &str, network: &str) -> Result<bool, Error> {
-    if name.starts_with('.') && name.ends_with(".json.tmp") {
+/// Whether a file is a backup of a dead attachment, or one whose writer was killed long ago.
+fn is_waste(
+    path: &Path,
+    name: &str,
+    is_dead: impl Fn(&Attachment) -> bool,
+    request: &Request,
+) -> Result<bool, Error> {
+    if name.starts_with('.') && name.ends_with(backup::DRAFT) {
         return Ok(is_abandoned(path));
     }
     if name.starts_with('.') || !name.ends_with(".json") {
         return Ok(false);
     }
-    let Some(bytes) = file::read(path)? else {
-        return Ok(false);
-    };
-    Ok(Backup::parse(&bytes).0.network.as_deref() == Some(network))
+    match file::read_state(path)? {
+        Content::Absent => Ok(false),
+        Content::NoFile(what) => {
+            request
+                .log
+                .warn(format!("{} is {what}, not a backup", path.display()));
+            Ok(false)
+        }
+        Content::Bytes(bytes) => {
+            let owner = Saved::new(path.to_owned(), bytes).backup.owner;
+            Ok(owner.is_some_and(|owner| backup::is_named_for(name, &owner) && is_dead(&owner)))
+        }
+    }
 }
 
 fn is_abandoned(path: &Path) -> bool {
-    let modified = fs::metadata(path).and_then(|meta| meta.modified());
+    let modified = fs::symlink_metadata(path).and_then(|meta| meta.modified());
     modified.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > ABANDONED))
 }

@@ -43,8 +43,6 @@ pub enum Reading {
     Unreadable(String),
     /// There is no such sysctl in this namespace.
     Missing,
-    /// The node lacks what it takes to read anything: memory, file descriptors.
-    Failed(String),
 }
 
 impl Container {
@@ -67,9 +65,19 @@ impl Container {
     /// What tells this namespace from every other one, also from those of the same inode number
     /// before and after it: its number, and the boot in which it was given. `None` where the kernel
     /// gives none.
-    pub fn netns_id(&self) -> Option<String> {
-        let boot = sysctl::read(Path::new(BOOT_ID)).ok()?;
-        Some(format!("{boot}/{}", self.netlink.netns_cookie()?))
+    ///
+    /// # Errors
+    /// Code 100 when it could not be found out.
+    pub fn netns_id(&self) -> Result<Option<String>, Error> {
+        let tried = || "find out which network namespace this is".to_owned();
+        let Some(cookie) = self.netlink.netns_cookie().context(Code::System, tried)? else {
+            return Ok(None);
+        };
+        match sysctl::read(Path::new(BOOT_ID)) {
+            Ok(boot) => Ok(Some(format!("{boot}/{cookie}"))),
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(cause) => Err(cause).context(Code::System, tried),
+        }
     }
 
     /// The interface, or `None`.
@@ -91,7 +99,7 @@ impl Container {
     pub fn observe(&mut self, plan: &Plan) -> Result<Actual, Error> {
         let sysctls = plan.sysctls.iter().map(|setting| read(&setting.name));
         Ok(Actual {
-            sysctls: sysctls.collect(),
+            sysctls: sysctls.collect::<Result<_, _>>()?,
             link: self.link()?,
         })
     }
@@ -106,21 +114,22 @@ impl Container {
 }
 
 /// Reads a sysctl.
-pub fn read(name: &Name) -> Reading {
-    match sysctl::read(&name.path()) {
-        Ok(value) => Reading::Value(value),
-        Err(cause) => match cause.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Reading::Missing,
-            io::ErrorKind::PermissionDenied => Reading::WriteOnly,
-            _ if is_shortage(&cause) => Reading::Failed(cause.to_string()),
-            _ => Reading::Unreadable(cause.to_string()),
-        },
+///
+/// # Errors
+/// Code 100 where it could not be found out what there is.
+pub fn read(name: &Name) -> Result<Reading, Error> {
+    let path = name.path();
+    let cause = match sysctl::read(&path) {
+        Ok(value) => return Ok(Reading::Value(value)),
+        Err(cause) => cause,
+    };
+    match cause.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::ENOENT | Errno::ENOTDIR) => Ok(Reading::Missing),
+        Some(Errno::EACCES) if sysctl::is_write_only(&path) => Ok(Reading::WriteOnly),
+        // `addrconf_sysctl_stable_secret` in net/ipv6/addrconf.c, until there is a secret.
+        Some(Errno::EIO) if name.is_stable_secret() => Ok(Reading::Unreadable(cause.to_string())),
+        _ => Err(cause).context(Code::System, || format!("read sysctl {}", name.text())),
     }
-}
-
-fn is_shortage(cause: &io::Error) -> bool {
-    let errno = cause.raw_os_error().map(Errno::from_raw);
-    matches!(errno, Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM))
 }
 
 /// Writes a sysctl.

@@ -1,5 +1,7 @@
 //! The values before ADD: what DEL and a failed ADD put back.
 
+use std::collections::HashSet;
+
 use common::sys::link::{Change, Link};
 use common::{Code, Error};
 
@@ -23,8 +25,7 @@ impl Originals {
     /// Sysctls that cannot be read have no original.
     ///
     /// # Errors
-    /// Code 7 for a sysctl that does not exist, code 100 for one whose value could not be found out,
-    /// and for an interface that is not there or has no
+    /// Code 7 for a sysctl that does not exist, code 100 for an interface that is not there or has no
     /// such attribute: the plan cannot be carried out.
     pub fn of(plan: &Plan, actual: &Actual, ifname: &str) -> Result<Originals, Error> {
         let mut originals = Originals::default();
@@ -36,10 +37,6 @@ impl Originals {
                         .push((setting.name.clone(), value.clone()));
                 }
                 Reading::Missing => return Err(no_such_sysctl(&setting.name, &setting.written)),
-                Reading::Failed(why) => {
-                    let tried = format!("read sysctl {}", setting.name.text());
-                    return Err(Error::new(Code::System, tried).with_details(why));
-                }
                 Reading::WriteOnly | Reading::Unreadable(_) => {}
             }
         }
@@ -54,11 +51,10 @@ impl Originals {
     /// These, and from `newer` what these do not have: the first value known is the original one.
     #[must_use]
     pub fn completed_by(mut self, newer: &Originals) -> Originals {
-        for (name, value) in &newer.sysctls {
-            if !self.sysctls.iter().any(|(known, _)| known == name) {
-                self.sysctls.push((name.clone(), value.clone()));
-            }
-        }
+        let known: HashSet<Name> = self.sysctls.iter().map(|(name, _)| name.clone()).collect();
+        let new = newer.sysctls.iter();
+        let new = new.filter(|(name, _)| !known.contains(name)).cloned();
+        self.sysctls.extend(new);
         for change in &newer.link {
             if !self
                 .link

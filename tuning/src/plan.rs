@@ -1,5 +1,6 @@
 //! The values that the kernel shall have, and how it differs from them.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use common::sys::link::{Change, Link};
@@ -11,6 +12,7 @@ use crate::backup::Shown;
 use crate::config::{Config, Setting};
 use crate::kernel::{Actual, Reading};
 use crate::meaning;
+use crate::sysctl::Name;
 
 /// What ADD sets, in this order: sysctls, then the link's attributes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,11 +73,14 @@ impl Plan {
     /// Every difference between this plan and what the kernel has, where `shown` is how it showed what
     /// ADD wrote. That the interface is gone is a difference whatever the plan says.
     pub fn drifts(&self, actual: &Actual, ifname: &str, shown: &[Shown]) -> Vec<Drift> {
+        let shown: HashMap<&Name, &Shown> = shown.iter().map(|s| (&s.name, s)).collect();
         let mut drifts: Vec<Drift> = self
             .sysctls
             .iter()
             .zip(&actual.sysctls)
-            .filter_map(|(setting, reading)| sysctl_drift(setting, reading, shown))
+            .filter_map(|(setting, reading)| {
+                sysctl_drift(setting, reading, shown.get(&setting.name))
+            })
             .collect();
         match &actual.link {
             None => drifts.push(Drift::new(format!("interface {ifname}"), "present", "none")),
@@ -93,8 +98,8 @@ impl Plan {
     /// Writes the new MAC, and from 1.1.0 on the new MTU, into what the chain's result says of the
     /// container's interface.
     pub fn show_in(&self, result: &mut CniResult, ifname: &str, version: Version) {
-        let interfaces = result.interfaces.iter_mut();
-        for interface in interfaces.filter(|i| i.name == ifname && i.is_in_sandbox()) {
+        let own = result.container_interface(ifname);
+        if let Some(interface) = own.and_then(|index| result.interfaces.get_mut(index)) {
             for change in &self.link {
                 match change {
                     Change::Mac(mac) => interface.mac = mac.to_string(),
@@ -109,20 +114,20 @@ impl Plan {
 }
 
 impl Shown {
-    /// Whether ADD wrote this setting and the kernel showed it so.
+    /// Whether ADD wrote this value and the kernel showed it so.
     fn is_of(&self, setting: &Setting, actual: &str) -> bool {
-        self.name == setting.name && self.written == setting.value && self.reads == actual
+        self.written == setting.value && self.reads == actual
     }
 }
 
-fn sysctl_drift(setting: &Setting, reading: &Reading, shown: &[Shown]) -> Option<Drift> {
+fn sysctl_drift(setting: &Setting, reading: &Reading, shown: Option<&&Shown>) -> Option<Drift> {
     let actual = match reading {
         Reading::Value(actual) if meaning::same(actual, &setting.value) => return None,
-        Reading::Value(actual) if shown.iter().any(|s| s.is_of(setting, actual)) => return None,
+        Reading::Value(actual) if shown.is_some_and(|s| s.is_of(setting, actual)) => return None,
         Reading::WriteOnly => return None,
         Reading::Value(actual) => setting.name.shown(actual),
         Reading::Missing => "no such sysctl",
-        Reading::Unreadable(why) | Reading::Failed(why) => why.as_str(),
+        Reading::Unreadable(why) => why.as_str(),
     };
     Some(Drift::new(
         format!("sysctl {}", setting.name.text()),

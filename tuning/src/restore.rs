@@ -1,7 +1,9 @@
 //! Puts originals back.
 
+use std::collections::HashSet;
 use std::io;
 
+use common::error::short;
 use common::sys::link::Change;
 use common::{Code, Error};
 use nix::errno::Errno;
@@ -36,7 +38,7 @@ pub fn restore(container: &mut Container, originals: &Originals) -> Outcome {
     let Originals { sysctls, link } = originals;
     let mut outcome = Outcome::default();
     restore_link(container, link, &mut outcome);
-    let mut touched = Vec::new();
+    let mut touched: Vec<&Name> = Vec::new();
     for (name, value) in sysctls.iter().rev() {
         if is_other(name, value) {
             // What fails here is tried again below, and told there.
@@ -46,22 +48,20 @@ pub fn restore(container: &mut Container, originals: &Originals) -> Outcome {
     }
     // Some sysctls set others (`conf/all/forwarding` all of `conf/*/forwarding`), so that one that was
     // right may no longer be. The other order then serves.
-    let wrong = sysctls.iter().filter(|(name, value)| is_other(name, value));
-    for (name, value) in wrong {
+    let mut failed: HashSet<&Name> = HashSet::new();
+    for (name, value) in sysctls.iter().filter(|(name, value)| is_other(name, value)) {
         match put(name, value) {
             Ok(()) => touched.push(name),
             Err(failure) => {
-                touched.retain(|touched| *touched != name);
+                failed.insert(name);
                 outcome.failures.push(failure);
             }
         }
     }
-    for name in touched {
-        let name = format!("sysctl {}", name.text());
-        if !outcome.restored.contains(&name) {
-            outcome.restored.push(name);
-        }
-    }
+    let mut told: HashSet<&Name> = HashSet::new();
+    touched.retain(|name| !failed.contains(name) && told.insert(name));
+    let names = touched.iter().map(|name| format!("sysctl {}", name.text()));
+    outcome.restored.extend(names);
     outcome
 }
 
@@ -100,9 +100,9 @@ fn restore_link(container: &mut Container, changes: &[Change], outcome: &mut Out
 /// Whether a sysctl is there and reads otherwise.
 fn is_other(name: &Name, value: &str) -> bool {
     match kernel::read(name) {
-        Reading::Value(present) => !meaning::same(&present, value),
-        Reading::Missing => false,
-        Reading::WriteOnly | Reading::Unreadable(_) | Reading::Failed(_) => true,
+        Ok(Reading::Value(present)) => !meaning::same(&present, value),
+        Ok(Reading::Missing) => false,
+        Ok(Reading::WriteOnly | Reading::Unreadable(_)) | Err(_) => true,
     }
 }
 
@@ -120,11 +120,14 @@ fn put(name: &Name, value: &str) -> Result<(), Failure> {
         Ok(()) => {}
     }
     match kernel::read(name) {
-        Reading::Value(present) if !meaning::same(&present, value) => Err(Failure {
-            is_final: true,
-            error: failed(name, value)
-                .with_details(format!("it reads {:?} after that", name.shown(&present))),
-        }),
+        Ok(Reading::Value(present)) if !meaning::same(&present, value) => {
+            let present = short(name.shown(&present)).into_owned();
+            Err(Failure {
+                is_final: true,
+                error: failed(name, value).with_details(format!("it reads {present:?} after that")),
+            })
+        }
+        // The kernel took the write.
         _ => Ok(()),
     }
 }
@@ -132,7 +135,11 @@ fn put(name: &Name, value: &str) -> Result<(), Failure> {
 fn failed(name: &Name, value: &str) -> Error {
     Error::new(
         Code::System,
-        format!("restore sysctl {} to {:?}", name.text(), name.shown(value)),
+        format!(
+            "restore sysctl {} to {:?}",
+            name.text(),
+            short(name.shown(value))
+        ),
     )
 }
 

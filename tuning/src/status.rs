@@ -1,17 +1,21 @@
 //! STATUS: whether ADD could work on this node.
 
-use std::fs::{self, DirBuilder};
-use std::io;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
+use std::process;
+use std::time::{SystemTime, UNIX_EPOCH};
 
+use common::sys::file::{self, Draft};
+use common::sys::netns;
 use common::{Code, Error, Request};
 
 use crate::allowlist;
-use crate::config::Config;
+use crate::backup::DRAFT;
+use crate::config::{Config, Setting};
+use crate::kernel::{self, Reading};
+use crate::sysctl::Name;
 
-/// The file that STATUS writes and removes to see whether ADD could write one.
-const PROBE: &str = ".status.tmp";
+/// The interface that every network namespace has. It has the sysctls that others have.
+const LOOPBACK: &str = "lo";
 
 /// Looks for everything that would make every ADD of this configuration fail.
 ///
@@ -21,9 +25,17 @@ pub fn status(request: &Request) -> Result<(), Error> {
     let config = Config::parse(request)?;
     let mut reasons = Vec::new();
     reasons.extend(allowlist_fault(&config).map(|error| error.to_string()));
-    if let Err(cause) = write_probe(&config.data_dir) {
+    if let Err(error) = try_backup(&config.data_dir) {
         let dir = config.data_dir.display();
-        reasons.push(format!("cannot keep backups in {dir}: {cause}"));
+        reasons.push(format!("cannot keep backups in {dir}: {error}"));
+    }
+    match missing(&config.sysctls) {
+        Ok(names) => reasons.extend(
+            names
+                .iter()
+                .map(|name| format!("sysctl {name} does not exist in a container's namespace")),
+        ),
+        Err(error) => reasons.push(error.to_string()),
     }
     if reasons.is_empty() {
         return Ok(());
@@ -44,9 +56,33 @@ fn allowlist_fault(config: &Config) -> Option<Error> {
     invalid.or_else(|| allowlist::permit(&config.sysctls).err())
 }
 
-fn write_probe(dir: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
-    let path = dir.join(PROBE);
-    fs::write(&path, "probe")?;
-    fs::remove_file(&path)
+/// Writes a backup of nobody, under a name that no other STATUS has. GC removes what is left of it
+/// should this process be killed.
+fn try_backup(dir: &Path) -> Result<(), Error> {
+    let time = SystemTime::now().duration_since(UNIX_EPOCH);
+    let time = time.map_or(0, |time| time.as_nanos());
+    let name = format!(".status-{}-{time}{DRAFT}", process::id());
+    let _draft = Draft::write(dir, &name, b"probe")?;
+    file::remove(&dir.join(name))
+}
+
+/// The sysctls, as written, that no container on this node has: some are not there at all, others are
+/// the first namespace's alone. A new namespace shows it.
+fn missing(settings: &[Setting]) -> Result<Vec<&str>, Error> {
+    let names: Vec<(&str, Name)> = settings
+        .iter()
+        .filter_map(|setting| Some((setting.written.as_str(), setting.name.of(LOOPBACK)?)))
+        .collect();
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    netns::in_a_new_one(move || {
+        let mut missing = Vec::new();
+        for (written, name) in names {
+            if kernel::read(&name)? == Reading::Missing {
+                missing.push(written);
+            }
+        }
+        Ok(missing)
+    })
 }

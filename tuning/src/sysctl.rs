@@ -11,8 +11,11 @@ const IFNAME: &str = "IFNAME";
 const DEVICE: usize = 3;
 
 /// A sysctl of the network, by the parts of its path: `["net", "core", "somaxconn"]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Name(Vec<String>);
+
+/// The longest name in bytes. The kernel's longest has fewer than a hundred.
+const LONGEST: usize = 255;
 
 impl Name {
     /// Reads a name as it is written in a configuration, for the interface `ifname`. An empty
@@ -28,6 +31,9 @@ impl Name {
     pub fn parse(written: &str, ifname: &str) -> Result<Name, &'static str> {
         if written.chars().any(|c| c.is_control() || c.is_whitespace()) {
             return Err("the name of a sysctl has no white space or control characters");
+        }
+        if written.len() > LONGEST {
+            return Err("the name of a sysctl has at most 255 bytes");
         }
         let mut parts = split(written);
         if parts.iter().any(|p| p.is_empty() || p == "." || p == "..") {
@@ -52,10 +58,32 @@ impl Name {
     /// A value as messages may have it. Keys are nobody's business: whoever has that of TCP Fast Open
     /// can forge cookies, and that of stable addresses tells those to come.
     pub fn shown<'v>(&self, value: &'v str) -> &'v str {
-        match self.0.last().map(String::as_str) {
-            Some("stable_secret" | "tcp_fastopen_key") => "(secret)",
+        match self.leaf() {
+            "stable_secret" | "tcp_fastopen_key" => "(secret)",
             _ => value,
         }
+    }
+
+    /// The same sysctl of another interface, or itself where it is no interface's. `None` where it is
+    /// not known which part the interface is.
+    pub fn of(&self, ifname: &str) -> Option<Name> {
+        let mut parts = self.0.clone();
+        let is_kept = |device: &str| matches!(device, "all" | "default");
+        match parts.get_mut(DEVICE).filter(|_| has_device(&self.0)) {
+            Some(device) if !is_kept(device) => ifname.clone_into(device),
+            _ => {}
+        }
+        let is_known = parts.iter().all(|part| !part.contains(IFNAME));
+        is_known.then_some(Name(parts))
+    }
+
+    /// Whether it is the secret of stable addresses, which has no value before one is set.
+    pub fn is_stable_secret(&self) -> bool {
+        self.leaf() == "stable_secret"
+    }
+
+    fn leaf(&self) -> &str {
+        self.0.last().map_or("", String::as_str)
     }
 
     /// Its file.
@@ -118,6 +146,29 @@ mod tests {
 
     fn text(written: &str, ifname: &str) -> Result<String, &'static str> {
         Name::parse(written, ifname).map(|name| name.text())
+    }
+
+    #[test]
+    fn a_sysctl_of_an_interface_is_found_on_another_one() {
+        for (written, on_lo) in [
+            ("net.core.somaxconn", Some("net/core/somaxconn")),
+            (
+                "net.ipv4.conf.IFNAME.arp_filter",
+                Some("net/ipv4/conf/lo/arp_filter"),
+            ),
+            (
+                "net/ipv6/neigh/eth0.1/mcast_solicit",
+                Some("net/ipv6/neigh/lo/mcast_solicit"),
+            ),
+            (
+                "net.ipv4.conf.all.arp_filter",
+                Some("net/ipv4/conf/all/arp_filter"),
+            ),
+            ("net.odd.IFNAME", None),
+        ] {
+            let name = Name::parse(written, "").unwrap().of("lo");
+            assert_eq!(name.map(|name| name.text()).as_deref(), on_lo, "{written}");
+        }
     }
 
     #[test]

@@ -99,14 +99,20 @@ impl Job<'_> {
         if !is_swept {
             self.delete_filters(changes, side)?;
         }
+        let mut last = None;
         for (place, rule) in wanted {
             let spot = self.spot(side.hook, self.kind().text(), place);
             let tried = format!(
                 "add a filter from {} {} to {}",
                 self.link.name, side.hook, detour.ifb
             );
-            let undo = Undo::DeleteFilter(spot, rule.clone());
-            changes.make((tried, FILTER), Some(undo), |netlink| {
+            let is_shared = side.others().any(|f| (f.priority, f.protocol) == place);
+            let undo = match is_shared {
+                true => Some(Undo::DeleteFilter(spot, rule.clone())),
+                false => (last != Some(place)).then_some(Undo::DeleteFilters(spot)),
+            };
+            last = Some(place);
+            changes.make((tried, FILTER), undo, |netlink| {
                 filter::add(netlink, spot.link, spot.parent, spot.place, &rule)
             })?;
         }
@@ -129,18 +135,15 @@ impl Job<'_> {
         let others: Vec<&Filter> = side.others().collect();
         for deletion in filter::deletions(&own, &others) {
             let spot = self.spot(side.hook, kind, deletion.place);
-            let tried = format!("delete a filter of {} {}", self.link.name, side.hook);
-            changes.make((tried, FILTER), None, |netlink| {
-                filter::delete(netlink, spot.link, spot.parent, deletion)
-            })?;
             // A way to a link that is gone, or what we never make, is nothing to go back to.
             let rules = own.iter().filter(|own| deletion.takes(own));
-            let rules = rules.filter_map(|own| own.rule.as_ref());
-            let rules = rules.filter(|rule| rule.verdict.is_planned());
-            // The last one taken back is the first one that was there.
-            for rule in rules.rev() {
-                changes.remember(Undo::AddFilter(spot, rule.clone()));
-            }
+            let rules = rules.filter_map(|own| own.rule.clone());
+            let rules = rules.filter(|rule| rule.verdict.is_planned()).collect();
+            let tried = format!("delete a filter of {} {}", self.link.name, side.hook);
+            let undo = Some(Undo::AddFilters(spot, rules));
+            changes.make((tried, FILTER), undo, |netlink| {
+                filter::delete(netlink, spot.link, spot.parent, deletion)
+            })?;
         }
         Ok(())
     }

@@ -12,11 +12,11 @@ use netlink_packet_route::tc::{
     TcFilterU32Option, TcMessage, TcMirror, TcMirrorActionType, TcOption, TcU32Key, TcU32Selector,
     TcU32SelectorFlags,
 };
-use nix::errno::Errno;
 use nix::libc;
 
 pub use self::decode::decode;
-use super::Handle;
+use super::{ABSENT, Handle};
+use crate::plan::Hook;
 
 /// `flowid 1:1` of a filter that redirects, as the reference sets it.
 pub const REDIRECTED: Handle = 0x0001_0001;
@@ -106,11 +106,28 @@ pub fn list(netlink: &mut Netlink, link: u32, parent: Handle) -> Result<Vec<Filt
     let request = about(link, parent, 0, 0);
     match netlink.request(libc::RTM_GETTFILTER, DUMP, &request) {
         Ok(replies) => Ok(replies.iter().filter_map(|m| decode(m, link)).collect()),
-        Err(refusal) if matches!(refusal.errno, Errno::ENOENT | Errno::EINVAL | Errno::ENODEV) => {
-            Ok(Vec::new())
-        }
+        Err(refusal) if refusal.says(&ABSENT) => Ok(Vec::new()),
         Err(refusal) => Err(refusal),
     }
+}
+
+/// Every filter of a hook qdisc of some kind, with the hook on which it stands.
+///
+/// # Errors
+/// What the kernel refused.
+pub fn of_hooks(
+    netlink: &mut Netlink,
+    link: u32,
+    kind: &str,
+) -> Result<Vec<(Hook, Filter)>, Refusal> {
+    let mut filters = Vec::new();
+    for hook in [Hook::Ingress, Hook::Egress] {
+        if hook == Hook::Ingress || kind == "clsact" {
+            let listed = list(netlink, link, hook.parent(kind))?;
+            filters.extend(listed.into_iter().map(|filter| (hook, filter)));
+        }
+    }
+    Ok(filters)
 }
 
 /// Adds a filter of kind `u32`.
@@ -147,6 +164,15 @@ pub struct Deletion {
 }
 
 impl Deletion {
+    /// The deletion of every filter of a place.
+    pub fn of_place(place: (u16, u16)) -> Deletion {
+        Deletion {
+            place,
+            chain: 0,
+            handle: 0,
+        }
+    }
+
     /// The deletion of one filter.
     pub fn of(filter: &Filter) -> Deletion {
         Deletion {
@@ -201,7 +227,7 @@ pub fn delete(
         request.attributes.push(TcAttribute::Chain(deletion.chain));
     }
     match netlink.request(libc::RTM_DELTFILTER, GET, &request) {
-        Err(refusal) if !matches!(refusal.errno, Errno::ENOENT | Errno::ENODEV) => Err(refusal),
+        Err(refusal) if !refusal.says(&ABSENT) => Err(refusal),
         _ => Ok(()),
     }
 }

@@ -8,11 +8,11 @@ use common::sys::netlink::{
 };
 use netlink_packet_core::DefaultNla;
 use netlink_packet_route::tc::{TcAttribute, TcMessage, TcOption};
-use nix::errno::Errno;
 use nix::libc;
 
 use super::{
-    BUCKET, HEADER, HOOKS, Handle, INGRESS, ROOT, TCA_KIND, TCA_OPTIONS, handle_text, header,
+    ABSENT, BUCKET, HEADER, HOOKS, Handle, INGRESS, ROOT, TCA_KIND, TCA_OPTIONS, handle_text,
+    header,
 };
 use crate::tbf::Tbf;
 
@@ -114,19 +114,13 @@ fn stranger(netlink: &mut Netlink, link: u32) -> Result<Option<String>, Refusal>
     let mut request = about(link, 0, QUEUE);
     request.attributes = vec![TcAttribute::Kind("bfifo".into())];
     match netlink.request(libc::RTM_GETQDISC, libc::NLM_F_ECHO as u16, &request) {
-        Ok(replies) => Ok(replies
-            .iter()
-            .find_map(|reply| decode(reply, link))
-            .map(told)),
+        Ok(replies) => Ok(replies.iter().find_map(|r| decode(r, link)).map(told)),
         Err(refusal) if refusal.text.contains("qdisc name") => {
             // "noop", which drops everything, is not shown either.
             let other = get(netlink, link, QUEUE)?;
             Ok(Some(other.map_or("noop".into(), told)))
         }
-        // Kernels that say EINVAL of what they do not show.
-        Err(refusal) if matches!(refusal.errno, Errno::ENOENT | Errno::EINVAL | Errno::ENODEV) => {
-            Ok(None)
-        }
+        Err(refusal) if refusal.says(&ABSENT) => Ok(None),
         Err(refusal) => Err(refusal),
     }
 }
@@ -158,12 +152,9 @@ fn get(netlink: &mut Netlink, link: u32, parent: Handle) -> Result<Option<Qdisc>
     // as it tells of changes, to which whoever asked listens only with NLM_F_ECHO (`qdisc_notify`).
     let echo = libc::NLM_F_ECHO as u16;
     match netlink.request(libc::RTM_GETQDISC, echo, &request) {
+        // None: one that the kernel does not show.
         Ok(replies) => Ok(replies.iter().find_map(|reply| decode(reply, link))),
-        // No qdisc there, or one that the kernel does not show (EINVAL, `qdisc_get_notify` in
-        // net/sched/sch_api.c).
-        Err(refusal) if matches!(refusal.errno, Errno::ENOENT | Errno::EINVAL | Errno::ENODEV) => {
-            Ok(None)
-        }
+        Err(refusal) if refusal.says(&ABSENT) => Ok(None),
         Err(refusal) => Err(refusal),
     }
 }
@@ -214,11 +205,7 @@ pub fn delete_hook(netlink: &mut Netlink, link: u32) -> Result<(), Refusal> {
 
 fn delete(netlink: &mut Netlink, request: TcMessage) -> Result<(), Refusal> {
     match netlink.request(libc::RTM_DELQDISC, GET, &request) {
-        // ENOENT: no such qdisc, or the default one; EINVAL: the same for the hooks on some
-        // kernels; ENODEV: the link is gone.
-        Err(refusal) if !matches!(refusal.errno, Errno::ENOENT | Errno::EINVAL | Errno::ENODEV) => {
-            Err(refusal)
-        }
+        Err(refusal) if !refusal.says(&ABSENT) => Err(refusal),
         _ => Ok(()),
     }
 }

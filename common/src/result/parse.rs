@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::{CniResult, Dns, Interface, IpConfig, Prefix, Route};
 use crate::decode::{Object, Value};
-use crate::error::{Code, Error};
+use crate::error::{Code, Error, short};
 use crate::json::Json;
 use crate::version::{Family, Version};
 
@@ -24,7 +24,8 @@ impl CniResult {
             return Err(Error::new(
                 Code::IncompatibleVersion,
                 format!(
-                    "prevResult has cniVersion {own:?}, which a configuration of version {version} cannot carry"
+                    "prevResult has cniVersion {:?}, which a configuration of version {version} cannot carry",
+                    short(&own)
                 ),
             ));
         }

@@ -114,3 +114,75 @@ fn malformed_results_are_refused_with_the_path() {
         assert!(error.to_string().starts_with(message), "{text}: {error}");
     }
 }
+
+/// The indices in `ips` of the container's addresses, and the names of the interfaces in the host.
+fn sides(interfaces: &str, indices: &[&str]) -> (Option<usize>, Vec<usize>, Vec<String>) {
+    let ips: Vec<String> = (0..)
+        .zip(indices)
+        .map(|(n, index)| format!(r#"{{"address":"10.0.0.{n}/24"{index}}}"#))
+        .collect();
+    let text = format!(
+        r#"{{"interfaces":[{interfaces}],"ips":[{}]}}"#,
+        ips.join(",")
+    );
+    let result = parse(Version::V100, &text).unwrap();
+    let own = result
+        .container_ips("eth0")
+        .map(|ip| result.ips.iter().position(|i| i == ip));
+    (
+        result.container_interface("eth0"),
+        own.flatten().collect(),
+        result
+            .host_interfaces("eth0")
+            .map(|i| i.name.clone())
+            .collect(),
+    )
+}
+
+#[test]
+fn the_container_s_interface_is_known_with_and_without_a_sandbox() {
+    let all = [
+        "",
+        r#","interface":0"#,
+        r#","interface":1"#,
+        r#","interface":9"#,
+    ];
+    let cases: [(&str, Option<usize>, &[usize], &[&str]); 7] = [
+        (
+            r#"{"name":"v"},{"name":"eth0","sandbox":"/n"}"#,
+            Some(1),
+            &[0, 2, 3],
+            &["v"],
+        ),
+        // Azure's and Terway's.
+        (r#"{"name":"eth0"}"#, Some(0), &[0, 1, 2, 3], &[]),
+        (
+            r#"{"name":"v"},{"name":"eth0","mac":"02:00:00:00:00:01"}"#,
+            Some(1),
+            &[0, 2, 3],
+            &["v"],
+        ),
+        // The node has an interface of that name, too.
+        (
+            r#"{"name":"eth0"},{"name":"eth0","sandbox":"/n"}"#,
+            Some(1),
+            &[0, 2, 3],
+            &["eth0"],
+        ),
+        // Calico's.
+        (r#"{"name":"cali1"}"#, None, &[0, 1, 2, 3], &["cali1"]),
+        (
+            r#"{"name":"v"},{"name":"net1","sandbox":"/n"}"#,
+            None,
+            &[0, 3],
+            &["v"],
+        ),
+        ("", None, &[0, 1, 2, 3], &[]),
+    ];
+    for (interfaces, own, ips, host) in cases {
+        let (found, addresses, names) = sides(interfaces, &all);
+        assert_eq!(found, own, "{interfaces}");
+        assert_eq!(addresses, ips, "{interfaces}");
+        assert_eq!(names, host, "{interfaces}");
+    }
+}

@@ -1,47 +1,79 @@
 //! Files that lines are added to, by many processes at a time.
 
-use std::fs::OpenOptions;
+use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use nix::fcntl::OFlag;
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, openat};
+use nix::sys::stat::Mode;
 
 use super::file;
+use super::regular::{self, Entry, Links};
 use crate::error::{Code, Context, Error};
+
+/// How often a file is looked for that comes and goes while we look.
+const TRIES: usize = 10;
 
 /// Adds `bytes` at the end of a file in one piece: one write(2) of a file opened with O_APPEND, between
 /// which and those of others the kernel lets nothing come. A missing file is made, mode 0600, and
 /// missing directories, mode 0700.
 ///
-/// The file must be a regular one, and the path's last part no symbolic link: nothing waits for a
-/// reader of a pipe, and nothing is written to a device.
+/// The file must be a regular one on a file system that keeps files, and the path's last part no
+/// symbolic link: nothing else is ever opened. See [`regular`].
 ///
 /// # Errors
 /// Code 5 with the path and what was tried.
 pub fn append(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let tried = || format!("append to {}", path.display());
-    match write(path, bytes) {
+    let directory = path.parent().unwrap_or(path);
+    let directory = match regular::directory(directory) {
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => {
-            let directory = path.parent().unwrap_or(path);
-            file::make_directory(directory).context(Code::Io, tried)?;
-            write(path, bytes).context(Code::Io, tried)
+            file::make_directory(directory).context(Code::Io, tried)?
         }
-        other => other.context(Code::Io, tried),
+        found => found.context(Code::Io, tried)?,
+    };
+    open(&directory, path)
+        .and_then(|file| write(file, bytes))
+        .context(Code::Io, tried)
+}
+
+fn open(directory: &File, path: &Path) -> io::Result<File> {
+    for _ in 0..TRIES {
+        match regular::look_in(directory, path, Links::Refused) {
+            Ok(Entry::Regular(entry)) => {
+                regular::keeps_files(&entry)?;
+                return regular::reopen(&entry, OFlag::O_WRONLY | OFlag::O_APPEND);
+            }
+            Ok(Entry::Other(what)) => {
+                return Err(io::Error::other(format!(
+                    "it is {what}, not a regular file"
+                )));
+            }
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => {}
+            Err(cause) => return Err(cause),
+        }
+        if let Some(file) = create(directory, path)? {
+            return Ok(file);
+        }
+    }
+    Err(io::Error::other("it comes and goes"))
+}
+
+/// Makes the file; `None` when somebody else has made something of that name.
+fn create(directory: &File, path: &Path) -> io::Result<Option<File>> {
+    regular::keeps_files(directory)?;
+    let flags = OFlag::O_WRONLY | OFlag::O_APPEND | OFlag::O_CLOEXEC;
+    let flags = flags | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW;
+    let mode = Mode::S_IRUSR | Mode::S_IWUSR;
+    match openat(directory, regular::name(path)?, flags, mode) {
+        Ok(file) => Ok(Some(File::from(file))),
+        Err(Errno::EEXIST) => Ok(None),
+        Err(errno) => Err(errno.into()),
     }
 }
 
-fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
-    let mut file = OpenOptions::new()
-        .append(true)
-        .create(true)
-        .mode(0o600)
-        .custom_flags(flags.bits())
-        .open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("not a regular file"));
-    }
+fn write(mut file: File, bytes: &[u8]) -> io::Result<()> {
     match file.write(bytes)? {
         written if written == bytes.len() => Ok(()),
         written => Err(io::Error::other(format!(
@@ -55,10 +87,9 @@ fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
 mod tests {
     use super::*;
     use crate::sys::scratch::Scratch;
-    use std::fs;
-    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::fs::{self, OpenOptions};
+    use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink};
 
-    use nix::sys::stat::Mode;
     use nix::unistd::mkfifo;
 
     #[test]
@@ -103,7 +134,16 @@ mod tests {
             assert!(error.to_string().contains(&scratch.0.display().to_string()));
         }
         drop(reader);
-        assert!(append(Path::new("/dev/null"), b"x").is_err());
+        for elsewhere in [
+            "/dev/null",
+            "/dev/ptmx",
+            "/proc/sys/kernel/hostname",
+            "/sys/kernel/mm/transparent_hugepage/enabled",
+            "/sys/kernel/none",
+            "/proc/none",
+        ] {
+            assert!(append(Path::new(elsewhere), b"x").is_err(), "{elsewhere}");
+        }
         assert_eq!(fs::read(&target).unwrap(), b"");
         assert!(!scratch.0.join("nowhere").exists());
     }

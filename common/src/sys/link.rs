@@ -16,6 +16,7 @@ use nix::libc;
 use super::netlink::{
     CREATE, DUMP, GET, Message, Netlink, Refusal, attribute, each_attribute, text, u32_at,
 };
+use crate::attachment::ifname_fault;
 use crate::mac::Mac;
 
 /// A namespace's number (include/uapi/linux/net_namespace.h).
@@ -86,7 +87,11 @@ impl Netlink {
     /// # Errors
     /// What the kernel refused.
     pub fn link_by_name(&mut self, name: &str) -> Result<Option<Link>, Refusal> {
-        self.link(0, Some(name))
+        match ifname_fault(name) {
+            None => self.link(0, Some(name)),
+            // No link can have it, and the kernel would refuse the question.
+            Some(_) => Ok(None),
+        }
     }
 
     /// The link of an index, or `None`.
@@ -104,11 +109,12 @@ impl Netlink {
             .extend(name.map(|n| LinkAttribute::IfName(n.to_owned())));
         request.attributes.push(without_counters());
         match self.request(libc::RTM_GETLINK, GET, &request) {
-            Ok(replies) => Ok(replies.iter().find_map(decode)),
-            Err(Refusal {
-                errno: Errno::ENODEV,
-                ..
-            }) => Ok(None),
+            // An acknowledgement without a link is no word about it.
+            Ok(replies) => match replies.iter().find_map(decode) {
+                None => Err(Errno::ENODATA.into()),
+                found => Ok(found),
+            },
+            Err(refusal) if refusal.says(&[Errno::ENODEV]) => Ok(None),
             Err(refusal) => Err(refusal),
         }
     }
@@ -123,7 +129,8 @@ impl Netlink {
         let filter = kind.map(|kind| LinkAttribute::LinkInfo(vec![LinkInfo::Kind(kind)]));
         request.attributes.extend(filter);
         let replies = self.request(libc::RTM_GETLINK, DUMP, &request)?;
-        Ok(replies.iter().filter_map(decode).collect())
+        let links = replies.iter().map(decode).collect::<Option<_>>();
+        links.ok_or_else(|| Errno::EBADMSG.into())
     }
 
     /// Creates a link from its attributes.
@@ -148,24 +155,25 @@ impl Netlink {
         self.request(libc::RTM_NEWLINK, GET, &request).map(drop)
     }
 
-    /// Sets the alias of a link before it comes up, and keeps the kernel from giving it a link-local
-    /// IPv6 address then (`addrgenmode none`, ip-link(8)). Where the link has no IPv6 there is nothing
-    /// to keep.
+    /// Gives a link that is not up its alias and, in the same step, its name, and keeps the kernel from
+    /// giving it a link-local IPv6 address when it comes up (`addrgenmode none`, ip-link(8)). Where the
+    /// link has no IPv6 there is nothing to keep.
     ///
     /// # Errors
-    /// What the kernel refused.
-    pub fn set_alias_without_address(&mut self, index: u32, alias: &str) -> Result<(), Refusal> {
+    /// What the kernel refused: `EEXIST` for a name that is taken, and nothing is changed then.
+    pub fn name_and_mark(&mut self, index: u32, name: &str, alias: &str) -> Result<(), Refusal> {
         let mut request = about(index);
         let no_address = AfSpecUnspec::Inet6(vec![AfSpecInet6::AddrGenMode(In6AddrGenMode::None)]);
         request.attributes = vec![
+            LinkAttribute::IfName(name.to_owned()),
             LinkAttribute::IfAlias(alias.to_owned()),
             LinkAttribute::AfSpecUnspec(vec![no_address]),
         ];
         match self.request(libc::RTM_NEWLINK, GET, &request) {
-            Err(Refusal {
-                errno: Errno::EAFNOSUPPORT,
-                ..
-            }) => self.set_alias(index, alias),
+            Err(refusal) if refusal.says(&[Errno::EAFNOSUPPORT]) => {
+                request.attributes.pop();
+                self.request(libc::RTM_NEWLINK, GET, &request).map(drop)
+            }
             done => done.map(drop),
         }
     }
@@ -191,23 +199,32 @@ impl Netlink {
         self.request(libc::RTM_NEWLINK, GET, &request).map(drop)
     }
 
-    /// The number that this socket's namespace has for another one, or `None` when it has none yet.
-    /// Numbers are what [`Link::parent_netnsid`] speaks of.
+    /// Whether a link's other end, or what it stands on, is known to be in this namespace. Where that
+    /// is the link's own namespace, or the kernel names none, it is not.
     ///
     /// # Errors
     /// What the kernel refused.
-    pub fn netns_number(&mut self, netns: BorrowedFd<'_>) -> Result<Option<i32>, Refusal> {
+    pub fn leads_to(&mut self, link: &Link, netns: BorrowedFd<'_>) -> Result<bool, Refusal> {
+        match link.parent_netnsid.filter(|number| *number >= 0) {
+            Some(number) => Ok(self.netns_number(netns)? == number),
+            None => Ok(false),
+        }
+    }
+
+    /// The number that this socket's namespace has for another one: what [`Link::parent_netnsid`]
+    /// speaks of. Negative when it has none.
+    fn netns_number(&mut self, netns: BorrowedFd<'_>) -> Result<i32, Refusal> {
         // `struct rtgenmsg` padded to 4, then NETNSA_FD; include/uapi/linux/net_namespace.h
         let mut request = vec![0; 4];
         request.extend(8u16.to_ne_bytes());
         request.extend(NETNSA_FD.to_ne_bytes());
         request.extend(netns.as_raw_fd().to_ne_bytes());
         let replies = self.request_bytes(libc::RTM_GETNSID, GET, &request)?;
-        Ok(replies
+        let number = replies
             .iter()
             .find_map(|reply| u32_at(attribute(reply.body.get(4..)?, NETNSA_NSID)?, 0))
-            .map(u32::cast_signed)
-            .filter(|number| *number >= 0))
+            .ok_or(Errno::ENODATA)?;
+        Ok(number.cast_signed())
     }
 
     /// Deletes a link; one that is gone is success.
@@ -216,12 +233,8 @@ impl Netlink {
     /// What the kernel refused.
     pub fn delete_link(&mut self, index: u32) -> Result<(), Refusal> {
         match self.request(libc::RTM_DELLINK, GET, &about(index)) {
-            Ok(_)
-            | Err(Refusal {
-                errno: Errno::ENODEV,
-                ..
-            }) => Ok(()),
-            Err(refusal) => Err(refusal),
+            Err(refusal) if !refusal.says(&[Errno::ENODEV]) => Err(refusal),
+            _ => Ok(()),
         }
     }
 }

@@ -25,6 +25,8 @@ const BUFFER: usize = 32 << 10;
 const PATIENCE: i64 = 10;
 /// How often a dump that the kernel reports as inconsistent is tried.
 const DUMP_TRIES: usize = 20;
+/// How often a request is sent whose answer could not be received.
+const ANSWER_TRIES: usize = 3;
 
 /// The kernel's words in a refusal (enum nlmsgerr_attrs).
 const NLMSGERR_ATTR_MSG: u16 = 1;
@@ -45,6 +47,16 @@ pub struct Refusal {
     pub errno: Errno,
     /// The kernel's explanation (`NLMSGERR_ATTR_MSG`); often empty.
     pub text: String,
+    /// Whether it is the kernel's answer to a request. If not, a system call failed, and nothing is
+    /// known of what was asked for.
+    pub is_answer: bool,
+}
+
+impl Refusal {
+    /// Whether the kernel answered that what the request names is not there.
+    pub fn is_absence(&self) -> bool {
+        self.is_answer && self.errno == Errno::ENOENT
+    }
 }
 
 impl From<Errno> for Refusal {
@@ -52,6 +64,7 @@ impl From<Errno> for Refusal {
         Refusal {
             errno,
             text: String::new(),
+            is_answer: false,
         }
     }
 }
@@ -63,6 +76,13 @@ impl fmt::Display for Refusal {
             write!(f, " ({})", self.text)?;
         }
         Ok(())
+    }
+}
+
+impl Refusal {
+    /// Whether the kernel answered with one of these.
+    pub fn says(&self, errnos: &[Errno]) -> bool {
+        self.is_answer && errnos.contains(&self.errno)
     }
 }
 
@@ -97,7 +117,7 @@ impl Netlink {
     /// A socket for nf_tables and conntrack, in the calling thread's namespace.
     ///
     /// # Errors
-    /// Code 100 when the kernel gives none.
+    /// Code 103 when the kernel is built without netfilter's netlink, 100 when it gives none.
     pub fn netfilter() -> Result<Netlink, Error> {
         Self::open(SockProtocol::NetlinkNetFilter, "NETLINK_NETFILTER")
     }
@@ -117,7 +137,11 @@ impl Netlink {
             Ok(fd)
         };
         let socket = opened().map_err(|errno| {
-            Error::new(Code::System, format!("open a {name} socket")).with_details(errno.desc())
+            let code = match errno {
+                Errno::EPROTONOSUPPORT => Code::Unsupported,
+                _ => Code::System,
+            };
+            Error::new(code, format!("open a {name} socket")).with_details(errno.desc())
         })?;
         Ok(Netlink {
             socket,
@@ -129,7 +153,8 @@ impl Netlink {
     /// Sends one request and waits until the kernel has answered it.
     ///
     /// `flags` is one of [`GET`], [`CREATE`], [`REPLACE`], [`DUMP`] or plain `NLM_F_*`. The replies
-    /// are the messages before the acknowledgement or the end of the dump.
+    /// are the messages before the acknowledgement or the end of the dump. Where the answer cannot be
+    /// received the request is sent again, unless it must not find what it creates.
     ///
     /// # Errors
     /// What the kernel refused, or `ETIMEDOUT` when it says nothing.
@@ -155,13 +180,25 @@ impl Netlink {
         body: &[u8],
     ) -> Result<Vec<Message>, Refusal> {
         let is_dump = flags & DUMP == DUMP;
+        let is_repeatable = is_dump || flags & libc::NLM_F_EXCL as u16 == 0;
+        let mut unanswered = 0;
         for _ in 0..DUMP_TRIES {
             let sequence = self.next_sequence();
             let ack = if is_dump { 0 } else { libc::NLM_F_ACK as u16 };
             let flags = flags | libc::NLM_F_REQUEST as u16 | ack;
             self.send(&message(kind, flags, sequence, body))?;
-            if let Some(replies) = self.replies(sequence)? {
-                return Ok(replies);
+            match self.replies(sequence) {
+                Ok(Some(replies)) => return Ok(replies),
+                // It is created, whatever else was said of it.
+                Ok(None) if !is_repeatable => return Ok(Vec::new()),
+                Ok(None) => {}
+                Err(refusal) => {
+                    unanswered += 1;
+                    let is_lost = !refusal.is_answer && refusal.errno != Errno::ETIMEDOUT;
+                    if !(is_lost && is_repeatable && unanswered < ANSWER_TRIES) {
+                        return Err(refusal);
+                    }
+                }
             }
         }
         Err(Errno::EINTR.into())
@@ -170,8 +207,15 @@ impl Netlink {
     /// The number that the kernel gave the socket's network namespace, unique until the next boot
     /// (`SO_NETNS_COOKIE`); `None` on kernels before 5.14. Unlike an inode's number it is not used
     /// again for another namespace.
-    pub fn netns_cookie(&self) -> Option<u64> {
-        cookie(&self.socket)
+    ///
+    /// # Errors
+    /// As getsockopt(2).
+    pub fn netns_cookie(&self) -> Result<Option<u64>, Refusal> {
+        match cookie(&self.socket) {
+            Ok(number) => Ok(Some(number)),
+            Err(Errno::ENOPROTOOPT) => Ok(None),
+            Err(errno) => Err(errno.into()),
+        }
     }
 
     /// The number for the next message.
@@ -244,36 +288,44 @@ impl Netlink {
             }
         };
         let bytes = self.buffer.get(..length).ok_or(Errno::EMSGSIZE)?;
-        Ok(split(bytes))
+        match split(bytes) {
+            (messages, []) => Ok(messages),
+            // What cannot be read may be what was looked for.
+            _ => Err(Errno::EBADMSG),
+        }
     }
 
     /// The next datagram of an answer. The kernel answers while it takes the request, so that after
     /// an overrun what is left of the answer has come already. What was asked for is done, and most
     /// likely its acknowledgement is not what was dropped.
-    fn answer(&mut self) -> Result<Vec<(Message, u16)>, Refusal> {
+    /// Also says whether messages were dropped before it.
+    fn answer(&mut self) -> Result<(Vec<(Message, u16)>, bool), Refusal> {
         match self.receive() {
-            Err(refusal) if refusal.errno == Errno::ENOBUFS => self.received()?.ok_or(refusal),
-            answer => answer,
+            Err(refusal) if refusal.errno == Errno::ENOBUFS => {
+                Ok((self.received()?.ok_or(refusal)?, true))
+            }
+            answer => Ok((answer?, false)),
         }
     }
 
-    /// Collects the replies to one request; `None` when the kernel says that the objects changed
-    /// while they were listed.
+    /// Collects the replies to one request; `None` when a list lacks some: the kernel says that the
+    /// objects changed while they were listed, or it had to drop messages.
     fn replies(&mut self, sequence: u32) -> Result<Option<Vec<Message>>, Refusal> {
         let mut replies = Vec::new();
         let mut interrupted = false;
         loop {
-            for (message, flags) in self.answer()? {
+            let (messages, has_gap) = self.answer()?;
+            interrupted |= has_gap;
+            for (message, flags) in messages {
                 if message.sequence != sequence {
                     continue;
                 }
                 interrupted |= flags & libc::NLM_F_DUMP_INTR as u16 != 0;
                 match i32::from(message.kind) {
-                    libc::NLMSG_ERROR => {
-                        verdict(&message.body, flags)?;
-                        return Ok(Some(replies));
+                    libc::NLMSG_ERROR if message.body.len() < 4 => {
+                        return Err(Errno::EBADMSG.into());
                     }
-                    libc::NLMSG_DONE => {
+                    libc::NLMSG_ERROR | libc::NLMSG_DONE => {
                         verdict(&message.body, flags)?;
                         return Ok((!interrupted).then_some(replies));
                     }
@@ -299,8 +351,8 @@ pub fn message(kind: u16, flags: u16, sequence: u32, body: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// The messages of one datagram with their flags. A malformed rest ends the list.
-pub fn split(mut bytes: &[u8]) -> Vec<(Message, u16)> {
+/// The messages of one datagram with their flags, and what is left where no message begins.
+pub fn split(mut bytes: &[u8]) -> (Vec<(Message, u16)>, &[u8]) {
     let mut messages = Vec::new();
     while let Some(header) = bytes.get(..HEADER) {
         let length = u32_at(header, 0).unwrap_or(0) as usize;
@@ -317,7 +369,7 @@ pub fn split(mut bytes: &[u8]) -> Vec<(Message, u16)> {
         ));
         bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or(&[]);
     }
-    messages
+    (messages, bytes)
 }
 
 /// The outcome in an `NLMSG_ERROR` or `NLMSG_DONE`: a number, 0 for success, and for errors the
@@ -331,6 +383,7 @@ pub fn verdict(body: &[u8], flags: u16) -> Result<(), Refusal> {
         number => Err(Refusal {
             errno: Errno::from_raw(number.saturating_neg()),
             text: explanation(body, flags).unwrap_or_default(),
+            is_answer: true,
         }),
     }
 }
@@ -398,7 +451,7 @@ fn set_extended_errors(fd: &OwnedFd) {
 }
 
 #[allow(unsafe_code)]
-fn cookie(fd: &OwnedFd) -> Option<u64> {
+fn cookie(fd: &OwnedFd) -> Result<u64, Errno> {
     let mut cookie: u64 = 0;
     let mut length = size_of::<u64>() as libc::socklen_t;
     // SAFETY: `fd` is an open socket, and the pointers describe `cookie` and its length, which both
@@ -412,7 +465,11 @@ fn cookie(fd: &OwnedFd) -> Option<u64> {
             &raw mut length,
         )
     };
-    (failed == 0 && length as usize == size_of::<u64>()).then_some(cookie)
+    Errno::result(failed)?;
+    match length as usize == size_of::<u64>() {
+        true => Ok(cookie),
+        false => Err(Errno::EBADMSG),
+    }
 }
 
 #[allow(unsafe_code)]
@@ -439,8 +496,8 @@ mod tests {
         let mut bytes = message(16, 2, 7, b"abcde");
         bytes.extend(message(20, 0, 7, b""));
         bytes.extend([200, 0, 0, 0, 1]);
-        let messages = split(&bytes);
-        assert_eq!(messages.len(), 2);
+        let (messages, rest) = split(&bytes);
+        assert_eq!((messages.len(), rest.len()), (2, 5));
         assert_eq!(messages[0].0.body, b"abcde");
         assert_eq!((messages[0].1, messages[1].0.kind), (2, 20));
     }
@@ -450,15 +507,15 @@ mod tests {
         for length in [0u32, 3, 15, 17, u32::MAX] {
             let mut bytes = message(1, 0, 1, b"");
             bytes[..4].copy_from_slice(&length.to_ne_bytes());
-            assert!(split(&bytes).is_empty(), "{length}");
+            assert_eq!(split(&bytes), (vec![], &bytes[..]), "{length}");
         }
     }
 
     #[test]
     fn a_namespace_s_number_stays_the_same() {
-        let cookie = Netlink::route().unwrap().netns_cookie();
-        assert!(cookie.is_some());
-        assert_eq!(Netlink::route().unwrap().netns_cookie(), cookie);
+        let cookie = || Netlink::route().unwrap().netns_cookie().unwrap();
+        assert!(cookie().is_some());
+        assert_eq!(cookie(), cookie());
     }
 
     #[test]

@@ -5,9 +5,11 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use nix::fcntl::OFlag;
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::statfs::{NSFS_MAGIC, fstatfs};
 
+use super::regular;
 use crate::error::{Code, Context, Error};
 
 /// The calling thread's own namespace.
@@ -25,14 +27,18 @@ pub struct Netns {
 pub enum OpenError {
     /// Nothing is there any more: for DEL, nothing is left to do.
     Gone(Error),
-    /// Something is there, but it cannot be used.
+    /// Something that is no namespace is there.
+    Foreign(Error),
+    /// It cannot be found out, or not be used.
     Unusable(Error),
 }
 
 impl From<OpenError> for Error {
     fn from(error: OpenError) -> Error {
         match error {
-            OpenError::Gone(error) | OpenError::Unusable(error) => error,
+            OpenError::Gone(error) | OpenError::Foreign(error) | OpenError::Unusable(error) => {
+                error
+            }
         }
     }
 }
@@ -45,8 +51,9 @@ impl Netns {
     /// exist, or one that a runtime left behind after unmounting the namespace, is gone.
     pub fn open(path: &Path) -> Result<Netns, OpenError> {
         let tried = || format!("open network namespace {}", path.display());
-        let file = match File::open(path) {
-            Ok(file) => file,
+        // Only a namespace is opened: a pipe would make us wait, a device might do something.
+        let entry = match regular::entry(path) {
+            Ok(entry) => entry,
             Err(cause) => {
                 let error = Error::new(Code::InvalidNetns, tried()).with_details(&cause);
                 return Err(match cause.raw_os_error().map(nix::Error::from_raw) {
@@ -57,18 +64,31 @@ impl Netns {
                 });
             }
         };
-        if fstatfs(&file).is_ok_and(|fs| fs.filesystem_type() == NSFS_MAGIC) {
+        let unknown = |cause: &dyn std::fmt::Display| {
+            OpenError::Unusable(Error::new(Code::InvalidNetns, tried()).with_details(cause))
+        };
+        let kind = fstatfs(&entry).map_err(|errno| unknown(&errno.desc()))?;
+        if kind.filesystem_type() == NSFS_MAGIC {
+            let file = regular::reopen(&entry, OFlag::O_RDONLY);
             return Ok(Netns {
-                file,
+                file: file.map_err(|cause| unknown(&cause))?,
                 path: path.to_owned(),
             });
         }
         let error = Error::new(Code::InvalidNetns, tried()).with_details("this is no namespace");
         // `ip netns del` and runtimes unmount first and remove the empty file after.
-        match file.metadata() {
-            Ok(meta) if meta.is_file() && meta.len() == 0 => Err(OpenError::Gone(error)),
-            _ => Err(OpenError::Unusable(error)),
+        match entry.metadata().map_err(|cause| unknown(&cause))? {
+            meta if meta.is_file() && meta.len() == 0 => Err(OpenError::Gone(error)),
+            _ => Err(OpenError::Foreign(error)),
         }
+    }
+
+    /// The calling thread's own namespace.
+    ///
+    /// # Errors
+    /// Code 8 when it cannot be opened.
+    pub fn own() -> Result<Netns, Error> {
+        Ok(Netns::open(Path::new(OWN))?)
     }
 
     /// The path it was opened by.
@@ -140,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_missing_path_and_an_unmounted_one_are_gone_and_a_file_is_unusable() {
+    fn a_missing_path_and_an_unmounted_one_are_gone_and_a_file_is_no_namespace() {
         let dir = std::env::temp_dir().join(format!("netns-test-{}", std::process::id()));
         std::fs::create_dir_all(&dir).unwrap();
         let (missing, empty, text) = (dir.join("missing"), dir.join("empty"), dir.join("text"));
@@ -148,8 +168,8 @@ mod tests {
         std::fs::write(&text, "x").unwrap();
         assert!(matches!(Netns::open(&missing), Err(OpenError::Gone(_))));
         assert!(matches!(Netns::open(&empty), Err(OpenError::Gone(_))));
-        assert!(matches!(Netns::open(&text), Err(OpenError::Unusable(_))));
-        assert!(matches!(Netns::open(&dir), Err(OpenError::Unusable(_))));
+        assert!(matches!(Netns::open(&text), Err(OpenError::Foreign(_))));
+        assert!(matches!(Netns::open(&dir), Err(OpenError::Foreign(_))));
         std::fs::remove_dir_all(&dir).unwrap();
     }
 

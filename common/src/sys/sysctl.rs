@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 /// The file of a sysctl given by its parts, such as `["net", "ipv4", "ip_forward"]`.
@@ -21,6 +22,12 @@ pub fn path<S: AsRef<str>>(parts: &[S]) -> PathBuf {
 pub fn read(path: &std::path::Path) -> io::Result<String> {
     let text = fs::read_to_string(path)?;
     Ok(text.trim_end_matches('\n').to_owned())
+}
+
+/// Whether a sysctl takes values and gives none, by its mode, such as `net/ipv4/route/flush`.
+pub fn is_write_only(path: &std::path::Path) -> bool {
+    let mode = fs::metadata(path).map(|meta| meta.permissions().mode());
+    mode.is_ok_and(|mode| mode & 0o444 == 0 && mode & 0o222 != 0)
 }
 
 /// Writes a value.

@@ -2,7 +2,11 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use common::error::{Code, Context, Error};
+use nix::errno::Errno;
 
 use crate::mapping::Protocol;
 
@@ -31,8 +35,11 @@ pub struct Process {
     pub name: String,
 }
 
-/// Who listens on a port in this network namespace. What cannot be read is left out.
-pub fn listeners(port: u16, protocols: &[Protocol]) -> Vec<Listener> {
+/// Who listens on a port in this network namespace.
+///
+/// # Errors
+/// What could not be read. An IP version that the kernel does not have is none of that.
+pub fn listeners(port: u16, protocols: &[Protocol]) -> Result<Vec<Listener>, Error> {
     let mut sockets = Vec::new();
     for protocol in protocols {
         let (files, state) = match protocol {
@@ -42,23 +49,45 @@ pub fn listeners(port: u16, protocols: &[Protocol]) -> Vec<Listener> {
             Protocol::Sctp => continue,
         };
         for file in files {
-            let text = fs::read_to_string(format!("/proc/thread-self/net/{file}"));
-            let lines = text.unwrap_or_default();
-            let found = lines.lines().filter_map(|line| socket(line, state));
+            let path = format!("/proc/thread-self/net/{file}");
+            let text = match fs::read_to_string(&path) {
+                Err(cause) if cause.kind() == io::ErrorKind::NotFound => String::new(),
+                text => text.context(Code::Io, || tried(&path))?,
+            };
+            let found = text.lines().filter_map(|line| socket(line, state));
             let found = found.filter(|(local, _)| local.port() == port);
             sockets.extend(found.map(|(local, inode)| (local, *protocol, inode)));
         }
     }
     if sockets.is_empty() {
-        return Vec::new();
+        return Ok(Vec::new());
     }
-    let holders = holders();
+    let holders = holders()?;
     let listener = |(local, protocol, inode): (SocketAddr, Protocol, u64)| Listener {
         local,
         protocol,
         process: holders.get(&inode).cloned(),
     };
-    sockets.into_iter().map(listener).collect()
+    Ok(sockets.into_iter().map(listener).collect())
+}
+
+fn tried(path: &str) -> String {
+    format!("read {path}")
+}
+
+/// What a look at a process gave; `None` where it is gone, or may not be looked at.
+fn if_there<T>(look: io::Result<T>) -> io::Result<Option<T>> {
+    let absent = [Errno::ENOENT, Errno::ESRCH, Errno::EACCES, Errno::EPERM];
+    match look {
+        Err(cause)
+            if absent
+                .iter()
+                .any(|errno| cause.raw_os_error() == Some(*errno as i32)) =>
+        {
+            Ok(None)
+        }
+        look => look.map(Some),
+    }
 }
 
 /// One line: local address and inode, if it is in that state.
@@ -87,36 +116,43 @@ fn address(text: &str) -> Option<SocketAddr> {
 }
 
 /// Processes by the inodes of their sockets.
-fn holders() -> HashMap<u64, Process> {
+fn holders() -> Result<HashMap<u64, Process>, Error> {
     let mut holders = HashMap::new();
-    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let Some(id) = entry
-            .file_name()
-            .to_str()
-            .and_then(|name| name.parse().ok())
-        else {
-            continue;
-        };
-        let open = fs::read_dir(entry.path().join("fd"))
-            .into_iter()
-            .flatten()
-            .flatten();
-        for file in open {
-            let Ok(target) = fs::read_link(file.path()) else {
-                continue;
-            };
-            let inode = target.to_str().and_then(|text| {
-                let number = text.strip_prefix("socket:[")?.strip_suffix(']')?;
-                number.parse().ok()
-            });
-            if let Some(inode) = inode {
-                let name = fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
-                let name = name.trim_end().to_owned();
-                holders.entry(inode).or_insert(Process { id, name });
-            }
+    let tried = || tried("/proc");
+    for entry in fs::read_dir("/proc").context(Code::Io, tried)? {
+        let name = entry.context(Code::Io, tried)?.file_name();
+        let id = name.to_str().and_then(|name| name.parse().ok());
+        if let Some(id) = id {
+            add_holder(&mut holders, id).context(Code::Io, || format!("read /proc/{id}"))?;
         }
     }
-    holders
+    Ok(holders)
+}
+
+fn add_holder(holders: &mut HashMap<u64, Process>, id: u32) -> io::Result<()> {
+    let of_process = format!("/proc/{id}");
+    for file in if_there(fs::read_dir(format!("{of_process}/fd")))?
+        .into_iter()
+        .flatten()
+    {
+        let Some(file) = if_there(file)? else {
+            continue;
+        };
+        let target = if_there(fs::read_link(file.path()))?;
+        let inode = target.as_ref().and_then(|path| inode(path.to_str()?));
+        if let Some(inode) = inode {
+            let name = if_there(fs::read_to_string(format!("{of_process}/comm")))?;
+            let name = name.unwrap_or_default().trim_end().to_owned();
+            holders.entry(inode).or_insert(Process { id, name });
+        }
+    }
+    Ok(())
+}
+
+/// `socket:[INODE]`
+fn inode(target: &str) -> Option<u64> {
+    let number = target.strip_prefix("socket:[")?.strip_suffix(']')?;
+    number.parse().ok()
 }
 
 #[cfg(test)]

@@ -95,7 +95,8 @@ fn staleness(forward: &Forward, cache: &Cache) -> Option<&'static str> {
     if !forward.is_reached {
         return Some("no rule leads here");
     }
-    if !cache.exists {
+    // Whom an unreadable file belongs to is not known.
+    if !cache.exists || !cache.faults.is_empty() {
         return None;
     }
     let mut entries: Vec<_> = match forward.owner.network.is_empty() {

@@ -1,18 +1,22 @@
-//! ADD: completes what is shared, claims the host ports, and replaces whoever had them.
+//! ADD: completes what is shared, and claims the host ports: the newest claim on each is served.
+
+use std::collections::BTreeMap;
 
 use common::error::{Code, Error};
 use common::sys::netlink::Refusal;
 
 use super::claim::{self, Taken};
-use super::command::{Action, Command};
-use super::elements::{Elements, index, of_plan};
-use super::layout::CONDITIONS;
-use super::object::{Chain, Rule};
-use super::remove::{self, Removal};
-use super::shared::{self, Need};
+use super::command::Command;
+use super::conditional::{self, Conditional};
+use super::elements::{Elements, index};
+use super::object::Element;
+use super::queue::{self, Claim, Queues};
+use super::reference::{self, Theirs};
+use super::set::{Purpose, SetId};
+use super::shared::{self, Need, Seen};
 use super::socket::Nft;
 use super::undo::{Change, Undo};
-use super::{conditions, owner, private, transaction, unreadable};
+use super::{layout, owner, remove, transaction, unreadable, wanted};
 use crate::config::{Masquerade, OnConflict};
 use crate::host_port::HostPort;
 use crate::mapping::Family;
@@ -35,37 +39,44 @@ pub struct Added {
 /// Code 7 for conditions that nft cannot take, 11 when the ruleset never holds still, 102 with the
 /// owner of a taken host port, 103 without nf_tables, or what the kernel refused.
 pub fn add(plan: &Plan, on_conflict: OnConflict) -> Result<Added, Error> {
-    for forwards in &plan.families {
-        conditions::validate(forwards.family, &forwards.conditions)?;
-    }
+    let conditional = conditional::of_plan(plan)?;
     let mut nft = Nft::open()?;
-    let mut added = transaction::run(&mut nft, |nft| {
+    transaction::run(&mut nft, |nft| {
         let mut commands = Vec::new();
         let mut changes = Vec::new();
         let mut taken = Vec::new();
         for forwards in &plan.families {
             let failed = |refusal| unreadable(forwards.family, refusal);
-            if on_conflict == OnConflict::Error
-                && let Some(taken) = conflict(nft, plan, forwards).map_err(failed)?
-            {
-                let Taken { port, by } = taken;
-                let msg = format!("host port {port} is taken");
-                let error = Error::new(Code::Conflict, msg);
-                return Err(error.with_details(format!("its owner is {by}")));
+            if on_conflict == OnConflict::Error {
+                refuse_if_taken(nft, plan, forwards)?;
             }
-            let decision = decide(nft, plan, forwards)?;
+            let decision = decide(nft, plan, forwards, conditional.get(&forwards.family))?;
+            let seen = conditional::observe(nft, forwards.family, &plan.attachment);
+            let seen = seen.map_err(failed)?;
+            let reference = replaced(nft, plan, forwards).map_err(failed)?;
             commands.extend(decision.commands);
-            changes.push(decision.change);
+            commands.extend(conditional::commands(
+                forwards.family,
+                &plan.attachment,
+                &seen,
+                conditional.get(&forwards.family),
+            ));
+            commands.extend(reference::removal(forwards.family, &reference).commands);
+            changes.push(Change {
+                conditional: seen.into(),
+                reference,
+                ..decision.change
+            });
             taken.extend(decision.evicted);
         }
         let others = Family::ALL
             .into_iter()
             .filter(|f| plan.family(*f).is_none());
         for family in others {
-            let decision = leave(nft, plan, family);
-            if let Some(decision) = decision.map_err(|refusal| unreadable(family, refusal))? {
-                commands.extend(decision.commands);
-                changes.push(decision.change);
+            let left = leave(nft, plan, family);
+            if let Some((more, change)) = left.map_err(|refusal| unreadable(family, refusal))? {
+                commands.extend(more);
+                changes.push(change);
             }
         }
         let added = Added {
@@ -74,51 +85,115 @@ pub fn add(plan: &Plan, on_conflict: OnConflict) -> Result<Added, Error> {
             changed: !commands.is_empty(),
         };
         Ok((commands, added))
-    })?;
-    let conditional = |forwards: &&Forwards| !forwards.conditions.is_empty();
-    for forwards in plan.families.iter().filter(conditional) {
-        match write_condition(&mut nft, plan, forwards) {
-            Ok(written) => added.changed |= written,
-            Err(error) => {
-                return Err(match added.undo.run() {
-                    Ok(()) => error,
-                    Err(also) => error.and(also),
-                });
-            }
-        }
-    }
-    Ok(added)
+    })
 }
 
-/// A wanted host port that somebody else has, on an address in common.
-fn conflict(nft: &mut Nft, plan: &Plan, forwards: &Forwards) -> Result<Option<Taken>, Refusal> {
+/// What the reference made for the attachment, which ours takes the place of.
+fn replaced(nft: &mut Nft, plan: &Plan, forwards: &Forwards) -> Result<Vec<Theirs>, Refusal> {
+    let addresses = [forwards.container.addr];
+    let (own, _) = reference::own(nft, forwards.family, &plan.attachment, &addresses)?;
+    Ok(reference::restorable(own))
+}
+
+/// Refuses when another container has a wanted host port, on an address in common.
+fn refuse_if_taken(nft: &mut Nft, plan: &Plan, forwards: &Forwards) -> Result<(), Error> {
     let family = forwards.family;
-    let sets = nft.sets(shared::place(family))?;
+    let failed = |refusal| unreadable(family, refusal);
+    let sets = nft.sets(shared::place(family)).map_err(failed)?;
     let ports: Vec<HostPort> = forwards.ports.iter().map(HostPort::from).collect();
-    let found = claim::overlapping(nft, family, &sets, &ports)?;
-    Ok(claim::taken(&found, &owner::text(&plan.attachment))
-        .into_iter()
-        .next())
+    let found = claim::overlapping(nft, family, &sets, &ports).map_err(failed)?;
+    match claim::taken(&found, &owner::text(&plan.attachment)).first() {
+        None => Ok(()),
+        Some(Taken { port, by }) => {
+            let error = Error::new(Code::Conflict, format!("host port {port} is taken"));
+            Err(error.with_details(format!("its owner is {by}")))
+        }
+    }
 }
 
 /// What a plan needs of what is shared.
 pub fn need(forwards: &Forwards, masquerade: Masquerade) -> Need {
     let masqueraded = masquerade != Masquerade::Nothing;
     let by_elements = forwards.conditions.is_empty();
+    let is_loopback = |ip: std::net::IpAddr| ip.is_loopback();
+    let on_loopback = forwards
+        .ports
+        .iter()
+        .any(|port| port.host_ip.is_some_and(is_loopback));
     Need {
         family: forwards.family,
-        // With it, route_localnet is set.
-        guard: masqueraded && forwards.family == Family::V4,
+        // What is masqueraded has route_localnet set.
+        guard: (masqueraded || on_loopback) && forwards.family == Family::V4,
         hairpin: (masquerade == Masquerade::Needed && by_elements)
             .then_some(forwards.container.len),
     }
 }
 
-/// The elements that a plan wants: with conditions only the one that says that it is here.
-pub fn wanted(forwards: &Forwards, masquerade: Masquerade, owner: &str) -> Elements {
-    match forwards.conditions.is_empty() {
-        true => of_plan(forwards, masquerade, owner),
-        false => Elements::from([index(owner, 0)]),
+/// What stands in the sets for a plan's ports, and what shall stand there.
+pub struct Comparison {
+    /// What stands there.
+    pub found: Elements,
+    /// What shall.
+    pub wanted: Elements,
+    /// The owner's claims on ports that it has already, with their places in the queues.
+    pub before: BTreeMap<HostPort, (usize, Claim)>,
+    /// The owner's claims.
+    pub claims: BTreeMap<HostPort, Claim>,
+}
+
+/// Compares the sets with a plan. `is_there` says which sets there will be.
+///
+/// # Errors
+/// What the kernel refused.
+pub fn compare(
+    nft: &mut Nft,
+    plan: &Plan,
+    forwards: &Forwards,
+    seen: &Seen,
+    is_there: impl Fn(SetId) -> bool,
+) -> Result<Comparison, Refusal> {
+    let family = forwards.family;
+    let owner = owner::text(&plan.attachment);
+    let claims = wanted::claims(forwards, plan.masquerade, &owner);
+    let ports: Vec<HostPort> = claims.keys().copied().collect();
+    let container = Some(forwards.container.addr);
+    let found = claim::of_ports(nft, family, &seen.sets, &owner, &ports, container)?;
+    let mut comparison = compared(found, claims, &owner, &is_there);
+    let own = claim::owned(&comparison.found, &owner);
+    let wanted = claim::owned(&comparison.wanted, &owner);
+    if !own.is_empty() && !claim::are_same(&own, &wanted) {
+        // It was here before with something else, which has to go.
+        let more = claim::of_owner(nft, family, &seen.sets, &owner)?;
+        comparison.found.extend(more);
+        comparison = compared(comparison.found, comparison.claims, &owner, is_there);
+    }
+    Ok(comparison)
+}
+
+fn compared(
+    found: Elements,
+    claims: BTreeMap<HostPort, Claim>,
+    owner: &str,
+    is_there: impl Fn(SetId) -> bool,
+) -> Comparison {
+    let mut queues: Queues = queue::of_elements(&found);
+    let before = queue::claims_of(&queues, owner);
+    for (port, queue) in &mut queues {
+        if !claims.contains_key(port) {
+            queue.retain(|claim| claim.owner != owner);
+        }
+    }
+    for (port, claim) in &claims {
+        queue::claim(queues.entry(*port).or_default(), claim.clone());
+    }
+    let mut wanted = queue::to_elements(&queues, is_there);
+    let (place, element) = index(owner, claims.len());
+    wanted.insert(place, element);
+    Comparison {
+        found,
+        wanted,
+        before,
+        claims,
     }
 }
 
@@ -129,10 +204,14 @@ struct Decision {
     evicted: Vec<Taken>,
 }
 
-fn decide(nft: &mut Nft, plan: &Plan, forwards: &Forwards) -> Result<Decision, Error> {
+fn decide(
+    nft: &mut Nft,
+    plan: &Plan,
+    forwards: &Forwards,
+    conditional: Option<&Conditional>,
+) -> Result<Decision, Error> {
     let family = forwards.family;
     let failed = |refusal| unreadable(family, refusal);
-    let owner = owner::text(&plan.attachment);
     let need = need(forwards, plan.masquerade);
     let seen = shared::observe(nft, need).map_err(failed)?;
     let diff = shared::diff(need, &seen);
@@ -140,32 +219,35 @@ fn decide(nft: &mut Nft, plan: &Plan, forwards: &Forwards) -> Result<Decision, E
         return Err(shared::obstructed(family, &why));
     }
     let mut commands = diff.commands;
-    let wanted = wanted(forwards, plan.masquerade, &owner);
-    let ports: Vec<HostPort> = forwards.ports.iter().map(HostPort::from).collect();
-    let container = Some(forwards.container.addr);
-    let mut found =
-        claim::of_ports(nft, family, &seen.sets, &owner, &ports, container).map_err(failed)?;
-    if !forwards.conditions.is_empty() {
-        // Those of others stay: the conditions decide who gets a packet.
-        found = claim::owned(&found, &owner);
-    }
-    let own = claim::owned(&found, &owner);
-    if !own.is_empty() && !claim::are_same(&own, &wanted) {
-        // It was here before with something else, which has to go.
-        let all = claim::of_owners(nft, family, &seen.sets, |by| by == owner);
-        found.extend(all.map_err(failed)?);
-    }
-    let evicted = claim::taken(&found, &owner);
+    let made = layout::fixed_sets(family);
+    let is_there = |id: SetId| {
+        seen.sets.contains(&id.set(family))
+            || made.contains(&id)
+            || need.hairpin.map(Purpose::Hairpin) == Some(id.purpose)
+    };
+    let comparison = compare(nft, plan, forwards, &seen, is_there).map_err(failed)?;
+    let owner = owner::text(&plan.attachment);
+    let evicted = match conditional {
+        None => evicted(&comparison, &owner),
+        // The conditions decide who gets a packet.
+        Some(_) => Vec::new(),
+    };
+    let Comparison {
+        found,
+        wanted,
+        before,
+        claims,
+    } = comparison;
     commands.extend(claim::commands(family, &wanted, &found));
-    let (chain, had_chain) = chain(nft, plan, forwards).map_err(failed)?;
-    commands.extend(chain);
     let change = Change {
         family,
         attachment: plan.attachment.clone(),
-        before: found,
-        after: wanted,
+        before,
+        after: claims,
+        index: indexes(&owner, &found, &wanted),
         is_first: seen.table.is_none(),
-        had_chain,
+        conditional: None,
+        reference: Vec::new(),
     };
     Ok(Decision {
         commands,
@@ -174,98 +256,51 @@ fn decide(nft: &mut Nft, plan: &Plan, forwards: &Forwards) -> Result<Decision, E
     })
 }
 
+/// The ports that somebody else had, and the owner has now.
+fn evicted(comparison: &Comparison, owner: &str) -> Vec<Taken> {
+    let Comparison { found, wanted, .. } = comparison;
+    let is_mine = |place: &(SetId, Vec<u8>)| {
+        wanted
+            .get(place)
+            .is_some_and(|element| element.comment.as_deref() == Some(owner))
+    };
+    let mut changed = found.clone();
+    changed.retain(|place, _| is_mine(place));
+    claim::taken(&changed, owner)
+}
+
+/// An owner's element in the set of attachments, before and after.
+fn indexes(owner: &str, found: &Elements, wanted: &Elements) -> [Option<Element>; 2] {
+    let (place, _) = index(owner, 0);
+    [found.get(&place).cloned(), wanted.get(&place).cloned()]
+}
+
 /// Takes back what the attachment has in a family that its plan does not mention.
-fn leave(nft: &mut Nft, plan: &Plan, family: Family) -> Result<Option<Decision>, Refusal> {
+fn leave(
+    nft: &mut Nft,
+    plan: &Plan,
+    family: Family,
+) -> Result<Option<(Vec<Command>, Change)>, Refusal> {
     let owner = owner::text(&plan.attachment);
     let sets = nft.sets(shared::place(family))?;
     let index = index(&owner, 0).0;
     if claim::at(nft, family, &sets, [index].into())?.is_empty() {
         return Ok(None);
     }
-    let found = claim::of_owners(nft, family, &sets, |by| by == owner)?;
-    let mut commands = claim::commands(family, &Elements::new(), &found);
+    let found = claim::of_owner(nft, family, &sets, &owner)?;
+    let (touched, wanted) = claim::without(family, &sets, &found, |by| by == owner);
+    let mut commands = claim::commands(family, &wanted, &touched);
+    let conditional = conditional::observe(nft, family, &plan.attachment)?;
     commands.extend(remove::own_chain(nft, family, &plan.attachment)?.commands);
-    Ok(Some(Decision {
-        commands,
-        change: Change {
-            family,
-            attachment: plan.attachment.clone(),
-            before: found,
-            after: Elements::new(),
-            is_first: false,
-            had_chain: true,
-        },
-        evicted: Vec::new(),
-    }))
-}
-
-/// Makes the attachment's own chain as it has to be, or removes it; says whether there was one.
-fn chain(nft: &mut Nft, plan: &Plan, forwards: &Forwards) -> Result<(Vec<Command>, bool), Refusal> {
-    let place = shared::place(forwards.family);
-    let name = private::chain(&plan.attachment);
-    let is_there = nft.chains(place, &[&name])?.iter().any(Option::is_some);
-    let command = |action| Command { place, action };
-    if forwards.conditions.is_empty() {
-        let removal = match is_there {
-            true => remove::own_chain(nft, forwards.family, &plan.attachment)?,
-            false => Removal::default(),
-        };
-        return Ok((removal.commands, is_there));
-    }
-    let rules = private::rules(forwards, plan.masquerade);
-    let mut commands = Vec::new();
-    if !is_there {
-        commands.push(command(Action::AddChain(Chain {
-            name: name.clone(),
-            base: None,
-        })));
-    } else if same_rules(&nft.rules(place, &name)?, &rules) {
-        return Ok((commands, is_there));
-    } else {
-        let (chain, handle) = (name.clone(), None);
-        commands.push(command(Action::DeleteRule { chain, handle }));
-    }
-    commands.extend(rules.into_iter().map(|rule| {
-        let (chain, first) = (name.clone(), false);
-        command(Action::AddRule { chain, rule, first })
-    }));
-    Ok((commands, is_there))
-}
-
-/// Whether rules do the same.
-pub fn same_rules(present: &[Rule], wanted: &[Rule]) -> bool {
-    let exprs = |rules: &[Rule]| -> Vec<_> { rules.iter().map(|r| r.exprs.clone()).collect() };
-    exprs(present) == exprs(wanted)
-}
-
-/// Has nft write the rule with the conditions, unless it is there, and reads it back. Says whether it
-/// had to.
-fn write_condition(nft: &mut Nft, plan: &Plan, forwards: &Forwards) -> Result<bool, Error> {
-    let (family, words) = (forwards.family, &forwards.conditions);
-    let owner = owner::text(&plan.attachment);
-    let chain = private::chain(&plan.attachment);
-    let own = |nft: &mut Nft| -> Result<Vec<Rule>, Error> {
-        let rules = nft.rules(shared::place(family), CONDITIONS);
-        let mut rules = rules.map_err(|refusal| unreadable(family, refusal))?;
-        rules.retain(|rule| rule.comment.as_deref() == Some(&owner));
-        Ok(rules)
+    let change = Change {
+        family,
+        attachment: plan.attachment.clone(),
+        before: queue::claims_of(&queue::of_elements(&touched), &owner),
+        after: BTreeMap::new(),
+        index: indexes(&owner, &touched, &wanted),
+        is_first: false,
+        conditional: conditional.into(),
+        reference: Vec::new(),
     };
-    let present = own(nft)?;
-    if let [rule] = present.as_slice()
-        && conditions::is_as_written(family, words, &chain, &owner, rule.handle)?
-    {
-        return Ok(false);
-    }
-    let handles: Vec<u64> = present.iter().map(|rule| rule.handle).collect();
-    conditions::write(family, words, &chain, &owner, &handles)?;
-    match own(nft)?.as_slice() {
-        [rule] if rule.leads_to(&chain) => Ok(true),
-        _ => Err(Error::new(
-            Code::InvalidConfig,
-            format!(
-                "the conditions are no tests of one rule: {}",
-                words.join(" ")
-            ),
-        )),
-    }
+    Ok(Some((commands, change)))
 }

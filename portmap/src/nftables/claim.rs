@@ -1,6 +1,6 @@
 //! An attachment's elements: found by key or by owner, and compared with its plan.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::net::IpAddr;
 
 use common::Drift;
@@ -9,6 +9,7 @@ use common::sys::netlink::Refusal;
 use super::command::{Action, Command};
 use super::elements::{Elements, host_port_of, index, place, shown, target_of};
 use super::object::{Element, Set};
+use super::queue::{self, Queues};
 use super::set::{Purpose, SetId};
 use super::shared::{self, table_name};
 use super::socket::Nft;
@@ -24,8 +25,8 @@ pub struct Taken {
     pub by: String,
 }
 
-/// Looks up everything that stands in the sets for these host ports, whoever owns it, and whether an
-/// owner has been here.
+/// Looks up everything that stands in the sets for these host ports, whoever owns it or waits for it,
+/// and whether an owner has been here.
 ///
 /// A port's own container, where known, and the containers that the map leads to decide which keys
 /// the sets of networks could have; `sets` are all that the table has.
@@ -45,7 +46,7 @@ pub fn of_ports(
     // A set of another making could not be asked for our keys.
     let is_there = |(id, _): &(SetId, Vec<u8>)| sets.contains(&id.set(family));
     // The map's key needs no container.
-    let claim = |port: &HostPort| place(*port, Purpose::Dnat, unknown(family));
+    let claim = |port: &HostPort| place(*port, Purpose::Dnat, queue::any(family));
     let claims = ports.iter().map(claim).chain([index(owner, 0).0]);
     let keys = claims.filter(is_there).collect();
     find(nft, family, keys, &mut found)?;
@@ -68,7 +69,36 @@ pub fn of_ports(
     }
     wanted.retain(is_there);
     find(nft, family, wanted, &mut found)?;
+    waiting(nft, family, sets, ports, &mut found)?;
     Ok(found)
+}
+
+/// Looks up those who wait for host ports: one, and where there is one some more, until there is none.
+fn waiting(
+    nft: &mut Nft,
+    family: Family,
+    sets: &[Set],
+    ports: &[HostPort],
+    found: &mut Elements,
+) -> Result<(), Refusal> {
+    let any = queue::any(family);
+    let mut ports = ports.to_vec();
+    ports.retain(|port| sets.contains(&queue::waiting(*port, 1, any).0.set(family)));
+    let (mut first, mut last) = (1u16, 1u16);
+    while !ports.is_empty() {
+        let numbers = |port: &HostPort| {
+            let port = *port;
+            (first..=last).map(move |number| queue::waiting(port, number, any))
+        };
+        let keys = ports.iter().flat_map(numbers).collect();
+        find(nft, family, keys, found)?;
+        ports.retain(|port| found.contains_key(&queue::waiting(*port, last, any)));
+        let Some(next) = last.checked_add(1) else {
+            break;
+        };
+        (first, last) = (next, last.saturating_add(16));
+    }
+    Ok(())
 }
 
 /// Looks up the elements at given places.
@@ -103,28 +133,22 @@ pub fn overlapping(
         ..*port
     };
     let both = ports.iter().flat_map(|port| [*port, everywhere(port)]);
-    let places = both.map(|port| place(port, Purpose::Dnat, unknown(family)));
+    let places = both.map(|port| place(port, Purpose::Dnat, queue::any(family)));
     let mut found = at(nft, family, sets, places.collect())?;
     let id = SetId {
         purpose: Purpose::Dnat,
         by_address: true,
     };
-    if ports.iter().any(|port| port.address.is_none()) && sets.contains(&id.set(family)) {
+    let wide: HashSet<&HostPort> = ports.iter().filter(|p| p.address.is_none()).collect();
+    if !wide.is_empty() && sets.contains(&id.set(family)) {
         for element in nft.elements(shared::place(family), &id.name())? {
             let theirs = host_port_of(id, &element.key).map(|port| everywhere(&port));
-            if ports.iter().any(|port| Some(*port) == theirs) {
+            if theirs.is_some_and(|port| wide.contains(&port)) {
                 found.insert((id, element.key.clone()), element);
             }
         }
     }
     Ok(found)
-}
-
-fn unknown(family: Family) -> IpAddr {
-    match family {
-        Family::V4 => std::net::Ipv4Addr::UNSPECIFIED.into(),
-        Family::V6 => std::net::Ipv6Addr::UNSPECIFIED.into(),
-    }
 }
 
 fn find(
@@ -167,12 +191,33 @@ pub fn of_owners(
     Ok(found)
 }
 
-/// The host ports in the map that somebody else has.
+/// Lists every element of an owner, and looks up everything that stands for its ports.
+///
+/// # Errors
+/// What the kernel refused.
+pub fn of_owner(
+    nft: &mut Nft,
+    family: Family,
+    sets: &[Set],
+    owner: &str,
+) -> Result<Elements, Refusal> {
+    let mut found = of_owners(nft, family, sets, |by| by == owner)?;
+    let ports: BTreeSet<HostPort> = found
+        .keys()
+        .filter_map(|(id, key)| host_port_of(*id, key))
+        .collect();
+    let ports: Vec<HostPort> = ports.into_iter().collect();
+    found.extend(of_ports(nft, family, sets, owner, &ports, None)?);
+    Ok(found)
+}
+
+/// The host ports in the map that somebody else has: another container.
 pub fn taken(found: &Elements, owner: &str) -> Vec<Taken> {
+    let is_own = |by: &str| by == owner || queue::is_same_container(by, owner);
     found
         .iter()
         .filter(|((id, _), _)| id.purpose == Purpose::Dnat)
-        .filter(|(_, element)| element.comment.as_deref() != Some(owner))
+        .filter(|(_, element)| !element.comment.as_deref().is_some_and(is_own))
         .filter_map(|((id, key), element)| {
             Some(Taken {
                 port: host_port_of(*id, key)?,
@@ -189,6 +234,36 @@ pub fn owned(found: &Elements, owner: &str) -> Elements {
         .filter(|(_, element)| element.comment.as_deref() == Some(owner))
         .map(|(place, element)| (place.clone(), element.clone()))
         .collect()
+}
+
+/// What becomes of found elements when some owners' claims go: those that stand for their ports now or
+/// are theirs, and those that shall stand there. Nobody else's port is touched.
+pub fn without(
+    family: Family,
+    sets: &[Set],
+    found: &Elements,
+    is_gone: impl Fn(&str) -> bool,
+) -> (Elements, Elements) {
+    let is_theirs = |element: &Element| element.comment.as_deref().is_some_and(&is_gone);
+    let ports: HashSet<HostPort> = found
+        .iter()
+        .filter(|(_, element)| is_theirs(element))
+        .filter_map(|((id, key), _)| host_port_of(*id, key))
+        .collect();
+    let is_touched = |((id, key), element): &(&(SetId, Vec<u8>), &Element)| {
+        is_theirs(element) || host_port_of(*id, key).is_some_and(|port| ports.contains(&port))
+    };
+    let touched: Elements = found
+        .iter()
+        .filter(is_touched)
+        .map(|(place, element)| (place.clone(), element.clone()))
+        .collect();
+    let mut queues: Queues = queue::of_elements(&touched);
+    for claims in queues.values_mut() {
+        claims.retain(|claim| !is_gone(&claim.owner));
+    }
+    let wanted = queue::to_elements(&queues, |id| sets.contains(&id.set(family)));
+    (touched, wanted)
 }
 
 /// What turns the found elements into the wanted ones: deletions first, so that a key which changes

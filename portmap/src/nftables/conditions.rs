@@ -1,53 +1,100 @@
-//! The rule that tests an attachment's conditions, written by `nft` because the words are its.
+//! An attachment's conditions, compiled by `nft` because the words are its.
 //!
-//! The words are checked so that they can be nothing but a part of that one rule; what nft made of
-//! them is read back and must end in the jump to the attachment's chain.
+//! It writes them where nothing can come of it: in a network namespace made for that, which ends with
+//! the thread that made it. What nft made there is read back over netlink and judged expression by
+//! expression; only then it goes into our table, in the batch with all the rest.
+
+use std::path::Path;
 
 use common::error::{Code, Context, Error};
+use common::sys::netns;
+use nix::net::if_::if_nametoindex;
 
+use super::compiled::{self, Compiled};
 use super::layout::{CONDITIONS, TABLE};
+use super::socket::Nft;
+use super::{shared, unreadable};
 use crate::mapping::Family;
 use crate::program;
 
-/// Words that end a rule or change what it does: with one of them, the jump might never come, or
-/// something else than a test might come before it.
-const STATEMENTS: [&str; 23] = [
-    "accept",
-    "drop",
-    "reject",
-    "queue",
-    "continue",
-    "return",
-    "jump",
-    "goto",
-    "dnat",
-    "snat",
-    "masquerade",
-    "redirect",
-    "tproxy",
-    "set",
-    "dup",
-    "fwd",
-    "notrack",
-    "synproxy",
-    "comment",
-    "include",
-    "define",
-    "add",
-    "update",
-];
+/// The chain that the compiled rule leads to.
+const TARGET: &str = "attachment";
+/// The most bytes of a configuration's words or of nft's answer in an error.
+const QUOTED: usize = 300;
 
-/// Checks that words are tests of one rule.
+/// Compiles conditions: tests of packets, and nothing but tests.
 ///
 /// # Errors
-/// Code 7 with the word.
-pub fn validate(family: Family, words: &[String]) -> Result<(), Error> {
-    let refuse = |word: &str, why: &str| {
-        let key = match family {
-            Family::V4 => "conditionsV4",
-            Family::V6 => "conditionsV6",
-        };
-        let msg = format!("{key}: {word:?} {why}");
+/// Code 7 when they are something else, 103 without nft, 100 when the kernel gives no namespace.
+pub fn compile(family: Family, words: &[String]) -> Result<Compiled, Error> {
+    let key = match family {
+        Family::V4 => "conditionsV4",
+        Family::V6 => "conditionsV6",
+    };
+    let refused = |error: Error| match error.code {
+        Code::InvalidConfig => Error {
+            msg: format!("{key} {:?}: {}", quoted(&words.join(" ")), error.msg),
+            ..error
+        },
+        _ => error,
+    };
+    validate(words).map_err(refused)?;
+    let nft = program::find("nft").ok_or_else(|| {
+        let msg = "conditions of the nftables backend need nft";
+        Error::new(Code::Unsupported, msg)
+            .with_details("there is none in the directories of PATH, /usr/sbin or /sbin")
+    })?;
+    // A name means an interface of this namespace, so its number goes to the other one.
+    let script = script(family, &numbered(words, |name| if_nametoindex(name).ok()));
+    let compiled = netns::in_a_new_one(|| compiled_by(&nft, family, &script));
+    compiled.map_err(refused)
+}
+
+fn compiled_by(program: &Path, family: Family, script: &str) -> Result<Compiled, Error> {
+    let output = program::run(program, &["-f", "-"], script)
+        .context(Code::System, || format!("run {}", program.display()))?;
+    if !output.status.success() {
+        let error = Error::new(Code::InvalidConfig, "nft refuses them");
+        return Err(error.with_details(quoted(output.said.trim())));
+    }
+    let mut nft = Nft::open()?;
+    let rules = compiled::rules(&mut nft, shared::place(family), CONDITIONS);
+    let rules = rules.map_err(|refusal| unreadable(family, refusal))?;
+    compiled::only_test(rules, TARGET)
+}
+
+/// What nft is fed: the rule stands on the last line, and ends it. Both hooks lead to it, as in our
+/// table, because the kernel does not take every test at every hook.
+fn script(family: Family, words: &str) -> String {
+    let table = format!("{} {TABLE}", family.nft_name());
+    let hooks = ["prerouting", "output"].map(|hook| {
+        format!(
+            "add chain {table} {hook} {{ type nat hook {hook} priority -100; }}\n\
+             add rule {table} {hook} jump {CONDITIONS}\n"
+        )
+    });
+    format!(
+        "add table {table}\n\
+         add chain {table} {TARGET}\n\
+         add chain {table} {CONDITIONS}\n\
+         {}\
+         add rule {table} {CONDITIONS} {words} jump {TARGET}\n",
+        hooks.concat()
+    )
+}
+
+/// The beginning of a text that may be long.
+fn quoted(text: &str) -> String {
+    match text.char_indices().nth(QUOTED) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
+    }
+}
+
+/// Refuses what could end the rule or its line, or name another file or variable.
+fn validate(words: &[String]) -> Result<(), Error> {
+    let refuse = |word: &str, why: String| {
+        let msg = format!("{:?} {why}", quoted(word));
         Err(Error::new(Code::InvalidConfig, msg))
     };
     let mut depth = 0i32;
@@ -59,23 +106,19 @@ pub fn validate(family: Family, words: &[String]) -> Result<(), Error> {
         if let Some(bad) = word.chars().find(|c| !plain(*c)) {
             return refuse(
                 word,
-                &format!("contains {bad:?}, which no test of nft needs"),
+                format!("contains {bad:?}, which no test of nft needs"),
             );
-        }
-        let mut parts = word.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
-        if parts.any(|part| STATEMENTS.contains(&part)) {
-            return refuse(word, "is a statement, but only tests are allowed");
         }
         for c in word.chars() {
             depth += i32::from(c == '{') - i32::from(c == '}');
             if depth < 0 {
-                return refuse(word, "closes a brace that none opens");
+                return refuse(word, "closes a brace that none opens".to_owned());
             }
         }
     }
     match (depth, words.last()) {
         (0, _) | (_, None) => Ok(()),
-        (_, Some(last)) => refuse(last, "leaves a brace open"),
+        (_, Some(last)) => refuse(last, "leaves a brace open".to_owned()),
     }
 }
 
@@ -88,113 +131,31 @@ fn is_quoted_name(word: &str) -> bool {
     })
 }
 
-/// Writes the rule in front of all others, in place of those with the given handles.
-///
-/// # Errors
-/// Code 103 without nft, code 7 when nft does not understand the words.
-pub fn write(
-    family: Family,
-    words: &[String],
-    chain: &str,
-    owner: &str,
-    instead_of: &[u64],
-) -> Result<(), Error> {
-    let mut script: String = instead_of
-        .iter()
-        .map(|handle| {
-            let family = family.nft_name();
-            format!("delete rule {family} {TABLE} {CONDITIONS} handle {handle}\n")
-        })
-        .collect();
-    script.push_str(&insertion(family, words, chain, owner));
-    run(&["-f", "-"], &script).map(drop)
-}
-
-fn insertion(family: Family, words: &[String], chain: &str, owner: &str) -> String {
-    let (family, words) = (family.nft_name(), words.join(" "));
-    format!("insert rule {family} {TABLE} {CONDITIONS} {words} jump {chain} comment \"{owner}\"\n")
-}
-
-/// Whether the rule of that handle is what nft would make of the words. nft shows both, the present
-/// and the possible one, expression by expression.
-///
-/// # Errors
-/// As [`write()`].
-pub fn is_as_written(
-    family: Family,
-    words: &[String],
-    chain: &str,
-    owner: &str,
-    handle: u64,
-) -> Result<bool, Error> {
-    let script = insertion(family, words, chain, owner);
-    let wanted = run(&["--check", "--debug=netlink", "-f", "-"], &script)?;
-    let list = [
-        "--debug=netlink",
-        "list",
-        "chain",
-        family.nft_name(),
-        TABLE,
-        CONDITIONS,
-    ];
-    let present = run(&list, "")?;
-    let header = format!("{} {TABLE} {CONDITIONS}", family.nft_name());
-    let of_handle = format!("{header} {handle}");
-    let wanted = expressions(&wanted, |line| line == header);
-    // Behind the handle may stand that of the rule before.
-    let present = expressions(&present, |line| {
-        let rest = line.strip_prefix(&of_handle);
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
-    });
-    Ok(!wanted.is_empty() && wanted == present)
-}
-
-/// The expressions behind a rule's header line, one a line, without the numbers that the kernel
-/// gives to sets without names, and without a lookup's flags where there are none.
-fn expressions(output: &str, is_header: impl Fn(&str) -> bool) -> Vec<String> {
-    let shown = |line: &str| {
-        let is_lookup = line.contains(" lookup ");
-        let words = line
-            .split_whitespace()
-            .filter(|word| !is_lookup || *word != "0x0");
-        let name = |word: &str| match word.starts_with("__set") {
-            true => "__set".to_owned(),
-            false => word.to_owned(),
-        };
-        words.map(name).collect::<Vec<_>>().join(" ")
-    };
-    output
-        .lines()
-        .skip_while(|line| !is_header(line.trim_end()))
-        .skip(1)
-        .take_while(|line| line.trim_start().starts_with('['))
-        .map(shown)
-        .collect()
-}
-
-/// Whether nft can be run.
-///
-/// # Errors
-/// Code 103 when there is none.
-pub fn probe() -> Result<(), Error> {
-    run(&["--version"], "").map(drop)
-}
-
-fn run(arguments: &[&str], input: &str) -> Result<String, Error> {
-    let tried = || format!("run nft {}", arguments.join(" "));
-    let nft = program::find("nft").ok_or_else(|| {
-        Error::new(
-            Code::Unsupported,
-            "conditions of the nftables backend need nft",
-        )
-        .with_details("there is none in PATH or where distributions put it")
-    })?;
-    let output = program::run(&nft, arguments, input).context(Code::System, tried)?;
-    if output.status.success() {
-        return Ok(output.printed);
+/// The words in one line, with the numbers of interfaces behind `iif` and `oif` in place of names.
+fn numbered(words: &[String], index: impl Fn(&str) -> Option<u32>) -> String {
+    let text = words.join(" ");
+    let mut line = Vec::new();
+    let (mut is_interface, mut is_list) = (false, false);
+    for word in text.split_whitespace() {
+        let name = word.trim_matches(|c| "{},\"".contains(c));
+        let number = index(name).filter(|_| is_interface && !name.is_empty());
+        line.push(match number {
+            Some(number) => word.replace(name, &number.to_string()).replace('"', ""),
+            None => word.to_owned(),
+        });
+        is_list = (is_list || word.contains('{')) && !word.contains('}');
+        let goes_on = is_list || matches!(name, "" | "==" | "!=");
+        is_interface = matches!(name, "iif" | "oif") || (is_interface && goes_on);
     }
-    let msg = format!("nft refuses: {}", input.trim_end());
-    Err(Error::new(Code::InvalidConfig, msg).with_details(output.said.trim()))
+    line.join(" ")
+}
+
+/// Whether conditions can be compiled here.
+///
+/// # Errors
+/// As [`compile`].
+pub fn probe() -> Result<(), Error> {
+    compile(Family::V4, &["meta l4proto tcp".to_owned()]).map(drop)
 }
 
 #[cfg(test)]
@@ -206,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn tests_of_nft_are_accepted() {
+    fn words_of_one_rule_are_taken() {
         for text in [
             "ip saddr 1.2.3.0/24",
             "ip6 saddr != 2001:db8::/32",
@@ -216,9 +177,9 @@ mod tests {
             "meta mark & 0xff == 0x1",
             "ct state established,related",
         ] {
-            assert_eq!(validate(Family::V4, &words(text)), Ok(()), "{text}");
+            assert_eq!(validate(&words(text)), Ok(()), "{text}");
         }
-        assert!(validate(Family::V4, &["ip saddr 1.2.3.4".to_owned()]).is_ok());
+        assert!(validate(&["ip saddr 1.2.3.4".to_owned()]).is_ok());
     }
 
     #[test]
@@ -227,6 +188,7 @@ mod tests {
             "accept ; add table ip pwned",
             "ip saddr 1.2.3.4\nadd table ip pwned",
             "ip saddr 1.2.3.4 # ",
+            "ip saddr 1.2.3.4 \\",
             "}",
             "ip saddr { 1.2.3.4",
             "} {",
@@ -234,27 +196,25 @@ mod tests {
             "iifname \"a",
             "iifname \"\\\"",
             "$x",
-            "accept",
-            "ip saddr 1.2.3.4 drop",
-            "ip saddr vmap {1.2.3.4:accept}",
-            "meta mark set 5",
-            "jump x",
         ] {
-            let error = validate(Family::V6, &words(text)).unwrap_err();
+            let error = validate(&words(text)).unwrap_err();
             assert_eq!(error.code, Code::InvalidConfig, "{text}");
-            assert!(error.msg.starts_with("conditionsV6"), "{error}");
         }
     }
 
     #[test]
-    fn a_rule_s_expressions_are_found_by_its_header() {
-        let output =
-            "ip t c 3\n  [ a reg 1 __set%d ]\n\nip t c 4\n  [ b ]\n  [ c ]\n\ntable ip t {";
-        assert_eq!(expressions(output, |l| l == "ip t c 4"), ["[ b ]", "[ c ]"]);
-        assert_eq!(
-            expressions(output, |l| l == "ip t c 3"),
-            ["[ a reg 1 __set ]"]
-        );
-        assert!(expressions(output, |l| l == "ip t c 5").is_empty());
+    fn interfaces_are_numbered_behind_iif_and_oif_alone() {
+        let index = |name: &str| matches!(name, "eth0" | "tcp").then_some(7);
+        let line = |text: &str| numbered(&words(text), index);
+        for (text, expected) in [
+            ("iif eth0 tcp dport 1", "iif 7 tcp dport 1"),
+            ("iif != \"eth0\" ip", "iif != 7 ip"),
+            ("meta oif { eth0, eth0 } ip", "meta oif { 7, 7 } ip"),
+            ("iif {eth0} ip", "iif {7} ip"),
+            ("iifname eth0 ip", "iifname eth0 ip"),
+            ("iif eth1 ip", "iif eth1 ip"),
+        ] {
+            assert_eq!(line(text), expected);
+        }
     }
 }

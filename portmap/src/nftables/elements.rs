@@ -1,51 +1,17 @@
-//! What one attachment adds to the sets: a pure function of its plan.
+//! Elements of our sets: their keys and data, written and read.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
-
-use common::result::Prefix;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
 
 use super::family::{address, bytes};
 use super::object::Element;
 use super::owner;
 use super::set::{ATTACHMENTS, INDEX_LEN, Purpose, SetId};
-use crate::config::Masquerade;
 use crate::host_port::HostPort;
 use crate::mapping::{Family, Protocol};
-use crate::plan::Forwards;
 
 /// Elements by the set they stand in and their key.
 pub type Elements = BTreeMap<(SetId, Vec<u8>), Element>;
-
-/// Everything that a plan wants in the sets of its family.
-pub fn of_plan(forwards: &Forwards, masquerade: Masquerade, owner: &str) -> Elements {
-    let mut elements = Elements::new();
-    let ports: BTreeSet<HostPort> = forwards.ports.iter().map(HostPort::from).collect();
-    let (place, element) = index(owner, ports.len());
-    elements.insert(place, element);
-    for forward in &forwards.ports {
-        let port = HostPort::from(forward);
-        let mut add = |purpose, data| {
-            let (set, key) = self::place(port, purpose, forwards.container.addr);
-            let comment = Some(owner.to_owned());
-            let siblings = None;
-            let element = Element {
-                key: key.clone(),
-                data,
-                comment,
-                siblings,
-            };
-            // Of two mappings of one port, the first counts.
-            elements.entry((set, key)).or_insert(element);
-        };
-        let target = target(forwards.container.addr, forward.container_port);
-        add(Purpose::Dnat, Some(target));
-        for purpose in masqueraded(forwards.family, forwards.container, masquerade) {
-            add(purpose, None);
-        }
-    }
-    elements
-}
 
 /// The element that says that an attachment is here, and how many host ports it has in the maps.
 pub fn index(owner: &str, ports: usize) -> ((SetId, Vec<u8>), Element) {
@@ -58,17 +24,6 @@ pub fn index(owner: &str, ports: usize) -> ((SetId, Vec<u8>), Element) {
         siblings: Some(u16::try_from(ports).unwrap_or(u16::MAX)),
     };
     ((ATTACHMENTS, key), element)
-}
-
-/// The sets that a host port stands in besides the map.
-pub fn masqueraded(family: Family, container: Prefix, masquerade: Masquerade) -> Vec<Purpose> {
-    let hairpin = Purpose::Hairpin(container.len);
-    match (masquerade, family) {
-        (Masquerade::Nothing, _) => vec![],
-        (Masquerade::All, _) => vec![Purpose::MasqAll],
-        (Masquerade::Needed, Family::V4) => vec![hairpin, Purpose::Localhost],
-        (Masquerade::Needed, Family::V6) => vec![hairpin],
-    }
 }
 
 /// The set and the key of a host port for one purpose; a hairpin's key begins with the container's
@@ -95,13 +50,14 @@ pub fn place(port: HostPort, purpose: Purpose, container: IpAddr) -> (SetId, Vec
 }
 
 /// The map's data: the container's address and port.
-fn target(container: IpAddr, port: u16) -> Vec<u8> {
+pub fn target(container: IpAddr, port: u16) -> Vec<u8> {
     let mut data = bytes(container);
     data.extend(padded_port(port));
     data
 }
 
-fn padded_port(port: u16) -> [u8; 4] {
+/// A port, or another number of 16 bits, as a part of a key or of data.
+pub fn padded_port(port: u16) -> [u8; 4] {
     let [high, low] = port.to_be_bytes();
     [high, low, 0, 0]
 }
@@ -113,8 +69,21 @@ pub fn target_of(data: &[u8]) -> Option<(IpAddr, u16)> {
     Some((address(container)?, port))
 }
 
+/// The same of an element; of one who waits, what is masqueraded follows.
+pub fn element_target(set: SetId, element: &Element) -> Option<(IpAddr, u16)> {
+    let data = element.data.as_deref()?;
+    match set.purpose {
+        Purpose::Shadowed => target_of(data.get(..data.len().checked_sub(4)?)?),
+        _ => target_of(data),
+    }
+}
+
 /// The host port in a key of the map.
 pub fn host_port_of(set: SetId, key: &[u8]) -> Option<HostPort> {
+    let key = match set.purpose {
+        Purpose::Shadowed => key.get(..key.len().checked_sub(4)?)?,
+        _ => key,
+    };
     let (front, end) = key.split_at_checked(key.len().checked_sub(8)?)?;
     let number = end.first()?;
     let protocol = Protocol::ALL
@@ -140,87 +109,24 @@ pub fn shown(set: SetId, element: &Element) -> String {
     }
     let port = host_port_of(set, &element.key)
         .map_or_else(|| format!("{:02x?}", element.key), |port| port.to_string());
-    match element.data.as_deref().map(target_of) {
-        Some(Some((IpAddr::V6(address), to))) => format!("{port} to [{address}]:{to}"),
-        Some(Some((address, to))) => format!("{port} to {address}:{to}"),
-        Some(None) => format!("{port} to {:02x?}", element.data),
-        None => port,
+    match (element_target(set, element), &element.data) {
+        (Some((address, to)), _) => format!("{port} to {}", SocketAddr::new(address, to)),
+        (None, Some(data)) => format!("{port} to {data:02x?}"),
+        (None, None) => port,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::Forward;
-
-    fn forwards(container: &str, host_ip: Option<&str>) -> Forwards {
-        let container = Prefix::from_text(container).unwrap();
-        Forwards {
-            family: Family::of(container.addr),
-            container,
-            conditions: vec![],
-            ports: vec![Forward {
-                protocol: Protocol::Tcp,
-                host_ip: host_ip.map(|ip| ip.parse().unwrap()),
-                host_port: 8080,
-                container_port: 80,
-            }],
-            listed: vec![],
-        }
-    }
-
-    fn shown_elements(container: &str, host_ip: Option<&str>, masquerade: Masquerade) -> String {
-        of_plan(&forwards(container, host_ip), masquerade, "o")
-            .iter()
-            .filter(|((set, _), _)| *set != ATTACHMENTS)
-            .map(|((set, _), element)| format!("{}: {}", set.name(), shown(*set, element)))
-            .collect::<Vec<_>>()
-            .join(", ")
-    }
-
-    #[test]
-    fn a_port_stands_in_the_map_and_in_the_sets_of_what_is_masqueraded() {
-        assert_eq!(
-            shown_elements("10.22.0.2/16", None, Masquerade::Needed),
-            "hostports: 8080/tcp to 10.22.0.2:80, localhost: 8080/tcp, hairpin16: 8080/tcp"
-        );
-        assert_eq!(
-            shown_elements("fd00::2/64", Some("2001:db8::1"), Masquerade::Needed),
-            "hostips: [2001:db8::1]:8080/tcp to [fd00::2]:80, hairpin64_hostip: [2001:db8::1]:8080/tcp"
-        );
-        assert_eq!(
-            shown_elements("10.22.0.2/16", None, Masquerade::All),
-            "hostports: 8080/tcp to 10.22.0.2:80, masq_all: 8080/tcp"
-        );
-        assert_eq!(
-            shown_elements("10.22.0.2/16", None, Masquerade::Nothing),
-            "hostports: 8080/tcp to 10.22.0.2:80"
-        );
-    }
-
-    #[test]
-    fn keys_have_the_length_that_the_set_says() {
-        for (container, host_ip) in [
-            ("10.22.0.2/16", Some("192.0.2.1")),
-            ("10.22.0.2/16", None),
-            ("fd00::2/64", Some("2001:db8::1")),
-            ("fd00::2/64", None),
-        ] {
-            let forwards = forwards(container, host_ip);
-            for masquerade in [Masquerade::Needed, Masquerade::All] {
-                for ((id, key), element) in of_plan(&forwards, masquerade, "o") {
-                    let set = id.set(forwards.family);
-                    assert_eq!(key.len(), set.key_len as usize, "{}", set.name);
-                    let data = element.data.map(|data| data.len() as u32);
-                    assert_eq!(data, set.data.map(|(_, len)| len), "{}", set.name);
-                }
-            }
-        }
-    }
 
     #[test]
     fn a_hairpin_s_key_begins_with_the_network() {
-        let port = HostPort::from(&forwards("10.22.0.2/16", None).ports[0]);
+        let port = HostPort {
+            protocol: Protocol::Tcp,
+            address: None,
+            port: 8080,
+        };
         let (_, key) = place(port, Purpose::Hairpin(20), "10.22.31.2".parse().unwrap());
         assert_eq!(key, [10, 22, 16, 0, 6, 0, 0, 0, 0x1f, 0x90, 0, 0]);
     }

@@ -23,7 +23,7 @@ impl Family {
     }
 
     /// Bytes of an address.
-    pub fn address_len(self) -> u8 {
+    pub const fn address_len(self) -> u8 {
         match self {
             Family::V4 => 4,
             Family::V6 => 16,
@@ -36,7 +36,7 @@ impl Family {
     }
 
     /// Where the source address stands in the network header, in bytes.
-    pub fn source_offset(self) -> u32 {
+    pub const fn source_offset(self) -> u32 {
         match self {
             Family::V4 => 12,
             Family::V6 => 8,
@@ -44,8 +44,8 @@ impl Family {
     }
 
     /// Where the destination address stands in the network header, in bytes.
-    pub fn destination_offset(self) -> u32 {
-        self.source_offset() + u32::from(self.address_len())
+    pub const fn destination_offset(self) -> u32 {
+        self.source_offset() + self.address_len() as u32
     }
 
     /// nft's number of the address's type (`TYPE_IPADDR`, `TYPE_IP6ADDR` in its

@@ -2,12 +2,12 @@
 
 use common::sys::nla::{self, Nla};
 
-use super::elements::of_plan;
 use super::expr::Expr;
 use super::object::{Chain, Element, Rule, Set, Table};
 use super::owner;
 use super::set::SetId;
 use super::uapi;
+use super::wanted::of_plan;
 use crate::config::Config;
 use crate::plan::Forwards;
 

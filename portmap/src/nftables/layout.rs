@@ -30,8 +30,20 @@ pub fn fixed_sets(family: Family) -> Vec<SetId> {
     let asked = LOOKUPS
         .iter()
         .flat_map(|(_, by_address)| last_sets(family, *by_address));
-    asked.chain([ATTACHMENTS]).collect()
+    asked.chain([ATTACHMENTS]).chain(QUEUES).collect()
 }
+
+/// The maps of those who wait for a host port. Tables that earlier versions made lack them.
+pub const QUEUES: [SetId; 2] = [
+    SetId {
+        purpose: Purpose::Shadowed,
+        by_address: true,
+    },
+    SetId {
+        purpose: Purpose::Shadowed,
+        by_address: false,
+    },
+];
 
 /// The sets that a lookup chain asks last, in order: a packet that an earlier one knows is marked
 /// and goes on, the last one translates and ends.
@@ -71,7 +83,7 @@ pub fn chains(family: Family, guard: bool) -> Vec<(Chain, Vec<Rule>)> {
     ]);
     if guard {
         let (hook, priority) = (uapi::HOOK_PREROUTING, uapi::PRIORITY_RAW);
-        let rules = vec![drop_foreign_loopback()];
+        let rules = GUARDED.map(drop_foreign_loopback).to_vec();
         chains.push((base(GUARD, "filter", hook, priority), rules));
     }
     chains
@@ -134,11 +146,19 @@ fn masquerade() -> Rule {
     ])
 }
 
-/// `iifname != "lo" ip daddr 127.0.0.0/8 drop`
+/// What the guard looks at: where to, and where from. The first is all that earlier versions did.
+const GUARDED: [u32; 2] = [Family::V4.destination_offset(), Family::V4.source_offset()];
+
+/// The guard of earlier versions.
+pub fn former_guard() -> Rule {
+    drop_foreign_loopback(Family::V4.destination_offset())
+}
+
+/// `iifname != "lo" ip daddr 127.0.0.0/8 drop`, and the same of `ip saddr`.
 ///
 /// Before conntrack, so that the addresses are those on the wire: an answer that is about to be
 /// translated back to 127.0.0.1 does not match.
-fn drop_foreign_loopback() -> Rule {
+fn drop_foreign_loopback(offset: u32) -> Rule {
     let (key, into) = (uapi::META_IIFNAME, FIRST);
     // Names are compared with all their `IFNAMSIZ` bytes.
     let mut lo = b"lo".to_vec();
@@ -152,7 +172,7 @@ fn drop_foreign_loopback() -> Rule {
         },
         Expr::Payload {
             base: uapi::PAYLOAD_NETWORK_HEADER,
-            offset: Family::V4.destination_offset(),
+            offset,
             len: 1,
             into: FIRST,
         },

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use common::Attachment;
 use common::error::Error;
 
-use super::elements::{host_port_of, target_of};
+use super::elements::{element_target, host_port_of};
 use super::expr::Expr;
 use super::layout::CONDITIONS;
 use super::object::Rule;
@@ -32,8 +32,14 @@ pub fn list() -> Result<Vec<Forward>, Error> {
     for family in Family::ALL {
         let failed = |refusal| unreadable(family, refusal);
         all.extend(conditional(&mut nft, family).map_err(failed)?);
-        for by_address in [true, false] {
-            all.extend(elements(&mut nft, family, by_address).map_err(failed)?);
+        for purpose in [Purpose::Dnat, Purpose::Shadowed] {
+            for by_address in [true, false] {
+                let id = SetId {
+                    purpose,
+                    by_address,
+                };
+                all.extend(elements(&mut nft, family, id).map_err(failed)?);
+            }
         }
         let theirs = reference::rules(&mut nft, family).map_err(failed)?;
         all.extend(theirs.iter().filter_map(|rule| {
@@ -43,7 +49,11 @@ pub fn list() -> Result<Vec<Forward>, Error> {
                 container,
                 ifname: String::new(),
             };
-            of_rule(family, rule, owner, REFERENCE)
+            Some(Forward {
+                owner,
+                backend: REFERENCE,
+                ..forward_of(family, rule)?
+            })
         }));
     }
     Ok(all)
@@ -51,15 +61,15 @@ pub fn list() -> Result<Vec<Forward>, Error> {
 
 type Answer<T> = Result<T, common::sys::netlink::Refusal>;
 
-fn elements(nft: &mut Nft, family: Family, by_address: bool) -> Answer<Vec<Forward>> {
-    let id = SetId {
-        purpose: Purpose::Dnat,
-        by_address,
-    };
-    let elements = nft.elements(shared::place(family), &id.name())?;
+/// The forwards in a map, or of those who wait, the next one first.
+fn elements(nft: &mut Nft, family: Family, id: SetId) -> Answer<Vec<Forward>> {
+    let mut elements = nft.elements(shared::place(family), &id.name())?;
+    if id.purpose == Purpose::Shadowed {
+        elements.sort_by(|a, b| b.key.cmp(&a.key));
+    }
     let forward = |element: &super::object::Element| {
         let port = host_port_of(id, &element.key)?;
-        let (address, to) = target_of(element.data.as_deref()?)?;
+        let (address, to) = element_target(id, element)?;
         Some(Forward {
             host_ip: port.address,
             host_port: port.port,
@@ -88,10 +98,9 @@ fn conditional(nft: &mut Nft, family: Family) -> Answer<Vec<Forward>> {
         }
         let owner = attachment(jump.comment.as_deref().unwrap_or_default());
         let rules = nft.rules(place, chain)?;
-        let forwards = rules
-            .iter()
-            .filter_map(|rule| of_rule(family, rule, owner.clone(), OURS));
+        let forwards = rules.iter().filter_map(|rule| forward_of(family, rule));
         all.extend(forwards.map(|forward| Forward {
+            owner: owner.clone(),
             is_conditional: true,
             ..forward
         }));
@@ -99,12 +108,8 @@ fn conditional(nft: &mut Nft, family: Family) -> Answer<Vec<Forward>> {
     Ok(all)
 }
 
-fn of_rule(
-    family: Family,
-    rule: &Rule,
-    owner: Attachment,
-    backend: &'static str,
-) -> Option<Forward> {
+/// The forward that a rule makes, as if it were ours and nobody's.
+pub fn forward_of(family: Family, rule: &Rule) -> Option<Forward> {
     let stale = translation::of_rule(family, rule)?;
     let port = rule.exprs.iter().find_map(|expr| match expr {
         Expr::Load { value, .. } => value.get(..2).filter(|_| value.len() < 4),
@@ -116,8 +121,8 @@ fn of_rule(
         host_port: stale.host_port,
         protocol: stale.protocol,
         to: SocketAddr::new(stale.container?, port),
-        owner,
-        backend,
+        owner: attachment(""),
+        backend: OURS,
         counters: None,
         is_conditional: false,
         is_reached: true,

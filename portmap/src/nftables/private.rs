@@ -1,7 +1,7 @@
 //! The chain of an attachment with conditions, which has its forwards as rules instead of elements.
 //!
 //! One rule in the chain `conditions` tests the conditions and jumps there. That rule alone is in
-//! nft's own language, so nft writes it: [`super::conditions`].
+//! nft's own language, so nft compiles it: [`super::conditions`].
 
 use common::Attachment;
 use common::result::Prefix;
@@ -11,7 +11,7 @@ use super::family::bytes;
 use super::object::Rule;
 use super::parts::{equal, set_mark};
 use super::set::Purpose;
-use super::{elements, uapi};
+use super::{uapi, wanted};
 use crate::config::Masquerade;
 use crate::mapping::Family;
 use crate::plan::{Forward, Forwards};
@@ -30,7 +30,7 @@ pub fn chain(attachment: &Attachment) -> String {
 pub fn rules(forwards: &Forwards, masquerade: Masquerade) -> Vec<Rule> {
     let mut rules = Vec::new();
     for forward in &forwards.ports {
-        let purposes = elements::masqueraded(forwards.family, forwards.container, masquerade);
+        let purposes = wanted::masqueraded(forwards.family, forwards.container, masquerade);
         for purpose in purposes {
             let mut exprs = source(forwards.family, forwards.container, purpose);
             exprs.extend(matches(forwards.family, forward));
@@ -72,7 +72,7 @@ fn source(family: Family, container: Prefix, purpose: Purpose) -> Vec<Expr> {
     match purpose {
         Purpose::Hairpin(prefix) => network(offset, &bytes(container.addr), prefix, family),
         Purpose::Localhost => network(offset, &[127, 0, 0, 1], family.bits(), family),
-        Purpose::MasqAll | Purpose::Dnat | Purpose::Attachment => vec![],
+        Purpose::MasqAll | Purpose::Dnat | Purpose::Shadowed | Purpose::Attachment => vec![],
     }
 }
 

@@ -1,32 +1,30 @@
 //! DEL and GC: take back what belongs to owners, and what the reference left for their containers.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use common::Attachment;
 use common::error::Error;
+use common::log::Log;
 use common::netconf::ValidAttachment;
 use common::sys::netlink::Refusal;
 
 use super::claim;
 use super::command::{Action, Command};
-use super::elements::Elements;
+use super::elements::{Elements, host_port_of};
 use super::expr::Expr;
 use super::layout::CONDITIONS;
-use super::object::Set;
-use super::set::{Purpose, SetId};
+use super::object::{Element, Set};
+use super::set::{ATTACHMENTS, Purpose, SetId};
 use super::socket::Nft;
 use super::{open_if_any, owner, private, reference, shared, transaction, translation, unreadable};
+use crate::config::Evidence;
 use crate::conntrack::Stale;
 use crate::host_port::HostPort;
 use crate::mapping::{Family, PortMapping};
 
-/// Where libcni keeps a file `NETWORK-CONTAINER-INTERFACE` for every attachment that lives.
-const CACHE: &str = "/var/lib/cni/results";
-
-/// The most elements that go in one batch. Without that bound, GC of a large node would need more
+/// The most host ports that go in one batch. Without that bound, GC of a large node would need more
 /// memory at once than a socket may have.
-const AT_ONCE: usize = 10_000;
+const AT_ONCE: usize = 3_000;
 
 /// What to delete, and the connections that end with it.
 #[derive(Debug, Default)]
@@ -38,10 +36,20 @@ pub struct Removal {
 }
 
 impl Removal {
-    fn elements(family: Family, found: &Elements) -> Removal {
+    /// Takes the claims of some away. Where one of them was served, the next one is.
+    fn claims(
+        family: Family,
+        sets: &[Set],
+        found: &Elements,
+        is_gone: impl Fn(&str) -> bool,
+    ) -> Removal {
+        let (touched, wanted) = claim::without(family, sets, found, &is_gone);
+        let theirs = |element: &Element| element.comment.as_deref().is_some_and(&is_gone);
+        let mut gone = touched.clone();
+        gone.retain(|_, element| theirs(element));
         Removal {
-            commands: claim::commands(family, &Elements::new(), found),
-            stale: translation::of_elements(family, found),
+            commands: claim::commands(family, &wanted, &touched),
+            stale: translation::of_elements(family, &gone),
         }
     }
 
@@ -52,17 +60,24 @@ impl Removal {
 }
 
 /// Takes back everything that belongs to an attachment, and gives the connections that led there;
-/// `None` when there was nothing. The mappings only save listing the sets: where they do not explain what is there, the sets are
-/// listed.
+/// `None` when there was nothing. The mappings only save listing the sets: where they do not explain
+/// what is there, the sets are listed. The reference's rules go as far as the evidence says that they
+/// are this attachment's.
 ///
 /// # Errors
 /// What the kernel refused.
-pub fn del(attachment: &Attachment, mappings: &[PortMapping]) -> Result<Option<Vec<Stale>>, Error> {
+pub fn del(
+    attachment: &Attachment,
+    mappings: &[PortMapping],
+    evidence: &Evidence,
+    log: &Log,
+) -> Result<Option<Vec<Stale>>, Error> {
     let Some(mut nft) = open_if_any()? else {
         return Ok(None);
     };
     let own = owner::text(attachment);
-    transaction::run(&mut nft, |nft| {
+    let (stale, left) = transaction::run(&mut nft, |nft| {
+        let mut left = BTreeSet::new();
         let mut views = Vec::new();
         for family in Family::ALL {
             let view = View::look(nft, family, mappings, &own);
@@ -72,18 +87,23 @@ pub fn del(attachment: &Attachment, mappings: &[PortMapping]) -> Result<Option<V
         for view in views {
             let family = view.family;
             let failed = |refusal| unreadable(family, refusal);
+            let sets = view.sets.clone();
             let found = view
                 .complete(nft, &own, mappings.is_empty())
                 .map_err(failed)?;
-            removal.extend(Removal::elements(family, &found));
+            removal.extend(Removal::claims(family, &sets, &found, |by| by == own));
             removal.extend(own_chain(nft, family, attachment).map_err(failed)?);
-            let theirs = reference::removal(nft, family, |id| id == attachment.container);
-            removal.extend(theirs.map_err(failed)?);
+            let theirs = reference::own(nft, family, attachment, &evidence.addresses);
+            let (theirs, unknown) = theirs.map_err(failed)?;
+            removal.extend(reference::removal(family, &theirs));
+            left.extend(unknown);
         }
         let Removal { commands, stale } = removal;
         let stale = (!commands.is_empty()).then_some(stale);
-        Ok((commands, stale))
-    })
+        Ok((commands, (stale, left)))
+    })?;
+    left.into_iter().for_each(|warning| log.warn(warning));
+    Ok(stale)
 }
 
 /// What looking up the mappings of a request gave in one family: elements of the owner.
@@ -117,7 +137,7 @@ impl View {
         }
         Ok(View {
             family,
-            found: claim::owned(&found, own),
+            found,
             sets,
         })
     }
@@ -126,12 +146,13 @@ impl View {
     /// those that a list of all shows. One who is not in that set has nothing, unless the request does
     /// not even say what to look for.
     fn complete(self, nft: &mut Nft, own: &str, is_blind: bool) -> Result<Elements, Refusal> {
-        let of = |purpose| {
-            let is_one = move |((id, _), _): &(&(SetId, Vec<u8>), _)| id.purpose == purpose;
-            self.found.iter().filter(is_one)
-        };
-        let claims = of(Purpose::Dnat).count();
-        let index = of(Purpose::Attachment).next().map(|(_, element)| element);
+        let mine = claim::owned(&self.found, own);
+        let is_of = |id: &SetId, purposes: &[Purpose]| purposes.contains(&id.purpose);
+        let count =
+            |purposes: &[Purpose]| mine.keys().filter(|(id, _)| is_of(id, purposes)).count();
+        let claims = count(&[Purpose::Dnat, Purpose::Shadowed]);
+        let is_index = |((id, _), _): &(&(SetId, Vec<u8>), &Element)| *id == ATTACHMENTS;
+        let index = mine.iter().find(is_index).map(|(_, element)| element);
         let are_all = match index {
             Some(index) => index.siblings.map(usize::from) == Some(claims),
             None => claims == 0 && !is_blind,
@@ -139,7 +160,7 @@ impl View {
         if are_all {
             return Ok(self.found);
         }
-        claim::of_owners(nft, self.family, &self.sets, |by| by == own)
+        claim::of_owner(nft, self.family, &self.sets, own)
     }
 }
 
@@ -207,15 +228,62 @@ fn one_chain(nft: &mut Nft, family: Family, chain: String) -> Result<Removal, Re
 /// Takes back everything on a network that belongs to none of its valid attachments, and gives the
 /// connections that led there; `None` when there was nothing.
 ///
-/// The reference's rules name a container and no network, so of those only the ones go whose
-/// container no network of this node has an attachment for, as far as libcni's cache says.
+/// Who is dead is decided once: who comes while this runs is not in the runtime's list, and lives. The
+/// reference's rules name a container and no network, so they stay; those of containers that are not
+/// valid are named.
 ///
 /// # Errors
 /// What the kernel refused.
-pub fn gc(network: &str, valid: &[ValidAttachment]) -> Result<Option<Vec<Stale>>, Error> {
+pub fn gc(
+    network: &str,
+    valid: &[ValidAttachment],
+    log: &Log,
+) -> Result<Option<Vec<Stale>>, Error> {
     let Some(mut nft) = open_if_any()? else {
         return Ok(None);
     };
+    let dead = dead(&mut nft, network, valid)?;
+    let is_dead = |by: &str| dead.contains(by);
+    let mut stale: Option<Vec<Stale>> = None;
+    let mut more = !dead.is_empty();
+    while more {
+        let (rest, gone) = transaction::run(&mut nft, |nft| {
+            let mut removal = Removal::default();
+            let mut rest = false;
+            for family in Family::ALL {
+                let failed = |refusal| unreadable(family, refusal);
+                let sets = nft.sets(shared::place(family)).map_err(failed)?;
+                let all = claim::of_owners(nft, family, &sets, |_| true).map_err(failed)?;
+                let (some, is_rest) = at_once(all, is_dead);
+                rest |= is_rest;
+                removal.extend(Removal::claims(family, &sets, &some, is_dead));
+                removal.extend(rules(nft, family, |by, _| is_dead(by)).map_err(failed)?);
+            }
+            let Removal { commands, stale } = removal;
+            let gone = (!commands.is_empty()).then_some(stale);
+            Ok((commands, (rest, gone)))
+        })?;
+        more = rest;
+        if let Some(gone) = gone {
+            stale.get_or_insert_default().extend(gone);
+        }
+    }
+    let is_valid = |id: &str| valid.iter().any(|attachment| attachment.container == id);
+    for family in Family::ALL {
+        let left = reference::containers(&mut nft, family);
+        let left = left.map_err(|refusal| unreadable(family, refusal))?;
+        let unknown = left.iter().filter(|id| !is_valid(id));
+        unknown.for_each(|id| log.warn(reference::stays(family, id)));
+    }
+    Ok(stale)
+}
+
+/// The owners on a network that are not valid.
+fn dead(
+    nft: &mut Nft,
+    network: &str,
+    valid: &[ValidAttachment],
+) -> Result<BTreeSet<String>, Error> {
     let prefix = owner::network_prefix(network);
     let kept: BTreeSet<String> = valid
         .iter()
@@ -227,46 +295,40 @@ pub fn gc(network: &str, valid: &[ValidAttachment]) -> Result<Option<Vec<Stale>>
             })
         })
         .collect();
-    let is_dead = |by: &str| by.starts_with(&prefix) && !kept.contains(by);
-    let cached = cached(Path::new(CACHE));
-    let is_unknown = |id: &str| {
-        let known = valid.iter().any(|attachment| attachment.container == id);
-        let file = format!("-{id}-");
-        !known && !cached.iter().any(|name| name.contains(&file))
-    };
-    let mut stale: Option<Vec<Stale>> = None;
-    loop {
-        let (more, gone) = transaction::run(&mut nft, |nft| {
-            let mut removal = Removal::default();
-            let mut more = false;
-            for family in Family::ALL {
-                let failed = |refusal| unreadable(family, refusal);
-                let sets = nft.sets(shared::place(family)).map_err(failed)?;
-                let found = claim::of_owners(nft, family, &sets, is_dead).map_err(failed)?;
-                more |= found.len() > AT_ONCE;
-                let found = found.into_iter().take(AT_ONCE).collect();
-                removal.extend(Removal::elements(family, &found));
-                removal.extend(rules(nft, family, |by, _| is_dead(by)).map_err(failed)?);
-                let theirs = reference::removal(nft, family, is_unknown);
-                removal.extend(theirs.map_err(failed)?);
-            }
-            let Removal { commands, stale } = removal;
-            let gone = (!commands.is_empty()).then_some(stale);
-            Ok((commands, (more, gone)))
-        })?;
-        if let Some(gone) = gone {
-            stale.get_or_insert_default().extend(gone);
-        }
-        if !more {
-            return Ok(stale);
-        }
+    let mut owners = BTreeSet::new();
+    for family in Family::ALL {
+        let failed = |refusal| unreadable(family, refusal);
+        let place = shared::place(family);
+        let sets = nft.sets(place).map_err(failed)?;
+        let elements = claim::of_owners(nft, family, &sets, |by| by.starts_with(&prefix));
+        owners.extend(
+            elements
+                .map_err(failed)?
+                .into_values()
+                .filter_map(|e| e.comment),
+        );
+        let rules = nft.rules(place, CONDITIONS).map_err(failed)?;
+        owners.extend(rules.into_iter().filter_map(|rule| rule.comment));
     }
+    owners.retain(|by| by.starts_with(&prefix) && !kept.contains(by));
+    Ok(owners)
 }
 
-/// The names of the files in libcni's cache; none when there is no cache.
-fn cached(directory: &Path) -> Vec<String> {
-    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
-    entries
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .collect()
+/// As many of the elements as one batch may change: whole ports, and who was here last of all, so that
+/// whoever finds the rest knows whose it is. Says whether there are more.
+fn at_once(all: Elements, is_dead: impl Fn(&str) -> bool) -> (Elements, bool) {
+    let is_theirs = |element: &Element| element.comment.as_deref().is_some_and(&is_dead);
+    let ports: BTreeSet<HostPort> = all
+        .iter()
+        .filter(|(_, element)| is_theirs(element))
+        .filter_map(|((id, key), _)| host_port_of(*id, key))
+        .collect();
+    let is_rest = ports.len() > AT_ONCE;
+    let ports: BTreeSet<HostPort> = ports.into_iter().take(AT_ONCE).collect();
+    let is_one = |(id, key): &(SetId, Vec<u8>)| match host_port_of(*id, key) {
+        Some(port) => ports.contains(&port),
+        None => !is_rest,
+    };
+    let some = all.into_iter().filter(|(place, _)| is_one(place));
+    (some.collect(), is_rest)
 }

@@ -13,6 +13,8 @@ pub enum Purpose {
     Dnat,
     /// Host ports that 127.0.0.1 may use: masqueraded from there. IPv4 only.
     Localhost,
+    /// Who else claims a host port: behind the one in the map, a later one before an earlier one.
+    Shadowed,
     /// Who is here: one element for each attachment, so that nothing of it is overlooked.
     Attachment,
     /// Host ports masqueraded from everywhere.
@@ -51,6 +53,7 @@ impl SetId {
             (Purpose::Dnat, false) => "hostports".into(),
             (Purpose::Dnat, true) => "hostips".into(),
             (Purpose::Attachment, _) => "attachments".into(),
+            (Purpose::Shadowed, _) => format!("shadowed{suffix}"),
             (Purpose::Localhost, _) => format!("localhost{suffix}"),
             (Purpose::MasqAll, _) => format!("masq_all{suffix}"),
             (Purpose::Hairpin(prefix), _) => format!("hairpin{prefix}{suffix}"),
@@ -67,6 +70,7 @@ impl SetId {
         };
         let purpose = match stem {
             "hostports" => Purpose::Dnat,
+            "shadowed" => Purpose::Shadowed,
             "localhost" => Purpose::Localhost,
             "masq_all" => Purpose::MasqAll,
             "attachments" => Purpose::Attachment,
@@ -98,16 +102,23 @@ impl SetId {
         let mut parts = vec![address; addresses];
         parts.extend([PROTOCOL, SERVICE]);
         let concat = |parts: &[u32]| parts.iter().fold(0, |all, part| all << 6 | part);
-        let is_map = self.purpose == Purpose::Dnat;
+        let mut data = vec![address, SERVICE];
+        if self.purpose == Purpose::Shadowed {
+            // Its place in the queue, and what is masqueraded.
+            parts.push(SERVICE);
+            data.push(SERVICE);
+        }
+        let is_map = matches!(self.purpose, Purpose::Dnat | Purpose::Shadowed);
+        let bytes = |parts: &[u32]| -> u32 {
+            let len = |part: &u32| if *part == address { len } else { 4 };
+            parts.iter().map(len).sum()
+        };
         Set {
             name: self.name(),
             flags: if is_map { uapi::SET_FLAG_MAP } else { 0 },
             key_type: concat(&parts),
-            key_len: parts
-                .iter()
-                .map(|part| if *part == address { len } else { 4 })
-                .sum(),
-            data: is_map.then(|| (concat(&[address, SERVICE]), len + 4)),
+            key_len: bytes(&parts),
+            data: is_map.then(|| (concat(&data), bytes(&data))),
         }
     }
 
@@ -185,6 +196,7 @@ mod tests {
     fn names_of_sets_are_read_back_and_others_are_not_ours() {
         let purposes = [
             Purpose::Dnat,
+            Purpose::Shadowed,
             Purpose::Localhost,
             Purpose::MasqAll,
             Purpose::Hairpin(0),

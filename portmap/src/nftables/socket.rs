@@ -37,6 +37,8 @@ pub struct Nft {
 pub enum Outcome {
     /// It happened.
     Done,
+    /// It may have happened: the answer is lost, and the ruleset has changed. To be looked at.
+    Unknown,
     /// Somebody else changed the ruleset since we looked; nothing happened.
     Outdated,
 }
@@ -47,7 +49,7 @@ impl Nft {
     /// Opens the socket, in the calling thread's namespace.
     ///
     /// # Errors
-    /// Code 100 when the kernel gives none.
+    /// Code 103 when the kernel has no netfilter's netlink, 100 when it gives none.
     pub fn open() -> Result<Nft, Error> {
         let netlink = Netlink::netfilter()?;
         Ok(Nft { netlink })
@@ -60,10 +62,11 @@ impl Nft {
     pub fn generation(&mut self) -> Result<u32, Error> {
         let request = [uapi::UNSPEC, 0, 0, 0];
         let refused = |refusal: Refusal| {
-            let code = match refusal.errno {
-                Errno::EPERM | Errno::EACCES | Errno::ETIMEDOUT => Code::System,
-                // What nfnetlink says of a subsystem that is neither built in nor loadable.
-                _ => Code::Unsupported,
+            // What nfnetlink answers for a subsystem that is neither built in nor loadable.
+            let is_missing = refusal.is_answer && refusal.errno == Errno::EINVAL;
+            let code = match is_missing {
+                true => Code::Unsupported,
+                false => Code::System,
             };
             Error::new(code, "ask the kernel for nf_tables").with_details(refusal)
         };
@@ -71,11 +74,12 @@ impl Nft {
             .netlink
             .request_bytes(uapi::GETGEN, GET, &request)
             .map_err(refused)?;
-        Ok(replies
+        // Without one, a batch would be committed whatever had changed.
+        replies
             .iter()
             .find(|reply| reply.kind == uapi::NEWGEN)
             .and_then(|reply| number(content(reply), uapi::GEN_ID))
-            .unwrap_or(0))
+            .ok_or_else(|| refused(UNREADABLE.into()))
     }
 
     /// A table, or `None`.
@@ -173,11 +177,14 @@ impl Nft {
             })
             .collect::<Answer<_>>()?;
         let answers = self.ask(uapi::GETSETELEM, &requests)?;
-        let decode = |answer: &Option<Message>| {
-            let answer = answer.as_ref()?;
-            Element::decode_list(content(answer)).into_iter().next()
+        let decode = |answer: &Option<Message>| match answer {
+            None => Ok(None),
+            Some(answer) => {
+                let element = Element::decode_list(content(answer)).into_iter().next();
+                element.map(Some).ok_or(UNREADABLE.into())
+            }
         };
-        Ok(answers.iter().map(decode).collect())
+        answers.iter().map(decode).collect()
     }
 
     /// The attributes of every object of a kind that a filter lets through; none for a missing table.
@@ -222,7 +229,7 @@ impl Nft {
     fn dump(&mut self, kind: u16, family: Family, filter: &[Nla]) -> Answer<Vec<Message>> {
         let request = attributes(family.nf_number(), filter)?;
         match self.netlink.request_bytes(kind, DUMP, &request) {
-            Err(refusal) if refusal.errno == Errno::ENOENT => Ok(Vec::new()),
+            Err(refusal) if refusal.is_absence() => Ok(Vec::new()),
             answer => answer,
         }
     }
@@ -239,10 +246,11 @@ impl Nft {
             Ok(None) => return Ok(Outcome::Done),
             Ok(Some((_, refusal))) if refusal.errno == STALE => return Ok(Outcome::Outdated),
             Ok(Some(refused)) => refused,
-            Err(refusal) if refusal.errno == Errno::ENOBUFS && self.is_past(generation)? => {
-                return Ok(Outcome::Outdated);
-            }
-            Err(refusal) => (None, refusal),
+            Err(refusal) => match self.is_past(generation) {
+                Ok(true) => return Ok(Outcome::Unknown),
+                Ok(false) => (None, refusal),
+                Err(also) => return Err(doubt().with_details(refusal).and(also)),
+            },
         };
         let command = index.and_then(|index| commands.get(index));
         let what = command.map_or("commit the changes".to_owned(), ToString::to_string);
@@ -253,8 +261,8 @@ impl Nft {
         Err(Error::new(code, format!("nf_tables: {what}")).with_details(refusal))
     }
 
-    /// Whether the ruleset has left a generation behind. After an overrun, in which a refusal may have
-    /// been dropped, this tells whether a batch was done; what it did is then to be looked at.
+    /// Whether the ruleset has left a generation behind. Where the answer to a batch is lost, this says
+    /// whether it may have been done.
     fn is_past(&mut self, generation: u32) -> Result<bool, Error> {
         while let Ok(Some(_)) = self.netlink.received() {}
         Ok(self.generation()? != generation)
@@ -358,6 +366,15 @@ impl Nft {
 /// (`ERESTART`, which has no name outside the kernel).
 const STALE: Errno = Errno::ERESTART;
 
+/// An answer without what was asked for.
+const UNREADABLE: Errno = Errno::EBADMSG;
+
+/// The error of a batch whose answer is lost.
+pub fn doubt() -> Error {
+    let msg = "nf_tables: no answer to the changes: either all of them were made, or none";
+    Error::new(Code::System, msg)
+}
+
 /// A message's header for nf_tables (`struct nfgenmsg`) and its attributes.
 pub fn attributes(family: u8, attributes: &[Nla]) -> Answer<Vec<u8>> {
     body(&[family, 0, 0, 0], attributes)
@@ -381,8 +398,8 @@ fn present(reply: Message, flags: u16) -> Answer<Option<Message>> {
         return Ok(Some(reply));
     }
     match verdict(&reply.body, flags) {
-        Ok(()) => Ok(None),
-        Err(refusal) if refusal.errno == Errno::ENOENT => Ok(None),
+        Ok(()) => Err(UNREADABLE.into()),
+        Err(refusal) if refusal.is_absence() => Ok(None),
         Err(refusal) => Err(refusal),
     }
 }

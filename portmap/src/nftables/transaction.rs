@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use common::error::{Code, Error};
 
 use super::command::Command;
-use super::socket::{Nft, Outcome};
+use super::socket::{self, Nft, Outcome};
 
 /// How long somebody else may be faster each time.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -16,6 +16,9 @@ const REST: Duration = Duration::from_millis(5);
 /// Runs `decide` and commits its commands, unless the ruleset has changed since `decide` began to
 /// look: then it has to look again. Gives what `decide` gave beside the commands.
 ///
+/// Where the answer to a commit is lost, it looks again too: if nothing is left to do, that commit
+/// happened, and what was decided for it counts.
+///
 /// # Errors
 /// What `decide` or the kernel said; code 11 when the ruleset never holds still.
 pub fn run<T>(
@@ -24,11 +27,20 @@ pub fn run<T>(
 ) -> Result<T, Error> {
     let start = Instant::now();
     let mut tries = 0u32;
+    let mut perhaps_done = None;
     loop {
-        let generation = nft.generation()?;
-        let (commands, outcome) = decide(nft)?;
-        if nft.commit(generation, &commands)? == Outcome::Done {
+        let looked = nft.generation().and_then(|g| Ok((g, decide(nft)?)));
+        let (generation, (commands, outcome)) = looked.map_err(|error| match perhaps_done {
+            Some(_) => error.and(socket::doubt()),
+            None => error,
+        })?;
+        if let (true, Some(outcome)) = (commands.is_empty(), perhaps_done.take()) {
             return Ok(outcome);
+        }
+        match nft.commit(generation, &commands)? {
+            Outcome::Done => return Ok(outcome),
+            Outcome::Unknown => perhaps_done = Some(outcome),
+            Outcome::Outdated => {}
         }
         tries += 1;
         if start.elapsed() > PATIENCE {

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::elements::{Elements, host_port_of, target_of};
+use super::elements::{Elements, element_target, host_port_of};
 use super::expr::Expr;
 use super::family::address;
 use super::object::Rule;
@@ -15,10 +15,10 @@ use crate::mapping::{Family, Protocol};
 pub fn of_elements(family: Family, elements: &Elements) -> Vec<Stale> {
     elements
         .iter()
-        .filter(|((id, _), _)| id.purpose == Purpose::Dnat)
+        .filter(|((id, _), _)| matches!(id.purpose, Purpose::Dnat | Purpose::Shadowed))
         .filter_map(|((id, key), element)| {
             let port = host_port_of(*id, key)?;
-            let (container, _) = target_of(element.data.as_deref()?)?;
+            let (container, _) = element_target(*id, element)?;
             Some(Stale {
                 family,
                 protocol: port.protocol,

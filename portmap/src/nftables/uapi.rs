@@ -64,16 +64,28 @@ pub const SET_KEY_TYPE: u16 = 4;
 pub const SET_KEY_LEN: u16 = 5;
 pub const SET_DATA_TYPE: u16 = 6;
 pub const SET_DATA_LEN: u16 = 7;
+pub const SET_DESC: u16 = 9;
 pub const SET_ID: u16 = 10;
 pub const SET_USERDATA: u16 = 13;
+pub const SET_FLAG_ANONYMOUS: u32 = 1;
+pub const SET_FLAG_CONSTANT: u32 = 2;
+pub const SET_FLAG_INTERVAL: u32 = 4;
 pub const SET_FLAG_MAP: u32 = 8;
+pub const SET_FLAG_CONCAT: u32 = 0x80;
 
 pub const ELEM_KEY: u16 = 1;
 pub const ELEM_DATA: u16 = 2;
+pub const ELEM_FLAGS: u16 = 3;
+pub const ELEM_KEY_END: u16 = 10;
 pub const ELEM_USERDATA: u16 = 6;
 pub const ELEM_LIST_TABLE: u16 = 1;
 pub const ELEM_LIST_SET: u16 = 2;
 pub const ELEM_LIST_ELEMENTS: u16 = 3;
+pub const ELEM_LIST_SET_ID: u16 = 4;
+
+pub const LOOKUP_SET: u16 = 1;
+pub const LOOKUP_DREG: u16 = 3;
+pub const LOOKUP_SET_ID: u16 = 4;
 
 pub const DATA_VALUE: u16 = 1;
 pub const DATA_VERDICT: u16 = 2;

@@ -1,5 +1,6 @@
-//! Taking back an ADD: the elements that it changed get their former values, unless somebody else has
-//! changed them since.
+//! Taking back an ADD: the attachment's claims are what they were, whatever others have claimed since.
+
+use std::collections::BTreeMap;
 
 use common::Attachment;
 use common::error::Error;
@@ -7,12 +8,16 @@ use common::sys::netlink::Refusal;
 
 use super::claim;
 use super::command::{Action, Command};
-use super::elements::Elements;
+use super::conditional::{self, Conditional};
+use super::elements::{Elements, index};
 use super::layout::CONDITIONS;
-use super::object::Set;
+use super::object::{Element, Set};
+use super::queue::{self, Claim};
+use super::reference::{self, Theirs};
 use super::set::SetId;
 use super::socket::Nft;
-use super::{remove, shared, transaction, unreadable};
+use super::{owner, shared, transaction, unreadable};
+use crate::host_port::HostPort;
 use crate::mapping::Family;
 
 /// What takes an ADD back.
@@ -29,14 +34,18 @@ pub struct Change {
     pub family: Family,
     /// Whose ADD it was.
     pub attachment: Attachment,
-    /// What stood at the places it was about.
-    pub before: Elements,
-    /// What stands there since.
-    pub after: Elements,
+    /// Its claims before, with their places in the queues.
+    pub before: BTreeMap<HostPort, (usize, Claim)>,
+    /// Its claims since.
+    pub after: BTreeMap<HostPort, Claim>,
+    /// Its element in the set of attachments, before and since.
+    pub index: [Option<Element>; 2],
     /// There was no table.
     pub is_first: bool,
-    /// The attachment had its own chain before.
-    pub had_chain: bool,
+    /// Its rules with conditions before.
+    pub conditional: Option<Conditional>,
+    /// What it replaced of the reference's.
+    pub reference: Vec<Theirs>,
 }
 
 impl Undo {
@@ -61,32 +70,57 @@ impl Change {
     fn commands(&self, nft: &mut Nft) -> Result<Vec<Command>, Refusal> {
         let place = shared::place(self.family);
         let sets = nft.sets(place)?;
-        let places = self.before.keys().chain(self.after.keys()).cloned();
-        let now = claim::at(nft, self.family, &sets, places.collect())?;
-        let restored = self.restored(&now);
+        let ports: Vec<HostPort> = self
+            .before
+            .keys()
+            .chain(self.after.keys())
+            .copied()
+            .collect();
+        let owner = owner::text(&self.attachment);
+        let container = self.after.values().next().map(|claim| claim.to.0);
+        let now = claim::of_ports(nft, self.family, &sets, &owner, &ports, container)?;
+        let restored = self.restored(&sets, &now);
+        let seen = conditional::observe(nft, self.family, &self.attachment)?;
+        let mut commands = reference::restoration(nft, self.family, &self.reference)?;
         if self.is_first && restored.is_empty() && self.is_alone(nft, &sets, &now)? {
             let action = Action::DeleteTable;
-            return Ok(vec![Command { place, action }]);
+            commands.push(Command { place, action });
+            return Ok(commands);
         }
-        let mut commands = claim::commands(self.family, &restored, &now);
-        if !self.had_chain {
-            commands.extend(remove::own_chain(nft, self.family, &self.attachment)?.commands);
-        }
+        commands.extend(claim::commands(self.family, &restored, &now));
+        commands.extend(conditional::commands(
+            self.family,
+            &self.attachment,
+            &seen,
+            self.conditional.as_ref(),
+        ));
         Ok(commands)
     }
 
-    /// What shall stand where something was changed: the former, or what somebody else has made of it.
-    fn restored(&self, now: &Elements) -> Elements {
-        let places = self.before.keys().chain(self.after.keys());
-        places
-            .filter_map(|place| {
-                let source = match now.get(place) == self.after.get(place) {
-                    true => &self.before,
-                    false => now,
-                };
-                Some((place.clone(), source.get(place)?.clone()))
-            })
-            .collect()
+    /// What shall stand at the ports: claims that are still as ADD made them are as before.
+    fn restored(&self, sets: &[Set], now: &Elements) -> Elements {
+        let owner = owner::text(&self.attachment);
+        let mut queues = queue::of_elements(now);
+        let current = queue::claims_of(&queues, &owner);
+        for port in self.before.keys().chain(self.after.keys()) {
+            if current.get(port).map(|(_, claim)| claim) != self.after.get(port) {
+                continue;
+            }
+            let queue = queues.entry(*port).or_default();
+            queue.retain(|claim| claim.owner != owner);
+            if let Some((place, claim)) = self.before.get(port) {
+                queue.insert((*place).min(queue.len()), claim.clone());
+            }
+        }
+        let mut restored = queue::to_elements(&queues, |id| sets.contains(&id.set(self.family)));
+        let (place, _) = index(&owner, 0);
+        let [before, after] = &self.index;
+        let element = match now.get(&place) == after.as_ref() {
+            true => before.as_ref(),
+            false => now.get(&place),
+        };
+        restored.extend(element.map(|element| (place, element.clone())));
+        restored
     }
 
     /// Whether nobody else uses the table.
@@ -102,7 +136,7 @@ impl Change {
             }
         }
         let rules = nft.rules(place, CONDITIONS)?;
-        let own = super::owner::text(&self.attachment);
+        let own = owner::text(&self.attachment);
         Ok(rules.iter().all(|rule| rule.comment.as_ref() == Some(&own)))
     }
 }

@@ -48,3 +48,28 @@ fn status_says_when_it_may_not_even_try() {
     let (code, text) = error(&answer);
     assert_eq!(code, 50, "{text}");
 }
+
+#[test]
+fn status_fails_where_every_add_of_the_configuration_would() {
+    let pod = Pod::new();
+    for keys in [
+        json!({"ingressRate": "x"}),
+        json!({"egressRate": [8], "egressBurst": 8}),
+        json!({"ingressRate": 8000, "ingressBurst": 7}),
+        json!({"egressBurst": 8000}),
+        json!({"shapedSubnets": ["10.0.0.0/33"]}),
+        json!({"unshapedSubnets": "10.0.0.0/8"}),
+        json!({"unshapedSubnets": ["10.0.0.0/8"], "shapedSubnets": ["11.0.0.0/8"]}),
+        json!({"burstPolicy": "unlimited"}),
+        json!({"latencyMs": 0}),
+        json!({"filterPriority": "1"}),
+        json!({"runtimeConfig": {"bandwidth": 1}}),
+    ] {
+        let answer_to = |verb: &str| {
+            let mut conf = pod.conf(keys.clone());
+            conf["cniVersion"] = json!("1.1.0");
+            error(&pod.finish(pod.call(verb), &conf))
+        };
+        assert_eq!(answer_to("STATUS"), answer_to("ADD"), "{keys}");
+    }
+}

@@ -105,7 +105,7 @@ impl Trial {
                 "{self:?}: {first} in the first second"
             );
             let steady = measured.steady() * self.overhead();
-            let seconds = measured.bytes.len() as f64 / 10.0 - 1.0;
+            let seconds = measured.steady_time().as_secs_f64();
             assert!(
                 steady <= rate * 1.05 + burst / seconds,
                 "{self:?}: {steady}"

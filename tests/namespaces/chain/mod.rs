@@ -15,7 +15,7 @@ use capture::Recorded;
 use host::Host;
 
 /// Where recorded calls are.
-const CAPTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/captures");
+const CAPTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/captures");
 
 /// How a session ends.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -84,7 +84,7 @@ const CRIO: [Session; 2] = [
     (End::Alive, &["crio-restart-gc"]),
 ];
 
-/// Recorded by `RUNTIMES_RECORD` while `runtimes/` ran the reference of 2026-04.
+/// Recorded by `RUNTIMES_RECORD` while `tests/nodes` ran the reference of 2026-04.
 const DEBIAN: [Session; 5] = [
     (End::Empty, &["debian-containerd-busy"]),
     (End::Empty, &["debian-containerd-netns-gone"]),

@@ -179,14 +179,14 @@ pub fn attach(place: &str, list: &Value, options: &str) -> Vec<Step> {
         format!("printf %s {text} > example.conflist"),
         "ip netns add example".to_owned(),
         if has_status {
-            "conflist status ./example.conflist"
+            "cnictl status ./example.conflist"
         } else {
             "true"
         }
         .to_owned(),
-        format!("conflist add ./example.conflist example {options}"),
-        "conflist check ./example.conflist example".to_owned(),
-        "conflist del ./example.conflist example".to_owned(),
+        format!("cnictl add ./example.conflist example {options}"),
+        "cnictl check ./example.conflist example".to_owned(),
+        "cnictl del ./example.conflist example".to_owned(),
         "ip netns del example".to_owned(),
     ];
     lines

@@ -72,7 +72,7 @@ fn every_shared_key_is_taken_and_refused_by_every_plugin() {
     assert!(keys.len() >= 5, "{SHARED} has {} keys", keys.len());
     let veth = behind_veth(json!({"type": "bandwidth"})).to_string();
     let setup = format!(
-        "printf %s {} > a.conflist && ip netns add a && conflist add ./a.conflist a",
+        "printf %s {} > a.conflist && ip netns add a && cnictl add ./a.conflist a",
         quote(&veth)
     );
     let mut steps = vec![Step {
@@ -209,7 +209,7 @@ fn refused(place: &str, list: &Value, options: &str, name: &str) -> Vec<Step> {
     let text = quote(&list.to_string());
     let add = format!(
         "ip netns add example; printf %s {text} > example.conflist; \
-         conflist add ./example.conflist example {options}"
+         cnictl add ./example.conflist example {options}"
     );
     let step = |command: String, expected| Step {
         place: place.to_owned(),

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 /// The project's directory.
 pub fn root() -> PathBuf {
-    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
-    tests.parent().unwrap().to_owned()
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package.ancestors().nth(2).unwrap().to_owned()
 }
 
 /// A document.
@@ -52,13 +52,7 @@ pub struct Block {
 /// Every document of the project, in alphabetical order.
 pub fn documents() -> Vec<Document> {
     let root = root();
-    let mut paths = markdown_in(&root);
-    for entry in fs::read_dir(&root).unwrap().flatten() {
-        let name = entry.file_name().into_string().unwrap();
-        if entry.path().is_dir() && name != "target" && !name.starts_with('.') {
-            paths.extend(markdown_in(&entry.path()));
-        }
-    }
+    let mut paths = markdown_below(&root);
     paths.sort();
     let document = |path: PathBuf| Document {
         text: fs::read_to_string(&path).unwrap(),
@@ -73,12 +67,17 @@ pub fn document(path: &str) -> Document {
     found.unwrap_or_else(|| panic!("there is no {path}"))
 }
 
-fn markdown_in(dir: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(dir).unwrap().flatten();
-    entries
-        .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|end| end == "md"))
-        .collect()
+fn markdown_below(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).unwrap().flatten() {
+        let (path, name) = (entry.path(), entry.file_name().into_string().unwrap());
+        if path.is_dir() && name != "target" && !name.starts_with('.') {
+            found.extend(markdown_below(&path));
+        } else if name.ends_with(".md") {
+            found.push(path);
+        }
+    }
+    found
 }
 
 impl Document {

@@ -21,10 +21,10 @@ mkdir -p /etc/systemd/system /usr/local/bin target/host/release target/dist
 for entry in .root/*; do
     case $entry in */target) ;; *) ln -s "$dir/$entry" . ;; esac
 done
-for program in tuning portmap bandwidth conflist; do
+for program in tuning portmap bandwidth cnictl; do
     ln -s "$dir/.binaries/$program" target/host/release/
 done
-[ $kind = bare ] || ln -s "$dir/.binaries/conflist" /usr/local/bin/
+[ $kind = bare ] || ln -s "$dir/.binaries/cnictl" /usr/local/bin/
 case $kind in
     ours)
         ln -s "$dir/.binaries/"{tuning,portmap,bandwidth} /opt/cni/bin/
@@ -35,7 +35,7 @@ esac
 case $kind in
     reference | bare)
         tar --owner=0 --group=0 -C .binaries -cf "target/dist/cni-plugins-linux-amd64-v$version.tgz" \
-            ./tuning ./portmap ./bandwidth
+            ./tuning ./portmap ./bandwidth ./cnictl
         ;;
 esac
 ip link set lo up

@@ -17,7 +17,7 @@ pub const REASONS: [(&str, usize); 6] = [
     ("runs these tests", 1),
 ];
 
-const PROGRAMS: [&str; 4] = ["tuning", "portmap", "bandwidth", "conflist"];
+const PROGRAMS: [&str; 1] = ["cnictl"];
 
 #[test]
 fn blocks_that_are_not_run_are_those_that_cannot_be() {
@@ -98,7 +98,7 @@ impl Known {
                 faults.extend(self.unknown(program, rest));
             }
             ["systemctl", .., unit] if unit.starts_with("cni-") => {
-                let path = format!("deploy/systemd/{unit}");
+                let path = format!("packaging/systemd/{unit}");
                 let is_there = ["", ".service"]
                     .iter()
                     .any(|end| root().join(format!("{path}{end}")).exists());
@@ -171,7 +171,7 @@ pub fn options(help: &str) -> BTreeSet<String> {
             Some(short) if !short.starts_with('-') => line.split_once(", ")?.1,
             _ => line,
         };
-        let word = line.split([' ', '=']).next()?;
+        let word = line.split([' ', '=', '[']).next()?;
         word.strip_prefix("--").map(|_| word.to_owned())
     });
     listed.collect()
@@ -179,15 +179,7 @@ pub fn options(help: &str) -> BTreeSet<String> {
 
 /// Paths of the project that are not there. `…`, `*` and the like stand for something.
 fn missing_files(words: &[&str]) -> Vec<String> {
-    let places = [
-        "deploy/",
-        "docs/",
-        "dist/",
-        "tests/",
-        "testdata/",
-        "common/",
-        "fuzz/",
-    ];
+    let places = ["packaging/", "docs/", "tests/", "testdata/", "common/"];
     let words = words
         .iter()
         .map(|word| word.trim_matches(['(', ')', ',', ';']));

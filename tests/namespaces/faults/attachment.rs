@@ -1,11 +1,10 @@
 //! An attachment that a plugin is to make, and what its node looks like.
 
-use std::fs;
-use std::sync::atomic::{AtomicU32, Ordering};
-
 use sandbox::Namespace;
 use sandbox::plugin::{Answer, Call};
 use serde_json::Value;
+
+use super::inject::injected;
 
 /// A plugin, how it is called for one attachment, and how the state of its node is told.
 pub struct Attachment<'a> {
@@ -42,19 +41,10 @@ impl Attachment<'_> {
     /// Runs ADD while the `nth` call of `name` fails with `errno`.
     #[track_caller]
     pub fn add_with(&self, name: &str, errno: &str, nth: usize, before: &[String]) -> End {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let log = std::env::temp_dir().join(format!("faults-{}-{number}", std::process::id()));
-        let log_name = log.display().to_string();
-        let trace = format!("trace={name}");
-        let inject = format!("inject={name}:error={errno}:when={nth}");
-        let strace = ["strace", "-o", &log_name, "-e", &trace, "-e", &inject];
-        let answer = (self.call)("ADD").under(&strace).run(self.host);
-        let answer = answer.unwrap_or_else(|e| panic!("apt-get install strace: {e}"));
-        let told = fs::read_to_string(&log).unwrap_or_default();
-        let _ = fs::remove_file(&log);
-        if !told.contains("(INJECTED)") {
-            assert_eq!(answer.code, Some(0), "{name} {nth}: {answer:?} {told}");
+        let answer = injected(self.host, &(self.call)("ADD"), (name, errno, nth), &[]);
+        let (answer, is_met) = answer;
+        if !is_met {
+            assert_eq!(answer.code, Some(0), "{name} {nth}: {answer:?}");
             return End::NeverMet;
         }
         let when = format!("after {errno} of {name} {nth}");

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::place::{Backend, Place, on_every_backend};
+use super::place::{Backend, Place, Said, on_every_backend};
 
 on_every_backend!(what_the_cache_does_not_have_is_removed);
 
@@ -92,4 +92,73 @@ fn without_a_sound_cache_nothing_is_removed() {
     assert_eq!(said.code, Some(1), "{said:?}");
     assert!(said.stderr.contains("there is no cache"), "{said:?}");
     assert_eq!(place.rules(), rules);
+}
+
+/// The rules of the reference's nftables backend name a container, and no network.
+#[test]
+fn what_does_not_say_whose_it_is_stays_and_is_named() {
+    let place = Place::new(Backend::Nftables, 2);
+    place.attach("portmap", 1, &place.capabilities(1));
+    let host = &place.net.host;
+    host.sh(["nft", "add", "table", "ip", "cni_hostport"]);
+    host.sh(["nft", "add", "chain", "ip", "cni_hostport", "hostports"]);
+    for index in [0, 1] {
+        let rule = format!(
+            "add rule ip cni_hostport hostports tcp dport 900{index} dnat to 10.22.0.3:81 \
+             comment \"{}\"",
+            place.id(index)
+        );
+        host.sh(["nft", &rule]);
+    }
+    let rules = place.rules();
+    let said = place.run("portmap", &["gc", "--grace", "0", "--json"]);
+    assert_eq!(
+        (said.code, said.states()),
+        (Some(0), vec!["left".into()]),
+        "{said:?}"
+    );
+    assert_eq!(said.json()["attachments"][0]["container"], place.id(0));
+    assert_eq!(place.rules(), rules);
+}
+
+/// An earlier libcni wrote the result alone: only the file's name says whose it is.
+#[test]
+fn an_attachment_of_an_earlier_libcni_is_not_dead() {
+    let place = Place::new(Backend::Nftables, 2);
+    place.attach_all("portmap");
+    fs::write(place.cache_file(0), r#"{"cniVersion":"0.4.0","ips":[]}"#).unwrap();
+    let said = place.run("portmap", &["gc", "--grace", "0"]);
+    assert!(said.stdout.starts_with("nothing"), "{said:?}");
+}
+
+/// A pipe, a device and a file of a terabyte: nothing waits, and nobody is dead for it.
+#[test]
+fn what_is_no_file_in_the_cache_is_named_and_delays_nothing() {
+    let place = Place::new(Backend::Nftables, 2);
+    place.attach_all("portmap");
+    let rules = place.rules();
+    let file = place.cache_file(0);
+    let name = file.display().to_string();
+    let host = &place.net.host;
+    for line in [
+        vec!["mkfifo", &name],
+        vec!["mknod", &name, "c", "1", "5"],
+        vec!["truncate", "-s", "1T", &name],
+    ] {
+        fs::remove_file(&file).unwrap();
+        host.try_sh(&line).unwrap();
+        for command in [
+            vec!["gc", "--grace", "0"],
+            vec!["reconcile"],
+            vec!["ports"],
+            vec!["who", "8001"],
+        ] {
+            let call = place.command("portmap", &command).under(&["timeout", "20"]);
+            let said = Said::of(call.run(host).unwrap());
+            assert_eq!(said.code, Some(1), "{line:?} {command:?}: {said:?}");
+            let told = [said.stdout, said.stderr].concat();
+            assert!(told.contains(&name) && !told.contains("stale"), "{told}");
+        }
+        assert_eq!(place.rules(), rules);
+    }
 }

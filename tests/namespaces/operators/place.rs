@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
 use common::base64;
-use sandbox::plugin::{Answer, Call, binary};
+use sandbox::plugin::{Answer, Call};
 use sandbox::topology::Net;
 use sandbox::{Node, Topology};
 use serde_json::{Value, json};
@@ -31,6 +31,15 @@ pub struct Said {
 }
 
 impl Said {
+    /// What a call of a command answered.
+    pub fn of(answer: Answer) -> Said {
+        Said {
+            code: answer.code,
+            stdout: answer.stdout,
+            stderr: answer.stderr,
+        }
+    }
+
     /// The document of `--json`.
     #[track_caller]
     pub fn json(&self) -> Value {
@@ -158,8 +167,8 @@ impl Place {
         serde_json::from_slice(&fs::read(self.cache_file(index)).unwrap()).unwrap()
     }
 
-    /// A call of a plugin for a pod, with the chain's configuration.
-    pub fn call(&self, plugin: &str, verb: &str, index: usize, capabilities: &Value) -> Call {
+    /// The chain's configuration of a plugin for a pod.
+    pub fn conf(&self, plugin: &str, index: usize, capabilities: &Value) -> Value {
         let name = plugin.rsplit('/').next().unwrap();
         let plugins = self.plugins();
         let mut conf = plugins
@@ -170,6 +179,12 @@ impl Place {
         conf["name"] = json!(NETWORK);
         conf["runtimeConfig"] = capabilities.clone();
         conf["prevResult"] = self.result(index);
+        conf
+    }
+
+    /// A call of a plugin for a pod, with the chain's configuration.
+    pub fn call(&self, plugin: &str, verb: &str, index: usize, capabilities: &Value) -> Call {
+        let conf = self.conf(plugin, index, capabilities);
         let lock = self.directory.join("lock").display().to_string();
         Call::new(plugin, verb)
             .env("CNI_CONTAINERID", &self.id(index))
@@ -206,7 +221,7 @@ impl Place {
         }
     }
 
-    /// Runs a command with this node's cache.
+    /// Runs a command of the tool with this node's cache, for one plugin only.
     #[track_caller]
     pub fn run(&self, plugin: &str, line: &[&str]) -> Said {
         self.run_with(plugin, line, &[])
@@ -214,24 +229,34 @@ impl Place {
 
     #[track_caller]
     pub fn run_with(&self, plugin: &str, line: &[&str], env: &[(&str, &str)]) -> Said {
-        let output = self
-            .net
-            .host
-            .command(binary(plugin))
-            .args(line)
-            .arg("--cache-dir")
-            .arg(self.cache_dir())
-            .env_clear()
-            .env("PATH", self.path())
-            .env("XTABLES_LOCKFILE", self.directory.join("lock"))
-            .envs(env.iter().copied())
-            .output()
-            .unwrap();
-        Said {
-            code: output.status.code(),
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
+        let call = self.command(plugin, line);
+        let call = env
+            .iter()
+            .fold(call, |call, (key, value)| call.env(key, value));
+        Said::of(call.run(&self.net.host).unwrap())
+    }
+
+    /// A command of the tool with this node's cache, for one plugin where the command can have several.
+    /// `reconcile` waits for no DEL unless the line says so.
+    pub fn command(&self, plugin: &str, line: &[&str]) -> Call {
+        match line[0] {
+            "reconcile" | "gc" => self.tool(&[line, &["--plugin", plugin]].concat()),
+            _ => self.tool(line),
         }
+    }
+
+    /// A command of the tool with this node's cache.
+    pub fn tool(&self, line: &[&str]) -> Call {
+        let cache = self.cache_dir().display().to_string();
+        let lock = self.directory.join("lock").display().to_string();
+        let mut words = [line, &["--cache-dir", &cache]].concat();
+        if line[0] == "reconcile" && !line.contains(&"--grace") {
+            words.push("--grace=0");
+        }
+        Call::bare("cnictl")
+            .arguments(&words)
+            .env("PATH", &self.path())
+            .env("XTABLES_LOCKFILE", &lock)
     }
 
     /// Empties what a firewall's reload empties.

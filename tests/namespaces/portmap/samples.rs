@@ -11,7 +11,10 @@ on_both_variants!(
 );
 
 fn recorded() -> PathBuf {
-    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/portmap"))
+    PathBuf::from(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../testdata/portmap"
+    ))
 }
 
 fn the_recorded_requests_give_the_recorded_answers_and_tables(backend: Backend) {

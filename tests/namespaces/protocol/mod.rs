@@ -2,6 +2,7 @@
 //! and what nobody should send.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
+mod bounds;
 mod captures;
 mod environment;
 mod recorded;
@@ -15,7 +16,7 @@ use crate::answer::error_parts;
 const PLUGINS: &[&str] = &["tuning"];
 
 /// Where recorded requests and answers are.
-const TESTDATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata");
+const TESTDATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata");
 
 /// The directory for what a plugin keeps, where a request says nothing about it: below `target`.
 const DATA_DIR: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/protocol");

@@ -105,7 +105,7 @@ fn status_tells_a_list_that_would_fail_every_add() {
         keys
     };
     for (prepare, told) in [
-        ("mkdir allowlist.conf", "Is a directory"),
+        ("mkdir allowlist.conf", "it is a directory"),
         ("printf '(' > allowlist.conf", "line 1"),
         ("printf nothing > allowlist.conf", "not allowed"),
     ] {

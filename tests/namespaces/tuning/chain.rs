@@ -1,4 +1,4 @@
-//! A whole conflist, as kubelet's path runs it: Debian's bridge and host-local, then our tuning twice.
+//! A whole configuration list, as kubelet's path runs it: Debian's bridge and host-local, then our tuning twice.
 
 use serde_json::{Value, json};
 
@@ -6,11 +6,11 @@ use sandbox::plugin::{binary, directory};
 
 use super::pod::Pod;
 
-/// Runs `conflist` on the pod's host for the container's interface net1.
-fn conflist(pod: &Pod, verb: &str, conflist: &Value) -> String {
+/// Runs `cnictl` on the pod's host for the container's interface net1.
+fn cnictl(pod: &Pod, verb: &str, list: &Value) -> String {
     let file = pod.scratch.path().join("podnet.conflist");
-    std::fs::write(&file, conflist.to_string()).unwrap();
-    let mut command = pod.net.host.command(binary("conflist"));
+    std::fs::write(&file, list.to_string()).unwrap();
+    let mut command = pod.net.host.command(binary("cnictl"));
     command
         .arg(verb)
         .arg(file)
@@ -45,7 +45,7 @@ fn a_real_conflist_with_tuning_twice_is_added_checked_and_deleted() {
             {"type": "tuning", "dataDir": pod.data_dir(), "txQLen": 77, "mac": "02:aa:00:00:00:05"},
         ],
     });
-    let result: Value = serde_json::from_str(&conflist(&pod, "add", &list)).unwrap();
+    let result: Value = serde_json::from_str(&cnictl(&pod, "add", &list)).unwrap();
     let interfaces = result["interfaces"].as_array().unwrap();
     let net1 = interfaces
         .iter()
@@ -58,13 +58,13 @@ fn a_real_conflist_with_tuning_twice_is_added_checked_and_deleted() {
     }
     assert_eq!(pod.sysctl("net/ipv4/conf/net1/arp_filter"), "1");
     assert_eq!(pod.sysctl("net/core/somaxconn"), "500");
-    conflist(&pod, "check", &list);
-    conflist(&pod, "del", &list);
+    cnictl(&pod, "check", &list);
+    cnictl(&pod, "del", &list);
     assert!(pod.files().is_empty());
     assert!(
         before.diff(&pod.state()).is_empty(),
         "{:?}",
         before.diff(&pod.state())
     );
-    conflist(&pod, "del", &list);
+    cnictl(&pod, "del", &list);
 }

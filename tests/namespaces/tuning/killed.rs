@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use common::Attachment;
 use serde_json::json;
 
 use super::pod::{Pod, error};
@@ -64,9 +65,11 @@ fn after_add_was_killed_before_any_change_to_kernel_or_disk_del_leaves_nothing()
     let pod = Pod::new();
     let keys = || json!({"mtu": 1400, "promisc": true, "sysctl": {"net.core.somaxconn": "500"}});
     let before = pod.state();
-    for call in ["sendto", "write", "mkdir", "rename"] {
+    for call in ["sendto", "write", "mkdirat", "renameat2", "unlink"] {
         let mut killed = 0;
         for nth in 1..50 {
+            // So that it has to be made again.
+            let _ = std::fs::remove_dir(pod.data_dir());
             let inject = format!("inject={call}:signal=SIGKILL:when={nth}");
             let strace = ["strace", "-o", "/dev/null", "-e", &inject];
             let add = pod.call("ADD").stdin(pod.conf(keys()).to_string());
@@ -111,7 +114,13 @@ fn after_del_was_killed_at_any_moment_another_del_leaves_nothing() {
 fn a_temporary_file_that_a_killed_add_left_goes_with_del_and_does_not_hinder_add() {
     let pod = Pod::new();
     std::fs::create_dir_all(pod.data_dir()).unwrap();
-    let temporary = pod.data_dir().join(".cid-0001_eth0.json.tmp");
+    let owner = Attachment {
+        network: "net1".into(),
+        container: "cid-0001".into(),
+        ifname: "eth0".into(),
+    };
+    let own = owner.exact_name("tuning-", 39);
+    let temporary = pod.data_dir().join(format!(".{own}.json.tmp"));
     std::fs::write(&temporary, "{\"mtu\": 15").unwrap();
     pod.del(json!({}));
     assert!(pod.files().is_empty());

@@ -1,6 +1,7 @@
 //! STATUS says whether ADD could work on this node.
 
 use std::fs;
+use std::thread;
 
 use serde_json::{Value, json};
 
@@ -50,4 +51,49 @@ fn a_configuration_that_every_add_would_refuse_is_told() {
     ] {
         assert_eq!(error(&status(&pod, keys)).0, code);
     }
+}
+
+#[test]
+fn a_sysctl_that_no_container_has_is_told() {
+    let pod = Pod::new();
+    let with = |name: &str| json!({"sysctl": {name: "1"}});
+    for name in [
+        "net.core.somaxcon",
+        "net.ipv4.conf.IFNAME.arp_filte",
+        "net/ipv6/conf/eth0.1/nothing",
+        "net.ipv4.neigh.IFNAME.gc_thresh1",
+        // The first namespace's alone.
+        "net.core.netdev_budget",
+    ] {
+        let (code, text) = error(&status(&pod, with(name)));
+        assert_eq!(code, 50, "{name}: {text}");
+        assert!(
+            text.contains(&format!("sysctl {name} does not exist")),
+            "{text}"
+        );
+    }
+    for name in [
+        "net.core.somaxconn",
+        "net.ipv4.conf.IFNAME.arp_filter",
+        "net.ipv4.conf.all.arp_filter",
+        "net.ipv6.conf.IFNAME.stable_secret",
+        "net.ipv4.conf.eth7.arp_filter",
+    ] {
+        succeeds(&status(&pod, with(name)));
+    }
+}
+
+#[test]
+fn many_at_once_are_in_nobody_s_way() {
+    let pod = Pod::new();
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                for _ in 0..10 {
+                    succeeds(&status(&pod, json!({"mtu": 1400})));
+                }
+            });
+        }
+    });
+    assert!(pod.files().is_empty());
 }

@@ -1,14 +1,18 @@
 //! The text of a backup: JSON.
 
-use common::Error;
 use common::decode::Object;
+use common::error::short;
 use common::json::{Fields, Json};
 use common::mac::Mac;
 use common::sys::link::Change;
+use common::{Attachment, Error};
 
 use super::{Backup, Shown};
 use crate::originals::Originals;
 use crate::sysctl::Name;
+
+/// The keys of an owner.
+const OWNER: [&str; 3] = ["network", "container", "ifname"];
 
 impl Backup {
     /// Reads a file of ours or of the reference. What does not make sense is told apart, in words;
@@ -22,7 +26,7 @@ impl Backup {
         let mut faults = Vec::new();
         let object = Object::root(&fields);
         let backup = Backup {
-            network: sound(object.nonempty("network"), &mut faults),
+            owner: owner(object, &mut faults),
             netns: sound(object.nonempty("netns"), &mut faults),
             originals: Originals {
                 sysctls: sysctls(object, &mut faults),
@@ -36,13 +40,21 @@ impl Backup {
     /// The file's text.
     pub fn text(&self) -> String {
         let Backup {
-            network,
+            owner,
             netns,
             originals: Originals { sysctls, link },
             shown,
         } = self;
         let mut fields: Fields = link.iter().filter_map(|change| field(*change)).collect();
-        fields.extend(network.as_deref().map(|n| ("network".into(), n.into())));
+        if let Some(Attachment {
+            network,
+            container,
+            ifname,
+        }) = owner
+        {
+            let names = [network, container, ifname].map(|name| name.as_str().into());
+            fields.extend(OWNER.map(str::to_owned).into_iter().zip(names));
+        }
         fields.extend(netns.as_deref().map(|n| ("netns".into(), n.into())));
         if !sysctls.is_empty() {
             let values = sysctls.iter();
@@ -58,6 +70,16 @@ impl Backup {
         }
         Json::Object(fields).pretty()
     }
+}
+
+/// Whose a backup is; `None` unless all of it is said.
+fn owner(object: Object<'_>, faults: &mut Vec<String>) -> Option<Attachment> {
+    let [network, container, ifname] = OWNER.map(|key| sound(object.nonempty(key), faults));
+    Some(Attachment {
+        network: network?,
+        container: container?,
+        ifname: ifname?,
+    })
 }
 
 /// What was read, unless it is a fault.
@@ -91,7 +113,7 @@ fn link(object: Object<'_>, faults: &mut Vec<String>) -> Vec<Change> {
         fits
     };
     let mac = sound(object.nonempty("mac"), faults).and_then(|text| {
-        let fault = format!("mac: {text:?} is no hardware address of 6 bytes");
+        let fault = format!("mac: {:?} is no hardware address of 6 bytes", short(&text));
         mac(text).or_else(|| {
             faults.push(fault);
             None
@@ -145,8 +167,8 @@ fn named<T>(
     for (written, value) in fields {
         match (Name::parse(written, ""), read(value)) {
             (Ok(name), Some(value)) => found.push((name, value)),
-            (Err(why), _) => faults.push(format!("{key} {written:?}: {why}")),
-            (_, None) => faults.push(format!("{key} {written:?} is {}", value.kind())),
+            (Err(why), _) => faults.push(format!("{key} {:?}: {why}", short(written))),
+            (_, None) => faults.push(format!("{key} {:?} is {}", short(written), value.kind())),
         }
     }
     found
@@ -159,7 +181,11 @@ mod tests {
     fn full() -> Backup {
         let sysctl = |name: &str, value: &str| (Name::parse(name, "").unwrap(), value.to_owned());
         Backup {
-            network: Some("net1".into()),
+            owner: Some(Attachment {
+                network: "net1".into(),
+                container: "c1".into(),
+                ifname: "eth0".into(),
+            }),
             netns: Some("a-b/7".into()),
             originals: Originals {
                 sysctls: vec![
@@ -196,7 +222,7 @@ mod tests {
         let (backup, faults) = Backup::parse(text.as_bytes());
         assert!(faults.is_empty(), "{faults:?}");
         assert_eq!(backup.originals.link, full().originals.link);
-        assert_eq!((backup.network, backup.netns), (None, None));
+        assert_eq!((backup.owner, backup.netns), (None, None));
     }
 
     #[test]

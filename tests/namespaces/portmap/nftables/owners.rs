@@ -4,16 +4,16 @@ use serde_json::json;
 
 use super::{Pod, contents, host_with, owned, refused};
 
-fn port(number: u16) -> serde_json::Value {
+pub fn port(number: u16) -> serde_json::Value {
     json!([{"hostPort": number, "containerPort": 80, "protocol": "tcp"}])
 }
 
-/// The elements of an attachment's ports, in all sets.
+/// The elements by which an attachment's ports are served, in all sets.
 fn ports_of(net: &sandbox::topology::Net, pod: &Pod) -> usize {
     let lines = owned(&net.host, &pod.owner());
     let ports = lines
         .iter()
-        .filter(|line| !line.contains("\"attachments\""));
+        .filter(|line| !line.contains("\"attachments\"") && !line.contains("\"shadowed"));
     ports.count()
 }
 
@@ -33,6 +33,7 @@ fn the_newest_gets_the_port_and_the_older_s_check_says_so() {
     new.does("DEL", &net.host);
     let told = old.fails("CHECK", &net.host, 101);
     assert!(told.contains("no element"), "{told}");
+    assert!(owned(&net.host, &old.owner()).is_empty());
 }
 
 #[test]

@@ -1,0 +1,136 @@
+//! The command line and its help: completions and manual pages are made from it, too. Defaults that stand
+//! in the environment are applied in [`crate::runner::setup`].
+
+pub mod install;
+pub mod network;
+pub mod node;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use install::{Completions, Install, Manual, Uninstall};
+use network::{Attach, Whole};
+use node::{Gc, Limits, Ports, Reconcile, Sysctls, Who};
+
+/// Runs CNI networks; shows, repairs, installs tuning, portmap and bandwidth
+#[derive(Debug, Parser)]
+#[command(
+    name = "cnictl",
+    version,
+    max_term_width = 100,
+    disable_help_subcommand = true,
+    help_template = OVERVIEW,
+    after_long_help = EXIT_CODES
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+impl Cli {
+    /// The whole definition.
+    pub fn definition() -> clap::Command {
+        Cli::command()
+    }
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Attach a namespace to a network: ADD for every plugin in order
+    #[command(after_help = network::ADD, override_usage = "cnictl add [OPTIONS] NETWORK NETNS")]
+    Add(Attach),
+    /// Ask every plugin whether an attachment is still what ADD made it
+    #[command(after_help = network::CHECK, override_usage = "cnictl check [OPTIONS] NETWORK NETNS")]
+    Check(Attach),
+    /// Detach a namespace: DEL for every plugin in reverse order
+    #[command(after_help = network::DEL)]
+    Del(Attach),
+    /// Remove what belongs to attachments that are gone
+    #[command(after_help = node::GC)]
+    Gc(Gc),
+    /// Ask every plugin of a network whether it is ready for ADD
+    #[command(after_help = network::STATUS)]
+    Status(Whole),
+    /// Show which spec versions the plugins of a network support
+    #[command(after_help = network::VERSION)]
+    Version(Whole),
+    /// Show every host port, who owns it, and what is stale or shadowed
+    Ports(Ports),
+    /// Show every limit, and what was sent, dropped and delayed
+    Limits(Limits),
+    /// Show what tuning changed, from what, and what it is now
+    Sysctls(Sysctls),
+    /// Show which containers and which processes of the node have a port
+    Who(Who),
+    /// Re-apply every attachment of the runtime's cache that has drifted
+    #[command(after_help = node::RECONCILE)]
+    Reconcile(Reconcile),
+    /// Put the plugins into a directory that runtimes use
+    Install(Install),
+    /// Take out what install put there, and put back what it kept
+    #[command(after_help = install::UNINSTALL)]
+    Uninstall(Uninstall),
+    /// Print completions for a shell
+    Completions(Completions),
+    /// Do nothing until SIGTERM or SIGINT: a DaemonSet's pods must stay
+    #[command(hide = true)]
+    Wait,
+    /// Write the manual pages into a directory
+    #[command(hide = true)]
+    Man(Manual),
+}
+
+/// Every command on one screen.
+const OVERVIEW: &str = "\
+{about}
+
+Usage: {usage}
+
+Commands:
+{subcommands}
+
+Options: --help (of a command, too), --version{after-help}";
+
+const EXIT_CODES: &str = "\
+Exit code: 0 done, 1 failed, 2 usage, 10 (reconcile) something had drifted";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::definition().debug_assert();
+    }
+
+    #[test]
+    fn every_command_is_on_one_screen() {
+        let help = Cli::definition().render_long_help().to_string();
+        assert!(help.lines().count() <= 24, "{help}");
+        assert!(help.lines().all(|line| line.len() <= 80), "{help}");
+    }
+
+    #[test]
+    fn every_example_of_the_help_can_be_parsed() {
+        let definition = Cli::definition();
+        let helps = definition
+            .get_subcommands()
+            .filter_map(|c| c.get_after_help());
+        let helps: String = helps.map(|help| format!("{help}\n")).collect();
+        let examples = helps
+            .lines()
+            .filter_map(|line| line.strip_prefix("  cnictl "));
+        let mut count = 0;
+        for example in examples {
+            let example = example.split(" #").next().unwrap();
+            let example = example.split(" 2>").next().unwrap();
+            let words = example.split_whitespace();
+            let words = words.map(|word| word.trim_matches('\''));
+            let parsed = Cli::try_parse_from(std::iter::once("cnictl").chain(words));
+            assert!(parsed.is_ok(), "{example}: {parsed:?}");
+            count += 1;
+        }
+        assert!(count > 15, "{count}");
+    }
+}

@@ -1,0 +1,23 @@
+//! The tool for people: runs network configurations, shows what the plugins made, repairs, installs.
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | [`cli`] | the command line and its help |
+//! | [`commands`] | a file per command |
+//! | [`plugins`] | the plugins that it knows from within |
+//! | [`requests`], [`repair`], [`dead`] | attachments of the cache: their requests, their repair, and what no one owns |
+//! | [`install`] | puts plugins into a directory that runtimes use, and takes them out again |
+//! | [`table`] | tables |
+//! | [`runner`] | what a container runtime does through libcni |
+//! | [`veth`] | the main plugin that is built in |
+
+pub mod cli;
+pub mod commands;
+pub mod dead;
+pub mod install;
+pub mod plugins;
+pub mod repair;
+pub mod requests;
+pub mod runner;
+pub mod table;
+pub mod veth;

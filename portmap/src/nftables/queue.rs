@@ -1,0 +1,226 @@
+//! Everybody who claims a host port. The newest is served: his claim is the element in the map, with
+//! those in the sets of what is masqueraded. The others wait in a map of their own, numbered from 1,
+//! the oldest, so that the next one serves in the step in which the newest goes.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use super::elements::{Elements, element_target, host_port_of, padded_port, place, target};
+use super::object::Element;
+use super::set::{Purpose, SetId};
+use crate::host_port::HostPort;
+use crate::mapping::Family;
+
+/// One attachment's claim on a host port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// Whose it is.
+    pub owner: String,
+    /// The container's address and port.
+    pub to: (IpAddr, u16),
+    /// What is masqueraded.
+    pub marks: Marks,
+}
+
+/// What is masqueraded of a host port's packets.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Marks {
+    hairpin: Option<u8>,
+    localhost: bool,
+    all: bool,
+}
+
+/// The claims on each host port, the oldest first; the last one is served.
+pub type Queues = BTreeMap<HostPort, Vec<Claim>>;
+
+/// Bits of [`Marks::code`] beside the prefix length.
+const HAIRPIN: u16 = 1 << 8;
+const LOCALHOST: u16 = 1 << 9;
+const ALL: u16 = 1 << 10;
+
+impl Marks {
+    /// That of the sets that a port stands in.
+    pub fn of(purposes: impl IntoIterator<Item = Purpose>) -> Marks {
+        let mut marks = Marks::default();
+        purposes.into_iter().for_each(|purpose| marks.add(purpose));
+        marks
+    }
+
+    fn add(&mut self, purpose: Purpose) {
+        match purpose {
+            Purpose::Hairpin(prefix) => self.hairpin = Some(prefix),
+            Purpose::Localhost => self.localhost = true,
+            Purpose::MasqAll => self.all = true,
+            Purpose::Dnat | Purpose::Shadowed | Purpose::Attachment => {}
+        }
+    }
+
+    fn purposes(self) -> impl Iterator<Item = Purpose> {
+        let localhost = self.localhost.then_some(Purpose::Localhost);
+        let all = self.all.then_some(Purpose::MasqAll);
+        let hairpin = self.hairpin.map(Purpose::Hairpin);
+        hairpin.into_iter().chain(localhost).chain(all)
+    }
+
+    /// As a number in the data of one who waits.
+    fn code(self) -> u16 {
+        let bit = |is_set, bit| if is_set { bit } else { 0 };
+        self.hairpin.map_or(0, |prefix| HAIRPIN | u16::from(prefix))
+            | bit(self.localhost, LOCALHOST)
+            | bit(self.all, ALL)
+    }
+
+    fn from_code(code: u16) -> Marks {
+        let [_, prefix] = code.to_be_bytes();
+        Marks {
+            hairpin: (code & HAIRPIN != 0).then_some(prefix),
+            localhost: code & LOCALHOST != 0,
+            all: code & ALL != 0,
+        }
+    }
+}
+
+/// The place of the one who waits with that number.
+pub fn waiting(port: HostPort, number: u16, any: IpAddr) -> (SetId, Vec<u8>) {
+    let (id, mut key) = place(port, Purpose::Shadowed, any);
+    key.extend(padded_port(number));
+    (id, key)
+}
+
+fn number_of(key: &[u8]) -> u16 {
+    last_number(key).unwrap_or(u16::MAX)
+}
+
+fn last_number(bytes: &[u8]) -> Option<u16> {
+    let last = bytes.get(bytes.len().checked_sub(4)?..)?;
+    Some(u16::from_be_bytes(last.get(..2)?.try_into().ok()?))
+}
+
+/// The claims that elements stand for. An element without an owner is no claim.
+pub fn of_elements(elements: &Elements) -> Queues {
+    let mut waiting: BTreeMap<HostPort, Vec<(u16, Claim)>> = BTreeMap::new();
+    let mut serving: BTreeMap<HostPort, Claim> = BTreeMap::new();
+    for ((id, key), element) in elements {
+        let Some(port) = host_port_of(*id, key) else {
+            continue;
+        };
+        match id.purpose {
+            Purpose::Shadowed => {
+                let claim = waiting_claim(*id, element).map(|claim| (number_of(key), claim));
+                waiting.entry(port).or_default().extend(claim);
+            }
+            Purpose::Dnat => {
+                let claim = element_target(*id, element);
+                if let (Some(to), Some(owner)) = (claim, element.comment.clone()) {
+                    let marks = Marks::default();
+                    serving.insert(port, Claim { owner, to, marks });
+                }
+            }
+            _ => {}
+        }
+    }
+    for ((id, key), element) in elements {
+        if let Some(claim) = host_port_of(*id, key).and_then(|port| serving.get_mut(&port))
+            && element.comment.as_ref() == Some(&claim.owner)
+        {
+            claim.marks.add(id.purpose);
+        }
+    }
+    let mut queues = Queues::new();
+    for (port, mut claims) in waiting {
+        claims.sort_by_key(|(number, _)| *number);
+        queues.insert(port, claims.into_iter().map(|(_, claim)| claim).collect());
+    }
+    for (port, claim) in serving {
+        queues.entry(port).or_default().push(claim);
+    }
+    queues
+}
+
+fn waiting_claim(id: SetId, element: &Element) -> Option<Claim> {
+    Some(Claim {
+        owner: element.comment.clone()?,
+        to: element_target(id, element)?,
+        marks: Marks::from_code(last_number(element.data.as_deref()?)?),
+    })
+}
+
+/// The elements that claims become, in the sets that there are or will be.
+pub fn to_elements(queues: &Queues, is_there: impl Fn(SetId) -> bool) -> Elements {
+    let mut elements = Elements::new();
+    for (port, claims) in queues {
+        let Some((serving, waiting)) = claims.split_last() else {
+            continue;
+        };
+        for (number, claim) in (1..=u16::MAX).zip(waiting) {
+            let place = self::waiting(*port, number, claim.to.0);
+            let mut data = target(claim.to.0, claim.to.1);
+            data.extend(padded_port(claim.marks.code()));
+            insert(&mut elements, place, Some(data), &claim.owner);
+        }
+        let (address, to_port) = serving.to;
+        let data = Some(target(address, to_port));
+        let map = place(*port, Purpose::Dnat, address);
+        insert(&mut elements, map, data, &serving.owner);
+        for purpose in serving.marks.purposes() {
+            let set = place(*port, purpose, address);
+            insert(&mut elements, set, None, &serving.owner);
+        }
+    }
+    elements.retain(|(id, _), _| is_there(*id));
+    elements
+}
+
+fn insert(elements: &mut Elements, place: (SetId, Vec<u8>), data: Option<Vec<u8>>, owner: &str) {
+    let element = Element {
+        key: place.1.clone(),
+        data,
+        comment: Some(owner.to_owned()),
+        siblings: None,
+    };
+    elements.insert(place, element);
+}
+
+/// Adds an attachment's claim as the newest. One that waits behind its own container's, on another
+/// network, keeps its place there: a container does not take a port from itself.
+pub fn claim(claims: &mut Vec<Claim>, claim: Claim) {
+    let before = claims.iter().position(|other| other.owner == claim.owner);
+    if let Some(before) = before {
+        claims.remove(before);
+    }
+    let is_own = |other: &Claim| container(&other.owner) == container(&claim.owner);
+    let newest = match claims.last() {
+        Some(serving) if is_own(serving) => claims.len() - 1,
+        _ => claims.len(),
+    };
+    let was_served = before == Some(claims.len());
+    let place = if was_served { claims.len() } else { newest };
+    claims.insert(place, claim);
+}
+
+/// The claims of one owner, with their places in the queues.
+pub fn claims_of(queues: &Queues, owner: &str) -> BTreeMap<HostPort, (usize, Claim)> {
+    let own = |(port, claims): (&HostPort, &Vec<Claim>)| {
+        let place = claims.iter().position(|claim| claim.owner == owner)?;
+        Some((*port, (place, claims.get(place)?.clone())))
+    };
+    queues.iter().filter_map(own).collect()
+}
+
+/// The container in an owner's text, `NETWORK/CONTAINER/INTERFACE`.
+fn container(owner: &str) -> Option<&str> {
+    owner.split('/').nth(1)
+}
+
+/// Whether two owners are one container on several networks.
+pub fn is_same_container(one: &str, other: &str) -> bool {
+    container(one).is_some() && container(one) == container(other)
+}
+
+/// The address of no container, of which only the family counts.
+pub fn any(family: Family) -> IpAddr {
+    match family {
+        Family::V4 => std::net::Ipv4Addr::UNSPECIFIED.into(),
+        Family::V6 => std::net::Ipv6Addr::UNSPECIFIED.into(),
+    }
+}

@@ -1,0 +1,171 @@
+//! The conformance suite: one table of black-box cases for any directory of `tuning`, `portmap` and
+//! `bandwidth` plugins.
+//!
+//! ```sh
+//! make conformance                          # ours
+//! make conformance CNI_BIN=/usr/lib/cni     # the reference
+//! conformance [--list] [--quiet] [--times] [TEXT]     # only groups and cases with TEXT in their name
+//! ```
+//!
+//! Every case says what is right. What the reference is known to do otherwise stands in
+//! docs/compatibility.md, by the case's name and with the reason.
+
+use std::env;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::{self, ExitCode};
+
+use crate::case::{Case, Table};
+use crate::failure::{Failure, Verdict};
+use crate::group::Group;
+use crate::known::Known;
+
+mod at_once;
+mod case;
+mod cases;
+mod edit;
+mod edition;
+mod exec;
+mod failure;
+mod group;
+mod json;
+mod kernel;
+mod known;
+mod lab;
+mod reply;
+mod report;
+mod request;
+mod runner;
+
+/// What was asked for on the command line.
+struct Arguments {
+    list: bool,
+    quiet: bool,
+    times: bool,
+    text: String,
+}
+
+fn main() -> ExitCode {
+    match run(&arguments()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(Failure(what)) => {
+            let _ = writeln!(io::stderr(), "conformance: {what}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn arguments() -> Arguments {
+    let mut arguments = Arguments {
+        list: false,
+        quiet: false,
+        times: false,
+        text: String::new(),
+    };
+    for argument in env::args().skip(1) {
+        match argument.as_str() {
+            "--list" => arguments.list = true,
+            "--quiet" => arguments.quiet = true,
+            "--times" => arguments.times = true,
+            _ => arguments.text = argument,
+        }
+    }
+    arguments
+}
+
+fn run(arguments: &Arguments) -> Result<bool, Failure> {
+    let mut table = Table::default();
+    cases::all(&mut table);
+    let wanted = |case: &Case| {
+        case.group.to_string().contains(&arguments.text) || case.name.contains(&arguments.text)
+    };
+    table.cases.retain(wanted);
+    table.cases.sort_by_key(|case| case.group);
+    let mut out = io::stdout().lock();
+    if arguments.list {
+        for case in &table.cases {
+            writeln!(out, "{}: {}", case.group, case.name)?;
+        }
+        return Ok(true);
+    }
+    sandbox::userns::enter_unless_root()?;
+    let edition = edition::detect()?;
+    writeln!(
+        out,
+        "plugins in {} ({edition})",
+        sandbox::plugin::directory().display()
+    )?;
+    let known = Known::parse(&compatibility()?, edition);
+    let base = env::temp_dir().join(format!("conformance-{}", process::id()));
+    exec::prepare_paths(&base.join("path"))?;
+    let threads = std::thread::available_parallelism().map_or(8, |count| count.get() * 8);
+    let (verdicts, times): (Vec<_>, Vec<_>) = runner::run(&table.cases, &base, threads)
+        .into_iter()
+        .unzip();
+    let _ = std::fs::remove_dir_all(&base);
+    if arguments.times {
+        report::slowest(&mut out, &table.cases, &times)?;
+    }
+    print(&mut out, &table.cases, &verdicts, &known, arguments)
+}
+
+fn print(
+    out: &mut impl Write,
+    cases: &[Case],
+    verdicts: &[Verdict],
+    known: &Known,
+    arguments: &Arguments,
+) -> Result<bool, Failure> {
+    let mut sums = Vec::new();
+    for group in Group::ALL {
+        let rows: Vec<_> = cases
+            .iter()
+            .zip(verdicts)
+            .filter(|(case, _)| case.group == group)
+            .map(|(case, verdict)| (case, report::outcome(case, verdict, known)))
+            .collect();
+        if !rows.is_empty() {
+            report::cases(out, group, &rows, arguments.quiet)?;
+        }
+        sums.push((group, report::counts(&rows)));
+    }
+    report::summary_head(out)?;
+    let mut total = [0; 3];
+    for (group, counts) in sums {
+        report::summary_line(out, &group.to_string(), counts)?;
+        total =
+            std::array::from_fn(|at| total.get(at).unwrap_or(&0) + counts.get(at).unwrap_or(&0));
+    }
+    report::summary_line(out, "all", total)?;
+    let [pass, differs, mut failed] = total;
+    for (group, case) in unknown(cases, known, arguments) {
+        writeln!(out, "docs/compatibility.md: {group} has no case {case:?}")?;
+        failed += 1;
+    }
+    writeln!(out, "{} passed, {failed} failed", pass + differs)?;
+    Ok(failed == 0)
+}
+
+/// Rows of docs/compatibility.md that are about no case.
+fn unknown<'k>(
+    cases: &[Case],
+    known: &'k Known,
+    arguments: &Arguments,
+) -> Vec<&'k (String, String)> {
+    let exists = |(group, name): &(String, String)| {
+        cases
+            .iter()
+            .any(|case| case.name == *name && case.group.to_string() == *group)
+    };
+    known
+        .cases()
+        .filter(|row| arguments.text.is_empty() && !exists(row))
+        .collect()
+}
+
+/// The page with the known differences, beside the workspace's sources.
+fn compatibility() -> Result<String, Failure> {
+    let path: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/compatibility.md");
+    std::fs::read_to_string(&path).map_err(|e| Failure(format!("read {}: {e}", path.display())))
+}

@@ -1,0 +1,211 @@
+//! A node with two attachments of one plugin: the one that faults are tried on, and another one that
+//! must never notice.
+
+use std::fs;
+
+use sandbox::Namespace;
+use sandbox::plugin::Call;
+use serde_json::json;
+
+use crate::operators::place::Place;
+use crate::portmap::nftables::contents;
+use crate::portmap::node::Backend;
+
+/// The attachment in hand, and the other one.
+const MINE: usize = 0;
+const OTHER: usize = 1;
+
+pub struct Node {
+    pub place: Place,
+    pub plugin: &'static str,
+    /// The state with the other attachment alone, and with both.
+    pub without: Vec<String>,
+    pub with: Vec<String>,
+}
+
+impl Node {
+    /// Both attachments are there, and only the other one is in the cache.
+    pub fn new(plugin: &'static str, backend: Backend) -> Node {
+        let place = Place::new(backend, 2);
+        place.attach(plugin, OTHER, &place.capabilities(OTHER));
+        let mut node = Node {
+            place,
+            plugin,
+            without: Vec::new(),
+            with: Vec::new(),
+        };
+        // What all attachments share stays from now on.
+        node.does("ADD");
+        node.does("DEL");
+        node.without = node.state();
+        node.does("ADD");
+        node.with = node.state();
+        assert_ne!(node.with, node.without);
+        node
+    }
+
+    pub fn host(&self) -> &Namespace {
+        &self.place.net.host
+    }
+
+    /// A call of a verb for the attachment in hand. GC finds the other one valid.
+    pub fn call(&self, verb: &str) -> Call {
+        let capabilities = self.place.capabilities(MINE);
+        let call = self.place.call(self.plugin, verb, MINE, &capabilities);
+        if verb != "GC" {
+            return call;
+        }
+        let mut conf = self.place.conf(self.plugin, MINE, &capabilities);
+        conf["cniVersion"] = json!("1.1.0");
+        conf["cni.dev/valid-attachments"] =
+            json!([{"containerID": self.place.id(OTHER), "ifname": "eth0"}]);
+        call.stdin(conf.to_string())
+    }
+
+    pub fn command(&self, line: &[&str]) -> Call {
+        self.place.command(self.plugin, line)
+    }
+
+    /// Takes everything away that the plugin may have made, and attaches both again.
+    pub fn renew(&self) {
+        for line in self.undoing() {
+            // Some of it is not there.
+            let words: Vec<&str> = line.split(' ').collect();
+            let _ = self.host().try_sh(&words);
+        }
+        let _ = fs::remove_dir_all(self.place.data_dir());
+        for index in [MINE, OTHER] {
+            let pod = self.place.pod(index);
+            pod.set_sysctl("net/core/somaxconn", "4096").unwrap();
+            pod.sh(["ip", "link", "set", "eth0", "mtu", "1500"]);
+        }
+        let capabilities = self.place.capabilities(OTHER);
+        self.place.does(self.plugin, "ADD", OTHER, &capabilities);
+        self.does("ADD");
+        assert_eq!(self.state(), self.with);
+    }
+
+    fn undoing(&self) -> Vec<String> {
+        let mut lines = vec!["nft flush ruleset".to_owned()];
+        for base in ["iptables", "ip6tables"] {
+            for table in ["nat", "mangle"] {
+                lines.extend(["F", "X"].map(|how| format!("{base}-legacy -t {table} -{how}")));
+            }
+        }
+        for index in [MINE, OTHER] {
+            let veth = &self.place.pod(index).host_interface;
+            lines.extend(["root", "ingress"].map(|at| format!("tc qdisc del dev {veth} {at}")));
+        }
+        let ifbs = self.host().sh(["ip", "-o", "link", "show", "type", "ifb"]);
+        for ifb in ifbs
+            .lines()
+            .filter_map(|line| line.split([' ', ':']).nth(2))
+        {
+            lines.push(format!("ip link del {ifb}"));
+        }
+        lines
+    }
+
+    #[track_caller]
+    pub fn does(&self, verb: &str) {
+        let answer = self.call(verb).run(self.host()).unwrap();
+        assert_eq!(answer.code, Some(0), "{verb}: {answer:?}");
+    }
+
+    /// Puts the attachment in hand into the cache.
+    pub fn remember(&self) {
+        self.place.remember(MINE, &self.place.capabilities(MINE));
+    }
+
+    /// Whether a removal puts back what was before, or only forgets it: GC cannot enter a namespace.
+    pub fn is_removed(&self, verb: &str) -> Option<String> {
+        let is_of_node = |line: &&String| self.plugin != "tuning" || line.starts_with('/');
+        let some = |lines: &[String]| lines.iter().filter(is_of_node).cloned().collect::<Vec<_>>();
+        match verb {
+            "DEL" => difference(&self.without, &self.state()),
+            _ => difference(&some(&self.without), &some(&self.state())),
+        }
+    }
+
+    /// Everything that the plugin may change.
+    pub fn state(&self) -> Vec<String> {
+        let mut lines = match self.plugin {
+            "portmap" => self.rules(),
+            "bandwidth" => self.queues(),
+            _ => self.originals(),
+        };
+        lines.sort();
+        lines
+    }
+
+    fn rules(&self) -> Vec<String> {
+        let mut lines = contents(self.host());
+        // Programs make the chains that every table has by looking at them.
+        lines.retain(|line| !line.starts_with("chain") || line.contains("CNI-"));
+        for program in ["iptables-legacy-save", "ip6tables-legacy-save"] {
+            let text = self.host().sh([program]);
+            let is_rule = |line: &&str| !line.starts_with(['#', ':', '*']) && *line != "COMMIT";
+            lines.extend(text.lines().filter(is_rule).map(str::to_owned));
+        }
+        lines
+    }
+
+    fn queues(&self) -> Vec<String> {
+        let host = self.host();
+        let mut text = host.sh(["tc", "qdisc", "show"]);
+        // Links are shown by their names alone; the alias says whose an ifb is.
+        for line in host.sh(["ip", "-o", "link", "show", "type", "ifb"]).lines() {
+            let name = line.split(' ').nth(1).unwrap_or_default();
+            let alias = line.split_once("alias ").unwrap_or_default().1;
+            text.push_str(&format!("{name} {alias}\n"));
+        }
+        for index in [MINE, OTHER] {
+            let veth = self.place.pod(index).host_interface.clone();
+            let filters = host.try_sh(&["tc", "filter", "show", "dev", &veth, "ingress"]);
+            let wanted = |line: &&str| line.contains("match") || line.contains("mirred");
+            let filters = filters.unwrap_or_default();
+            for line in filters.lines().filter(wanted) {
+                text.push_str(&format!("{veth} {line}\n"));
+            }
+        }
+        text.lines().map(str::to_owned).collect()
+    }
+
+    fn originals(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for entry in fs::read_dir(self.place.data_dir()).into_iter().flatten() {
+            lines.push(entry.unwrap().path().display().to_string());
+        }
+        for index in [MINE, OTHER] {
+            let pod = self.place.pod(index);
+            lines.push(format!(
+                "{index} {}",
+                pod.sysctl("net/core/somaxconn").unwrap()
+            ));
+            let link = pod.sh(["ip", "-o", "link", "show", "eth0"]);
+            let mtu = link.split_once("mtu ").unwrap().1;
+            lines.push(format!("{index} mtu {}", mtu.split(' ').next().unwrap()));
+        }
+        lines
+    }
+}
+
+/// What differs, in short. A line may be there twice.
+pub fn difference(wanted: &[String], found: &[String]) -> Option<String> {
+    let only = |some: &[String], others: &[String]| -> Vec<String> {
+        let mut others = others.to_vec();
+        let mut some = some.to_vec();
+        some.retain(|line| match others.iter().position(|other| other == line) {
+            Some(place) => {
+                others.swap_remove(place);
+                false
+            }
+            None => true,
+        });
+        some.iter()
+            .map(|line| line.chars().take(150).collect())
+            .collect()
+    };
+    let (missing, extra) = (only(wanted, found), only(found, wanted));
+    (wanted != found).then(|| format!("missing {missing:?}, left {extra:?}"))
+}

@@ -1,0 +1,188 @@
+//! Backups have owners: `a_b` with `c` and `a` with `b_c` have one name by the reference's rule, and
+//! neither touches what is the other's.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::thread;
+
+use sandbox::plugin::{Answer, Call};
+use serde_json::{Value, json};
+
+use super::pod::{Pod, REFERENCE, succeeds};
+
+/// Container, interface, and the sysctl that the attachment sets.
+type Twin = (&'static str, &'static str, &'static str);
+
+const FIRST: Twin = ("a_b", "c", "net/ipv4/ip_forward");
+const SECOND: Twin = ("a", "b_c", "net/ipv4/conf/all/arp_filter");
+const NAME: &str = "a_b_c.json";
+
+fn call(pod: &Pod, verb: &str, (container, ifname, _): Twin) -> Call {
+    let call = pod.call(verb).env("CNI_CONTAINERID", container);
+    call.env("CNI_IFNAME", ifname)
+}
+
+fn keys((_, _, sysctl): Twin) -> Value {
+    json!({"sysctl": {sysctl: "1"}})
+}
+
+fn run(pod: &Pod, verb: &str, twin: Twin) -> Answer {
+    pod.finish(call(pod, verb, twin), &pod.conf(keys(twin)))
+}
+
+#[track_caller]
+fn add(pod: &Pod, twin: Twin) {
+    let answer = run(pod, "ADD", twin);
+    assert_eq!(answer.code, Some(0), "{answer:?}");
+}
+
+/// The container and interface that a backup names.
+fn owner(pod: &Pod, file: &str) -> [String; 2] {
+    let text = fs::read(pod.data_dir().join(file)).unwrap();
+    let backup: Value = serde_json::from_slice(&text).unwrap();
+    ["container", "ifname"].map(|key| backup[key].as_str().unwrap_or_default().to_owned())
+}
+
+#[test]
+fn two_attachments_of_one_name_have_a_backup_each_and_del_of_one_leaves_the_other_s() {
+    for (first, second) in [(FIRST, SECOND), (SECOND, FIRST)] {
+        let pod = Pod::new();
+        let values = || [first, second].map(|(_, _, sysctl)| pod.sysctl(sysctl));
+        pod.set_sysctl(FIRST.2, "0");
+        add(&pod, first);
+        add(&pod, second);
+        add(&pod, first);
+        assert_eq!(owner(&pod, NAME), [first.0, first.1]);
+        let files = pod.files();
+        assert_eq!(files.len(), 2, "{files:?}");
+        assert_eq!(owner(&pod, &files[1]), [second.0, second.1]);
+        succeeds(&run(&pod, "DEL", second));
+        assert_eq!(values(), ["1", "0"]);
+        assert_eq!(pod.files(), [NAME]);
+        // A second DEL, as runtimes send it.
+        succeeds(&run(&pod, "DEL", second));
+        assert_eq!((values(), pod.files().len()), (["1".into(), "0".into()], 1));
+        add(&pod, second);
+        succeeds(&run(&pod, "DEL", first));
+        assert_eq!(values(), ["0", "1"]);
+        // The name is free, and the second stays where it is.
+        add(&pod, second);
+        assert_eq!(pod.files(), [files[1].clone()]);
+        succeeds(&run(&pod, "DEL", second));
+        assert_eq!((values(), pod.files().len()), (["0".into(), "0".into()], 0));
+    }
+}
+
+#[test]
+fn of_two_that_are_added_at_once_each_has_a_backup() {
+    for _ in 0..20 {
+        let pod = Pod::new();
+        thread::scope(|scope| {
+            for twin in [FIRST, SECOND] {
+                let pod = &pod;
+                scope.spawn(move || add(pod, twin));
+            }
+        });
+        assert_eq!(pod.files().len(), 2, "{:?}", pod.files());
+        for twin in [FIRST, SECOND] {
+            succeeds(&run(&pod, "DEL", twin));
+            assert_eq!(pod.sysctl(twin.2), "0");
+        }
+        assert!(pod.files().is_empty());
+    }
+}
+
+#[test]
+fn gc_leaves_the_one_of_two_that_is_alive() {
+    for (dead, alive) in [(FIRST, SECOND), (SECOND, FIRST)] {
+        let pod = Pod::new();
+        add(&pod, FIRST);
+        add(&pod, SECOND);
+        let valid = json!([{"containerID": alive.0, "ifname": alive.1}]);
+        let keys = json!({"cniVersion": "1.1.0", "cni.dev/valid-attachments": valid});
+        succeeds(&pod.run("GC", keys));
+        let files = pod.files();
+        assert_eq!(files.len(), 1, "{dead:?}");
+        assert_eq!(owner(&pod, &files[0]), [alive.0, alive.1]);
+    }
+}
+
+#[test]
+fn one_container_s_interface_on_two_networks_has_a_backup_for_each() {
+    let pod = Pod::new();
+    let keys = |network: &str, mtu: u32| json!({"name": network, "mtu": mtu});
+    pod.add(keys("net1", 1400));
+    pod.add(keys("net2", 1300));
+    assert_eq!(pod.files().len(), 2);
+    pod.del(keys("net2", 1300));
+    assert_eq!(pod.link().unwrap().mtu, 1400);
+    pod.del(keys("net1", 1400));
+    assert_eq!((pod.link().unwrap().mtu, pod.files().len()), (1500, 0));
+}
+
+#[test]
+fn a_file_that_the_reference_may_have_made_for_another_is_left_to_it() {
+    let pod = Pod::new();
+    fs::create_dir_all(pod.data_dir()).unwrap();
+    let path = pod.data_dir().join(NAME);
+    fs::write(&path, "{\"mtu\": 1234}").unwrap();
+    add(&pod, SECOND);
+    assert_eq!(fs::read_to_string(&path).unwrap(), "{\"mtu\": 1234}");
+    succeeds(&run(&pod, "DEL", SECOND));
+    assert_eq!(pod.files(), [NAME]);
+    // Who has no other backup is who it is for.
+    succeeds(&run(&pod, "DEL", FIRST));
+    assert!(pod.files().is_empty());
+}
+
+#[test]
+fn what_is_no_file_is_neither_opened_nor_followed_nor_removed() {
+    let pod = Pod::new();
+    let precious = pod.scratch.path().join("precious");
+    fs::write(&precious, "{}").unwrap();
+    fs::create_dir_all(pod.data_dir()).unwrap();
+    let path = pod.backup();
+    let fifo = path.display().to_string();
+    let make: [&dyn Fn(); 3] = [
+        &|| drop(pod.net.host.try_sh(&["mkfifo", &fifo]).unwrap()),
+        &|| symlink(&precious, &path).unwrap(),
+        &|| fs::create_dir(&path).unwrap(),
+    ];
+    for make in make {
+        make();
+        pod.add(json!({"mtu": 1400}));
+        pod.check(json!({"mtu": 1400}));
+        let gc = pod.run("GC", json!({"cniVersion": "1.1.0", "name": "other"}));
+        assert_eq!(gc.code, Some(0), "{gc:?}");
+        assert!(gc.stderr.contains("not a backup"), "{gc:?}");
+        pod.del(json!({"mtu": 1400}));
+        assert_eq!(pod.link().unwrap().mtu, 1500);
+        assert_eq!(pod.files(), ["cid-0001_eth0.json"]);
+        let _ = fs::remove_file(&path).or_else(|_| fs::remove_dir(&path));
+    }
+    assert_eq!(fs::read_to_string(&precious).unwrap(), "{}");
+}
+
+#[test]
+fn a_huge_file_is_an_error_and_no_memory() {
+    let pod = Pod::new();
+    fs::create_dir_all(pod.data_dir()).unwrap();
+    let file = fs::File::create(pod.backup()).unwrap();
+    file.set_len(1 << 40).unwrap();
+    for verb in ["ADD", "DEL"] {
+        let answer = pod.run(verb, json!({"mtu": 1400}));
+        assert!(answer.stdout.contains("more than"), "{verb} {answer:?}");
+    }
+    assert_eq!(pod.link().unwrap().mtu, 1500);
+}
+
+#[test]
+fn a_backup_of_the_reference_is_restored_by_us() {
+    let pod = Pod::of(REFERENCE);
+    pod.add(json!({"mtu": 1400}));
+    let backup: Value = serde_json::from_slice(&fs::read(pod.backup()).unwrap()).unwrap();
+    assert!(backup.get("container").is_none());
+    let ours = Call::new(super::pod::OURS, "DEL").netns(pod.container());
+    succeeds(&pod.finish(ours, &pod.conf(json!({}))));
+    assert_eq!((pod.link().unwrap().mtu, pod.files().len()), (1500, 0));
+}
