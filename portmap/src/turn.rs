@@ -53,7 +53,6 @@ impl Turn {
 
     /// Waits for those who write to nf_tables in this network namespace, at most for a while: the
     /// kernel refuses what is not based on its present state, so this spares work and no more.
-    #[allow(dead_code, reason = "the batch of the nf_tables variant takes it")]
     pub fn to_write() -> Turn {
         take("writers of nf_tables", Children::DoNotHold).unwrap_or(Turn { _held: None })
     }

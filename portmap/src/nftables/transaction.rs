@@ -6,6 +6,7 @@ use common::error::{Code, Error};
 
 use super::command::Command;
 use super::socket::{self, Nft, Outcome};
+use crate::turn::Turn;
 
 /// How long somebody else may be faster each time.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -25,6 +26,8 @@ pub fn run<T>(
     nft: &mut Nft,
     mut decide: impl FnMut(&mut Nft) -> Result<(Vec<Command>, T), Error>,
 ) -> Result<T, Error> {
+    // The generation is for others; of our own, nobody has to look twice for a neighbour's sake.
+    let _turn = Turn::to_write();
     let start = Instant::now();
     let mut tries = 0u32;
     let mut perhaps_done = None;

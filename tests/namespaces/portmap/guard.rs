@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use sandbox::Node;
 use sandbox::probe::tcp;
 
-use super::node::{Backend, Host, mapping, on_every_backend, request};
+use super::node::{
+    Backend, Host, mapping, mapping_on, on_both_variants, on_every_backend, request,
+};
 
 on_every_backend!(
     what_listens_on_loopback_is_not_reached_from_outside,
@@ -12,26 +15,29 @@ on_every_backend!(
     where_sysctls_are_read_only_ports_are_mapped_all_the_same_with_a_warning,
 );
 
+on_both_variants!(
+    a_port_of_a_loopback_address_is_not_reached_by_neighbours,
+    the_guard_of_earlier_versions_is_no_drift_and_add_replaces_it,
+);
+
 const LOOPBACK: [u8; 4] = [127, 0, 0, 1];
 
-fn what_listens_on_loopback_is_not_reached_from_outside(backend: Backend) {
-    let host = Host::usual(backend);
-    let pod = host.pod();
-    // The pod sends packets for 127.0.0.1 to the node, as an attacker on the same network would.
-    pod.sh([
+/// Lets a neighbour send packets for 127.0.0.1 to the node, as an attacker on the same network would.
+fn sends_to_loopback(node: &Node, gateway: &str) {
+    node.sh([
         "ip",
         "route",
         "add",
         "127.0.0.1",
         "via",
-        "10.22.0.1",
+        gateway,
         "dev",
         "eth0",
         "onlink",
         "table",
         "100",
     ]);
-    pod.sh([
+    node.sh([
         "ip",
         "rule",
         "add",
@@ -42,12 +48,18 @@ fn what_listens_on_loopback_is_not_reached_from_outside(backend: Backend) {
         "pref",
         "0",
     ]);
-    pod.sh(["ip", "rule", "del", "pref", "0", "table", "local"]);
-    pod.sh(["ip", "rule", "add", "pref", "1", "table", "local"]);
+    node.sh(["ip", "rule", "del", "pref", "0", "table", "local"]);
+    node.sh(["ip", "rule", "add", "pref", "1", "table", "local"]);
     for key in ["all", "eth0"] {
-        pod.set_sysctl(&format!("net.ipv4.conf.{key}.route_localnet"), "1")
+        node.set_sysctl(&format!("net.ipv4.conf.{key}.route_localnet"), "1")
             .unwrap();
     }
+}
+
+fn what_listens_on_loopback_is_not_reached_from_outside(backend: Backend) {
+    let host = Host::usual(backend);
+    let pod = host.pod();
+    sends_to_loopback(pod, "10.22.0.1");
     let _secret = tcp::Server::start(&host.net.host, 6000, "secret").unwrap();
     let attack = || tcp::exchange_within(pod, (LOOPBACK, 6000).into(), Duration::from_millis(400));
     // That the attack works without the guard is what makes this a test.
@@ -112,4 +124,59 @@ fn where_sysctls_are_read_only_ports_are_mapped_all_the_same_with_a_warning(back
     host.drifted(&request, "route_localnet of veth0: expected 1, found 0");
     host.run("DEL", &request);
     host.is_clean();
+}
+
+/// A port that is mapped on a loopback address only, with and without `snat`.
+fn a_port_of_a_loopback_address_is_not_reached_by_neighbours(backend: Backend) {
+    for snat in ["true", "false"] {
+        let host = Host::usual(backend);
+        let _tcp = tcp::Server::start(host.pod(), 80, "pod").unwrap();
+        let gateway = host.net.host.v4(0).ip().to_string();
+        let client = host.net.client();
+        sends_to_loopback(client, &gateway);
+        let options = format!(r#""snat":{snat},"#);
+        let request = request(&options, &mapping_on("127.0.0.1", "tcp", 8080, 80));
+        host.run("ADD", &request);
+        let attack =
+            || tcp::exchange_within(client, (LOOPBACK, 8080).into(), Duration::from_millis(400));
+        assert_eq!(attack().server(), None, "{snat}");
+        if snat == "true" {
+            let here = tcp::exchange(&host.net.host, (LOOPBACK, 8080).into());
+            assert_eq!(here.server(), Some("pod"), "{here:?}");
+        }
+        // That the attack works without the guard is what makes this a test.
+        host.iptables("iptables", "-t mangle -F PREROUTING");
+        assert_eq!(attack().server(), Some("pod"), "{snat} {:?}", attack());
+        host.drifted(&request, "chain PREROUTING of table mangle");
+        host.run("ADD", &request);
+        assert_eq!(attack().server(), None, "{snat}");
+    }
+}
+
+/// Earlier versions had another, which saw the destination only.
+fn the_guard_of_earlier_versions_is_no_drift_and_add_replaces_it(backend: Backend) {
+    let host = Host::usual(backend);
+    let request = request("", &mapping("tcp", 8080, 80));
+    host.run("ADD", &request);
+    for command in [
+        "-F PREROUTING",
+        "-F CNI-HOSTPORT-GUARD",
+        "-X CNI-HOSTPORT-GUARD",
+        "-N CNI-HOSTPORT-LOCALNET",
+        "-A INPUT -d 127.0.0.0/8 ! -i lo -j CNI-HOSTPORT-LOCALNET",
+        "-A CNI-HOSTPORT-LOCALNET -m conntrack ! --ctstate DNAT -j DROP",
+    ] {
+        host.iptables("iptables", &format!("-t mangle {command}"));
+    }
+    host.run("CHECK", &request);
+    let other = request.replace("8080", "8081");
+    host.ok(&host.call("ADD", &other).env("CNI_CONTAINERID", "other"));
+    let mangle = host.table("iptables", "mangle");
+    assert!(!mangle.contains("LOCALNET"), "{mangle}");
+    assert_eq!(
+        mangle.matches("! -i lo -j CNI-HOSTPORT-GUARD").count(),
+        2,
+        "{mangle}"
+    );
+    host.run("CHECK", &request);
 }

@@ -12,10 +12,7 @@ use sandbox::wait_until;
 use super::node::{Backend, Host, mapping, on_both_variants, request};
 use crate::faults::{self, End};
 
-on_both_variants!(
-    del_waits_for_the_programs_of_a_killed_add,
-    where_nothing_can_be_locked_add_goes_on,
-);
+on_both_variants!(where_nothing_can_be_locked_add_goes_on);
 
 /// Long enough for anything here.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -40,8 +37,10 @@ fn hold_the_programs(host: &Host) {
     }
 }
 
-fn del_waits_for_the_programs_of_a_killed_add(backend: Backend) {
-    let host = Host::usual(backend);
+/// Only the legacy variant is written by programs.
+#[test]
+fn del_waits_for_the_programs_of_a_killed_add() {
+    let host = Host::usual(Backend::IptablesLegacy);
     let request = request("", &mapping("tcp", 8080, 80));
     host.run("ADD", &request);
     host.run("DEL", &request);

@@ -9,7 +9,7 @@ use super::super::kernel::nft::{self, Seen};
 use super::super::observe::own_chains;
 use super::super::owner;
 use super::super::remove::{dead_chains, is_dead_of};
-use super::super::rules::{DNAT, Table, exact_name, shared_name};
+use super::super::rules::{DNAT, OLD_PREFIX, Table, exact_name, shared_name};
 use super::super::state::State;
 use super::super::transaction::Transaction;
 use super::super::translation::{Translation, translations};
@@ -39,10 +39,33 @@ pub fn del(
     evidence: &Evidence,
     families: &[Family],
 ) -> Result<Option<Vec<Translation>>, Error> {
+    if !may_have(families, attachment)? {
+        return Ok(None);
+    }
     let mark = owner::comment(attachment);
     let look = |nft: &mut Nft, family, depth| look(nft, family, attachment, depth);
     let select = |state: &State| selected(state, attachment, evidence);
     remove(families, look, select, |comment| comment == mark)
+}
+
+/// Whether there is anything to remove. Most pods have no ports, and wait for nobody then.
+fn may_have(families: &[Family], attachment: &Attachment) -> Result<bool, Error> {
+    let Some(mut nft) = open_if_any()? else {
+        return Ok(false);
+    };
+    let names = names(attachment);
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let is_there = |family: &Family| {
+        let present = nft::present(&mut nft, *family, Table::Nat, &names);
+        // What cannot be read now is reported by the removal.
+        present.map_or(true, |names| !names.is_empty())
+    };
+    Ok(families.iter().any(is_there))
+}
+
+fn names(attachment: &Attachment) -> [String; 3] {
+    let old = write::old_name(attachment);
+    [shared_name(attachment), exact_name(attachment), old]
 }
 
 /// Removes what a network's attachments have, unless `is_valid` says of their mark that they live.
@@ -130,14 +153,13 @@ fn look(
     attachment: &Attachment,
     depth: Depth,
 ) -> Result<Option<Seen>, Error> {
-    let old = write::old_name(attachment);
-    let names = [shared_name(attachment), exact_name(attachment), old.clone()];
+    let names = names(attachment);
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let present = nft::present(nft, family, Table::Nat, &names)?;
     if present.is_empty() {
         return Ok(None);
     }
-    if depth == Depth::Whole || present.contains(&old.as_str()) {
+    if depth == Depth::Whole || present.iter().any(|name| name.starts_with(OLD_PREFIX)) {
         return Seen::whole(nft, family, &[Table::Nat]).map(Some);
     }
     let mut chains = vec![(Table::Nat, DNAT)];

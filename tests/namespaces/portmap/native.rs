@@ -1,0 +1,151 @@
+//! iptables over netlink: rules of others disturb nothing, what all share stays where it is, and what is
+//! removed goes by its handle.
+
+use super::node::{Backend, Host, mapping, on_both_variants, request};
+
+on_both_variants!(
+    a_failed_add_leaves_what_others_may_have_come_to_need,
+    a_jump_goes_directly_before_the_rule_in_its_way,
+);
+
+/// GC of a network of which nothing is alive.
+const GC: &str =
+    r#"{"cniVersion":"1.1.0","name":"net1","type":"portmap","cni.dev/valid-attachments":[]}"#;
+
+fn nft(host: &Host, command: &str) {
+    host.net.host.sh(["nft", command]);
+}
+
+/// The chain of the only attachment.
+fn own_chain(host: &Host) -> String {
+    let nat = host.nat("iptables");
+    let line = nat.lines().find(|line| line.starts_with(":CNI-DN-"));
+    let name = line.and_then(|line| line[1..].split(' ').next());
+    name.unwrap().to_owned()
+}
+
+#[test]
+fn rules_that_iptables_cannot_print_disturb_no_verb() {
+    for chain in ["PREROUTING", "OUTPUT", "POSTROUTING", "CNI-HOSTPORT-DNAT"] {
+        for place in ["add", "insert"] {
+            let host = Host::usual(Backend::IptablesNft);
+            let request = request("", &mapping("tcp", 8080, 80));
+            host.run("ADD", &request);
+            let other = host
+                .call("ADD", &request.replace("8080", "8081"))
+                .env("CNI_CONTAINERID", "other");
+            let foreign = format!("{place} rule ip nat {chain} ct mark set numgen inc mod 2");
+            nft(&host, &foreign);
+            let save = host.net.host.try_sh(&["iptables-nft-save", "-t", "nat"]);
+            assert!(save.unwrap().contains("is incompatible"), "{foreign}");
+            host.run("CHECK", &request);
+            host.run("ADD", &request);
+            host.ok(&other);
+            host.run("CHECK", &request);
+            host.run("DEL", &request);
+            let left = || host.net.host.sh(["nft", "list", "table", "ip", "nat"]);
+            assert!(!left().contains("8080") && left().contains("8081"));
+            host.run("GC", GC);
+            assert!(!left().contains("8081") && left().contains("numgen"));
+        }
+    }
+}
+
+#[test]
+fn whatever_a_jump_tests_it_goes_with_the_attachment() {
+    for verb in ["DEL", "GC"] {
+        let host = Host::usual(Backend::IptablesNft);
+        let request = request("", &mapping("tcp", 8080, 80));
+        host.run("ADD", &request);
+        let chain = own_chain(&host);
+        nft(&host, "add chain ip nat elsewhere");
+        for rule in [
+            "insert rule ip nat CNI-HOSTPORT-DNAT numgen inc mod 2 == 0 jump",
+            "add rule ip nat elsewhere ct mark set numgen inc mod 2 goto",
+            "add rule ip nat OUTPUT meta cpu 0 jump",
+        ] {
+            nft(&host, &format!("{rule} {chain}"));
+        }
+        host.run(verb, if verb == "GC" { GC } else { &request });
+        let left = host.net.host.sh(["nft", "list", "ruleset"]);
+        assert!(!left.contains("CNI-DN-"), "{left}");
+    }
+}
+
+#[test]
+fn what_the_kernel_keeps_is_reported_and_the_rest_goes() {
+    let host = Host::usual(Backend::IptablesNft);
+    let request = request("", &mapping("tcp", 8080, 80));
+    host.run("ADD", &request);
+    let chain = own_chain(&host);
+    // Only whoever made the map can take this out.
+    nft(&host, "add map ip nat kept { type inet_service : verdict; }");
+    nft(&host, &format!("add element ip nat kept {{ 9 : jump {chain} }}"));
+    let other = request.replace("8080", "8081");
+    host.ok(&host.call("ADD", &other).env("CNI_CONTAINERID", "other"));
+    for (verb, input) in [("DEL", request.as_str()), ("GC", GC)] {
+        let said = host.fails(&host.call(verb, input), 100);
+        assert!(said.contains(&format!("delete chain ip nat {chain}")), "{said}");
+    }
+    let left = host.net.host.sh(["nft", "list", "ruleset"]);
+    assert!(!left.contains("dnat to") && !left.contains("8081"), "{left}");
+    nft(&host, "delete map ip nat kept");
+    host.run("DEL", &request);
+    host.is_clean();
+}
+
+/// What was made on a node that had nothing: another ADD that came in between relies on it.
+fn a_failed_add_leaves_what_others_may_have_come_to_need(backend: Backend) {
+    let host = Host::usual(backend);
+    let request = request("", &mapping("tcp", 8080, 80));
+    let switch = "/proc/sys/net/ipv4/conf/veth0/route_localnet";
+    let strace = ["strace", "-qq", "-o", "/dev/null", "-P", switch];
+    let inject = ["-e", "inject=write:error=EIO"];
+    let call = host.call("ADD", &request).under(&[&strace[..], &inject].concat());
+    let said = host.fails(&call, 100);
+    assert!(said.contains("route_localnet"), "{said}");
+    host.is_clean();
+    let nat = host.nat("iptables");
+    for chain in ["PREROUTING", "OUTPUT"] {
+        let jump = format!("-A {chain} -m addrtype --dst-type LOCAL -j CNI-HOSTPORT-DNAT");
+        assert!(nat.contains(&jump), "{nat}");
+    }
+    // What was there before the failed one is there again.
+    host.run("ADD", &request);
+    let before = host.state();
+    let failed = host.call("ADD", &request.replace("8080", "8081"));
+    host.net
+        .host
+        .set_sysctl("net.ipv4.conf.veth0.route_localnet", "0")
+        .unwrap();
+    host.fails(&failed.under(&[&strace[..], &inject].concat()), 100);
+    assert_eq!(host.state(), before);
+}
+
+fn a_jump_goes_directly_before_the_rule_in_its_way(backend: Backend) {
+    let host = Host::usual(backend);
+    let request = request("", &mapping("tcp", 8080, 80));
+    host.iptables("iptables", "-t nat -N KUBE-SERVICES");
+    for chain in ["PREROUTING", "OUTPUT"] {
+        for rule in [
+            "-j KUBE-SERVICES",
+            "-p udp -j ACCEPT",
+            "-p tcp -m tcp --dport 8000:9000 -j RETURN",
+            "-p tcp -m tcp --dport 8080 -j ACCEPT",
+        ] {
+            host.iptables("iptables", &format!("-t nat -A {chain} {rule}"));
+        }
+    }
+    host.run("ADD", &request);
+    host.run("CHECK", &request);
+    let nat = host.nat("iptables");
+    for chain in ["PREROUTING", "OUTPUT"] {
+        let start = format!("-A {chain} ");
+        let rules: Vec<&str> = nat.lines().filter(|line| line.starts_with(&start)).collect();
+        let ours = rules.iter().position(|rule| rule.ends_with("CNI-HOSTPORT-DNAT"));
+        assert_eq!((ours, rules.len()), (Some(2), 5), "{nat}");
+        assert!(rules[0].ends_with("KUBE-SERVICES"), "{nat}");
+    }
+    host.run("ADD", &request);
+    assert_eq!(host.nat("iptables"), nat);
+}
