@@ -154,9 +154,11 @@ fn restore(netlink: &mut Netlink, behind: Behind, slots: &[Slot]) -> Result<bool
             ))
         }),
     };
+    // The filters prove whose the link is: the next one that tries still needs them.
+    if !is_certain && of_root.is_err() {
+        return of_root;
+    }
     let of_hook = match hook {
-        // They prove whose the bucket is, and are the proof for another try.
-        _ if of_root.is_err() && !is_certain => Ok(false),
         Some(hook) => hooks(
             netlink,
             (link, &hook.kind),

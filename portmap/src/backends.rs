@@ -146,12 +146,12 @@ fn both(
 /// Whether the backend that ADD would take can work.
 ///
 /// # Errors
-/// Code 50 with what is missing.
-pub fn status(backend: Option<Backend>, conditions: bool) -> Result<(), Error> {
-    match backend {
-        Some(Backend::Nftables) => nftables::status(conditions),
-        None if !iptables::is_installed() => nftables::status(conditions),
-        Some(Backend::Iptables) | None => iptables::status(),
+/// Code 50 with what is missing; as [`choose`], and for conditions as ADD.
+pub fn status(config: &Config) -> Result<(), Error> {
+    let is_conditional = |family: &Family| !config.conditions(*family).is_empty();
+    match choose(config)? {
+        Backend::Nftables => nftables::status(Family::ALL.iter().any(is_conditional)),
+        Backend::Iptables => iptables::status(config),
     }
 }
 

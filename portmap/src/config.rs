@@ -97,8 +97,28 @@ impl Config {
     /// Code 6 for values of the wrong type, code 7 for impossible ones, each with path and value.
     pub fn parse(request: &Request) -> Result<(Config, CniResult), Error> {
         let result = request.conf.required_prev_result()?;
+        let mappings = mappings(request.conf.object())?;
+        let mappings = without_repetitions(mappings, |lost| {
+            let text = format!("{lost} is mapped twice, the first counts");
+            request.log.warn(text);
+        });
+        let ifname = &request.attachment.ifname;
+        let config = Config {
+            mappings,
+            container_v4: container_address(&result, ifname, Family::V4),
+            container_v6: container_address(&result, ifname, Family::V6),
+            ..Config::of_network(request)?
+        };
+        config.refuse_a_container_without_addresses()?;
+        Ok((config, result))
+    }
+
+    /// Reads what is the same for all attachments of a network: everything but mappings and addresses.
+    ///
+    /// # Errors
+    /// As [`Config::parse`].
+    pub fn of_network(request: &Request) -> Result<Config, Error> {
         let raw = request.conf.object();
-        let attachment = request.attachment.clone();
         let config = Config {
             backend: backend(raw)?,
             masquerade: masquerade(raw)?,
@@ -106,19 +126,15 @@ impl Config {
             on_conflict: on_conflict(raw)?,
             conditions_v4: conditions::parse(raw, "conditionsV4")?,
             conditions_v6: conditions::parse(raw, "conditionsV6")?,
-            mappings: without_repetitions(mappings(raw)?, |lost| {
-                let text = format!("{lost} is mapped twice, the first counts");
-                request.log.warn(text);
-            }),
-            container_v4: container_address(&result, &attachment.ifname, Family::V4),
-            container_v6: container_address(&result, &attachment.ifname, Family::V6),
-            attachment,
+            mappings: Vec::new(),
+            container_v4: None,
+            container_v6: None,
+            attachment: request.attachment.clone(),
         };
-        if let Some(backend) = config.backend {
-            config.accept(backend)?;
+        match config.backend {
+            Some(backend) => config.accept(backend).map(|()| config),
+            None => Ok(config),
         }
-        config.refuse_a_container_without_addresses()?;
-        Ok((config, result))
     }
 
     /// The container's address of a family.
@@ -174,21 +190,6 @@ impl Config {
             ),
         ))
     }
-}
-
-/// The backend that a configuration asks for, without looking at anything else.
-///
-/// # Errors
-/// Code 6 or 7 when it asks for none that there is.
-pub fn wanted_backend(request: &Request) -> Result<Option<Backend>, Error> {
-    backend(request.conf.object())
-}
-
-/// Whether a configuration has conditions, as far as it can be understood.
-pub fn has_conditions(request: &Request) -> bool {
-    ["conditionsV4", "conditionsV6"].iter().any(|key| {
-        conditions::parse(request.conf.object(), key).is_ok_and(|words| !words.is_empty())
-    })
 }
 
 /// The mappings of a request, as far as they can be understood: DEL does what it can.

@@ -1,9 +1,12 @@
 //! The iptables backend: the verbs over both IP versions and both variants.
 //!
-//! One program per IP version and verb, IPv4 and IPv6 side by side.
+//! The nf_tables variant is written by netlink batches ([`native`]), the legacy one by a program for each
+//! IP version, IPv4 and IPv6 side by side.
 
 mod add;
+mod by_place;
 mod check;
+mod compiled;
 mod conflict;
 #[cfg(fuzzing)]
 pub mod fuzzed;
@@ -11,6 +14,7 @@ mod kernel;
 mod list;
 mod many;
 mod meaning;
+mod native;
 mod observe;
 mod owner;
 mod remove;
@@ -23,21 +27,23 @@ mod translation;
 mod words;
 mod write;
 
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::thread;
 
 use common::error::{Code, Error};
 use common::log::Log;
 use common::netconf::ValidAttachment;
+use common::result::Prefix;
 use common::{Attachment, Drift};
 
 use crate::config::{Backend, Config, DEFAULT_MARK_BIT, Evidence, Mark};
 use crate::host_port::{HostPort, unmapped};
-use crate::mapping::Family;
+use crate::mapping::{Family, PortMapping, Protocol};
 use crate::plan::Plan;
+use compiled::Compiled;
 use rules::{Wanted, wanted};
 use tool::{Tool, Variant};
 
-pub use add::Undo;
 pub use list::list;
 pub use many::{Tables, add as add_many, is_plain};
 pub use translation::Translation;
@@ -47,21 +53,54 @@ pub fn is_installed() -> bool {
     Family::ALL.into_iter().any(Tool::is_installed)
 }
 
+/// What takes an ADD back.
+#[derive(Debug)]
+pub enum Undo {
+    /// By a program.
+    Program(add::Undo),
+    /// By a batch.
+    Native(native::Undo),
+}
+
+impl Undo {
+    /// Whether there was anything to change.
+    pub fn is_change(&self) -> bool {
+        match self {
+            Undo::Program(undo) => undo.is_change(),
+            Undo::Native(undo) => undo.is_change(),
+        }
+    }
+
+    fn run(self) -> Result<(), Error> {
+        match self {
+            Undo::Program(undo) => undo.run(),
+            Undo::Native(undo) => undo.run(),
+        }
+    }
+}
+
 /// Applies a plan in both IP versions or in none, and gives what takes it back. IPv6 is left out, with
 /// a warning, where this node cannot translate it and IPv4 is done.
 ///
 /// # Errors
-/// As [`add::add`] of the first IP version that fails; nothing is changed then.
+/// As [`native::add`] and [`add::add`] of the first IP version that fails; nothing is changed then.
 pub fn add(plan: &Plan, config: &Config, log: &Log) -> Result<Vec<Undo>, Error> {
+    let (native, by_program) = split(plan);
+    let (mut done, mut failed, mut missing) = (Vec::new(), Vec::new(), Vec::new());
+    if !native.is_empty() {
+        let added = native::add(plan, config, &native)?;
+        added.warnings.iter().for_each(|warning| log.warn(warning));
+        done.push(Undo::Native(added.undo));
+        missing.extend(added.missing);
+    }
     let evidence = Evidence::of_config(config);
-    let outcomes = each(&all_wanted(plan, config), |wanted, family| {
+    let outcomes = each(&all_wanted(plan, config, &by_program), |wanted, family| {
         add_with_mark((family, wanted), plan, config, &evidence, log)
     });
-    let (mut done, mut failed, mut missing) = (Vec::new(), Vec::new(), Vec::new());
-    for (forwards, outcome) in plan.families.iter().zip(outcomes) {
+    for (family, outcome) in by_program.iter().zip(outcomes) {
         match outcome {
-            Ok(undo) => done.push(undo),
-            Err(error) if may_be_left_out(forwards.family, &error) => missing.push(error),
+            Ok(undo) => done.push(Undo::Program(undo)),
+            Err(error) if may_be_left_out(*family, &error) => missing.push(error),
             Err(error) => failed.push(error),
         }
     }
@@ -74,16 +113,34 @@ pub fn add(plan: &Plan, config: &Config, log: &Log) -> Result<Vec<Undo>, Error> 
             None => Ok(Vec::new()),
         };
     }
-    for (family, variant) in unplanned(plan) {
-        if let Err(error) = remove::del(family, variant, &plan.attachment, &evidence) {
-            return Err(match undo(done) {
-                Ok(()) => error,
-                Err(also) => error.and(also),
-            });
-        }
+    if let Err(error) = leave_unplanned(plan, &evidence, !native.is_empty()) {
+        return Err(match undo(done) {
+            Ok(()) => error,
+            Err(also) => error.and(also),
+        });
     }
     missing.iter().for_each(|error| log.warn(error));
     Ok(done)
+}
+
+/// Removes what an attachment has in IP versions of which its plan wants nothing, unless a batch did.
+fn leave_unplanned(plan: &Plan, evidence: &Evidence, in_batch: bool) -> Result<(), Error> {
+    for (family, variant) in unplanned(plan) {
+        match variant {
+            Variant::Legacy => drop(remove::del(family, &plan.attachment, evidence)?),
+            Variant::Nft if in_batch => {}
+            Variant::Nft => drop(native::del(&plan.attachment, evidence, &[family])?),
+        }
+    }
+    Ok(())
+}
+
+/// The IP versions of a plan that are written by batches, and those that a program writes.
+fn split(plan: &Plan) -> (Vec<Family>, Vec<Family>) {
+    let families = plan.families.iter().map(|forwards| forwards.family);
+    families.partition(|family| {
+        Tool::usual(*family).is_some_and(|tool| tool.variant == Some(Variant::Nft))
+    })
 }
 
 /// The IP versions of which a plan wants nothing, though an earlier request may have.
@@ -117,12 +174,12 @@ pub fn undo(done: Vec<Undo>) -> Result<(), Error> {
 /// As [`check::check`].
 pub fn check(plan: &Plan, config: &Config, tables: &Tables) -> Result<Vec<Drift>, Error> {
     let evidence = Evidence::of_config(config);
-    let outcomes = each(&all_wanted(plan, config), |wanted, family| {
+    let outcomes = each(&all_wanted(plan, config, &Family::ALL), |wanted, family| {
         let fallback = own_mark(plan, config, family);
         match tables.of(family) {
             Some((tool, state)) => {
                 let fallback = fallback.as_ref();
-                Ok(check::judge(tool, state, wanted, fallback, &evidence))
+                check::judge(tool, state, wanted, fallback, &evidence)
             }
             None => check::check(&usual(family)?, wanted, fallback.as_ref(), &evidence),
         }
@@ -140,7 +197,11 @@ pub fn check(plan: &Plan, config: &Config, tables: &Tables) -> Result<Vec<Drift>
         }
     }
     for (family, variant) in unplanned(plan) {
-        match remove::left(family, variant, &plan.attachment, &evidence) {
+        let left = match variant {
+            Variant::Legacy => remove::left(family, &plan.attachment, &evidence),
+            Variant::Nft => native::left(family, &plan.attachment, &evidence),
+        };
+        match left {
             Ok(chains) => drifts.extend(chains.into_iter().map(|chain| {
                 let object = format!("chain {chain} of table nat ({family})");
                 Drift::new(object, "none", "present")
@@ -165,8 +226,9 @@ pub fn del(
     evidence: &Evidence,
     log: &Log,
 ) -> Result<Vec<Translation>, Error> {
-    everywhere(log, |family, variant| {
-        remove::del(family, variant, attachment, evidence)
+    let native = native::del(attachment, evidence, &Family::ALL);
+    everywhere(log, native, |family| {
+        remove::del(family, attachment, evidence)
     })
 }
 
@@ -188,16 +250,21 @@ pub fn gc(network: &str, valid: &[ValidAttachment], log: &Log) -> Result<Vec<Tra
         alive.push(owner::reference_comment(&attachment));
     }
     let is_valid = |comment: &str| alive.iter().any(|known| known == comment);
-    everywhere(log, |family, variant| {
-        remove::gc(family, variant, network, is_valid)
-    })
+    let native = native::gc(network, is_valid);
+    let swept = compiled::sweep();
+    let removed = everywhere(log, native, |family| remove::gc(family, network, is_valid));
+    match (removed, swept) {
+        (removed, Ok(())) => removed,
+        (Ok(_), Err(error)) => Err(error),
+        (Err(error), Err(also)) => Err(error.and(also)),
+    }
 }
 
 /// Whether ADD could work: the programs are there and know the nat table.
 ///
 /// # Errors
-/// Code 50 with what is missing. IPv6 may be missing.
-pub fn status() -> Result<(), Error> {
+/// Code 50 with what is missing; for conditions as [`Compiled::of`]. IPv6 may be missing.
+pub fn status(config: &Config) -> Result<(), Error> {
     let not_available = |error: Error| {
         let details = error.to_string();
         Error::new(Code::NotAvailable, "the iptables backend cannot work").with_details(details)
@@ -207,8 +274,42 @@ pub fn status() -> Result<(), Error> {
         (rules::Table::Nat, "PREROUTING"),
         (rules::Table::Nat, "OUTPUT"),
     ];
-    tool.probe(&chains)
-        .map_err(|failure| not_available(failure.error(Code::NotAvailable, "list the nat table")))
+    tool.probe(&chains).map_err(|failure| {
+        not_available(failure.error(Code::NotAvailable, "list the nat table"))
+    })?;
+    let conditional = Family::ALL.into_iter();
+    let mut conditional = conditional.filter(|family| !config.conditions(*family).is_empty());
+    conditional.try_for_each(|family| match try_conditions(config, family) {
+        Err(error) if may_be_left_out(family, &error) => Ok(()),
+        outcome => outcome,
+    })
+}
+
+/// Whether an attachment can have the conditions of an IP version.
+fn try_conditions(config: &Config, family: Family) -> Result<(), Error> {
+    let any = Prefix {
+        addr: match family {
+            Family::V4 => Ipv4Addr::LOCALHOST.into(),
+            Family::V6 => Ipv6Addr::LOCALHOST.into(),
+        },
+        len: 0,
+    };
+    let port = PortMapping {
+        protocol: Protocol::Tcp,
+        host_ip: None,
+        host_port: 1,
+        container_port: 1,
+    };
+    let one = Config {
+        mappings: vec![port],
+        container_v4: Some(any).filter(|_| family == Family::V4),
+        container_v6: Some(any).filter(|_| family == Family::V6),
+        ..config.clone()
+    };
+    let wanted = all_wanted(&Plan::new(&one), &one, &[family]);
+    wanted
+        .iter()
+        .try_for_each(|wanted| Compiled::of(&usual(family)?, wanted).map(drop))
 }
 
 fn usual(family: Family) -> Result<Tool, Error> {
@@ -221,9 +322,10 @@ fn usual(family: Family) -> Result<Tool, Error> {
     })
 }
 
-fn all_wanted(plan: &Plan, config: &Config) -> Vec<Wanted> {
+fn all_wanted(plan: &Plan, config: &Config, families: &[Family]) -> Vec<Wanted> {
     let of = |forwards| wanted(&plan.attachment, plan.masquerade, &config.mark, forwards);
-    plan.families.iter().map(of).collect()
+    let forwards = families.iter().filter_map(|family| plan.family(*family));
+    forwards.map(of).collect()
 }
 
 /// What is wanted when the foreign chain that should mark packets is missing.
@@ -243,16 +345,14 @@ fn add_with_mark(
     config: &Config,
     evidence: &Evidence,
     log: &Log,
-) -> Result<Undo, Error> {
+) -> Result<add::Undo, Error> {
     let tool = usual(family)?;
     let mut wanted = first.clone();
     if let (Mark::Chain(name), Some(own)) = (&config.mark, own_mark(plan, config, family))
         && own.own != first.own
         && !tool.has_chain(name)?
     {
-        log.warn(format!(
-            "externalSetMarkChain {name} does not exist ({family}), marking packets with bit {DEFAULT_MARK_BIT}"
-        ));
+        log.warn(native::no_mark_chain(name, family));
         wanted = own;
     }
     add::add(tool, &wanted, evidence, config.on_conflict)
@@ -295,15 +395,16 @@ fn lost<T>() -> Result<T, Error> {
     ))
 }
 
-/// Runs a removal in every variant and IP version, and carries on after failures.
+type Removed = Result<Option<Vec<Translation>>, Error>;
+
+/// Runs a removal in the legacy variant too, and carries on after failures.
 fn everywhere(
     log: &Log,
-    action: impl Fn(Family, Variant) -> Result<Option<Vec<Translation>>, Error> + Sync,
+    native: Removed,
+    action: impl Fn(Family) -> Removed + Sync,
 ) -> Result<Vec<Translation>, Error> {
-    let one = |family| [Variant::Nft, Variant::Legacy].map(|variant| action(family, variant));
-    let (outcomes, others) = side_by_side(|| one(Family::V4), || one(Family::V6));
-    let others = others.map_or_else(|| vec![lost()], Vec::from);
-    let outcomes = outcomes.into_iter().chain(others);
+    let (outcome, other) = side_by_side(|| action(Family::V4), || action(Family::V6));
+    let outcomes = [native, outcome, other.unwrap_or_else(lost)];
     let (mut removed, mut errors): (Option<Vec<_>>, _) = (None, Vec::new());
     for outcome in outcomes {
         match outcome {

@@ -97,8 +97,7 @@ impl Plugin for Portmap {
     }
 
     fn status(request: &Request) -> Result<(), Error> {
-        let conditions = config::has_conditions(request);
-        backends::status(config::wanted_backend(request)?, conditions)
+        backends::status(&Config::of_network(request)?)
     }
 }
 

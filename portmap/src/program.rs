@@ -115,7 +115,12 @@ fn attend(child: &mut Child, input: &[u8], deadline: Instant) -> io::Result<Outp
         }
     }
     let status = status(child, deadline)?;
-    match feed.failure {
+    // It may have ended before all was written.
+    let unread = feed
+        .pipe
+        .is_some()
+        .then(|| io::ErrorKind::BrokenPipe.into());
+    match feed.failure.or(unread) {
         Some(cause) if status.success() => Err(cause),
         _ => Ok(Output {
             status,

@@ -18,6 +18,8 @@ use common::Attachment;
 use common::error::{Code, Error};
 use common::sys::lock::{self, Children};
 
+use crate::mapping::Family;
+
 /// Where the file is.
 const DIRECTORY: &str = "/run/cni/portmap";
 const FILE: &str = "lock";
@@ -54,6 +56,12 @@ impl Turn {
     #[allow(dead_code, reason = "the batch of the nf_tables variant takes it")]
     pub fn to_write() -> Turn {
         take("writers of nf_tables", Children::DoNotHold).unwrap_or(Turn { _held: None })
+    }
+
+    /// Waits for those who try rules out in an IP version's tables, at most for a while.
+    pub fn to_try(family: Family) -> Turn {
+        let name = format!("scratch {family}");
+        take(&name, Children::Hold).unwrap_or(Turn { _held: None })
     }
 }
 

@@ -1,10 +1,12 @@
-//! ADD in one IP version: one restore when all is as usual, else read, compare, write.
+//! ADD by a program in one IP version: one restore when all is as usual, else read, compare, write.
 
 use std::thread;
 use std::time::Duration;
 
 use common::error::{Code, Error};
 
+use super::by_place;
+use super::compiled::Compiled;
 use super::conflict::{self, Order};
 use super::kernel::{self, Glimpse};
 use super::observe;
@@ -21,7 +23,7 @@ const TRIES: u32 = 30;
 /// How often the same input may fail in the same way before it is not the others' doing.
 const SAME_FAILURES: u32 = 4;
 
-/// What takes back one IP version's changes.
+/// What takes back one IP version's changes to attachments' chains. What is shared stays.
 #[derive(Debug)]
 pub struct Undo {
     tool: Tool,
@@ -60,7 +62,10 @@ impl Undo {
             transactions,
             changed: _,
         } = self;
-        for transaction in transactions {
+        for mut transaction in transactions {
+            if tool.variant == Some(Variant::Legacy) {
+                by_place::unmake(tool.family, &mut transaction)?;
+            }
             tool.restore(&transaction.text()).map_err(|failure| {
                 failure.error(Code::System, format!("take back the {} rules", tool.family))
             })?;
@@ -81,6 +86,11 @@ pub fn add(
     evidence: &Evidence,
     on_conflict: OnConflict,
 ) -> Result<Undo, Error> {
+    // Nothing that conditions say acts before it is known to be a test.
+    let compiled = match wanted.conditional {
+        true => Some(Compiled::of(&tool, wanted)?),
+        false => None,
+    };
     let mut undo = Undo::nothing(tool);
     let done = match on_conflict {
         OnConflict::Replace => fast(&mut undo, wanted),
@@ -88,7 +98,10 @@ pub fn add(
     };
     let done = match done {
         Ok(true) => Ok(()),
-        Ok(false) => slow(&mut undo, wanted, evidence, on_conflict),
+        Ok(false) => {
+            let compiled = compiled.as_ref();
+            slow(&mut undo, wanted, compiled, evidence, on_conflict)
+        }
         Err(error) => Err(error),
     };
     match done {
@@ -105,8 +118,8 @@ pub fn add(
 /// Says whether that was all; whatever was done is noted.
 fn fast(undo: &mut Undo, wanted: &Wanted) -> Result<bool, Error> {
     let glimpse = match undo.tool.variant {
-        Some(variant) => kernel::glimpse(variant, wanted)?,
-        None => Glimpse::default(),
+        Some(Variant::Legacy) => kernel::glimpse(wanted)?,
+        Some(Variant::Nft) | None => Glimpse::default(),
     };
     if glimpse.has_own {
         return Ok(false);
@@ -148,36 +161,49 @@ fn fast(undo: &mut Undo, wanted: &Wanted) -> Result<bool, Error> {
 fn slow(
     undo: &mut Undo,
     wanted: &Wanted,
+    compiled: Option<&Compiled>,
     evidence: &Evidence,
     on_conflict: OnConflict,
 ) -> Result<(), Error> {
     let careful = on_conflict == OnConflict::Error;
+    let mut wanted = wanted.clone();
     let mut failures = Failures::default();
     for attempt in 0..TRIES {
-        let state = read(&undo.tool, wanted)?;
+        let state = read(&undo.tool, &wanted)?;
         if careful {
-            conflict::refuse(&state, wanted, evidence, Order::Any)?;
+            conflict::refuse(&state, &wanted, evidence, Order::Any)?;
         }
-        let transaction = write::repair(&state, wanted, evidence);
+        let chain = write::chain(&state, &wanted, evidence);
+        if let Some(compiled) = compiled {
+            wanted.conditions_stand = compiled.stand(wanted.family, &chain)?;
+        }
+        let mut transaction = write::repair(&state, &wanted, evidence);
+        let is_legacy = undo.tool.variant == Some(Variant::Legacy);
+        let has_older = is_legacy && by_place::take_removals(&mut transaction);
         let text = transaction.text();
         match undo.tool.restore(&text) {
             Ok(_) => {
                 undo.note(&transaction);
+                if has_older {
+                    let new = transaction.jumps();
+                    let new = compiled.filter(|_| new > 0).map_or(new, Compiled::len);
+                    by_place::remove_older(&wanted, evidence, &chain, new)?;
+                }
                 return if careful {
-                    refuse_if_taken(undo, wanted, evidence)
+                    refuse_if_taken(undo, &wanted, evidence)
                 } else {
                     Ok(())
                 };
             }
             Err(failure) => {
-                refuse_the_hopeless(&failure, wanted)?;
-                failures.note(failure, &text, wanted)?;
+                refuse_the_hopeless(&failure, &wanted)?;
+                failures.note(failure, &text, &wanted)?;
             }
         }
         // Those who came first are done in a few milliseconds.
         thread::sleep(Duration::from_millis(u64::from(attempt.min(10))));
     }
-    Err(Error::new(Code::TryAgainLater, tried(wanted))
+    Err(Error::new(Code::TryAgainLater, tried(&wanted))
         .with_details(format!("others changed them {TRIES} times in between")))
 }
 
@@ -207,16 +233,10 @@ fn tried(wanted: &Wanted) -> String {
 
 /// Failures that trying again does not mend.
 fn refuse_the_hopeless(failure: &Failure, wanted: &Wanted) -> Result<(), Error> {
-    let code = if failure.is_lock() {
-        Code::TryAgainLater
-    } else if failure.is_missing_table() {
-        Code::Unsupported
-    } else if failure.is_permission() {
-        Code::System
-    } else {
-        return Ok(());
-    };
-    Err(failure.error(code, tried(wanted)))
+    match failure.hopeless() {
+        Some(code) => Err(failure.error(code, tried(wanted))),
+        None => Ok(()),
+    }
 }
 
 /// Tells a refusal from a race: in a race, the input or the answer changes.
@@ -242,17 +262,23 @@ impl Failures {
     }
 }
 
-fn refused(failure: &Failure, input: &str, wanted: &Wanted) -> Error {
+/// The key of an IP version's conditions.
+pub fn conditions_key(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "conditionsV4",
+        Family::V6 => "conditionsV6",
+    }
+}
+
+/// The error of a program that refuses its input.
+pub fn refused(failure: &Failure, input: &str, wanted: &Wanted) -> Error {
     let line = failure
         .line()
         .and_then(|number| input.lines().nth(number.checked_sub(1)?));
     // The legacy variant names the COMMIT line when the kernel refuses a rule.
     let may_be_a_jump = line.is_none_or(|line| line.contains("dnat name: ") || line == "COMMIT");
     if wanted.conditional && may_be_a_jump {
-        let key = match wanted.family {
-            Family::V4 => "conditionsV4",
-            Family::V6 => "conditionsV6",
-        };
+        let key = conditions_key(wanted.family);
         return failure.error(
             Code::InvalidConfig,
             format!("{key}: iptables refuses these matches"),

@@ -75,7 +75,7 @@ pub fn save(text: &str, attachment: &Attachment) {
         for chain in observe::own_chains(&state, attachment, &evidence) {
             let _ = observe::claim(&state, attachment, &chain);
             let mut transaction = super::transaction::Transaction::default();
-            write::remove(&mut transaction, &state, &chain);
+            write::remove(&mut transaction, &state, Table::Nat, &chain);
             let _ = (transaction.text(), transaction.inverse().text());
         }
         for table in [Table::Nat, Table::Mangle] {

@@ -1,82 +1,81 @@
-//! The kernel's tables without iptables: what can be seen this way costs no program.
+//! The kernel's tables without iptables: what can be seen and changed this way costs no program.
 //!
 //! | module | what it holds |
 //! | --- | --- |
 //! | [`nft`] | rules of the nf_tables variant, over netlink |
+//! | [`batch`] | what changes there |
 //! | [`legacy`] | tables of the legacy variant, by socket options |
+//! | [`raw`] | rules in the kernel's own bytes, which need no words |
 //! | [`xt`] | matches and targets, which both have in the same bytes |
 
+pub mod batch;
 mod legacy;
-mod nft;
+pub mod nft;
+pub mod raw;
 mod xt;
 
 use common::error::Error;
 
-use super::rules::{Table, Wanted};
+use super::rules::{FORMER_GUARD, Table, Wanted};
 use super::state::State;
 use super::tool::Variant;
 use crate::mapping::Family;
+use raw::Raw;
 
-pub use legacy::edit::{Doomed, remove as remove_legacy};
+pub use legacy::edit::{Doomed, outlines, remove as remove_legacy};
 
-/// Which of the named chains of the nat table exist in a variant.
+/// Which of the named chains of the nat table exist in the legacy variant.
 ///
 /// # Errors
 /// Code 100 when the kernel does not say.
-pub fn chains(variant: Variant, family: Family, names: &[String]) -> Result<Vec<String>, Error> {
-    match variant {
-        Variant::Nft => Ok(nft::chains(family, names)),
-        Variant::Legacy => {
-            let tables = legacy::Tables::of(family, &[Table::Nat])?;
-            let there = |name: &&String| tables.has_chain(Table::Nat, name);
-            Ok(names.iter().filter(there).cloned().collect())
-        }
-    }
+pub fn chains(family: Family, names: &[String]) -> Result<Vec<String>, Error> {
+    let tables = legacy::Tables::of(family, &[Table::Nat])?;
+    let there = |name: &&String| tables.has_chain(Table::Nat, name);
+    Ok(names.iter().filter(there).cloned().collect())
 }
 
 /// What can be told, without iptables, of what an attachment needs.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Glimpse {
-    /// Whether a chain with one of its names exists, or may exist.
+    /// Whether a chain with one of its names exists, or may exist, or one of an earlier version's.
     pub has_own: bool,
     /// The chains that all attachments share, each up to the first rule that only iptables can print.
     /// What is in here is there; what is missing may be there.
     pub shared: State,
 }
 
-/// Looks at a variant's tables.
+/// Looks at the legacy variant's tables.
 ///
 /// # Errors
 /// Code 100 when the kernel does not say.
-pub fn glimpse(variant: Variant, wanted: &Wanted) -> Result<Glimpse, Error> {
+pub fn glimpse(wanted: &Wanted) -> Result<Glimpse, Error> {
     let own = [wanted.shared_name(), wanted.exact_name()];
     let chains = wanted.shared_chains();
-    let family = wanted.family;
-    match variant {
-        Variant::Nft => Ok(nft::glimpse(family, &own, &chains)),
-        Variant::Legacy => {
-            let tables = legacy::Tables::of(family, &tables_of(&chains))?;
-            Ok(Glimpse {
-                has_own: own.iter().any(|name| tables.has_chain(Table::Nat, name)),
-                shared: tables.glimpse(&chains),
-            })
-        }
-    }
+    let tables = legacy::Tables::of(wanted.family, &tables_of(&chains))?;
+    Ok(Glimpse {
+        has_own: own.iter().any(|name| tables.has_chain(Table::Nat, name))
+            || tables.has_chain(Table::Mangle, FORMER_GUARD),
+        shared: tables.glimpse(&chains),
+    })
 }
 
-/// The named chains that exist, with all their rules; `None` if one has a rule that only iptables can
-/// print.
+/// The named chains of the legacy variant that exist, with all their rules; `None` if one has a rule that
+/// only iptables can print.
 ///
 /// # Errors
 /// Code 100 when the kernel does not say.
-pub fn read(
-    variant: Variant,
-    family: Family,
-    chains: &[(Table, &str)],
-) -> Result<Option<State>, Error> {
+pub fn read(family: Family, chains: &[(Table, &str)]) -> Result<Option<State>, Error> {
+    Ok(legacy::Tables::of(family, &tables_of(chains))?.read(chains))
+}
+
+/// The rules of a chain of the nat table in the kernel's own bytes; none without such a chain.
+///
+/// # Errors
+/// Code 100 when the kernel does not say.
+pub fn raw(variant: Variant, family: Family, chain: &str) -> Result<Vec<Raw>, Error> {
     match variant {
-        Variant::Nft => Ok(nft::read(family, chains)),
-        Variant::Legacy => Ok(legacy::Tables::of(family, &tables_of(chains))?.read(chains)),
+        Variant::Nft => nft::raw::rules(family, chain),
+        Variant::Legacy => legacy::raw(family, chain),
     }
 }
 

@@ -6,7 +6,9 @@ use common::Attachment;
 use common::error::{Code, Error};
 
 use super::kernel;
+use super::kernel::nft::{Seen, words::counters};
 use super::meaning::Meaning;
+use super::native;
 use super::owner;
 use super::rules::{DNAT, OWN_PREFIX, Table};
 use super::tool::{Tool, Variant};
@@ -23,31 +25,44 @@ type Counted = (String, Counters);
 /// What a program said.
 pub fn list() -> Result<Vec<Forward>, Error> {
     let mut all = Vec::new();
-    for variant in [Variant::Nft, Variant::Legacy] {
+    if let Some(mut nft) = native::open_if_any()? {
         for family in Family::ALL {
-            if kernel::chains(variant, family, &[DNAT.to_owned()])?.is_empty() {
-                continue;
-            }
-            let tried = format!("list the {family} host ports");
-            let tool = Tool::of(family, variant).ok_or_else(|| {
-                Error::new(Code::Unsupported, tried.clone())
-                    .with_details("iptables-save is not installed")
-            })?;
-            let text = tool
-                .save_counted(Table::Nat)
-                .map_err(|failure| failure.error(Code::System, tried))?;
-            all.extend(forwards(&text, variant));
+            let seen = native::steady(&mut nft, |nft| Seen::whole(nft, family, &[Table::Nat]))?;
+            all.extend(forwards(counted(&seen), "iptables-nft"));
         }
+    }
+    for family in Family::ALL {
+        if kernel::chains(family, &[DNAT.to_owned()])?.is_empty() {
+            continue;
+        }
+        let tried = format!("list the {family} host ports");
+        let tool = Tool::of(family, Variant::Legacy).ok_or_else(|| {
+            Error::new(Code::Unsupported, tried.clone())
+                .with_details("iptables-save is not installed")
+        })?;
+        let text = tool
+            .save_counted(Table::Nat)
+            .map_err(|failure| failure.error(Code::System, tried))?;
+        all.extend(forwards(chains(&text), "iptables-legacy"));
     }
     Ok(all)
 }
 
-fn forwards(text: &str, variant: Variant) -> Vec<Forward> {
-    let backend = match variant {
-        Variant::Nft => "iptables-nft",
-        Variant::Legacy => "iptables-legacy",
+type Chains = BTreeMap<String, Vec<Counted>>;
+
+fn counted(seen: &Seen) -> Chains {
+    let chain = |(name, rules): (&String, &Vec<String>)| {
+        let kernel = seen.rules(Table::Nat, name).iter();
+        let rules = rules.iter().zip(kernel).map(|(words, rule)| {
+            let (packets, bytes) = counters(&rule.expressions).unwrap_or_default();
+            (words.clone(), Counters { packets, bytes })
+        });
+        (name.clone(), rules.collect())
     };
-    let mut chains = chains(text);
+    seen.state.table(Table::Nat).iter().map(chain).collect()
+}
+
+fn forwards(mut chains: Chains, backend: &'static str) -> Vec<Forward> {
     let jumps = chains.remove(DNAT).unwrap_or_default();
     let mut all = Vec::new();
     for (rule, _) in &jumps {
@@ -94,8 +109,8 @@ fn translated(rules: &[Counted], backend: &'static str) -> impl Iterator<Item = 
 }
 
 /// `[PACKETS:BYTES] -A CHAIN RULE`, as `iptables-save -c` prints rules.
-fn chains(text: &str) -> BTreeMap<String, Vec<Counted>> {
-    let mut chains: BTreeMap<String, Vec<Counted>> = BTreeMap::new();
+fn chains(text: &str) -> Chains {
+    let mut chains = Chains::new();
     let line = |line: &str| {
         let (counters, rest) = line.strip_prefix('[')?.split_once("] -A ")?;
         let (packets, bytes) = counters.split_once(':')?;
@@ -159,7 +174,7 @@ COMMIT
 
     #[test]
     fn a_counted_save_gives_forwards_with_their_owners() {
-        let all = forwards(SAVE, Variant::Nft);
+        let all = forwards(chains(SAVE), "iptables-nft");
         let told: Vec<_> = all
             .iter()
             .map(|f| {
@@ -184,7 +199,7 @@ COMMIT
     #[test]
     fn nonsense_is_left_out() {
         for text in ["", "[", "[1:2] -A", "[x:y] -A a b", "[1:2] -A a"] {
-            assert!(forwards(text, Variant::Nft).is_empty(), "{text}");
+            assert!(forwards(chains(text), "iptables-nft").is_empty(), "{text}");
         }
     }
 }

@@ -6,9 +6,9 @@ use crate::plan::Plan;
 
 use super::rules::Table;
 use super::state::{Chains, State};
-use super::tool::Tool;
+use super::tool::{Tool, Variant};
 use super::transaction::{Command, Transaction};
-use super::{all_wanted, side_by_side, usual, write};
+use super::{all_wanted, native, side_by_side, usual, write};
 
 /// All rules of the tables that attachments are in, in each IP version, as far as they could be read.
 #[derive(Debug, Default)]
@@ -23,8 +23,7 @@ impl Tables {
         let read = |family| {
             let wanted = jobs
                 .iter()
-                .flat_map(|(plan, config)| all_wanted(plan, config));
-            let wanted = wanted.filter(|wanted| wanted.family == family);
+                .flat_map(|(plan, config)| all_wanted(plan, config, &[family]));
             let mut tables: Vec<Table> = wanted
                 .flat_map(|wanted| wanted.chains.into_iter().map(|(table, _)| table))
                 .collect();
@@ -34,7 +33,10 @@ impl Tables {
                 return None;
             }
             let tool = usual(family).ok()?;
-            let state = tool.save(&tables).ok()?;
+            let state = match tool.variant {
+                Some(Variant::Nft) => native::whole(family, &tables).ok()?.state,
+                Some(Variant::Legacy) | None => tool.save(&tables).ok()?,
+            };
             Some((tool, state))
         };
         let (v4, v6) = side_by_side(|| read(Family::V4), || read(Family::V6));
@@ -60,11 +62,25 @@ pub fn is_plain(config: &Config) -> bool {
         && config.conditions_v6.is_empty()
 }
 
-/// Writes what these attachments lack, the last of them being the newest, by one program for each IP
-/// version. Says whether that was done; if not, nothing was, as far as it could be taken back.
+/// Writes what these attachments lack, the last of them being the newest: by one batch, or one program for
+/// each IP version. Says whether that was done; if not, nothing was, as far as it could be taken back.
 pub fn add(jobs: &[(&Plan, &Config)]) -> bool {
-    let Tables { v4, v6 } = Tables::read(jobs);
+    let is_native = |family: &Family| {
+        Tool::usual(*family).is_some_and(|tool| tool.variant == Some(Variant::Nft))
+    };
+    let (native, by_program): (Vec<Family>, Vec<Family>) =
+        Family::ALL.into_iter().partition(is_native);
+    if native::add_many(jobs, &native).is_err() {
+        return false;
+    }
+    let Tables { v4, v6 } = match by_program.is_empty() {
+        true => Tables::default(),
+        false => Tables::read(jobs),
+    };
     let families = [(Family::V4, v4), (Family::V6, v6)];
+    let families = families
+        .into_iter()
+        .filter(|(family, _)| by_program.contains(family));
     let mut written = Vec::new();
     for (family, tables) in families {
         if jobs.iter().all(|(plan, _)| plan.family(family).is_none()) {
@@ -97,8 +113,7 @@ fn transaction(mut state: State, family: Family, jobs: &[(&Plan, &Config)]) -> O
         if matches!(&config.mark, Mark::Chain(name) if state.chain(name).is_none()) {
             return None;
         }
-        let wanted = all_wanted(plan, config).into_iter();
-        for wanted in wanted.filter(|wanted| wanted.family == family) {
+        for wanted in all_wanted(plan, config, &[family]) {
             let one = write::repair(&state, &wanted, &Evidence::of_config(config));
             apply(&mut state, &one);
             all.append(one);
@@ -108,7 +123,7 @@ fn transaction(mut state: State, family: Family, jobs: &[(&Plan, &Config)]) -> O
 }
 
 /// What the tables are after a transaction.
-fn apply(state: &mut State, transaction: &Transaction) {
+pub fn apply(state: &mut State, transaction: &Transaction) {
     for table in [Table::Nat, Table::Mangle] {
         let chains = state.table_mut(table);
         for command in transaction.commands(table) {

@@ -71,6 +71,17 @@ impl Meaning {
         found.get(1..)
     }
 
+    /// Whether the rule tests all that another does, and leads where that one leads.
+    pub fn contains(&self, other: &Meaning) -> bool {
+        let Meaning {
+            matches,
+            target,
+            comment,
+        } = other;
+        let is_here = |part| self.matches.contains(part);
+        (&self.target, &self.comment) == (target, comment) && matches.iter().all(is_here)
+    }
+
     /// The first comment, if there is one. That of a jump's owner stands before everything that
     /// conditions bring.
     pub fn comment(&self) -> Option<&str> {

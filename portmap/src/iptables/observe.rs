@@ -1,11 +1,13 @@
 //! What the tables hold against what an attachment wants there.
 
+use std::collections::BTreeSet;
+
 use common::{Attachment, Drift};
 
 use super::meaning::{Meaning, same};
 use super::owner::{self, Claim};
 use super::rules::{
-    DNAT, GUARD, Jump, OWN_PREFIX, SETMARK, Shared, Table, Wanted, exact_name, shared_name,
+    DNAT, GUARD, OWN_PREFIX, SETMARK, Shared, Table, Wanted, exact_name, shared_name,
 };
 use super::shadow;
 use super::state::State;
@@ -106,38 +108,35 @@ pub fn chain_drift(state: &State, wanted: &Wanted, chain: &str) -> Vec<Drift> {
 /// How the jump rules to an attachment's chain differ.
 pub fn jump_drift(state: &State, wanted: &Wanted, chain: &str) -> Vec<Drift> {
     let object = format!("rules of {DNAT} ({}) that lead to {chain}", wanted.family);
-    let mut standing: Vec<Standing> = jumps_to(state, chain).collect();
+    let standing: Vec<(Meaning, Standing)> = jumps_to(state, chain)
+        .map(|standing| (Meaning::of(&standing.rule), standing))
+        .collect();
+    let wants: Vec<Meaning> = wanted
+        .jumps
+        .iter()
+        .map(|jump| Meaning::of(&jump.plain(chain)))
+        .collect();
+    // Conditions may make several rules of one; what they mean is not compared here.
+    let is = |want: &Meaning, rule: &Meaning| match wanted.conditional {
+        true => rule.contains(want),
+        false => rule == want,
+    };
     let mut drifts = Vec::new();
-    for jump in &wanted.jumps {
-        match standing
-            .iter()
-            .position(|s| is(jump, wanted, chain, &s.rule))
-        {
-            Some(found) => {
-                standing.remove(found);
+    let mut taken = vec![false; standing.len()];
+    for (want, jump) in wants.iter().zip(&wanted.jumps) {
+        let mut found = false;
+        for ((rule, _), taken) in standing.iter().zip(&mut taken) {
+            if !*taken && (!found || wanted.conditional) && is(want, rule) {
+                (*taken, found) = (true, true);
             }
-            None => drifts.push(Drift::new(&object, jump.to(chain), "no such rule")),
+        }
+        if !found {
+            drifts.push(Drift::new(&object, jump.to(chain), "no such rule"));
         }
     }
-    let extra = standing
-        .iter()
-        .map(|s| Drift::new(&object, "no such rule", &s.rule));
-    drifts.extend(extra);
+    let extra = standing.iter().zip(&taken).filter(|(_, taken)| !**taken);
+    drifts.extend(extra.map(|((_, s), _)| Drift::new(&object, "no such rule", &s.rule)));
     drifts
-}
-
-/// Whether a rule is a jump. Conditions are left out here: iptables is asked about those.
-fn is(jump: &Jump, wanted: &Wanted, chain: &str, rule: &str) -> bool {
-    let rule = Meaning::of(rule);
-    let want = Meaning::of(&jump.to(chain));
-    if !wanted.conditional {
-        return rule == want;
-    }
-    let alike = |name| rule.find(name) == want.find(name);
-    rule.target == want.target && ["-p", "comment"].into_iter().all(alike) && {
-        let ports = |m: &Meaning| m.find("multiport").map(<[String]>::to_vec);
-        ports(&rule) == ports(&want)
-    }
 }
 
 /// Rules in the way of an attachment's packets.
@@ -175,19 +174,14 @@ pub fn shadows(state: &State, wanted: &Wanted, chain: &str) -> Vec<Drift> {
     drifts
 }
 
-/// The chains of others that could be in the way, which must be read to know.
-pub fn rivals(state: &State, wanted: &Wanted, chain: &str) -> Vec<String> {
-    let mut rivals: Vec<String> = wanted
-        .ports
-        .iter()
-        .flat_map(|forward| {
-            let before = state
-                .jumps()
-                .iter()
-                .take_while(|rule| !rule.ends_with(chain));
-            before.filter_map(|rule| shadow::rival_chain(rule, forward))
-        })
-        .filter(|rival| rival != chain && state.chain(rival).is_none())
+/// The chains of others that could have the wanted ports, which must be read to know.
+pub fn rivals(state: &State, wanted: &Wanted) -> Vec<String> {
+    let ports: BTreeSet<u16> = wanted.ports.iter().map(|port| port.host_port).collect();
+    let jumps = state.jumps().iter();
+    let mut rivals: Vec<String> = jumps
+        .filter(|rule| shadow::may_have_one_of(rule, &ports))
+        .filter_map(|rule| Some(owner::jump(rule)?.0.chain))
+        .filter(|rival| state.chain(rival).is_none())
         .collect();
     rivals.sort();
     rivals.dedup();
@@ -201,8 +195,8 @@ pub enum Fault {
     NoChain,
     /// It is missing.
     NoRule,
-    /// This rule before it takes its packets.
-    Hidden(String),
+    /// This rule before it, at this place, takes its packets.
+    Hidden(usize, String),
     /// This rule after it takes back what it does.
     Undone(String),
 }
@@ -212,12 +206,12 @@ pub fn fault(state: &State, wanted: &Wanted, shared: &Shared) -> Option<Fault> {
     let Some(rules) = state.table(shared.table).get(shared.chain) else {
         return Some(Fault::NoChain);
     };
-    for standing in rules {
+    for (place, standing) in rules.iter().enumerate() {
         if same(standing, &shared.rule) {
             return undone(rules, shared).map(Fault::Undone);
         }
         if is_in_the_way(standing, shared, wanted) {
-            return Some(Fault::Hidden(standing.clone()));
+            return Some(Fault::Hidden(place, standing.clone()));
         }
     }
     Some(Fault::NoRule)
@@ -242,7 +236,7 @@ fn shared_drift(state: &State, wanted: &Wanted, shared: &Shared) -> Option<Drift
     let actual = match fault(state, wanted, shared)? {
         Fault::NoChain => "no such chain".to_owned(),
         Fault::NoRule => "no such rule".to_owned(),
-        Fault::Hidden(by) => format!("{by} before it"),
+        Fault::Hidden(_, by) => format!("{by} before it"),
         Fault::Undone(by) => format!("{by} after it"),
     };
     let (table, family) = (shared.table.name(), wanted.family);

@@ -17,8 +17,10 @@ pub const DNAT: &str = "CNI-HOSTPORT-DNAT";
 pub const SETMARK: &str = "CNI-HOSTPORT-SETMARK";
 /// The chain that masquerades marked packets.
 pub const MASQ: &str = "CNI-HOSTPORT-MASQ";
-/// The chain, in mangle, that drops foreign packets to loopback addresses.
-pub const GUARD: &str = "CNI-HOSTPORT-LOCALNET";
+/// The chain, in mangle, that drops foreign packets from and to loopback addresses.
+pub const GUARD: &str = "CNI-HOSTPORT-GUARD";
+/// The one that earlier versions had. It saw only what was about to be delivered.
+pub const FORMER_GUARD: &str = "CNI-HOSTPORT-LOCALNET";
 /// The beginning of attachments' chains.
 pub const OWN_PREFIX: &str = "CNI-DN-";
 /// The same of the second chain that versions of the reference before 0.8 made.
@@ -37,12 +39,15 @@ const PORTS_A_RULE: usize = 15;
 pub enum Table {
     /// Translation: everything but the guard.
     Nat,
-    /// The guard of loopback addresses. Nothing else accepts packets in its INPUT, so no earlier
-    /// rule gets in its way, and the nat table stays as the reference makes it.
+    /// The guard of loopback addresses: before nat, where source and destination are those on the wire.
+    /// The nat table stays as the reference makes it.
     Mangle,
 }
 
 impl Table {
+    /// All of them, in the order in which they are written: nat holds what others may refuse.
+    pub const ALL: [Table; 2] = [Table::Nat, Table::Mangle];
+
     /// Its name.
     pub fn name(self) -> &'static str {
         match self {
@@ -72,13 +77,28 @@ pub struct Jump {
     pub protocol: Protocol,
     /// The ports, in the order written.
     pub ports: Vec<u16>,
-    /// The rule up to its target.
+    /// The rule up to its target, but for conditions.
     matches: String,
+    /// The conditions.
+    conditions: String,
 }
 
 impl Jump {
     /// The whole rule.
     pub fn to(&self, chain: &str) -> String {
+        let Jump {
+            matches,
+            conditions,
+            ..
+        } = self;
+        match conditions.as_str() {
+            "" => self.plain(chain),
+            conditions => format!("{matches} {conditions} -j {chain}"),
+        }
+    }
+
+    /// The rule without conditions.
+    pub fn plain(&self, chain: &str) -> String {
         format!("{} -j {chain}", self.matches)
     }
 }
@@ -96,6 +116,8 @@ pub struct Wanted {
     pub jumps: Vec<Jump>,
     /// Whether the jumps carry conditions, whose meaning only iptables knows.
     pub conditional: bool,
+    /// Whether such jumps are known to be there.
+    pub conditions_stand: bool,
     /// Chains of ours that must exist.
     pub chains: Vec<(Table, &'static str)>,
     /// What they and the kernel's chains must hold.
@@ -113,6 +135,17 @@ impl Wanted {
         chains
     }
 
+    /// Every chain but the attachment's own that has something to hold.
+    pub fn all_chains(&self) -> Vec<(Table, &str)> {
+        let shared = self.shared.iter().map(|s| (s.table, s.chain));
+        let former = [(Table::Mangle, "INPUT"), (Table::Mangle, FORMER_GUARD)];
+        let all = self.chains.iter().copied().chain(shared);
+        let is_guarded = self.family == Family::V4;
+        all.chain(former.into_iter().filter(|_| is_guarded))
+            .map(|(table, chain)| (table, chain as &str))
+            .collect()
+    }
+
     /// The chain that the reference uses.
     pub fn shared_name(&self) -> String {
         shared_name(&self.attachment)
@@ -122,6 +155,11 @@ impl Wanted {
     pub fn exact_name(&self) -> String {
         exact_name(&self.attachment)
     }
+}
+
+/// Whether a chain is an attachment's: only those are ever removed, whatever a comment says.
+pub fn is_own_name(chain: &str) -> bool {
+    chain.starts_with(OWN_PREFIX) || chain.starts_with(OLD_PREFIX)
 }
 
 /// The chain that the reference uses for an attachment.
@@ -171,6 +209,7 @@ pub fn wanted(
         own,
         jumps: jumps(attachment, ports, listed, conditions),
         conditional: !conditions.is_empty(),
+        conditions_stand: false,
         chains,
         shared,
         ports: ports.clone(),
@@ -241,11 +280,11 @@ fn jumps(
             let name = protocol.name();
             let mut words = vec!["-p", name, "-m", "comment", "--comment", &comment];
             words.extend(["-m", "multiport", "--dports", &list]);
-            words.extend(conditions.iter().map(String::as_str));
             jumps.push(Jump {
                 protocol,
                 ports: some.to_vec(),
                 matches: joined(&words),
+                conditions: joined(conditions),
             });
         }
     }
@@ -268,31 +307,29 @@ fn shared(
             first,
         });
     };
-    if masquerade != Masquerade::Nothing {
-        if family == Family::V4 {
-            chains.push((Table::Mangle, GUARD));
-            // Answers to what the node sent through a mapping come from outside to a loopback
-            // address too; their connection was translated.
-            let drop = "-m comment --comment \"CNI portfwd guard of loopback addresses\" \
-                        -m conntrack ! --ctstate DNAT -j DROP";
-            add(Table::Mangle, GUARD, false, drop.into());
-            let jump = format!("-d 127.0.0.0/8 ! -i lo -j {GUARD}");
-            add(Table::Mangle, "INPUT", true, jump);
+    if family == Family::V4 {
+        chains.push((Table::Mangle, GUARD));
+        // Answers to what the node sent through a mapping come to the address that masquerades it: they
+        // get back their loopback address in nat, after this.
+        let drop = "-m comment --comment \"CNI portfwd guard of loopback addresses\" -j DROP";
+        add(Table::Mangle, GUARD, false, drop.into());
+        for side in ["-d", "-s"] {
+            let jump = format!("{side} 127.0.0.0/8 ! -i lo -j {GUARD}");
+            add(Table::Mangle, "PREROUTING", true, jump);
         }
-        if let Mark::Bit(bit) = mark {
-            chains.extend([(Table::Nat, SETMARK), (Table::Nat, MASQ)]);
-            let value = 1u32.checked_shl(u32::from(*bit)).unwrap_or(0);
-            let set = format!(
-                "-m comment --comment \"CNI portfwd masquerade mark\" -j MARK --set-xmark {value:#x}/{value:#x}"
-            );
-            add(Table::Nat, SETMARK, false, set);
-            let masquerade = format!("-m mark --mark {value:#x}/{value:#x} -j MASQUERADE");
-            add(Table::Nat, MASQ, false, masquerade);
-            // First, or the rules of the bridge and ptp plugins would translate before.
-            let jump =
-                format!("-m comment --comment \"CNI portfwd requiring masquerade\" -j {MASQ}");
-            add(Table::Nat, "POSTROUTING", true, jump);
-        }
+    }
+    if let (true, Mark::Bit(bit)) = (masquerade != Masquerade::Nothing, mark) {
+        chains.extend([(Table::Nat, SETMARK), (Table::Nat, MASQ)]);
+        let value = 1u32.checked_shl(u32::from(*bit)).unwrap_or(0);
+        let set = format!(
+            "-m comment --comment \"CNI portfwd masquerade mark\" -j MARK --set-xmark {value:#x}/{value:#x}"
+        );
+        add(Table::Nat, SETMARK, false, set);
+        let masquerade = format!("-m mark --mark {value:#x}/{value:#x} -j MASQUERADE");
+        add(Table::Nat, MASQ, false, masquerade);
+        // First, or the rules of the bridge and ptp plugins would translate before.
+        let jump = format!("-m comment --comment \"CNI portfwd requiring masquerade\" -j {MASQ}");
+        add(Table::Nat, "POSTROUTING", true, jump);
     }
     for chain in ["PREROUTING", "OUTPUT"] {
         add(

@@ -1,5 +1,6 @@
 //! Rules that keep packets from a rule that stands after them.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::meaning::Meaning;
@@ -111,17 +112,18 @@ pub fn taken_by(rule: &str, forward: &Forward, state: &State) -> Option<String> 
         .then_some(jump.comment)
 }
 
-/// The chain that a jump leads to which may take packets of a forward.
-pub fn rival_chain(rule: &str, forward: &Forward) -> Option<String> {
-    if names_other_ports(rule, forward.host_port) {
-        return None;
-    }
-    let (jump, meaning) = owner::jump(rule)?;
-    meaning
-        .matches
-        .iter()
-        .all(|part| is_implied(part, forward))
-        .then_some(jump.chain)
+/// Whether a multiport match may have one of these ports.
+pub fn may_have_one_of(rule: &str, ports: &BTreeSet<u16>) -> bool {
+    let Some((_, rest)) = rule.split_once("--dports ") else {
+        return true;
+    };
+    let list = rest.split(' ').next().unwrap_or_default();
+    list.split(',').any(|item| {
+        let (from, to) = item.split_once(':').unwrap_or((item, item));
+        let from = from.parse().unwrap_or(0);
+        let to = to.parse().unwrap_or(u16::MAX).max(from);
+        ports.range(from..=to).next().is_some()
+    })
 }
 
 #[cfg(test)]

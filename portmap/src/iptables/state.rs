@@ -34,16 +34,18 @@ impl State {
         state
     }
 
-    /// Reads what several `-S CHAIN` printed. The table is not printed there: of mangle, only INPUT
-    /// and our own chain are ever listed, and nat's INPUT never is.
+    /// Reads what several `-S CHAIN` printed. The table is not printed there, but nat's chains come
+    /// first: mangle begins with our own chain, or one that was listed already.
     pub fn from_listing(text: &str) -> State {
         let mut state = State::default();
+        let mut table = Table::Nat;
         for line in text.lines() {
-            let chain = line.split(' ').nth(1).unwrap_or_default();
-            let table = match chain {
-                "INPUT" | GUARD => Table::Mangle,
-                _ => Table::Nat,
-            };
+            let mut words = line.split(' ');
+            let begins = matches!(words.next(), Some("-N" | "-P"));
+            let chain = words.next().unwrap_or_default();
+            if begins && (chain == GUARD || state.nat.contains_key(chain)) {
+                table = Table::Mangle;
+            }
             take(state.table_mut(table), line);
         }
         state
@@ -78,6 +80,12 @@ impl State {
     /// Adds a chain.
     pub fn insert(&mut self, table: Table, chain: &str, rules: Vec<String>) {
         self.table_mut(table).insert(chain.to_owned(), rules);
+    }
+
+    /// Adds a rule at the end of a chain.
+    pub fn push(&mut self, table: Table, chain: &str, rule: String) {
+        let rules = self.table_mut(table).entry(chain.to_owned());
+        rules.or_default().push(rule);
     }
 
     /// Adds the chains of another reading.
@@ -129,10 +137,11 @@ mod tests {
 
     #[test]
     fn tables_are_told_apart_in_a_listing() {
-        let state =
-            State::from_listing("-P INPUT ACCEPT\n-A INPUT -j X\n-N CNI-HOSTPORT-LOCALNET\n");
+        let state = State::from_listing(
+            "-P OUTPUT ACCEPT\n-A OUTPUT -j X\n-P OUTPUT ACCEPT\n-N CNI-HOSTPORT-GUARD\n",
+        );
         assert_eq!(state.table(Table::Mangle).len(), 2);
-        assert!(state.table(Table::Nat).is_empty());
+        assert_eq!(state.chain("OUTPUT").unwrap(), ["-j X"]);
     }
 
     #[test]

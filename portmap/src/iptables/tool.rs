@@ -74,6 +74,17 @@ impl Failure {
         self.said.contains("must be root") || self.said.contains("Operation not permitted")
     }
 
+    /// The code of a failure that trying again, or other input, does not mend.
+    pub fn hopeless(&self) -> Option<Code> {
+        if self.is_lock() {
+            Some(Code::TryAgainLater)
+        } else if self.is_missing_table() {
+            Some(Code::Unsupported)
+        } else {
+            self.is_permission().then_some(Code::System)
+        }
+    }
+
     /// The line of the input that the program names.
     pub fn line(&self) -> Option<usize> {
         let (_, rest) = self
@@ -180,11 +191,11 @@ impl Tool {
     /// Code 100 when it cannot be found out.
     pub fn has_chain(&self, name: &str) -> Result<bool, Error> {
         match self.variant {
-            Some(variant) => {
-                let found = kernel::chains(variant, self.family, &[name.to_owned()])?;
+            Some(Variant::Legacy) => {
+                let found = kernel::chains(self.family, &[name.to_owned()])?;
                 Ok(!found.is_empty())
             }
-            None => {
+            Some(Variant::Nft) | None => {
                 let tried = || format!("look for chain {name} ({})", self.family);
                 let listed = self.list(&[(Table::Nat, name)]);
                 let listed = listed.map_err(|failure| failure.error(Code::System, tried()))?;

@@ -1,6 +1,6 @@
 //! Commands for one `iptables-restore`: all of a table happen, or none.
 
-use super::rules::{GUARD, MASQ, SETMARK, Table};
+use super::rules::{DNAT, Table, is_own_name};
 
 /// One line of a restore file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,9 +32,19 @@ impl Command {
         }
     }
 
-    /// What takes the command back. Rules that all attachments share stay in chains that were there
-    /// before: they harm nobody, and the legacy ip6tables deletes a rule that looks alike,
-    /// whatever mark it sets.
+    /// The chain in which something happens.
+    fn chain(&self) -> &str {
+        match self {
+            Command::New(chain)
+            | Command::Append(chain, _)
+            | Command::Insert(chain, _, _)
+            | Command::Delete(chain, _, _)
+            | Command::Flush(chain, _)
+            | Command::Remove(chain) => chain,
+        }
+    }
+
+    /// What takes the command back, in a chain that the transaction made or not.
     fn inverse(&self, is_new: impl Fn(&str) -> bool) -> Vec<Command> {
         match self.clone() {
             Command::New(chain) => {
@@ -44,11 +54,6 @@ impl Command {
                 ]
             }
             Command::Append(chain, _) | Command::Insert(chain, _, _) if is_new(&chain) => vec![],
-            Command::Append(chain, _) | Command::Insert(chain, _, _)
-                if matches!(chain.as_str(), SETMARK | MASQ | GUARD) =>
-            {
-                vec![]
-            }
             Command::Append(chain, rule) | Command::Insert(chain, _, rule) => {
                 vec![Command::Delete(chain, 0, rule)]
             }
@@ -59,6 +64,15 @@ impl Command {
                 .collect(),
             Command::Remove(chain) => vec![Command::New(chain)],
         }
+    }
+}
+
+/// Whether a command is about attachments' own chains or the jumps to them. Everything else is shared,
+/// and stays once it is made: others may have come to need it.
+pub fn is_of_attachments(command: &Command) -> bool {
+    match command {
+        Command::New(chain) if chain == DNAT => false,
+        other => other.chain() == DNAT || is_own_name(other.chain()),
     }
 }
 
@@ -91,6 +105,17 @@ impl Transaction {
         }
     }
 
+    /// How many jumps to attachments' chains it makes.
+    pub fn jumps(&self) -> usize {
+        let is_jump = |c: &&Command| matches!(c, Command::Insert(chain, ..) if chain == DNAT);
+        self.nat.iter().filter(is_jump).count()
+    }
+
+    /// Keeps some of the commands in nat.
+    pub fn retain(&mut self, is_kept: impl Fn(&Command) -> bool) {
+        self.nat.retain(is_kept);
+    }
+
     /// Adds another's commands.
     pub fn append(&mut self, other: Transaction) {
         let Transaction { mangle, nat } = other;
@@ -98,13 +123,16 @@ impl Transaction {
         self.nat.extend(nat);
     }
 
-    /// What takes everything back, last things first.
+    /// What takes back what was done for attachments, last things first.
     pub fn inverse(&self) -> Transaction {
         let back = |commands: &[Command]| -> Vec<Command> {
-            let is_new = |chain: &str| commands.contains(&Command::New(chain.to_owned()));
+            let is_new = |chain: &str| {
+                is_own_name(chain) && commands.contains(&Command::New(chain.to_owned()))
+            };
             let mut back: Vec<Command> = commands
                 .iter()
                 .rev()
+                .filter(|command| is_of_attachments(command))
                 .flat_map(|command| command.inverse(is_new))
                 .collect();
             // Chains of ours lead to each other: all are emptied before the first is removed.
@@ -177,14 +205,19 @@ mod tests {
     }
 
     #[test]
-    fn tables_are_written_in_order_and_taken_back_in_reverse() {
+    fn tables_are_written_in_order_and_what_is_shared_stays() {
+        let own = "CNI-DN-x";
         let transaction = of(&[
-            (Table::Nat, Command::New("X".into())),
-            (Table::Nat, Command::Append("X".into(), "-j A".into())),
-            (Table::Nat, Command::Insert("Y".into(), 0, "-j X".into())),
+            (Table::Nat, Command::New(DNAT.into())),
+            (Table::Nat, Command::New(own.into())),
+            (Table::Nat, Command::Append(own.into(), "-j A".into())),
             (
                 Table::Nat,
-                Command::Append(SETMARK.into(), "-j MARK".into()),
+                Command::Insert(DNAT.into(), 0, "-j CNI-DN-x".into()),
+            ),
+            (
+                Table::Nat,
+                Command::Insert("OUTPUT".into(), 2, "-j A".into()),
             ),
             (
                 Table::Mangle,
@@ -193,12 +226,13 @@ mod tests {
         ]);
         assert_eq!(
             transaction.text(),
-            "*nat\n-N X\n-A X -j A\n-I Y -j X\n-A CNI-HOSTPORT-SETMARK -j MARK\nCOMMIT\n\
+            "*nat\n-N CNI-HOSTPORT-DNAT\n-N CNI-DN-x\n-A CNI-DN-x -j A\n\
+             -I CNI-HOSTPORT-DNAT -j CNI-DN-x\n-I OUTPUT 3 -j A\nCOMMIT\n\
              *mangle\n-A INPUT -j G\nCOMMIT\n"
         );
         assert_eq!(
             transaction.inverse().text(),
-            "*nat\n-F X\n-D Y -j X\n-X X\nCOMMIT\n*mangle\n-D INPUT -j G\nCOMMIT\n"
+            "*nat\n-F CNI-DN-x\n-D CNI-HOSTPORT-DNAT -j CNI-DN-x\n-X CNI-DN-x\nCOMMIT\n"
         );
     }
 
@@ -220,17 +254,18 @@ mod tests {
     #[test]
     fn what_was_deleted_comes_back_where_it_was() {
         let transaction = of(&[
-            (Table::Nat, Command::Delete("Y".into(), 4, "-j B".into())),
-            (Table::Nat, Command::Delete("Y".into(), 2, "-j A".into())),
+            (Table::Nat, Command::Delete(DNAT.into(), 4, "-j B".into())),
+            (Table::Nat, Command::Delete(DNAT.into(), 2, "-j A".into())),
             (
                 Table::Nat,
-                Command::Flush("X".into(), vec!["-j R".into(), "-j S".into()]),
+                Command::Flush("CNI-DN-x".into(), vec!["-j R".into(), "-j S".into()]),
             ),
-            (Table::Nat, Command::Remove("X".into())),
+            (Table::Nat, Command::Remove("CNI-DN-x".into())),
         ]);
         assert_eq!(
             transaction.inverse().text(),
-            "*nat\n-N X\n-A X -j R\n-A X -j S\n-I Y 3 -j A\n-I Y 5 -j B\nCOMMIT\n"
+            "*nat\n-N CNI-DN-x\n-A CNI-DN-x -j R\n-A CNI-DN-x -j S\n\
+             -I CNI-HOSTPORT-DNAT 3 -j A\n-I CNI-HOSTPORT-DNAT 5 -j B\nCOMMIT\n"
         );
     }
 }

@@ -5,7 +5,7 @@ use common::Attachment;
 use super::meaning::Meaning;
 use super::observe::{self, Fault, Standing, jumps_to};
 use super::owner;
-use super::rules::{DNAT, OLD_PREFIX, OWN_LENGTH, Table, Wanted};
+use super::rules::{DNAT, FORMER_GUARD, OLD_PREFIX, OWN_LENGTH, Table, Wanted};
 use super::state::State;
 use super::transaction::{Command, Transaction};
 use crate::config::Evidence;
@@ -22,6 +22,22 @@ pub fn fast(wanted: &Wanted) -> Transaction {
 
 /// What is missing or different.
 pub fn repair(state: &State, wanted: &Wanted, evidence: &Evidence) -> Transaction {
+    let (mut transaction, chain) = chains(state, wanted, evidence);
+    jumps(&mut transaction, state, wanted, &chain);
+    transaction
+}
+
+/// As [`repair`], but without jumps with conditions, which only iptables can write.
+pub fn repair_in_batch(state: &State, wanted: &Wanted, evidence: &Evidence) -> Transaction {
+    let (mut transaction, chain) = chains(state, wanted, evidence);
+    if !wanted.conditional {
+        jumps(&mut transaction, state, wanted, &chain);
+    }
+    transaction
+}
+
+/// What is missing or different of all but the jumps, and the attachment's chain.
+fn chains(state: &State, wanted: &Wanted, evidence: &Evidence) -> (Transaction, String) {
     let mut transaction = Transaction::default();
     for (table, chain) in &wanted.chains {
         if !state.table(*table).contains_key(*chain) {
@@ -33,18 +49,27 @@ pub fn repair(state: &State, wanted: &Wanted, evidence: &Evidence) -> Transactio
             continue;
         };
         let (chain, rule) = (shared.chain.to_owned(), shared.rule.clone());
-        let command = match shared.first || matches!(fault, Fault::Hidden(_)) {
-            true => Command::Insert(chain, 0, rule),
-            false => Command::Append(chain, rule),
+        // Directly before what is in its way: what others have before that stays first.
+        let command = match fault {
+            _ if shared.first => Command::Insert(chain, 0, rule),
+            Fault::Hidden(place, _) => Command::Insert(chain, place, rule),
+            Fault::NoChain | Fault::NoRule | Fault::Undone(_) => Command::Append(chain, rule),
         };
         transaction.push(shared.table, command);
     }
+    remove(&mut transaction, state, Table::Mangle, FORMER_GUARD);
     let mine = observe::own_chains(state, &wanted.attachment, evidence);
     let chain = choose(state, wanted, &mine);
     own(&mut transaction, state, wanted, &chain);
     let others = mine.into_iter().filter(|other| *other != chain);
-    others.for_each(|other| remove(&mut transaction, state, &other));
-    transaction
+    others.for_each(|other| remove(&mut transaction, state, Table::Nat, &other));
+    (transaction, chain)
+}
+
+/// The chain that an attachment has, or gets.
+pub fn chain(state: &State, wanted: &Wanted, evidence: &Evidence) -> String {
+    let mine = observe::own_chains(state, &wanted.attachment, evidence);
+    choose(state, wanted, &mine)
 }
 
 /// The reference's chain unless somebody else has it; one's own stays what it is.
@@ -67,7 +92,10 @@ fn own(transaction: &mut Transaction, state: &State, wanted: &Wanted, chain: &st
         transaction.push(Table::Nat, command);
         fill(transaction, wanted, chain);
     }
-    let jumps_differ = wanted.conditional
+}
+
+fn jumps(transaction: &mut Transaction, state: &State, wanted: &Wanted, chain: &str) {
+    let jumps_differ = (wanted.conditional && !wanted.conditions_stand)
         || !observe::jump_drift(state, wanted, chain).is_empty()
         || !observe::shadows(state, wanted, chain).is_empty();
     if jumps_differ {
@@ -85,7 +113,7 @@ fn fill(transaction: &mut Transaction, wanted: &Wanted, chain: &str) {
 }
 
 /// The newest owner of a port wins, so jumps go to the top, in their order.
-fn insert_jumps(transaction: &mut Transaction, wanted: &Wanted, chain: &str) {
+pub fn insert_jumps(transaction: &mut Transaction, wanted: &Wanted, chain: &str) {
     for jump in wanted.jumps.iter().rev() {
         let command = Command::Insert(DNAT.to_owned(), 0, jump.to(chain));
         transaction.push(Table::Nat, command);
@@ -113,23 +141,23 @@ pub fn delete_strays(
 }
 
 /// Removes a chain with everything that leads to it.
-pub fn remove(transaction: &mut Transaction, state: &State, chain: &str) {
-    let Some(rules) = state.chain(chain) else {
+pub fn remove(transaction: &mut Transaction, state: &State, table: Table, chain: &str) {
+    let Some(rules) = state.table(table).get(chain) else {
         return;
     };
-    for (from, standing) in state.table(Table::Nat) {
+    for (from, standing) in state.table(table) {
         if from == chain {
             continue;
         }
         for (place, rule) in standing.iter().enumerate().rev() {
             if rule.contains(chain) && leads_to(rule, chain) {
                 let command = Command::Delete(from.clone(), place, rule.clone());
-                transaction.push(Table::Nat, command);
+                transaction.push(table, command);
             }
         }
     }
-    transaction.push(Table::Nat, Command::Flush(chain.to_owned(), rules.to_vec()));
-    transaction.push(Table::Nat, Command::Remove(chain.to_owned()));
+    transaction.push(table, Command::Flush(chain.to_owned(), rules.clone()));
+    transaction.push(table, Command::Remove(chain.to_owned()));
 }
 
 fn leads_to(rule: &str, chain: &str) -> bool {

@@ -77,7 +77,7 @@ fn source(family: Family, container: Prefix, purpose: Purpose) -> Vec<Expr> {
 }
 
 /// Matches an address in a network, as nft writes it: whole bytes without a mask.
-fn network(offset: u32, address: &[u8], prefix: u8, family: Family) -> Vec<Expr> {
+pub fn network(offset: u32, address: &[u8], prefix: u8, family: Family) -> Vec<Expr> {
     if prefix == 0 {
         return vec![];
     }

@@ -53,6 +53,8 @@ pub const RULE_TABLE: u16 = 1;
 pub const RULE_CHAIN: u16 = 2;
 pub const RULE_HANDLE: u16 = 3;
 pub const RULE_EXPRESSIONS: u16 = 4;
+pub const RULE_COMPAT: u16 = 5;
+pub const RULE_POSITION: u16 = 6;
 pub const RULE_USERDATA: u16 = 7;
 
 pub const SET_TABLE: u16 = 1;
@@ -93,8 +95,14 @@ pub const VERDICT_CHAIN: u16 = 2;
 pub const VERDICT_DROP: i32 = 0;
 /// `NF_ACCEPT`, also a base chain's policy.
 pub const ACCEPT: u32 = 1;
+/// `NF_QUEUE`
+pub const VERDICT_QUEUE: i32 = 3;
 /// `NFT_JUMP`
 pub const VERDICT_JUMP: i32 = -3;
+/// `NFT_GOTO`
+pub const VERDICT_GOTO: i32 = -4;
+/// `NFT_RETURN`
+pub const VERDICT_RETURN: i32 = -5;
 
 pub const EXPR_NAME: u16 = 1;
 pub const EXPR_DATA: u16 = 2;
@@ -106,6 +114,7 @@ pub const STATUS_DNAT: u32 = 1 << 5;
 
 pub const META_MARK: u32 = 3;
 pub const META_IIFNAME: u32 = 6;
+pub const META_OIFNAME: u32 = 7;
 pub const META_L4PROTO: u32 = 16;
 
 pub const PAYLOAD_NETWORK_HEADER: u32 = 1;
@@ -113,6 +122,8 @@ pub const PAYLOAD_TRANSPORT_HEADER: u32 = 2;
 
 pub const CMP_EQ: u32 = 0;
 pub const CMP_NEQ: u32 = 1;
+pub const CMP_LTE: u32 = 3;
+pub const CMP_GTE: u32 = 5;
 
 pub const NAT_DNAT: u32 = 1;
 /// `NF_NAT_RANGE_MAP_IPS | NF_NAT_RANGE_PROTO_SPECIFIED`: set by the kernel from the registers given.
@@ -133,11 +144,15 @@ pub const UNSPEC: u8 = 0;
 
 /// `NF_INET_PRE_ROUTING`
 pub const HOOK_PREROUTING: u32 = 0;
+/// `NF_INET_LOCAL_IN`
+pub const HOOK_INPUT: u32 = 1;
 /// `NF_INET_LOCAL_OUT`
 pub const HOOK_OUTPUT: u32 = 3;
 /// `NF_INET_POST_ROUTING`
 pub const HOOK_POSTROUTING: u32 = 4;
 /// `NF_IP_PRI_RAW`, `NF_IP_PRI_NAT_DST`, `NF_IP_PRI_NAT_SRC`; the same for IPv6.
 pub const PRIORITY_RAW: i32 = -300;
+/// `NF_IP_PRI_MANGLE`
+pub const PRIORITY_MANGLE: i32 = -150;
 pub const PRIORITY_DSTNAT: i32 = -100;
 pub const PRIORITY_SRCNAT: i32 = 100;

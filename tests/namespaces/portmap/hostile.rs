@@ -7,7 +7,7 @@ use super::node::{
 on_every_backend!(bad_input_is_refused_by_name_and_changes_nothing);
 on_both_variants!(
     conditions_that_iptables_refuses_are_refused_and_change_nothing,
-    refused_conditions_leave_no_chain_on_a_node_that_had_none,
+    refused_conditions_leave_nothing_of_the_attachment,
     foreign_rules_of_every_kind_disturb_no_verb,
     without_iptables_the_error_says_so,
 );
@@ -110,7 +110,7 @@ fn conditions_that_iptables_refuses_are_refused_and_change_nothing(backend: Back
 }
 
 /// What is made for the first ADD goes with it. iptables' own tables come by looking at them.
-fn refused_conditions_leave_no_chain_on_a_node_that_had_none(backend: Backend) {
+fn refused_conditions_leave_nothing_of_the_attachment(backend: Backend) {
     let bad_v4 = r#""conditionsV4":["-m","no-such-match"],"#;
     // IPv4 is done when IPv6 is refused.
     let bad_v6 = r#""conditionsV6":["-s","fd00::1","-j","ACCEPT"],"#;
@@ -121,7 +121,7 @@ fn refused_conditions_leave_no_chain_on_a_node_that_had_none(backend: Backend) {
         for base in ["iptables", "ip6tables"] {
             for table in ["nat", "mangle"] {
                 let left = host.table(base, table);
-                let is_ours = |line: &str| line.contains("CNI-") || line.starts_with("-A");
+                let is_ours = |line: &str| line.contains("CNI-DN-") || line.contains("dnat name");
                 assert!(!left.lines().any(is_ours), "{options} {left}");
             }
         }

@@ -1,5 +1,6 @@
 //! `portmap` in real namespaces, with every backend.
 
+mod conditions;
 mod conflict;
 mod conntrack;
 mod drift;
@@ -18,5 +19,6 @@ mod reference;
 mod replace;
 mod samples;
 mod shapes;
+mod status;
 mod turn;
 mod variants;

@@ -17,6 +17,7 @@ use nix::errno::Errno;
 
 use super::super::rules::Table;
 use super::super::state::State;
+use super::raw::{End, Kind, Raw, Test};
 use super::xt;
 use crate::mapping::Family;
 
@@ -292,7 +293,6 @@ impl Reader {
             words.extend(
                 entry
                     .matches()
-                    .into_iter()
                     .map(|word| word.unwrap_or_else(unknown_word)),
             );
             words.push(
@@ -313,6 +313,34 @@ impl Reader {
         words.push(self.goes(entry, next)?);
         words.retain(|word| !word.is_empty());
         Some(words.join(" "))
+    }
+
+    fn raw(&self, at: usize) -> Option<Raw> {
+        let entry = self.entry(at)?;
+        let mut tests = vec![Test {
+            name: String::new(),
+            kind: Kind::Header,
+            data: entry.bytes.get(..=self.layout.inversions)?.to_vec(),
+            revision: Vec::new(),
+        }];
+        for (name, revision, data) in entry.parts() {
+            tests.push(Test {
+                name: name.to_owned(),
+                kind: Kind::Match,
+                data: data.to_vec(),
+                revision: revision.to_be_bytes().to_vec(),
+            });
+        }
+        let end = match (entry.target(), self.jump(at)) {
+            ((_, _, _), Some(_)) if entry.has_goto() => End::Other,
+            ((_, _, _), Some(to)) => match self.names.get(&to) {
+                Some(name) => End::Chain(name.clone()),
+                None => End::Next,
+            },
+            (("", _, data), None) if u32_at(data, 0)?.cast_signed() == RETURN => End::Return,
+            _ => End::Other,
+        };
+        Some(Raw { tests, end })
     }
 
     fn goes(&self, entry: &Entry, next: usize) -> Option<String> {
@@ -418,24 +446,38 @@ impl Entry<'_> {
     }
 
     /// The matches, each of which may be one that cannot be read.
-    fn matches(&self) -> Vec<Option<String>> {
-        let mut words = Vec::new();
+    fn matches(&self) -> impl Iterator<Item = Option<String>> {
+        self.parts()
+            .map(|(name, revision, data)| xt::matched(name, revision, data))
+    }
+
+    /// Names, revisions and data of the matches. What is no match any more has the name `?`.
+    fn parts(&self) -> impl Iterator<Item = (&str, u32, &[u8])> {
         let mut rest = self
             .bytes
             .get(self.layout.length..self.target)
             .unwrap_or(&[]);
-        while !rest.is_empty() {
-            let size = u16_at(rest, 0).map_or(0, usize::from);
-            let Some(this) = rest.get(..size).filter(|this| this.len() >= PART) else {
-                words.push(None);
-                break;
-            };
-            let (name, revision, data) = part(this);
-            words.push(xt::matched(name, revision, data));
-            rest = rest.get(size..).unwrap_or(&[]);
-        }
-        words
+        std::iter::from_fn(move || {
+            let size = u16_at(rest, 0)?;
+            let this = rest
+                .get(..usize::from(size))
+                .filter(|this| this.len() >= PART);
+            rest = this.map_or(&[], |this| rest.get(this.len()..).unwrap_or(&[]));
+            Some(this.map_or(("?", 0, &[][..]), part))
+        })
     }
+}
+
+/// The rules of a chain of the nat table in the kernel's own bytes; none without such a chain.
+///
+/// # Errors
+/// Code 100 when the kernel does not say.
+pub fn raw(family: Family, chain: &str) -> Result<Vec<Raw>, Error> {
+    let Some(reader) = Reader::of(family, Table::Nat)? else {
+        return Ok(Vec::new());
+    };
+    let rules = reader.rules(chain).unwrap_or_default();
+    Ok(rules.into_iter().filter_map(|at| reader.raw(at)).collect())
 }
 
 /// A part that only iptables can print.

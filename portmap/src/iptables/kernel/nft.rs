@@ -1,270 +1,244 @@
-//! Rules of the nf_tables variant, as iptables writes them: expressions of nf_tables, and matches and
-//! targets of xtables among them.
+//! Tables of the nf_tables variant, over netlink: what is there, with the handles of rules.
 
-use common::sys::netlink::{DUMP, GET, Message, Netlink, attribute, each_attribute, text};
-use common::sys::nla::{self, Nla};
-use nix::errno::Errno;
+pub mod encode;
+pub mod raw;
+pub mod words;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use common::error::{Code, Error};
+use common::sys::netlink::{Refusal, attribute, text};
+use common::sys::nla::Nla;
 
 use super::super::rules::Table;
 use super::super::state::State;
-use super::{Glimpse, xt};
 use crate::mapping::Family;
-use crate::nftables::expr::Expr;
+use crate::nftables::object::{Base, Chain};
+use crate::nftables::socket::{Nft, Place};
 use crate::nftables::uapi;
 
-/// Bytes of `struct nfgenmsg`.
-const HEADER: usize = 4;
-/// `NFTA_MATCH_NAME`, `NFTA_MATCH_REV` and `NFTA_MATCH_INFO`; the same for targets.
-const XT_NAME: u16 = 1;
-const XT_REVISION: u16 = 2;
-const XT_INFO: u16 = 3;
-/// Where source and destination are in a header, in bytes, and the protocol of IPv4.
-const V4: [u32; 2] = [12, 16];
-const V6: [u32; 2] = [8, 24];
-const V4_PROTOCOL: u32 = 9;
-/// Where the destination port is, in all protocols that have one.
-const TO_PORT: u32 = 2;
-
-/// Which of the named chains of the nat table exist.
-pub fn chains(family: Family, names: &[String]) -> Vec<String> {
-    // Without nf_tables there are no chains of its own.
-    let Ok(mut socket) = Netlink::netfilter() else {
-        return Vec::new();
-    };
-    let mut names = names.to_vec();
-    names.retain(|name| exists(&mut socket, family, Table::Nat, name));
-    names
+/// A rule as the kernel has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    /// Its number in the table; `None` for one that is about to be written.
+    pub handle: Option<u64>,
+    /// `NFTA_RULE_EXPRESSIONS`
+    pub expressions: Vec<u8>,
 }
 
-fn exists(socket: &mut Netlink, family: Family, table: Table, chain: &str) -> bool {
-    get(socket, family, table, chain).is_some()
-}
-
-/// A chain as the kernel describes it.
-fn get(socket: &mut Netlink, family: Family, table: Table, chain: &str) -> Option<Message> {
-    let attributes = [
-        Nla::text(uapi::CHAIN_TABLE, table.name()),
-        Nla::text(uapi::CHAIN_NAME, chain),
-    ];
-    let body = nla::body(&header(family), &attributes).ok()?;
-    let mut replies = socket.request_bytes(uapi::GETCHAIN, GET, &body).ok()?;
-    (!replies.is_empty()).then(|| replies.swap_remove(0))
-}
-
-/// Whether one of an attachment's own chains exists, and the shared ones.
-pub fn glimpse(family: Family, own: &[String], shared: &[(Table, &str)]) -> Glimpse {
-    let Ok(mut socket) = Netlink::netfilter() else {
-        return Glimpse::default();
-    };
-    Glimpse {
-        has_own: own
-            .iter()
-            .any(|name| exists(&mut socket, family, Table::Nat, name)),
-        shared: rules(&mut socket, family, shared),
-    }
-}
-
-fn rules(socket: &mut Netlink, family: Family, chains: &[(Table, &str)]) -> State {
-    let mut state = State::default();
-    for (table, chain) in chains {
-        let rules = list(socket, family, *table, chain).unwrap_or_default();
-        state.insert(
-            *table,
-            chain,
-            rules.into_iter().map_while(|rule| rule).collect(),
-        );
-    }
-    state
-}
-
-/// The named chains that exist, if all their rules can be read.
-pub fn read(family: Family, chains: &[(Table, &str)]) -> Option<State> {
-    let mut state = State::default();
-    let mut socket = Netlink::netfilter().ok()?;
-    for (table, chain) in chains {
-        let rules = list(&mut socket, family, *table, chain)?;
-        let is_base = !chain.starts_with("CNI-");
-        // Of a chain that is not there the kernel lists nothing.
-        if rules.is_empty() || is_base {
-            let Some(found) = get(&mut socket, family, *table, chain) else {
-                continue;
-            };
-            // One that no packet meets: iptables refuses such a table.
-            let attributes = found.body.get(HEADER..)?;
-            (!is_base || attribute(attributes, uapi::CHAIN_HOOK).is_some()).then_some(())?;
+impl Rule {
+    /// One that the kernel does not have yet.
+    pub fn unwritten() -> Rule {
+        Rule {
+            handle: None,
+            expressions: Vec::new(),
         }
-        state.insert(*table, chain, rules.into_iter().collect::<Option<_>>()?);
     }
-    Some(state)
 }
 
-/// The rules of a chain, each of which may be one that cannot be read.
-fn list(
-    socket: &mut Netlink,
+/// What was read of one IP version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// The IP version.
+    pub family: Family,
+    /// The chains with their rules in words.
+    pub state: State,
+    /// The same rules, in the same order, as the kernel has them.
+    rules: BTreeMap<(Table, String), Vec<Rule>>,
+    tables: BTreeSet<Table>,
+}
+
+impl Seen {
+    fn nothing(family: Family) -> Seen {
+        Seen {
+            family,
+            state: State::default(),
+            rules: BTreeMap::new(),
+            tables: BTreeSet::new(),
+        }
+    }
+
+    /// Reads the named chains, as far as they are there.
+    ///
+    /// # Errors
+    /// Code 100 with what the kernel refused.
+    pub fn chains(nft: &mut Nft, family: Family, chains: &[(Table, &str)]) -> Result<Seen, Error> {
+        let mut seen = Seen::nothing(family);
+        seen.add(nft, chains)?;
+        Ok(seen)
+    }
+
+    /// Reads more chains.
+    ///
+    /// # Errors
+    /// As [`Seen::chains`].
+    pub fn add(&mut self, nft: &mut Nft, chains: &[(Table, &str)]) -> Result<(), Error> {
+        let chains: BTreeSet<(Table, &str)> = chains.iter().copied().collect();
+        for table in Table::ALL {
+            let names = chains.iter().filter(|(of, _)| *of == table);
+            let names: Vec<&str> = names.map(|(_, name)| *name).collect();
+            let family = self.family;
+            let failed = |refusal| unreadable(family, table, refusal);
+            let place = place(family, table);
+            for name in present(nft, self.family, table, &names)? {
+                let filter = [
+                    Nla::text(uapi::RULE_TABLE, place.table),
+                    Nla::text(uapi::RULE_CHAIN, name),
+                ];
+                let rules = nft.list(uapi::GETRULE, self.family, &filter);
+                let rules = rules.map_err(failed)?;
+                self.insert(table, name, rules.iter().map(|rule| decode(rule)).collect());
+            }
+            if !names.is_empty() && !self.tables.contains(&table) {
+                let there = nft.table(place).map_err(failed)?;
+                self.tables.extend(there.map(|_| table));
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads tables whole.
+    ///
+    /// # Errors
+    /// As [`Seen::chains`].
+    pub fn whole(nft: &mut Nft, family: Family, tables: &[Table]) -> Result<Seen, Error> {
+        let mut seen = Seen::nothing(family);
+        for table in tables {
+            let failed = |refusal| unreadable(family, *table, refusal);
+            let filter = [Nla::text(uapi::CHAIN_TABLE, table.name())];
+            let chains = nft.list(uapi::GETCHAIN, family, &filter).map_err(failed)?;
+            // Older kernels list those of all tables.
+            let is_of =
+                |attributes: &&Vec<u8>| named(attributes, uapi::CHAIN_TABLE) == table.name();
+            for chain in chains.iter().filter(is_of) {
+                let chain = Chain::decode(chain);
+                if is_usable(*table, &chain) {
+                    seen.insert(*table, &chain.name, Vec::new());
+                }
+            }
+            let filter = [Nla::text(uapi::RULE_TABLE, table.name())];
+            for rule in nft.list(uapi::GETRULE, family, &filter).map_err(failed)? {
+                let chain = named(&rule, uapi::RULE_CHAIN);
+                if let Some(rules) = seen.rules.get_mut(&(*table, chain.clone())) {
+                    let rule = decode(&rule);
+                    let words = words::rule(family, &rule.expressions);
+                    rules.push(rule);
+                    seen.state.push(*table, &chain, words);
+                }
+            }
+        }
+        Ok(seen)
+    }
+
+    /// Notes a chain that is there, without a look at its rules.
+    pub fn insert(&mut self, table: Table, chain: &str, rules: Vec<Rule>) {
+        self.tables.insert(table);
+        let words = rules
+            .iter()
+            .map(|rule| words::rule(self.family, &rule.expressions));
+        self.state.insert(table, chain, words.collect());
+        self.rules.insert((table, chain.to_owned()), rules);
+    }
+
+    /// The rules of a chain.
+    pub fn rules(&self, table: Table, chain: &str) -> &[Rule] {
+        self.rules
+            .get(&(table, chain.to_owned()))
+            .map_or(&[], Vec::as_slice)
+    }
+
+    /// The rules of a chain, to be changed.
+    pub fn rules_mut(&mut self, table: Table, chain: &str) -> &mut Vec<Rule> {
+        self.rules.entry((table, chain.to_owned())).or_default()
+    }
+
+    /// Forgets a chain.
+    pub fn remove(&mut self, table: Table, chain: &str) {
+        self.rules.remove(&(table, chain.to_owned()));
+    }
+
+    /// Whether a table is there, of those that were looked at.
+    pub fn has_table(&self, table: Table) -> bool {
+        self.tables.contains(&table)
+    }
+}
+
+/// Those of the named chains that are there.
+///
+/// # Errors
+/// As [`Seen::chains`].
+pub fn present<'a>(
+    nft: &mut Nft,
     family: Family,
     table: Table,
-    chain: &str,
-) -> Option<Vec<Option<String>>> {
-    let attributes = [
-        Nla::text(uapi::RULE_TABLE, table.name()),
-        Nla::text(uapi::RULE_CHAIN, chain),
-    ];
-    let body = nla::body(&header(family), &attributes).ok()?;
-    let replies = match socket.request_bytes(uapi::GETRULE, DUMP, &body) {
-        Err(refusal) if refusal.errno == Errno::ENOENT => Vec::new(),
-        replies => replies.ok()?,
-    };
-    let read = |reply: &Message| {
-        let attributes = reply.body.get(HEADER..)?;
-        rule(family, attribute(attributes, uapi::RULE_EXPRESSIONS)?)
-    };
-    Some(replies.iter().map(read).collect())
+    names: &[&'a str],
+) -> Result<Vec<&'a str>, Error> {
+    let chains = nft
+        .chains(place(family, table), names)
+        .map_err(|refusal| unreadable(family, table, refusal))?;
+    let found = names.iter().zip(chains);
+    let found = found.filter(|(_, chain)| chain.as_ref().is_some_and(|c| is_usable(table, c)));
+    Ok(found.map(|(name, _)| *name).collect())
 }
 
-fn header(family: Family) -> [u8; HEADER] {
-    let number = match family {
-        Family::V4 => uapi::IPV4,
-        Family::V6 => uapi::IPV6,
-    };
-    [number, 0, 0, 0]
-}
-
-/// What a comparison is about.
-enum Loaded {
-    Meta(u32),
-    Network { offset: u32, len: u32 },
-    ToPort,
-}
-
-/// One rule in the words of iptables, from `NFTA_RULE_EXPRESSIONS`.
-pub fn rule(family: Family, expressions: &[u8]) -> Option<String> {
-    let mut words: Vec<String> = Vec::new();
-    let mut loaded = None;
-    let mut masked: Option<Vec<u8>> = None;
-    for (_, element) in each_attribute(expressions) {
-        let name = attribute(element, uapi::EXPR_NAME).map(text)?;
-        let data = attribute(element, uapi::EXPR_DATA).unwrap_or(&[]);
-        match name.as_str() {
-            "counter" => continue,
-            "match" => words.push(extension(data, xt::matched)?),
-            "target" => {
-                let target =
-                    |name: &str, revision, info: &[u8]| xt::target(family, name, revision, info);
-                words.push(extension(data, target)?);
-            }
-            _ => match Expr::decode(element) {
-                Expr::Meta { key, into: _ } => loaded = Some(Loaded::Meta(key)),
-                Expr::Payload {
-                    base: uapi::PAYLOAD_NETWORK_HEADER,
-                    offset,
-                    len,
-                    into: _,
-                } => loaded = Some(Loaded::Network { offset, len }),
-                Expr::Payload {
-                    base: uapi::PAYLOAD_TRANSPORT_HEADER,
-                    offset: TO_PORT,
-                    len: 2,
-                    into: _,
-                } => loaded = Some(Loaded::ToPort),
-                Expr::Bitwise { mask, xor, .. } if xor.iter().all(|byte| *byte == 0) => {
-                    masked = Some(mask);
-                }
-                Expr::Compare { op, value, .. } => {
-                    let is_inverted = match op {
-                        uapi::CMP_EQ => false,
-                        uapi::CMP_NEQ => true,
-                        _ => return None,
-                    };
-                    let mask = masked.take();
-                    words.push(match (loaded.take()?, &mask, is_inverted) {
-                        (Loaded::ToPort, None, false) => to_port(&words, &value)?,
-                        (loaded, _, _) => compared(family, &loaded, mask, &value, is_inverted)?,
-                    });
-                }
-                Expr::Jump(chain) => words.push(format!("-j {chain}")),
-                Expr::Drop => words.push("-j DROP".into()),
-                Expr::Masquerade => words.push("-j MASQUERADE".into()),
-                _ => return None,
-            },
-        }
-    }
-    Some(words.join(" "))
-}
-
-fn extension(data: &[u8], read: impl Fn(&str, u32, &[u8]) -> Option<String>) -> Option<String> {
-    let name = attribute(data, XT_NAME).map(text)?;
-    let revision = attribute(data, XT_REVISION)?.try_into().ok()?;
-    read(
-        &name,
-        u32::from_be_bytes(revision),
-        attribute(data, XT_INFO)?,
-    )
-}
-
-fn compared(
-    family: Family,
-    loaded: &Loaded,
-    mask: Option<Vec<u8>>,
-    value: &[u8],
-    is_inverted: bool,
-) -> Option<String> {
-    match (loaded, mask) {
-        (Loaded::Meta(uapi::META_MARK), mask) => {
-            let number = |bytes: &[u8]| bytes.try_into().ok().map(u32::from_ne_bytes);
-            let mask = mask.map_or(Some(u32::MAX), |mask| number(&mask))?;
-            Some(xt::mark(number(value)?, mask, is_inverted))
-        }
-        // A name is compared with its closing NUL, its beginning (`eth+`) without.
-        (Loaded::Meta(uapi::META_IIFNAME), None) if value.ends_with(&[0]) => {
-            Some(xt::interface("-i", &text(value), is_inverted))
-        }
-        (Loaded::Meta(uapi::META_L4PROTO), None) if !is_inverted => protocol(value),
-        (Loaded::Network { offset, len: 1 }, None)
-            if family == Family::V4 && *offset == V4_PROTOCOL && !is_inverted =>
-        {
-            protocol(value)
-        }
-        (Loaded::Network { offset, len }, mask) => {
-            let [source, destination] = match family {
-                Family::V4 => V4,
-                Family::V6 => V6,
-            };
-            let option = match *offset {
-                offset if offset == source => "-s",
-                offset if offset == destination => "-d",
-                _ => return None,
-            };
-            // Of whole bytes only those are loaded that count.
-            let len = usize::try_from(*len).ok()?;
-            let mut mask = mask.unwrap_or_else(|| vec![u8::MAX; len]);
-            let mut addr = value.to_vec();
-            let bytes = match family {
-                Family::V4 => 4,
-                Family::V6 => 16,
-            };
-            if addr.len() != len || mask.len() != len || len > bytes {
-                return None;
-            }
-            mask.resize(bytes, 0);
-            addr.resize(bytes, 0);
-            xt::network(option, xt::prefix(&addr, &mask)?, is_inverted)
-        }
-        _ => None,
+/// Where iptables has the table of that name.
+pub fn place(family: Family, table: Table) -> Place {
+    Place {
+        family,
+        table: table.name(),
     }
 }
 
-/// The match of a protocol that was asked for before.
-fn to_port(words: &[String], value: &[u8]) -> Option<String> {
-    let protocol = words.iter().find_map(|word| word.strip_prefix("-p "))?;
-    let port = u16::from_be_bytes(value.try_into().ok()?);
-    Some(format!("-m {protocol} --dport {port}"))
+/// A chain of the kernel's as iptables makes it; `None` for a name that is no such chain's.
+pub fn base(table: Table, chain: &str) -> Option<Base> {
+    use uapi::{HOOK_INPUT, HOOK_OUTPUT, HOOK_POSTROUTING, HOOK_PREROUTING};
+    let (hook, at_source) = match chain {
+        "PREROUTING" => (HOOK_PREROUTING, false),
+        "INPUT" => (HOOK_INPUT, true),
+        "OUTPUT" => (HOOK_OUTPUT, false),
+        "POSTROUTING" => (HOOK_POSTROUTING, true),
+        _ => return None,
+    };
+    let (kind, priority) = match (table, at_source) {
+        (Table::Nat, false) => ("nat", uapi::PRIORITY_DSTNAT),
+        (Table::Nat, true) => ("nat", uapi::PRIORITY_SRCNAT),
+        (Table::Mangle, _) if chain == "OUTPUT" => ("route", uapi::PRIORITY_MANGLE),
+        (Table::Mangle, _) => ("filter", uapi::PRIORITY_MANGLE),
+    };
+    Some(Base {
+        kind: kind.to_owned(),
+        hook,
+        priority,
+        policy: uapi::ACCEPT,
+    })
 }
 
-fn protocol(value: &[u8]) -> Option<String> {
-    match value {
-        [number] => xt::protocol(u16::from(*number)),
-        _ => None,
+/// Whether packets meet a chain where iptables' chain of that name meets them.
+fn is_usable(table: Table, chain: &Chain) -> bool {
+    let at = |base: &Base| (base.kind.clone(), base.hook, base.priority);
+    match base(table, &chain.name) {
+        Some(expected) => chain.base.as_ref().map(at) == Some(at(&expected)),
+        None => true,
     }
+}
+
+fn named(attributes: &[u8], kind: u16) -> String {
+    attribute(attributes, kind).map(text).unwrap_or_default()
+}
+
+fn decode(attributes: &[u8]) -> Rule {
+    let handle = attribute(attributes, uapi::RULE_HANDLE).and_then(|value| value.try_into().ok());
+    Rule {
+        handle: handle.map(u64::from_be_bytes),
+        expressions: attribute(attributes, uapi::RULE_EXPRESSIONS)
+            .unwrap_or(&[])
+            .to_vec(),
+    }
+}
+
+fn unreadable(family: Family, table: Table, refusal: Refusal) -> Error {
+    let (family, table) = (family.nft_name(), table.name());
+    Error::new(Code::System, format!("read table {family} {table}")).with_details(refusal)
 }
 
 #[cfg(test)]

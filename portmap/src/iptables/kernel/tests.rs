@@ -3,14 +3,31 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 
+use common::Attachment;
+use common::result::Prefix;
 use sandbox::Namespace;
 
+use super::super::many::apply;
 use super::super::meaning::Meaning;
-use super::super::rules::{DNAT, GUARD, MASQ, SETMARK};
+use super::super::rules::{DNAT, GUARD, MASQ, SETMARK, wanted};
+use super::super::transaction::Transaction;
+use super::super::write;
+use super::nft::Seen;
 use super::*;
 use std::fs;
 
-const VARIANTS: [(Variant, &str); 2] = [(Variant::Nft, "nft"), (Variant::Legacy, "legacy")];
+use crate::config::{Evidence, Mark, Masquerade};
+use crate::mapping::Protocol;
+use crate::nftables::object::Base;
+use crate::nftables::socket::{Nft, Outcome};
+use crate::plan::{Forward, Forwards};
+
+const VARIANTS: [&str; 2] = ["nft", "legacy"];
+
+fn seen(family: Family, chains: &[(Table, &str)]) -> State {
+    let mut nft = Nft::open().unwrap();
+    Seen::chains(&mut nft, family, chains).unwrap().state
+}
 
 /// Every kind of rule that attachments have, and what often stands beside them.
 fn rules(family: Family) -> String {
@@ -46,8 +63,10 @@ fn rules(family: Family) -> String {
 COMMIT
 *mangle
 -N {GUARD}
--A INPUT -d {loopback} ! -i lo -j {GUARD}
--A {GUARD} -m comment --comment \"CNI portfwd guard of loopback addresses\" -m conntrack ! --ctstate DNAT -j DROP
+-A PREROUTING -d {loopback} ! -i lo -j {GUARD}
+-A PREROUTING -s {loopback} ! -i lo -j {GUARD}
+-A {GUARD} -m comment --comment \"CNI portfwd guard of loopback addresses\" -j DROP
+-A INPUT -m conntrack ! --ctstate DNAT -j RETURN
 COMMIT
 "
     )
@@ -94,19 +113,23 @@ fn meanings(rules: &[String]) -> Vec<Meaning> {
 fn chains() -> Vec<(Table, &'static str)> {
     let nat = ["PREROUTING", "OUTPUT", "POSTROUTING", DNAT, SETMARK, MASQ];
     let mut chains: Vec<_> = nat.map(|chain| (Table::Nat, chain)).to_vec();
-    chains.extend([(Table::Mangle, "INPUT"), (Table::Mangle, GUARD)]);
+    chains.extend([
+        (Table::Mangle, "INPUT"),
+        (Table::Mangle, "PREROUTING"),
+        (Table::Mangle, GUARD),
+    ]);
     chains
 }
 
 #[test]
 fn shared_chains_are_read_as_iptables_prints_them() {
     for family in Family::ALL {
-        for (variant, name) in VARIANTS {
+        for name in VARIANTS {
             let host = Namespace::new().unwrap();
             restore(&host, family, name, &rules(family));
-            let seen = host.run(|| match variant {
-                Variant::Nft => nft::glimpse(family, &[], &chains()).shared,
-                Variant::Legacy => {
+            let seen = host.run(|| match name {
+                "nft" => seen(family, &chains()),
+                _ => {
                     let tables = [Table::Nat, Table::Mangle];
                     legacy::Tables::of(family, &tables)
                         .unwrap()
@@ -142,10 +165,15 @@ fn chains_are_read_to_their_ends_or_not_at_all() {
         (Table::Nat, "CNI-DN-y"),
     ];
     for family in Family::ALL {
-        for (variant, name) in VARIANTS {
+        for name in VARIANTS {
             let host = Namespace::new().unwrap();
             restore(&host, family, name, &rules(family));
-            let read = || host.run(|| read(variant, family, &named).unwrap());
+            let read = || {
+                host.run(|| match name {
+                    "nft" => Some(seen(family, &named)),
+                    _ => read(family, &named).unwrap(),
+                })
+            };
             let printed = printed(&host, family, name);
             let state = read().unwrap();
             for chain in ["CNI-DN-x", DNAT] {
@@ -161,24 +189,169 @@ fn chains_are_read_to_their_ends_or_not_at_all() {
                 "*nat\n-I {DNAT} -m statistic --mode random --probability 0.5 -j CNI-DN-x\nCOMMIT\n"
             );
             restore(&host, family, name, &jump);
-            assert_eq!(read(), None);
+            match read() {
+                None => assert_eq!(name, "legacy"),
+                Some(state) => {
+                    let first = &state.jumps()[0];
+                    assert!(
+                        first.starts_with("-m \"?") && first.ends_with("-j CNI-DN-x"),
+                        "{first}"
+                    );
+                }
+            }
         }
     }
 }
 
 #[test]
 fn chains_are_found_in_either_variant_and_looking_makes_no_table() {
-    let names = ["CNI-DN-x", "CNI-DN-y"].map(str::to_owned);
-    for (variant, name) in VARIANTS {
+    for name in VARIANTS {
         let host = Namespace::new().unwrap();
-        assert!(host.run(|| chains_of(variant, &names)).is_empty());
+        let found = || host.run(|| chains_of(name, &["CNI-DN-x", "CNI-DN-y"]));
+        assert!(found().is_empty());
         let tables = host.run(|| fs::read_to_string("/proc/thread-self/net/ip_tables_names"));
         assert_eq!(tables.unwrap_or_default(), "");
         restore(&host, Family::V4, name, &rules(Family::V4));
-        assert_eq!(host.run(|| chains_of(variant, &names)), ["CNI-DN-x"]);
+        assert_eq!(found(), ["CNI-DN-x"]);
     }
 }
 
-fn chains_of(variant: Variant, names: &[String]) -> Vec<String> {
-    super::chains(variant, Family::V4, names).unwrap()
+fn chains_of(variant: &str, names: &[&str]) -> Vec<String> {
+    let owned: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    match variant {
+        "nft" => {
+            let mut nft = Nft::open().unwrap();
+            let found = nft::present(&mut nft, Family::V4, Table::Nat, names).unwrap();
+            found.into_iter().map(str::to_owned).collect()
+        }
+        _ => super::chains(Family::V4, &owned).unwrap(),
+    }
+}
+
+/// Every kind of rule that an attachment can have, as ADD makes them on a node that has none.
+fn made(family: Family) -> Vec<Transaction> {
+    let container = match family {
+        Family::V4 => "10.22.0.2/32",
+        Family::V6 => "fd00:22::2/128",
+    };
+    let host_ip = match family {
+        Family::V4 => "192.0.2.7",
+        Family::V6 => "2001:db8::7",
+    };
+    let port = |protocol, host_ip: Option<&str>, host_port| Forward {
+        protocol,
+        host_ip: host_ip.map(|text| text.parse().unwrap()),
+        host_port,
+        container_port: 80,
+    };
+    let ports = vec![
+        port(Protocol::Tcp, None, 8080),
+        port(Protocol::Tcp, None, 65535),
+        port(Protocol::Udp, Some(host_ip), 53),
+        port(Protocol::Sctp, None, 9),
+    ];
+    let listed = ports.iter().map(|port| (port.protocol, port.host_port));
+    let of = |ifname: &str, masquerade, length: u8| {
+        let attachment = Attachment {
+            network: "net".into(),
+            container: "c".repeat(64),
+            ifname: ifname.into(),
+        };
+        let Prefix { addr, len: _ } = Prefix::from_text(container).unwrap();
+        let container = Prefix { addr, len: length };
+        let forwards = Forwards {
+            family,
+            container,
+            conditions: vec![],
+            ports: ports.clone(),
+            listed: listed.clone().collect(),
+        };
+        wanted(&attachment, masquerade, &Mark::Bit(13), &forwards)
+    };
+    let bits = family.bits();
+    let all = [
+        of("eth0", Masquerade::Needed, bits / 2),
+        of("net1", Masquerade::Needed, bits / 2 + 3),
+        of("net2", Masquerade::All, 0),
+        of("net3", Masquerade::Nothing, bits),
+    ];
+    let mut state = State::default();
+    let repair = |wanted: &Wanted| {
+        let transaction = write::repair(&state, wanted, &Evidence::default());
+        apply(&mut state, &transaction);
+        transaction
+    };
+    all.iter().map(repair).collect()
+}
+
+/// Chains as the kernel meets them, and rules as it has them, but for what they counted.
+fn everything(family: Family) -> Vec<(String, Option<Base>, Vec<Vec<u8>>)> {
+    let mut nft = Nft::open().unwrap();
+    let seen = Seen::whole(&mut nft, family, &Table::ALL).unwrap();
+    let mut all = Vec::new();
+    for table in Table::ALL {
+        for name in seen.state.table(table).keys() {
+            let found = nft.chains(nft::place(family, table), &[name]).unwrap();
+            let base = found.into_iter().flatten().next().unwrap().base;
+            let rules = seen.rules(table, name).iter();
+            let rules = rules.map(|rule| rule.expressions.clone()).collect();
+            all.push((format!("{table:?} {name}"), base, rules));
+        }
+    }
+    all
+}
+
+#[test]
+fn rules_are_written_as_iptables_writes_them() {
+    for family in Family::ALL {
+        let (theirs, ours) = (Namespace::new().unwrap(), Namespace::new().unwrap());
+        for transaction in made(family) {
+            restore(&theirs, family, "nft", &transaction.text());
+            ours.run(|| {
+                let mut nft = Nft::open().unwrap();
+                let generation = nft.generation().unwrap();
+                let mut seen = Seen::whole(&mut nft, family, &Table::ALL).unwrap();
+                let commands = batch::commands(&mut seen, &transaction).unwrap();
+                let outcome = nft.commit(generation, &commands).unwrap();
+                assert_eq!(outcome, Outcome::Done);
+            });
+        }
+        let (expected, found) = (
+            theirs.run(|| everything(family)),
+            ours.run(|| everything(family)),
+        );
+        assert!(expected.iter().any(|(_, base, _)| base.is_some()));
+        for (expected, found) in expected.iter().zip(&found) {
+            assert_eq!(expected, found);
+        }
+        assert_eq!(expected.len(), found.len());
+        let save = |host| {
+            let save = program(family, "nft", "save");
+            Table::ALL.map(|table| host_lines(host, &save, table.name()))
+        };
+        assert_eq!(save(&theirs), save(&ours));
+        // What iptables is asked to find and to delete by its words, it finds.
+        for transaction in made(family) {
+            let text = transaction.text();
+            let deleted = text.lines().filter_map(|line| {
+                let rule = line.strip_prefix("-A ").or(line.strip_prefix("-I "));
+                match rule {
+                    Some(rule) => Some(format!("-C {rule}\n-D {rule}\n")),
+                    None => (!line.starts_with('-')).then(|| format!("{line}\n")),
+                }
+            });
+            restore(&ours, family, "nft", &deleted.collect::<String>());
+        }
+        let left = ours.run(|| everything(family));
+        assert!(
+            left.iter().all(|(_, _, rules)| rules.is_empty()),
+            "{left:?}"
+        );
+    }
+}
+
+fn host_lines(host: &Namespace, save: &str, table: &str) -> Vec<String> {
+    let text = host.sh([save, "-t", table]);
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    lines.map(str::to_owned).collect()
 }

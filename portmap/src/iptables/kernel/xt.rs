@@ -3,6 +3,8 @@
 //!
 //! Layouts: include/uapi/linux/netfilter/xt_*.h and nf_nat.h. Numbers are in the machine's order.
 
+pub mod encode;
+
 use std::net::{IpAddr, SocketAddr};
 
 use common::result::Prefix;

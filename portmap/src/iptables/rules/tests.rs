@@ -57,7 +57,7 @@ fn more_than_fifteen_ports_take_more_than_one_jump() {
          -m multiport --dports 31 -s 10.0.0.0/8 -j X"
     );
     assert_eq!(wanted.own.len(), 31);
-    assert_eq!(wanted.chains, [(Table::Nat, DNAT)]);
+    assert_eq!(wanted.chains, [(Table::Nat, DNAT), (Table::Mangle, GUARD)]);
 }
 
 #[test]

@@ -78,6 +78,15 @@ pub fn remove(
         .with_details(format!("others changed it {TRIES} times in between")))
 }
 
+/// The chains of the nat table whose names pass `is_asked`, each rule as far as it can be read.
+///
+/// # Errors
+/// Code 100 when the kernel does not say.
+pub fn outlines(family: Family, is_asked: impl Fn(&str) -> bool) -> Result<State, Error> {
+    let reader = Reader::of(family, Table::Nat)?;
+    Ok(reader.map_or_else(State::default, |reader| reader.outlines(is_asked)))
+}
+
 /// Waits for iptables' programs.
 fn lock() -> Result<std::fs::File, Error> {
     let path = env::var_os("XTABLES_LOCKFILE").map_or_else(|| LOCK.into(), PathBuf::from);
@@ -140,7 +149,7 @@ impl Reader {
     }
 
     /// Where an entry's target leads in the table.
-    fn jump(&self, at: usize) -> Option<usize> {
+    pub(super) fn jump(&self, at: usize) -> Option<usize> {
         let entry = self.entry(at)?;
         let (name, _, data) = entry.target();
         let verdict = u32_at(data, 0)?.cast_signed();

@@ -1,0 +1,99 @@
+//! The legacy variant's part of ADD that takes rules away: by their places, as of many matches iptables
+//! prints what it does not find again.
+
+use common::error::Error;
+
+use super::kernel::{self, Doomed};
+use super::observe::{jumps_to, own_chains, strays};
+use super::owner;
+use super::rules::{DNAT, OWN_PREFIX, Wanted};
+use super::state::State;
+use super::transaction::{Command, Transaction};
+use crate::config::Evidence;
+use crate::mapping::Family;
+
+/// Takes out of a transaction what removes jumps and chains, and says whether there was any such thing.
+/// What it inserts stands before what is removed later.
+pub fn take_removals(transaction: &mut Transaction) -> bool {
+    let removed: Vec<String> = transaction
+        .commands(super::rules::Table::Nat)
+        .iter()
+        .filter_map(|command| match command {
+            Command::Remove(chain) => Some(chain.clone()),
+            _ => None,
+        })
+        .collect();
+    let is_removal = |command: &Command| match command {
+        Command::Delete(chain, _, rule) => {
+            chain == DNAT
+                || removed
+                    .iter()
+                    .any(|removed| rule.ends_with(removed.as_str()))
+        }
+        Command::Flush(chain, _) | Command::Remove(chain) => removed.contains(chain),
+        _ => false,
+    };
+    let commands = transaction.commands(super::rules::Table::Nat);
+    let any = commands.iter().any(is_removal);
+    transaction.retain(|command| !is_removal(command));
+    any
+}
+
+/// Removes an attachment's other chains, and all jumps to this one but the first `kept`.
+///
+/// # Errors
+/// As [`kernel::remove_legacy`].
+pub fn remove_older(
+    wanted: &Wanted,
+    evidence: &Evidence,
+    chain: &str,
+    kept: usize,
+) -> Result<(), Error> {
+    let mark = owner::comment(&wanted.attachment);
+    let select = |state: &State| {
+        let older = jumps_to(state, chain).skip(kept);
+        let strays = strays(state, |comment| comment == mark).into_iter();
+        let mut chains = own_chains(state, &wanted.attachment, evidence);
+        chains.retain(|own| own != chain);
+        Doomed {
+            chains,
+            jumps: older.chain(strays).map(|jump| jump.place).collect(),
+        }
+    };
+    kernel::remove_legacy(wanted.family, is_own, select).map(drop)
+}
+
+/// Takes the chains that a transaction made back, with what leads there, and out of its inverse.
+///
+/// # Errors
+/// As [`kernel::remove_legacy`].
+pub fn unmake(family: Family, inverse: &mut Transaction) -> Result<(), Error> {
+    let mut made = inverse.clone();
+    if !take_removals(&mut made) {
+        return Ok(());
+    }
+    let chains: Vec<String> = inverse
+        .commands(super::rules::Table::Nat)
+        .iter()
+        .filter_map(|command| match command {
+            Command::Remove(chain) if chain.starts_with(OWN_PREFIX) => Some(chain.clone()),
+            _ => None,
+        })
+        .collect();
+    let select = |_: &State| Doomed {
+        chains: chains.clone(),
+        jumps: Vec::new(),
+    };
+    kernel::remove_legacy(family, is_own, select)?;
+    let concerns = |command: &Command| match command {
+        Command::Flush(chain, _) | Command::Remove(chain) => chains.contains(chain),
+        Command::Delete(_, _, rule) => chains.iter().any(|chain| rule.ends_with(chain.as_str())),
+        _ => false,
+    };
+    inverse.retain(|command| !concerns(command));
+    Ok(())
+}
+
+fn is_own(chain: &str) -> bool {
+    chain == DNAT || chain.starts_with(OWN_PREFIX)
+}

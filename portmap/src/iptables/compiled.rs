@@ -1,0 +1,174 @@
+//! What iptables makes of conditions, judged before it can act.
+//!
+//! Only iptables knows what their words mean. It writes the jumps into a chain that no packet passes; what
+//! the kernel then has is read back. Each rule must consist of tests alone, and bear the owner's mark
+//! first. The same bytes say whether rules that stand are those that are wanted.
+
+mod judge;
+
+use common::error::{Code, Error};
+
+use super::add::conditions_key;
+use super::kernel::raw::{End, Raw, Test};
+use super::kernel::{self, Doomed};
+use super::native;
+use super::owner;
+use super::rules::{DNAT, Table, Wanted};
+use super::tool::{Tool, Variant};
+use crate::mapping::Family;
+use crate::turn::Turn;
+
+/// The chain that no packet passes. It is there for moments, in one turn after the other.
+pub const SCRATCH: &str = "CNI-HOSTPORT-SCRATCH";
+
+/// The rules that conditions become: the tests of each, in an order that says nothing.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Compiled {
+    variant: Variant,
+    rules: Vec<Vec<Test>>,
+}
+
+impl Compiled {
+    /// What the jumps of an attachment become.
+    ///
+    /// # Errors
+    /// Code 7 for conditions that iptables refuses, or of which something else than a test comes; 11
+    /// when others hold the lock, 103 without a nat table, 100 for anything else.
+    pub fn of(tool: &Tool, wanted: &Wanted) -> Result<Compiled, Error> {
+        let jumps: Vec<String> = wanted.jumps.iter().map(|jump| jump.to("RETURN")).collect();
+        let mark = owner::comment(&wanted.attachment);
+        let (variant, rules) = tried(tool, wanted.family, &jumps)?;
+        let refuse = |why: String| {
+            let key = conditions_key(wanted.family);
+            Error::new(Code::InvalidConfig, format!("{key}: {why}"))
+        };
+        if rules.len() < jumps.len() {
+            return Err(refuse("iptables makes no rule of these words".into()));
+        }
+        for rule in &rules {
+            judge::fault(rule, &mark).map_or(Ok(()), |why| Err(refuse(why)))?;
+        }
+        Ok(Compiled {
+            variant,
+            rules: sorted(rules),
+        })
+    }
+
+    /// How many rules they are.
+    pub fn len(&self) -> usize {
+        self.rules.len()
+    }
+
+    /// Whether the rules that lead to a chain are these.
+    ///
+    /// # Errors
+    /// Code 100 when the kernel does not say.
+    pub fn stand(&self, family: Family, chain: &str) -> Result<bool, Error> {
+        let mut standing = kernel::raw(self.variant, family, DNAT)?;
+        standing.retain(|rule| matches!(&rule.end, End::Chain(name) if name == chain));
+        Ok(sorted(standing) == self.rules)
+    }
+}
+
+fn sorted(rules: Vec<Raw>) -> Vec<Vec<Test>> {
+    let mut tests: Vec<Vec<Test>> = rules.into_iter().map(|rule| rule.tests).collect();
+    tests.sort();
+    tests
+}
+
+/// Writes rules into a chain of their own, and gives what the kernel made of them.
+fn tried(tool: &Tool, family: Family, rules: &[String]) -> Result<(Variant, Vec<Raw>), Error> {
+    let _turn = Turn::to_try(family);
+    sweep_now(tool.variant, family)?;
+    let lines: String = rules
+        .iter()
+        .map(|rule| format!("-A {SCRATCH} {rule}\n"))
+        .collect();
+    let text = format!("*nat\n-N {SCRATCH}\n{lines}COMMIT\n");
+    let written = tool.restore(&text);
+    let variant = variant(tool, family)?;
+    let made = kernel::raw(variant, family, SCRATCH);
+    sweep_now(Some(variant), family)?;
+    if let Err(failure) = written {
+        let key = conditions_key(family);
+        return Err(match failure.hopeless() {
+            Some(code) => failure.error(code, format!("try {key} out")),
+            None => {
+                let msg = format!("{key}: iptables refuses these matches");
+                failure.error(Code::InvalidConfig, msg)
+            }
+        });
+    }
+    Ok((variant, made?))
+}
+
+/// The variant of a program, or else the one that it has just written to.
+fn variant(tool: &Tool, family: Family) -> Result<Variant, Error> {
+    if let Some(variant) = tool.variant {
+        return Ok(variant);
+    }
+    Ok(if is_there(Variant::Legacy, family)? {
+        Variant::Legacy
+    } else {
+        Variant::Nft
+    })
+}
+
+/// Removes what tries left that were killed.
+///
+/// # Errors
+/// Everything that could not be removed.
+pub fn sweep() -> Result<(), Error> {
+    let mut errors = Vec::new();
+    for variant in [Variant::Nft, Variant::Legacy] {
+        for family in Family::ALL {
+            errors.extend(sweep_one(variant, family).err());
+        }
+    }
+    Error::all(errors).map_or(Ok(()), Err)
+}
+
+fn sweep_one(variant: Variant, family: Family) -> Result<(), Error> {
+    if !is_there(variant, family)? {
+        return Ok(());
+    }
+    let _turn = Turn::to_try(family);
+    sweep_now(Some(variant), family)
+}
+
+fn is_there(variant: Variant, family: Family) -> Result<bool, Error> {
+    match variant {
+        Variant::Legacy => Ok(!kernel::chains(family, &[SCRATCH.to_owned()])?.is_empty()),
+        Variant::Nft => match native::open_if_any()? {
+            Some(mut nft) => {
+                let found = kernel::nft::present(&mut nft, family, Table::Nat, &[SCRATCH])?;
+                Ok(!found.is_empty())
+            }
+            None => Ok(false),
+        },
+    }
+}
+
+fn sweep_now(variant: Option<Variant>, family: Family) -> Result<(), Error> {
+    let variants = [Variant::Nft, Variant::Legacy];
+    for each in variants
+        .into_iter()
+        .filter(|v| variant.is_none_or(|of| of == *v))
+    {
+        if !is_there(each, family)? {
+            continue;
+        }
+        match each {
+            Variant::Legacy => drop(kernel::remove_legacy(
+                family,
+                |name| name == SCRATCH,
+                |_| Doomed {
+                    chains: vec![SCRATCH.to_owned()],
+                    jumps: Vec::new(),
+                },
+            )?),
+            Variant::Nft => native::remove_chain(family, SCRATCH)?,
+        }
+    }
+    Ok(())
+}

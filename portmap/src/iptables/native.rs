@@ -1,0 +1,253 @@
+//! The verbs in the nf_tables variant: what is there is read over netlink, and what changes is one batch
+//! for both IP versions, which the kernel refuses when somebody else was faster.
+//!
+//! Only the jumps of attachments with conditions are written by a program, as it alone knows what their
+//! words mean: [`conditional`].
+
+mod conditional;
+mod look;
+mod removal;
+mod undo;
+
+use common::error::{Code, Error};
+use common::sys::nla::Nla;
+use nix::errno::Errno;
+use nix::libc;
+
+use super::conflict::{self, Order};
+use super::kernel::batch;
+use super::kernel::nft::{self, Seen};
+use super::rules::{Table, Wanted, wanted};
+use super::transaction::{Command as Line, Transaction};
+use super::{own_mark, write};
+use crate::config::{Config, DEFAULT_MARK_BIT, Evidence, Mark, OnConflict};
+use crate::mapping::Family;
+use crate::nftables::command::{Action, Command};
+use crate::nftables::object::Chain;
+use crate::nftables::socket::Nft;
+use crate::nftables::{transaction, uapi};
+use crate::plan::{Forwards, Plan};
+use conditional::Conditional;
+
+pub use look::{for_check, steady, whole};
+pub use removal::{del, gc, left};
+pub use undo::Undo;
+
+/// The chain with which it is tried whether a table can be had.
+const PROBE: &str = "CNI-HOSTPORT-PROBE";
+
+/// Looks, decides and commits.
+///
+/// # Errors
+/// As [`transaction::run`].
+fn commit<T>(
+    nft: &mut Nft,
+    decide: impl FnMut(&mut Nft) -> Result<(Vec<Command>, T), Error>,
+) -> Result<T, Error> {
+    transaction::run(nft, decide)
+}
+
+/// A socket, unless the kernel has no nf_tables: then there is nothing to find or remove.
+///
+/// # Errors
+/// Code 100 when that cannot be found out.
+pub fn open_if_any() -> Result<Option<Nft>, Error> {
+    let opened = Nft::open().and_then(|mut nft| nft.generation().map(|_| nft));
+    match opened {
+        Ok(nft) => Ok(Some(nft)),
+        Err(error) if error.code == Code::Unsupported => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// What was done.
+#[derive(Debug, Default)]
+pub struct Added {
+    /// What takes it back.
+    pub undo: Undo,
+    /// IP versions that this node cannot translate, and that were left out.
+    pub missing: Vec<Error>,
+    /// What was done otherwise than asked for.
+    pub warnings: Vec<String>,
+}
+
+/// Applies a plan in the given IP versions: all of it or nothing. What the attachment has in the IP
+/// versions that the plan does not mention goes.
+///
+/// # Errors
+/// Code 7 for refused conditions, 11 when the ruleset never holds still, 102 for a port that another
+/// attachment has, 103 when this node cannot translate, 100 with what the kernel refused.
+pub fn add(plan: &Plan, config: &Config, families: &[Family]) -> Result<Added, Error> {
+    let mut nft = Nft::open()?;
+    let error = match add_in(&mut nft, plan, config, families) {
+        Ok(added) => return Ok(added),
+        Err(error) => error,
+    };
+    let mut lack = |family| match families.contains(&family) {
+        true => unsupported(&mut nft, family),
+        false => Ok(None),
+    };
+    match (lack(Family::V4)?, lack(Family::V6)?) {
+        // Many a node has no IPv6, but none that maps ports has no IPv4.
+        (None, Some(lack)) if families.contains(&Family::V4) => {
+            let mut added = add_in(&mut nft, plan, config, &[Family::V4])?;
+            added.missing.push(lack);
+            Ok(added)
+        }
+        (Some(lack), _) | (None, Some(lack)) => Err(lack),
+        (None, None) => Err(error),
+    }
+}
+
+fn add_in(
+    nft: &mut Nft,
+    plan: &Plan,
+    config: &Config,
+    families: &[Family],
+) -> Result<Added, Error> {
+    let evidence = Evidence::of_config(config);
+    let planned = || families.iter().filter_map(|family| plan.family(*family));
+    let of = |forwards| wanted(&plan.attachment, plan.masquerade, &config.mark, forwards);
+    // Nothing that conditions say acts before it is known to be a test.
+    let conditional = planned().filter(|forwards| !forwards.conditions.is_empty());
+    let conditional: Vec<Conditional> = conditional
+        .map(|forwards| Conditional::of(of(forwards)))
+        .collect::<Result<_, _>>()?;
+    let added = commit(nft, |nft| {
+        let (mut commands, mut added) = (Vec::new(), Added::default());
+        for forwards in planned() {
+            let (wanted, warning) = choose_mark(nft, plan, config, forwards)?;
+            added.warnings.extend(warning);
+            let is_careful = config.on_conflict == OnConflict::Error;
+            let mut seen = look::for_add(nft, &wanted, is_careful)?;
+            if is_careful {
+                conflict::refuse(&seen.state, &wanted, &evidence, Order::Any)?;
+            }
+            let transaction = write::repair_in_batch(&seen.state, &wanted, &evidence);
+            added.undo.note(&seen, &wanted, &evidence, &transaction);
+            commands.extend(batch::commands(&mut seen, &transaction)?);
+        }
+        for family in Family::ALL {
+            if plan.family(family).is_none() {
+                commands.extend(removal::leave(
+                    nft,
+                    family,
+                    plan,
+                    &evidence,
+                    &mut added.undo,
+                )?);
+            }
+        }
+        Ok((commands, added))
+    })?;
+    for one in conditional {
+        if let Err(error) = one.write(nft, &evidence) {
+            return Err(match added.undo.run() {
+                Ok(()) => error,
+                Err(also) => error.and(also),
+            });
+        }
+    }
+    Ok(added)
+}
+
+/// Removes a chain of the nat table that nothing leads to.
+///
+/// # Errors
+/// Code 11 when the ruleset never holds still, 100 with what the kernel refused.
+pub fn remove_chain(family: Family, chain: &str) -> Result<(), Error> {
+    commit(&mut Nft::open()?, |nft| {
+        let mut seen = Seen::chains(nft, family, &[(Table::Nat, chain)])?;
+        let mut transaction = Transaction::default();
+        if let Some(rules) = seen.state.chain(chain) {
+            let flush = Line::Flush(chain.to_owned(), rules.to_vec());
+            transaction.push(Table::Nat, flush);
+            transaction.push(Table::Nat, Line::Remove(chain.to_owned()));
+        }
+        Ok((batch::commands(&mut seen, &transaction)?, ()))
+    })
+}
+
+/// Writes what many attachments lack, each as the ones before it leave the tables, in one batch.
+///
+/// # Errors
+/// As [`add`]; also where an attachment needs an ADD of its own. Nothing is changed then.
+pub fn add_many(jobs: &[(&Plan, &Config)], families: &[Family]) -> Result<(), Error> {
+    commit(&mut Nft::open()?, |nft| {
+        let mut commands = Vec::new();
+        for family in families {
+            let mut seen = Seen::whole(nft, *family, &Table::ALL)?;
+            for (plan, config) in jobs {
+                let Some(forwards) = plan.family(*family) else {
+                    continue;
+                };
+                let (wanted, _) = choose_mark(nft, plan, config, forwards)?;
+                let evidence = Evidence::of_config(config);
+                let transaction = write::repair_in_batch(&seen.state, &wanted, &evidence);
+                commands.extend(batch::commands(&mut seen, &transaction)?);
+            }
+        }
+        Ok((commands, ()))
+    })
+}
+
+/// What is wanted, and a warning where the foreign chain that should mark packets is missing.
+fn choose_mark(
+    nft: &mut Nft,
+    plan: &Plan,
+    config: &Config,
+    forwards: &Forwards,
+) -> Result<(Wanted, Option<String>), Error> {
+    let family = forwards.family;
+    let first = wanted(&plan.attachment, plan.masquerade, &config.mark, forwards);
+    let (Mark::Chain(name), Some(own)) = (&config.mark, own_mark(plan, config, family)) else {
+        return Ok((first, None));
+    };
+    let mut is_there =
+        || nft::present(nft, family, Table::Nat, &[name]).map(|found| !found.is_empty());
+    if own.own == first.own || is_there()? {
+        return Ok((first, None));
+    }
+    let warning = no_mark_chain(name, family);
+    Ok((own, Some(warning)))
+}
+
+/// The warning of a foreign chain that is missing.
+pub fn no_mark_chain(name: &str, family: Family) -> String {
+    format!(
+        "externalSetMarkChain {name} does not exist ({family}), marking packets with bit {DEFAULT_MARK_BIT}"
+    )
+}
+
+/// What the kernel lacks to translate an IP version; `None` when that is nothing.
+///
+/// # Errors
+/// Code 100 when the kernel does not say.
+fn unsupported(nft: &mut Nft, family: Family) -> Result<Option<Error>, Error> {
+    let place = nft::place(family, Table::Nat);
+    let table = Action::Message {
+        kind: uapi::NEWTABLE,
+        flags: libc::NLM_F_CREATE,
+        attributes: vec![Nla::be32(uapi::TABLE_FLAGS, 0)],
+        words: "add table".to_owned(),
+    };
+    let chain = Action::AddChain(Chain {
+        name: PROBE.to_owned(),
+        base: nft::base(Table::Nat, "PREROUTING"),
+    });
+    let commands = [table, chain].map(|action| Command { place, action });
+    let refused = nft.check(&commands)?;
+    let lacks = |errno| {
+        matches!(
+            errno,
+            Errno::ENOENT | Errno::EOPNOTSUPP | Errno::EAFNOSUPPORT | Errno::EPROTONOSUPPORT
+        )
+    };
+    let lack = refused
+        .into_iter()
+        .find(|(_, refusal)| lacks(refusal.errno));
+    Ok(lack.map(|(_, refusal)| {
+        let msg = format!("the kernel has no table {} nat", family.nft_name());
+        Error::new(Code::Unsupported, msg).with_details(refusal)
+    }))
+}

@@ -1,0 +1,241 @@
+//! DEL and GC: rules go by their handles, whatever else they test. What the kernel does not let go is
+//! reported, and everything else goes.
+
+use common::Attachment;
+use common::error::{Code, Error};
+
+use super::super::kernel::batch;
+use super::super::kernel::nft::{self, Seen};
+use super::super::observe::own_chains;
+use super::super::owner;
+use super::super::remove::{dead_chains, is_dead_of};
+use super::super::rules::{DNAT, Table, exact_name, shared_name};
+use super::super::state::State;
+use super::super::transaction::Transaction;
+use super::super::translation::{Translation, translations};
+use super::super::write;
+use super::{Undo, commit, open_if_any, steady};
+use crate::config::Evidence;
+use crate::mapping::Family;
+use crate::nftables::command::Command;
+use crate::nftables::socket::Nft;
+use crate::plan::Plan;
+
+/// How much is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Depth {
+    /// Where an attachment's rules usually are.
+    Usual,
+    /// The whole table: rules anywhere may lead to a chain.
+    Whole,
+}
+
+/// Removes what an attachment has in some IP versions, and gives what it was; `None` for nothing.
+///
+/// # Errors
+/// Everything that could not be removed.
+pub fn del(
+    attachment: &Attachment,
+    evidence: &Evidence,
+    families: &[Family],
+) -> Result<Option<Vec<Translation>>, Error> {
+    let mark = owner::comment(attachment);
+    let look = |nft: &mut Nft, family, depth| look(nft, family, attachment, depth);
+    let select = |state: &State| selected(state, attachment, evidence);
+    remove(families, look, select, |comment| comment == mark)
+}
+
+/// Removes what a network's attachments have, unless `is_valid` says of their mark that they live.
+///
+/// # Errors
+/// As [`del`].
+pub fn gc(
+    network: &str,
+    is_valid: impl Fn(&str) -> bool,
+) -> Result<Option<Vec<Translation>>, Error> {
+    let is_dead = |comment: &str| is_dead_of(comment, network, &is_valid);
+    let look = |nft: &mut Nft, family, _| match has_dispatch(nft, family)? {
+        true => Seen::whole(nft, family, &[Table::Nat]).map(Some),
+        false => Ok(None),
+    };
+    remove(
+        &Family::ALL,
+        look,
+        |state| dead_chains(state, is_dead),
+        is_dead,
+    )
+}
+
+fn has_dispatch(nft: &mut Nft, family: Family) -> Result<bool, Error> {
+    let leading = [DNAT, super::super::rules::OLD_SNAT];
+    nft::present(nft, family, Table::Nat, &leading).map(|found| !found.is_empty())
+}
+
+/// The chains of an attachment that translate. The reference leaves an empty one where all host addresses
+/// are of the other IP version.
+///
+/// # Errors
+/// Code 100 when they cannot be read.
+pub fn left(
+    family: Family,
+    attachment: &Attachment,
+    evidence: &Evidence,
+) -> Result<Vec<String>, Error> {
+    let Some(mut nft) = open_if_any()? else {
+        return Ok(Vec::new());
+    };
+    let seen = steady(&mut nft, |nft| look(nft, family, attachment, Depth::Usual))?;
+    let Some(Seen { state, .. }) = seen else {
+        return Ok(Vec::new());
+    };
+    let mut chains = own_chains(&state, attachment, evidence);
+    chains.retain(|chain| !translations(state.chain(chain).unwrap_or(&[])).is_empty());
+    Ok(chains)
+}
+
+/// The commands that remove what an attachment has in an IP version that its plan does not mention.
+///
+/// # Errors
+/// As [`left`].
+pub fn leave(
+    nft: &mut Nft,
+    family: Family,
+    plan: &Plan,
+    evidence: &Evidence,
+    undo: &mut Undo,
+) -> Result<Vec<Command>, Error> {
+    let Some(mut seen) = look(nft, family, &plan.attachment, Depth::Whole)? else {
+        return Ok(Vec::new());
+    };
+    let mut transaction = Transaction::default();
+    for chain in selected(&seen.state, &plan.attachment, evidence) {
+        write::remove(&mut transaction, &seen.state, Table::Nat, &chain);
+    }
+    undo.note_of(&seen, &plan.attachment, evidence, &transaction);
+    batch::commands(&mut seen, &transaction)
+}
+
+/// What may be an attachment's; `None` when none of its chains is there.
+pub fn of_attachment(
+    nft: &mut Nft,
+    family: Family,
+    attachment: &Attachment,
+) -> Result<Option<Seen>, Error> {
+    look(nft, family, attachment, Depth::Usual)
+}
+
+fn look(
+    nft: &mut Nft,
+    family: Family,
+    attachment: &Attachment,
+    depth: Depth,
+) -> Result<Option<Seen>, Error> {
+    let old = write::old_name(attachment);
+    let names = [shared_name(attachment), exact_name(attachment), old.clone()];
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let present = nft::present(nft, family, Table::Nat, &names)?;
+    if present.is_empty() {
+        return Ok(None);
+    }
+    if depth == Depth::Whole || present.contains(&old.as_str()) {
+        return Seen::whole(nft, family, &[Table::Nat]).map(Some);
+    }
+    let mut chains = vec![(Table::Nat, DNAT)];
+    chains.extend(present.iter().map(|name| (Table::Nat, *name)));
+    Seen::chains(nft, family, &chains).map(Some)
+}
+
+fn selected(state: &State, attachment: &Attachment, evidence: &Evidence) -> Vec<String> {
+    let mut chains = own_chains(state, attachment, evidence);
+    let old = write::old_name(attachment);
+    if write::is_old_of(state, attachment, &old) {
+        chains.push(old);
+    }
+    chains
+}
+
+/// What a removal came to.
+#[derive(Default)]
+struct Outcome {
+    gone: Option<Vec<Translation>>,
+    errors: Vec<Error>,
+}
+
+/// Removes the selected chains, with what leads to them and what else bears the mark
+/// of a dead owner: as is usual, or, where that fails, as far as the kernel lets it go.
+fn remove(
+    families: &[Family],
+    look: impl Fn(&mut Nft, Family, Depth) -> Result<Option<Seen>, Error>,
+    select: impl Fn(&State) -> Vec<String>,
+    is_dead: impl Fn(&str) -> bool,
+) -> Result<Option<Vec<Translation>>, Error> {
+    let Some(mut nft) = open_if_any()? else {
+        return Ok(None);
+    };
+    let mut run = |depth| {
+        commit(&mut nft, |nft| {
+            let (mut commands, mut outcome) = (Vec::new(), Outcome::default());
+            for family in families.iter().copied() {
+                let planned = look(nft, family, depth).and_then(|seen| match seen {
+                    Some(seen) => plan(seen, &select, &is_dead, &mut outcome.gone),
+                    None => Ok(Vec::new()),
+                });
+                match planned {
+                    Ok(more) => commands.extend(more),
+                    Err(error) if depth == Depth::Whole => outcome.errors.push(error),
+                    Err(error) => return Err(error),
+                }
+            }
+            if depth == Depth::Whole {
+                outcome
+                    .errors
+                    .extend(leave_out_refused(nft, &mut commands)?);
+            }
+            Ok((commands, outcome))
+        })
+    };
+    let outcome = match run(Depth::Usual) {
+        Err(error) if error.code != Code::TryAgainLater => run(Depth::Whole)?,
+        usual => usual?,
+    };
+    Error::all(outcome.errors).map_or(Ok(outcome.gone), Err)
+}
+
+fn plan(
+    mut seen: Seen,
+    select: impl Fn(&State) -> Vec<String>,
+    is_dead: impl Fn(&str) -> bool,
+    gone: &mut Option<Vec<Translation>>,
+) -> Result<Vec<Command>, Error> {
+    let mut transaction = Transaction::default();
+    for chain in select(&seen.state) {
+        write::remove(&mut transaction, &seen.state, Table::Nat, &chain);
+        let made = translations(seen.state.chain(&chain).unwrap_or(&[]));
+        gone.get_or_insert_default().extend(made);
+    }
+    write::delete_strays(&mut transaction, &seen.state, is_dead);
+    if !transaction.is_empty() {
+        gone.get_or_insert_default();
+    }
+    batch::commands(&mut seen, &transaction)
+}
+
+/// Takes out what the kernel refuses, and says what it was.
+fn leave_out_refused(nft: &mut Nft, commands: &mut Vec<Command>) -> Result<Vec<Error>, Error> {
+    let mut errors = Vec::new();
+    while !commands.is_empty() {
+        let mut refused = nft.check(commands)?;
+        refused.sort_by_key(|(index, _)| *index);
+        refused.dedup_by_key(|(index, _)| *index);
+        if refused.is_empty() {
+            break;
+        }
+        for (index, refusal) in refused.into_iter().rev() {
+            let command = commands.remove(index);
+            errors.push(
+                Error::new(Code::System, format!("nf_tables: {command}")).with_details(refusal),
+            );
+        }
+    }
+    Ok(errors)
+}

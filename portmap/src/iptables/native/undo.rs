@@ -1,0 +1,153 @@
+//! Taking an ADD back: the attachment's chain and jumps become what they were. What all attachments share
+//! stays, as others may have come to need it.
+
+use common::Attachment;
+use common::error::Error;
+
+use super::super::kernel::batch::{self, Former};
+use super::super::kernel::nft::Seen;
+use super::super::observe::{jumps_to, own_chains};
+use super::super::rules::{DNAT, Table, Wanted};
+use super::super::transaction::{Command as Line, Transaction, is_of_attachments};
+use super::super::write;
+use super::{commit, removal};
+use crate::config::Evidence;
+use crate::mapping::Family;
+use crate::nftables::command::Command;
+use crate::nftables::socket::Nft;
+
+/// What takes an ADD back.
+#[derive(Debug, Default)]
+pub struct Undo {
+    changes: Vec<Change>,
+    /// Whether anything was changed; what is shared is not taken back.
+    changed: bool,
+}
+
+/// What an attachment had in an IP version in which it was changed.
+#[derive(Debug)]
+struct Change {
+    family: Family,
+    attachment: Attachment,
+    evidence: Evidence,
+    chains: Vec<(String, Vec<Former>)>,
+    /// With their places in [`DNAT`].
+    jumps: Vec<(usize, Former)>,
+}
+
+impl Undo {
+    /// Whether there was anything to change.
+    pub fn is_change(&self) -> bool {
+        self.changed
+    }
+
+    /// Notes what a transaction changes of an attachment that is being added.
+    pub fn note(
+        &mut self,
+        seen: &Seen,
+        wanted: &Wanted,
+        evidence: &Evidence,
+        transaction: &Transaction,
+    ) {
+        self.note_of(seen, &wanted.attachment, evidence, transaction);
+        if wanted.conditional
+            && self
+                .changes
+                .last()
+                .is_none_or(|c| c.family != wanted.family)
+        {
+            let change = Change::of(seen, &wanted.attachment, evidence);
+            self.changes.push(change);
+        }
+        self.changed |= wanted.conditional;
+    }
+
+    /// Notes what a transaction changes of an attachment.
+    pub fn note_of(
+        &mut self,
+        seen: &Seen,
+        attachment: &Attachment,
+        evidence: &Evidence,
+        transaction: &Transaction,
+    ) {
+        self.changed |= !transaction.is_empty();
+        if transaction
+            .commands(Table::Nat)
+            .iter()
+            .any(is_of_attachments)
+        {
+            self.changes.push(Change::of(seen, attachment, evidence));
+        }
+    }
+
+    /// Takes it back.
+    ///
+    /// # Errors
+    /// What the kernel refused.
+    pub fn run(self) -> Result<(), Error> {
+        if self.changes.is_empty() {
+            return Ok(());
+        }
+        commit(&mut Nft::open()?, |nft| {
+            let mut commands = Vec::new();
+            for change in &self.changes {
+                commands.extend(change.commands(nft)?);
+            }
+            Ok((commands, ()))
+        })
+    }
+}
+
+impl Change {
+    fn of(seen: &Seen, attachment: &Attachment, evidence: &Evidence) -> Change {
+        let names = own_chains(&seen.state, attachment, evidence);
+        let former = |chain: &str, place: usize, words: &str| {
+            let rule = seen.rules(Table::Nat, chain).get(place);
+            rule.map(|rule| Former {
+                words: words.to_owned(),
+                expressions: rule.expressions.clone(),
+            })
+        };
+        let chain = |name: &String| {
+            let rules = seen.state.chain(name).unwrap_or(&[]).iter().enumerate();
+            let rules = rules.filter_map(|(place, words)| former(name, place, words));
+            (name.clone(), rules.collect())
+        };
+        let jumps = names.iter().flat_map(|name| jumps_to(&seen.state, name));
+        let jumps = jumps.filter_map(|s| Some((s.place, former(DNAT, s.place, &s.rule)?)));
+        Change {
+            family: seen.family,
+            attachment: attachment.clone(),
+            evidence: evidence.clone(),
+            jumps: jumps.collect(),
+            chains: names.iter().map(chain).collect(),
+        }
+    }
+
+    fn commands(&self, nft: &mut Nft) -> Result<Vec<Command>, Error> {
+        let seen = removal::of_attachment(nft, self.family, &self.attachment)?;
+        let mut transaction = Transaction::default();
+        let mut seen = match seen {
+            Some(seen) => {
+                for chain in own_chains(&seen.state, &self.attachment, &self.evidence) {
+                    write::remove(&mut transaction, &seen.state, Table::Nat, &chain);
+                }
+                seen
+            }
+            None => Seen::chains(nft, self.family, &[(Table::Nat, DNAT)])?,
+        };
+        for (name, _) in &self.chains {
+            transaction.push(Table::Nat, Line::New(name.clone()));
+        }
+        let mut commands = batch::commands(&mut seen, &transaction)?;
+        for (name, rules) in &self.chains {
+            for rule in rules {
+                commands.extend(batch::restore(&mut seen, (name, usize::MAX), rule)?);
+            }
+        }
+        for (place, rule) in &self.jumps {
+            commands.extend(batch::restore(&mut seen, (DNAT, *place), rule)?);
+        }
+        Ok(commands)
+    }
+}

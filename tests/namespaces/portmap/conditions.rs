@@ -1,0 +1,104 @@
+//! `conditionsV4` and `conditionsV6` with iptables: tests of packets and nothing else.
+
+use super::node::{Backend, Host, mapping, on_both_variants, request};
+
+on_both_variants!(
+    conditions_that_do_more_than_test_are_refused_and_nothing_stays,
+    a_condition_that_becomes_several_rules_is_one_condition,
+    a_comment_in_conditions_owns_nothing,
+    what_a_killed_try_left_goes_with_gc_and_with_the_next_try,
+);
+
+const SCRATCH: &str = "CNI-HOSTPORT-SCRATCH";
+
+fn of(words: &str) -> String {
+    let options = format!(r#""conditionsV4":{words},"#);
+    request(&options, &mapping("tcp", 8080, 80))
+}
+
+fn conditions_that_do_more_than_test_are_refused_and_nothing_stays(backend: Backend) {
+    let host = Host::usual(backend);
+    host.run("ADD", &request("", &mapping("tcp", 1000, 80)));
+    let before = host.state();
+    let marker = host.directory.join("ran");
+    let modprobe = format!(r#"["--modprobe=touch {}","-m","set"]"#, marker.display());
+    for words in [
+        r#"["-h"]"#,
+        r#"["-s","10.0.0.0/8","--help"]"#,
+        r#"["-V"]"#,
+        r#"["-L"]"#,
+        r#"["-Z"]"#,
+        r#"["-jACCEPT"]"#,
+        r#"["--jum","ACCEPT"]"#,
+        r#"["-g","CNI-HOSTPORT-DNAT"]"#,
+        r#"["-tmangle"]"#,
+        r#"["-vM","/bin/true"]"#,
+        r#"["-m","recent","--set","--name","others"]"#,
+        r#"["-m","recent","--remove","--name","others"]"#,
+        r#"["-m","recent","--update","--name","others"]"#,
+        r#"["-m","hashlimit","--hashlimit-upto","1/s","--hashlimit-name","others"]"#,
+        &modprobe,
+    ] {
+        let call = host.call("ADD", &of(words));
+        let said = host.fails(&call.env("CNI_CONTAINERID", "cid-0002"), 7);
+        assert!(said.contains("conditionsV4"), "{said}");
+        assert_eq!(host.state(), before, "{words}");
+    }
+    assert!(!marker.exists());
+}
+
+fn a_condition_that_becomes_several_rules_is_one_condition(backend: Backend) {
+    let host = Host::usual(backend);
+    for words in [
+        r#"["-s","10.9.0.1,10.9.0.2"]"#,
+        r#"["-s","10.9.0.1,10.9.0.2","-d","192.0.2.0/24,198.51.100.1"]"#,
+        r#"["-m","mark","!","--mark","0x1"]"#,
+        r#"["!","-f"]"#,
+    ] {
+        let request = of(words);
+        host.run("ADD", &request);
+        host.run("CHECK", &request);
+        let state = host.state();
+        host.run("ADD", &request);
+        assert_eq!(host.state(), state, "{words}");
+        // The same rules, but for the condition.
+        let other = of(r#"["-s","10.9.0.1,10.9.0.3"]"#);
+        host.drifted(&other, "conditions of the rules of CNI-HOSTPORT-DNAT");
+        host.run("ADD", &other);
+        host.run("CHECK", &other);
+        host.iptables("iptables", "-t nat -D CNI-HOSTPORT-DNAT 1");
+        host.fails(&host.call("CHECK", &other), 101);
+        host.run("ADD", &other);
+        host.run("CHECK", &other);
+        host.run("DEL", &other);
+        host.is_clean();
+    }
+}
+
+fn a_comment_in_conditions_owns_nothing(backend: Backend) {
+    let host = Host::usual(backend);
+    let victim = r#"dnat name: \"a\" id: \"b\""#;
+    let request = of(&format!(r#"["-m","comment","--comment","{victim}"]"#));
+    host.run("ADD", &request);
+    host.run("CHECK", &request);
+    let state = host.state();
+    // GC of the network that the comment names.
+    let gc = r#"{"cniVersion":"1.1.0","name":"a","type":"portmap","x":1}"#;
+    host.run("GC", gc);
+    assert_eq!(host.state(), state);
+    host.run("DEL", &request);
+    host.is_clean();
+}
+
+fn what_a_killed_try_left_goes_with_gc_and_with_the_next_try(backend: Backend) {
+    let host = Host::usual(backend);
+    let request = of(r#"["-s","10.9.0.0/24"]"#);
+    let gc = r#"{"cniVersion":"1.1.0","name":"x","type":"portmap","x":1}"#;
+    for (verb, input) in [("GC", gc), ("ADD", &request), ("CHECK", &request)] {
+        host.iptables("iptables", &format!("-t nat -N {SCRATCH}"));
+        host.iptables("iptables", &format!("-t nat -A {SCRATCH} -p tcp -j RETURN"));
+        host.run(verb, input);
+        let nat = host.nat("iptables");
+        assert!(!nat.contains(SCRATCH), "{verb}: {nat}");
+    }
+}
