@@ -196,15 +196,6 @@ impl Nft {
         Ok(replies.iter().map(|m| content(m).to_vec()).collect())
     }
 
-    /// The attributes of every object of a kind that a filter lets through; none for a missing table.
-    ///
-    /// # Errors
-    /// What the kernel refused.
-    pub fn list(&mut self, kind: u16, family: Family, filter: &[Nla]) -> Answer<Vec<Vec<u8>>> {
-        let replies = self.dump(kind, family, filter)?;
-        Ok(replies.iter().map(|m| content(m).to_vec()).collect())
-    }
-
     /// Sends questions of one object each, several at a time; `None` answers that it is missing.
     fn ask(&mut self, kind: u16, requests: &[Vec<u8>]) -> Answer<Vec<Option<Message>>> {
         let mut answers = Vec::with_capacity(requests.len());
