@@ -109,7 +109,7 @@ fn arguments_do_not_matter_to_the_protocol() {
     assert!(said.contains("supportedVersions"), "{said}");
 }
 
-/// The two libraries are only needed by people.
+/// What they have in common with the tool is a library; its command line is not in it.
 #[test]
 fn the_plugins_have_nothing_of_the_command_line_in_them() {
     let has_clap = |program: &str| {
