@@ -24,7 +24,7 @@ use crate::mapping::{Family, PortMapping};
 
 /// The most host ports that go in one batch. Without that bound, GC of a large node would need more
 /// memory at once than a socket may have.
-const AT_ONCE: usize = 3_000;
+const AT_ONCE: usize = 10_000;
 
 /// What to delete, and the connections that end with it.
 #[derive(Debug, Default)]
