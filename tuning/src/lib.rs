@@ -53,7 +53,7 @@ impl Plugin for Tuning {
 
     fn add(request: &Request) -> Result<CniResult, Error> {
         let config = Config::parse(request)?;
-        allowlist::permit(&config.sysctls)?;
+        allowlist::permit(&config)?;
         let mut result = request.conf.required_prev_result()?;
         let store = backup::Store::new(&config.data_dir, &request.attachment);
         let plan = Plan::new(config);
