@@ -8,8 +8,9 @@ mod diff;
 #[cfg(fuzzing)]
 pub mod fuzzed;
 mod ifb;
-mod list;
+pub mod list;
 mod observe;
+mod operate;
 mod owner;
 mod place;
 mod plan;
@@ -24,7 +25,10 @@ mod verbs;
 
 use std::process::ExitCode;
 
+pub use scaled::scaled;
+pub use verbs::Bandwidth;
+
 /// Handles the request in this process's environment and on stdin.
 pub fn main() -> ExitCode {
-    common::run::<verbs::Bandwidth>()
+    common::run::<Bandwidth>()
 }

@@ -1,14 +1,9 @@
-//! The command `list`: every limit of the node, with what the kernel counts.
+//! Every limit of the node, with what the kernel counts, for the tool for people.
 
 use std::collections::HashMap;
-use std::thread;
-use std::time::Duration;
 
 use common::Attachment;
 use common::cache::Cache;
-use common::cli::args::Args;
-use common::cli::table::{Page, Table, Tone, column};
-use common::cli::{CACHE_DIR, Command, Failure, JSON, document, object, print};
 use common::decode::Object;
 use common::error::{Code, Context, Error};
 use common::json::Json;
@@ -18,7 +13,6 @@ use netlink_packet_route::link::InfoKind;
 
 use crate::owner::{Mark, Owner};
 use crate::plan::Hook;
-use crate::scaled::scaled;
 use crate::tc::counters::{Counted, roots};
 use crate::tc::filter;
 use crate::tc::qdisc;
@@ -26,67 +20,65 @@ use crate::tc::qdisc;
 /// The beginnings of our ifbs' names; the reference's begin with the first.
 const PREFIXES: [&str; 2] = ["bwp", "bwe"];
 
-/// The command.
-pub const LIST: Command = Command {
-    name: "list",
-    arguments: "[--watch[=SECONDS]] [--cache-dir DIR] [--json]",
-    about: "show every limit, and what was sent, dropped and delayed",
-    options: &[
-        ("--watch", "show it again every 2 (or so many) seconds"),
-        CACHE_DIR,
-        JSON,
-    ],
-    run,
-};
-
-/// A limit of one direction.
+/// A limit of one direction, with what was counted since it was made.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Limit {
-    owner: Option<Attachment>,
+pub struct Limit {
+    /// Whose it is, where the state or the cache says so.
+    pub owner: Option<Attachment>,
     /// The link that has the token bucket.
-    device: String,
+    pub device: String,
     /// The link whose traffic is limited, where it is known.
-    link: Option<String>,
+    pub link: Option<String>,
     /// As the configuration calls it: `ingress` is towards the container.
-    direction: &'static str,
-    counted: Counted,
+    pub direction: &'static str,
+    /// Bits per second.
+    pub rate: u64,
+    /// Bytes.
+    pub burst: u64,
+    /// How long a packet may wait, in microseconds: as `tc` computes it from the limit.
+    pub latency: u64,
+    /// What may wait, in bytes.
+    pub limit: u32,
+    /// Bytes sent.
+    pub bytes: u64,
+    /// Packets sent.
+    pub packets: u64,
+    /// Packets dropped.
+    pub drops: u32,
+    /// How often a packet had to wait.
+    pub overlimits: u32,
+    /// Bytes that wait now.
+    pub backlog: u32,
 }
 
-fn run(mut args: Args) -> Result<u8, Failure> {
-    let is_json = args.flag("--json");
-    let seconds = watch(&mut args)?;
-    let dir = args.cache_dir()?;
-    args.none()?;
-    loop {
-        let limits = limits(&Cache::read(&dir)?)?;
-        let shown = match is_json {
-            true => document([("limits", json(&limits))]),
-            false => text(&limits),
-        };
-        let Some(seconds) = seconds else {
-            return print(&shown);
-        };
-        let page = Page::stdout();
-        // On a terminal each table takes the place of the last one.
-        let clear = if page.colour { "\x1b[H\x1b[2J" } else { "" };
-        print(&format!("{clear}{shown}"))?;
-        thread::sleep(Duration::from_secs(seconds));
+impl Limit {
+    /// The limit of a link, of which nothing else is known yet.
+    fn of(device: &Link, direction: &'static str, counted: Counted) -> Limit {
+        let bucket = counted.bucket;
+        let waiting = u64::from(bucket.limit).saturating_sub(bucket.burst());
+        Limit {
+            owner: None,
+            device: device.name.clone(),
+            link: None,
+            direction,
+            rate: bucket.rate.saturating_mul(8),
+            burst: bucket.burst(),
+            latency: waiting.saturating_mul(1_000_000) / bucket.rate.max(1),
+            limit: bucket.limit,
+            bytes: counted.bytes,
+            packets: counted.packets,
+            drops: counted.drops,
+            overlimits: counted.overlimits,
+            backlog: counted.backlog,
+        }
     }
 }
 
-fn watch(args: &mut Args) -> Result<Option<u64>, Failure> {
-    if args.flag("--watch") {
-        return Ok(Some(2));
-    }
-    let seconds = args.value("--watch")?;
-    let number = |text: String| {
-        let number = text.parse().ok().filter(|n: &u64| *n > 0);
-        number.ok_or_else(|| Failure::Usage(format!("--watch={text}: expected seconds")))
-    };
-    seconds.map(number).transpose()
-}
-
-fn limits(cache: &Cache) -> Result<Vec<Limit>, Error> {
+/// Every limit of the node.
+///
+/// # Errors
+/// Code 100 with what the kernel refused.
+pub fn limits(cache: &Cache) -> Result<Vec<Limit>, Error> {
     let mut host = Netlink::route()?;
     let links = host
         .links(None)
@@ -151,10 +143,8 @@ impl Ways<'_> {
         let link = index.and_then(|index| self.links.get(&index));
         Limit {
             owner: mark.and_then(|mark| named(mark.owner)),
-            device: ifb.name.clone(),
             link: link.map(|link| link.name.clone()),
-            direction: "egress",
-            counted,
+            ..Limit::of(ifb, "egress", counted)
         }
     }
 
@@ -163,10 +153,8 @@ impl Ways<'_> {
         let mark = self.marks.get(&veth.index).cloned();
         Limit {
             owner: mark.and_then(|mark| named(mark.owner)),
-            device: veth.name.clone(),
             link: Some(veth.name.clone()),
-            direction: "ingress",
-            counted,
+            ..Limit::of(veth, "ingress", counted)
         }
     }
 }
@@ -223,102 +211,31 @@ fn names_in(result: Option<&Json>) -> Vec<String> {
         .collect()
 }
 
-/// The owners of all limits that say whose they are.
+/// The owners of all limits that say whose they are. Names that do not fit are hashed, and known by the
+/// cache alone.
 ///
 /// # Errors
 /// Code 100 with what the kernel refused.
-pub fn owners() -> Result<Vec<Attachment>, Error> {
+pub fn owners(cache: &Cache) -> Result<Vec<Attachment>, Error> {
     let ifbs = Netlink::route()?
         .links(Some(InfoKind::Ifb))
         .context(Code::System, || "list ifbs".into())?;
     let marks = ifbs
         .iter()
         .filter_map(|link| Mark::parse(link.alias.as_deref()?));
-    Ok(marks.filter_map(|mark| named(mark.owner)).collect())
+    Ok(marks.map(|mark| attachment(mark.owner, cache)).collect())
 }
 
-fn text(limits: &[Limit]) -> String {
-    let mut table = Table::new([
-        column("LINK"),
-        column("DIRECTION"),
-        column("RATE").number(),
-        column("BURST").number(),
-        column("LATENCY").number(),
-        column("DROPPED").number(),
-        column("SENT").number(),
-        column("NETWORK").cut_to(6).optional(),
-        column("CONTAINER").cut_to(9).optional(),
-        column("OVERLIMITS").number().optional(),
-        column("DEVICE").optional(),
-    ]);
-    for limit in limits {
-        let Counted {
-            bucket,
-            bytes,
-            drops,
-            overlimits,
-            ..
-        } = limit.counted;
-        let owner = limit.owner.as_ref();
-        let cells = [
-            limit.link.clone().unwrap_or_else(|| "?".into()),
-            limit.direction.to_owned(),
-            scaled(u128::from(bucket.rate) * 8, 1000, "bit/s"),
-            scaled(bucket.burst().into(), 1024, "B"),
-            format!("{} ms", latency(&limit.counted) / 1000),
-            drops.to_string(),
-            scaled(bytes.into(), 1024, "B"),
-            owner.map_or("?".into(), |owner| owner.network.clone()),
-            owner.map_or("?".into(), |owner| owner.container.clone()),
-            overlimits.to_string(),
-            limit.device.clone(),
-        ];
-        table.row(Tone::Plain, cells);
+fn attachment(owner: Owner, cache: &Cache) -> Attachment {
+    let mut known = cache.entries.iter().map(|entry| &entry.attachment);
+    let known = known.find(|known| Owner::of(known) == owner);
+    match (known, owner) {
+        (Some(known), _) => known.clone(),
+        (None, Owner::Named(attachment)) => attachment,
+        (None, hashed) => Attachment {
+            network: String::new(),
+            container: hashed.to_string(),
+            ifname: String::new(),
+        },
     }
-    table.text(Page::stdout())
-}
-
-/// How long a packet may wait, in microseconds: as `tc` tells it from the limit.
-fn latency(counted: &Counted) -> u64 {
-    let bucket = counted.bucket;
-    let waiting = u64::from(bucket.limit).saturating_sub(bucket.burst());
-    waiting.saturating_mul(1_000_000) / bucket.rate.max(1)
-}
-
-fn json(limits: &[Limit]) -> Json {
-    let number = |n: u64| Json::Number(n.into());
-    let one = |limit: &Limit| {
-        let Counted {
-            bucket,
-            bytes,
-            packets,
-            drops,
-            overlimits,
-            backlog,
-        } = limit.counted;
-        let of_owner = |of: fn(&Attachment) -> &String| {
-            limit
-                .owner
-                .as_ref()
-                .map_or(Json::Null, |owner| of(owner).as_str().into())
-        };
-        object([
-            ("network", of_owner(|owner| &owner.network)),
-            ("container", of_owner(|owner| &owner.container)),
-            ("interface", of_owner(|owner| &owner.ifname)),
-            ("link", limit.link.as_deref().map_or(Json::Null, Json::from)),
-            ("device", limit.device.as_str().into()),
-            ("direction", limit.direction.into()),
-            ("rateBitsPerSecond", number(bucket.rate.saturating_mul(8))),
-            ("burstBytes", number(bucket.burst())),
-            ("latencyMicroseconds", number(latency(&limit.counted))),
-            ("limitBytes", number(bucket.limit.into())),
-            ("sentBytes", number(bytes)),
-            ("sentPackets", number(packets)),
-            ("dropped", number(drops.into())),
-            ("overlimits", number(overlimits.into())),
-            ("backlogBytes", number(backlog.into())),
-        ])
-    };
-    Json::Array(limits.iter().map(one).collect())
 }

@@ -145,6 +145,19 @@ fn restore(netlink: &mut Netlink, behind: Behind, slots: &[Slot]) -> Result<bool
     // The link may be another attachment's by now, and so is its token bucket then.
     let others = ifb::led_to(netlink, filters.iter().map(|(_, filter)| filter), &ifbs)?;
     let is_others = others.iter().any(|(_, m)| m.link == link && m.root_made);
+    let of_root = match is_others {
+        true => Ok(false),
+        false => root(netlink, link).context(Code::System, || {
+            tried(&format!(
+                "delete the root qdisc tbf {}",
+                handle_text(BUCKET)
+            ))
+        }),
+    };
+    // The filters prove whose the link is: the next one that tries still needs them.
+    if !is_certain && of_root.is_err() {
+        return of_root;
+    }
     let of_hook = match hook {
         Some(hook) => hooks(
             netlink,
@@ -155,15 +168,6 @@ fn restore(netlink: &mut Netlink, behind: Behind, slots: &[Slot]) -> Result<bool
         )
         .context(Code::System, || tried("delete the filters")),
         None => Ok(false),
-    };
-    let of_root = match is_others {
-        true => Ok(false),
-        false => root(netlink, link).context(Code::System, || {
-            tried(&format!(
-                "delete the root qdisc tbf {}",
-                handle_text(BUCKET)
-            ))
-        }),
     };
     match (of_hook, of_root) {
         (Ok(hook), Ok(root)) => Ok(hook || root),

@@ -68,17 +68,15 @@ fn list(from: Object<'_>, key: &'static str) -> Result<Vec<Prefix>, Error> {
 /// A prefix that overlaps an earlier one: the earlier one, and the place of the later one. Once they
 /// are sorted, one that overlaps any overlaps its neighbour.
 fn overlapping(prefixes: &[Prefix]) -> Option<(Prefix, usize)> {
-    let mut sorted: Vec<(&Prefix, usize)> = prefixes.iter().zip(0..).collect();
+    let mut sorted: Vec<(Prefix, usize)> = prefixes.iter().copied().zip(0..).collect();
     sorted.sort();
-    sorted
-        .array_windows()
-        .find_map(|[(a, first), (b, second)]| {
-            let (earlier, later) = if first < second {
-                (a, second)
-            } else {
-                (b, first)
-            };
-            overlap(**a, **b).then_some((**earlier, *later))
+    let neighbours = sorted.iter().zip(sorted.iter().skip(1));
+    let mut overlaps = neighbours.filter(|((a, _), (b, _))| overlap(*a, *b));
+    overlaps
+        .next()
+        .map(|((a, first), (b, second))| match first < second {
+            true => (*a, *second),
+            false => (*b, *first),
         })
 }
 
@@ -121,6 +119,38 @@ mod tests {
 
     fn prefix(text: &str) -> Prefix {
         Prefix::from_text(text).unwrap()
+    }
+
+    #[test]
+    fn a_list_longer_than_the_kernel_takes_is_refused() {
+        let list = |count: u32| {
+            let all: Vec<String> = (0..count)
+                .map(|n| format!("\"{}/32\"", std::net::Ipv4Addr::from_bits(n)))
+                .collect();
+            format!(r#"{{"shapedSubnets":[{}]}}"#, all.join(","))
+        };
+        assert!(parse(&list(4000)).is_ok());
+        let error = parse(&list(4001)).unwrap_err();
+        assert!(error.msg.contains("4001 prefixes"), "{error}");
+    }
+
+    #[test]
+    fn overlaps_are_found_in_any_order() {
+        for (list, told) in [
+            (
+                ["10.1.0.0/16", "10.0.0.0/8", "10.2.0.0/16"],
+                "shapedSubnets[1]",
+            ),
+            (
+                ["10.0.0.0/8", "11.0.0.0/8", "10.255.255.255/32"],
+                "shapedSubnets[2]",
+            ),
+            (["fd00::/8", "0.0.0.0/0", "fd00::1/128"], "shapedSubnets[2]"),
+        ] {
+            let quoted = list.map(|prefix| format!("\"{prefix}\"")).join(",");
+            let error = parse(&format!(r#"{{"shapedSubnets":[{quoted}]}}"#)).unwrap_err();
+            assert!(error.msg.contains(told), "{error}");
+        }
     }
 
     #[test]

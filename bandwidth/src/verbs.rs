@@ -2,8 +2,6 @@
 
 use std::collections::{HashMap, HashSet};
 
-use common::cache::Cache;
-use common::cli::Command;
 use common::drift;
 use common::error::{Code, Context, Error};
 use common::result::{CniResult, Interface};
@@ -21,7 +19,7 @@ use crate::owner::{Mark, Owner};
 use crate::place::{Missing, Place};
 use crate::plan::{Facts, Hook, Plan, Side};
 use crate::undo::Changes;
-use crate::{list, place, remove, status};
+use crate::{place, remove, status};
 
 /// The plugin.
 pub struct Bandwidth;
@@ -29,7 +27,6 @@ pub struct Bandwidth;
 impl Plugin for Bandwidth {
     const NAME: &'static str = "bandwidth";
     const VERSIONS: &'static [Version] = Version::WITH_INTERFACES;
-    const COMMANDS: &'static [Command] = &[list::LIST];
 
     fn add(request: &Request) -> Result<CniResult, Error> {
         let config = Config::parse(request)?;
@@ -161,10 +158,6 @@ impl Plugin for Bandwidth {
     fn status(request: &Request) -> Result<(), Error> {
         Config::parse(request)?;
         status::probe()
-    }
-
-    fn owners(_: &Cache) -> Result<Vec<Attachment>, Error> {
-        list::owners()
     }
 }
 

@@ -1,241 +1,136 @@
-//! The command line and its help. Defaults that stand in the environment are applied in [`crate::setup`].
+//! The command line and its help: completions and manual pages are made from it, too. Defaults that stand
+//! in the environment are applied in [`crate::runner::setup`].
 
-use std::path::PathBuf;
+pub mod install;
+pub mod network;
+pub mod node;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
-/// Runs a CNI network configuration the way a container runtime does through libcni.
+use install::{Completions, Install, Manual, Uninstall};
+use network::{Attach, Whole};
+use node::{Gc, Limits, Ports, Reconcile, Sysctls, Who};
+
+/// Runs CNI networks; shows, repairs, installs tuning, portmap and bandwidth
 #[derive(Debug, Parser)]
-#[command(name = "cnictl", version, max_term_width = 100, after_help = OVERVIEW)]
+#[command(
+    name = "cnictl",
+    version,
+    max_term_width = 100,
+    disable_help_subcommand = true,
+    help_template = OVERVIEW,
+    after_long_help = EXIT_CODES
+)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// The verbs.
+impl Cli {
+    /// The whole definition.
+    pub fn definition() -> clap::Command {
+        Cli::command()
+    }
+}
+
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Attach a namespace to the network: ADD for every plugin in order; prints the result
-    #[command(after_help = ADD, override_usage = "cnictl add [OPTIONS] NETWORK NETNS")]
+    /// Attach a namespace to a network: ADD for every plugin in order
+    #[command(after_help = network::ADD, override_usage = "cnictl add [OPTIONS] NETWORK NETNS")]
     Add(Attach),
-    /// Ask every plugin whether the attachment is still what ADD made it (cniVersion 0.4.0 and later)
-    #[command(after_help = CHECK, override_usage = "cnictl check [OPTIONS] NETWORK NETNS")]
+    /// Ask every plugin whether an attachment is still what ADD made it
+    #[command(after_help = network::CHECK, override_usage = "cnictl check [OPTIONS] NETWORK NETNS")]
     Check(Attach),
-    /// Detach the namespace: DEL for every plugin in reverse order
-    #[command(after_help = DEL)]
+    /// Detach a namespace: DEL for every plugin in reverse order
+    #[command(after_help = network::DEL)]
     Del(Attach),
-    /// Remove what belongs to attachments that are no longer valid
-    #[command(after_help = GC)]
+    /// Remove what belongs to attachments that are gone
+    #[command(after_help = node::GC)]
     Gc(Gc),
-    /// Ask every plugin whether it is ready for ADD (cniVersion 1.1.0 and later)
-    #[command(after_help = STATUS)]
+    /// Ask every plugin of a network whether it is ready for ADD
+    #[command(after_help = network::STATUS)]
     Status(Whole),
-    /// Print which versions of the specification every plugin of the network supports
-    #[command(after_help = VERSION)]
+    /// Show which spec versions the plugins of a network support
+    #[command(after_help = network::VERSION)]
     Version(Whole),
+    /// Show every host port, who owns it, and what is stale or shadowed
+    Ports(Ports),
+    /// Show every limit, and what was sent, dropped and delayed
+    Limits(Limits),
+    /// Show what tuning changed, from what, and what it is now
+    Sysctls(Sysctls),
+    /// Show which containers and which processes of the node have a port
+    Who(Who),
+    /// Re-apply every attachment of the runtime's cache that has drifted
+    #[command(after_help = node::RECONCILE)]
+    Reconcile(Reconcile),
+    /// Put the plugins into a directory that runtimes use
+    Install(Install),
+    /// Take out what install put there, and put back what it kept
+    #[command(after_help = install::UNINSTALL)]
+    Uninstall(Uninstall),
+    /// Print completions for a shell
+    Completions(Completions),
+    /// Do nothing until SIGTERM or SIGINT: a DaemonSet's pods must stay
+    #[command(hide = true)]
+    Wait,
+    /// Write the manual pages into a directory
+    #[command(hide = true)]
+    Man(Manual),
 }
 
-/// Options of every verb.
-#[derive(Debug, Args)]
-pub struct Common {
-    /// Directory with network configurations [default: $NETCONFPATH or /etc/cni/net.d]
-    #[arg(long, value_name = "DIR")]
-    pub conf_dir: Option<PathBuf>,
-    /// Directories with plugins [default: $CNI_PATH or /opt/cni/bin:/usr/lib/cni]
-    #[arg(long, value_name = "DIR:DIR")]
-    pub path: Option<String>,
-    /// Directory for the results that CHECK and DEL need, shared with libcni
-    #[arg(long, value_name = "DIR", default_value = crate::cache::DEFAULT_DIR)]
-    pub cache_dir: PathBuf,
-    /// Show every request and answer on stderr
-    #[arg(long)]
-    pub trace: bool,
-    /// Print one JSON document, also for failures
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// A verb about one attachment.
-#[derive(Debug, Args)]
-pub struct Attach {
-    /// Name of a network in the configuration directory, or path of a configuration
-    pub network: String,
-    /// Network namespace: a name in /run/netns or a path. Only DEL can do without, with --container-id
-    pub netns: Option<String>,
-    /// Container ID [default: "cnitool-" and a hash of the namespace's path]
-    #[arg(long, value_name = "ID")]
-    pub container_id: Option<String>,
-    /// Interface in the namespace [default: $CNI_IFNAME or eth0]
-    #[arg(short, long, value_name = "NAME")]
-    pub ifname: Option<String>,
-    /// A pair for CNI_ARGS, after those of $CNI_ARGS; repeatable
-    #[arg(long = "arg", value_name = "KEY=VALUE")]
-    pub args: Vec<String>,
-    /// A capability for runtimeConfig, after those of $CAP_ARGS (a JSON object); repeatable
-    #[arg(long = "capability", value_name = "NAME=JSON")]
-    pub capabilities: Vec<String>,
-    /// Capability portMappings: a port of the host for one of the container; repeatable
-    #[arg(short, long, value_name = "[IP:]HOST:CONTAINER[/PROTO]")]
-    pub publish: Vec<String>,
-    /// Capability bandwidth: limit towards the container in bits per second (10M), and burst in bits
-    #[arg(long, value_name = "RATE[:BURST]")]
-    pub ingress: Option<String>,
-    /// Capability bandwidth: limit from the container in bits per second (10M), and burst in bits
-    #[arg(long, value_name = "RATE[:BURST]")]
-    pub egress: Option<String>,
-    /// Capability mac: address of the interface
-    #[arg(long, value_name = "ADDRESS")]
-    pub mac: Option<String>,
-    /// Capability ips: address of the interface; repeatable
-    #[arg(long = "ip", value_name = "ADDRESS/LENGTH")]
-    pub ips: Vec<String>,
-    /// Options of every verb.
-    #[command(flatten)]
-    pub common: Common,
-}
-
-/// GC.
-#[derive(Debug, Args)]
-pub struct Gc {
-    /// Name of a network in the configuration directory, or path of a configuration
-    pub network: String,
-    /// Ignored: cnitool wants a namespace here
-    #[arg(hide = true)]
-    pub netns: Option<String>,
-    /// An attachment that is still valid; repeatable
-    #[arg(long, value_name = "CONTAINER/IFNAME")]
-    pub valid: Vec<String>,
-    /// All attachments in the cache whose namespace still exists are valid
-    #[arg(long)]
-    pub valid_cached: bool,
-    /// No attachment is valid: plugins get an empty list
-    #[arg(long, conflicts_with_all = ["valid", "valid_cached"])]
-    pub none_valid: bool,
-    /// Options of every verb.
-    #[command(flatten)]
-    pub common: Common,
-}
-
-/// A verb about the network as a whole.
-#[derive(Debug, Args)]
-pub struct Whole {
-    /// Name of a network in the configuration directory, or path of a configuration
-    pub network: String,
-    /// Ignored: cnitool wants a namespace here
-    #[arg(hide = true)]
-    pub netns: Option<String>,
-    /// Options of every verb.
-    #[command(flatten)]
-    pub common: Common,
-}
-
+/// Every command on one screen.
 const OVERVIEW: &str = "\
-A first network, without any plugin installed (type veth is built in):
+{about}
 
-  cat > /tmp/demo.conflist <<'EOF'
-  { \"cniVersion\": \"1.0.0\", \"name\": \"demo\", \"plugins\": [
-      { \"type\": \"veth\", \"addresses\": [ { \"address\": \"10.9.0.2/24\", \"gateway\": \"10.9.0.1\" } ] }
-  ] }
-  EOF
-  ip netns add pod1
-  cnictl add   /tmp/demo.conflist pod1     # prints the result; ping 10.9.0.2 now answers
-  cnictl check /tmp/demo.conflist pod1
-  cnictl del   /tmp/demo.conflist pod1
+Usage: {usage}
 
-Requests to plugins, environment variables and the cache are those of libcni and cnitool: what one
-of the tools added, the other can check and delete. 'cnictl VERB --help' has examples for each verb.
+Commands:
+{subcommands}
 
-Exit code: 0, 1 if a plugin or the runner failed, 2 for a command line that cannot be understood.";
+Options: --help (of a command, too), --version{after-help}";
 
-const ADD: &str = "\
-Examples:
-  cnictl add podnet pod1
-      network \"podnet\" from /etc/cni/net.d, namespace /run/netns/pod1, interface eth0
-  cnictl add ./podnet.conflist /proc/4711/ns/net --container-id web --ifname net1
-  cnictl add podnet pod1 --publish 8080:80 --publish '[::1]:53:5353/udp' --ingress 10M --egress 5M:1M
-      a plugin gets these only if its \"capabilities\" has portMappings, bandwidth: true
-  cnictl add podnet pod1 --capability 'aliases=[\"web\"]' --arg IgnoreUnknown=1 --arg K8S_POD_NAME=web
-  cnictl add podnet pod1 --trace 2>trace.txt
-      every request (variables and stdin) and every answer
-
-If a plugin fails, the whole chain gets DEL, and nothing is remembered.";
-
-const CHECK: &str = "\
-Examples:
-  cnictl check podnet pod1
-  cnictl check podnet pod1 --ifname net1 --json
-
-Plugins get the result that ADD remembered. Capabilities and CNI_ARGS are those of ADD unless given anew.";
-
-const DEL: &str = "\
-Examples:
-  cnictl del podnet pod1
-  cnictl del podnet --container-id web
-      the namespace is gone: plugins get an empty CNI_NETNS, as from container runtimes
-
-DEL may be repeated. It stops at the first plugin that fails, and the result stays remembered until
-a DEL succeeds. Capabilities and CNI_ARGS are those of ADD unless given anew.";
-
-const GC: &str = "\
-Examples:
-  cnictl gc podnet --valid-cached
-      keep every attachment whose namespace still exists
-  cnictl gc podnet --valid web/eth0 --valid web/net1
-  cnictl gc podnet --none-valid
-  cnictl gc podnet
-      as cnitool: DEL for every attachment in the cache, and plugins get no list
-
-Attachments in the cache that are not valid get DEL first (any version); then every plugin gets GC
-(cniVersion 1.1.0 and later). \"disableGC\": true in the configuration switches both off.";
-
-const STATUS: &str = "\
-Examples:
-  cnictl status podnet
-  cnictl status podnet --json
-
-Stops at the first plugin that is not ready: code 50 means not available, 51 limited connectivity.";
-
-const VERSION: &str = "\
-Examples:
-  cnictl version podnet
-  cnictl version podnet --json
-
-Fails if a plugin does not support the version of the configuration.";
+const EXIT_CODES: &str = "\
+Exit code: 0 done, 1 failed, 2 usage, 10 (reconcile) something had drifted";
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
     fn the_command_line_is_consistent() {
-        Cli::command().debug_assert();
+        Cli::definition().debug_assert();
     }
 
     #[test]
-    fn the_help_of_every_verb_has_examples_that_can_be_parsed() {
-        for verb in Cli::command().get_subcommands() {
-            let help = verb
-                .get_after_help()
-                .map(ToString::to_string)
-                .unwrap_or_default();
-            let examples: Vec<&str> = help
-                .lines()
-                .filter_map(|line| line.strip_prefix("  cnictl "))
-                .collect();
-            assert!(!examples.is_empty(), "{}", verb.get_name());
-            for example in examples {
-                let words = example
-                    .split(" 2>")
-                    .next()
-                    .unwrap()
-                    .split(' ')
-                    .map(|word| word.trim_matches('\''));
-                let parsed = Cli::try_parse_from(std::iter::once("cnictl").chain(words));
-                assert!(parsed.is_ok(), "{example}: {parsed:?}");
-            }
+    fn every_command_is_on_one_screen() {
+        let help = Cli::definition().render_long_help().to_string();
+        assert!(help.lines().count() <= 24, "{help}");
+        assert!(help.lines().all(|line| line.len() <= 80), "{help}");
+    }
+
+    #[test]
+    fn every_example_of_the_help_can_be_parsed() {
+        let definition = Cli::definition();
+        let helps = definition
+            .get_subcommands()
+            .filter_map(|c| c.get_after_help());
+        let helps: String = helps.map(|help| format!("{help}\n")).collect();
+        let examples = helps
+            .lines()
+            .filter_map(|line| line.strip_prefix("  cnictl "));
+        let mut count = 0;
+        for example in examples {
+            let example = example.split(" #").next().unwrap();
+            let example = example.split(" 2>").next().unwrap();
+            let words = example.split_whitespace();
+            let words = words.map(|word| word.trim_matches('\''));
+            let parsed = Cli::try_parse_from(std::iter::once("cnictl").chain(words));
+            assert!(parsed.is_ok(), "{example}: {parsed:?}");
+            count += 1;
         }
+        assert!(count > 15, "{count}");
     }
 }

@@ -1,41 +1,23 @@
-//! Runs a CNI network configuration the way a container runtime does through libcni.
+//! The tool for people: runs network configurations, shows what the plugins made, repairs, installs.
 //!
-//! | module         | what it knows                                                       |
-//! | -------------- | ------------------------------------------------------------------- |
-//! | [`network`]    | a configuration list: parsing, version choice, inlined plugins      |
-//! | [`conf_dir`]   | finding a network by name or by path                                |
-//! | [`attachment`] | one interface of one container: names, `CNI_ARGS`, capabilities     |
-//! | [`request`]    | what one plugin is sent: environment and stdin                      |
-//! | [`answer`]     | what it said: result, error, or nonsense                            |
-//! | [`capabilities`] | what a runtime tells plugins in `runtimeConfig`                    |
-//! | [`exec`]       | finding and running the binary                                      |
-//! | [`cache`]      | libcni's cache of results                                           |
-//! | [`chain`]      | the verbs over a whole list                                         |
-//! | [`trace`]      | requests and answers, for people to read                            |
-//! | [`cli`]        | the command line and its help                                       |
-//! | [`setup`]      | from command line and environment to network, attachment, runner    |
-//! | [`veth`]       | the main plugin that is built in                                    |
+//! | module | what it holds |
+//! | --- | --- |
+//! | [`cli`] | the command line and its help |
+//! | [`commands`] | a file per command |
+//! | [`plugins`] | the plugins that it knows from within |
+//! | [`requests`], [`repair`], [`dead`] | attachments of the cache: their requests, their repair, and what no one owns |
+//! | [`install`] | puts plugins into a directory that runtimes use, and takes them out again |
+//! | [`table`] | tables |
+//! | [`runner`] | what a container runtime does through libcni |
+//! | [`veth`] | the main plugin that is built in |
 
-pub mod answer;
-pub mod attachment;
-pub mod cache;
-pub mod capabilities;
-pub mod chain;
 pub mod cli;
-pub mod conf_dir;
-pub mod error;
-pub mod exec;
-pub mod names;
-pub mod network;
-pub mod request;
-pub mod setup;
-pub mod spec_version;
-pub mod trace;
-pub mod verb;
+pub mod commands;
+pub mod dead;
+pub mod install;
+pub mod plugins;
+pub mod repair;
+pub mod requests;
+pub mod runner;
+pub mod table;
 pub mod veth;
-
-pub use attachment::Attachment;
-pub use chain::Runner;
-pub use error::{Error, Result};
-pub use network::Network;
-pub use verb::Verb;

@@ -5,7 +5,7 @@ use std::fmt;
 use crate::hash::sha512;
 
 /// One interface of one container on one network.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Attachment {
     /// The network's name, from the configuration.
     pub network: String,

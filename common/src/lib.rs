@@ -3,6 +3,7 @@
 //! | module | what it holds |
 //! | --- | --- |
 //! | [`plugin`] | the trait of a plugin, and `run`: environment and stdin in, JSON and exit code out |
+//! | [`operate`] | what the tool for people needs of a plugin besides |
 //! | [`request`] | `CNI_*` variables and stdin as one validated request |
 //! | [`netconf`] | the keys every configuration shares: `cniVersion`, `name`, `prevResult` |
 //! | [`cni_args`] | the pairs of `CNI_ARGS` |
@@ -10,11 +11,10 @@
 //! | [`version`] | the spec versions |
 //! | [`attachment`] | the owner of what we create, and names derived from it |
 //! | [`cache`], [`base64`] | libcni's cache of attachments |
-//! | [`cli`] | the commands for operators |
 //! | [`drift`] | one difference between plan and kernel |
-//! | [`install`] | puts plugins into a directory that runtimes use, and takes them out again |
 //! | [`error`] | the one error, shaped by the protocol |
 //! | [`json`], [`decode`] | JSON that keeps order and duplicates, and typed reading of it |
+//! | [`hash`] | SHA-512, in hexadecimal |
 //! | [`log`] | what operators are told of a request, on stderr and in a file |
 //! | [`mac`] | hardware addresses |
 //! | [`sys`] | what touches the kernel: namespaces, netlink, links, sysctls, files |
@@ -22,17 +22,16 @@
 pub mod attachment;
 pub mod base64;
 pub mod cache;
-pub mod cli;
 pub mod cni_args;
 pub mod decode;
 pub mod drift;
 pub mod error;
 pub mod hash;
-pub mod install;
 pub mod json;
 pub mod log;
 pub mod mac;
 pub mod netconf;
+pub mod operate;
 pub mod plugin;
 pub mod request;
 pub mod result;
@@ -45,6 +44,7 @@ pub use attachment::Attachment;
 pub use dlmalloc::GlobalDlmalloc as Allocator;
 pub use drift::Drift;
 pub use error::{Code, Context, Error};
+pub use operate::Operate;
 pub use plugin::{Plugin, run};
 pub use request::Request;
 pub use result::CniResult;

@@ -4,9 +4,6 @@ use std::io::{self, Read, Write};
 use std::process::ExitCode;
 use std::thread;
 
-use crate::attachment::Attachment;
-use crate::cache::Cache;
-use crate::cli;
 use crate::error::{Code, Context, Error, short, shortened};
 use crate::json::{self, Json};
 use crate::log::report::Report;
@@ -37,8 +34,6 @@ pub trait Plugin {
     const NAME: &'static str;
     /// Oldest first.
     const VERSIONS: &'static [Version];
-    /// What operators can ask of this plugin alone.
-    const COMMANDS: &'static [cli::Command] = &[];
 
     /// Applies the configuration, all or nothing, and answers with the chain's result.
     ///
@@ -69,52 +64,15 @@ pub trait Plugin {
     /// # Errors
     /// Code 50 with what is missing.
     fn status(request: &Request) -> Result<(), Error>;
-
-    /// CHECK of many attachments, for `reconcile`: their verdicts in their order. For plugins that can
-    /// look once for all of them.
-    fn check_all(requests: &[&Request]) -> Vec<Result<(), Error>> {
-        requests
-            .iter()
-            .map(|request| Self::check(request))
-            .collect()
-    }
-
-    /// ADD of many attachments, for `reconcile`, oldest first: what came of each, in their order. For
-    /// plugins that can write all of them at once.
-    fn add_all(requests: &[&Request]) -> Vec<Result<(), Error>> {
-        let add = |request: &&Request| Self::add(request).map(drop);
-        requests.iter().map(add).collect()
-    }
-
-    /// The attachments that something in this node's state names as its owner, for the command `gc`.
-    /// The interface is empty where the state does not say it; long names may be shortened, see
-    /// [`Cache::knows`].
-    ///
-    /// # Errors
-    /// What could not be read.
-    fn owners(_cache: &Cache) -> Result<Vec<Attachment>, Error> {
-        Ok(Vec::new())
-    }
-
-    /// What only one attachment of the node can have at a time, such as a host port, in any words: for
-    /// `reconcile`, which must not give an older attachment what a newer one took from it. A request
-    /// that makes no sense claims nothing.
-    fn claims(_request: &Request) -> Vec<String> {
-        Vec::new()
-    }
 }
 
 /// Handles the request in this process's environment and on stdin: one JSON document on stdout, exit
 /// code 0 or 1.
 ///
-/// Without `CNI_COMMAND`: the command line of [`cli`], or, when there are no arguments either, name and
-/// versions on stderr, exit code 0, as the reference does.
+/// Without `CNI_COMMAND`: name and versions on stderr, exit code 0, as the reference does.
 pub fn run<P: Plugin>() -> ExitCode {
     if std::env::var_os("CNI_COMMAND").is_none_or(|value| value.is_empty()) {
-        return match std::env::args_os().len() {
-            0 | 1 => about::<P>(),
-            _ => cli::run::<P>(),
-        };
+        return about::<P>();
     }
     let mut report = Report::new(P::NAME);
     let outcome = handle::<P>(&mut report);
@@ -392,8 +350,11 @@ fn tell(error: &Error, version: Version) {
         let details = shortened(&error.details, DETAILS);
         fields.push(("details".into(), details.as_ref().into()));
     }
-    // Nobody is left to tell when stdout is closed.
-    let _ = write_out(&Json::Object(fields).pretty());
+    let answer = Json::Object(fields).pretty();
+    if let Err(Unwritten { is_torn: false, .. }) = write_out(&answer) {
+        // Once more: whoever hears nothing knows nothing. Nobody is left to tell when stdout is closed.
+        let _ = write_out(&answer);
+    }
 }
 
 #[cfg(test)]

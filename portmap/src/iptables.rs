@@ -27,6 +27,7 @@ mod translation;
 mod words;
 mod write;
 
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::thread;
 
@@ -238,18 +239,18 @@ pub fn del(
 /// # Errors
 /// Everything that could not be removed.
 pub fn gc(network: &str, valid: &[ValidAttachment], log: &Log) -> Result<Vec<Translation>, Error> {
-    let mut alive: Vec<String> = Vec::new();
+    let mut alive: BTreeSet<String> = BTreeSet::new();
     for ValidAttachment { container, ifname } in valid {
         let attachment = Attachment {
             network: network.to_owned(),
             container: container.clone(),
             ifname: ifname.clone(),
         };
-        alive.push(owner::comment(&attachment));
+        alive.insert(owner::comment(&attachment));
         // The reference's mark says nothing about the interface.
-        alive.push(owner::reference_comment(&attachment));
+        alive.insert(owner::reference_comment(&attachment));
     }
-    let is_valid = |comment: &str| alive.iter().any(|known| known == comment);
+    let is_valid = |comment: &str| alive.contains(comment);
     let native = native::gc(network, is_valid);
     let swept = compiled::sweep();
     let removed = everywhere(log, native, |family| remove::gc(family, network, is_valid));

@@ -11,11 +11,12 @@ mod conntrack;
 pub mod fuzzed;
 mod host_port;
 mod iptables;
-mod list;
+pub mod list;
 mod localnet;
 mod many;
 mod mapping;
 mod nftables;
+mod operate;
 mod plan;
 mod program;
 mod turn;
@@ -23,12 +24,10 @@ mod turn;
 use std::net::IpAddr;
 use std::process::ExitCode;
 
-use common::cache::Cache;
-use common::cli::Command;
 use common::drift::verdict;
 use common::log::Log;
 use common::version::Version;
-use common::{Attachment, CniResult, Error, Plugin, Request};
+use common::{CniResult, Error, Plugin, Request};
 
 use config::{Config, Evidence, Masquerade};
 use conntrack::Stale;
@@ -36,12 +35,14 @@ use iptables::Tables;
 use plan::Plan;
 use turn::Turn;
 
-struct Portmap;
+pub use mapping::{Family, Protocol};
+
+/// The plugin.
+pub struct Portmap;
 
 impl Plugin for Portmap {
     const NAME: &'static str = "portmap";
     const VERSIONS: &'static [Version] = Version::ALL;
-    const COMMANDS: &'static [Command] = &[list::LIST, list::WHO];
 
     fn add(request: &Request) -> Result<CniResult, Error> {
         let (config, result) = Config::parse(request)?;
@@ -76,14 +77,6 @@ impl Plugin for Portmap {
         check(&Plan::new(&config), &config, &Tables::default())
     }
 
-    fn check_all(requests: &[&Request]) -> Vec<Result<(), Error>> {
-        many::check(requests)
-    }
-
-    fn add_all(requests: &[&Request]) -> Vec<Result<(), Error>> {
-        many::add(requests)
-    }
-
     fn del(request: &Request) -> Result<(), Error> {
         let mappings = config::understood_mappings(request);
         let evidence = Evidence::of_request(request);
@@ -105,27 +98,6 @@ impl Plugin for Portmap {
 
     fn status(request: &Request) -> Result<(), Error> {
         backends::status(&Config::of_network(request)?)
-    }
-
-    fn claims(request: &Request) -> Vec<String> {
-        let Ok((config, _)) = Config::parse(request) else {
-            return Vec::new();
-        };
-        let claim = |family, port: plan::Forward| {
-            let (ip, number, protocol) = (port.host_ip, port.host_port, port.protocol);
-            format!("{family} {ip:?} {number}/{protocol}")
-        };
-        let families = Plan::new(&config).families.into_iter();
-        let claims = families.flat_map(|forwards| {
-            let family = forwards.family;
-            let ports = forwards.ports.into_iter();
-            ports.map(move |port| claim(family, port))
-        });
-        claims.collect()
-    }
-
-    fn owners(cache: &Cache) -> Result<Vec<Attachment>, Error> {
-        list::owners(cache)
     }
 }
 

@@ -1,9 +1,7 @@
-//! `portmap list` and what it rests on: every host port of the node, in every backend.
+//! Every host port of the node, in every backend, for the tool for people.
 
-mod command;
 mod listen;
 mod state;
-mod who;
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -14,8 +12,8 @@ use common::error::Error;
 use crate::mapping::Protocol;
 use crate::{iptables, nftables};
 
-pub use command::LIST;
-pub use who::WHO;
+pub use listen::{Listener, Process, listeners};
+pub use state::{State, name, states};
 
 /// Packets and bytes that a rule has seen: the first ones of connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -45,12 +45,17 @@ pub fn enable(container: IpAddr, log: &Log) -> Result<Option<String>, Error> {
 /// Whether it is still on.
 ///
 /// # Errors
-/// Code 100 when the kernel gives no socket.
+/// Code 100 when the kernel gives no socket, or it cannot be read.
 pub fn check(container: IpAddr) -> Result<Option<Drift>, Error> {
     let Some((interface, path)) = switch(container)? else {
         return Ok(None);
     };
-    let value = sysctl::read(&path).unwrap_or_else(|cause| cause.to_string());
+    let value = match sysctl::read(&path) {
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => cause.to_string(),
+        value => value.context(Code::System, || {
+            format!("read route_localnet of {interface}")
+        })?,
+    };
     // Opened for writing and left alone, to learn what ADD would have met.
     let is_read_only = || {
         let opened = std::fs::OpenOptions::new().write(true).open(&path);

@@ -1,4 +1,4 @@
-//! CHECK and ADD of many attachments, for `reconcile`: with the iptables backend by one look at the
+//! CHECK and ADD of many attachments: with the iptables backend by one look at the
 //! tables for all of them, and one program for a hundred of them, instead of several for each.
 
 use std::collections::BTreeSet;

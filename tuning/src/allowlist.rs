@@ -1,27 +1,59 @@
-//! The sysctls that the administrator permits: one regular expression a line, matched anywhere in
-//! the name as it is written in the configuration.
+//! The sysctls that the administrator permits, a line each: `name` and a whole name, in any spelling,
+//! or a regular expression that is matched anywhere in the name as it is written in the configuration.
+//! No name has a blank, so that no expression that matches one is taken for the other.
 
 use std::path::Path;
 
+use common::error::{short, shortened};
 use common::{Code, Context, Error};
 use regex_lite::Regex;
 
-use crate::config::Setting;
+use crate::config::{Config, Setting};
+use crate::sysctl::Name;
 
 /// Where the administrator keeps the list. Without the file, every sysctl of the network is allowed.
 pub const PATH: &str = "/etc/cni/tuning/allowlist.conf";
+
+/// The word before a whole name.
+const NAME: &str = "name";
+
+/// What a line permits.
+#[derive(Debug)]
+pub enum Rule {
+    /// One sysctl; `IFNAME` is that word in the configuration, too.
+    Name(Name),
+    /// Whatever it matches.
+    Expression(Regex),
+}
+
+impl Rule {
+    /// Whether it permits a sysctl, by its name as written.
+    pub fn permits(&self, written: &str) -> bool {
+        match self {
+            Rule::Name(name) => Name::parse(written, "").as_ref() == Ok(name),
+            Rule::Expression(expression) => expression.is_match(written),
+        }
+    }
+}
 
 /// Refuses sysctls that are not on the node's list.
 ///
 /// # Errors
 /// Code 104 for a sysctl that is not on it, code 5 when the file is there but cannot be read, code 7
 /// when a line is no regular expression.
-pub fn permit(settings: &[Setting]) -> Result<(), Error> {
-    if settings.is_empty() {
+pub fn permit(config: &Config) -> Result<(), Error> {
+    if config.sysctls.is_empty() {
         return Ok(());
     }
     match read()? {
-        Some(text) => judge(&text, settings),
+        Some(text) => judge(&text, &config.sysctls),
+        None if config.requires_allowlist => Err(Error::new(
+            Code::Forbidden,
+            "no sysctl is allowed on a node without an allowlist",
+        )
+        .with_details(format!(
+            "requireAllowlist is true, and {PATH} does not exist: make it, with a line for each sysctl"
+        ))),
         None => Ok(()),
     }
 }
@@ -44,15 +76,15 @@ pub fn read() -> Result<Option<String>, Error> {
 /// that matches decides.
 fn judge(text: &str, settings: &[Setting]) -> Result<(), Error> {
     let list: Vec<(usize, &str)> = lines(text).collect();
-    let mut compiled: Vec<Regex> = Vec::new();
+    let mut compiled: Vec<Rule> = Vec::new();
     for Setting { written, .. } in settings {
-        if compiled.iter().any(|line| line.is_match(written)) {
+        if compiled.iter().any(|line| line.permits(written)) {
             continue;
         }
         let mut permitted = false;
         while !permitted && let Some((number, line)) = list.get(compiled.len()) {
             let line = compile(*number, line)?;
-            permitted = line.is_match(written);
+            permitted = line.permits(written);
             compiled.push(line);
         }
         if !permitted {
@@ -70,14 +102,20 @@ pub fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
         .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
 }
 
-/// One line's regular expression.
+/// What one line permits.
 ///
 /// # Errors
 /// Code 7 with file and line.
-pub fn compile(number: usize, line: &str) -> Result<Regex, Error> {
-    Regex::new(line).context(Code::InvalidConfig, || {
-        format!("{PATH} line {number}: {line:?} is no regular expression")
-    })
+pub fn compile(number: usize, line: &str) -> Result<Rule, Error> {
+    let refused = |what: &str| format!("{PATH} line {number}: {:?} is no {what}", short(line));
+    match line.split_once(char::is_whitespace) {
+        Some((NAME, name)) => Name::parse(name.trim(), "")
+            .map(Rule::Name)
+            .context(Code::InvalidConfig, || refused("name of a sysctl")),
+        _ => Regex::new(line)
+            .map(Rule::Expression)
+            .context(Code::InvalidConfig, || refused("regular expression")),
+    }
 }
 
 fn forbidden(written: &str, list: &[(usize, &str)]) -> Error {
@@ -86,13 +124,15 @@ fn forbidden(written: &str, list: &[(usize, &str)]) -> Error {
         Code::Forbidden,
         format!("sysctl {written} is not allowed on this node"),
     )
-    .with_details(format!("{PATH} allows only [{}]", allowed.join(" ")))
+    .with_details(format!(
+        "{PATH} allows only [{}]",
+        shortened(&allowed.join(" "), 1000)
+    ))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sysctl::Name;
 
     fn judged(text: &str, names: &[&str]) -> Result<(), Code> {
         let settings: Vec<Setting> = names
@@ -120,6 +160,31 @@ mod tests {
         for text in ["", "# arp_filter", "^arp_filter", "eth0", "net/ipv4/conf"] {
             assert_eq!(judged(text, &[key]), Err(Code::Forbidden), "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_name_is_a_whole_name_in_any_spelling() {
+        let text = "# names\nname net.ipv4.conf.IFNAME.arp_filter\nname\tnet/core/somaxconn \n";
+        for name in [
+            "net.ipv4.conf.IFNAME.arp_filter",
+            "net/ipv4/conf/IFNAME/arp_filter",
+            "net.core/somaxconn",
+        ] {
+            assert_eq!(judged(text, &[name]), Ok(()), "{name}");
+        }
+        for name in [
+            "net.ipv4.conf.eth0.arp_filter",
+            "net.ipv4.conf.IFNAME.arp_filters",
+            "net.core.somaxconn.x",
+            "net.core.nameXnet",
+        ] {
+            assert_eq!(judged(text, &[name]), Err(Code::Forbidden), "{name}");
+        }
+        for line in ["name kernel.hostname", "name net.core.somaxconn net.core.x"] {
+            assert_eq!(judged(line, &["net.a"]), Err(Code::InvalidConfig), "{line}");
+        }
+        // Without the blank it is an expression.
+        assert_eq!(judged("name", &["net.core.name"]), Ok(()));
     }
 
     #[test]

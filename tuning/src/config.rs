@@ -1,6 +1,7 @@
 //! What is asked: stdin's keys, then `CNI_ARGS`, `runtimeConfig` and `args.cni`, each overriding the
 //! one before.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::PathBuf;
 
@@ -30,6 +31,8 @@ pub struct Config {
     pub allmulti: Option<bool>,
     /// The length of the transmit queue in packets.
     pub txqlen: Option<u32>,
+    /// Whether a node without an allowlist permits no sysctl, instead of every one.
+    pub requires_allowlist: bool,
     /// The directory of backups.
     pub data_dir: PathBuf,
 }
@@ -66,6 +69,7 @@ impl Config {
             promisc: first(&layers, |layer| layer.boolean("promisc"))?.unwrap_or(false),
             allmulti: first(&layers, |layer| layer.boolean("allmulti"))?,
             txqlen: first(&layers, |layer| number(layer, "txQLen"))?,
+            requires_allowlist: conf.boolean("requireAllowlist")?.unwrap_or(false),
             data_dir: data_dir(conf)?,
         })
     }
@@ -176,13 +180,14 @@ fn settings(layer: Object<'_>, path: &str, ifname: &str) -> Result<Vec<Setting>,
             Error::new(Code::InvalidConfig, format!("{path}.{key:?}: {why}"))
         };
         let name = Name::parse(written, ifname).map_err(refused)?;
-        let Json::String(value) = json else {
+        let Some(value) = value(json) else {
+            let kind = json.kind();
             return Err(Error::new(
                 Code::Decoding,
-                format!("{path}.{written}: expected a string, got {}", json.kind()),
+                format!("{path}.{written}: expected a string or an integer, got {kind}"),
             ));
         };
-        let value = checked(value).map_err(refused)?;
+        let value = checked(&value).map_err(refused)?;
         if let Some(twin) = spellings.insert(name.clone(), written) {
             return Err(Error::new(
                 Code::InvalidConfig,
@@ -197,6 +202,17 @@ fn settings(layer: Object<'_>, path: &str, ifname: &str) -> Result<Vec<Setting>,
         });
     }
     Ok(settings)
+}
+
+/// A value as a text: numbers may be written as such.
+fn value(json: &Json) -> Option<Cow<'_, str>> {
+    match json {
+        Json::String(text) => Some(Cow::Borrowed(text)),
+        Json::Number(number) if number.is_i64() || number.is_u64() => {
+            Some(Cow::Owned(number.to_string()))
+        }
+        _ => None,
+    }
 }
 
 /// A value without the white space around it. The kernel takes one write as one value.

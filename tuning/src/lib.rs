@@ -12,7 +12,7 @@
 //! | [`originals`] | the values before ADD |
 //! | [`backup`] | the file that holds the originals |
 //! | [`restore`] | puts originals back |
-//! | [`list`] | what operators see |
+//! | [`list`], [`operate`] | for the tool for people: what was changed, and whose it is |
 //! | [`add`], [`check`], [`del`], [`gc`], [`status`] | one verb each |
 
 mod add;
@@ -26,8 +26,9 @@ mod del;
 pub mod fuzzed;
 mod gc;
 mod kernel;
-mod list;
+pub mod list;
 mod meaning;
+mod operate;
 mod originals;
 mod plan;
 mod restore;
@@ -36,25 +37,23 @@ mod sysctl;
 
 use std::process::ExitCode;
 
-use common::cache::Cache;
-use common::cli::Command;
 use common::sys::netns::Netns;
 use common::version::Version;
-use common::{Attachment, CniResult, Error, Plugin, Request};
+use common::{CniResult, Error, Plugin, Request};
 
 use config::Config;
 use plan::Plan;
 
-struct Tuning;
+/// The plugin.
+pub struct Tuning;
 
 impl Plugin for Tuning {
     const NAME: &'static str = "tuning";
     const VERSIONS: &'static [Version] = Version::ALL;
-    const COMMANDS: &'static [Command] = &[list::LIST];
 
     fn add(request: &Request) -> Result<CniResult, Error> {
         let config = Config::parse(request)?;
-        allowlist::permit(&config.sysctls)?;
+        allowlist::permit(&config)?;
         let mut result = request.conf.required_prev_result()?;
         let store = backup::Store::new(&config.data_dir, &request.attachment);
         let plan = Plan::new(config);
@@ -82,10 +81,6 @@ impl Plugin for Tuning {
 
     fn status(request: &Request) -> Result<(), Error> {
         status::status(request)
-    }
-
-    fn owners(cache: &Cache) -> Result<Vec<Attachment>, Error> {
-        list::owners(cache)
     }
 }
 

@@ -1,17 +1,14 @@
-//! The command `list`: what was changed, from what, and what it is now.
+//! What was changed, from what, and what it is now, for the tool for people.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use common::cache::{Cache, Entry};
-use common::cli::args::Args;
-use common::cli::table::{Page, Table, Tone, column};
-use common::cli::{CACHE_DIR, Command, Failure, JSON, document, object, print};
 use common::decode::Object;
 use common::json::Json;
 use common::sys::file::{self, Content};
 use common::sys::link::Link;
-use common::sys::netns::Netns;
+use common::sys::netns::{Netns, OpenError};
 use common::{Attachment, Error};
 
 use crate::backup::Backup;
@@ -19,48 +16,45 @@ use crate::kernel::{Container, Reading, read};
 use crate::sysctl::Name;
 use crate::{attribute, config};
 
-/// The command.
-pub const LIST: Command = Command {
-    name: "list",
-    arguments: "[--data-dir DIR]... [--cache-dir DIR] [--json]",
-    about: "show what was changed, from what, and what it is now",
-    options: &[
-        (
-            "--data-dir DIR",
-            "where originals are kept (default: all configured)",
-        ),
-        CACHE_DIR,
-        JSON,
-    ],
-    run,
-};
-
 /// One value that was changed.
-struct Line {
-    owner: Attachment,
-    what: String,
-    before: String,
-    now: Option<String>,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// Whose container it is in; the network is empty where the reference made the backup and the cache
+    /// does not know it.
+    pub owner: Attachment,
+    /// The sysctl, in the form of a path below /proc/sys, or the attribute of the link.
+    pub what: String,
+    /// Its value before ADD.
+    pub before: String,
+    /// Its value now, if it can be read.
+    pub now: Option<String>,
 }
 
-fn run(mut args: Args) -> Result<u8, Failure> {
-    let is_json = args.flag("--json");
-    let dirs = args.values("--data-dir")?;
-    let cache_dir = args.cache_dir()?;
-    args.none()?;
-    let cache = Cache::read(&cache_dir)?;
-    let dirs = match dirs.is_empty() {
-        true => data_dirs(&cache),
-        false => dirs.into_iter().map(PathBuf::from).collect(),
-    };
-    let mut lines = Vec::new();
-    for (owner, backup) in backups(&dirs, &cache)? {
-        lines.extend(of_backup(&owner, &backup, cache.find_one(&owner)));
+/// What was looked at: every value that was changed, and what could not be read of those.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// The values, also those of which it is not known what they are now.
+    pub values: Vec<Change>,
+    /// What could not be read in containers.
+    pub errors: Vec<Error>,
+}
+
+/// Every value that was changed.
+///
+/// # Errors
+/// Code 5 with what could not be read of the backups.
+pub fn changes(dirs: &BTreeSet<PathBuf>, cache: &Cache) -> Result<Changes, Error> {
+    let mut changes = Changes::default();
+    for (owner, backup) in backups(dirs, cache)? {
+        let now = cache.find_one(&owner).map(|entry| now(entry, &backup));
+        let now = now.unwrap_or(Ok(Present::default()));
+        let present = now.unwrap_or_else(|error| {
+            changes.errors.push(error);
+            Present::default()
+        });
+        changes.values.extend(of_backup(&owner, &backup, &present));
     }
-    match is_json {
-        true => print(&document([("changes", json(&lines))])),
-        false => print(&text(&lines)),
-    }
+    Ok(changes)
 }
 
 /// The owners of all backups.
@@ -69,13 +63,12 @@ fn run(mut args: Args) -> Result<u8, Failure> {
 /// Code 5 with what could not be read.
 pub fn owners(cache: &Cache) -> Result<Vec<Attachment>, Error> {
     let backups = backups(&data_dirs(cache), cache)?.into_iter();
-    // Those of the reference name no network; GC leaves them alone, too.
-    let owners = backups.map(|(owner, _)| owner);
-    Ok(owners.filter(|owner| !owner.network.is_empty()).collect())
+    // Those of the reference name no network.
+    Ok(backups.map(|(owner, _)| owner).collect())
 }
 
 /// The usual directory, and those that configurations in the cache name.
-fn data_dirs(cache: &Cache) -> BTreeSet<PathBuf> {
+pub fn data_dirs(cache: &Cache) -> BTreeSet<PathBuf> {
     let configured = cache.entries.iter().filter_map(|entry| {
         let Ok(Json::Object(fields)) = Json::parse(&entry.config) else {
             return None;
@@ -131,13 +124,17 @@ fn guess(name: &str, cache: &Cache) -> Attachment {
     }
 }
 
-fn of_backup(owner: &Attachment, backup: &Backup, entry: Option<&Entry>) -> Vec<Line> {
-    let now = entry.and_then(|entry| {
-        let netns = Netns::open(Path::new(&entry.netns)).ok()?;
-        netns.run(|| present(&owner.ifname, backup)).ok()
-    });
-    let (sysctls, link) = now.unwrap_or_default();
-    let line = |what: String, before: String, now: Option<String>| Line {
+/// What the container has now; nothing where its namespace is gone.
+fn now(entry: &Entry, backup: &Backup) -> Result<Present, Error> {
+    match Netns::open(Path::new(&entry.netns)) {
+        Ok(netns) => netns.run(|| present(&entry.attachment.ifname, backup)),
+        Err(OpenError::Gone(_) | OpenError::Foreign(_)) => Ok(Present::default()),
+        Err(OpenError::Unusable(error)) => Err(error),
+    }
+}
+
+fn of_backup(owner: &Attachment, backup: &Backup, (sysctls, link): &Present) -> Vec<Change> {
+    let line = |what: String, before: String, now: Option<String>| Change {
         owner: owner.clone(),
         what,
         before,
@@ -156,7 +153,7 @@ fn of_backup(owner: &Attachment, backup: &Backup, entry: Option<&Entry>) -> Vec<
         line(name.text(), before.clone(), now)
     });
     // The reference saves every attribute, also those that nobody changes.
-    let is_change = |line: &Line| line.now.as_ref() != Some(&line.before);
+    let is_change = |change: &Change| change.now.as_ref() != Some(&change.before);
     values.chain(attributes).filter(is_change).collect()
 }
 
@@ -164,57 +161,11 @@ type Present = (Vec<Option<String>>, Option<Link>);
 
 /// What the container has now, read from inside.
 fn present(ifname: &str, backup: &Backup) -> Result<Present, Error> {
-    let value = |(name, _): &(Name, String)| match read(name) {
-        Ok(Reading::Value(value)) => Some(value),
-        _ => None,
+    let value = |(name, _): &(Name, String)| match read(name)? {
+        Reading::Value(value) => Ok(Some(value)),
+        Reading::WriteOnly | Reading::Unreadable(_) | Reading::Missing => Ok(None),
     };
-    let sysctls = backup.originals.sysctls.iter().map(value).collect();
+    let sysctls = backup.originals.sysctls.iter().map(value);
+    let sysctls = sysctls.collect::<Result<_, Error>>()?;
     Ok((sysctls, Container::open(ifname)?.link()?))
-}
-
-fn text(lines: &[Line]) -> String {
-    let mut table = Table::new([
-        column("NETWORK").cut_to(7),
-        column("CONTAINER").cut_to(9),
-        column("IF").cut_to(4),
-        column("CHANGED").cut_to(24),
-        column("BEFORE").cut_to(8),
-        column("NOW").cut_to(8),
-    ]);
-    for line in lines {
-        let Attachment {
-            network,
-            container,
-            ifname,
-        } = line.owner.clone();
-        let or_unknown = |text: String| if text.is_empty() { "?".into() } else { text };
-        let cells = [
-            or_unknown(network),
-            container,
-            ifname,
-            line.what.clone(),
-            line.before.clone(),
-            line.now.clone().unwrap_or_else(|| "?".into()),
-        ];
-        table.row(Tone::Plain, cells);
-    }
-    table.text(Page::stdout())
-}
-
-fn json(lines: &[Line]) -> Json {
-    let or_null = |text: &str| match text {
-        "" => Json::Null,
-        text => text.into(),
-    };
-    let one = |line: &Line| {
-        object([
-            ("network", or_null(&line.owner.network)),
-            ("container", line.owner.container.as_str().into()),
-            ("interface", line.owner.ifname.as_str().into()),
-            ("what", line.what.as_str().into()),
-            ("before", line.before.as_str().into()),
-            ("now", line.now.as_deref().map_or(Json::Null, Json::from)),
-        ])
-    };
-    Json::Array(lines.iter().map(one).collect())
 }

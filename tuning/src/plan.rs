@@ -33,6 +33,7 @@ impl Plan {
             promisc,
             allmulti,
             txqlen,
+            requires_allowlist: _,
             data_dir: _,
         } = config;
         let link = [

@@ -4,8 +4,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use cnictl::Network;
-use cnictl::cache::Cache;
+use cnictl::runner::Network;
+use cnictl::runner::cache::Cache;
 use serde_json::{Value, json};
 
 use crate::recorder::{RESULT, Recorder, answers, chain};

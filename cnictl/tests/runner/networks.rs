@@ -4,7 +4,7 @@ use crate::recorder::Recorder;
 
 fn plugins(recorder: &Recorder, network: &str) -> Vec<String> {
     let dir = recorder.dir.join("conf");
-    let network = cnictl::conf_dir::find(&dir, network).unwrap();
+    let network = cnictl::runner::conf_dir::find(&dir, network).unwrap();
     network
         .plugins
         .into_iter()
@@ -25,7 +25,7 @@ fn lists_come_before_single_configurations_and_broken_files_do_not_hide_the_othe
     recorder.config("40-d.txt", r#"{"name":"third","type":"text"}"#);
     assert_eq!(plugins(&recorder, "net"), ["list"]);
     assert_eq!(plugins(&recorder, "other"), ["json"]);
-    let error = cnictl::conf_dir::find(&recorder.dir.join("conf"), "third")
+    let error = cnictl::runner::conf_dir::find(&recorder.dir.join("conf"), "third")
         .unwrap_err()
         .to_string();
     assert!(
@@ -64,7 +64,7 @@ fn a_path_is_read_whatever_its_network_is_called() {
     let file = recorder.dir.join("conf/a.conf");
     assert_eq!(plugins(&recorder, &file.display().to_string()), ["single"]);
     let missing = recorder.dir.join("conf/b.conf").display().to_string();
-    let error = cnictl::conf_dir::find(&recorder.dir, &missing)
+    let error = cnictl::runner::conf_dir::find(&recorder.dir, &missing)
         .unwrap_err()
         .to_string();
     assert!(error.contains(&format!("read {missing}")), "{error}");
@@ -76,7 +76,7 @@ fn a_network_without_plugins_is_refused() {
     recorder.config("a.conflist", r#"{"name":"net"}"#);
     let file = recorder.dir.join("conf/a.conflist");
     assert!(
-        cnictl::conf_dir::load(&file)
+        cnictl::runner::conf_dir::load(&file)
             .unwrap_err()
             .to_string()
             .contains("has no plugins")

@@ -11,6 +11,7 @@ use nix::fcntl::OFlag;
 use nix::sys::stat::{Mode, mkdirat};
 
 use super::regular::{self, Entry, Links};
+use super::rename::{Taken, rename};
 use crate::error::{Code, Context, Error};
 
 /// The most that is read of a file, in bytes: four times what a request may have.
@@ -75,11 +76,25 @@ impl Draft {
     /// Code 5 with the path.
     pub fn create(self, name: &str) -> Result<bool, Error> {
         let path = self.dir.join(name);
-        match fs::hard_link(&self.path, &path) {
-            Ok(()) => Ok(true),
-            Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => Ok(false),
-            Err(cause) => Err(cause).context(Code::Io, || format!("write {}", path.display())),
+        let tried = || format!("write {}", path.display());
+        match rename(&self.path, &path, Taken::Refuse) {
+            // Where the file system cannot rename so, the file has two names for a moment.
+            Err(Errno::EINVAL | Errno::ENOSYS | Errno::EOPNOTSUPP) => {
+                let linked = is_free(fs::hard_link(&self.path, &path)).context(Code::Io, tried)?;
+                remove(&self.path)?;
+                Ok(linked)
+            }
+            renamed => is_free(renamed.map_err(io::Error::from)).context(Code::Io, tried),
         }
+    }
+}
+
+/// Whether a name was free, where that is all that can be wrong.
+fn is_free(named: io::Result<()>) -> io::Result<bool> {
+    match named {
+        Ok(()) => Ok(true),
+        Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(cause) => Err(cause),
     }
 }
 

@@ -7,4 +7,4 @@ pub mod notices;
 pub mod sbom;
 
 /// The packages whose binaries are released.
-pub const RELEASED: [&str; 4] = ["bandwidth", "portmap", "tuning", "installer"];
+pub const RELEASED: [&str; 4] = ["bandwidth", "portmap", "tuning", "cnictl"];

@@ -89,7 +89,7 @@ fn the_bill_of_materials_names_what_is_in_the_binaries_and_what_made_them() {
     assert_eq!(scope("portmap").as_deref(), Some("required"));
     assert_eq!(scope("musl").as_deref(), Some("required"));
     assert_eq!(scope("serde_derive").as_deref(), Some("excluded"));
-    for of_the_tests in ["sandbox", "rtnetlink", "clap", "tests"] {
+    for of_the_tests in ["sandbox", "rtnetlink", "prost", "tests"] {
         assert_eq!(scope(of_the_tests), None, "{of_the_tests}");
     }
     let references: BTreeSet<_> = components.iter().map(|c| c["bom-ref"].as_str()).collect();

@@ -5,9 +5,11 @@ use common::error::{Code, Error};
 use super::observe::own_chains;
 use super::owner;
 use super::rules::Wanted;
+use super::shadow::Forwards;
 use super::state::State;
 use super::translation::translations;
 use crate::config::Evidence;
+use crate::host_port::HostPort;
 
 /// Which of the others count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +31,7 @@ pub fn refuse(
     order: Order,
 ) -> Result<(), Error> {
     let mine = own_chains(state, &wanted.attachment, evidence);
+    let ours = Forwards::of(&wanted.ports);
     let mut behind = order == Order::Any;
     for rule in state.jumps() {
         let Some((jump, _)) = owner::jump(rule) else {
@@ -37,21 +40,15 @@ pub fn refuse(
         if mine.contains(&jump.chain) {
             behind = true;
         } else if behind {
-            refuse_one(state, wanted, &jump)?;
+            refuse_one(state, &ours, &jump)?;
         }
     }
     Ok(())
 }
 
-fn refuse_one(state: &State, wanted: &Wanted, jump: &owner::Jump) -> Result<(), Error> {
+fn refuse_one(state: &State, ours: &Forwards, jump: &owner::Jump) -> Result<(), Error> {
     for theirs in translations(state.chain(&jump.chain).unwrap_or(&[])) {
-        let taken = wanted.ports.iter().find(|ours| {
-            let overlap = ours.host_ip.is_none()
-                || theirs.host_ip.is_none()
-                || ours.host_ip == theirs.host_ip;
-            (ours.protocol, ours.host_port) == (theirs.protocol, theirs.host_port) && overlap
-        });
-        if let Some(ours) = taken {
+        if let Some(ours) = ours.overlapping(HostPort::from(&theirs)) {
             return Err(Error::new(
                 Code::Conflict,
                 format!("host port {}/{} is taken", ours.host_port, ours.protocol),

@@ -93,6 +93,7 @@ fn rule(text: &str) {
     let meaning = Meaning::of(text);
     assert!(same(text, &words::joined(&split)), "{meaning:?}");
     let _ = (meaning.comment(), meaning.goes_to());
-    let _ = (owner::jump(text), shadow::hides_everything(text));
-    let _ = shadow::names_other_ports(text, 8080);
+    let meaning = Meaning::of(text);
+    let _ = (owner::jump(text), shadow::hides_everything(&meaning));
+    let _ = shadow::reached(&meaning);
 }

@@ -9,7 +9,7 @@ use super::owner::{self, Claim};
 use super::rules::{
     DNAT, GUARD, OWN_PREFIX, SETMARK, Shared, Table, Wanted, exact_name, shared_name,
 };
-use super::shadow;
+use super::shadow::{self, Forwards, Rivals};
 use super::state::State;
 use super::translation::translations;
 use crate::config::Evidence;
@@ -143,32 +143,31 @@ pub fn jump_drift(state: &State, wanted: &Wanted, chain: &str) -> Vec<Drift> {
 pub fn shadows(state: &State, wanted: &Wanted, chain: &str) -> Vec<Drift> {
     let mut drifts = Vec::new();
     let family = wanted.family;
-    for forward in &wanted.ports {
-        let reaches = |rule: &&String| {
-            if !rule.contains(chain) {
-                return false;
+    let ports: BTreeSet<u16> = wanted.ports.iter().map(|port| port.host_port).collect();
+    let (mut left, mut rivals) = (Forwards::of(&wanted.ports), Rivals::default());
+    for rule in state.jumps() {
+        if left.is_empty() {
+            break;
+        }
+        if !rule.contains(chain) && !shadow::may_have_one_of(rule, &ports) {
+            continue;
+        }
+        let meaning = Meaning::of(rule);
+        if meaning.goes_to() == chain {
+            for (protocol, port) in shadow::reached(&meaning) {
+                left.remove(protocol, port);
             }
-            let meaning = Meaning::of(rule);
-            meaning.goes_to() == chain
-                && meaning.find("multiport").is_some_and(|words| {
-                    words
-                        .get(1)
-                        .is_some_and(|list| shadow::contains(list, forward.host_port))
-                })
-                && meaning
-                    .find("-p")
-                    .and_then(|p| p.first())
-                    .map(String::as_str)
-                    == Some(forward.protocol.name())
-        };
-        let before = state.jumps().iter().take_while(|rule| !reaches(rule));
-        for rule in before {
-            if shadow::hides(rule, forward) || shadow::taken_by(rule, forward, state).is_some() {
-                let object = format!("rules of {DNAT} ({family}) before those to {chain}");
-                let port = format!("none for {}/{}", forward.host_port, forward.protocol);
-                drifts.push(Drift::new(object, port, rule));
-                break;
-            }
+            continue;
+        }
+        let mut lost = left.hidden(&meaning);
+        if let Some((jump, meaning)) = owner::jump(rule) {
+            lost.extend(rivals.taken(&jump, &meaning, &left, state));
+        }
+        for forward in lost {
+            let object = format!("rules of {DNAT} ({family}) before those to {chain}");
+            let port = format!("none for {}/{}", forward.host_port, forward.protocol);
+            drifts.push(Drift::new(object, port, rule));
+            left.remove(forward.protocol, forward.host_port);
         }
     }
     drifts
@@ -206,11 +205,13 @@ pub fn fault(state: &State, wanted: &Wanted, shared: &Shared) -> Option<Fault> {
     let Some(rules) = state.table(shared.table).get(shared.chain) else {
         return Some(Fault::NoChain);
     };
+    let (want, ports) = (Meaning::of(&shared.rule), Forwards::of(&wanted.ports));
     for (place, standing) in rules.iter().enumerate() {
-        if same(standing, &shared.rule) {
+        let meaning = Meaning::of(standing);
+        if meaning == want {
             return undone(rules, shared).map(Fault::Undone);
         }
-        if is_in_the_way(standing, shared, wanted) {
+        if is_in_the_way(&meaning, shared, &ports) {
             return Some(Fault::Hidden(place, standing.clone()));
         }
     }
@@ -245,17 +246,10 @@ fn shared_drift(state: &State, wanted: &Wanted, shared: &Shared) -> Option<Drift
 }
 
 /// Whether a rule keeps packets from a shared rule after it.
-fn is_in_the_way(standing: &str, shared: &Shared, wanted: &Wanted) -> bool {
-    if shadow::hides_everything(standing) {
-        return true;
-    }
+fn is_in_the_way(standing: &Meaning, shared: &Shared, ports: &Forwards) -> bool {
     let leads_to_ours =
         shared.table == Table::Nat && matches!(shared.chain, "PREROUTING" | "OUTPUT");
-    leads_to_ours
-        && wanted
-            .ports
-            .iter()
-            .any(|forward| shadow::hides(standing, forward))
+    shadow::hides_everything(standing) || leads_to_ours && !ports.hidden(standing).is_empty()
 }
 
 /// Everything that differs from what an attachment wants.

@@ -1,5 +1,7 @@
 //! DEL and GC in one IP version of the legacy variant.
 
+use std::collections::BTreeSet;
+
 use common::Attachment;
 use common::error::Error;
 
@@ -92,18 +94,16 @@ pub fn dead_chains(state: &State, is_dead: impl Fn(&str) -> bool) -> Vec<String>
     let jumps = state.jumps().iter().filter_map(|rule| owner::jump(rule));
     let old = state.chain(OLD_SNAT).unwrap_or(&[]).iter();
     let old = old.filter_map(|rule| owner::old_jump(rule));
-    let (mut dead, mut alive) = (Vec::new(), Vec::new());
+    let (mut dead, mut alive) = (BTreeSet::new(), BTreeSet::new());
     for jump in jumps.map(|(jump, _)| jump).chain(old) {
         match is_dead(&jump.comment) {
             true => &mut dead,
             false => &mut alive,
         }
-        .push(jump.chain);
+        .insert(jump.chain);
     }
     dead.retain(|chain| is_own_name(chain) && !alive.contains(chain));
-    dead.sort();
-    dead.dedup();
-    dead
+    dead.into_iter().collect()
 }
 
 /// Removes the selected chains, what leads to them, and what else bears the mark of a dead owner.

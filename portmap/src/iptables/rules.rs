@@ -1,5 +1,6 @@
 //! Plan → chains and rules, name for name as the reference writes them.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use common::Attachment;
@@ -263,6 +264,10 @@ fn jumps(
     conditions: &[String],
 ) -> Vec<Jump> {
     let comment = owner::comment(attachment);
+    let needed: BTreeSet<(Protocol, u16)> = ports
+        .iter()
+        .map(|port| (port.protocol, port.host_port))
+        .collect();
     let mut jumps = Vec::new();
     for protocol in Protocol::ALL {
         let all: Vec<u16> = listed
@@ -271,8 +276,7 @@ fn jumps(
             .map(|(_, n)| *n)
             .collect();
         for some in all.chunks(PORTS_A_RULE) {
-            let needed = |f: &Forward| f.protocol == protocol && some.contains(&f.host_port);
-            if !ports.iter().any(needed) {
+            if !some.iter().any(|port| needed.contains(&(protocol, *port))) {
                 continue;
             }
             let list: Vec<String> = some.iter().map(u16::to_string).collect();

@@ -1,12 +1,15 @@
 //! Rules that keep packets from a rule that stands after them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::meaning::Meaning;
-use super::owner;
+use super::owner::Jump;
 use super::rules::DNAT;
 use super::state::State;
+use super::translation::{Translation, translations};
+use crate::host_port::HostPort;
+use crate::mapping::Protocol;
 use crate::plan::Forward;
 
 /// Whether a rule ends a chain for every packet that it matches. `-j` to a chain may come back, and
@@ -28,20 +31,126 @@ fn is_final(target: &str) -> bool {
     )
 }
 
-/// Whether a rule surely keeps all packets of a forward from the rules after it. A rule with a match
-/// that the forward does not imply may let some through, so it does not count.
-pub fn hides(rule: &str, forward: &Forward) -> bool {
-    if names_other_ports(rule, forward.host_port) {
-        return false;
+/// Forwards by what rules test of their packets, so that a rule is taken apart once, and costs what it
+/// hits: there may be thousands of both.
+#[derive(Debug, Default)]
+pub struct Forwards {
+    by_port: BTreeMap<(Protocol, u16), Vec<Forward>>,
+    by_address: BTreeMap<(Protocol, IpAddr, u16), Vec<Forward>>,
+}
+
+impl Forwards {
+    /// Those of a list.
+    pub fn of(forwards: &[Forward]) -> Forwards {
+        let mut all = Forwards::default();
+        for forward in forwards {
+            let (protocol, port) = (forward.protocol, forward.host_port);
+            let same = all.by_port.entry((protocol, port)).or_default();
+            same.push(*forward);
+            if let Some(addr) = forward.host_ip {
+                let same = all.by_address.entry((protocol, addr, port)).or_default();
+                same.push(*forward);
+            }
+        }
+        all
     }
-    let meaning = Meaning::of(rule);
-    ends(&meaning) && meaning.matches.iter().all(|part| is_implied(part, forward))
+
+    /// Whether none is left.
+    pub fn is_empty(&self) -> bool {
+        self.by_port.is_empty()
+    }
+
+    /// Takes out those of a protocol and a port.
+    pub fn remove(&mut self, protocol: Protocol, port: u16) {
+        for forward in self.by_port.remove(&(protocol, port)).unwrap_or_default() {
+            if let Some(addr) = forward.host_ip {
+                self.by_address.remove(&(protocol, addr, port));
+            }
+        }
+    }
+
+    /// Those whose packets all match. A rule with a match that they do not imply may let some through, so
+    /// it does not count.
+    pub fn matched(&self, meaning: &Meaning) -> Vec<Forward> {
+        let Some(tests) = Tests::of(meaning) else {
+            return Vec::new();
+        };
+        let (first, others) = match tests.ports.split_first() {
+            Some((first, others)) => (*first, others),
+            None => ("0:65535", &[][..]),
+        };
+        let mut all = Vec::new();
+        for protocol in tests.protocols() {
+            for (from, to) in ranges(first) {
+                all.extend(self.within(protocol, tests.addr, from, to));
+            }
+        }
+        all.retain(|forward| others.iter().all(|list| contains(list, forward.host_port)));
+        all
+    }
+
+    fn within(&self, protocol: Protocol, addr: Option<IpAddr>, from: u16, to: u16) -> Vec<Forward> {
+        let found: Vec<&Vec<Forward>> = match addr {
+            None => {
+                let range = self.by_port.range((protocol, from)..=(protocol, to));
+                range.map(|(_, forwards)| forwards).collect()
+            }
+            Some(addr) => {
+                let range = (protocol, addr, from)..=(protocol, addr, to);
+                let range = self.by_address.range(range);
+                range.map(|(_, forwards)| forwards).collect()
+            }
+        };
+        found.into_iter().flatten().copied().collect()
+    }
+
+    /// Those that a rule surely keeps from the rules after it.
+    pub fn hidden(&self, meaning: &Meaning) -> Vec<Forward> {
+        match ends(meaning) {
+            true => self.matched(meaning),
+            false => Vec::new(),
+        }
+    }
+}
+
+/// What a rule tests, if a forward can imply all of it.
+struct Tests<'a> {
+    protocol: Option<Protocol>,
+    addr: Option<IpAddr>,
+    ports: Vec<&'a str>,
+}
+
+impl<'a> Tests<'a> {
+    fn of(meaning: &'a Meaning) -> Option<Tests<'a>> {
+        let mut tests = Tests {
+            protocol: None,
+            addr: None,
+            ports: Vec::new(),
+        };
+        for part in &meaning.matches {
+            let words: Vec<&str> = part.iter().map(String::as_str).collect();
+            match words.as_slice() {
+                ["comment", ..] | ["addrtype", "--dst-type", "LOCAL"] => {}
+                ["-p", name] => tests.protocol = Some(Protocol::from_text(name)?),
+                ["-d", network] => tests.addr = Some(address(network)?),
+                ["tcp" | "udp" | "sctp", "--dport", ports] | ["multiport", "--dports", ports] => {
+                    tests.ports.push(ports);
+                }
+                _ => return None,
+            }
+        }
+        Some(tests)
+    }
+
+    fn protocols(&self) -> Vec<Protocol> {
+        self.protocol
+            .map_or_else(|| Protocol::ALL.to_vec(), |one| vec![one])
+    }
 }
 
 /// Whether a rule surely ends its chain for every packet.
-pub fn hides_everything(rule: &str) -> bool {
-    let meaning = Meaning::of(rule);
-    ends(&meaning) && meaning.is_for_all()
+pub fn hides_everything(meaning: &Meaning) -> bool {
+    ends(meaning) && meaning.is_for_all()
 }
 
 /// Whether a rule ends its chain. `-g` to a chain never comes back to this one; what leads to chains
@@ -53,63 +162,100 @@ fn ends(meaning: &Meaning) -> bool {
     }
 }
 
-/// Whether every packet of a forward fulfils a match.
-fn is_implied(part: &[String], forward: &Forward) -> bool {
-    let words: Vec<&str> = part.iter().map(String::as_str).collect();
-    match words.as_slice() {
-        ["comment", ..] | ["addrtype", "--dst-type", "LOCAL"] => true,
-        ["-p", protocol] => *protocol == forward.protocol.name(),
-        ["-d", network] => forward
-            .host_ip
-            .is_some_and(|addr| is_address(network, addr)),
-        ["tcp" | "udp" | "sctp", "--dport", ports] => contains(ports, forward.host_port),
-        ["multiport", "--dports", ports] => contains(ports, forward.host_port),
-        _ => false,
-    }
+/// The one address of a network of one.
+fn address(network: &str) -> Option<IpAddr> {
+    let (addr, len) = network.split_once('/')?;
+    let addr: IpAddr = addr.parse().ok()?;
+    let whole = if addr.is_ipv4() { "32" } else { "128" };
+    (len == whole).then_some(addr)
 }
 
-fn is_address(network: &str, addr: IpAddr) -> bool {
-    network.split_once('/').and_then(|(a, _)| a.parse().ok()) == Some(addr)
-        && (network.ends_with("/32") && addr.is_ipv4() || network.ends_with("/128"))
-}
-
-/// Whether a list such as `80,443,1000:2000` has a port.
-pub fn contains(list: &str, port: u16) -> bool {
-    list.split(',').any(|item| match item.split_once(':') {
-        Some((from, to)) => {
-            let from = from.parse().unwrap_or(0);
-            let to = to.parse().unwrap_or(u16::MAX);
-            (from..=to).contains(&port)
-        }
-        None => item.parse() == Ok(port),
+/// The ranges of a list such as `80,443,1000:2000`.
+fn ranges(list: &str) -> impl Iterator<Item = (u16, u16)> {
+    list.split(',').filter_map(|item| {
+        let (from, to) = item.split_once(':').unwrap_or((item, item));
+        let from = from.parse().ok().or(from.is_empty().then_some(0))?;
+        let to = to.parse().ok().or(to.is_empty().then_some(u16::MAX))?;
+        (from <= to).then_some((from, to))
     })
 }
 
-/// Whether a multiport match leaves a port out. A chain may have thousands of rules, and to take each
-/// apart would take longer than everything else.
-pub fn names_other_ports(rule: &str, port: u16) -> bool {
-    let list = rule
-        .split_once("--dports ")
-        .and_then(|(_, rest)| rest.split(' ').next());
-    list.is_some_and(|list| !contains(list, port))
+/// Whether such a list has a port.
+fn contains(list: &str, port: u16) -> bool {
+    ranges(list).any(|(from, to)| (from..=to).contains(&port))
 }
 
-/// A jump of another owner that takes packets of a forward before they reach the rules after it:
-/// its comment. `None` when it does not, or when its chain is not in `state`.
-pub fn taken_by(rule: &str, forward: &Forward, state: &State) -> Option<String> {
-    if names_other_ports(rule, forward.host_port) {
-        return None;
+/// The protocol and the ports of a rule that leads to a chain of an attachment.
+pub fn reached(meaning: &Meaning) -> Vec<(Protocol, u16)> {
+    let word = |name, at: usize| meaning.find(name).and_then(|words| words.get(at));
+    let protocol = word("-p", 0).and_then(|name| Protocol::from_text(name));
+    let list = word("multiport", 1).map_or("", String::as_str);
+    let ports = protocol.into_iter().flat_map(|protocol| {
+        let all = ranges(list).flat_map(|(from, to)| from..=to);
+        all.map(move |port| (protocol, port))
+    });
+    ports.collect()
+}
+
+/// The chains of other attachments, each taken apart at most once.
+#[derive(Debug, Default)]
+pub struct Rivals(BTreeMap<String, Forwards>);
+
+impl Rivals {
+    /// Those of some forwards that a jump of another owner takes before they reach the rules after it.
+    /// What is not in `state` takes none.
+    pub fn taken(
+        &mut self,
+        jump: &Jump,
+        meaning: &Meaning,
+        forwards: &Forwards,
+        state: &State,
+    ) -> Vec<Forward> {
+        if jump.chain == DNAT {
+            return Vec::new();
+        }
+        let mut matched = forwards.matched(meaning);
+        if matched.is_empty() {
+            return matched;
+        }
+        let translated = self.0.entry(jump.chain.clone()).or_insert_with(|| {
+            let rules = state.chain(&jump.chain).unwrap_or(&[]);
+            Forwards::of(&translated(rules))
+        });
+        matched.retain(|ours| translated.takes(ours));
+        matched
     }
-    let (jump, meaning) = owner::jump(rule)?;
-    let matched = meaning.matches.iter().all(|part| is_implied(part, forward));
-    if !matched || jump.chain == DNAT {
-        return None;
+}
+
+/// What the rules of a chain translate, as forwards.
+fn translated(rules: &[String]) -> Vec<Forward> {
+    let forward = |translation: Translation| Forward {
+        protocol: translation.protocol,
+        host_ip: translation.host_ip,
+        host_port: translation.host_port,
+        container_port: translation.to.port(),
+    };
+    translations(rules).into_iter().map(forward).collect()
+}
+
+impl Forwards {
+    /// Whether one of these takes every packet of another.
+    fn takes(&self, other: &Forward) -> bool {
+        let same = self.by_port.get(&(other.protocol, other.host_port));
+        same.is_some_and(|same| {
+            let mut addresses = same.iter().map(|forward| forward.host_ip);
+            addresses.any(|addr| addr.is_none() || addr == other.host_ip)
+        })
     }
-    let rules = state.chain(&jump.chain)?;
-    rules
-        .iter()
-        .any(|rule| hides(rule, forward))
-        .then_some(jump.comment)
+
+    /// One of these that takes some packets of another.
+    pub fn overlapping(&self, other: HostPort) -> Option<&Forward> {
+        let same = self.by_port.get(&(other.protocol, other.port))?;
+        let meets = |addr: Option<IpAddr>| {
+            addr.is_none() || other.address.is_none() || addr == other.address
+        };
+        same.iter().find(|forward| meets(forward.host_ip))
+    }
 }
 
 /// Whether a multiport match may have one of these ports.
@@ -130,6 +276,12 @@ pub fn may_have_one_of(rule: &str, ports: &BTreeSet<u16>) -> bool {
 mod tests {
     use super::*;
     use crate::mapping::Protocol;
+
+    fn hides(rule: &str, forward: &Forward) -> bool {
+        !Forwards::of(&[*forward])
+            .hidden(&Meaning::of(rule))
+            .is_empty()
+    }
 
     fn forward(host_ip: Option<&str>) -> Forward {
         Forward {
@@ -174,7 +326,9 @@ mod tests {
         ] {
             assert!(!hides(rule, &forward(None)), "{rule}");
         }
-        assert!(!hides_everything("-p tcp -j RETURN"));
-        assert!(hides_everything("-m comment --comment x -j RETURN"));
+        assert!(!hides_everything(&Meaning::of("-p tcp -j RETURN")));
+        assert!(hides_everything(&Meaning::of(
+            "-m comment --comment x -j RETURN"
+        )));
     }
 }

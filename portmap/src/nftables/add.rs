@@ -11,6 +11,7 @@ use super::conditional::{self, Conditional};
 use super::elements::{Elements, index};
 use super::object::Element;
 use super::queue::{self, Claim, Queues};
+use super::reference::{self, Theirs};
 use super::set::{Purpose, SetId};
 use super::shared::{self, Need, Seen};
 use super::socket::Nft;
@@ -52,6 +53,7 @@ pub fn add(plan: &Plan, on_conflict: OnConflict) -> Result<Added, Error> {
             let decision = decide(nft, plan, forwards, conditional.get(&forwards.family))?;
             let seen = conditional::observe(nft, forwards.family, &plan.attachment);
             let seen = seen.map_err(failed)?;
+            let reference = replaced(nft, plan, forwards).map_err(failed)?;
             commands.extend(decision.commands);
             commands.extend(conditional::commands(
                 forwards.family,
@@ -59,8 +61,10 @@ pub fn add(plan: &Plan, on_conflict: OnConflict) -> Result<Added, Error> {
                 &seen,
                 conditional.get(&forwards.family),
             ));
+            commands.extend(reference::removal(forwards.family, &reference).commands);
             changes.push(Change {
                 conditional: seen.into(),
+                reference,
                 ..decision.change
             });
             taken.extend(decision.evicted);
@@ -82,6 +86,13 @@ pub fn add(plan: &Plan, on_conflict: OnConflict) -> Result<Added, Error> {
         };
         Ok((commands, added))
     })
+}
+
+/// What the reference made for the attachment, which ours takes the place of.
+fn replaced(nft: &mut Nft, plan: &Plan, forwards: &Forwards) -> Result<Vec<Theirs>, Refusal> {
+    let addresses = [forwards.container.addr];
+    let (own, _) = reference::own(nft, forwards.family, &plan.attachment, &addresses)?;
+    Ok(reference::restorable(own))
 }
 
 /// Refuses when another container has a wanted host port, on an address in common.
@@ -236,6 +247,7 @@ fn decide(
         index: indexes(&owner, &found, &wanted),
         is_first: seen.table.is_none(),
         conditional: None,
+        reference: Vec::new(),
     };
     Ok(Decision {
         commands,
@@ -288,6 +300,7 @@ fn leave(
         index: indexes(&owner, &touched, &wanted),
         is_first: false,
         conditional: conditional.into(),
+        reference: Vec::new(),
     };
     Ok(Some((commands, change)))
 }

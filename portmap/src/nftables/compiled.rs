@@ -244,9 +244,9 @@ impl Compiled {
     /// Refuses what does more than look at packets.
     ///
     /// # Errors
-    /// The name of the first such expression.
+    /// The name of the last such expression: what loads for it stands before it.
     pub fn judge(&self) -> Result<(), &str> {
-        let bad = self.tests.iter().find(|test| !test.only_looks());
+        let bad = self.tests.iter().rfind(|test| !test.only_looks());
         bad.map_or(Ok(()), |test| Err(test.name.as_str()))
     }
 

@@ -63,14 +63,23 @@ fn compiled_by(program: &Path, family: Family, script: &str) -> Result<Compiled,
     compiled::only_test(rules, TARGET)
 }
 
-/// What nft is fed: the rule stands on the last line, and ends it.
+/// What nft is fed: the rule stands on the last line, and ends it. Both hooks lead to it, as in our
+/// table, because the kernel does not take every test at every hook.
 fn script(family: Family, words: &str) -> String {
     let table = format!("{} {TABLE}", family.nft_name());
+    let hooks = ["prerouting", "output"].map(|hook| {
+        format!(
+            "add chain {table} {hook} {{ type nat hook {hook} priority -100; }}\n\
+             add rule {table} {hook} jump {CONDITIONS}\n"
+        )
+    });
     format!(
         "add table {table}\n\
          add chain {table} {TARGET}\n\
          add chain {table} {CONDITIONS}\n\
-         add rule {table} {CONDITIONS} {words} jump {TARGET}\n"
+         {}\
+         add rule {table} {CONDITIONS} {words} jump {TARGET}\n",
+        hooks.concat()
     )
 }
 

@@ -18,7 +18,7 @@ use super::object::{Chain, Rule};
 use super::remove::Removal;
 use super::socket::{Nft, Place};
 use super::{translation, uapi};
-use crate::config::{Evidence, Masquerade};
+use crate::config::Masquerade;
 use crate::host_port::HostPort;
 use crate::mapping::Family;
 use crate::plan::{Forwards, Plan};
@@ -123,34 +123,66 @@ pub fn stays(family: Family, container: &str) -> String {
     )
 }
 
-/// The deletion of the rules that an address shows to be an attachment's, with the rules, and a warning
-/// about those of its container that may be another network's.
+/// The rules that an address shows to be an attachment's, and a warning about those of its container
+/// that may be another network's.
 ///
 /// # Errors
 /// What the kernel refused.
-pub fn removal(
+pub fn own(
     nft: &mut Nft,
     family: Family,
     attachment: &Attachment,
-    evidence: &Evidence,
-) -> Answer<(Removal, Option<String>)> {
+    addresses: &[IpAddr],
+) -> Answer<(Vec<Theirs>, Option<String>)> {
     let all = theirs(nft, family, |id| id == attachment.container)?;
     let is_own = |one: &Theirs| {
-        one.address(family)
-            .is_some_and(|address| evidence.addresses.contains(&address))
+        let address = one.address(family);
+        address.is_some_and(|address| addresses.contains(&address))
     };
-    let mut removal = Removal::default();
     let (own, rest): (Vec<Theirs>, Vec<Theirs>) = all.into_iter().partition(is_own);
-    for Theirs { chain, rule } in &own {
-        removal.stale.extend(translation::of_rule(family, rule));
-        let (chain, handle) = ((*chain).to_owned(), Some(rule.handle));
-        removal.commands.push(Command {
-            place: place(family),
-            action: Action::DeleteRule { chain, handle },
-        });
-    }
     let warning = (!rest.is_empty()).then(|| stays(family, &attachment.container));
-    Ok((removal, warning))
+    Ok((own, warning))
+}
+
+/// The deletion of rules.
+pub fn removal(family: Family, own: &[Theirs]) -> Removal {
+    let delete = |one: &Theirs| Command {
+        place: place(family),
+        action: Action::DeleteRule {
+            chain: one.chain.to_owned(),
+            handle: Some(one.rule.handle),
+        },
+    };
+    let stale = |one: &Theirs| translation::of_rule(family, &one.rule);
+    Removal {
+        commands: own.iter().map(delete).collect(),
+        stale: own.iter().filter_map(stale).collect(),
+    }
+}
+
+/// Those of the rules that can be written again.
+pub fn restorable(mut own: Vec<Theirs>) -> Vec<Theirs> {
+    own.retain(|one| !one.rule.exprs.iter().any(|e| matches!(e, Expr::Other(_))));
+    own
+}
+
+/// Writes rules again, as far as their chains are still there.
+///
+/// # Errors
+/// What the kernel refused.
+pub fn restoration(nft: &mut Nft, family: Family, own: &[Theirs]) -> Answer<Vec<Command>> {
+    let names: Vec<&str> = own.iter().map(|one| one.chain).collect();
+    let chains = nft.chains(place(family), &names)?;
+    let there = own.iter().zip(chains).filter(|(_, chain)| chain.is_some());
+    let add = |(one, _): (&Theirs, _)| Command {
+        place: place(family),
+        action: Action::AddRule {
+            chain: one.chain.to_owned(),
+            rule: one.rule.clone(),
+            first: false,
+        },
+    };
+    Ok(there.map(add).collect())
 }
 
 /// How what the reference made for an attachment differs from a plan; `None` where it made nothing for

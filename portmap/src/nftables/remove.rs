@@ -24,7 +24,7 @@ use crate::mapping::{Family, PortMapping};
 
 /// The most host ports that go in one batch. Without that bound, GC of a large node would need more
 /// memory at once than a socket may have.
-const AT_ONCE: usize = 3_000;
+const AT_ONCE: usize = 10_000;
 
 /// What to delete, and the connections that end with it.
 #[derive(Debug, Default)]
@@ -93,9 +93,9 @@ pub fn del(
                 .map_err(failed)?;
             removal.extend(Removal::claims(family, &sets, &found, |by| by == own));
             removal.extend(own_chain(nft, family, attachment).map_err(failed)?);
-            let theirs = reference::removal(nft, family, attachment, evidence);
+            let theirs = reference::own(nft, family, attachment, &evidence.addresses);
             let (theirs, unknown) = theirs.map_err(failed)?;
-            removal.extend(theirs);
+            removal.extend(reference::removal(family, &theirs));
             left.extend(unknown);
         }
         let Removal { commands, stale } = removal;

@@ -13,6 +13,7 @@ use super::elements::{Elements, index};
 use super::layout::CONDITIONS;
 use super::object::{Element, Set};
 use super::queue::{self, Claim};
+use super::reference::{self, Theirs};
 use super::set::SetId;
 use super::socket::Nft;
 use super::{owner, shared, transaction, unreadable};
@@ -43,6 +44,8 @@ pub struct Change {
     pub is_first: bool,
     /// Its rules with conditions before.
     pub conditional: Option<Conditional>,
+    /// What it replaced of the reference's.
+    pub reference: Vec<Theirs>,
 }
 
 impl Undo {
@@ -78,11 +81,13 @@ impl Change {
         let now = claim::of_ports(nft, self.family, &sets, &owner, &ports, container)?;
         let restored = self.restored(&sets, &now);
         let seen = conditional::observe(nft, self.family, &self.attachment)?;
+        let mut commands = reference::restoration(nft, self.family, &self.reference)?;
         if self.is_first && restored.is_empty() && self.is_alone(nft, &sets, &now)? {
             let action = Action::DeleteTable;
-            return Ok(vec![Command { place, action }]);
+            commands.push(Command { place, action });
+            return Ok(commands);
         }
-        let mut commands = claim::commands(self.family, &restored, &now);
+        commands.extend(claim::commands(self.family, &restored, &now));
         commands.extend(conditional::commands(
             self.family,
             &self.attachment,

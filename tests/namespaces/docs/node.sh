@@ -35,7 +35,7 @@ esac
 case $kind in
     reference | bare)
         tar --owner=0 --group=0 -C .binaries -cf "target/dist/cni-plugins-linux-amd64-v$version.tgz" \
-            ./tuning ./portmap ./bandwidth
+            ./tuning ./portmap ./bandwidth ./cnictl
         ;;
 esac
 ip link set lo up

@@ -17,7 +17,7 @@ pub const REASONS: [(&str, usize); 6] = [
     ("runs these tests", 1),
 ];
 
-const PROGRAMS: [&str; 4] = ["tuning", "portmap", "bandwidth", "cnictl"];
+const PROGRAMS: [&str; 1] = ["cnictl"];
 
 #[test]
 fn blocks_that_are_not_run_are_those_that_cannot_be() {
@@ -171,7 +171,7 @@ pub fn options(help: &str) -> BTreeSet<String> {
             Some(short) if !short.starts_with('-') => line.split_once(", ")?.1,
             _ => line,
         };
-        let word = line.split([' ', '=']).next()?;
+        let word = line.split([' ', '=', '[']).next()?;
         word.strip_prefix("--").map(|_| word.to_owned())
     });
     listed.collect()

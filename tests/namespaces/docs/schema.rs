@@ -12,13 +12,13 @@ const PAGE: &str = "docs/operations.md";
 
 /// The commands of the table, each so that it has something to print.
 const COMMANDS: [(&str, &str); 6] = [
-    ("portmap list", "portmap list"),
-    ("portmap who", "portmap who 8080"),
-    ("bandwidth list", "bandwidth list"),
-    ("tuning list", "tuning list"),
-    ("reconcile", "bandwidth reconcile --verbose"),
+    ("ports", "cnictl ports"),
+    ("who", "cnictl who 8080"),
+    ("limits", "cnictl limits"),
+    ("sysctls", "cnictl sysctls"),
+    ("reconcile", "cnictl reconcile --verbose"),
     // The attachment is in the kernel and no more in the cache.
-    ("gc", "rm /var/lib/cni/results/*; bandwidth gc --dry-run"),
+    ("gc", "rm /var/lib/cni/results/*; cnictl gc --dry-run"),
 ];
 
 #[test]

@@ -25,28 +25,59 @@ pub fn held_before(
     (name, nth): (&str, usize),
     meanwhile: impl FnOnce(),
 ) -> Option<Answer> {
+    held(host, call, (name, &nth.to_string(), ""), meanwhile)
+}
+
+/// Runs `call` and does `meanwhile` before the first system call of a name that strace shows with a
+/// text. None when there is none.
+pub fn held_when(
+    host: &Namespace,
+    call: &Call,
+    (name, text): (&str, &str),
+    meanwhile: impl FnOnce(),
+) -> Option<Answer> {
+    held(host, call, (name, "1+", text), meanwhile)
+}
+
+fn held(
+    host: &Namespace,
+    call: &Call,
+    (name, when, text): (&str, &str, &str),
+    meanwhile: impl FnOnce(),
+) -> Option<Answer> {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     let log = std::env::temp_dir().join(format!("held-{}-{number}", std::process::id()));
     let log_name = log.display().to_string();
-    let inject = format!("inject={name}:signal=SIGSTOP:when={nth}");
+    let inject = format!("inject={name}:signal=SIGSTOP:when={when}");
     let trace = format!("trace={name}");
     let strace = ["strace", "-o", &log_name, "-e", &trace, "-e", &inject];
     let running = call.clone().under(&strace).spawn(host).unwrap();
     let tracer = running.id().unwrap();
     let told = || fs::read_to_string(&log).unwrap_or_default();
-    let stopped = || told().contains("stopped by SIGSTOP");
-    wait_until(Duration::from_secs(60), || {
-        stopped() || told().contains("exited with")
-    });
-    let came_that_far = stopped();
-    if came_that_far {
-        meanwhile();
+    let stops = |told: &str| told.matches("stopped by SIGSTOP").count();
+    let mut meanwhile = Some(meanwhile);
+    let mut seen = 0;
+    loop {
+        wait_until(Duration::from_secs(60), || {
+            stops(&told()) > seen || told().contains("exited with")
+        });
+        let told = told();
+        if stops(&told) == seen {
+            break;
+        }
+        seen += 1;
+        let mut calls = told.lines().filter(|line| line.starts_with(name));
+        if calls.next_back().is_some_and(|line| line.contains(text))
+            && let Some(meanwhile) = meanwhile.take()
+        {
+            meanwhile();
+        }
         let children = format!("/proc/{tracer}/task/{tracer}/children");
         let plugin = fs::read_to_string(children).unwrap();
         host.sh(["kill", "-CONT", plugin.trim()]);
     }
     let answer = running.wait().unwrap();
     let _ = fs::remove_file(&log);
-    came_that_far.then_some(answer)
+    meanwhile.is_none().then_some(answer)
 }

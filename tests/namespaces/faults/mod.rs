@@ -17,4 +17,4 @@ mod system_calls;
 mod verbs;
 
 pub use attachment::{Attachment, End};
-pub use held::held_before;
+pub use held::{held_before, held_when};

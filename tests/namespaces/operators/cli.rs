@@ -1,11 +1,11 @@
-//! What all plugins' command lines share.
+//! The command line of the tool, and that the plugins have none.
 
 use std::process::{Command, Output, Stdio};
 
 use sandbox::plugin::binary;
 
-fn run(plugin: &str, line: &[&str]) -> Output {
-    let mut command = Command::new(binary(plugin));
+fn run(program: &str, line: &[&str]) -> Output {
+    let mut command = Command::new(binary(program));
     command
         .args(line)
         .env_remove("CNI_COMMAND")
@@ -21,65 +21,81 @@ fn stdout(output: &Output) -> String {
 const PLUGINS: [&str; 3] = ["tuning", "portmap", "bandwidth"];
 
 #[test]
-fn help_names_every_command_and_fits_into_80_columns() {
-    for plugin in PLUGINS {
-        let help = stdout(&run(plugin, &["--help"]));
-        let mut pages = vec![help.clone()];
-        for command in [
-            "list",
-            "reconcile",
-            "gc",
-            "install",
-            "uninstall",
-            "completions",
-        ] {
-            assert!(help.contains(&format!("\n  {command} ")), "{help}");
-            let page = stdout(&run(plugin, &[command, "--help"]));
-            assert!(
-                page.contains(&format!("usage: {plugin} {command}")),
-                "{page}"
-            );
-            pages.push(page);
-        }
-        for line in pages.iter().flat_map(|page| page.lines()) {
-            assert!(line.len() <= 80, "{line}");
-        }
+fn help_names_every_command_on_one_screen() {
+    let help = stdout(&run("cnictl", &["--help"]));
+    let commands = [
+        "add",
+        "check",
+        "del",
+        "gc",
+        "status",
+        "version",
+        "ports",
+        "limits",
+        "sysctls",
+        "who",
+        "reconcile",
+        "install",
+        "uninstall",
+        "completions",
+    ];
+    for command in commands {
+        assert!(help.contains(&format!("\n  {command} ")), "{help}");
+        let page = stdout(&run("cnictl", &[command, "--help"]));
+        assert!(page.contains(&format!("Usage: cnictl {command}")), "{page}");
     }
-}
-
-#[test]
-fn the_version_is_told() {
-    for plugin in PLUGINS {
-        let version = stdout(&run(plugin, &["--version"]));
-        assert_eq!(version, format!("{plugin} {}\n", env!("CARGO_PKG_VERSION")));
+    assert!(help.lines().count() <= 24, "{help}");
+    for line in help.lines() {
+        assert!(line.len() <= 80, "{line}");
     }
 }
 
 #[test]
 fn what_makes_no_sense_is_refused_on_stderr() {
     for line in [
-        &["lst"][..],
-        &["list", "--jsn"],
-        &["list", "x"],
+        &["list"][..],
+        &["ports", "--jsn"],
+        &["ports", "x"],
         &["gc", "--grace", "x"],
+        &["gc", "podnet", "--dry-run"],
+        &["gc", "--valid-cached"],
+        &["gc", "--network", "a/b"],
+        &["reconcile", "--plugin", "bridge"],
+        &["limits", "--watch=0"],
+        &["completions", "sh"],
+        &[],
     ] {
-        let output = run("portmap", line);
+        let output = run("cnictl", line);
         assert_eq!(
             (output.status.code(), output.stdout.len()),
             (Some(2), 0),
             "{output:?}"
         );
         let said = String::from_utf8(output.stderr).unwrap();
-        assert!(said.contains("portmap --help"), "{said}");
+        assert!(said.contains("--help"), "{said}");
     }
 }
 
 #[test]
-fn without_arguments_the_answer_is_the_reference_s() {
-    let output = run("portmap", &[]);
-    assert_eq!(output.status.code(), Some(0));
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.starts_with("CNI portmap plugin version "), "{said}");
+fn output_that_cannot_be_written_is_a_failure() {
+    let full = std::fs::File::options().write(true).open("/dev/full");
+    let mut command = Command::new(binary("cnictl"));
+    let command = command.args(["completions", "bash"]).stdout(full.unwrap());
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+}
+
+#[test]
+fn a_plugin_alone_answers_what_the_reference_s_does_whatever_its_arguments() {
+    for plugin in PLUGINS {
+        for line in [&[][..], &["--version"], &["list"]] {
+            let output = run(plugin, line);
+            assert_eq!(output.status.code(), Some(0));
+            let said = String::from_utf8(output.stderr).unwrap();
+            let about = format!("CNI {plugin} plugin version ");
+            assert!(said.starts_with(&about), "{said}");
+        }
+    }
 }
 
 #[test]
@@ -93,22 +109,31 @@ fn arguments_do_not_matter_to_the_protocol() {
     assert!(said.contains("supportedVersions"), "{said}");
 }
 
+/// What they have in common with the tool is a library; its command line is not in it.
+#[test]
+fn the_plugins_have_nothing_of_the_command_line_in_them() {
+    let has_clap = |program: &str| {
+        let bytes = std::fs::read(binary(program)).unwrap();
+        bytes.windows(12).any(|word| word == b"clap_builder")
+    };
+    assert!(has_clap("cnictl"));
+    for plugin in PLUGINS {
+        assert!(!has_clap(plugin), "{plugin}");
+    }
+}
+
 #[test]
 fn completions_are_what_the_shells_understand() {
-    for plugin in PLUGINS {
-        let script = stdout(&run(plugin, &["completions", "bash"]));
-        let test = format!(
-            "{script}\nCOMP_WORDS=({plugin} rec) COMP_CWORD=1 && _{plugin} && echo \"${{COMPREPLY[@]}}\"\n\
-             COMP_WORDS=({plugin} reconcile --dr) COMP_CWORD=2 && _{plugin} && echo \"${{COMPREPLY[@]}}\""
-        );
-        let bash = Command::new("bash").args(["-c", &test]).output().unwrap();
-        assert_eq!(stdout(&bash), "reconcile\n--dry-run\n");
-        let fish = stdout(&run(plugin, &["completions", "fish"]));
-        assert!(fish.contains("-l dry-run"), "{fish}");
-        assert!(stdout(&run(plugin, &["completions", "zsh"])).starts_with("#compdef"));
-    }
-    assert_eq!(
-        run("portmap", &["completions", "sh"]).status.code(),
-        Some(2)
+    let script = stdout(&run("cnictl", &["completions", "bash"]));
+    let test = format!(
+        "{script}\n\
+         COMP_WORDS=(cnictl rec) COMP_CWORD=1 && _cnictl cnictl rec cnictl && echo \"${{COMPREPLY[@]}}\"\n\
+         COMP_WORDS=(cnictl reconcile --dr) COMP_CWORD=2 && _cnictl cnictl --dr reconcile && \
+         echo \"${{COMPREPLY[@]}}\""
     );
+    let bash = Command::new("bash").args(["-c", &test]).output().unwrap();
+    assert_eq!(stdout(&bash), "reconcile\n--dry-run\n");
+    let fish = stdout(&run("cnictl", &["completions", "fish"]));
+    assert!(fish.contains("-l dry-run"), "{fish}");
+    assert!(stdout(&run("cnictl", &["completions", "zsh"])).starts_with("#compdef"));
 }

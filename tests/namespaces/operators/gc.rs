@@ -150,7 +150,7 @@ fn what_is_no_file_in_the_cache_is_named_and_delays_nothing() {
         for command in [
             vec!["gc", "--grace", "0"],
             vec!["reconcile"],
-            vec!["list"],
+            vec!["ports"],
             vec!["who", "8001"],
         ] {
             let call = place.command("portmap", &command).under(&["timeout", "20"]);

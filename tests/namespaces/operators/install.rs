@@ -1,4 +1,4 @@
-//! `install` and `uninstall`, and the image's installer, on one directory.
+//! `install` and `uninstall`, as unpacked and as in the image, on one directory.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -9,7 +9,7 @@ use sandbox::plugin::binary;
 
 use super::place::{Backend, Place};
 
-/// What both remember it in.
+/// What it is remembered in.
 const STATE: &str = ".cni-meta-plugins";
 
 fn run(program: &Path, line: &[&str]) -> Output {
@@ -23,6 +23,10 @@ fn run(program: &Path, line: &[&str]) -> Output {
 fn ok(program: &Path, line: &[&str]) {
     let output = run(program, line);
     assert!(output.status.success(), "{output:?}");
+}
+
+fn tool() -> PathBuf {
+    binary("cnictl")
 }
 
 fn names(dir: &Path) -> Vec<String> {
@@ -48,7 +52,10 @@ fn what_was_there_is_kept_and_comes_back() {
     fs::write(&target, "the old one").unwrap();
     fs::set_permissions(&target, fs::Permissions::from_mode(0o700)).unwrap();
     for _ in 0..2 {
-        ok(&binary("tuning"), &["install", &text, "--backup"]);
+        ok(
+            &tool(),
+            &["install", &text, "--backup", "--plugin", "tuning"],
+        );
         assert_eq!(names(&dir), [STATE, "tuning"]);
     }
     assert_eq!(
@@ -59,7 +66,7 @@ fn what_was_there_is_kept_and_comes_back() {
         fs::metadata(&target).unwrap().permissions().mode() & 0o7777,
         0o755
     );
-    ok(&target, &["uninstall", &text]);
+    ok(&tool(), &["uninstall", &text, "--plugin", "tuning"]);
     assert_eq!(names(&dir), ["tuning"]);
     assert_eq!(fs::read_to_string(&target).unwrap(), "the old one");
     assert_eq!(
@@ -69,15 +76,15 @@ fn what_was_there_is_kept_and_comes_back() {
 }
 
 #[test]
-fn without_a_backup_uninstall_removes_this_binary_and_no_other() {
+fn without_a_backup_uninstall_removes_what_was_installed_and_no_other() {
     let place = Place::new(Backend::Nftables, 1);
     let (dir, text) = directory(&place);
-    ok(&binary("portmap"), &["install", &text]);
-    ok(&dir.join("portmap"), &["uninstall", &text]);
+    ok(&tool(), &["install", &text, "--plugin", "portmap"]);
+    ok(&tool(), &["uninstall", &text]);
     assert!(names(&dir).is_empty());
-    ok(&binary("portmap"), &["uninstall", &text]);
+    ok(&tool(), &["uninstall", &text, "--plugin", "portmap"]);
     fs::write(dir.join("portmap"), "somebody else's").unwrap();
-    let output = run(&binary("portmap"), &["uninstall", &text]);
+    let output = run(&tool(), &["uninstall", &text, "--plugin", "portmap"]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     assert_eq!(names(&dir), ["portmap"]);
 }
@@ -88,39 +95,59 @@ fn a_directory_that_is_missing_is_refused() {
     let (dir, _) = directory(&place);
     let missing = dir.join("missing").display().to_string();
     for command in ["install", "uninstall"] {
-        let output = run(&binary("tuning"), &[command, &missing]);
+        let output = run(&tool(), &[command, &missing]);
         assert_eq!(output.status.code(), Some(1), "{output:?}");
     }
 }
 
-/// The image: the installer, and the plugins beside it.
+/// The image: the tool, and the plugins in a directory beside it.
 fn image(place: &Place) -> PathBuf {
     let image = place.directory.join("image");
     fs::create_dir_all(image.join("plugins")).unwrap();
     for name in ["bandwidth", "portmap", "tuning"] {
         fs::copy(binary(name), image.join("plugins").join(name)).unwrap();
     }
-    fs::copy(binary("installer"), image.join("installer")).unwrap();
-    image.join("installer")
+    fs::copy(tool(), image.join("cnictl")).unwrap();
+    image.join("cnictl")
 }
 
 #[test]
-fn what_the_installer_put_there_uninstall_takes_out_and_the_other_way_round() {
+fn what_the_image_put_there_the_tarball_takes_out_and_the_other_way_round() {
     let place = Place::new(Backend::Nftables, 1);
     let (dir, text) = directory(&place);
-    let installer = image(&place);
+    let of_image = image(&place);
     for name in ["portmap", "tuning"] {
         fs::write(dir.join(name), "the old one").unwrap();
     }
-    ok(&installer, &["install", &text]);
-    ok(&dir.join("portmap"), &["uninstall", &text]);
+    ok(&of_image, &["install", &text, "--backup"]);
+    ok(&tool(), &["uninstall", &text, "--plugin", "portmap"]);
     assert_eq!(fs::read(dir.join("portmap")).unwrap(), b"the old one");
-    ok(&binary("portmap"), &["install", &text, "--backup"]);
-    ok(&installer, &["restore", &text]);
+    ok(
+        &tool(),
+        &["install", &text, "--backup", "--plugin", "portmap"],
+    );
+    ok(&of_image, &["uninstall", &text]);
     assert_eq!(names(&dir), ["portmap", "tuning"]);
     for name in ["portmap", "tuning"] {
         assert_eq!(fs::read(dir.join(name)).unwrap(), b"the old one");
     }
+    // Once more, as after a restart of the node: nothing is left to do.
+    ok(&of_image, &["uninstall", &text]);
+}
+
+#[test]
+fn plugins_that_are_nowhere_are_asked_for() {
+    let place = Place::new(Backend::Nftables, 1);
+    let (dir, text) = directory(&place);
+    let alone = place.directory.join("cnictl");
+    fs::copy(tool(), &alone).unwrap();
+    let output = run(&alone, &["install", &text]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("--from"), "{said}");
+    let from = tool().with_file_name("").display().to_string();
+    ok(&alone, &["install", &text, "--from", &from]);
+    assert_eq!(names(&dir), [STATE, "bandwidth", "portmap", "tuning"]);
 }
 
 #[test]
@@ -128,10 +155,13 @@ fn what_somebody_put_over_it_since_is_left_alone_and_the_copy_stays() {
     let place = Place::new(Backend::Nftables, 1);
     let (dir, text) = directory(&place);
     fs::write(dir.join("tuning"), "the old one").unwrap();
-    ok(&binary("tuning"), &["install", &text, "--backup"]);
+    ok(
+        &tool(),
+        &["install", &text, "--backup", "--plugin", "tuning"],
+    );
     fs::remove_file(dir.join("tuning")).unwrap();
     fs::write(dir.join("tuning"), "a newer one").unwrap();
-    let output = run(&binary("tuning"), &["uninstall", &text]);
+    let output = run(&tool(), &["uninstall", &text, "--plugin", "tuning"]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     assert_eq!(fs::read(dir.join("tuning")).unwrap(), b"a newer one");
     let kept = dir.join(STATE).join("replaced/tuning");

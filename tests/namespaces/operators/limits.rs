@@ -1,4 +1,4 @@
-//! `bandwidth list`.
+//! `limits`.
 
 use sandbox::probe;
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::place::{Backend, Place};
 
 fn listed(place: &Place) -> Vec<Value> {
-    let said = place.run("bandwidth", &["list", "--json"]);
+    let said = place.run("bandwidth", &["limits", "--json"]);
     assert_eq!(said.code, Some(0), "{said:?}");
     said.json()["limits"].as_array().unwrap().clone()
 }
@@ -77,7 +77,7 @@ fn the_reference_s_limits_are_listed_and_other_people_s_queues_are_not() {
 fn a_line_fits_into_80_columns() {
     let place = Place::new(Backend::Nftables, 1);
     place.attach_all("bandwidth");
-    let said = place.run_with("bandwidth", &["list"], &[("COLUMNS", "80")]);
+    let said = place.run_with("bandwidth", &["limits"], &[("COLUMNS", "80")]);
     assert_eq!(said.stdout.lines().count(), 3, "{said:?}");
     assert!(
         said.stdout.lines().all(|line| line.chars().count() <= 80),

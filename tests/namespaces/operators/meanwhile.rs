@@ -4,7 +4,7 @@
 use std::fs;
 
 use super::place::{Backend, Place, Said, on_every_backend};
-use crate::faults::held_before;
+use crate::faults::{held_before, held_when};
 
 on_every_backend!(
     what_is_added_while_gc_waits_lives,
@@ -13,8 +13,14 @@ on_every_backend!(
     what_the_runtime_makes_anew_after_a_repair_is_what_it_gets,
 );
 
-/// The system call of the grace time.
-const WAIT: (&str, usize) = ("clock_nanosleep", 1);
+/// Runs a command, and something in its grace time.
+#[track_caller]
+fn waiting(place: &Place, (plugin, line): (&str, &[&str]), meanwhile: impl FnOnce()) -> Said {
+    let call = place.command(plugin, line);
+    let grace = ("clock_nanosleep", "tv_sec=1,");
+    let answer = held_when(&place.net.host, &call, grace, meanwhile);
+    Said::of(answer.expect("it never came that far"))
+}
 
 /// Runs a command, and something before one of its system calls.
 #[track_caller]
@@ -38,7 +44,7 @@ fn what_is_added_while_gc_waits_lives(backend: Backend) {
     // The cache knows the network by this one.
     place.attach("portmap", 2, &place.capabilities(2));
     attach(0);
-    let said = held(&place, ("portmap", GC), WAIT, || {
+    let said = waiting(&place, ("portmap", GC), || {
         // The chain is not done yet, so this is not in the cache.
         attach(1);
     });
@@ -60,7 +66,7 @@ fn limits_and_backups_that_are_added_while_gc_waits_live() {
         let attach = |index| place.does(plugin, "ADD", index, &place.capabilities(index));
         place.attach(plugin, 2, &place.capabilities(2));
         attach(0);
-        let said = held(&place, (plugin, GC), WAIT, || {
+        let said = waiting(&place, (plugin, GC), || {
             attach(1);
         });
         assert_eq!(said.states(), ["removed"], "{said:?}");
@@ -135,7 +141,7 @@ fn a_deletion_that_ends_after_a_repair_takes_it_back(backend: Backend) {
     let place = Place::new(backend, 2);
     place.attach_all("portmap");
     place.reload();
-    let said = held(&place, ("portmap", RECONCILE), WAIT, || {
+    let said = waiting(&place, ("portmap", RECONCILE), || {
         // The plugin's own DEL was before.
         assert!(place.rules().contains("8000"), "{}", place.rules());
         fs::remove_file(place.cache_file(0)).unwrap();
@@ -154,7 +160,7 @@ fn what_the_runtime_makes_anew_after_a_repair_is_what_it_gets(backend: Backend) 
     place.attach_all("portmap");
     place.reload();
     let anew = place.asking(&[8500]);
-    let said = held(&place, ("portmap", RECONCILE), WAIT, || {
+    let said = waiting(&place, ("portmap", RECONCILE), || {
         place.remember(0, &anew);
     });
     assert_eq!(

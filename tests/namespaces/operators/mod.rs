@@ -9,4 +9,5 @@ mod originals;
 pub mod place;
 mod ports;
 mod reconcile;
+mod together;
 mod who;

@@ -1,4 +1,4 @@
-//! `tuning list`.
+//! `sysctls`.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use super::place::{Backend, Place};
 
 fn listed(place: &Place) -> Vec<Value> {
     let dir = place.data_dir().display().to_string();
-    let said = place.run("tuning", &["list", "--json", "--data-dir", &dir]);
+    let said = place.run("tuning", &["sysctls", "--json", "--data-dir", &dir]);
     assert_eq!(said.code, Some(0), "{said:?}");
     let all = said.json()["changes"].as_array().unwrap().clone();
     all.into_iter()
@@ -63,7 +63,7 @@ fn a_line_fits_into_80_columns() {
     let place = Place::new(Backend::Nftables, 1);
     place.attach_all("tuning");
     let dir = place.data_dir().display().to_string();
-    let line = ["list", "--data-dir", &dir];
+    let line = ["sysctls", "--data-dir", &dir];
     let said = place.run_with("tuning", &line, &[("COLUMNS", "80")]);
     assert_eq!(said.stdout.lines().count(), 3, "{said:?}");
     assert!(

@@ -221,7 +221,7 @@ impl Place {
         }
     }
 
-    /// Runs a command with this node's cache.
+    /// Runs a command of the tool with this node's cache, for one plugin only.
     #[track_caller]
     pub fn run(&self, plugin: &str, line: &[&str]) -> Said {
         self.run_with(plugin, line, &[])
@@ -236,15 +236,24 @@ impl Place {
         Said::of(call.run(&self.net.host).unwrap())
     }
 
-    /// A command with this node's cache. `reconcile` waits for no DEL unless the line says so.
+    /// A command of the tool with this node's cache, for one plugin where the command can have several.
+    /// `reconcile` waits for no DEL unless the line says so.
     pub fn command(&self, plugin: &str, line: &[&str]) -> Call {
+        match line[0] {
+            "reconcile" | "gc" => self.tool(&[line, &["--plugin", plugin]].concat()),
+            _ => self.tool(line),
+        }
+    }
+
+    /// A command of the tool with this node's cache.
+    pub fn tool(&self, line: &[&str]) -> Call {
         let cache = self.cache_dir().display().to_string();
         let lock = self.directory.join("lock").display().to_string();
         let mut words = [line, &["--cache-dir", &cache]].concat();
         if line[0] == "reconcile" && !line.contains(&"--grace") {
             words.push("--grace=0");
         }
-        Call::bare(plugin)
+        Call::bare("cnictl")
             .arguments(&words)
             .env("PATH", &self.path())
             .env("XTABLES_LOCKFILE", &lock)

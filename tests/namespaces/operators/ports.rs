@@ -1,4 +1,4 @@
-//! `portmap list`.
+//! `ports`.
 
 use sandbox::probe;
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ on_every_backend!(
 );
 
 fn listed(place: &Place) -> Vec<Value> {
-    let said = place.run("portmap", &["list", "--json"]);
+    let said = place.run("portmap", &["ports", "--json"]);
     assert_eq!(said.code, Some(0), "{said:?}");
     said.json()["portMappings"].as_array().unwrap().clone()
 }
@@ -45,7 +45,7 @@ fn every_port_is_listed_with_its_owner(backend: Backend) {
 fn a_line_fits_into_80_columns(backend: Backend) {
     let place = Place::new(backend, 1);
     place.attach_all("portmap");
-    let said = place.run_with("portmap", &["list"], &[("COLUMNS", "80")]);
+    let said = place.run_with("portmap", &["ports"], &[("COLUMNS", "80")]);
     let lines: Vec<&str> = said.stdout.lines().collect();
     assert_eq!(lines.len(), 3, "{said:?}");
     assert!(
@@ -59,7 +59,7 @@ fn a_line_fits_into_80_columns(backend: Backend) {
         "{said:?}"
     );
     // Into a pipe everything goes whole, and without colour.
-    let whole = place.run("portmap", &["list"]);
+    let whole = place.run("portmap", &["ports"]);
     assert!(whole.stdout.contains(&place.id(0)) && !whole.stdout.contains('\x1b'));
     assert!(whole.stdout.contains(backend.shown()));
 }
@@ -192,7 +192,7 @@ fn packets_are_counted_where_the_kernel_counts_them() {
 #[test]
 fn an_empty_node_has_only_titles() {
     let place = Place::new(Backend::Nftables, 1);
-    let said = place.run("portmap", &["list"]);
+    let said = place.run("portmap", &["ports"]);
     assert_eq!(
         (said.code, said.stdout.lines().count()),
         (Some(0), 1),

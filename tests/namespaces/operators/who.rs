@@ -1,4 +1,4 @@
-//! `portmap who`.
+//! `who`.
 
 use std::process::Child;
 use std::time::Duration;

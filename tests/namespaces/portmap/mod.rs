@@ -3,6 +3,7 @@
 mod conditions;
 mod conflict;
 mod conntrack;
+mod crowded;
 mod drift;
 mod gc;
 mod guard;

@@ -10,8 +10,11 @@ mod owners;
 mod parallel;
 mod print;
 mod processes;
+mod queue;
 mod reference;
 mod traffic;
+mod unknown;
+mod upgrade;
 mod verbs;
 
 use sandbox::plugin::{Answer, Call};

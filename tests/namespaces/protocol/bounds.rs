@@ -80,7 +80,7 @@ fn an_error_quotes_little_of_what_it_refuses() {
             for text in &long {
                 for value in [
                     json!(text),
-                    json!({text: text}),
+                    json!([{text: text}]),
                     json!([text]),
                     json!([[text]]),
                 ] {

@@ -97,6 +97,39 @@ fn a_list_that_came_later_keeps_neither_check_nor_del_from_their_work() {
 }
 
 #[test]
+fn without_a_list_nothing_is_allowed_where_one_is_required() {
+    let pod = Pod::new();
+    let before = pod.state();
+    let mut keys = somaxconn();
+    keys["requireAllowlist"] = json!(true);
+    let name = "printf 'name net/core/somaxconn' > allowlist.conf";
+    for (prepare, allowed) in [("true", false), ("printf x > other", false), (name, true)] {
+        for verb in ["STATUS", "ADD"] {
+            let mut keys = keys.clone();
+            keys["cniVersion"] = json!("1.1.0");
+            let (code, answer) = run(&pod, verb, prepare, keys);
+            assert_eq!(code == Some(0), allowed, "{verb} {prepare}: {answer}");
+            if !allowed {
+                let code = if verb == "ADD" { 104 } else { 50 };
+                assert_eq!(answer["code"], json!(code), "{answer}");
+                let details = answer["details"].as_str().unwrap();
+                assert!(details.contains("does not exist: make it"), "{answer}");
+                assert_state!(pod.state(), before);
+            }
+        }
+    }
+    pod.del(keys);
+    // Nobody needs a list for what is no sysctl.
+    let (code, answer) = run(
+        &pod,
+        "ADD",
+        "true",
+        json!({"mtu": 1400, "requireAllowlist": true}),
+    );
+    assert_eq!(code, Some(0), "{answer}");
+}
+
+#[test]
 fn status_tells_a_list_that_would_fail_every_add() {
     let pod = Pod::new();
     let status = || {

@@ -62,7 +62,7 @@ fn values_that_cannot_be_are_refused_with_their_key() {
         ),
         (json!({"args": {"cni": {"mac": "x"}}}), 7, "args.cni.mac"),
         (
-            json!({"args": {"cni": {"sysctl": {"net.core.somaxconn": 1}}}}),
+            json!({"args": {"cni": {"sysctl": {"net.core.somaxconn": true}}}}),
             6,
             "args.cni.sysctl",
         ),
@@ -73,9 +73,9 @@ fn values_that_cannot_be_are_refused_with_their_key() {
         ),
         (json!({"sysctl": []}), 6, "sysctl: expected an object"),
         (
-            sysctl("net.core.somaxconn", json!(500)),
+            sysctl("net.core.somaxconn", json!(1.5)),
             6,
-            "sysctl.net.core.somaxconn: expected a string",
+            "sysctl.net.core.somaxconn: expected a string or an integer",
         ),
         (
             sysctl("net.core.somaxconn", json!({"a": 1})),

@@ -65,7 +65,7 @@ fn after_add_was_killed_before_any_change_to_kernel_or_disk_del_leaves_nothing()
     let pod = Pod::new();
     let keys = || json!({"mtu": 1400, "promisc": true, "sysctl": {"net.core.somaxconn": "500"}});
     let before = pod.state();
-    for call in ["sendto", "write", "mkdirat", "linkat", "unlink"] {
+    for call in ["sendto", "write", "mkdirat", "renameat2", "unlink"] {
         let mut killed = 0;
         for nth in 1..50 {
             // So that it has to be made again.

@@ -148,3 +148,16 @@ fn what_the_kernel_shows_in_its_own_words_is_no_drift() {
     pod.del(keys());
     assert_state!(pod.state(), before);
 }
+
+#[test]
+fn a_number_is_a_value() {
+    let pod = Pod::new();
+    let keys = json!({"sysctl": {"net.core.somaxconn": 500},
+        "args": {"cni": {"sysctl": {"net.ipv4.conf.IFNAME.arp_filter": 1}}}});
+    pod.add(keys.clone());
+    assert_eq!(pod.sysctl("net/core/somaxconn"), "500");
+    assert_eq!(pod.sysctl("net/ipv4/conf/eth0/arp_filter"), "1");
+    pod.check(keys.clone());
+    pod.del(keys);
+    assert_eq!(pod.sysctl("net/core/somaxconn"), "4096");
+}

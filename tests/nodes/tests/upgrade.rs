@@ -29,12 +29,9 @@ impl Operator<'_> {
         Ok(())
     }
 
-    fn for_each(&self, from: &str, words: &[&str]) -> io::Result<()> {
-        for name in OURS {
-            let program = format!("{from}/{name}");
-            self.machine.sh(&[&[program.as_str()], words].concat())?;
-        }
-        Ok(())
+    fn tool(&self, words: &[&str]) -> io::Result<String> {
+        let program = format!("{RELEASE}/cnictl");
+        self.machine.sh(&[&[program.as_str()], words].concat())
     }
 
     /// Every plugin of the chain gets CHECK, as the cache of podman's libcni remembers the container.
@@ -47,35 +44,22 @@ impl Operator<'_> {
             inspect("{{.Id}}")?,
             inspect("{{.NetworkSettings.SandboxKey}}")?,
         );
-        let cnictl = format!("{RELEASE}/cnictl");
-        let line = [
-            &cnictl,
-            "check",
-            NETWORK.name,
-            &netns,
-            "--container-id",
-            &id,
-        ];
+        let line = ["check", NETWORK.name, &netns, "--container-id", &id];
         let places = ["--conf-dir", "/run/cni/net.d", "--path", PLUGINS];
-        self.machine
-            .sh(&[&line[..], &places[..]].concat())
-            .map(drop)
+        self.tool(&[&line[..], &places[..]].concat()).map(drop)
     }
 
     /// What a dry run says of that many attachments: nothing has drifted.
     fn assert_in_order(&self, attachments: usize) -> io::Result<()> {
         let before = Snapshot::take(&self.machine.net.host)?;
-        for name in OURS {
-            let program = format!("{RELEASE}/{name}");
-            let said = self.machine.sh(&[&program, "reconcile", "--dry-run"])?;
-            let noun = if attachments == 1 {
-                "attachment"
-            } else {
-                "attachments"
-            };
-            let expected = format!("{attachments} {noun}: {attachments} in order\n");
-            assert_eq!(said, expected, "{name}");
-        }
+        let said = self.tool(&["reconcile", "--dry-run"])?;
+        let noun = if attachments == 1 {
+            "attachment"
+        } else {
+            "attachments"
+        };
+        let expected = format!("{attachments} {noun}: {attachments} in order\n");
+        assert_eq!(said, expected);
         let after = Snapshot::take(&self.machine.net.host)?;
         assert_eq!(before.diff(&after), Vec::<String>::new());
         Ok(())
@@ -106,7 +90,7 @@ fn containers_run_on_from_the_reference_to_ours_and_back() -> io::Result<()> {
     assert_page(client, host.v4(8080));
     operator.assert_in_order(1)?;
 
-    operator.for_each(RELEASE, &["install", PLUGINS, "--backup"])?;
+    operator.tool(&["install", PLUGINS, "--backup"])?;
     assert_ne!(operator.plugins()?, reference);
     assert_eq!(fetch(client, host.v4(8080)), image::PAGE);
     operator.check("old")?;
@@ -123,7 +107,7 @@ fn containers_run_on_from_the_reference_to_ours_and_back() -> io::Result<()> {
 
     podman.run("ours", &["8080:80"])?;
     assert_page(client, host.v4(8080));
-    operator.for_each(PLUGINS, &["uninstall", PLUGINS])?;
+    operator.tool(&["uninstall", PLUGINS])?;
     assert_eq!(operator.plugins()?, reference);
     assert_eq!(machine.list(PLUGINS)?, files);
     assert_eq!(fetch(client, host.v4(8080)), image::PAGE);

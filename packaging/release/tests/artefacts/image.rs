@@ -26,7 +26,7 @@ fn blob<'a>(blobs: &'a [Member], name: &str) -> &'a Member {
 }
 
 #[test]
-fn the_image_holds_the_installer_the_plugins_and_the_licences_and_nothing_else() {
+fn the_image_holds_the_tool_the_plugins_and_the_licences_and_nothing_else() {
     let blobs = blobs();
     let index = document(&blobs, &json!("index.json"));
     let manifest = document(&blobs, &index["manifests"][0]["digest"]);
@@ -48,14 +48,14 @@ fn the_image_holds_the_installer_the_plugins_and_the_licences_and_nothing_else()
     let expected = [
         ("LICENSE", 0o644),
         ("THIRD-PARTY", 0o644),
-        ("installer", 0o755),
+        ("cnictl", 0o755),
         ("plugins/bandwidth", 0o755),
         ("plugins/portmap", 0o755),
         ("plugins/tuning", 0o755),
     ];
     assert_eq!(files, expected);
     let config = document(&blobs, &manifest["config"]["digest"]);
-    assert_eq!(config["config"]["Entrypoint"], json!(["/installer"]));
+    assert_eq!(config["config"]["Entrypoint"], json!(["/cnictl"]));
     assert_eq!(config["architecture"], ARCH);
 }
 

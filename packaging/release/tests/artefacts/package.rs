@@ -94,34 +94,46 @@ const SHIPPED_UNITS: [&str; 3] = [
     "cni-reconcile.timer",
 ];
 
-/// Where the package has the pages of docs/man that are about its plugins.
+/// The pages of docs/man, and those of the tool and its commands.
 fn manual_pages() -> Vec<String> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/man");
     let entries = fs::read_dir(dir).into_iter().flatten();
-    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let page = |name: String| {
-        let name = Some(name).filter(|name| name.starts_with("cni-"))?;
-        let section = name
-            .rsplit('.')
-            .next()
-            .filter(|s| s.parse::<u8>().is_ok())?;
-        Some(format!("/usr/share/man/man{section}/{name}.gz"))
-    };
-    names.filter_map(page).collect()
+    let written = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let commands = [
+        "add",
+        "check",
+        "completions",
+        "del",
+        "gc",
+        "install",
+        "limits",
+        "ports",
+        "reconcile",
+        "status",
+        "sysctls",
+        "uninstall",
+        "version",
+        "who",
+    ];
+    let made = commands.map(|command| format!("cnictl-{command}.8"));
+    let names = written.chain(made).chain(["cnictl.8".to_owned()]);
+    names
+        .map(|name| format!("/usr/share/man/man8/{name}.gz"))
+        .collect()
 }
 
 #[test]
-fn the_package_s_units_and_completions_are_of_its_plugins() {
+fn the_package_s_units_and_completions_are_of_its_tool() {
     let package = deb();
     let tar = output("dpkg-deb", &["--fsys-tarfile", package.to_str().unwrap()]);
     for member in archive::members(&tar) {
         let text = String::from_utf8_lossy(&member.bytes);
         if member.name.ends_with(".service") {
             assert!(
-                text.contains("ExecStart=/usr/lib/cni/portmap reconcile"),
+                text.contains("ExecStart=/usr/sbin/cnictl reconcile"),
                 "{text}"
             );
-            assert!(!text.contains("/opt/"), "{text}");
+            assert!(!text.contains("/usr/local/"), "{text}");
         } else if member.kind == '0' && member.name.contains("completions") {
             assert!(text.contains("reconcile"), "{}: {text}", member.name);
         }
@@ -147,14 +159,14 @@ fn the_package_has_the_plugins_where_debian_has_the_reference() {
     let mut expected = vec![bill];
     expected.extend(["README.md", "changelog.gz", "copyright"].map(|f| format!("{doc}/{f}")));
     expected.extend(SHIPPED_UNITS.map(|unit| format!("/usr/lib/systemd/system/{unit}")));
-    for plugin in PLUGINS {
-        expected.extend([
-            format!("/usr/lib/cni/{plugin}"),
-            format!("/usr/share/bash-completion/completions/{plugin}"),
-            format!("/usr/share/zsh/vendor-completions/_{plugin}"),
-            format!("/usr/share/fish/vendor_completions.d/{plugin}.fish"),
-        ]);
-    }
+    expected.extend(PLUGINS.map(|plugin| format!("/usr/lib/cni/{plugin}")));
+    let of_tool = [
+        "/usr/sbin/cnictl",
+        "/usr/share/bash-completion/completions/cnictl",
+        "/usr/share/zsh/vendor-completions/_cnictl",
+        "/usr/share/fish/vendor_completions.d/cnictl.fish",
+    ];
+    expected.extend(of_tool.map(str::to_owned));
     expected.extend(manual_pages());
     expected.sort();
     let mut files = files;
@@ -162,7 +174,7 @@ fn the_package_has_the_plugins_where_debian_has_the_reference() {
     let names: Vec<&str> = files.iter().map(|(name, _)| *name).collect();
     assert_eq!(names, expected);
     for (name, mode) in files {
-        let is_program = name.starts_with("/usr/lib/cni/");
+        let is_program = name.starts_with("/usr/lib/cni/") || name.starts_with("/usr/sbin/");
         assert_eq!(mode, if is_program { 0o755 } else { 0o644 }, "{name}");
     }
     for member in members

@@ -87,7 +87,7 @@ fn only_the_container_that_ends_sees_the_node_and_only_one_directory_of_it() {
     assert_eq!(pod["initContainers"][0]["volumeMounts"], mounts);
     assert_eq!(
         pod["initContainers"][0]["args"],
-        json!(["install", "/host"])
+        json!(["install", "/host", "--backup"])
     );
     let stays = &pod["containers"][0];
     assert_eq!(stays["volumeMounts"], Value::Null);
@@ -146,16 +146,16 @@ fn a_field_that_the_api_does_not_have_is_found() {
 }
 
 #[test]
-fn restore_is_install_with_another_verb() {
+fn restore_is_install_with_another_command() {
     let (install, restore) = (
         build(&packaging("kubernetes/install")),
         build(&packaging("kubernetes/restore")),
     );
     let mut expected = install;
-    let verb = "/spec/template/spec/initContainers/0/args/0";
-    let verb = expected.last_mut().unwrap().pointer_mut(verb).unwrap();
-    assert_eq!(*verb, "install");
-    *verb = json!("restore");
+    let args = "/spec/template/spec/initContainers/0/args";
+    let args = expected.last_mut().unwrap().pointer_mut(args).unwrap();
+    assert_eq!(args[0], "install");
+    *args = json!(["uninstall", "/host"]);
     assert_eq!(restore, expected);
 }
 

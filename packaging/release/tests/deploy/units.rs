@@ -18,7 +18,7 @@ fn systemd_understands_every_unit_and_finds_what_they_name() {
         let path = entry.unwrap().path();
         let text = fs::read_to_string(&path).unwrap();
         let copy = root.join(path.file_name().unwrap());
-        fs::write(&copy, text.replace("/opt/cni/bin/", "/bin/true ")).unwrap();
+        fs::write(&copy, text.replace("/usr/local/bin/", "/bin/true ")).unwrap();
         units.push(copy);
     }
     assert_eq!(units.len(), 3);
@@ -33,18 +33,13 @@ fn systemd_understands_every_unit_and_finds_what_they_name() {
 }
 
 #[test]
-fn the_units_run_commands_that_the_plugins_have() {
+fn the_units_run_commands_that_the_tool_has() {
     for entry in fs::read_dir(packaging("systemd")).unwrap() {
         let text = fs::read_to_string(entry.unwrap().path()).unwrap();
         for line in text.lines().filter(|line| line.starts_with("Exec")) {
             let (_, command) = line.split_once('=').unwrap();
             let words: Vec<&str> = command.split(' ').collect();
-            let plugin = words[0].strip_prefix("/opt/cni/bin/").unwrap();
-            assert!(
-                ["tuning", "portmap", "bandwidth"].contains(&plugin),
-                "{line}"
-            );
-            assert_eq!(words[1..], ["reconcile"], "{line}");
+            assert_eq!(words[..2], ["/usr/local/bin/cnictl", "reconcile"], "{line}");
         }
     }
 }

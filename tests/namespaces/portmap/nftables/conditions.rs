@@ -71,6 +71,153 @@ fn conditions_that_are_more_than_tests_are_refused_and_nothing_stays() {
     }
 }
 
+/// What a packet must not set off, whoever sends it. Each alone, as one text, and behind a test.
+const ACTIONS: [&str; 37] = [
+    "delete @hostports { meta l4proto . th dport : 10.22.0.2 . 80 }",
+    "add @hostports { meta l4proto . th dport : 10.22.0.2 . 80 }",
+    "update @attachments { iifname }",
+    "add @own { ip saddr }",
+    "meter m { ip saddr limit rate 1/second }",
+    "limit rate 1/second",
+    "quota over 1 mbytes",
+    "ct count over 3",
+    "counter",
+    "log",
+    "log group 1",
+    "numgen inc mod 2 == 0",
+    "meta mark set 1",
+    "meta nftrace set 1",
+    "meta priority set 1:1",
+    "ct mark set 1",
+    "ct label set 1",
+    "ct zone set 1",
+    "ip dscp set 1",
+    "ip ttl set 9",
+    "@nh,96,32 set 0x0a160003",
+    "@th,16,16 set 99",
+    "reset tcp option sack-perm",
+    "tcp option maxseg size set 1000",
+    "notrack",
+    "queue num 1",
+    "dup to 192.0.2.1",
+    "fwd to lo",
+    "tproxy to :1",
+    "synproxy mss 1460",
+    "flow add @f",
+    "dnat to 192.0.2.1",
+    "redirect to :1",
+    "masquerade",
+    "goto hostports",
+    "return",
+    "ip saddr vmap { 192.0.2.1 : accept }",
+];
+
+#[test]
+fn conditions_that_do_something_are_refused_by_name_and_nothing_stays() {
+    let net = host_with(2);
+    let victim = Pod::new(&net, 1);
+    victim.does("ADD", &net.host);
+    let before = contents(&net.host);
+    for action in ACTIONS {
+        for words in [vec![action], vec!["udp", "dport", "9999", action]] {
+            let pod = conditional(Pod::new(&net, 0), 1001, &words, &[]);
+            let told = pod.fails("ADD", &net.host, 7);
+            assert!(told.contains("conditionsV4"), "{told}");
+            pod.fails("CHECK", &net.host, 7);
+            assert_eq!(contents(&net.host), before, "{words:?}");
+        }
+    }
+}
+
+#[test]
+fn words_that_give_no_rule_or_another_one_are_refused() {
+    let net = host_with(1);
+    for words in [
+        vec!["-h"],
+        vec!["-V"],
+        vec!["--check"],
+        vec!["ip", "saddr", "192.0.2.1", "-f", "/dev/null"],
+        vec!["ip saddr 192.0.2.1 jump conditions"],
+        vec!["ip saddr 192.0.2.1\nadd table ip pwned"],
+        vec!["include", "\"/dev/zero\""],
+        vec!["handle", "1"],
+        vec!["index", "0"],
+        vec!["{", "ip", "saddr", "192.0.2.1", "}"],
+        vec!["ip", "saddr", "@attachments"],
+        vec!["ip", "saddr", "$x"],
+    ] {
+        let pod = conditional(Pod::new(&net, 0), 1001, &words, &[]);
+        pod.fails("ADD", &net.host, 7);
+        assert!(contents(&net.host).is_empty(), "{words:?}");
+    }
+}
+
+#[test]
+fn lists_intervals_and_interfaces_by_number_are_served_checked_and_removed() {
+    let net = host_with(1);
+    let (host, client) = (&net.host, net.client());
+    let _server = tcp::Server::start(&net.containers[0], 80, "pod").unwrap();
+    let out = host.sh(["ip", "-o", "route", "get", "10.99.0.2"]);
+    let out = out
+        .split(" dev ")
+        .nth(1)
+        .unwrap()
+        .split(' ')
+        .next()
+        .unwrap();
+    for (words, is_met) in [
+        ("ip saddr { 10.99.0.2, 192.0.2.1 }".to_owned(), true),
+        ("ip saddr { 192.0.2.1, 192.0.2.7 }".to_owned(), false),
+        (
+            "ip saddr { 10.0.0.0-10.99.0.3, 192.0.2.1 }".to_owned(),
+            true,
+        ),
+        (
+            "ip saddr { 10.0.0.0-10.99.0.1, 10.99.0.3-10.100.0.0 }".to_owned(),
+            false,
+        ),
+        (
+            "ip saddr != { 192.0.2.1, 192.0.2.3 } tcp dport { 1, 1001 }".to_owned(),
+            true,
+        ),
+        (
+            "ip saddr . tcp dport { 10.99.0.2 . 1000-1002 }".to_owned(),
+            true,
+        ),
+        (
+            "ip saddr . tcp dport { 10.99.0.2 . 1-1000 }".to_owned(),
+            false,
+        ),
+        ("@nh,96,32 0x0a630002 ct state new".to_owned(), true),
+        (format!("iif {out} tcp flags syn"), true),
+        (format!("iif != {out}"), false),
+        (
+            "meta mark & 0xff == 0 jhash ip saddr mod 1 == 0".to_owned(),
+            true,
+        ),
+    ] {
+        let text: Vec<&str> = words.split(' ').collect();
+        let pod = conditional(Pod::new(&net, 0), 1001, &text, &[]);
+        pod.does("ADD", host);
+        pod.does("CHECK", host);
+        let first = contents(host);
+        pod.does("ADD", host);
+        assert_eq!(contents(host), first, "{words}");
+        let answer = tcp::exchange(client, host.v4(1001));
+        assert_eq!(answer.server().is_some(), is_met, "{words}");
+        let other = conditional(
+            Pod::new(&net, 0),
+            1001,
+            &["ip", "saddr", "{ 10.99.0.2, 10.99.0.9 }"],
+            &[],
+        );
+        other.fails("CHECK", host, 101);
+        pod.does("DEL", host);
+        assert!(!ruleset(host).contains("attachment-"), "{words}");
+        assert!(owned(host, &pod.owner()).is_empty(), "{words}");
+    }
+}
+
 #[test]
 fn check_sees_a_changed_or_missing_condition_and_add_makes_up_for_it() {
     let net = host_with(1);

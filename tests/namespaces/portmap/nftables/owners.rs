@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::{Pod, contents, host_with, owned, refused};
 
-fn port(number: u16) -> serde_json::Value {
+pub fn port(number: u16) -> serde_json::Value {
     json!([{"hostPort": number, "containerPort": 80, "protocol": "tcp"}])
 }
 

@@ -11,7 +11,12 @@ fn the_print_can_be_loaded_again() {
     let other = Pod::new(&net, 1)
         .mapping(json!([{"hostPort": 9090, "containerPort": 80, "protocol": "sctp"}]))
         .with("masqAll", json!(true))
-        .with("conditionsV4", json!(["ip", "saddr", "10.99.0.0/24"]));
+        .with(
+            "conditionsV4",
+            json!(["ip", "saddr", "{", "10.99.0.0/24,", "192.0.2.1", "}"]),
+        );
+    // With a port that somebody else has, who waits for it.
+    Pod::new(&net, 1).id("loser").does("ADD", &net.host);
     pod.does("ADD", &net.host);
     other.does("ADD", &net.host);
     let (before, text) = (contents(&net.host), ruleset(&net.host));

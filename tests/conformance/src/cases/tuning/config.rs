@@ -215,8 +215,8 @@ fn refusals(table: &mut Table) {
             json!({"sysctl": ["net.core.somaxconn"]}),
         ),
         (
-            "a sysctl that is a number",
-            json!({"sysctl": {"net.core.somaxconn": 500}}),
+            "a sysctl that is a boolean",
+            json!({"sysctl": {"net.core.somaxconn": true}}),
         ),
         (
             "a sysctl outside of net",

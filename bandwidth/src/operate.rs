@@ -1,0 +1,12 @@
+//! What the tool for people needs of this plugin.
+
+use common::cache::Cache;
+use common::{Attachment, Error, Operate};
+
+use crate::{Bandwidth, list};
+
+impl Operate for Bandwidth {
+    fn owners(cache: &Cache) -> Result<Vec<Attachment>, Error> {
+        list::owners(cache)
+    }
+}

@@ -1,0 +1,194 @@
+//! The commands that look at this node and what the plugins made on it.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use common::attachment::is_valid_name;
+use portmap::Protocol;
+
+use crate::plugins::Plugin;
+
+/// How long a runtime may take for the rest of an ADD or DEL, in seconds: its cache says what became
+/// of an attachment only after the last plugin of the chain.
+const GRACE: u64 = 10;
+
+/// Options of every command with a table.
+#[derive(Debug, Args)]
+pub struct Shown {
+    /// libcni's cache
+    #[arg(long, value_name = "DIR", default_value = common::cache::DEFAULT_DIR)]
+    pub cache_dir: PathBuf,
+    /// Print one JSON document, for programs
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `ports`.
+#[derive(Debug, Args)]
+pub struct Ports {
+    /// Options of every table.
+    #[command(flatten)]
+    pub shown: Shown,
+}
+
+/// `limits`.
+#[derive(Debug, Args)]
+pub struct Limits {
+    /// Show it again every 2 (or so many) seconds
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "2",
+        value_parser = clap::value_parser!(u64).range(1..)
+    )]
+    pub watch: Option<u64>,
+    /// Options of every table.
+    #[command(flatten)]
+    pub shown: Shown,
+}
+
+/// `sysctls`.
+#[derive(Debug, Args)]
+pub struct Sysctls {
+    /// Where tuning keeps originals; repeatable [default: all configured]
+    #[arg(long = "data-dir", value_name = "DIR")]
+    pub data_dirs: Vec<PathBuf>,
+    /// Options of every table.
+    #[command(flatten)]
+    pub shown: Shown,
+}
+
+/// `who`.
+#[derive(Debug, Args)]
+pub struct Who {
+    /// A port of the node, such as 8080 or 8080/tcp
+    #[arg(value_name = "PORT[/PROTOCOL]", value_parser = wanted)]
+    pub port: Wanted,
+    /// Options of every table.
+    #[command(flatten)]
+    pub shown: Shown,
+}
+
+/// A port, of some protocols.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// The number.
+    pub number: u16,
+    /// The protocols: one, or all.
+    pub protocols: Vec<Protocol>,
+}
+
+/// `reconcile`.
+#[derive(Debug, Args)]
+pub struct Reconcile {
+    /// Only say what has drifted
+    #[arg(long)]
+    pub dry_run: bool,
+    /// How long to wait for a DEL that ends in between
+    #[arg(long, value_name = "SECONDS", default_value_t = GRACE)]
+    pub grace: u64,
+    /// Of this plugin only; repeatable
+    #[arg(long = "plugin", value_name = "NAME")]
+    pub plugins: Vec<Plugin>,
+    /// Also show the attachments that are in order
+    #[arg(long)]
+    pub verbose: bool,
+    /// Options of every table.
+    #[command(flatten)]
+    pub shown: Shown,
+}
+
+/// `gc`, of this node or of a network.
+#[derive(Debug, Args)]
+pub struct Gc {
+    /// Run the verb GC of this network: its name in the configuration directory, or path
+    pub network: Option<String>,
+    /// Ignored: cnitool wants a namespace here
+    #[arg(hide = true)]
+    pub netns: Option<String>,
+    /// Without NETWORK: only say what would be removed
+    #[arg(long, conflicts_with = "network")]
+    pub dry_run: bool,
+    /// Without NETWORK: also of a network that the cache does not know; repeatable
+    #[arg(long = "network", value_name = "NAME", conflicts_with = "network", value_parser = network_name)]
+    pub networks: Vec<String>,
+    /// Without NETWORK: how long it must be missing in the cache
+    #[arg(long, value_name = "SECONDS", default_value_t = GRACE, conflicts_with = "network")]
+    pub grace: u64,
+    /// Without NETWORK: of this plugin only; repeatable
+    #[arg(long = "plugin", value_name = "NAME", conflicts_with = "network")]
+    pub plugins: Vec<Plugin>,
+    /// With NETWORK: an attachment that is still valid; repeatable
+    #[arg(long, value_name = "CONTAINER/IFNAME", requires = "network")]
+    pub valid: Vec<String>,
+    /// With NETWORK: all attachments in the cache whose namespace still exists are valid
+    #[arg(long, requires = "network")]
+    pub valid_cached: bool,
+    /// With NETWORK: no attachment is valid: plugins get an empty list
+    #[arg(long, requires = "network", conflicts_with_all = ["valid", "valid_cached"])]
+    pub none_valid: bool,
+    /// Options of every command that runs a network's plugins.
+    #[command(flatten)]
+    pub common: super::network::Common,
+}
+
+/// `8080/tcp`, or `8080` for every protocol.
+fn wanted(text: &str) -> Result<Wanted, &'static str> {
+    let (port, protocol) = match text.split_once('/') {
+        Some((port, protocol)) => (port, Some(protocol)),
+        None => (text, None),
+    };
+    let number: Option<u16> = port.parse().ok().filter(|port| *port > 0);
+    let number = number.ok_or("expected a port from 1 to 65535")?;
+    let protocols = match protocol {
+        None => Protocol::ALL.to_vec(),
+        Some(name) => vec![Protocol::from_text(name).ok_or("expected tcp, udp or sctp")?],
+    };
+    Ok(Wanted { number, protocols })
+}
+
+fn network_name(text: &str) -> Result<String, &'static str> {
+    match is_valid_name(text) {
+        true => Ok(text.to_owned()),
+        false => Err("cannot be a network's name"),
+    }
+}
+
+/// Of `reconcile`.
+pub const RECONCILE: &str = "\
+Exit code: 0 all in order, 10 something had drifted, 1 something could not be read or repaired.";
+
+/// Of `gc`.
+pub const GC: &str = "\
+Examples:
+  cnictl gc
+      remove from this node what no attachment of the runtime's cache owns
+  cnictl gc podnet --valid-cached
+      GC of a network; keep every attachment whose namespace still exists
+  cnictl gc podnet --valid web/eth0 --valid web/net1
+  cnictl gc podnet --none-valid
+  cnictl gc podnet
+      as cnitool: DEL for every attachment in the cache, and plugins get no list
+
+With NETWORK, attachments in the cache that are not valid get DEL first (any version); then every
+plugin gets GC (cniVersion 1.1.0 and later). \"disableGC\": true in the configuration switches both off.";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_has_one_protocol_or_all() {
+        let tcp = Wanted {
+            number: 8080,
+            protocols: vec![Protocol::Tcp],
+        };
+        assert_eq!(wanted("8080/TCP"), Ok(tcp));
+        assert_eq!(wanted("53").unwrap().protocols.len(), 3);
+        for bad in ["", "0", "65536", "tcp/80", "80/icmp", "80/", "-1"] {
+            assert!(wanted(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! A file per command; what several of them share is here.
+
+mod add;
+mod check;
+mod completions;
+mod del;
+mod gc;
+mod install;
+mod limits;
+mod man;
+mod ports;
+mod reconcile;
+mod runner;
+mod status;
+mod sysctls;
+mod uninstall;
+mod version;
+mod wait;
+mod who;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use common::cache::Cache;
+use common::json::Json;
+use common::{Attachment, Code, Context, Error};
+
+use crate::cli::{Cli, Command};
+use runner::outcome;
+
+/// The version of what `--json` prints; it grows when a field changes its meaning or goes away.
+const SCHEMA: i64 = 1;
+
+/// Exit code: done.
+const DONE: u8 = 0;
+/// Exit code: what was asked for failed, or was not found.
+const FAILED: u8 = 1;
+/// Exit code: something was not in order, and was repaired (or would be, with `--dry-run`).
+const REPAIRED: u8 = 10;
+
+/// Carries out a command line.
+pub fn run(cli: &Cli) -> ExitCode {
+    let done = match &cli.command {
+        Command::Add(args) => outcome(&args.common, add::run(args)),
+        Command::Check(args) => outcome(&args.common, check::run(args)),
+        Command::Del(args) => outcome(&args.common, del::run(args)),
+        Command::Gc(args) => gc::run(args),
+        Command::Status(args) => outcome(&args.common, status::run(args)),
+        Command::Version(args) => outcome(&args.common, version::run(args)),
+        Command::Ports(args) => ports::run(args),
+        Command::Limits(args) => limits::run(args),
+        Command::Sysctls(args) => sysctls::run(args),
+        Command::Who(args) => who::run(args),
+        Command::Reconcile(args) => reconcile::run(args),
+        Command::Install(args) => install::run(args),
+        Command::Uninstall(args) => uninstall::run(args),
+        Command::Completions(args) => completions::run(args),
+        Command::Wait => wait::run(),
+        Command::Man(args) => man::run(args),
+    };
+    ExitCode::from(done.unwrap_or_else(|error| {
+        note(&format!("cnictl: {error}"));
+        FAILED
+    }))
+}
+
+/// Writes to stdout, and gives the exit code of success. That a reader has had enough (`| head`) is no
+/// error.
+fn print(text: &str) -> Result<u8, Error> {
+    let mut stdout = io::stdout().lock();
+    let written = stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush());
+    match written {
+        Err(cause) if cause.kind() == io::ErrorKind::BrokenPipe => Ok(DONE),
+        written => {
+            written.context(Code::Io, || "write to stdout".into())?;
+            Ok(DONE)
+        }
+    }
+}
+
+/// The exit code after a table that rests on the cache was shown.
+///
+/// # Errors
+/// The files that could not be read: what is in them is missing in the table.
+fn whole(cache: &Cache) -> Result<u8, Error> {
+    Error::all(cache.faults.clone()).map_or(Ok(DONE), Err)
+}
+
+/// A line on stderr. Nobody may be reading any more, which is no reason to fail.
+fn note(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// A document of `--json`: the schema's version, then the given members.
+fn document(members: impl IntoIterator<Item = (&'static str, Json)>) -> String {
+    let mut fields = vec![("schema".to_owned(), Json::from(SCHEMA))];
+    fields.extend(members.into_iter().map(|(key, value)| (key.into(), value)));
+    Json::Object(fields).pretty() + "\n"
+}
+
+/// One object of a document.
+fn object(members: impl IntoIterator<Item = (&'static str, Json)>) -> Json {
+    let fields = members.into_iter().map(|(key, value)| (key.into(), value));
+    Json::Object(fields.collect())
+}
+
+/// The names of an attachment as members of an object. What is not known is `null`.
+fn members(attachment: &Attachment) -> [(&'static str, Json); 3] {
+    [
+        ("network", text_or_null(&attachment.network)),
+        ("container", text_or_null(&attachment.container)),
+        ("interface", text_or_null(&attachment.ifname)),
+    ]
+}
+
+fn text_or_null(text: &str) -> Json {
+    match text {
+        "" => Json::Null,
+        text => text.into(),
+    }
+}
+
+/// The names of an attachment as cells of a row. What is not known is `?`.
+fn cells(attachment: &Attachment) -> [String; 3] {
+    let known = |name: &str| if name.is_empty() { "?" } else { name }.to_owned();
+    [
+        known(&attachment.network),
+        known(&attachment.container),
+        known(&attachment.ifname),
+    ]
+}

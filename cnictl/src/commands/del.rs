@@ -1,0 +1,15 @@
+//! `del`: DEL of every plugin in reverse order.
+
+use super::runner::{runner, tell};
+use crate::cli::network::Attach;
+use crate::runner::chain::Outcome;
+use crate::runner::{Result, Verb, setup};
+
+pub fn run(attach: &Attach) -> Result<()> {
+    let network = setup::network(&attach.common, &attach.network)?;
+    let runner = runner(&attach.common);
+    let on = runner.recall(&network, setup::attachment(attach, true)?);
+    runner.del(&network, &on)?;
+    tell(&attach.common, Verb::Del, &network.name, &Outcome::Done);
+    Ok(())
+}

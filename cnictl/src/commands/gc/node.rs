@@ -1,0 +1,139 @@
+//! Removes what belongs to attachments that the runtime's cache does not have.
+//!
+//! A runtime writes an attachment into its cache after the ADD of the whole chain. What is new and not
+//! in the cache may be on its way there, so whatever is to be removed must be missing for a while.
+
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use common::Error;
+use common::json::Json;
+
+use crate::cli::node::Gc;
+use crate::commands::{DONE, FAILED, cells, document, members, note, object, print};
+use crate::dead::{self, Dead, Fate};
+use crate::plugins::{Plugin, of};
+use crate::table::{Page, Table, Tone, column};
+
+/// What one plugin made for attachments that the cache does not have, or why that is not known.
+struct Found {
+    plugin: Plugin,
+    dead: Result<Vec<Dead>, Error>,
+}
+
+pub fn run(args: &Gc) -> Result<u8, Error> {
+    let dir = &args.common.cache_dir;
+    // Once, and not for each plugin in the same words.
+    dead::sound_cache(dir)?;
+    let plugins = Plugin::chosen(&args.plugins).into_iter();
+    let mut all: Vec<Found> = plugins
+        .map(|plugin| Found {
+            plugin,
+            dead: of!(plugin, P => dead::find::<P>(dir, &args.networks)),
+        })
+        .collect();
+    if !args.dry_run && all.iter().any(Found::has_dead) {
+        thread::sleep(Duration::from_secs(args.grace));
+        all.iter_mut().for_each(|found| found.remove(dir));
+    }
+    match args.common.json {
+        true => print(&json(&all))?,
+        false => print(&text(&all))?,
+    };
+    for (plugin, error) in all.iter().filter_map(Found::error) {
+        note(&format!("cnictl: {plugin}: {error}"));
+    }
+    Ok(match all.iter().any(Found::has_failed) {
+        true => FAILED,
+        false => DONE,
+    })
+}
+
+impl Found {
+    fn rows(&self) -> impl Iterator<Item = (&'static str, &Dead)> {
+        let dead = self.dead.iter().flatten();
+        dead.map(|one| (self.plugin.name(), one))
+    }
+
+    fn error(&self) -> Option<(&'static str, &Error)> {
+        let error = self.dead.as_ref().err()?;
+        Some((self.plugin.name(), error))
+    }
+
+    fn has_dead(&self) -> bool {
+        self.rows().any(|(_, one)| one.fate == Fate::Dead)
+    }
+
+    fn has_failed(&self) -> bool {
+        let failed = |(_, one): (_, &Dead)| matches!(one.fate, Fate::Failed(_));
+        self.dead.is_err() || self.rows().any(failed)
+    }
+
+    fn remove(&mut self, dir: &Path) {
+        let plugin = self.plugin;
+        if let Ok(dead) = &mut self.dead
+            && let Err(error) = of!(plugin, P => dead::remove::<P>(dir, dead))
+        {
+            self.dead = Err(error);
+        }
+    }
+}
+
+fn text(all: &[Found]) -> String {
+    let mut table = Table::new([
+        column("STATE"),
+        column("PLUGIN"),
+        column("NETWORK").cut_to(8),
+        column("CONTAINER").cut_to(12),
+        column("INTERFACE"),
+        column("WHY").cut_to(30),
+    ]);
+    for (plugin, Dead { attachment, fate }) in all.iter().flat_map(Found::rows) {
+        let tone = match fate {
+            Fate::Failed(_) => Tone::Bad,
+            _ => Tone::Plain,
+        };
+        let [network, container, ifname] = cells(attachment);
+        let cells = [
+            fate.word().to_owned(),
+            plugin.to_owned(),
+            network,
+            container,
+            ifname,
+            fate.details(),
+        ];
+        table.row(tone, cells);
+    }
+    match (table.is_empty(), all.iter().any(Found::has_failed)) {
+        (true, true) => String::new(),
+        (true, false) => "nothing belongs to attachments that the cache does not have\n".into(),
+        (false, _) => table.text(Page::stdout()),
+    }
+}
+
+fn json(all: &[Found]) -> String {
+    let rows = all.iter().flat_map(Found::rows);
+    let list = rows.map(|(plugin, Dead { attachment, fate })| {
+        let [network, container, interface] = members(attachment);
+        object([
+            ("plugin", plugin.into()),
+            network,
+            container,
+            interface,
+            ("state", fate.word().into()),
+            ("details", fate.details().into()),
+        ])
+    });
+    let errors = all.iter().filter_map(Found::error);
+    let errors = errors.map(|(plugin, error)| {
+        object([
+            ("plugin", plugin.into()),
+            ("details", error.to_string().into()),
+        ])
+    });
+    document([
+        ("attachments", Json::Array(list.collect())),
+        ("unreadable", Json::Array(errors.collect())),
+    ])
+}

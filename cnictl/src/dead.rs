@@ -1,0 +1,313 @@
+//! The dead of a node: who they are, and their removal, one by one.
+//!
+//! Nobody is removed for not being on a list of the living: that list may be older than an attachment.
+//! Each of the dead is looked at again right before its own DEL, and after all of them once more.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use common::attachment::{Attachment, ifname_fault, is_valid_name};
+use common::cache::Cache;
+use common::error::{Code, Context, Error};
+use common::json::{Fields, Json};
+use common::netconf::Unversioned;
+use common::request::{Environment, Request};
+use common::{Operate, Plugin};
+
+use crate::plugins::show_warnings;
+use crate::requests::requests;
+
+/// The interface of what does not say one.
+const USUAL_IFNAME: &str = "eth0";
+
+/// What becomes of an attachment that the cache does not have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fate {
+    /// Nothing yet: it would be removed.
+    Dead,
+    /// It was removed.
+    Removed,
+    /// It stays: why.
+    Left(&'static str),
+    /// Somebody else removed it meanwhile.
+    Gone,
+    /// It was to be removed and is not, as far as is known: why.
+    Failed(Error),
+}
+
+impl Fate {
+    /// One word.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Fate::Dead => "dead",
+            Fate::Removed => "removed",
+            Fate::Left(_) => "left",
+            Fate::Gone => "gone",
+            Fate::Failed(_) => "failed",
+        }
+    }
+
+    /// The rest.
+    pub fn details(&self) -> String {
+        match self {
+            Fate::Dead | Fate::Removed => String::new(),
+            Fate::Left(why) => (*why).to_owned(),
+            Fate::Gone => "somebody else removed it".into(),
+            Fate::Failed(error) => error.to_string(),
+        }
+    }
+}
+
+/// An attachment that the cache does not have.
+pub struct Dead {
+    /// As the node's state names it.
+    pub attachment: Attachment,
+    /// What becomes of it.
+    pub fate: Fate,
+}
+
+/// The cache and the owners of the node's state, both read whole.
+struct Look<'a> {
+    dir: &'a Path,
+    names: BTreeSet<String>,
+    cache: Cache,
+    owners: BTreeSet<Attachment>,
+}
+
+impl<'a> Look<'a> {
+    fn take<P: Operate>(dir: &'a Path) -> Result<Look<'a>, Error> {
+        // The names first: a file that comes between the two is a reason to look again.
+        let names = names(dir)?;
+        let cache = sound_cache(dir)?;
+        let owners = P::owners(&cache)?.into_iter().collect();
+        Ok(Look {
+            dir,
+            names,
+            cache,
+            owners,
+        })
+    }
+
+    /// Looks again where attachments have come or gone: libcni gives each a file of its own.
+    fn renew<P: Operate>(&mut self) -> Result<(), Error> {
+        if names(self.dir)? != self.names {
+            *self = Look::take::<P>(self.dir)?;
+        }
+        Ok(())
+    }
+
+    /// Whether the runtime has the attachment, or may have it: an older libcni writes files that say
+    /// by their names only whose they are.
+    fn may_live(&self, shown: &Attachment) -> bool {
+        if shown.network.is_empty() {
+            let mut entries = self.cache.entries.iter();
+            return entries.any(|entry| entry.attachment.container == shown.container);
+        }
+        let name = |ifname: &str| format!("{}-{}-{ifname}", shown.network, shown.container);
+        self.cache.knows(shown)
+            || match shown.ifname.is_empty() {
+                true => self.names.iter().any(|file| file.starts_with(&name(""))),
+                false => self.names.contains(&name(&shown.ifname)),
+            }
+    }
+}
+
+fn names(dir: &Path) -> Result<BTreeSet<String>, Error> {
+    let results = dir.join("results");
+    let tried = || format!("read {}", results.display());
+    let entries = match std::fs::read_dir(&results) {
+        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Err(no_cache(dir)),
+        entries => entries.context(Code::Io, tried)?,
+    };
+    entries
+        .map(|entry| {
+            Ok(entry
+                .context(Code::Io, tried)?
+                .file_name()
+                .to_string_lossy()
+                .into())
+        })
+        .collect()
+}
+
+fn no_cache(dir: &Path) -> Error {
+    let msg = format!("there is no cache in {}/results", dir.display());
+    Error::new(Code::Io, msg).with_details("without it nothing is known to be valid")
+}
+
+/// The cache, if it says what is valid. An unreadable file may be that of a valid attachment.
+///
+/// # Errors
+/// Code 5 where there is no cache, or something of it cannot be read.
+pub fn sound_cache(dir: &Path) -> Result<Cache, Error> {
+    let cache = Cache::read(dir)?;
+    if !cache.exists {
+        return Err(no_cache(dir));
+    }
+    match Error::all(cache.faults.clone()) {
+        Some(error) => Err(error),
+        None => Ok(cache),
+    }
+}
+
+/// The attachments that the node's state names and the cache does not have.
+///
+/// # Errors
+/// What could not be read, of the cache or of the node's state.
+pub fn find<P: Operate>(dir: &Path, named: &[String]) -> Result<Vec<Dead>, Error> {
+    let look = Look::take::<P>(dir)?;
+    let networks = look.cache.networks();
+    let fate = |owner: &Attachment| {
+        if !is_whole(owner) {
+            Fate::Left("the node's state does not say whose it is")
+        } else if networks.contains(&owner.network.as_str()) || named.contains(&owner.network) {
+            Fate::Dead
+        } else {
+            Fate::Left("the cache knows nothing of the network; name it with --network")
+        }
+    };
+    let owners = look.owners.iter().filter(|owner| !look.may_live(owner));
+    let dead = owners.map(|owner| Dead {
+        fate: fate(owner),
+        attachment: owner.clone(),
+    });
+    Ok(dead.collect())
+}
+
+/// Whether the names are those of an attachment, and not the beginnings of longer ones.
+fn is_whole(owner: &Attachment) -> bool {
+    let is_name = |name: &str| is_valid_name(name) && !name.ends_with("..");
+    is_name(&owner.network)
+        && is_name(&owner.container)
+        && (owner.ifname.is_empty() || ifname_fault(&owner.ifname).is_none())
+        && !owner.ifname.starts_with('~')
+}
+
+/// Removes the dead, each by its own DEL, if it is still there and the runtime still does not have it.
+///
+/// # Errors
+/// When the first look fails, with nothing done. What fails later is the fate of the one it concerns.
+pub fn remove<P: Operate>(dir: &Path, dead: &mut [Dead]) -> Result<(), Error> {
+    let mut look = Look::take::<P>(dir)?;
+    for one in dead.iter_mut().filter(|one| one.fate == Fate::Dead) {
+        one.fate = match look.renew::<P>() {
+            Ok(()) => remove_one::<P>(&look, &one.attachment),
+            Err(error) => Fate::Failed(error),
+        };
+    }
+    let removed = |one: &&mut Dead| one.fate == Fate::Removed;
+    if !dead.iter_mut().any(|one| removed(&one)) {
+        return Ok(());
+    }
+    let after = P::owners(&look.cache);
+    for one in dead.iter_mut().filter(removed) {
+        one.fate = match &after {
+            Ok(owners) if !owners.contains(&one.attachment) => Fate::Removed,
+            Ok(_) => Fate::Failed(still_there(&one.attachment)),
+            Err(error) => Fate::Failed(error.clone()),
+        };
+    }
+    Ok(())
+}
+
+fn still_there(attachment: &Attachment) -> Error {
+    let msg = format!("DEL of {attachment} left something");
+    Error::new(Code::System, msg).with_details("it was not found by the network's configuration")
+}
+
+fn remove_one<P: Operate>(look: &Look<'_>, attachment: &Attachment) -> Fate {
+    if look.may_live(attachment) {
+        return Fate::Left("the runtime has it by now");
+    }
+    if !look.owners.contains(attachment) {
+        return Fate::Gone;
+    }
+    let requests = match del_requests::<P>(&look.cache, attachment) {
+        Ok(requests) => requests,
+        Err(error) => return Fate::Failed(error),
+    };
+    let mut errors = Vec::new();
+    for request in &requests {
+        errors.extend(P::del(request).err());
+        show_warnings::<P>(request);
+    }
+    Error::all(errors).map_or(Fate::Removed, Fate::Failed)
+}
+
+/// The requests of DEL: without a configuration, and with each that the cache has of the network.
+fn del_requests<P: Plugin>(cache: &Cache, owner: &Attachment) -> Result<Vec<Request>, Error> {
+    let bare: Fields = vec![
+        ("cniVersion".into(), "1.1.0".into()),
+        ("name".into(), owner.network.as_str().into()),
+        ("type".into(), P::NAME.into()),
+    ];
+    let mut confs = vec![bare];
+    let entries = cache.entries.iter();
+    for entry in entries.filter(|entry| entry.attachment.network == owner.network) {
+        for request in requests::<P>(entry)? {
+            let own = request
+                .conf
+                .object()
+                .unknown(&["prevResult", "runtimeConfig"]);
+            if !confs.contains(&own) {
+                confs.push(own);
+            }
+        }
+    }
+    confs
+        .into_iter()
+        .map(|conf| del_request::<P>(conf, owner))
+        .collect()
+}
+
+fn del_request<P: Plugin>(conf: Fields, owner: &Attachment) -> Result<Request, Error> {
+    let ifname = match owner.ifname.as_str() {
+        "" => USUAL_IFNAME,
+        ifname => ifname,
+    };
+    let text = Json::Object(conf).to_string();
+    let conf = Unversioned::parse(text.as_bytes())?.supported(P::VERSIONS)?;
+    let environment = Environment::read(|name| {
+        let value = match name {
+            "CNI_COMMAND" => "DEL",
+            "CNI_CONTAINERID" => &owner.container,
+            "CNI_IFNAME" => ifname,
+            "CNI_PATH" => "/",
+            _ => return None,
+        };
+        Some(value.to_owned())
+    })?;
+    Ok(environment.request(conf))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_whole_names_are_those_of_an_attachment() {
+        let is_whole = |network: &str, container: &str, ifname: &str| {
+            is_whole(&Attachment {
+                network: network.into(),
+                container: container.into(),
+                ifname: ifname.into(),
+            })
+        };
+        assert!(is_whole("n", "c", "eth0") && is_whole("n", "c", ""));
+        let cut = [
+            ("", "c", ""),
+            ("n", "", ""),
+            ("n~0123", "c", "eth0"),
+            ("n", "c~0123", "eth0"),
+            ("n", "c", "~0123"),
+            ("n", "c..", ""),
+            ("n", "c... 0123", ""),
+        ];
+        for (network, container, ifname) in cut {
+            assert!(
+                !is_whole(network, container, ifname),
+                "{network} {container} {ifname}"
+            );
+        }
+    }
+}

@@ -1,0 +1,313 @@
+//! Attachments of the cache: CHECK, ADD where they have drifted, and CHECK again.
+//!
+//! Each step is done for all of them before the next, so that a plugin can look once for all.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+use std::time::SystemTime;
+
+use common::cache::Entry;
+use common::error::{Code, Error};
+use common::sys::netns::{self, Netns, OpenError};
+use common::{Operate, Request};
+
+use crate::plugins::show_warnings;
+use crate::requests::requests;
+
+/// How an attachment was found, and what became of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// As ADD left it.
+    InOrder,
+    /// Not as ADD left it: what differs. Nothing was done.
+    Drifted(String),
+    /// Not as ADD left it: what differed. It is now.
+    Repaired(String),
+    /// Deleted by the runtime meanwhile: it was not repaired, or the repair was taken back.
+    Deleted,
+    /// Made anew by the runtime before it was repaired: that is as ADD left it.
+    Renewed,
+    /// Newer attachments have taken all that it claims: it is left to them.
+    Superseded,
+    /// Its namespace is gone: there is nothing to repair.
+    Gone,
+    /// It is not, or may not be, as ADD left it: why.
+    Failed(Error),
+}
+
+impl Outcome {
+    /// One word.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Outcome::InOrder => "ok",
+            Outcome::Drifted(_) => "drifted",
+            Outcome::Repaired(_) => "repaired",
+            Outcome::Deleted => "deleted",
+            Outcome::Renewed => "renewed",
+            Outcome::Superseded => "superseded",
+            Outcome::Gone => "gone",
+            Outcome::Failed(_) => "failed",
+        }
+    }
+
+    /// Whether the kernel's state may have been changed.
+    pub fn is_touched(&self) -> bool {
+        matches!(self, Outcome::Repaired(_) | Outcome::Failed(_))
+    }
+
+    /// The rest.
+    pub fn details(&self) -> String {
+        match self {
+            Outcome::InOrder => String::new(),
+            Outcome::Drifted(what) | Outcome::Repaired(what) => what.clone(),
+            Outcome::Deleted => "deleted by the runtime meanwhile".into(),
+            Outcome::Renewed => "made anew by the runtime meanwhile".into(),
+            Outcome::Superseded => "newer attachments have what it claims".into(),
+            Outcome::Gone => "the network namespace is gone".into(),
+            Outcome::Failed(error) => error.to_string(),
+        }
+    }
+}
+
+/// An attachment whose network has the plugin in its chain.
+pub struct Job<'a> {
+    /// What the cache knows of it.
+    pub entry: &'a Entry,
+    /// The plugin's parts, or why they are not known.
+    requests: Result<Vec<Request>, Error>,
+    /// Why nothing is to be done, known before anything is looked at.
+    obstacle: Option<Outcome>,
+    /// See [`Operate::claims`].
+    pub claims: Vec<String>,
+    /// When the runtime made it; nothing is done where that is not known.
+    pub made: Option<SystemTime>,
+}
+
+impl<'a> Job<'a> {
+    /// `None` when the plugin is not in the network's chain.
+    pub fn of<P: Operate>(entry: &'a Entry) -> Option<Job<'a>> {
+        let requests = requests::<P>(entry);
+        if requests.as_ref().is_ok_and(Vec::is_empty) {
+            return None;
+        }
+        let made = made(entry);
+        let obstacle = match &made {
+            Err(outcome) => Some(outcome.clone()),
+            Ok(_) => obstacle(entry, requests.as_deref().unwrap_or_default()),
+        };
+        let claims = match (&requests, &obstacle) {
+            (Ok(requests), None) => requests.iter().flat_map(P::claims).collect(),
+            _ => Vec::new(),
+        };
+        Some(Job {
+            entry,
+            requests,
+            obstacle,
+            claims,
+            made: made.ok(),
+        })
+    }
+
+    /// What is to be checked: nothing where there is an obstacle.
+    fn requests(&self) -> &[Request] {
+        match (&self.obstacle, &self.requests) {
+            (None, Ok(requests)) => requests,
+            _ => &[],
+        }
+    }
+}
+
+/// A job, and whether it is only to be looked at.
+pub struct Task<'a> {
+    /// The job.
+    pub job: Job<'a>,
+    /// Whether nothing may be done.
+    pub is_dry: bool,
+    /// Whether newer attachments have all that it claims.
+    pub is_superseded: bool,
+}
+
+/// One request of a task: what CHECK said of it, and then what ADD and CHECK said.
+struct Step<'a> {
+    /// The place of its task.
+    task: usize,
+    entry: &'a Entry,
+    request: &'a Request,
+    may_change: bool,
+    drift: Option<Error>,
+    /// Why it was not repaired.
+    obstacle: Option<Outcome>,
+}
+
+/// How many attachments are repaired between two looks at their files.
+const AT_ONCE: usize = 100;
+
+/// Puts the attachments right, or only says what is wrong with them; oldest first.
+pub fn run<P: Operate>(tasks: &[Task<'_>]) -> Vec<Outcome> {
+    let mut steps = steps(tasks);
+    let mut todo: Vec<&mut Step<'_>> = steps.iter_mut().collect();
+    each(&mut todo, P::check_all, |step, verdict| {
+        step.drift = verdict.err();
+    });
+    todo.retain(|step| step.drift.is_some() && step.may_change);
+    for some in todo.chunks_mut(AT_ONCE) {
+        let mut present: Vec<&mut Step<'_>> = some.iter_mut().map(|step| &mut **step).collect();
+        present.retain_mut(|step| step.is_wanted());
+        each(&mut present, P::add_all, |step, done| {
+            show_warnings::<P>(step.request);
+            step.obstacle = done.err().map(Outcome::Failed);
+        });
+    }
+    todo.retain(|step| step.obstacle.is_none());
+    each(&mut todo, P::check_all, |step, verdict| {
+        step.obstacle = verdict.err().map(Outcome::Failed);
+    });
+    let outcome = |(place, task): (usize, &Task<'_>)| {
+        let steps: Vec<&Step<'_>> = steps.iter().filter(|step| step.task == place).collect();
+        task.outcome(&steps)
+    };
+    tasks.iter().enumerate().map(outcome).collect()
+}
+
+impl Step<'_> {
+    /// Whether the runtime still has the attachment as it was when it was checked.
+    fn is_wanted(&mut self) -> bool {
+        self.obstacle = match Entry::read(&self.entry.file) {
+            Ok(Some(now)) if now == *self.entry => None,
+            Ok(Some(_)) => Some(Outcome::Renewed),
+            Ok(None) => Some(Outcome::Deleted),
+            Err(error) => Some(Outcome::Failed(error)),
+        };
+        self.obstacle.is_none()
+    }
+}
+
+fn steps<'a>(tasks: &'a [Task<'_>]) -> Vec<Step<'a>> {
+    let of = |(task, one): (usize, &'a Task<'_>)| {
+        one.job.requests().iter().map(move |request| Step {
+            task,
+            entry: one.job.entry,
+            request,
+            may_change: !one.is_dry && !one.is_superseded,
+            drift: None,
+            obstacle: None,
+        })
+    };
+    tasks.iter().enumerate().flat_map(of).collect()
+}
+
+/// Asks for all steps at once, and hands each its answer.
+fn each(
+    steps: &mut [&mut Step<'_>],
+    ask: impl Fn(&[&Request]) -> Vec<Result<(), Error>>,
+    take: impl Fn(&mut Step<'_>, Result<(), Error>),
+) {
+    let requests: Vec<&Request> = steps.iter().map(|step| step.request).collect();
+    let answers = ask(&requests);
+    for (step, answer) in steps.iter_mut().zip(answers) {
+        take(step, answer);
+    }
+}
+
+impl Task<'_> {
+    fn outcome(&self, steps: &[&Step<'_>]) -> Outcome {
+        match (&self.job.obstacle, &self.job.requests) {
+            (Some(obstacle), _) => return obstacle.clone(),
+            (None, Err(error)) => return Outcome::Failed(error.clone()),
+            (None, Ok(_)) => {}
+        }
+        if let Some(obstacle) = steps.iter().find_map(|step| step.obstacle.clone()) {
+            return obstacle;
+        }
+        // CHECK may fail for what ADD puts right, such as a table that is gone.
+        let text = |error: &Error| match error.code {
+            Code::Drift => error.details.clone(),
+            _ => error.to_string(),
+        };
+        let drifts: Vec<String> = steps
+            .iter()
+            .filter_map(|s| s.drift.as_ref().map(text))
+            .collect();
+        match (drifts.is_empty(), self.is_superseded, self.is_dry) {
+            (true, ..) => Outcome::InOrder,
+            (false, true, _) => Outcome::Superseded,
+            (false, false, true) => Outcome::Drifted(drifts.join("; ")),
+            (false, false, false) => Outcome::Repaired(drifts.join("; ")),
+        }
+    }
+}
+
+fn obstacle(entry: &Entry, requests: &[Request]) -> Option<Outcome> {
+    let path = Path::new(&entry.netns);
+    if entry.netns.is_empty() {
+        let msg = format!("{} names no network namespace", entry.file.display());
+        return Some(Outcome::Failed(Error::new(Code::InvalidNetns, msg)));
+    }
+    match Netns::open(path) {
+        Err(OpenError::Gone(_)) => return Some(Outcome::Gone),
+        Err(OpenError::Foreign(error) | OpenError::Unusable(error)) => {
+            return Some(Outcome::Failed(error));
+        }
+        Ok(_) => {}
+    }
+    let is_allowed = requests.iter().any(|request| request.own_netns_allowed);
+    (netns::is_own(path) && !is_allowed).then(|| {
+        let error = Error::new(Code::InvalidNetns, "the namespace is the node's own");
+        Outcome::Failed(error.with_details(path.display()))
+    })
+}
+
+/// What is true of a repair after a while. The runtime forgets an attachment after the DEL of its whole
+/// chain, so a repair may come between the plugin's own DEL and that.
+pub fn confirm<P: Operate>(entry: &Entry, outcome: Outcome) -> Outcome {
+    if !outcome.is_touched() {
+        return outcome;
+    }
+    match Entry::read(&entry.file) {
+        Ok(Some(now)) if now == *entry => outcome,
+        Ok(Some(now)) => renewed::<P>(&now),
+        Ok(None) => take_back::<P>(entry),
+        Err(error) => Outcome::Failed(error),
+    }
+}
+
+/// The repair of what the runtime had before may have come after its new ADD.
+fn renewed<P: Operate>(now: &Entry) -> Outcome {
+    let Some(job) = Job::of::<P>(now) else {
+        return take_back::<P>(now);
+    };
+    let task = Task {
+        job,
+        is_dry: false,
+        is_superseded: false,
+    };
+    let mut outcomes = run::<P>(&[task]);
+    outcomes.pop().unwrap_or(Outcome::Renewed)
+}
+
+fn take_back<P: Operate>(entry: &Entry) -> Outcome {
+    let taken_back = requests::<P>(entry).and_then(|requests| {
+        let mut errors = Vec::new();
+        for request in &requests {
+            errors.extend(P::del(request).err());
+            show_warnings::<P>(request);
+        }
+        Error::all(errors).map_or(Ok(()), Err)
+    });
+    match taken_back {
+        Ok(()) => Outcome::Deleted,
+        Err(error) => Outcome::Failed(error),
+    }
+}
+
+fn made(entry: &Entry) -> Result<SystemTime, Outcome> {
+    let modified = fs::metadata(&entry.file).and_then(|meta| meta.modified());
+    modified.map_err(|cause| match cause.kind() {
+        ErrorKind::NotFound => Outcome::Deleted,
+        _ => {
+            let msg = format!("read the age of {}", entry.file.display());
+            Outcome::Failed(Error::new(Code::Io, msg).with_details(cause))
+        }
+    })
+}

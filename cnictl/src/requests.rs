@@ -1,0 +1,123 @@
+//! The requests that a runtime would make for an attachment of the cache.
+
+use common::cache::Entry;
+use common::decode::{Object, Value};
+use common::error::{Code, Context, Error};
+use common::json::{Fields, Json};
+use common::netconf::Unversioned;
+use common::request::{Environment, Request};
+use common::version::Version;
+use common::{CniResult, Plugin};
+
+/// The plugin's part in an attachment: one request for each time that it stands in the chain. CHECK
+/// and ADD would get them with the attachment's final result, as libcni does it for CHECK.
+///
+/// # Errors
+/// What the cache's configuration or result has that the plugin would refuse.
+pub fn requests<P: Plugin>(entry: &Entry) -> Result<Vec<Request>, Error> {
+    let tried = || format!("read the configuration in {}", entry.file.display());
+    let fields = match Json::parse(&entry.config).context(Code::Decoding, tried)? {
+        Json::Object(fields) => fields,
+        other => return Err(other.kind()).context(Code::Decoding, tried),
+    };
+    let list = Object::root(&fields);
+    let version = list.nonempty("cniVersion")?.unwrap_or_default();
+    let result = entry
+        .result
+        .as_ref()
+        .map(|result| in_version(result, &version));
+    let result = result.transpose()?;
+    plugins(list, &fields)?
+        .into_iter()
+        .filter(|fields| is_of::<P>(fields))
+        .map(|fields| request::<P>(entry, fields, &version, result.as_ref()))
+        .collect()
+}
+
+/// The configurations of a list, or the one that is none.
+fn plugins(list: Object<'_>, fields: &Fields) -> Result<Vec<Fields>, Error> {
+    if list.get("plugins").is_none() {
+        return Ok(vec![fields.clone()]);
+    }
+    let items = list.list("plugins")?;
+    let fields = |item: &Value<'_>| Ok(item.object()?.fields().to_vec());
+    items.iter().map(fields).collect()
+}
+
+fn is_of<P: Plugin>(fields: &Fields) -> bool {
+    let kind = Object::root(fields).string("type").ok().flatten();
+    kind.as_deref() == Some(P::NAME)
+}
+
+fn request<P: Plugin>(
+    entry: &Entry,
+    mut fields: Fields,
+    version: &str,
+    result: Option<&Json>,
+) -> Result<Request, Error> {
+    let capabilities = capabilities(entry, &fields)?;
+    set(
+        &mut fields,
+        "name",
+        entry.attachment.network.as_str().into(),
+    );
+    if !version.is_empty() {
+        set(&mut fields, "cniVersion", version.into());
+    }
+    if !capabilities.is_empty() {
+        set(&mut fields, "runtimeConfig", Json::Object(capabilities));
+    }
+    if let Some(result) = result {
+        set(&mut fields, "prevResult", result.clone());
+    }
+    let text = Json::Object(fields).to_string();
+    let conf = Unversioned::parse(text.as_bytes())?.supported(P::VERSIONS)?;
+    let environment = Environment::read(|name| {
+        Some(match name {
+            "CNI_COMMAND" => "CHECK".to_owned(),
+            "CNI_CONTAINERID" => entry.attachment.container.clone(),
+            "CNI_IFNAME" => entry.attachment.ifname.clone(),
+            "CNI_NETNS" => entry.netns.clone(),
+            "CNI_ARGS" => entry.cni_args(),
+            "CNI_PATH" => "/".to_owned(),
+            name => std::env::var(name).ok()?,
+        })
+    })?;
+    Ok(environment.request(conf))
+}
+
+/// The capabilities that the plugin asks for, with their values.
+fn capabilities(entry: &Entry, fields: &Fields) -> Result<Fields, Error> {
+    let asked = Object::root(fields).object("capabilities")?;
+    let is_asked = |name: &str| {
+        let asked = asked.map_or(&[][..], |asked| asked.fields());
+        asked
+            .iter()
+            .any(|(key, value)| key == name && *value == Json::Bool(true))
+    };
+    let given = entry.capabilities.iter();
+    Ok(given.filter(|(name, _)| is_asked(name)).cloned().collect())
+}
+
+fn set(fields: &mut Fields, key: &str, value: Json) {
+    fields.retain(|(known, _)| !known.eq_ignore_ascii_case(key));
+    fields.push((key.to_owned(), value));
+}
+
+/// A result in the version of the configuration.
+fn in_version(result: &Json, version: &str) -> Result<Json, Error> {
+    let Json::Object(fields) = result else {
+        return Ok(result.clone());
+    };
+    let object = Object::root(fields);
+    let own = object.nonempty("cniVersion")?.unwrap_or_default();
+    // A missing version is the oldest; of an unknown one the plugin tells what is wrong.
+    let known = |text: &str| match text {
+        "" => Some(Version::V010),
+        text => Version::from_text(text),
+    };
+    match (known(&own), known(version)) {
+        (Some(from), Some(to)) if from != to => Ok(CniResult::parse(object, from)?.to_json(to)),
+        _ => Ok(result.clone()),
+    }
+}

@@ -1,0 +1,329 @@
+//! Capabilities: what a runtime tells plugins in `runtimeConfig`, from the command line.
+//!
+//! The shapes are those of the CNI conventions (CONVENTIONS.md, "Dynamic Plugin specific fields").
+
+use std::net::IpAddr;
+
+use serde_json::{Map, Value, json};
+
+use crate::runner::{Error, Network, Result};
+
+/// The burst that goes with a rate, if none is given: what comes in 10 ms ...
+const BURST_PER_SECOND: u64 = 100;
+/// ... but at least three of the largest packets that the kernel hands to a device (64 KiB each), in bits.
+const SMALLEST_BURST: u64 = 3 * 65536 * 8;
+
+/// The options that become capabilities.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Options<'a> {
+    /// A JSON object with capabilities by name, as in `CAP_ARGS`.
+    pub json: Option<&'a str>,
+    /// `NAME=JSON`; replaces what `json` has under that name.
+    pub named: &'a [String],
+    /// `[IP:]HOSTPORT:CONTAINERPORT[/PROTOCOL]`; added to `portMappings`.
+    pub publish: &'a [String],
+    /// `RATE[:BURST]` towards the container.
+    pub ingress: Option<&'a str>,
+    /// `RATE[:BURST]` from the container.
+    pub egress: Option<&'a str>,
+    /// The address for `mac`.
+    pub mac: Option<&'a str>,
+    /// Addresses with prefix length for `ips`.
+    pub ips: &'a [String],
+}
+
+impl Options<'_> {
+    /// All of them as one object.
+    pub fn collect(&self) -> Result<Map<String, Value>> {
+        let mut all = match self.json {
+            None | Some("") => Map::new(),
+            Some(text) => object(text)?,
+        };
+        for pair in self.named {
+            let (name, value) = named(pair)?;
+            all.insert(name, value);
+        }
+        for mapping in self.publish {
+            let list = all.entry("portMappings").or_insert_with(|| json!([]));
+            let list = list
+                .as_array_mut()
+                .ok_or_else(|| usage("portMappings is not a list", mapping))?;
+            list.push(port_mapping(mapping)?);
+        }
+        for (direction, limit) in [("ingress", self.ingress), ("egress", self.egress)] {
+            let Some(limit) = limit else { continue };
+            let (rate, burst) = rate_and_burst(limit)?;
+            let bandwidth = all.entry("bandwidth").or_insert_with(|| json!({}));
+            let bandwidth = bandwidth
+                .as_object_mut()
+                .ok_or_else(|| usage("bandwidth is not an object", limit))?;
+            bandwidth.insert(format!("{direction}Rate"), rate.into());
+            bandwidth.insert(format!("{direction}Burst"), burst.into());
+        }
+        if let Some(mac) = self.mac {
+            all.insert("mac".into(), mac.into());
+        }
+        if !self.ips.is_empty() {
+            all.insert("ips".into(), json!(self.ips));
+        }
+        Ok(all)
+    }
+}
+
+/// The capabilities that no plugin of the chain asks for: nobody will see them.
+pub fn unclaimed<'a>(network: &Network, capabilities: &'a Map<String, Value>) -> Vec<&'a str> {
+    let claimed = |name: &&str| {
+        network
+            .plugins
+            .iter()
+            .any(|plugin| plugin.has_capability(name))
+    };
+    capabilities
+        .keys()
+        .map(String::as_str)
+        .filter(|name| !claimed(name))
+        .collect()
+}
+
+fn object(text: &str) -> Result<Map<String, Value>> {
+    match serde_json::from_str(text) {
+        Ok(Value::Object(map)) => Ok(map),
+        Ok(_) => Err(usage("CAP_ARGS is not a JSON object", text)),
+        Err(error) => Err(Error::Usage(format!(
+            "CAP_ARGS is not JSON ({error}): {text:?}"
+        ))),
+    }
+}
+
+fn named(pair: &str) -> Result<(String, Value)> {
+    let (name, json) = pair
+        .split_once('=')
+        .filter(|(name, _)| !name.is_empty())
+        .ok_or_else(|| {
+            usage(
+                "--capability expects NAME=JSON, such as mac='\"02:00:00:00:00:01\"'",
+                pair,
+            )
+        })?;
+    let value = serde_json::from_str(json).map_err(|error| {
+        Error::Usage(format!("--capability {name}: not JSON ({error}): {json:?}"))
+    })?;
+    Ok((name.to_owned(), value))
+}
+
+/// `[IP:]HOSTPORT:CONTAINERPORT[/PROTOCOL]`, an IPv6 address in brackets, the protocol tcp if left out.
+fn port_mapping(text: &str) -> Result<Value> {
+    let wrong = || {
+        usage(
+            "--publish expects [IP:]HOSTPORT:CONTAINERPORT[/tcp|udp|sctp]",
+            text,
+        )
+    };
+    let (ports, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
+    if !["tcp", "udp", "sctp"].contains(&protocol) {
+        return Err(wrong());
+    }
+    let (rest, container) = ports.rsplit_once(':').ok_or_else(wrong)?;
+    let (ip, host) = match rest.rsplit_once(':') {
+        Some((ip, host)) => (Some(ip), host),
+        None => (None, rest),
+    };
+    let port = |port: &str| {
+        port.parse::<u16>()
+            .ok()
+            .filter(|port| *port > 0)
+            .ok_or_else(wrong)
+    };
+    let mut mapping = Map::new();
+    mapping.insert("hostPort".into(), port(host)?.into());
+    mapping.insert("containerPort".into(), port(container)?.into());
+    mapping.insert("protocol".into(), protocol.into());
+    if let Some(ip) = ip {
+        let bare = ip.strip_prefix('[').and_then(|ip| ip.strip_suffix(']'));
+        let address: IpAddr = bare.unwrap_or(ip).parse().map_err(|_| wrong())?;
+        if address.is_ipv6() != bare.is_some() {
+            return Err(wrong());
+        }
+        mapping.insert("hostIP".into(), address.to_string().into());
+    }
+    Ok(Value::Object(mapping))
+}
+
+/// `RATE[:BURST]`: bits per second and bits.
+fn rate_and_burst(text: &str) -> Result<(u64, u64)> {
+    let (rate, burst) = match text.split_once(':') {
+        Some((rate, burst)) => (bits(rate)?, Some(bits(burst)?)),
+        None => (bits(text)?, None),
+    };
+    Ok((
+        rate,
+        burst.unwrap_or((rate / BURST_PER_SECOND).max(SMALLEST_BURST)),
+    ))
+}
+
+/// A number of bits with an optional decimal suffix: `800k`, `10M`, `2.5G`.
+fn bits(text: &str) -> Result<u64> {
+    let wrong = || {
+        usage(
+            "expected a number of bits with k, M or G, such as 10M",
+            text,
+        )
+    };
+    let (number, zeros) = match text.chars().last() {
+        Some('k' | 'K') => (text.get(..text.len() - 1), 3),
+        Some('M') => (text.get(..text.len() - 1), 6),
+        Some('G') => (text.get(..text.len() - 1), 9),
+        _ => (Some(text), 0_usize),
+    };
+    let (whole, fraction) = match number.unwrap_or_default().split_once('.') {
+        Some((whole, fraction)) if !fraction.is_empty() && fraction.len() <= zeros => {
+            (whole, fraction)
+        }
+        Some(_) => return Err(wrong()),
+        None => (number.unwrap_or_default(), ""),
+    };
+    let digits = format!("{whole}{fraction:0<zeros$}");
+    let plain = !whole.is_empty() && digits.chars().all(|c| c.is_ascii_digit());
+    digits
+        .parse()
+        .ok()
+        .filter(|bits| plain && *bits > 0)
+        .ok_or_else(wrong)
+}
+
+fn usage(problem: &str, text: &str) -> Error {
+    Error::Usage(format!("{problem}: {text:?}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn published_ports_become_port_mappings() {
+        let table = [
+            (
+                "8080:80",
+                r#"{"hostPort":8080,"containerPort":80,"protocol":"tcp"}"#,
+            ),
+            (
+                "53:53/udp",
+                r#"{"hostPort":53,"containerPort":53,"protocol":"udp"}"#,
+            ),
+            (
+                "10.0.0.1:1:2/sctp",
+                r#"{"hostPort":1,"containerPort":2,"protocol":"sctp","hostIP":"10.0.0.1"}"#,
+            ),
+            (
+                "[::1]:1:2",
+                r#"{"hostPort":1,"containerPort":2,"protocol":"tcp","hostIP":"::1"}"#,
+            ),
+        ];
+        for (text, expected) in table {
+            assert_eq!(port_mapping(text).unwrap().to_string(), expected);
+        }
+        for bad in [
+            "",
+            "80",
+            "0:80",
+            "8080:",
+            "8080:65536",
+            "8080:80/icmp",
+            "::1:1:2",
+            "[1.2.3.4]:1:2",
+            "x:1:2",
+        ] {
+            assert!(port_mapping(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn rates_are_bits_with_decimal_suffixes() {
+        let table = [
+            ("1", 1),
+            ("800k", 800_000),
+            ("10M", 10_000_000),
+            ("2.5G", 2_500_000_000),
+            ("18446744073709551615", u64::MAX),
+        ];
+        for (text, expected) in table {
+            assert_eq!(bits(text).unwrap(), expected, "{text}");
+        }
+        for bad in [
+            "",
+            "k",
+            "0",
+            "-1",
+            "1.5",
+            "1.M",
+            ".5M",
+            "10m",
+            "10Mi",
+            "18446744073709551615k",
+            "1 M",
+            "µ",
+            "+1",
+        ] {
+            assert!(bits(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_rate_without_a_burst_gets_one_that_follows_it() {
+        assert_eq!(rate_and_burst("10M").unwrap(), (10_000_000, SMALLEST_BURST));
+        assert_eq!(
+            rate_and_burst("10G").unwrap(),
+            (10_000_000_000, 100_000_000)
+        );
+        assert_eq!(rate_and_burst("10M:2M").unwrap(), (10_000_000, 2_000_000));
+    }
+
+    #[test]
+    fn options_are_added_to_what_the_environment_has() {
+        let named = [r#"aliases=["a"]"#.to_owned(), "mac=\"x\"".to_owned()];
+        let (publish, ips) = (["2:2".to_owned()], ["10.0.0.2/24".to_owned()]);
+        let options = Options {
+            json: Some(r#"{"portMappings":[{"hostPort":1}],"mac":"y"}"#),
+            named: &named,
+            publish: &publish,
+            ingress: Some("1M:2M"),
+            egress: None,
+            mac: Some("z"),
+            ips: &ips,
+        };
+        assert_eq!(
+            Value::Object(options.collect().unwrap()),
+            json!({
+                "portMappings": [{"hostPort": 1}, {"hostPort": 2, "containerPort": 2, "protocol": "tcp"}],
+                "mac": "z", "aliases": ["a"], "ips": ["10.0.0.2/24"],
+                "bandwidth": {"ingressRate": 1_000_000, "ingressBurst": 2_000_000},
+            })
+        );
+    }
+
+    #[test]
+    fn capabilities_that_are_no_json_are_refused() {
+        for bad in ["[]", "{", "7"] {
+            assert!(
+                Options {
+                    json: Some(bad),
+                    ..Options::default()
+                }
+                .collect()
+                .is_err(),
+                "{bad}"
+            );
+        }
+        for bad in ["mac", "=1", "mac=02:00"] {
+            assert!(
+                Options {
+                    named: &[bad.to_owned()],
+                    ..Options::default()
+                }
+                .collect()
+                .is_err(),
+                "{bad}"
+            );
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! From the command line and the environment to a network, an attachment and a runner.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use crate::cli::network::{Attach, Common};
+use crate::cli::node::Gc;
+use crate::runner::attachment::{default_container, netns_path, parse_cni_arg, parse_cni_args};
+use crate::runner::cache::Cache;
+use crate::runner::capabilities::Options;
+use crate::runner::request::ValidAttachment;
+use crate::runner::trace::Observer;
+use crate::runner::{Attachment, Error, Network, Result, Runner, conf_dir, names};
+
+const DEFAULT_PATH: &str = "/opt/cni/bin:/usr/lib/cni";
+
+/// The network that was named.
+pub fn network(common: &Common, name: &str) -> Result<Network> {
+    let dir = common
+        .conf_dir
+        .clone()
+        .or_else(|| variable("NETCONFPATH").map(PathBuf::from));
+    conf_dir::find(dir.as_deref().unwrap_or(Path::new(conf_dir::DEFAULT)), name)
+}
+
+/// The runner; its own binary stands in for a missing `veth`.
+pub fn runner<'a>(common: &Common, observer: Option<&'a dyn Observer>) -> Runner<'a> {
+    let path = common.path.clone().or_else(|| variable("CNI_PATH"));
+    let path = path.as_deref().unwrap_or(DEFAULT_PATH);
+    Runner {
+        path: path
+            .split(':')
+            .filter(|dir| !dir.is_empty())
+            .map(PathBuf::from)
+            .collect(),
+        cache: Cache::new(&common.cache_dir),
+        builtin: env::current_exe().ok(),
+        observer,
+    }
+}
+
+/// The attachment. Only DEL may go without a namespace, and then needs the container's ID.
+pub fn attachment(attach: &Attach, netns_may_be_gone: bool) -> Result<Attachment> {
+    let netns = netns_path(attach.netns.as_deref().unwrap_or_default())?;
+    let container = match (&attach.container_id, netns.as_str()) {
+        (Some(_), "") if !netns_may_be_gone => return Err(Error::Usage("NETNS is missing".into())),
+        (None, "") => {
+            return Err(Error::Usage(
+                "NETNS is missing (DEL can do with --container-id)".into(),
+            ));
+        }
+        (Some(id), _) => id.clone(),
+        (None, netns) => default_container(netns),
+    };
+    let mut args = parse_cni_args(&variable("CNI_ARGS").unwrap_or_default())?;
+    for pair in &attach.args {
+        args.push(parse_cni_arg(pair)?);
+    }
+    let ifname = attach
+        .ifname
+        .clone()
+        .or_else(|| variable("CNI_IFNAME"))
+        .unwrap_or_else(|| "eth0".into());
+    let attachment = Attachment {
+        container,
+        netns,
+        ifname,
+        args,
+        capabilities: capabilities(attach)?,
+    };
+    attachment.check_names()?;
+    Ok(attachment)
+}
+
+/// The list for GC; `None` if nothing was said about valid attachments.
+pub fn valid_attachments(
+    gc: &Gc,
+    network: &Network,
+    cache: &Cache,
+) -> Result<Option<Vec<ValidAttachment>>> {
+    if gc.valid.is_empty() && !gc.valid_cached && !gc.none_valid {
+        return Ok(None);
+    }
+    let mut valid = gc
+        .valid
+        .iter()
+        .map(|text| valid_attachment(text))
+        .collect::<Result<Vec<_>>>()?;
+    if gc.valid_cached {
+        let alive = |netns: &str| !netns.is_empty() && Path::new(netns).exists();
+        let entries = cache
+            .attachments(&network.name)?
+            .into_iter()
+            .map(|entry| entry.attachment);
+        let alive = entries.filter(|on| alive(&on.netns));
+        valid.extend(alive.map(|on| ValidAttachment {
+            container: on.container,
+            ifname: on.ifname,
+        }));
+    }
+    Ok(Some(valid))
+}
+
+fn valid_attachment(text: &str) -> Result<ValidAttachment> {
+    let Some((container, ifname)) = text.split_once('/') else {
+        return Err(Error::Usage(format!(
+            "--valid expects CONTAINER/IFNAME: {text:?}"
+        )));
+    };
+    names::check_container(container)?;
+    names::check_interface(ifname)?;
+    Ok(ValidAttachment {
+        container: container.to_owned(),
+        ifname: ifname.to_owned(),
+    })
+}
+
+fn capabilities(attach: &Attach) -> Result<serde_json::Map<String, serde_json::Value>> {
+    let json = variable("CAP_ARGS");
+    let options = Options {
+        json: json.as_deref(),
+        named: &attach.capabilities,
+        publish: &attach.publish,
+        ingress: attach.ingress.as_deref(),
+        egress: attach.egress.as_deref(),
+        mac: attach.mac.as_deref(),
+        ips: &attach.ips,
+    };
+    options.collect()
+}
+
+/// A variable of the environment; empty is as good as unset.
+fn variable(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
+}

@@ -1,0 +1,40 @@
+//! What the tool for people needs of a plugin, beyond the protocol. No plugin's program uses it.
+
+use crate::attachment::Attachment;
+use crate::cache::Cache;
+use crate::error::Error;
+use crate::plugin::Plugin;
+use crate::request::Request;
+
+/// A plugin whose attachments can be looked at, repaired and removed all at once.
+pub trait Operate: Plugin {
+    /// CHECK of many attachments: their verdicts in their order. For plugins that can look once for all
+    /// of them.
+    fn check_all(requests: &[&Request]) -> Vec<Result<(), Error>> {
+        requests
+            .iter()
+            .map(|request| Self::check(request))
+            .collect()
+    }
+
+    /// ADD of many attachments, oldest first: what came of each, in their order. For plugins that can
+    /// write all of them at once.
+    fn add_all(requests: &[&Request]) -> Vec<Result<(), Error>> {
+        let add = |request: &&Request| Self::add(request).map(drop);
+        requests.iter().map(add).collect()
+    }
+
+    /// The attachments that something in this node's state names as its owner. The interface is empty
+    /// where the state does not say it; long names may be shortened, see [`Cache::knows`].
+    ///
+    /// # Errors
+    /// What could not be read.
+    fn owners(cache: &Cache) -> Result<Vec<Attachment>, Error>;
+
+    /// What only one attachment of the node can have at a time, such as a host port, in any words: an
+    /// older attachment must not get back what a newer one took from it. A request that makes no sense
+    /// claims nothing.
+    fn claims(_request: &Request) -> Vec<String> {
+        Vec::new()
+    }
+}

@@ -1,0 +1,39 @@
+//! What the tool for people needs of this plugin.
+
+use common::cache::Cache;
+use common::{Attachment, Error, Operate, Request};
+
+use crate::config::Config;
+use crate::plan::{Forward, Plan};
+use crate::{Portmap, list, many};
+
+impl Operate for Portmap {
+    fn check_all(requests: &[&Request]) -> Vec<Result<(), Error>> {
+        many::check(requests)
+    }
+
+    fn add_all(requests: &[&Request]) -> Vec<Result<(), Error>> {
+        many::add(requests)
+    }
+
+    fn owners(cache: &Cache) -> Result<Vec<Attachment>, Error> {
+        list::owners(cache)
+    }
+
+    fn claims(request: &Request) -> Vec<String> {
+        let Ok((config, _)) = Config::parse(request) else {
+            return Vec::new();
+        };
+        let claim = |family, port: Forward| {
+            let (ip, number, protocol) = (port.host_ip, port.host_port, port.protocol);
+            format!("{family} {ip:?} {number}/{protocol}")
+        };
+        let families = Plan::new(&config).families.into_iter();
+        let claims = families.flat_map(|forwards| {
+            let family = forwards.family;
+            let ports = forwards.ports.into_iter();
+            ports.map(move |port| claim(family, port))
+        });
+        claims.collect()
+    }
+}
