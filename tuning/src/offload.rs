@@ -142,6 +142,12 @@ impl Wish {
         }
     }
 
+    /// Whether the kernel has it, on whatever interface.
+    pub fn is_known(&self, features: &[Feature]) -> bool {
+        let names = self.features().0;
+        features.iter().any(|f| names.contains(&f.name.as_str()))
+    }
+
     fn overlaps(&self, other: &Wish) -> bool {
         let features = other.features().0;
         self.features().0.iter().any(|name| features.contains(name))
