@@ -1,5 +1,6 @@
 //! `route_localnet` lets the node's loopback addresses reach pods; the guard keeps others out.
 
+use std::net::UdpSocket;
 use std::time::Duration;
 
 use sandbox::Node;
@@ -17,6 +18,7 @@ on_every_backend!(
 
 on_both_variants!(
     a_port_of_a_loopback_address_is_not_reached_by_neighbours,
+    a_pod_does_not_speak_to_the_node_from_a_loopback_address,
     the_guard_of_earlier_versions_is_no_drift_and_add_replaces_it,
 );
 
@@ -179,4 +181,40 @@ fn the_guard_of_earlier_versions_is_no_drift_and_add_replaces_it(backend: Backen
         "{mangle}"
     );
     host.run("CHECK", &request);
+}
+
+/// `route_localnet` lets in packets that come from such an address, too.
+fn a_pod_does_not_speak_to_the_node_from_a_loopback_address(backend: Backend) {
+    let host = Host::usual(backend);
+    let pod = host.pod();
+    for key in ["all", "eth0"] {
+        pod.set_sysctl(&format!("net.ipv4.conf.{key}.route_localnet"), "1")
+            .unwrap();
+    }
+    for key in ["all", "veth0"] {
+        let key = format!("net.ipv4.conf.{key}.rp_filter");
+        host.net.host.set_sysctl(&key, "0").unwrap();
+    }
+    let service = host
+        .net
+        .host
+        .run(|| UdpSocket::bind("0.0.0.0:6001"))
+        .unwrap();
+    service
+        .set_read_timeout(Some(Duration::from_millis(400)))
+        .unwrap();
+    let attacker = pod.run(|| UdpSocket::bind("127.1.2.3:0")).unwrap();
+    let attack = || {
+        attacker.send_to(b"attack", "10.22.0.1:6001").unwrap();
+        let from = service.recv_from(&mut [0; 16]).map(|(_, peer)| peer.ip());
+        from.map(|address| address.is_loopback()).unwrap_or(false)
+    };
+    let request = request("", &mapping("tcp", 8080, 80));
+    host.run("ADD", &request);
+    assert!(!attack());
+    // That the attack works without the guard is what makes this a test.
+    host.iptables("iptables", "-t mangle -F PREROUTING");
+    assert!(attack());
+    host.run("ADD", &request);
+    assert!(!attack());
 }
