@@ -64,7 +64,10 @@ impl Undo {
         } = self;
         for mut transaction in transactions {
             if tool.variant == Some(Variant::Legacy) {
-                by_place::unmake(tool.family, &mut transaction)?;
+                by_place::unmake(tool.family, &mut transaction).map_err(|error| {
+                    let tried = format!("take back the {} rules", tool.family);
+                    Error::new(error.code, tried).with_details(error)
+                })?;
             }
             tool.restore(&transaction.text()).map_err(|failure| {
                 failure.error(Code::System, format!("take back the {} rules", tool.family))
