@@ -45,9 +45,13 @@ pub fn find(name: &str) -> Option<PathBuf> {
 }
 
 fn find_in(path: &OsStr, name: &str) -> Option<PathBuf> {
-    let is_program = |file: &PathBuf| {
-        fs::metadata(file)
-            .is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+    // One that cannot be looked at is there: another of the same name would be another program.
+    let is_program = |file: &PathBuf| match fs::metadata(file) {
+        Ok(meta) => meta.is_file() && meta.permissions().mode() & 0o111 != 0,
+        Err(cause) => !matches!(
+            cause.kind(),
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+        ),
     };
     env::split_paths(path)
         .filter(|dir| dir.is_absolute())

@@ -64,7 +64,10 @@ impl Undo {
         } = self;
         for mut transaction in transactions {
             if tool.variant == Some(Variant::Legacy) {
-                by_place::unmake(tool.family, &mut transaction)?;
+                by_place::unmake(tool.family, &mut transaction).map_err(|error| {
+                    let tried = format!("take back the {} rules", tool.family);
+                    Error::new(error.code, tried).with_details(error)
+                })?;
             }
             tool.restore(&transaction.text()).map_err(|failure| {
                 failure.error(Code::System, format!("take back the {} rules", tool.family))
@@ -149,7 +152,13 @@ fn fast(undo: &mut Undo, wanted: &Wanted) -> Result<bool, Error> {
         }
         Err(failure) => {
             // Where the listing comes after the commands, they were done if it began.
-            if !is_legacy && !failure.printed.is_empty() {
+            // The legacy program may fail with its counters, when the rules are in.
+            let own = [wanted.shared_name()];
+            let is_done = match is_legacy {
+                true => !kernel::chains(wanted.family, &own)?.is_empty(),
+                false => !failure.printed.is_empty(),
+            };
+            if is_done {
                 undo.note(&transaction);
             }
             refuse_the_hopeless(&failure, wanted)?;
