@@ -8,6 +8,7 @@ use common::json::Json;
 use crate::amount;
 use crate::scaled::scaled;
 use crate::subnets::Subnets;
+use crate::tbf;
 
 /// A key of `bandwidth`, and of the configuration itself.
 const LIMIT_KEYS: [&str; 6] = [
@@ -49,7 +50,7 @@ pub struct Config {
     /// `burstPolicy`
     pub burst_policy: BurstPolicy,
     /// `latencyMs`: how long a packet may wait in the queue, in milliseconds.
-    pub latency: Option<u64>,
+    pub latency: u64,
     /// `filterPriority`: where our filters stand among others on the same hook.
     pub filter_priority: Option<u16>,
 }
@@ -84,7 +85,7 @@ impl Config {
             egress: egress.valid("egress")?,
             subnets,
             burst_policy: burst_policy(conf)?,
-            latency: number(conf, "latencyMs", 1, 10_000)?,
+            latency: number(conf, "latencyMs", 1, 10_000)?.unwrap_or(tbf::LATENCY),
             filter_priority: number(conf, "filterPriority", 1, 65_530)?
                 .and_then(|priority| u16::try_from(priority).ok()),
         })

@@ -118,7 +118,7 @@ impl Plan {
                 config.latency,
                 Packets::new(facts.mtu, facts.gso),
             ),
-            reference: (config.latency.unwrap_or(LATENCY) == LATENCY && limit.burst > 0)
+            reference: (config.latency == LATENCY && limit.burst > 0)
                 .then(|| Tbf::of_the_reference(limit)),
         };
         let detour = |hook: Hook, limit: Limit| Detour {

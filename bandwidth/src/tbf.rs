@@ -67,30 +67,26 @@ pub struct Tbf {
 }
 
 impl Tbf {
-    /// The bucket for a limit on a link that is handed packets of these sizes. `latency` in
-    /// milliseconds, if it was asked for.
-    pub fn new(limit: Limit, policy: BurstPolicy, latency: Option<u64>, packets: Packets) -> Tbf {
+    /// The bucket for a limit on a link that is handed packets of these sizes; `latency` in milliseconds.
+    pub fn new(limit: Limit, policy: BurstPolicy, latency: u64, packets: Packets) -> Tbf {
         let rate = limit.rate / 8;
         let (frame, gso) = (u64::from(packets.frame), u64::from(packets.gso));
-        let wait = rate.saturating_mul(latency.unwrap_or(LATENCY)) / 1000;
+        let wait = rate.saturating_mul(latency) / 1000;
         let is_unset =
             limit.burst == 0 || policy == BurstPolicy::Auto && UNSET_BURSTS.contains(&limit.burst);
-        let burst = match is_unset {
-            // Room for several of the largest packets, once the queue has it too.
-            true if wait >= gso.saturating_mul(2) => (rate / 100).max(gso.saturating_mul(3)),
-            true => (rate / 100).min(gso.saturating_sub(1)).max(frame * 2),
-            false => limit.burst / 8,
+        // A queue that is shorter than the bucket is deep drops most of what the bucket lets TCP send.
+        let (burst, queue) = match is_unset {
+            true => (
+                follows(rate, wait, (frame, gso)),
+                wait.saturating_add(frame * 2),
+            ),
+            false => (limit.burst / 8, wait.saturating_add(limit.burst / 8)),
         };
-        let queue = match is_unset || latency.is_some() {
-            true => wait.saturating_add(frame * 2),
-            false => wait.saturating_add(burst),
-        };
-        // What the link may be handed at once must find room. A bucket that cannot hold a frame lets
-        // none through, whatever the queue.
-        let least = match burst {
-            _ if burst < frame => 0,
-            _ if burst < gso => frame * LEAST_FRAMES,
-            _ => gso.max(frame * LEAST_FRAMES),
+        // A bucket that cannot hold a frame lets none through, whatever the queue.
+        let least = if burst < frame {
+            0
+        } else {
+            frame * LEAST_FRAMES
         };
         Tbf {
             rate,
@@ -137,6 +133,17 @@ impl fmt::Display for Tbf {
     }
 }
 
+/// The burst in bytes that follows from a rate and from what may wait: 10 ms of the rate. Room for
+/// several of the largest packets where they can wait as well, else they are cut.
+fn follows(rate: u64, wait: u64, (frame, gso): (u64, u64)) -> u64 {
+    let burst = (rate / 100).min(wait);
+    let several = gso.saturating_mul(3);
+    match wait >= several {
+        true => burst.max(several),
+        false => burst.min(gso.saturating_sub(1)).max(frame * 2),
+    }
+}
+
 /// Ticks until `burst` bytes have come at `rate` bytes per second, in whole microseconds as the
 /// reference counts them.
 fn fill_time(rate: u64, burst: u64) -> u64 {
@@ -168,7 +175,7 @@ mod tests {
     };
 
     fn auto(rate: u64, burst: u64) -> Tbf {
-        Tbf::new(Limit { rate, burst }, BurstPolicy::Auto, None, PACKETS)
+        Tbf::new(Limit { rate, burst }, BurstPolicy::Auto, LATENCY, PACKETS)
     }
 
     fn tbf(rate: u64, buffer: u32, limit: u32) -> Tbf {
@@ -216,7 +223,7 @@ mod tests {
         };
         let wrapped = tbf(1_250_000, 0x8fff_ffe7, 536_902_161);
         assert_eq!(Tbf::of_the_reference(limit), wrapped);
-        let literal = Tbf::new(limit, BurstPolicy::Literal, None, PACKETS);
+        let literal = Tbf::new(limit, BurstPolicy::Literal, LATENCY, PACKETS);
         assert_eq!(literal, tbf(1_250_000, u32::MAX, 536_902_161));
     }
 
@@ -229,14 +236,18 @@ mod tests {
                 (1_000_000, 3_028, 6_153),
                 (2_000_000, 3_028, 9_278),
                 (10_000_000, 12_500, 34_278),
+                (50_000_000, 62_500, 159_278),
                 // The largest packet is no longer cut.
-                (50_000_000, 196_608, 159_278),
+                (100_000_000, 196_608, 315_528),
                 (1_000_000_000, 1_250_000, 3_128_028),
                 (10_000_000_000, 12_500_000, 31_253_028),
                 (100_000_000_000, 125_000_000, 312_503_028),
             ] {
                 let made = auto(rate, burst);
-                assert!(made.burst().abs_diff(bytes) <= 2, "{burst} {rate}: {made}");
+                assert!(
+                    made.burst().abs_diff(bytes) <= 2 + bytes / 10_000,
+                    "{burst} {rate}: {made}"
+                );
                 assert_eq!(made.limit, limit, "{burst} {rate}");
             }
         }
@@ -244,7 +255,7 @@ mod tests {
             rate: 1_000_000_000,
             burst: UNSET_BURSTS[0],
         };
-        let literal = Tbf::new(limit, BurstPolicy::Literal, None, PACKETS);
+        let literal = Tbf::new(limit, BurstPolicy::Literal, LATENCY, PACKETS);
         assert!(literal.burst() > 100_000_000);
     }
 
@@ -275,14 +286,17 @@ mod tests {
     fn latency_is_the_time_that_a_full_queue_takes() {
         let with = |rate, burst, latency| {
             let limit = Limit { rate, burst };
-            Tbf::new(limit, BurstPolicy::Auto, Some(latency), PACKETS).limit
+            let made = Tbf::new(limit, BurstPolicy::Auto, latency, PACKETS);
+            assert!(made.burst() <= made.limit.into(), "{made}");
+            made.limit
         };
-        // Two frames beyond it, whatever the burst; room for the largest packet, where it is not cut.
-        assert_eq!(with(80_000_000, 8_000_000, 25), 253_028);
-        assert_eq!(with(80_000_000, 8_000_000, 5), 65_536);
-        assert_eq!(with(80_000_000, 8_000_000, 1000), 10_003_028);
-        assert_eq!(with(1_000_000, 100_000, 25), 6_153);
+        // Beyond the burst, or beyond two frames where none was asked for.
+        assert_eq!(with(80_000_000, 8_000_000, 5), 1_050_000);
+        assert_eq!(with(80_000_000, 8_000_000, 1000), 11_000_000);
+        assert_eq!(with(1_000_000, 100_000, 25), 15_625);
         assert_eq!(with(10_000_000, 0, 5), 9_278);
+        assert_eq!(with(1_000_000_000, 0, 1), 128_028);
+        assert_eq!(with(1_000_000_000, 0, 5), 628_028);
     }
 
     #[test]

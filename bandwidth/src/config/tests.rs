@@ -95,10 +95,13 @@ fn the_largest_burst_of_the_reference_is_taken() {
 fn the_ways_of_keeping_limits_have_defaults() {
     let config = parse("").unwrap();
     assert_eq!(config.burst_policy, BurstPolicy::Auto);
-    assert_eq!((config.latency, config.filter_priority), (None, None));
+    assert_eq!(
+        (config.latency, config.filter_priority),
+        (tbf::LATENCY, None)
+    );
     let config = parse(r#""burstPolicy":"literal","latencyMs":5,"filterPriority":9"#).unwrap();
     assert_eq!(config.burst_policy, BurstPolicy::Literal);
-    assert_eq!((config.latency, config.filter_priority), (Some(5), Some(9)));
+    assert_eq!((config.latency, config.filter_priority), (5, Some(9)));
 }
 
 #[test]

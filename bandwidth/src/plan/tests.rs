@@ -24,7 +24,7 @@ fn config(subnets: Subnets) -> Config {
         }),
         subnets,
         burst_policy: BurstPolicy::Auto,
-        latency: None,
+        latency: LATENCY,
         filter_priority: None,
     }
 }

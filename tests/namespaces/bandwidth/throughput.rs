@@ -56,7 +56,7 @@ impl Trial {
     fn planned_burst(&self) -> u64 {
         match self.burst {
             // Three of the largest packets, or two frames.
-            KUBELET | CONTAINERD | CRIO if self.rate > 50_000_000 => {
+            KUBELET | CONTAINERD | CRIO if self.rate > 63_000_000 => {
                 (self.rate / 8 / 100).max(3 * 65_536)
             }
             KUBELET | CONTAINERD | CRIO => (self.rate / 8 / 100).max(2 * 1514),

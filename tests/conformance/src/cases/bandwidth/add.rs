@@ -130,7 +130,7 @@ fn numbers(table: &mut Table) {
         .added()?
         .check()?
         .ok()?;
-        bucket_says(&pods.net.host, "veth0", &["limit 1003028b"])
+        bucket_says(&pods.net.host, "veth0", &["limit 2000000b"])
     });
 }
 
