@@ -156,7 +156,7 @@ fn both_refuse_the_same_requests() {
         json!({"promisc": "on"}),
         json!({"allmulti": 1}),
         json!({"sysctl": {"kernel.hostname": "x"}}),
-        json!({"sysctl": {"net.core.somaxconn": 500}}),
+        json!({"sysctl": {"net.core.somaxconn": true}}),
         json!({"sysctl": {"net.no.such": "1"}}),
         json!({"sysctl": ["net.core.somaxconn"]}),
         json!({"sysctl": "net.core.somaxconn"}),
