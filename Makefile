@@ -1,7 +1,7 @@
 # The commands of this project. Each installs what it needs, or says what to install.
 
 # Real peers and tools of the tests. iptables brings both variants.
-PACKAGES = iproute2 iptables nftables conntrack strace util-linux containernetworking-plugins groff-base
+PACKAGES = iproute2 iptables nftables conntrack strace util-linux containernetworking-plugins groff-base ethtool
 # Real callers of the plugins, and what their container runs.
 RUNTIMES = containerd runc podman conmon busybox-static
 

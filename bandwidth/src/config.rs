@@ -5,9 +5,9 @@ use common::decode::Object;
 use common::error::{Code, Error};
 use common::json::Json;
 
+use crate::amount;
 use crate::scaled::scaled;
 use crate::subnets::Subnets;
-use crate::tbf;
 
 /// A key of `bandwidth`, and of the configuration itself.
 const LIMIT_KEYS: [&str; 6] = [
@@ -24,7 +24,7 @@ const LIMIT_KEYS: [&str; 6] = [
 pub struct Limit {
     /// Bits per second.
     pub rate: u64,
-    /// Bits.
+    /// Bits; 0 for none given.
     pub burst: u64,
 }
 
@@ -49,7 +49,7 @@ pub struct Config {
     /// `burstPolicy`
     pub burst_policy: BurstPolicy,
     /// `latencyMs`: how long a packet may wait in the queue, in milliseconds.
-    pub latency: u64,
+    pub latency: Option<u64>,
     /// `filterPriority`: where our filters stand among others on the same hook.
     pub filter_priority: Option<u16>,
 }
@@ -84,7 +84,7 @@ impl Config {
             egress: egress.valid("egress")?,
             subnets,
             burst_policy: burst_policy(conf)?,
-            latency: number(conf, "latencyMs", 1, 10_000)?.unwrap_or(tbf::LATENCY),
+            latency: number(conf, "latencyMs", 1, 10_000)?,
             filter_priority: number(conf, "filterPriority", 1, 65_530)?
                 .and_then(|priority| u16::try_from(priority).ok()),
         })
@@ -121,7 +121,7 @@ struct Pair {
 
 impl Limits {
     fn parse(from: Object<'_>) -> Result<Limits, Error> {
-        let number = |key| Ok::<u64, Error>(from.unsigned(key)?.unwrap_or(0));
+        let number = |key| from.get(key).map_or(Ok(0), |value| amount::bits(&value));
         Ok(Limits {
             ingress: Pair {
                 rate: number("ingressRate")?,
@@ -145,10 +145,10 @@ impl Pair {
             (0, 0) => Ok(None),
             // Word for word the reference's, which its callers compare.
             (0, _) => refuse("if burst is set, rate must also be set".to_owned()),
-            (_, 0) => refuse("if rate is set, burst must also be set".to_owned()),
             (1..8, _) => refuse(format!(
                 "{direction}Rate is {rate}: rate cannot be less than 8 bits per second"
             )),
+            (_, 0) => Ok(Some(Limit { rate, burst })),
             (_, 1..8) => refuse(format!(
                 "{direction}Burst is {burst}: burst cannot be less than 8 bits"
             )),

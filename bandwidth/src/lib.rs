@@ -2,6 +2,7 @@
 //!
 //! Every verb is parse → plan → observe → diff → apply. docs/bandwidth.md has the keys.
 
+mod amount;
 mod apply;
 mod config;
 mod diff;

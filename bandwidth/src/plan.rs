@@ -118,7 +118,8 @@ impl Plan {
                 config.latency,
                 Packets::new(facts.mtu, facts.gso),
             ),
-            reference: (config.latency == LATENCY).then(|| Tbf::of_the_reference(limit)),
+            reference: (config.latency.unwrap_or(LATENCY) == LATENCY && limit.burst > 0)
+                .then(|| Tbf::of_the_reference(limit)),
         };
         let detour = |hook: Hook, limit: Limit| Detour {
             hook,

@@ -3,6 +3,11 @@
 //! For ordinary limits they are those of the reference, digit for digit, so that either plugin's
 //! CHECK passes on what the other's ADD made. Where the reference's arithmetic runs over 32 bits,
 //! ours saturates.
+//!
+//! Where no burst was asked for, the numbers keep a slow link responsive. A packet that is larger than
+//! the bucket is cut into frames (`tbf_segment` in net/sched/sch_tbf.c), so that the bucket need not
+//! hold the largest that segmentation offload hands over, and the queue counts frames. docs/bandwidth.md
+//! has what was measured.
 
 use std::fmt;
 
@@ -20,6 +25,9 @@ pub const LATENCY: u64 = 25;
 /// The largest packet that segmentation offload hands over by default, in bytes
 /// (`GSO_LEGACY_MAX_SIZE` in include/linux/netdevice.h).
 pub const GSO_DEFAULT: u32 = 65_536;
+
+/// Frames for which a queue has room at least: with fewer, one TCP connection does not reach the rate.
+const LEAST_FRAMES: u64 = 4;
 
 /// Bytes of an Ethernet header (`ETH_HLEN` in include/uapi/linux/if_ether.h).
 const ETHERNET_HEADER: u32 = 14;
@@ -59,22 +67,30 @@ pub struct Tbf {
 }
 
 impl Tbf {
-    /// The bucket for a limit on a link that is handed packets of these sizes.
-    pub fn new(limit: Limit, policy: BurstPolicy, latency: u64, packets: Packets) -> Tbf {
+    /// The bucket for a limit on a link that is handed packets of these sizes. `latency` in
+    /// milliseconds, if it was asked for.
+    pub fn new(limit: Limit, policy: BurstPolicy, latency: Option<u64>, packets: Packets) -> Tbf {
         let rate = limit.rate / 8;
         let (frame, gso) = (u64::from(packets.frame), u64::from(packets.gso));
-        let burst = if policy == BurstPolicy::Auto && UNSET_BURSTS.contains(&limit.burst) {
-            (rate / 100).max(gso.saturating_mul(3))
-        } else {
-            limit.burst / 8
+        let wait = rate.saturating_mul(latency.unwrap_or(LATENCY)) / 1000;
+        let is_unset =
+            limit.burst == 0 || policy == BurstPolicy::Auto && UNSET_BURSTS.contains(&limit.burst);
+        let burst = match is_unset {
+            // Room for several of the largest packets, once the queue has it too.
+            true if wait >= gso.saturating_mul(2) => (rate / 100).max(gso.saturating_mul(3)),
+            true => (rate / 100).min(gso.saturating_sub(1)).max(frame * 2),
+            false => limit.burst / 8,
         };
-        let queue = burst.saturating_add(rate.saturating_mul(latency) / 1000);
-        // A bucket that cannot hold the largest packet has it cut up, and the pieces need room to
-        // wait. One that cannot hold a piece either lets nothing through, whatever the queue.
-        let least = if (frame..gso).contains(&burst) {
-            gso.saturating_mul(2)
-        } else {
-            0
+        let queue = match is_unset || latency.is_some() {
+            true => wait.saturating_add(frame * 2),
+            false => wait.saturating_add(burst),
+        };
+        // What the link may be handed at once must find room. A bucket that cannot hold a frame lets
+        // none through, whatever the queue.
+        let least = match burst {
+            _ if burst < frame => 0,
+            _ if burst < gso => frame * LEAST_FRAMES,
+            _ => gso.max(frame * LEAST_FRAMES),
         };
         Tbf {
             rate,
@@ -152,7 +168,7 @@ mod tests {
     };
 
     fn auto(rate: u64, burst: u64) -> Tbf {
-        Tbf::new(Limit { rate, burst }, BurstPolicy::Auto, LATENCY, PACKETS)
+        Tbf::new(Limit { rate, burst }, BurstPolicy::Auto, None, PACKETS)
     }
 
     fn tbf(rate: u64, buffer: u32, limit: u32) -> Tbf {
@@ -200,46 +216,50 @@ mod tests {
         };
         let wrapped = tbf(1_250_000, 0x8fff_ffe7, 536_902_161);
         assert_eq!(Tbf::of_the_reference(limit), wrapped);
-        let literal = Tbf::new(limit, BurstPolicy::Literal, LATENCY, PACKETS);
+        let literal = Tbf::new(limit, BurstPolicy::Literal, None, PACKETS);
         assert_eq!(literal, tbf(1_250_000, u32::MAX, 536_902_161));
     }
 
     #[test]
     fn a_burst_that_means_not_set_follows_the_rate() {
-        for burst in UNSET_BURSTS {
-            // 3 × 65536 bytes at 1 Mbit/s, 10 ms of 1 Gbit/s.
-            assert_eq!(auto(1_000_000, burst).burst(), 196_608, "{burst}");
-            assert_eq!(auto(1_000_000_000, burst).burst(), 1_250_000, "{burst}");
-            let literal = Tbf::new(
-                Limit {
-                    rate: 1_000_000_000,
-                    burst,
-                },
-                BurstPolicy::Literal,
-                LATENCY,
-                PACKETS,
-            );
-            assert!(literal.burst() > 100_000_000, "{burst}");
+        for burst in UNSET_BURSTS.into_iter().chain([0]) {
+            for (rate, bytes, limit) in [
+                (1_000, 3_028, 6_056),
+                (100_000, 3_028, 6_056),
+                (1_000_000, 3_028, 6_153),
+                (2_000_000, 3_028, 9_278),
+                (10_000_000, 12_500, 34_278),
+                // The largest packet is no longer cut.
+                (50_000_000, 196_608, 159_278),
+                (1_000_000_000, 1_250_000, 3_128_028),
+                (10_000_000_000, 12_500_000, 31_253_028),
+                (100_000_000_000, 125_000_000, 312_503_028),
+            ] {
+                let made = auto(rate, burst);
+                assert!(made.burst().abs_diff(bytes) <= 2, "{burst} {rate}: {made}");
+                assert_eq!(made.limit, limit, "{burst} {rate}");
+            }
         }
+        let limit = Limit {
+            rate: 1_000_000_000,
+            burst: UNSET_BURSTS[0],
+        };
+        let literal = Tbf::new(limit, BurstPolicy::Literal, None, PACKETS);
+        assert!(literal.burst() > 100_000_000);
     }
 
     #[test]
-    fn the_queue_takes_what_a_small_bucket_cuts_up() {
-        assert_eq!(auto(1_000_000, 80_000).limit, 131_072);
-        assert_eq!(auto(1_000_000_000, 80_000).limit, 3_135_000);
-        let big = Tbf::new(
-            Limit {
-                rate: 8_000_000,
-                burst: 800_000,
-            },
-            BurstPolicy::Auto,
-            LATENCY,
-            Packets {
-                gso: 524_280,
-                ..PACKETS
-            },
-        );
-        assert_eq!(big.limit, 1_048_560);
+    fn a_small_burst_that_was_asked_for_has_the_reference_s_numbers() {
+        for (rate, burst) in [
+            (1_000_000, 100_000),
+            (10_000_000, 80_000),
+            (1_000_000_000, 80_000),
+        ] {
+            let reference = Tbf::of_the_reference(Limit { rate, burst });
+            assert_eq!(auto(rate, burst), reference, "{rate} {burst}");
+        }
+        // But for a queue of less than four frames.
+        assert_eq!(auto(1_000, 12_800).limit, 6_056);
     }
 
     #[test]
@@ -253,13 +273,16 @@ mod tests {
 
     #[test]
     fn latency_is_the_time_that_a_full_queue_takes() {
-        let limit = Limit {
-            rate: 80_000_000,
-            burst: 8_000_000,
+        let with = |rate, burst, latency| {
+            let limit = Limit { rate, burst };
+            Tbf::new(limit, BurstPolicy::Auto, Some(latency), PACKETS).limit
         };
-        let with = |latency| Tbf::new(limit, BurstPolicy::Auto, latency, PACKETS).limit;
-        assert_eq!(with(5), 1_050_000);
-        assert_eq!(with(1000), 11_000_000);
+        // Two frames beyond it, whatever the burst; room for the largest packet, where it is not cut.
+        assert_eq!(with(80_000_000, 8_000_000, 25), 253_028);
+        assert_eq!(with(80_000_000, 8_000_000, 5), 65_536);
+        assert_eq!(with(80_000_000, 8_000_000, 1000), 10_003_028);
+        assert_eq!(with(1_000_000, 100_000, 25), 6_153);
+        assert_eq!(with(10_000_000, 0, 5), 9_278);
     }
 
     #[test]
@@ -278,7 +301,7 @@ mod tests {
         let full = auto(80_000_000_000, 34_359_738_351);
         assert_eq!(full.limit, u32::MAX);
         let fast = auto(400_000_000_000, 4_294_967_295);
-        assert_eq!((fast.rate, fast.limit), (50_000_000_000, 1_750_000_000));
+        assert_eq!((fast.rate, fast.limit), (50_000_000_000, 1_250_003_028));
         assert_eq!(auto(400_000_000_000, 8).buffer, 1);
         assert_eq!(auto(u64::MAX, 80_000).rate, u64::MAX / 8);
     }

@@ -1,6 +1,7 @@
 //! Everything that touches the kernel. The only place where `unsafe` may stand.
 
 pub mod append;
+pub mod ethtool;
 pub mod file;
 pub mod link;
 pub mod lock;

@@ -27,6 +27,8 @@ const FILE: &str = "lock";
 const NAMESPACE: &str = "/proc/thread-self/ns/net";
 /// How long to wait for the ones before: as long as one of their programs may take.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long to wait for who may be stopped, and whom nothing depends on.
+const A_WHILE: Duration = Duration::from_secs(5);
 
 /// The right to change something, until it is dropped.
 #[derive(Debug)]
@@ -42,7 +44,7 @@ impl Turn {
     /// Code 11 when others have it all the time.
     pub fn of(attachment: &Attachment) -> Result<Turn, Error> {
         let name = attachment.exact_name("", 32);
-        take(&name, Children::Hold).map_err(|()| {
+        take(&name, Children::Hold, PATIENCE).map_err(|()| {
             let msg = format!("wait for another change of {attachment}");
             Error::new(Code::TryAgainLater, msg).with_details(format!(
                 "it has not ended for {} seconds",
@@ -54,22 +56,22 @@ impl Turn {
     /// Waits for those who write to nf_tables in this network namespace, at most for a while: the
     /// kernel refuses what is not based on its present state, so this spares work and no more.
     pub fn to_write() -> Turn {
-        take("writers of nf_tables", Children::DoNotHold).unwrap_or(Turn { _held: None })
+        take("writers of nf_tables", Children::DoNotHold, A_WHILE).unwrap_or(Turn { _held: None })
     }
 
     /// Waits for those who try rules out in an IP version's tables, at most for a while.
     pub fn to_try(family: Family) -> Turn {
         let name = format!("scratch {family}");
-        take(&name, Children::Hold).unwrap_or(Turn { _held: None })
+        take(&name, Children::Hold, PATIENCE).unwrap_or(Turn { _held: None })
     }
 }
 
 /// Takes the turn of a name in this network namespace.
-fn take(name: &str, children: Children) -> Result<Turn, ()> {
+fn take(name: &str, children: Children, patience: Duration) -> Result<Turn, ()> {
     let Ok(file) = lock::open(Path::new(DIRECTORY), FILE, children) else {
         return Ok(Turn { _held: None });
     };
-    match lock::region(&file, number(name), PATIENCE) {
+    match lock::region(&file, number(name), patience) {
         Ok(true) => Ok(Turn { _held: Some(file) }),
         Ok(false) => Err(()),
         Err(_) => Ok(Turn { _held: None }),

@@ -11,6 +11,7 @@ use crate::backup::{Backup, Saved, Shown, Slot, Store};
 use crate::config::Setting;
 use crate::kernel::{self, Actual, Container, Reading};
 use crate::meaning;
+use crate::offload::{self, ends::Ends};
 use crate::originals::Originals;
 use crate::plan::Plan;
 use crate::restore::{self, Failure};
@@ -23,13 +24,13 @@ use crate::sysctl::Name;
 ///
 /// # Errors
 /// What was tried and refused; everything is then as before, or the error says what is not.
-pub fn add(plan: &Plan, request: &Request, store: &Store) -> Result<(), Error> {
+pub fn add(plan: &Plan, request: &Request, store: &Store, ends: &mut Ends) -> Result<(), Error> {
     let attachment = &request.attachment;
     if plan.is_empty() {
         return Ok(());
     }
     let mut container = Container::open(&attachment.ifname)?;
-    let actual = container.observe(plan)?;
+    let actual = container.observe(plan, ends)?;
     let originals = Originals::of(plan, &actual, &attachment.ifname)?;
     let mut slot = store.slot()?;
     let before = slot.saved().map(|saved| saved.bytes.clone());
@@ -41,12 +42,20 @@ pub fn add(plan: &Plan, request: &Request, store: &Store) -> Result<(), Error> {
     }
     let mut changed = Originals::default();
     apply(plan, &actual, &originals, &mut container, &mut changed)
+        .and_then(|()| switch(plan, &actual, &originals, ends, &mut changed))
         .and_then(|()| note_shown(plan, &mut backup, store, &mut slot))
         .map_err(|error| {
-            let failures = restore::restore(&mut container, &changed).failures;
+            let failures = restore::restore(&mut container, ends, &changed).failures;
             undo(error, failures, store, &mut slot, before.as_deref())
         })?;
-    match plan.differing(&actual) {
+    let mut differing = plan.differing(&actual);
+    let drifts = plan.offload_drifts(&actual)?;
+    differing.extend(
+        drifts
+            .iter()
+            .map(|d| format!("{} {}", d.object, d.expected)),
+    );
+    match differing {
         names if !names.is_empty() => request.log.changed(format!("set {}", names.join(", "))),
         _ if is_new => request.log.changed("saved the original values"),
         _ => {}
@@ -155,6 +164,38 @@ fn apply(
             .context(Code::System, || kernel::tried(*change, &link.name))?;
     }
     Ok(())
+}
+
+/// Switches the offloads. One may stay off for another one that it needs, which the kernel does not say.
+fn switch(
+    plan: &Plan,
+    actual: &Actual,
+    originals: &Originals,
+    ends: &mut Ends,
+    changed: &mut Originals,
+) -> Result<(), Error> {
+    let values = plan.features(actual)?;
+    if values.is_empty() {
+        return Ok(());
+    }
+    changed.offloads.clone_from(&originals.offloads);
+    for end in ends.iter_mut() {
+        end.switch(&offload::of_side(&values, end.side))?;
+    }
+    let now = Actual {
+        link: actual.link.clone(),
+        sysctls: Vec::new(),
+        ends: kernel::seen(ends)?,
+    };
+    match plan.offload_drifts(&now)?.as_slice() {
+        [] => Ok(()),
+        drifts => {
+            let drifts: Vec<String> = drifts.iter().map(ToString::to_string).collect();
+            let msg = "the kernel did not switch every offload";
+            Err(Error::new(Code::System, msg)
+                .with_details(format!("{}; it may need another one", drifts.join("; "))))
+        }
+    }
 }
 
 /// Completes an error when `apply` was taken back. The backup becomes what it was, unless something

@@ -6,6 +6,7 @@ use common::{Error, Request, drift};
 use crate::backup::{Shown, Store};
 use crate::config::Config;
 use crate::kernel::Container;
+use crate::offload::ends;
 use crate::plan::Plan;
 
 /// Looks for everything that is configured and is no longer as ADD left it.
@@ -19,11 +20,13 @@ pub fn check(request: &Request) -> Result<(), Error> {
     request.conf.required_prev_result()?;
     let netns = Netns::open(request.required_netns()?)?;
     let ifname = &request.attachment.ifname;
-    let actual = netns.run(|| Container::open(ifname)?.observe(&plan))?;
+    let mut ends = ends::open(&netns, ifname, &plan.sides())?;
+    let actual = netns.run(|| Container::open(ifname)?.observe(&plan, &mut ends))?;
     let mut drifts = plan.drifts(&actual, ifname, &[]);
     if !drifts.is_empty() {
         drifts = plan.drifts(&actual, ifname, &shown(&store)?);
     }
+    drifts.extend(plan.offload_drifts(&actual)?);
     drift::verdict(&request.attachment, &drifts)
 }
 

@@ -11,6 +11,7 @@ use common::json::Json;
 use common::mac::Mac;
 use common::{Code, Error, Request};
 
+use crate::offload::{self, Side, Wish};
 use crate::sysctl::Name;
 
 /// Where backups are kept unless `dataDir` says otherwise.
@@ -31,6 +32,8 @@ pub struct Config {
     pub allmulti: Option<bool>,
     /// The length of the transmit queue in packets.
     pub txqlen: Option<u32>,
+    /// Offloads of the interface and of its peer on the node.
+    pub offloads: Vec<Wish>,
     /// Whether a node without an allowlist permits no sysctl, instead of every one.
     pub requires_allowlist: bool,
     /// The directory of backups.
@@ -69,6 +72,11 @@ impl Config {
             promisc: first(&layers, |layer| layer.boolean("promisc"))?.unwrap_or(false),
             allmulti: first(&layers, |layer| layer.boolean("allmulti"))?,
             txqlen: first(&layers, |layer| number(layer, "txQLen"))?,
+            offloads: [
+                offload::parse(conf, Side::Container)?,
+                offload::parse(conf, Side::Host)?,
+            ]
+            .concat(),
             requires_allowlist: conf.boolean("requireAllowlist")?.unwrap_or(false),
             data_dir: data_dir(conf)?,
         })

@@ -7,6 +7,7 @@ use common::{Attachment, Error, Request};
 use crate::backup::{Backup, Saved, Store};
 use crate::config;
 use crate::kernel::Container;
+use crate::offload::ends;
 use crate::restore::{self, Outcome};
 
 /// Restores the attachment.
@@ -50,7 +51,7 @@ fn one(saved: &Saved, netns: Option<&Netns>, request: &Request) -> Result<(), Er
             .warn(format!("backup {}: {faults}", path.display()));
     }
     let Outcome { restored, failures } = match netns {
-        Some(netns) => netns.run(|| restore(backup, &request.attachment))?,
+        Some(netns) => restore(netns, backup, &request.attachment)?,
         None => Outcome::default(),
     };
     if !restored.is_empty() {
@@ -82,12 +83,18 @@ fn open(request: &Request) -> Result<Option<Netns>, Error> {
     }
 }
 
-fn restore(backup: &Backup, attachment: &Attachment) -> Result<Outcome, Error> {
-    let mut container = Container::open(&attachment.ifname)?;
-    let here = container.netns_id()?;
+fn restore(netns: &Netns, backup: &Backup, attachment: &Attachment) -> Result<Outcome, Error> {
+    let (container, here) = netns.run(|| {
+        let container = Container::open(&attachment.ifname)?;
+        let here = container.netns_id()?;
+        Ok((container, here))
+    })?;
     if backup.netns.is_some() && here.is_some() && backup.netns != here {
         // The namespace that was tuned is gone; this one never was.
         return Ok(Outcome::default());
     }
-    Ok(restore::restore(&mut container, &backup.originals))
+    let originals = &backup.originals;
+    let mut container = container;
+    let mut ends = ends::open(netns, &attachment.ifname, &originals.sides())?;
+    netns.run(|| Ok(restore::restore(&mut container, &mut ends, originals)))
 }

@@ -20,6 +20,7 @@ pub fn configuration(request: &Request) {
     let values = plan.sysctls.iter();
     let actual = Actual {
         link: None,
+        ends: Vec::new(),
         sysctls: values.map(|s| Reading::Value(s.value.clone())).collect(),
     };
     let drifts = plan.drifts(&actual, &request.attachment.ifname, &[]);

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 
+use common::sys::ethtool::Feature;
 use common::sys::link::{Change, Link};
 use common::sys::netlink::{Netlink, Refusal};
 use common::sys::sysctl;
@@ -10,6 +11,8 @@ use common::{Code, Context, Error};
 use nix::errno::Errno;
 
 use crate::attribute;
+use crate::offload::Side;
+use crate::offload::ends::{End, Ends};
 use crate::plan::Plan;
 use crate::sysctl::Name;
 
@@ -30,6 +33,34 @@ pub struct Actual {
     pub link: Option<Link>,
     /// One for each of the plan's sysctls.
     pub sysctls: Vec<Reading>,
+    /// The interfaces whose offloads are switched.
+    pub ends: Vec<Seen>,
+}
+
+/// The offloads of an interface.
+#[derive(Debug)]
+pub struct Seen {
+    /// Which interface it is.
+    pub side: Side,
+    /// Its name.
+    pub link: String,
+    /// All that the kernel knows.
+    pub features: Vec<Feature>,
+}
+
+/// The offloads of some interfaces.
+///
+/// # Errors
+/// Code 100 with what the kernel refused.
+pub fn seen(ends: &mut Ends) -> Result<Vec<Seen>, Error> {
+    let seen = |end: &mut End| {
+        Ok(Seen {
+            side: end.side,
+            link: end.link.name.clone(),
+            features: end.features()?,
+        })
+    };
+    ends.iter_mut().map(seen).collect()
 }
 
 /// What reading a sysctl gave.
@@ -96,11 +127,12 @@ impl Container {
     ///
     /// # Errors
     /// Code 100 with what the kernel refused.
-    pub fn observe(&mut self, plan: &Plan) -> Result<Actual, Error> {
+    pub fn observe(&mut self, plan: &Plan, ends: &mut Ends) -> Result<Actual, Error> {
         let sysctls = plan.sysctls.iter().map(|setting| read(&setting.name));
         Ok(Actual {
             sysctls: sysctls.collect::<Result<_, _>>()?,
             link: self.link()?,
+            ends: seen(ends)?,
         })
     }
 

@@ -9,6 +9,7 @@
 //! | [`attribute`] | names and values of a link's attributes |
 //! | [`meaning`] | when two texts of a sysctl are the same value |
 //! | [`kernel`] | reads and changes the kernel inside the container's namespace |
+//! | [`offload`] | offloads in ethtool's names, of the interface and of its peer |
 //! | [`originals`] | the values before ADD |
 //! | [`backup`] | the file that holds the originals |
 //! | [`restore`] | puts originals back |
@@ -28,6 +29,7 @@ mod gc;
 mod kernel;
 pub mod list;
 mod meaning;
+mod offload;
 mod operate;
 mod originals;
 mod plan;
@@ -58,7 +60,9 @@ impl Plugin for Tuning {
         let store = backup::Store::new(&config.data_dir, &request.attachment);
         let plan = Plan::new(config);
         let netns = Netns::open(request.required_netns()?)?;
-        netns.run(|| add::add(&plan, request, &store))?;
+        let ifname = &request.attachment.ifname;
+        let mut ends = offload::ends::open(&netns, ifname, &plan.sides())?;
+        netns.run(|| add::add(&plan, request, &store, &mut ends))?;
         plan.show_in(
             &mut result,
             &request.attachment.ifname,

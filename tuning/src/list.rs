@@ -12,7 +12,8 @@ use common::sys::netns::{Netns, OpenError};
 use common::{Attachment, Error};
 
 use crate::backup::Backup;
-use crate::kernel::{Container, Reading, read};
+use crate::kernel::{self, Container, Reading, Seen, read};
+use crate::offload::ends;
 use crate::sysctl::Name;
 use crate::{attribute, config};
 
@@ -127,13 +128,13 @@ fn guess(name: &str, cache: &Cache) -> Attachment {
 /// What the container has now; nothing where its namespace is gone.
 fn now(entry: &Entry, backup: &Backup) -> Result<Present, Error> {
     match Netns::open(Path::new(&entry.netns)) {
-        Ok(netns) => netns.run(|| present(&entry.attachment.ifname, backup)),
+        Ok(netns) => present(&netns, &entry.attachment.ifname, backup),
         Err(OpenError::Gone(_) | OpenError::Foreign(_)) => Ok(Present::default()),
         Err(OpenError::Unusable(error)) => Err(error),
     }
 }
 
-fn of_backup(owner: &Attachment, backup: &Backup, (sysctls, link): &Present) -> Vec<Change> {
+fn of_backup(owner: &Attachment, backup: &Backup, (sysctls, link, ends): &Present) -> Vec<Change> {
     let line = |what: String, before: String, now: Option<String>| Change {
         owner: owner.clone(),
         what,
@@ -152,20 +153,32 @@ fn of_backup(owner: &Attachment, backup: &Backup, (sysctls, link): &Present) -> 
         let now = sysctls.get(index).cloned().flatten();
         line(name.text(), before.clone(), now)
     });
+    let offloads = backup.originals.offloads.iter().map(|(side, value)| {
+        let words = |on| if on { "on" } else { "off" }.to_owned();
+        let end = ends.iter().find(|seen| seen.side == *side);
+        let now = end.and_then(|seen| seen.features.iter().find(|f| f.name == value.name));
+        let what = format!("{} {}", side.key(), value.name);
+        line(what, words(value.on), now.map(|now| words(now.wanted)))
+    });
     // The reference saves every attribute, also those that nobody changes.
     let is_change = |change: &Change| change.now.as_ref() != Some(&change.before);
-    values.chain(attributes).filter(is_change).collect()
+    let all = values.chain(attributes).chain(offloads);
+    all.filter(is_change).collect()
 }
 
-type Present = (Vec<Option<String>>, Option<Link>);
+type Present = (Vec<Option<String>>, Option<Link>, Vec<Seen>);
 
-/// What the container has now, read from inside.
-fn present(ifname: &str, backup: &Backup) -> Result<Present, Error> {
+/// What the container has now.
+fn present(netns: &Netns, ifname: &str, backup: &Backup) -> Result<Present, Error> {
     let value = |(name, _): &(Name, String)| match read(name)? {
         Reading::Value(value) => Ok(Some(value)),
         Reading::WriteOnly | Reading::Unreadable(_) | Reading::Missing => Ok(None),
     };
     let sysctls = backup.originals.sysctls.iter().map(value);
-    let sysctls = sysctls.collect::<Result<_, Error>>()?;
-    Ok((sysctls, Container::open(ifname)?.link()?))
+    let mut ends = ends::open(netns, ifname, &backup.originals.sides())?;
+    netns.run(|| {
+        let sysctls = sysctls.collect::<Result<_, Error>>()?;
+        let link = Container::open(ifname)?.link()?;
+        Ok((sysctls, link, kernel::seen(&mut ends)?))
+    })
 }

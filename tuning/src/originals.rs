@@ -7,6 +7,7 @@ use common::{Code, Error};
 
 use crate::attribute;
 use crate::kernel::{Actual, Reading};
+use crate::offload::{Side, Value};
 use crate::plan::Plan;
 use crate::sysctl::Name;
 
@@ -17,6 +18,8 @@ pub struct Originals {
     pub sysctls: Vec<(Name, String)>,
     /// The link's attributes.
     pub link: Vec<Change>,
+    /// Offloads as they were switched, of the link and of its peer.
+    pub offloads: Vec<(Side, Value)>,
 }
 
 impl Originals {
@@ -45,7 +48,22 @@ impl Originals {
                 originals.link.push(original(link, *change)?);
             }
         }
+        for (side, Value { name, .. }) in plan.features(actual)? {
+            let end = actual.ends.iter().find(|seen| seen.side == side);
+            let features = end.map_or(&[][..], |seen| &seen.features);
+            let before = features.iter().find(|feature| feature.name == name);
+            let before = before.map(|before| before.wanted);
+            originals
+                .offloads
+                .extend(before.map(|on| (side, Value { name, on })));
+        }
         Ok(originals)
+    }
+
+    /// The sides that have offloads.
+    pub fn sides(&self) -> Vec<Side> {
+        let is_there = |side: &Side| self.offloads.iter().any(|(known, _)| known == side);
+        Side::ALL.into_iter().filter(is_there).collect()
     }
 
     /// These, and from `newer` what these do not have: the first value known is the original one.
@@ -62,6 +80,12 @@ impl Originals {
                 .any(|known| attribute::is_same(*known, *change))
             {
                 self.link.push(*change);
+            }
+        }
+        for (side, value) in &newer.offloads {
+            let is_same = |(known, old): &(Side, Value)| known == side && old.name == value.name;
+            if !self.offloads.iter().any(is_same) {
+                self.offloads.push((*side, value.clone()));
             }
         }
         self
@@ -82,14 +106,15 @@ fn required_link<'a>(
     actual: &'a Actual,
     ifname: &str,
 ) -> Result<Option<&'a Link>, Error> {
-    match (&actual.link, plan.link.first()) {
+    let first = plan.link.first().map(|change| attribute::name(*change));
+    match (
+        &actual.link,
+        first.or(plan.offloads.first().map(|_| "offloads")),
+    ) {
         (_, None) => Ok(None),
         (Some(link), _) => Ok(Some(link)),
-        (None, Some(change)) => Err(Error::new(
-            Code::System,
-            format!("set {} on {ifname}", attribute::name(*change)),
-        )
-        .with_details(format!("the container has no interface {ifname}"))),
+        (None, Some(what)) => Err(Error::new(Code::System, format!("set {what} on {ifname}"))
+            .with_details(format!("the container has no interface {ifname}"))),
     }
 }
 
@@ -116,14 +141,17 @@ mod tests {
         let first = Originals {
             sysctls: vec![sysctl("net/a", "1")],
             link: vec![Change::Mtu(1500)],
+            offloads: vec![],
         };
         let second = Originals {
             sysctls: vec![sysctl("net/b", "3"), sysctl("net/a", "2")],
             link: vec![Change::Mtu(1400), Change::TxQLen(1000)],
+            offloads: vec![],
         };
         let both = Originals {
             sysctls: vec![sysctl("net/a", "1"), sysctl("net/b", "3")],
             link: vec![Change::Mtu(1500), Change::TxQLen(1000)],
+            offloads: vec![],
         };
         assert_eq!(first.completed_by(&second), both);
     }

@@ -5,13 +5,14 @@ use std::fmt;
 
 use common::sys::link::{Change, Link};
 use common::version::Version;
-use common::{CniResult, Drift};
+use common::{CniResult, Code, Drift, Error};
 
 use crate::attribute;
 use crate::backup::Shown;
 use crate::config::{Config, Setting};
 use crate::kernel::{Actual, Reading};
 use crate::meaning;
+use crate::offload::{self, Side, Value, Wish};
 use crate::sysctl::Name;
 
 /// What ADD sets, in this order: sysctls, then the link's attributes.
@@ -21,6 +22,8 @@ pub struct Plan {
     pub sysctls: Vec<Setting>,
     /// In the reference's order.
     pub link: Vec<Change>,
+    /// Offloads, last.
+    pub offloads: Vec<Wish>,
 }
 
 impl Plan {
@@ -33,6 +36,7 @@ impl Plan {
             promisc,
             allmulti,
             txqlen,
+            offloads,
             requires_allowlist: _,
             data_dir: _,
         } = config;
@@ -45,13 +49,51 @@ impl Plan {
         ];
         Plan {
             sysctls,
+            offloads,
             link: link.into_iter().flatten().collect(),
         }
     }
 
     /// Whether there is nothing to set.
     pub fn is_empty(&self) -> bool {
-        self.sysctls.is_empty() && self.link.is_empty()
+        self.sysctls.is_empty() && self.link.is_empty() && self.offloads.is_empty()
+    }
+
+    /// The sides that have offloads to switch.
+    pub fn sides(&self) -> Vec<Side> {
+        let is_wanted = |side: &Side| self.offloads.iter().any(|wish| wish.side == *side);
+        Side::ALL.into_iter().filter(is_wanted).collect()
+    }
+
+    /// The features that the offloads mean on the interfaces that there are.
+    ///
+    /// # Errors
+    /// Code 7 for offloads that an interface does not have or cannot switch, and where there is no peer.
+    pub fn features(&self, actual: &Actual) -> Result<Vec<(Side, Value)>, Error> {
+        let mut all = Vec::new();
+        if actual.link.is_none() {
+            return Ok(all);
+        }
+        for wish in &self.offloads {
+            let seen = actual.ends.iter().find(|seen| seen.side == wish.side);
+            let seen = seen.ok_or_else(|| {
+                let msg = "hostOffload: the container's interface has no veth peer on this node";
+                Error::new(Code::InvalidConfig, msg)
+            })?;
+            let values = wish.values(&seen.link, &seen.features)?;
+            all.extend(values.into_iter().map(|value| (wish.side, value)));
+        }
+        Ok(all)
+    }
+
+    /// The offloads that are not as planned.
+    pub fn offload_drifts(&self, actual: &Actual) -> Result<Vec<Drift>, Error> {
+        let values = self.features(actual)?;
+        let drifts = actual.ends.iter().flat_map(|seen| {
+            let own = offload::of_side(&values, seen.side);
+            offload::drifts(seen.side, &seen.link, &own, &seen.features)
+        });
+        Ok(drifts.collect())
     }
 
     /// What reads otherwise than planned, or cannot be read, by name: what ADD changes.
@@ -152,6 +194,10 @@ impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for Setting { name, value, .. } in &self.sysctls {
             writeln!(f, "sysctl {} = {value}", name.text())?;
+        }
+        for wish in &self.offloads {
+            let on = if wish.on { "on" } else { "off" };
+            writeln!(f, "{} {} {on}", wish.side.key(), wish.written)?;
         }
         for change in &self.link {
             writeln!(

@@ -11,6 +11,8 @@ use nix::errno::Errno;
 use crate::attribute;
 use crate::kernel::{self, Container, Reading};
 use crate::meaning;
+use crate::offload::ends::Ends;
+use crate::offload::{self, Side, Value};
 use crate::originals::Originals;
 use crate::sysctl::Name;
 
@@ -34,9 +36,14 @@ pub struct Outcome {
 
 /// Puts everything back that is not as it was, in reverse order, and goes on after a failure. What is
 /// gone (the interface, or a sysctl with it) needs nothing.
-pub fn restore(container: &mut Container, originals: &Originals) -> Outcome {
-    let Originals { sysctls, link } = originals;
+pub fn restore(container: &mut Container, ends: &mut Ends, originals: &Originals) -> Outcome {
+    let Originals {
+        sysctls,
+        link,
+        offloads,
+    } = originals;
     let mut outcome = Outcome::default();
+    restore_offloads(ends, offloads, &mut outcome);
     restore_link(container, link, &mut outcome);
     let mut touched: Vec<&Name> = Vec::new();
     for (name, value) in sysctls.iter().rev() {
@@ -63,6 +70,21 @@ pub fn restore(container: &mut Container, originals: &Originals) -> Outcome {
     let names = touched.iter().map(|name| format!("sysctl {}", name.text()));
     outcome.restored.extend(names);
     outcome
+}
+
+fn restore_offloads(ends: &mut Ends, offloads: &[(Side, Value)], outcome: &mut Outcome) {
+    for end in ends {
+        match end.switch(&offload::of_side(offloads, end.side)) {
+            Ok(false) => {}
+            Ok(true) => outcome
+                .restored
+                .push(format!("offloads of {}", end.link.name)),
+            Err(error) => outcome.failures.push(Failure {
+                error,
+                is_final: false,
+            }),
+        }
+    }
 }
 
 fn restore_link(container: &mut Container, changes: &[Change], outcome: &mut Outcome) {

@@ -4,18 +4,22 @@ use std::path::Path;
 use std::process;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use common::sys::ethtool::Ethtool;
 use common::sys::file::{self, Draft};
 use common::sys::netns;
-use common::{Code, Error, Request};
+use common::{Code, Context, Error, Request};
 
 use crate::allowlist;
 use crate::backup::DRAFT;
 use crate::config::{Config, Setting};
 use crate::kernel::{self, Reading};
+use crate::offload::Wish;
 use crate::sysctl::Name;
 
 /// The interface that every network namespace has. It has the sysctls that others have.
 const LOOPBACK: &str = "lo";
+/// Its index in each of them.
+const LOOPBACK_INDEX: u32 = 1;
 
 /// Looks for everything that would make every ADD of this configuration fail.
 ///
@@ -34,6 +38,14 @@ pub fn status(request: &Request) -> Result<(), Error> {
             names
                 .iter()
                 .map(|name| format!("sysctl {name} does not exist in a container's namespace")),
+        ),
+        Err(error) => reasons.push(error.to_string()),
+    }
+    match unknown(&config.offloads) {
+        Ok(names) => reasons.extend(
+            names
+                .iter()
+                .map(|name| format!("this kernel has no offload {name}")),
         ),
         Err(error) => reasons.push(error.to_string()),
     }
@@ -64,6 +76,19 @@ fn try_backup(dir: &Path) -> Result<(), Error> {
     let name = format!(".status-{}-{time}{DRAFT}", process::id());
     let _draft = Draft::write(dir, &name, b"probe")?;
     file::remove(&dir.join(name))
+}
+
+/// The offloads, as written, that no interface on this node has.
+fn unknown(wishes: &[Wish]) -> Result<Vec<&str>, Error> {
+    if wishes.is_empty() {
+        return Ok(Vec::new());
+    }
+    let features = netns::in_a_new_one(|| {
+        let features = Ethtool::open()?.features(LOOPBACK_INDEX);
+        features.context(Code::System, || format!("read the offloads of {LOOPBACK}"))
+    })?;
+    let unknown = wishes.iter().filter(|wish| !wish.is_known(&features));
+    Ok(unknown.map(|wish| wish.written.as_str()).collect())
 }
 
 /// The sysctls, as written, that no container on this node has: some are not there at all, others are

@@ -24,7 +24,7 @@ fn config(subnets: Subnets) -> Config {
         }),
         subnets,
         burst_policy: BurstPolicy::Auto,
-        latency: 25,
+        latency: None,
         filter_priority: None,
     }
 }

@@ -147,14 +147,8 @@ fn the_container_s_interface_is_known_with_and_without_a_sandbox() {
         r#","interface":1"#,
         r#","interface":9"#,
     ];
-    /// Interfaces, which is the container's, the cases of `all` that are taken, the host's names.
-    type Case = (
-        &'static str,
-        Option<usize>,
-        &'static [usize],
-        &'static [&'static str],
-    );
-    let cases: [Case; 7] = [
+    type Case<'a> = (&'a str, Option<usize>, &'a [usize], &'a [&'a str]);
+    let cases: [Case<'_>; 7] = [
         (
             r#"{"name":"v"},{"name":"eth0","sandbox":"/n"}"#,
             Some(1),

@@ -122,6 +122,14 @@ impl Netlink {
         Self::open(SockProtocol::NetlinkNetFilter, "NETLINK_NETFILTER")
     }
 
+    /// A socket for families that are found by their names, in the calling thread's namespace.
+    ///
+    /// # Errors
+    /// Code 100 when the kernel gives none.
+    pub fn generic() -> Result<Netlink, Error> {
+        Self::open(SockProtocol::NetlinkGeneric, "NETLINK_GENERIC")
+    }
+
     fn open(protocol: SockProtocol, name: &str) -> Result<Netlink, Error> {
         let opened = || -> nix::Result<OwnedFd> {
             let flags = SockFlag::SOCK_CLOEXEC;

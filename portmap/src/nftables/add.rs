@@ -17,7 +17,7 @@ use super::shared::{self, Need, Seen};
 use super::socket::Nft;
 use super::undo::{Change, Undo};
 use super::{layout, owner, remove, transaction, unreadable, wanted};
-use crate::config::{Masquerade, OnConflict};
+use crate::config::{Evidence, Masquerade, OnConflict};
 use crate::host_port::HostPort;
 use crate::mapping::Family;
 use crate::plan::{Forwards, Plan};
@@ -90,8 +90,11 @@ pub fn add(plan: &Plan, on_conflict: OnConflict) -> Result<Added, Error> {
 
 /// What the reference made for the attachment, which ours takes the place of.
 fn replaced(nft: &mut Nft, plan: &Plan, forwards: &Forwards) -> Result<Vec<Theirs>, Refusal> {
-    let addresses = [forwards.container.addr];
-    let (own, _) = reference::own(nft, forwards.family, &plan.attachment, &addresses)?;
+    let evidence = Evidence {
+        addresses: vec![forwards.container.addr],
+        ports: Vec::new(),
+    };
+    let (own, _) = reference::own(nft, forwards.family, &plan.attachment, &evidence)?;
     Ok(reference::restorable(own))
 }
 

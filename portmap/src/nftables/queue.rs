@@ -224,3 +224,83 @@ pub fn any(family: Family) -> IpAddr {
         Family::V6 => std::net::Ipv6Addr::UNSPECIFIED.into(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mapping::Protocol;
+
+    fn of(owner: &str) -> Claim {
+        Claim {
+            owner: owner.into(),
+            to: ("10.22.0.2".parse().unwrap(), 80),
+            marks: Marks::of([Purpose::Hairpin(16), Purpose::Localhost]),
+        }
+    }
+
+    fn port(address: Option<&str>) -> HostPort {
+        HostPort {
+            protocol: Protocol::Udp,
+            address: address.map(|text| text.parse().unwrap()),
+            port: 53,
+        }
+    }
+
+    #[test]
+    fn claims_are_read_back_from_their_elements_in_their_order() {
+        let owners = ["n/a/eth0", "n/b/eth0", "n/c/eth0"];
+        for marks in [
+            Marks::default(),
+            Marks::of([Purpose::MasqAll]),
+            Marks::of([Purpose::Hairpin(0)]),
+            Marks::of([Purpose::Hairpin(32), Purpose::Localhost]),
+        ] {
+            let claims: Vec<Claim> = owners
+                .iter()
+                .map(|owner| Claim { marks, ..of(owner) })
+                .collect();
+            let one = vec![of("n/d/eth0")];
+            let queues = Queues::from([(port(None), claims), (port(Some("192.0.2.1")), one)]);
+            let elements = to_elements(&queues, |_| true);
+            assert_eq!(of_elements(&elements), queues);
+        }
+    }
+
+    #[test]
+    fn a_gap_in_the_numbers_is_closed_and_what_nobody_owns_is_no_claim() {
+        let claims = ["n/a/eth0", "n/b/eth0", "n/c/eth0"].map(of).to_vec();
+        let mut elements = to_elements(&Queues::from([(port(None), claims)]), |_| true);
+        elements.remove(&waiting(port(None), 1, any(Family::V4)));
+        for element in elements.values_mut() {
+            if element.comment.as_deref() == Some("n/c/eth0") {
+                element.comment = None;
+            }
+        }
+        let left = of_elements(&elements);
+        assert_eq!(left, Queues::from([(port(None), vec![of("n/b/eth0")])]));
+        let again = to_elements(&left, |_| true);
+        assert!(again.keys().all(|(id, _)| id.purpose != Purpose::Shadowed));
+    }
+
+    #[test]
+    fn the_newest_claim_is_served_unless_its_container_has_the_port_already() {
+        let mut claims = Vec::new();
+        let order = |claims: &[Claim]| -> Vec<String> {
+            claims.iter().map(|claim| claim.owner.clone()).collect()
+        };
+        for (owner, expected) in [
+            ("n/a/eth0", &["n/a/eth0"][..]),
+            ("n/b/eth0", &["n/a/eth0", "n/b/eth0"]),
+            ("n/b/eth0", &["n/a/eth0", "n/b/eth0"]),
+            ("n/a/eth0", &["n/b/eth0", "n/a/eth0"]),
+            ("m/a/eth1", &["n/b/eth0", "m/a/eth1", "n/a/eth0"]),
+            ("m/a/eth1", &["n/b/eth0", "m/a/eth1", "n/a/eth0"]),
+            ("n/a/eth0", &["n/b/eth0", "m/a/eth1", "n/a/eth0"]),
+            ("n/b/eth0", &["m/a/eth1", "n/a/eth0", "n/b/eth0"]),
+            ("m/a/eth1", &["n/a/eth0", "n/b/eth0", "m/a/eth1"]),
+        ] {
+            claim(&mut claims, of(owner));
+            assert_eq!(order(&claims), expected, "{owner}");
+        }
+    }
+}

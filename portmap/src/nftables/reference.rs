@@ -18,9 +18,9 @@ use super::object::{Chain, Rule};
 use super::remove::Removal;
 use super::socket::{Nft, Place};
 use super::{translation, uapi};
-use crate::config::Masquerade;
+use crate::config::{Evidence, Masquerade};
 use crate::host_port::HostPort;
-use crate::mapping::Family;
+use crate::mapping::{Family, Protocol};
 use crate::plan::{Forwards, Plan};
 
 /// The reference's table.
@@ -132,9 +132,13 @@ pub fn own(
     nft: &mut Nft,
     family: Family,
     attachment: &Attachment,
-    addresses: &[IpAddr],
+    evidence: &Evidence,
 ) -> Answer<(Vec<Theirs>, Option<String>)> {
     let all = theirs(nft, family, |id| id == attachment.container)?;
+    let addresses = match evidence.addresses.is_empty() {
+        true => only_address(&all, family, evidence).into_iter().collect(),
+        false => evidence.addresses.clone(),
+    };
     let is_own = |one: &Theirs| {
         let address = one.address(family);
         address.is_some_and(|address| addresses.contains(&address))
@@ -142,6 +146,21 @@ pub fn own(
     let (own, rest): (Vec<Theirs>, Vec<Theirs>) = all.into_iter().partition(is_own);
     let warning = (!rest.is_empty()).then(|| stays(family, &attachment.container));
     Ok((own, warning))
+}
+
+/// The address of a request that names none: the only one that its container's rules lead to, if they
+/// are about no port that the request does not name either.
+fn only_address(all: &[Theirs], family: Family, evidence: &Evidence) -> Option<IpAddr> {
+    let addresses: BTreeSet<IpAddr> = all.iter().filter_map(|one| one.address(family)).collect();
+    let mut forwards = all
+        .iter()
+        .filter_map(|one| translation::of_rule(family, &one.rule));
+    let is_named = |port: (Protocol, u16)| evidence.ports.contains(&port);
+    let are_named = forwards.all(|made| is_named((made.protocol, made.host_port)));
+    let [address] = addresses.into_iter().collect::<Vec<_>>()[..] else {
+        return None;
+    };
+    (evidence.ports.is_empty() || are_named).then_some(address)
 }
 
 /// The deletion of rules.

@@ -93,7 +93,7 @@ pub fn del(
                 .map_err(failed)?;
             removal.extend(Removal::claims(family, &sets, &found, |by| by == own));
             removal.extend(own_chain(nft, family, attachment).map_err(failed)?);
-            let theirs = reference::own(nft, family, attachment, &evidence.addresses);
+            let theirs = reference::own(nft, family, attachment, evidence);
             let (theirs, unknown) = theirs.map_err(failed)?;
             removal.extend(reference::removal(family, &theirs));
             left.extend(unknown);

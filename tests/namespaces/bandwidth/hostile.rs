@@ -11,16 +11,6 @@ fn impossible_limits_are_refused_and_change_nothing() {
     let raw = |text: &str| -> Value { serde_json::from_str(text).unwrap() };
     let cases = [
         (
-            json!({"ingressRate": 8000}),
-            7,
-            "if rate is set, burst must also be set",
-        ),
-        (
-            json!({"egressRate": 8000}),
-            7,
-            "if rate is set, burst must also be set",
-        ),
-        (
             json!({"ingressBurst": 8000}),
             7,
             "if burst is set, rate must also be set",
@@ -29,11 +19,6 @@ fn impossible_limits_are_refused_and_change_nothing() {
             json!({"egressBurst": 8000}),
             7,
             "if burst is set, rate must also be set",
-        ),
-        (
-            json!({"egressRate": 8000, "egressBurst": 0}),
-            7,
-            "if rate is set, burst must also be set",
         ),
         (
             json!({"egressRate": 7, "egressBurst": 800}),
@@ -57,7 +42,7 @@ fn impossible_limits_are_refused_and_change_nothing() {
             "egressRate: expected",
         ),
         (
-            json!({"egressRate": "8", "egressBurst": 8}),
+            json!({"egressRate": "8 bps", "egressBurst": 8}),
             6,
             "egressRate: expected",
         ),
@@ -72,7 +57,7 @@ fn impossible_limits_are_refused_and_change_nothing() {
             "egressRate: expected",
         ),
         (
-            raw(r#"{"egressRate": 1e3, "egressBurst": 8}"#),
+            raw(r#"{"egressRate": 1e-3, "egressBurst": 8}"#),
             6,
             "egressRate: expected",
         ),
@@ -80,11 +65,6 @@ fn impossible_limits_are_refused_and_change_nothing() {
             raw(r#"{"egressRate": 18446744073709551616, "egressBurst": 8}"#),
             6,
             "egressRate: expected",
-        ),
-        (
-            json!({"runtimeConfig": {"bandwidth": {"ingressRate": 8000}}}),
-            7,
-            "if rate is set, burst must also be set",
         ),
         (
             json!({"runtimeConfig": {"bandwidth": "10M"}}),

@@ -133,11 +133,11 @@ fn containerd_s_burst_gives_the_recorded_result_with_a_burst_that_follows_the_ra
     let pod = Pod::new();
     sample.add(&pod);
     assert_filter(&pod, &sample);
-    for (link, rate) in [("veth0", "1Mbit"), (IFB, "10Mbit")] {
+    for (link, rate, burst) in [("veth0", "1Mbit", "3028b"), (IFB, "10Mbit", "12500b")] {
         assert!(sample.qdisc(link).contains(&format!("rate {rate} ")));
         let qdisc = pod.root(link);
         assert!(
-            qdisc.contains(&format!("rate {rate} burst 192Kb")),
+            qdisc.contains(&format!("rate {rate} burst {burst}")),
             "{qdisc}"
         );
     }

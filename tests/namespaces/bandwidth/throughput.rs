@@ -55,7 +55,11 @@ impl Trial {
     /// The bytes of a bucket that the burst asks for.
     fn planned_burst(&self) -> u64 {
         match self.burst {
-            KUBELET | CONTAINERD | CRIO => (self.rate / 8 / 100).max(3 * 65_536),
+            // Three of the largest packets, or two frames.
+            KUBELET | CONTAINERD | CRIO if self.rate > 50_000_000 => {
+                (self.rate / 8 / 100).max(3 * 65_536)
+            }
+            KUBELET | CONTAINERD | CRIO => (self.rate / 8 / 100).max(2 * 1514),
             burst => burst / 8,
         }
     }

@@ -10,7 +10,7 @@ use crate::portmap::node::{Backend, Host, mapping, on_both_variants, request};
 on_both_variants!(
     whichever_program_fails_or_is_killed_all_ports_are_mapped_or_none,
     a_node_without_nat_for_ipv4_is_refused_and_one_without_it_for_ipv6_is_not,
-    whichever_program_fails_where_shared_rules_are_missing_the_node_is_as_before,
+    whichever_program_fails_where_shared_rules_are_missing_nothing_of_the_attachment_stays,
 );
 
 /// Puts scripts in front of the programs, which count their starts and in the one that `fault` says do
@@ -39,7 +39,9 @@ fn whichever_program_fails_or_is_killed_all_ports_are_mapped_or_none(backend: Ba
 }
 
 /// There ADD takes two steps: its own rules, then what it did not find.
-fn whichever_program_fails_where_shared_rules_are_missing_the_node_is_as_before(backend: Backend) {
+fn whichever_program_fails_where_shared_rules_are_missing_nothing_of_the_attachment_stays(
+    backend: Backend,
+) {
     each_program(backend, take_shared_rules_away, rules);
 }
 
@@ -61,12 +63,12 @@ const TABLES: [(&str, &str); 4] = [
     ("ip6tables", "mangle"),
 ];
 
-/// Everything but the chains that every table has: with nf_tables those come and go by being looked at.
+/// What is the attachment's. What all share stays once it is made.
 fn rules(host: &Host) -> Vec<String> {
     let tables = TABLES.map(|(base, table)| host.table(base, table));
     let lines = tables.iter().flat_map(|text| text.lines());
     lines
-        .filter(|line| line.starts_with("-A") || line.contains("CNI-"))
+        .filter(|line| line.contains("CNI-DN-") || line.contains("dnat name:"))
         .map(str::to_owned)
         .collect()
 }
@@ -128,10 +130,10 @@ fn a_node_without_nat_for_ipv4_is_refused_and_one_without_it_for_ipv6_is_not(bac
         }
         if base == "iptables" {
             host.fails(&host.call("ADD", &request), 103);
-            // The other version's table may have come to be, but nothing of ours in it.
+            // What all share may have come to be for the other version.
             let left = state(&host).join("\n");
             assert!(
-                !left.contains("CNI-") && !left.contains("cid-0001"),
+                !left.contains("CNI-DN-") && !left.contains("cid-0001"),
                 "{left}"
             );
         } else {

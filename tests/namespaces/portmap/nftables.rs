@@ -3,6 +3,7 @@
 
 mod conditions;
 mod drift;
+mod guard;
 mod killed;
 mod names;
 mod others;

@@ -12,6 +12,7 @@ mod hostile;
 mod interop;
 mod killed;
 mod many;
+mod offloads;
 mod owners;
 mod parallel;
 pub mod pod;

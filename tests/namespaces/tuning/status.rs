@@ -84,6 +84,23 @@ fn a_sysctl_that_no_container_has_is_told() {
 }
 
 #[test]
+fn an_offload_that_the_kernel_does_not_have_is_told() {
+    let pod = Pod::new();
+    let keys = json!({"offload": {"tso": false}, "hostOffload": {"tx-tcp-sgmentation": false}});
+    let (code, text) = error(&status(&pod, keys));
+    assert_eq!(code, 50, "{text}");
+    assert!(
+        text.contains("this kernel has no offload tx-tcp-sgmentation"),
+        "{text}"
+    );
+    assert!(!text.contains("offload tso"), "{text}");
+    succeeds(&status(
+        &pod,
+        json!({"offload": {"tso": false, "rx-gro": true}}),
+    ));
+}
+
+#[test]
 fn many_at_once_are_in_nobody_s_way() {
     let pod = Pod::new();
     thread::scope(|scope| {

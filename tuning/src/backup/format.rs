@@ -8,6 +8,7 @@ use common::sys::link::Change;
 use common::{Attachment, Error};
 
 use super::{Backup, Shown};
+use crate::offload::{self, Side, Value, Wish};
 use crate::originals::Originals;
 use crate::sysctl::Name;
 
@@ -31,6 +32,7 @@ impl Backup {
             originals: Originals {
                 sysctls: sysctls(object, &mut faults),
                 link: link(object, &mut faults),
+                offloads: offloads(object, &mut faults),
             },
             shown: shown(object, &mut faults),
         };
@@ -42,7 +44,12 @@ impl Backup {
         let Backup {
             owner,
             netns,
-            originals: Originals { sysctls, link },
+            originals:
+                Originals {
+                    sysctls,
+                    link,
+                    offloads,
+                },
             shown,
         } = self;
         let mut fields: Fields = link.iter().filter_map(|change| field(*change)).collect();
@@ -60,6 +67,11 @@ impl Backup {
             let values = sysctls.iter();
             let values = values.map(|(name, value)| (name.text(), value.as_str().into()));
             fields.push(("sysctl".into(), Json::Object(values.collect())));
+        }
+        for side in originals_sides(offloads) {
+            let own = offloads.iter().filter(|(of, _)| *of == side);
+            let own = own.map(|(_, value)| (value.name.clone(), Json::Bool(value.on)));
+            fields.push((side.key().into(), Json::Object(own.collect())));
         }
         if !shown.is_empty() {
             let entries = shown.iter().map(|shown| {
@@ -80,6 +92,25 @@ fn owner(object: Object<'_>, faults: &mut Vec<String>) -> Option<Attachment> {
         container: container?,
         ifname: ifname?,
     })
+}
+
+fn originals_sides(offloads: &[(Side, Value)]) -> impl Iterator<Item = Side> {
+    let has = |side: &Side| offloads.iter().any(|(of, _)| of == side);
+    Side::ALL.into_iter().filter(has)
+}
+
+fn offloads(object: Object<'_>, faults: &mut Vec<String>) -> Vec<(Side, Value)> {
+    let mut all = Vec::new();
+    for side in Side::ALL {
+        let wishes = offload::parse(object, side);
+        let wishes = sound(wishes.map(Some), faults).unwrap_or_default();
+        all.extend(
+            wishes
+                .into_iter()
+                .map(|Wish { written, on, .. }| (side, Value { name: written, on })),
+        );
+    }
+    all
 }
 
 /// What was read, unless it is a fault.
@@ -199,6 +230,12 @@ mod tests {
                     Change::Allmulti(false),
                     Change::TxQLen(1000),
                 ],
+                offloads: [Side::Container, Side::Host]
+                    .map(|side| {
+                        let name = "tx-tcp-segmentation".into();
+                        (side, Value { name, on: true })
+                    })
+                    .to_vec(),
             },
             shown: vec![Shown {
                 name: Name::parse("net/ipv4/ip_local_reserved_ports", "").unwrap(),

@@ -1,5 +1,8 @@
 //! Whose a host port is: the newest attachment's, and nobody else touches it.
 
+use std::time::Duration;
+
+use sandbox::wait::wait_until;
 use serde_json::json;
 
 use super::{Pod, contents, host_with, owned, refused};
@@ -177,6 +180,47 @@ fn gc_removes_dead_attachments_of_its_own_network_only() {
     let after = contents(&net.host);
     assert_eq!(gc().code, Some(0));
     assert_eq!(contents(&net.host), after);
+}
+
+/// While GC is about to commit what it has decided, somebody else comes: GC has to look again, and
+/// still removes nobody but those who were dead when it began.
+#[test]
+fn who_is_added_while_gc_runs_lives() {
+    let net = host_with(2);
+    let dead = Pod::new(&net, 0).mapping(port(1)).id("dead");
+    let new = Pod::new(&net, 1).mapping(port(2)).id("new");
+    let mut request = dead.request();
+    request["cni.dev/valid-attachments"] = json!([]);
+    let log = std::env::temp_dir().join(format!("gc-{}", std::process::id()));
+    let gc = |inject: &str| {
+        let name = log.display().to_string();
+        let strace = ["strace", "-o", &name, "-e", "trace=sendto", "-e", inject];
+        dead.prepared("GC", &request).under(&strace)
+    };
+    let sent = || {
+        std::fs::read_to_string(&log)
+            .unwrap_or_default()
+            .matches("sendto(")
+            .count()
+    };
+    dead.does("ADD", &net.host);
+    let all = "inject=sendto:delay_enter=1";
+    assert_eq!(gc(all).run(&net.host).unwrap().code, Some(0));
+    let total = sent();
+    for nth in (total / 2 + 2..total).step_by(5) {
+        dead.does("ADD", &net.host);
+        std::fs::remove_file(&log).unwrap();
+        let held = format!("inject=sendto:delay_enter=500000:when={nth}");
+        let running = gc(&held).spawn(&net.host).unwrap();
+        assert!(wait_until(Duration::from_secs(30), || sent() >= nth - 1));
+        new.does("ADD", &net.host);
+        let answer = running.wait().unwrap();
+        assert_eq!(answer.code, Some(0), "{answer:?}");
+        new.does("CHECK", &net.host);
+        assert!(owned(&net.host, &dead.owner()).is_empty());
+        new.does("DEL", &net.host);
+    }
+    std::fs::remove_file(&log).unwrap();
 }
 
 #[test]

@@ -75,6 +75,23 @@ fn gc_leaves_rules_that_may_be_another_network_s_and_names_them() {
 }
 
 #[test]
+fn del_that_knows_no_address_removes_rules_that_lead_to_one_and_leaves_those_of_two() {
+    let net = host_with(1);
+    let pod = Pod::new(&net, 0);
+    let mut blind = pod.clone().mapping(json!([])).request();
+    blind.as_object_mut().unwrap().remove("prevResult");
+    let del = || pod.prepared("DEL", &blind).run(&net.host).unwrap();
+    nft(&net.host, &left_behind("pod-0", "pod-0"));
+    assert_eq!(del().code, Some(0));
+    assert_eq!(owned(&net.host, "pod-0").len(), 16);
+    nft(&net.host, "flush ruleset");
+    nft(&net.host, &left_behind("pod-0", "other"));
+    assert_eq!(del().code, Some(0));
+    assert!(owned(&net.host, "pod-0").is_empty());
+    assert_eq!(owned(&net.host, "other").len(), 8);
+}
+
+#[test]
 fn del_leaves_the_rules_of_the_container_s_other_network() {
     let net = host_with(1);
     let first = Pod::new(&net, 0);
@@ -93,7 +110,7 @@ fn del_leaves_the_rules_of_the_container_s_other_network() {
     assert!(answer.stderr.contains("pod-0"), "{answer:?}");
     assert_eq!((of("10.22.0.2"), of("fd00:22::2")), (0, 0));
     assert_eq!((of("10.22.0.3"), of("fd00:22::3")), (4, 4));
-    // A request that does not say which addresses it is about proves nothing.
+    // A request without addresses and with other ports proves nothing.
     let mut blind = second.request();
     blind.as_object_mut().unwrap().remove("prevResult");
     second.prepared("DEL", &blind).run(&net.host).unwrap();
