@@ -216,7 +216,7 @@ fn names_in(result: Option<&Json>) -> Vec<String> {
 ///
 /// # Errors
 /// Code 100 with what the kernel refused.
-pub fn owners(cache: &Cache) -> Result<Vec<Attachment>, Error> {
+pub(crate) fn owners(cache: &Cache) -> Result<Vec<Attachment>, Error> {
     let ifbs = Netlink::route()?
         .links(Some(InfoKind::Ifb))
         .context(Code::System, || "list ifbs".into())?;

@@ -19,7 +19,7 @@ use node::{Gc, Limits, Ports, Reconcile, Sysctls, Who};
     max_term_width = 100,
     disable_help_subcommand = true,
     help_template = OVERVIEW,
-    after_long_help = EXIT_CODES
+    after_help = EXIT_CODES
 )]
 pub struct Cli {
     /// What to do.

@@ -7,6 +7,9 @@ use clap::Parser;
 use cnictl::cli::Cli;
 use cnictl::{commands, veth};
 
+#[global_allocator]
+static ALLOCATOR: common::Allocator = common::Allocator;
+
 fn main() -> ExitCode {
     let called = std::env::args_os().next();
     let name = called.as_deref().map(Path::new).and_then(Path::file_name);

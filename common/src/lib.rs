@@ -39,7 +39,7 @@ pub mod sys;
 pub mod version;
 
 pub use attachment::Attachment;
-/// The memory allocator of the plugins: musl's own takes about twice as long where thousands of rules
+/// The memory allocator of the programs: musl's own takes about twice as long where thousands of rules
 /// are read.
 pub use dlmalloc::GlobalDlmalloc as Allocator;
 pub use drift::Drift;

@@ -87,7 +87,7 @@ fn only<'a>(mut entries: impl Iterator<Item = &'a Entry>, container: &str) -> Op
 ///
 /// # Errors
 /// What could not be read.
-pub fn owners(cache: &Cache) -> Result<Vec<Attachment>, Error> {
+pub(crate) fn owners(cache: &Cache) -> Result<Vec<Attachment>, Error> {
     let mut forwards = forwards()?;
     complete(&mut forwards, cache);
     Ok(forwards.into_iter().map(|forward| forward.owner).collect())

@@ -62,7 +62,7 @@ pub fn changes(dirs: &BTreeSet<PathBuf>, cache: &Cache) -> Result<Changes, Error
 ///
 /// # Errors
 /// Code 5 with what could not be read.
-pub fn owners(cache: &Cache) -> Result<Vec<Attachment>, Error> {
+pub(crate) fn owners(cache: &Cache) -> Result<Vec<Attachment>, Error> {
     let backups = backups(&data_dirs(cache), cache)?.into_iter();
     // Those of the reference name no network.
     Ok(backups.map(|(owner, _)| owner).collect())
