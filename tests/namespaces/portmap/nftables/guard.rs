@@ -44,7 +44,7 @@ fn a_pod_cannot_pass_for_the_node_itself() {
         }
         let evil = &net.containers[1];
         // It answers to no ARP reply for a loopback address, so it learns where the node is before.
-        tcp::exchange(evil, "10.22.0.1:1".parse().unwrap());
+        let _ = tcp::exchange(evil, "10.22.0.1:1".parse().unwrap());
         nft(
             evil,
             "table ip evil { chain c { type nat hook postrouting priority 100; ip daddr 10.22.0.1 snat to 127.0.0.9; }; }",
@@ -52,7 +52,7 @@ fn a_pod_cannot_pass_for_the_node_itself() {
         count(&net.host);
         let attack = || {
             for to in ["10.22.0.1:9999", "10.22.0.1:8080"] {
-                tcp::exchange_within(evil, to.parse::<SocketAddr>().unwrap(), SHORT);
+                let _ = tcp::exchange_within(evil, to.parse::<SocketAddr>().unwrap(), SHORT);
             }
         };
         if filter == "0" {
