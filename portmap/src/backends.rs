@@ -52,12 +52,14 @@ impl Undo {
 /// The backend that a configuration gets: the one it asks for, else iptables where it is installed.
 ///
 /// # Errors
-/// Code 7 when the configuration has options of another backend.
+/// Code 7 when the configuration has options of another backend, 100 when it cannot be found out whether
+/// iptables is installed.
 pub fn choose(config: &Config) -> Result<Backend, Error> {
-    let backend = config.backend.unwrap_or(match iptables::is_installed() {
-        true => Backend::Iptables,
-        false => Backend::Nftables,
-    });
+    let backend = match config.backend {
+        Some(backend) => backend,
+        None if iptables::is_installed()? => Backend::Iptables,
+        None => Backend::Nftables,
+    };
     config.accept(backend)?;
     Ok(backend)
 }

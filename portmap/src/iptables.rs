@@ -50,8 +50,11 @@ pub use many::{Tables, add as add_many, is_plain};
 pub use translation::Translation;
 
 /// Whether the programs are there.
-pub fn is_installed() -> bool {
-    Family::ALL.into_iter().any(Tool::is_installed)
+///
+/// # Errors
+/// As [`Tool::usual`].
+pub fn is_installed() -> Result<bool, Error> {
+    Ok(Tool::usual(Family::V4)?.is_some() || Tool::usual(Family::V6)?.is_some())
 }
 
 /// What takes an ADD back.
@@ -86,7 +89,7 @@ impl Undo {
 /// # Errors
 /// As [`native::add`] and [`add::add`] of the first IP version that fails; nothing is changed then.
 pub fn add(plan: &Plan, config: &Config, log: &Log) -> Result<Vec<Undo>, Error> {
-    let (native, by_program) = split(plan);
+    let (native, by_program) = split(plan.families.iter().map(|forwards| forwards.family))?;
     let (mut done, mut failed, mut missing) = (Vec::new(), Vec::new(), Vec::new());
     if !native.is_empty() {
         let added = native::add(plan, config, &native)?;
@@ -126,7 +129,7 @@ pub fn add(plan: &Plan, config: &Config, log: &Log) -> Result<Vec<Undo>, Error> 
 
 /// Removes what an attachment has in IP versions of which its plan wants nothing, unless a batch did.
 fn leave_unplanned(plan: &Plan, evidence: &Evidence, in_batch: bool) -> Result<(), Error> {
-    for (family, variant) in unplanned(plan) {
+    for (family, variant) in unplanned(plan)? {
         match variant {
             Variant::Legacy => drop(remove::del(family, &plan.attachment, evidence)?),
             Variant::Nft if in_batch => {}
@@ -136,19 +139,29 @@ fn leave_unplanned(plan: &Plan, evidence: &Evidence, in_batch: bool) -> Result<(
     Ok(())
 }
 
-/// The IP versions of a plan that are written by batches, and those that a program writes.
-fn split(plan: &Plan) -> (Vec<Family>, Vec<Family>) {
-    let families = plan.families.iter().map(|forwards| forwards.family);
-    families.partition(|family| {
-        Tool::usual(*family).is_some_and(|tool| tool.variant == Some(Variant::Nft))
-    })
+/// The IP versions that are written by batches, and those that a program writes.
+fn split(families: impl Iterator<Item = Family>) -> Result<(Vec<Family>, Vec<Family>), Error> {
+    let (mut native, mut by_program) = (Vec::new(), Vec::new());
+    for family in families {
+        let variant = Tool::usual(family)?.and_then(|tool| tool.variant);
+        match variant {
+            Some(Variant::Nft) => native.push(family),
+            Some(Variant::Legacy) | None => by_program.push(family),
+        }
+    }
+    Ok((native, by_program))
 }
 
 /// The IP versions of which a plan wants nothing, though an earlier request may have.
-fn unplanned(plan: &Plan) -> impl Iterator<Item = (Family, Variant)> {
-    let families = Family::ALL.into_iter();
-    let families = families.filter(|family| plan.family(*family).is_none());
-    families.filter_map(|family| Some((family, Tool::usual(family)?.variant?)))
+fn unplanned(plan: &Plan) -> Result<Vec<(Family, Variant)>, Error> {
+    let mut unplanned = Vec::new();
+    for family in Family::ALL {
+        if plan.family(family).is_none() {
+            let variant = Tool::usual(family)?.and_then(|tool| tool.variant);
+            unplanned.extend(variant.map(|variant| (family, variant)));
+        }
+    }
+    Ok(unplanned)
 }
 
 /// Whether an IP version may do without its rules: many a node has no IPv6, but none that maps ports
@@ -197,7 +210,7 @@ pub fn check(plan: &Plan, config: &Config, tables: &Tables) -> Result<Vec<Drift>
             Err(error) => errors.push(error),
         }
     }
-    for (family, variant) in unplanned(plan) {
+    for (family, variant) in unplanned(plan)? {
         let left = match variant {
             Variant::Legacy => remove::left(family, &plan.attachment, &evidence),
             Variant::Nft => native::left(family, &plan.attachment, &evidence),
@@ -314,7 +327,7 @@ fn try_conditions(config: &Config, family: Family) -> Result<(), Error> {
 }
 
 fn usual(family: Family) -> Result<Tool, Error> {
-    Tool::usual(family).ok_or_else(|| {
+    Tool::usual(family)?.ok_or_else(|| {
         let program = match family {
             Family::V4 => "iptables-restore",
             Family::V6 => "ip6tables-restore",

@@ -12,6 +12,7 @@ use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use common::error::{Code, Context, Error};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, killpg};
@@ -39,25 +40,37 @@ pub struct Output {
 }
 
 /// Where a program is: in a directory of PATH that is named by its whole path, or in a usual place. An
-/// empty or relative entry of PATH would be a directory of whoever called.
-pub fn find(name: &str) -> Option<PathBuf> {
+/// empty or relative entry of PATH would be a directory of whoever called. `None` where it is in none of
+/// them.
+///
+/// # Errors
+/// Code 100 where one of them cannot be looked at: another program behind it may be the wrong one.
+pub fn find(name: &str) -> Result<Option<PathBuf>, Error> {
     find_in(&env::var_os("PATH").unwrap_or_default(), name)
 }
 
-fn find_in(path: &OsStr, name: &str) -> Option<PathBuf> {
-    // One that cannot be looked at is there: another of the same name would be another program.
-    let is_program = |file: &PathBuf| match fs::metadata(file) {
-        Ok(meta) => meta.is_file() && meta.permissions().mode() & 0o111 != 0,
-        Err(cause) => !matches!(
-            cause.kind(),
-            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-        ),
-    };
-    env::split_paths(path)
+fn find_in(path: &OsStr, name: &str) -> Result<Option<PathBuf>, Error> {
+    let places = env::split_paths(path)
         .filter(|dir| dir.is_absolute())
-        .chain(USUAL_PLACES.iter().map(PathBuf::from))
-        .map(|dir| dir.join(name))
-        .find(is_program)
+        .chain(USUAL_PLACES.iter().map(PathBuf::from));
+    for file in places.map(|dir| dir.join(name)) {
+        let seen = is_program(&file);
+        if seen.context(Code::System, || {
+            format!("look for program {}", file.display())
+        })? {
+            return Ok(Some(file));
+        }
+    }
+    Ok(None)
+}
+
+fn is_program(file: &Path) -> io::Result<bool> {
+    use io::ErrorKind::{NotADirectory, NotFound};
+    match fs::metadata(file) {
+        Ok(meta) => Ok(meta.is_file() && meta.permissions().mode() & 0o111 != 0),
+        Err(cause) if matches!(cause.kind(), NotFound | NotADirectory) => Ok(false),
+        Err(cause) => Err(cause),
+    }
 }
 
 /// Runs a program with this input, which it may read when it likes.
@@ -315,13 +328,27 @@ mod tests {
             fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
         }
         let whole = dir.join("bin").into_os_string();
-        assert_eq!(find_in(&whole, "one"), Some(dir.join("bin/one")));
-        assert_eq!(find_in(&whole, "two"), None);
+        let found = |path: &OsStr, name| find_in(path, name).unwrap();
+        assert_eq!(found(&whole, "one"), Some(dir.join("bin/one")));
+        assert_eq!(found(&whole, "two"), None);
         // The tests run in the package's directory.
         for path in ["", ":", ".", "src", "./src:"] {
-            assert_eq!(find_in(OsStr::new(path), "lib.rs"), None, "{path:?}");
+            assert_eq!(found(OsStr::new(path), "lib.rs"), None, "{path:?}");
         }
-        assert!(find_in(OsStr::new(""), "sh").is_some());
+        assert!(found(OsStr::new(""), "sh").is_some());
+        // A file in the place of a directory has no programs.
+        let file = dir.join("bin/one").into_os_string();
+        assert!(found(&file, "sh").is_some());
+        fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    fn a_place_that_cannot_be_looked_at_is_not_passed_by() {
+        let dir = env::temp_dir().join(format!("portmap-loop-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        std::os::unix::fs::symlink(dir.join("sh"), dir.join("sh")).unwrap();
+        let error = find_in(dir.as_os_str(), "sh").unwrap_err();
+        assert!(error.to_string().contains(dir.to_str().unwrap()), "{error}");
         fs::remove_dir_all(&dir).unwrap();
     }
 }

@@ -36,7 +36,7 @@ pub fn list() -> Result<Vec<Forward>, Error> {
             continue;
         }
         let tried = format!("list the {family} host ports");
-        let tool = Tool::of(family, Variant::Legacy).ok_or_else(|| {
+        let tool = Tool::of(family, Variant::Legacy)?.ok_or_else(|| {
             Error::new(Code::Unsupported, tried.clone())
                 .with_details("iptables-save is not installed")
         })?;

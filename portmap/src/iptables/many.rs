@@ -8,7 +8,7 @@ use super::rules::Table;
 use super::state::{Chains, State};
 use super::tool::{Tool, Variant};
 use super::transaction::{Command, Transaction};
-use super::{all_wanted, native, side_by_side, usual, write};
+use super::{all_wanted, native, side_by_side, split, usual, write};
 
 /// All rules of the tables that attachments are in, in each IP version, as far as they could be read.
 #[derive(Debug, Default)]
@@ -65,11 +65,9 @@ pub fn is_plain(config: &Config) -> bool {
 /// Writes what these attachments lack, the last of them being the newest: by one batch, or one program for
 /// each IP version. Says whether that was done; if not, nothing was, as far as it could be taken back.
 pub fn add(jobs: &[(&Plan, &Config)]) -> bool {
-    let is_native = |family: &Family| {
-        Tool::usual(*family).is_some_and(|tool| tool.variant == Some(Variant::Nft))
+    let Ok((native, by_program)) = split(Family::ALL.into_iter()) else {
+        return false;
     };
-    let (native, by_program): (Vec<Family>, Vec<Family>) =
-        Family::ALL.into_iter().partition(is_native);
     if native::add_many(jobs, &native).is_err() {
         return false;
     }

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use common::error::{Code, Error};
+use common::error::{Code, Context, Error};
 
 use super::kernel;
 use super::rules::Table;
@@ -110,35 +110,38 @@ impl Failure {
 }
 
 impl Tool {
-    /// Whether there are programs for an IP version.
-    pub fn is_installed(family: Family) -> bool {
-        find_usual(family).is_some()
-    }
-
-    /// The variant that `iptables` is on this node.
-    pub fn usual(family: Family) -> Option<Tool> {
-        let restore = find_usual(family)?;
-        let variant = variant_of(&restore);
-        Some(Tool {
+    /// The variant that `iptables` is on this node; `None` where it is not installed.
+    ///
+    /// # Errors
+    /// Code 100 when that cannot be found out.
+    pub fn usual(family: Family) -> Result<Option<Tool>, Error> {
+        let Some(restore) = find(&format!("{}-restore", base(family)))? else {
+            return Ok(None);
+        };
+        Ok(Some(Tool {
             family,
-            variant,
+            variant: variant_of(&restore)?,
             restore,
-        })
+        }))
     }
 
     /// The programs of one variant, by their own name or as the usual one.
-    pub fn of(family: Family, variant: Variant) -> Option<Tool> {
+    ///
+    /// # Errors
+    /// As [`Tool::usual`].
+    pub fn of(family: Family, variant: Variant) -> Result<Option<Tool>, Error> {
         let infix = match variant {
             Variant::Nft => "nft",
             Variant::Legacy => "legacy",
         };
-        match find(&format!("{}-{infix}-restore", base(family))) {
-            Some(restore) => Some(Tool {
+        let is_one = |tool: &Tool| tool.variant.is_none_or(|v| v == variant);
+        match find(&format!("{}-{infix}-restore", base(family)))? {
+            Some(restore) => Ok(Some(Tool {
                 family,
                 variant: Some(variant),
                 restore,
-            }),
-            None => Tool::usual(family).filter(|tool| tool.variant.is_none_or(|v| v == variant)),
+            })),
+            None => Ok(Tool::usual(family)?.filter(is_one)),
         }
     }
 
@@ -232,19 +235,16 @@ fn base(family: Family) -> &'static str {
     }
 }
 
-fn find_usual(family: Family) -> Option<PathBuf> {
-    find(&format!("{}-restore", base(family)))
-}
-
 /// All of iptables' programs are links to one file of their variant.
-fn variant_of(program: &Path) -> Option<Variant> {
-    let file = program.canonicalize().ok()?;
-    let name = file.file_name()?.to_string_lossy();
-    match (name.contains("nft"), name.contains("legacy")) {
+fn variant_of(program: &Path) -> Result<Option<Variant>, Error> {
+    let file = program.canonicalize();
+    let file = file.context(Code::System, || format!("follow {}", program.display()))?;
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    Ok(match (name.contains("nft"), name.contains("legacy")) {
         (true, false) => Some(Variant::Nft),
         (false, true) => Some(Variant::Legacy),
         _ => None,
-    }
+    })
 }
 
 fn run(path: &Path, arguments: &[&str], input: &str) -> Result<String, Failure> {

@@ -39,7 +39,7 @@ pub fn compile(family: Family, words: &[String]) -> Result<Compiled, Error> {
         _ => error,
     };
     validate(words).map_err(refused)?;
-    let nft = program::find("nft").ok_or_else(|| {
+    let nft = program::find("nft")?.ok_or_else(|| {
         let msg = "conditions of the nftables backend need nft";
         Error::new(Code::Unsupported, msg)
             .with_details("there is none in the directories of PATH, /usr/sbin or /sbin")

@@ -30,7 +30,7 @@ impl Conditional {
     /// As [`Compiled::of`], and code 103 without iptables' program.
     pub fn of(wanted: Wanted) -> Result<Conditional, Error> {
         let family = wanted.family;
-        let tool = Tool::of(family, Variant::Nft).ok_or_else(|| {
+        let tool = Tool::of(family, Variant::Nft)?.ok_or_else(|| {
             let msg = format!("conditions need iptables-nft-restore ({family})");
             Error::new(Code::Unsupported, msg)
         })?;
