@@ -13,7 +13,7 @@ use super::observe;
 use super::rules::{Table, Wanted};
 use super::state::State;
 use super::tool::{Failure, Tool, Variant};
-use super::transaction::Transaction;
+use super::transaction::{Command, Transaction};
 use super::write;
 use crate::config::{Evidence, OnConflict};
 use crate::mapping::Family;
@@ -50,6 +50,16 @@ impl Undo {
     fn note(&mut self, done: &Transaction) {
         self.changed |= !done.is_empty();
         self.transactions.insert(0, done.inverse());
+    }
+
+    /// Notes what a program may have done that failed: the legacy one fails with its counters, too, when
+    /// the rules are in. Chains that it did not make are no hindrance to the way back.
+    fn note_failed(&mut self, tried: &Transaction) {
+        if self.tool.variant == Some(Variant::Legacy) {
+            let mut made = tried.inverse();
+            made.retain(|command| matches!(command, Command::Flush(..) | Command::Remove(_)));
+            self.transactions.insert(0, made);
+        }
     }
 
     /// Takes the changes back.
@@ -152,15 +162,10 @@ fn fast(undo: &mut Undo, wanted: &Wanted) -> Result<bool, Error> {
         }
         Err(failure) => {
             // Where the listing comes after the commands, they were done if it began.
-            // The legacy program may fail with its counters, when the rules are in.
-            let own = [wanted.shared_name()];
-            let is_done = match is_legacy {
-                true => !kernel::chains(wanted.family, &own)?.is_empty(),
-                false => !failure.printed.is_empty(),
-            };
-            if is_done {
+            if !is_legacy && !failure.printed.is_empty() {
                 undo.note(&transaction);
             }
+            undo.note_failed(&transaction);
             refuse_the_hopeless(&failure, wanted)?;
             Ok(false)
         }
@@ -205,6 +210,7 @@ fn slow(
                 };
             }
             Err(failure) => {
+                undo.note_failed(&transaction);
                 refuse_the_hopeless(&failure, &wanted)?;
                 failures.note(failure, &text, &wanted)?;
             }

@@ -1,31 +1,82 @@
 //! A system call that fails: strace has the kernel refuse it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use sandbox::Namespace;
 use sandbox::plugin::{Answer, Call};
 
+/// A system call that fails: its name, the error, and which of those of each thread and program it is.
+pub type Fault<'a> = (&'a str, &'a str, usize);
+
 /// Follows threads and programs, each of which counts its own calls, and stops for the call alone.
 pub const EVERYWHERE: &[&str] = &["-f", "--seccomp-bpf"];
 
-/// Runs a call while the `nth` call of `name` fails with `errno`, and says whether there was one.
+/// Runs a call while one system call fails, and says whether there was one.
 pub fn injected(
     host: &Namespace,
     call: &Call,
-    (name, errno, nth): (&str, &str, usize),
+    (name, errno, nth): Fault<'_>,
     options: &[&str],
 ) -> (Answer, bool) {
+    let trace = format!("trace={name}");
+    let inject = format!("inject={name}:error={errno}:when={nth}");
+    let (answer, told) = traced(
+        host,
+        call,
+        &[options, &["-e", &trace, "-e", &inject]].concat(),
+    );
+    (answer, told.contains("(INJECTED)"))
+}
+
+/// Runs a call, and gives what strace tells of it.
+fn traced(host: &Namespace, call: &Call, options: &[&str]) -> (Answer, String) {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     let log = std::env::temp_dir().join(format!("faults-{}-{number}", std::process::id()));
     let log_name = log.display().to_string();
-    let trace = format!("trace={name}");
-    let inject = format!("inject={name}:error={errno}:when={nth}");
-    let strace = ["strace", "-o", &log_name, "-e", &trace, "-e", &inject];
-    let answer = call.clone().under(&[&strace, options].concat()).run(host);
+    let strace = [&["strace", "-o", &log_name], options].concat();
+    let answer = call.clone().under(&strace).run(host);
     let answer = answer.unwrap_or_else(|e| panic!("apt-get install strace: {e}"));
     let told = fs::read_to_string(&log).unwrap_or_default();
     let _ = fs::remove_file(&log);
-    (answer, told.contains("(INJECTED)"))
+    (answer, told)
+}
+
+/// The system calls of a run: each name with the places at which a thread or a program makes it.
+pub type Made = BTreeSet<(String, usize)>;
+
+/// Runs a call without a fault, and gives what it makes once it has read its input: of the plugin's own
+/// threads all calls, of other programs those that `counts` even there.
+pub fn made(host: &Namespace, call: &Call, counts: impl Fn(&str) -> bool) -> (Answer, Made) {
+    let (answer, told) = traced(host, call, &["-f"]);
+    let calls: Vec<(&str, &str)> = told.lines().filter_map(entered).collect();
+    let is_main = |who: &str| calls.first().is_some_and(|(first, _)| *first == who);
+    let started: BTreeSet<&str> = calls
+        .iter()
+        .filter(|(who, what)| what.starts_with("execve(") && !is_main(who))
+        .map(|(who, _)| *who)
+        .collect();
+    // A command reads no input.
+    let is_end = |(who, what): &(&str, &str)| is_main(who) && what.starts_with("read(0, \"\"");
+    let begin = calls.iter().position(is_end).unwrap_or(0);
+    let (mut made, mut counted) = (Made::new(), BTreeMap::new());
+    for (place, (who, what)) in calls.iter().enumerate() {
+        let name = what.split('(').next().unwrap_or_default();
+        let nth = counted.entry((who, name)).or_insert(0);
+        *nth += 1;
+        if place > begin && (counts(name) || !started.contains(who)) {
+            made.insert((name.to_owned(), *nth));
+        }
+    }
+    (answer, made)
+}
+
+/// Who makes a system call, and the call; `None` for the rest of a call that took a while, and for ends.
+fn entered(line: &str) -> Option<(&str, &str)> {
+    let (who, what) = line.split_once(' ')?;
+    let what = what.trim_start();
+    what.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
+        .then_some((who, what))
 }

@@ -5,7 +5,7 @@ use std::fs;
 
 use sandbox::Namespace;
 use sandbox::plugin::Call;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::operators::place::Place;
 use crate::portmap::nftables::contents;
@@ -18,6 +18,8 @@ const OTHER: usize = 1;
 pub struct Node {
     pub place: Place,
     pub plugin: &'static str,
+    /// Keys of the plugin's configuration that the node's does not have.
+    keys: Value,
     /// The state with the other attachment alone, and with both.
     pub without: Vec<String>,
     pub with: Vec<String>,
@@ -25,12 +27,13 @@ pub struct Node {
 
 impl Node {
     /// Both attachments are there, and only the other one is in the cache.
-    pub fn new(plugin: &'static str, backend: Backend) -> Node {
+    pub fn new(plugin: &'static str, backend: Backend, keys: Value) -> Node {
         let place = Place::new(backend, 2);
         place.attach(plugin, OTHER, &place.capabilities(OTHER));
         let mut node = Node {
             place,
             plugin,
+            keys,
             without: Vec::new(),
             with: Vec::new(),
         };
@@ -52,13 +55,15 @@ impl Node {
     pub fn call(&self, verb: &str) -> Call {
         let capabilities = self.place.capabilities(MINE);
         let call = self.place.call(self.plugin, verb, MINE, &capabilities);
-        if verb != "GC" {
-            return call;
-        }
         let mut conf = self.place.conf(self.plugin, MINE, &capabilities);
-        conf["cniVersion"] = json!("1.1.0");
-        conf["cni.dev/valid-attachments"] =
-            json!([{"containerID": self.place.id(OTHER), "ifname": "eth0"}]);
+        for (key, value) in self.keys.as_object().into_iter().flatten() {
+            conf[key] = value.clone();
+        }
+        if verb == "GC" {
+            conf["cniVersion"] = json!("1.1.0");
+            conf["cni.dev/valid-attachments"] =
+                json!([{"containerID": self.place.id(OTHER), "ifname": "eth0"}]);
+        }
         call.stdin(conf.to_string())
     }
 
@@ -117,8 +122,24 @@ impl Node {
         self.place.remember(MINE, &self.place.capabilities(MINE));
     }
 
-    /// Whether a removal puts back what was before, or only forgets it: GC cannot enter a namespace.
-    pub fn is_removed(&self, verb: &str) -> Option<String> {
+    /// What `then` finds wrong, unless the node is in that state: what would happen there is known.
+    pub fn if_changed(
+        &self,
+        state: &[String],
+        then: impl FnOnce() -> Option<String>,
+    ) -> Option<String> {
+        (self.state() != state).then(then).flatten()
+    }
+
+    /// What a removal has left; the attachment is added again.
+    pub fn was_removed(&self, verb: &str) -> Option<String> {
+        let left = self.left(verb);
+        self.does("ADD");
+        left
+    }
+
+    /// DEL puts back what was before, and others only forget it: they cannot enter a namespace.
+    fn left(&self, verb: &str) -> Option<String> {
         let is_of_node = |line: &&String| self.plugin != "tuning" || line.starts_with('/');
         let some = |lines: &[String]| lines.iter().filter(is_of_node).cloned().collect::<Vec<_>>();
         match verb {
@@ -142,7 +163,15 @@ impl Node {
         let mut lines = contents(self.host());
         // Programs make the chains that every table has by looking at them.
         lines.retain(|line| !line.starts_with("chain") || line.contains("CNI-"));
-        for program in ["iptables-legacy-save", "ip6tables-legacy-save"] {
+        for (program, names) in [
+            ("iptables-legacy-save", "ip_tables_names"),
+            ("ip6tables-legacy-save", "ip6_tables_names"),
+        ] {
+            let names = format!("/proc/thread-self/net/{names}");
+            let has_tables = || fs::read_to_string(names).is_ok_and(|names| !names.is_empty());
+            if !self.host().run(has_tables) {
+                continue;
+            }
             let text = self.host().sh([program]);
             let is_rule = |line: &&str| !line.starts_with(['#', ':', '*']) && *line != "COMMIT";
             lines.extend(text.lines().filter(is_rule).map(str::to_owned));
@@ -178,13 +207,10 @@ impl Node {
         }
         for index in [MINE, OTHER] {
             let pod = self.place.pod(index);
-            lines.push(format!(
-                "{index} {}",
-                pod.sysctl("net/core/somaxconn").unwrap()
-            ));
-            let link = pod.sh(["ip", "-o", "link", "show", "eth0"]);
-            let mtu = link.split_once("mtu ").unwrap().1;
-            lines.push(format!("{index} mtu {}", mtu.split(' ').next().unwrap()));
+            for key in ["net/core/somaxconn", "net/ipv4/conf/eth0/arp_filter"] {
+                lines.push(format!("{index} {}", pod.sysctl(key).unwrap()));
+            }
+            lines.push(pod.sh(["ip", "-o", "link", "show", "eth0"]));
         }
         lines
     }
