@@ -26,6 +26,11 @@ impl Attached {
         }
     }
 
+    /// Gives every configuration from now on these keys, too.
+    pub fn always(&mut self, keys: Value) {
+        merge(&mut self.base, keys);
+    }
+
     pub fn host(&self) -> &Node {
         &self.net.host
     }

@@ -33,6 +33,11 @@ pub struct Threshold(Option<Level>);
 pub const KNOWN: &str = "debug, info, warning, error or panic";
 
 impl Threshold {
+    /// Warnings and refusals.
+    pub const WARNING: Threshold = Threshold(Some(Level::Warning));
+    /// These, and what was changed.
+    pub const INFO: Threshold = Threshold(Some(Level::Info));
+
     /// The threshold of a name, in any case: ours, and those that other CNI plugins have for the same.
     pub fn from_text(text: &str) -> Option<Threshold> {
         let level = match text.to_ascii_lowercase().as_str() {
@@ -50,12 +55,6 @@ impl Threshold {
     /// Whether a line is written.
     pub fn shows(self, level: Level) -> bool {
         self.0.is_some_and(|least| level <= least)
-    }
-}
-
-impl Default for Threshold {
-    fn default() -> Threshold {
-        Threshold(Some(Level::Info))
     }
 }
 
@@ -82,6 +81,7 @@ mod tests {
         for unknown in ["", "5", "informational", " info", "off"] {
             assert_eq!(Threshold::from_text(unknown), None, "{unknown:?}");
         }
-        assert_eq!(Threshold::from_text("info"), Some(Threshold::default()));
+        assert_eq!(Threshold::from_text("info"), Some(Threshold::INFO));
+        assert_eq!(Threshold::from_text("warning"), Some(Threshold::WARNING));
     }
 }

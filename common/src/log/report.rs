@@ -10,12 +10,15 @@ use super::line::Line;
 use super::settings::Settings;
 use super::trace::{self, Trace};
 use super::{Log, Remarks};
+use crate::cni_args;
 use crate::error::Error;
 use crate::sys::append::append;
 
 /// Bounds in bytes: of names and paths, and of sentences. Together they keep a line under
 /// [`super::line::LONGEST`].
 const NAME: usize = 200;
+/// A namespace's name has up to 63 bytes, a pod's 253.
+const POD: usize = 63 + 1 + 253;
 const SENTENCE: usize = 800;
 
 /// What is known of a request so far. Nothing is written, nor read for that, before [`Report::write`].
@@ -35,6 +38,7 @@ pub struct Report {
 /// environment has them.
 struct Subject {
     verb: String,
+    pod: String,
     container: String,
     ifname: String,
     netns: String,
@@ -59,36 +63,50 @@ impl Report {
     /// `variable` gives the environment.
     pub fn write(&self, refusal: Option<&Error>, variable: impl Fn(&str) -> Option<String>) {
         let remarks = self.log.take();
-        let level = level(&remarks, refusal);
-        let threshold = self.settings.threshold;
-        let warns = threshold.shows(Level::Warning) && !remarks.warnings.is_empty();
-        if !warns && !threshold.shows(level) {
+        let warns = self.is_shown(Level::Warning) && !remarks.warnings.is_empty();
+        if !warns && !self.is_shown(level(&remarks, refusal)) {
             return;
         }
         let subject = Subject::of(variable);
         let mut lines = self.lines(&remarks, refusal, &subject);
         if let Some(path) = &self.settings.file
-            && let Err(error) = append(path, lines.concat().as_bytes())
+            && let Err(error) = append(path, self.filed(&lines).as_bytes())
         {
-            lines.push(self.warning(SystemTime::now(), &error, &subject));
+            let line = self.warning(SystemTime::now(), &error, &subject);
+            lines.push((Level::Warning, line));
         }
         let mut stderr = io::stderr().lock();
-        for line in lines {
+        for (_, line) in lines.iter().filter(|(l, _)| self.settings.tells(*l)) {
             // Nobody is left to tell when stderr is closed.
             let _ = stderr.write_all(line.as_bytes());
         }
     }
 
-    /// The lines that are to be written: warnings as they came, then the outcome.
-    fn lines(&self, remarks: &Remarks, refusal: Option<&Error>, subject: &Subject) -> Vec<String> {
-        let threshold = self.settings.threshold;
+    fn filed(&self, lines: &[(Level, String)]) -> String {
+        let filed = lines.iter().filter(|(l, _)| self.settings.files(*l));
+        filed.map(|(_, line)| line.as_str()).collect()
+    }
+
+    fn is_shown(&self, level: Level) -> bool {
+        self.settings.tells(level) || self.settings.files(level)
+    }
+
+    /// The lines that are to be written anywhere: warnings as they came, then the outcome.
+    fn lines(
+        &self,
+        remarks: &Remarks,
+        refusal: Option<&Error>,
+        subject: &Subject,
+    ) -> Vec<(Level, String)> {
         let warnings = remarks.warnings.iter();
-        let mut lines: Vec<String> = warnings
-            .filter(|_| threshold.shows(Level::Warning))
-            .map(|warning| self.warning(warning.at, &warning.text, subject))
+        let mut lines: Vec<(Level, String)> = warnings
+            .filter(|_| self.is_shown(Level::Warning))
+            .map(|warning| (warning.at, &warning.text))
+            .map(|(at, text)| (Level::Warning, self.warning(at, text, subject)))
             .collect();
-        if threshold.shows(level(remarks, refusal)) {
-            lines.push(self.outcome(remarks, refusal, subject));
+        let level = level(remarks, refusal);
+        if self.is_shown(level) {
+            lines.push((level, self.outcome(remarks, refusal, subject)));
         }
         lines
     }
@@ -137,6 +155,7 @@ fn level(remarks: &Remarks, refusal: Option<&Error>) -> Level {
 fn end_line(line: Line, network: &str, subject: &Subject) -> String {
     let Subject {
         verb: _,
+        pod,
         container,
         ifname,
         netns,
@@ -144,6 +163,7 @@ fn end_line(line: Line, network: &str, subject: &Subject) -> String {
     } = subject;
     let mut line = line
         .with("network", network, NAME)
+        .with("pod", pod, POD)
         .with("container", container, NAME)
         .with("interface", ifname, NAME)
         .with("netns", netns, NAME);
@@ -166,6 +186,7 @@ impl Subject {
         let get = |name| variable(name).unwrap_or_default();
         Subject {
             verb: get("CNI_COMMAND"),
+            pod: cni_args::pod(&get("CNI_ARGS")).unwrap_or_default(),
             container: get("CNI_CONTAINERID"),
             ifname: get("CNI_IFNAME"),
             netns: get("CNI_NETNS"),

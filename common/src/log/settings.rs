@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::level::{KNOWN, Threshold};
+use super::level::{KNOWN, Level, Threshold};
 use crate::decode::{Object, Value};
 use crate::error::Error;
 
@@ -11,19 +11,31 @@ use crate::error::Error;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settings {
     /// `logLevel`
-    pub threshold: Threshold,
+    pub level: Option<Threshold>,
     /// `logFile`
     pub file: Option<PathBuf>,
 }
 
 impl Settings {
+    /// Whether stderr gets lines of a level. A success is silent there unless `logLevel` says otherwise:
+    /// people see it who run a container by hand, and a node writes it for every pod.
+    pub fn tells(&self, level: Level) -> bool {
+        self.level.unwrap_or(Threshold::WARNING).shows(level)
+    }
+
+    /// Whether the file, if there is one, gets lines of a level. Whoever names a file wants to know
+    /// what was changed.
+    pub fn files(&self, level: Level) -> bool {
+        self.file.is_some() && self.level.unwrap_or(Threshold::INFO).shows(level)
+    }
+
     /// Reads the keys. An empty text is the same as its absence, as with the other plugins.
     ///
     /// # Errors
     /// Code 6 for a value that is no string, code 7 for an unknown level or a path that cannot be.
     pub fn parse(conf: Object<'_>) -> Result<Settings, Error> {
         Ok(Settings {
-            threshold: threshold(conf)?.unwrap_or_default(),
+            level: level(conf)?,
             file: file(conf)?,
         })
     }
@@ -32,18 +44,18 @@ impl Settings {
     /// or DEL and GC from doing their work.
     pub fn understood(conf: Object<'_>) -> Settings {
         Settings {
-            threshold: threshold(conf).ok().flatten().unwrap_or_default(),
+            level: level(conf).ok().flatten(),
             file: file(conf).ok().flatten(),
         }
     }
 }
 
-fn threshold(conf: Object<'_>) -> Result<Option<Threshold>, Error> {
+fn level(conf: Object<'_>) -> Result<Option<Threshold>, Error> {
     let Some((value, text)) = text(conf, "logLevel")? else {
         return Ok(None);
     };
     match Threshold::from_text(&text) {
-        Some(threshold) => Ok(Some(threshold)),
+        Some(level) => Ok(Some(level)),
         None => Err(value.refuse(format!("expected {KNOWN}"))),
     }
 }
@@ -83,16 +95,13 @@ mod tests {
     #[test]
     fn keys_are_read_in_any_case_and_empty_is_absent() {
         let settings = |level: &str, file: Option<&str>| Settings {
-            threshold: Threshold::from_text(level).unwrap(),
+            level: Threshold::from_text(level),
             file: file.map(PathBuf::from),
         };
         for (keys, expected) in [
-            ("{}", settings("info", None)),
-            (r#"{"logLevel":"","logFile":""}"#, settings("info", None)),
-            (
-                r#"{"logLevel":null,"logFile":null}"#,
-                settings("info", None),
-            ),
+            ("{}", settings("", None)),
+            (r#"{"logLevel":"","logFile":""}"#, settings("", None)),
+            (r#"{"logLevel":null,"logFile":null}"#, settings("", None)),
             (r#"{"LOGLEVEL":"Debug"}"#, settings("debug", None)),
             (
                 r#"{"loglevel":"error","logfile":"/var/log/cni.log"}"#,
@@ -105,6 +114,23 @@ mod tests {
                 "{keys}"
             );
             assert_eq!(read(keys, Settings::understood), expected, "{keys}");
+        }
+    }
+
+    #[test]
+    fn without_a_level_stderr_gets_warnings_and_a_file_what_was_changed_too() {
+        let all = [Level::Error, Level::Warning, Level::Info, Level::Debug];
+        for (keys, told, filed) in [
+            ("{}", 2, 0),
+            (r#"{"logFile":"/a"}"#, 2, 3),
+            (r#"{"logFile":"/a","logLevel":"debug"}"#, 4, 4),
+            (r#"{"logFile":"/a","logLevel":"error"}"#, 1, 1),
+            (r#"{"logLevel":"info"}"#, 3, 0),
+        ] {
+            let settings = read(keys, Settings::understood);
+            let count = |shows: &dyn Fn(Level) -> bool| all.iter().filter(|l| shows(**l)).count();
+            assert_eq!(count(&|level| settings.tells(level)), told, "{keys}");
+            assert_eq!(count(&|level| settings.files(level)), filed, "{keys}");
         }
     }
 

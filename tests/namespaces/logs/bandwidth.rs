@@ -2,16 +2,17 @@
 
 use serde_json::json;
 
-use super::{line, lines, values};
+use super::{line, lines, told, values};
 use crate::bandwidth::pod::{IFB, Pod, both};
 
 #[test]
 fn limits_that_come_change_and_go_are_told() {
-    let pod = Pod::new();
-    let told = ["level", "verb", "outcome", "changed"];
+    let mut pod = Pod::new();
+    pod.always(told());
+    let keys = ["level", "verb", "outcome", "changed"];
     let added = line(&pod.run("ADD", both()));
     let limited = "limited veth0: ingress 8 Mbit/s, egress 16 Mbit/s";
-    assert_eq!(values(&added, told), ["info", "ADD", "changed", limited]);
+    assert_eq!(values(&added, keys), ["info", "ADD", "changed", limited]);
     for verb in ["ADD", "CHECK"] {
         assert_eq!(pod.run(verb, both()).stderr, "", "{verb}");
     }
@@ -22,14 +23,15 @@ fn limits_that_come_change_and_go_are_told() {
     assert_eq!(values(&drifted, ["outcome", "code"]), ["refused", "101"]);
     let removed = line(&pod.run("DEL", slower));
     let expected = "removed the limits of veth0";
-    assert_eq!(values(&removed, told), ["info", "DEL", "changed", expected]);
+    assert_eq!(values(&removed, keys), ["info", "DEL", "changed", expected]);
     assert_eq!(pod.run("DEL", both()).stderr, "");
     assert_eq!(pod.run("ADD", json!({})).stderr, "");
 }
 
 #[test]
 fn del_and_gc_name_the_ifbs_that_went() {
-    let pod = Pod::new();
+    let mut pod = Pod::new();
+    pod.always(told());
     for verb in ["DEL", "GC"] {
         pod.add(both());
         let mut keys = both();
@@ -46,7 +48,8 @@ fn del_and_gc_name_the_ifbs_that_went() {
 
 #[test]
 fn warnings_have_lines_of_their_own_and_a_failed_add_has_changed_nothing() {
-    let pod = Pod::new();
+    let mut pod = Pod::new();
+    pod.always(told());
     pod.sh("tc qdisc add dev veth0 root handle 5: htb");
     let all = lines(&pod.run("ADD", both()).stderr);
     let levels: Vec<&str> = all.iter().map(|line| line["level"].as_str()).collect();

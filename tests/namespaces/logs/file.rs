@@ -12,7 +12,7 @@ use super::{line, lines};
 use crate::tuning::pod::Pod;
 
 fn keys(path: &Path) -> Value {
-    json!({"mtu": 1400, "logFile": path})
+    json!({"mtu": 1400, "logFile": path, "logLevel": "info"})
 }
 
 #[test]

@@ -13,6 +13,21 @@ mod tuning;
 use std::collections::BTreeMap;
 
 use sandbox::plugin::Answer;
+use serde_json::{Value, json};
+
+use crate::tuning::pod::Pod;
+
+/// What makes a success say what it has changed.
+fn told() -> Value {
+    json!({"logLevel": "info"})
+}
+
+/// A pod whose requests say what they have changed.
+fn tuned() -> Pod {
+    let mut pod = Pod::new();
+    pod.always(told());
+    pod
+}
 
 /// A line's pairs.
 type Line = BTreeMap<String, String>;

@@ -11,7 +11,7 @@ on_every_backend!(
 
 fn request(ports: &str, more: &str) -> String {
     format!(
-        r#"{{"cniVersion":"1.1.0","name":"net1","type":"portmap",{more}"runtimeConfig":{{"portMappings":[{ports}]}},
+        r#"{{"cniVersion":"1.1.0","name":"net1","type":"portmap","logLevel":"info",{more}"runtimeConfig":{{"portMappings":[{ports}]}},
         "prevResult":{{"cniVersion":"1.1.0","interfaces":[{{"name":"eth0","sandbox":"/x"}}],
         "ips":[{{"interface":0,"address":"10.22.0.2/16"}}]}}}}"#
     )

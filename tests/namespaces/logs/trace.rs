@@ -2,14 +2,13 @@
 
 use serde_json::json;
 
-use super::{line, values};
-use crate::tuning::pod::Pod;
+use super::{line, tuned, values};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const SPAN: &str = "00f067aa0ba902b7";
 
 fn told(traceparent: &str) -> [String; 3] {
-    let pod = Pod::new();
+    let pod = tuned();
     let call = pod.call("ADD").env("TRACEPARENT", traceparent);
     let answer = pod.finish(call, &pod.conf(json!({"mtu": 1400})));
     values(&line(&answer), ["trace_id", "span_id", "trace_flags"])

@@ -5,8 +5,7 @@ use std::fs;
 use sandbox::plugin::CONTAINER_ID;
 use serde_json::{Value, json};
 
-use super::{line, values};
-use crate::tuning::pod::Pod;
+use super::{line, tuned, values};
 
 fn keys() -> Value {
     json!({"mtu": 1400, "sysctl": {"net.core.somaxconn": "500"}, "cniVersion": "1.1.0"})
@@ -14,7 +13,7 @@ fn keys() -> Value {
 
 #[test]
 fn a_line_says_what_was_set_and_restored_for_whom() {
-    let pod = Pod::new();
+    let pod = tuned();
     let added = line(&pod.run("ADD", keys()));
     let netns = pod.container().path().display().to_string();
     for (key, value) in [
@@ -43,7 +42,7 @@ fn a_line_says_what_was_set_and_restored_for_whom() {
 
 #[test]
 fn what_changes_nothing_is_silent() {
-    let pod = Pod::new();
+    let pod = tuned();
     pod.add(keys());
     for verb in ["ADD", "CHECK", "STATUS", "VERSION"] {
         assert_eq!(pod.run(verb, keys()).stderr, "", "{verb}");
@@ -62,7 +61,7 @@ fn what_changes_nothing_is_silent() {
 
 #[test]
 fn only_what_was_different_is_told() {
-    let pod = Pod::new();
+    let pod = tuned();
     pod.add(keys());
     pod.set_sysctl("net/core/somaxconn", "77");
     let repaired = line(&pod.run("ADD", keys()));
@@ -78,7 +77,7 @@ fn only_what_was_different_is_told() {
 
 #[test]
 fn a_refusal_and_a_drift_have_code_message_and_details() {
-    let pod = Pod::new();
+    let pod = tuned();
     let told = ["level", "verb", "outcome", "code", "changed"];
     let refused = line(&pod.run("ADD", json!({"mtu": 1, "txQLen": 5})));
     assert_eq!(
@@ -104,7 +103,7 @@ fn a_refusal_and_a_drift_have_code_message_and_details() {
 
 #[test]
 fn a_refusal_tells_what_del_and_gc_have_changed_all_the_same() {
-    let pod = Pod::new();
+    let pod = tuned();
     pod.add(json!({"txQLen": 5, "mtu": 1400}));
     let mut backup: Value = serde_json::from_slice(&fs::read(pod.backup()).unwrap()).unwrap();
     backup["mtu"] = json!(1);
@@ -118,7 +117,7 @@ fn a_refusal_tells_what_del_and_gc_have_changed_all_the_same() {
 
 #[test]
 fn gc_names_the_backups_that_went() {
-    let pod = Pod::new();
+    let pod = tuned();
     pod.add(json!({"mtu": 1400}));
     let gone = line(&pod.run("GC", json!({"cniVersion": "1.1.0"})));
     let expected = format!("removed the backup {CONTAINER_ID}_eth0.json");
@@ -130,7 +129,7 @@ fn gc_names_the_backups_that_went() {
 
 #[test]
 fn a_request_that_is_refused_before_it_is_read_has_a_line_all_the_same() {
-    let pod = Pod::new();
+    let pod = tuned();
     let told = ["plugin", "verb", "outcome", "code", "network", "container"];
     let call = pod.call("ADD").without("CNI_CONTAINERID");
     let refused = line(&pod.finish(call, &pod.conf(keys())));

@@ -42,7 +42,7 @@ fn replay(backend: Backend, sample: &std::path::Path) {
     };
     let answer = host.run("ADD", &read("ADD.json"));
     assert_eq!(answer.stdout, read("ADD.stdout"), "{}", sample.display());
-    assert_eq!(answer.alarms(), "", "{}", sample.display());
+    assert_eq!(answer.stderr, "", "{}", sample.display());
     tables_are("");
     if sample.join("CHECK.json").exists() {
         assert_eq!(host.run("CHECK", &read("CHECK.json")).stdout, "");

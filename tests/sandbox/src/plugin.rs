@@ -191,16 +191,6 @@ impl Call {
     }
 }
 
-impl Answer {
-    /// Standard error without the log's lines that only say what was changed: empty when nothing was
-    /// unusual.
-    #[must_use]
-    pub fn alarms(&self) -> String {
-        let is_alarm = |line: &&str| line.split(' ').nth(1) != Some("level=info");
-        self.stderr.split_inclusive('\n').filter(is_alarm).collect()
-    }
-}
-
 impl Running {
     /// Its process ID.
     #[must_use]

@@ -13,7 +13,7 @@ const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 fn report(level: &str) -> Report {
     let mut report = Report::new("portmap");
     report.network = "podnet".into();
-    report.settings.threshold = Threshold::from_text(level).unwrap();
+    report.settings.level = Threshold::from_text(level);
     report
 }
 
@@ -24,6 +24,10 @@ fn subject(netns: &str, trace: &str) -> Subject {
             ("CNI_CONTAINERID", "3f2a"),
             ("CNI_IFNAME", "eth0"),
             ("CNI_NETNS", netns),
+            (
+                "CNI_ARGS",
+                "IgnoreUnknown=1;K8S_POD_NAMESPACE=shop;K8S_POD_NAME=web-0",
+            ),
             ("TRACEPARENT", trace),
         ];
         let found = pairs.iter().find(|(key, _)| *key == name);
@@ -36,7 +40,7 @@ fn lines(report: &Report, refusal: Option<&Error>, subject: &Subject) -> Vec<Str
     let remarks = report.log.take();
     let all = report.lines(&remarks, refusal, subject);
     all.iter()
-        .map(|line| {
+        .map(|(_, line)| {
             let words = line.trim_end().split(' ');
             let is_fixed =
                 |word: &&str| !word.starts_with("time=") && !word.starts_with("duration_ms=");
@@ -52,7 +56,7 @@ fn a_line_says_what_was_changed_for_whom_in_which_trace() {
     report.log.changed("set route_localnet of cni0");
     let expected = "level=info plugin=portmap verb=ADD outcome=changed \
                     changed=\"mapped 8080/tcp by iptables; set route_localnet of cni0\" \
-                    network=podnet container=3f2a interface=eth0 netns=/run/netns/x \
+                    network=podnet pod=shop/web-0 container=3f2a interface=eth0 netns=/run/netns/x \
                     trace_id=4bf92f3577b34da6a3ce929d0e0e4736 span_id=00f067aa0ba902b7 \
                     trace_flags=01";
     let subject = subject("/run/netns/x", TRACE);
@@ -67,14 +71,14 @@ fn a_refusal_has_the_error_and_what_was_changed_all_the_same() {
     let error = Error::new(Code::System, "delete bwp2").with_details("EPERM");
     let expected = "level=error plugin=portmap verb=ADD outcome=refused code=100 \
                     msg=\"delete bwp2\" details=EPERM changed=\"removed bwp1\" \
-                    network=podnet container=3f2a interface=eth0";
+                    network=podnet pod=shop/web-0 container=3f2a interface=eth0";
     let subject = subject("", "not a trace");
     assert_eq!(lines(&report, Some(&error), &subject), [expected]);
 }
 
 #[test]
 fn warnings_have_lines_of_their_own_and_nothing_changed_is_told_at_debug() {
-    let rest = "network=podnet container=3f2a interface=eth0";
+    let rest = "network=podnet pod=shop/web-0 container=3f2a interface=eth0";
     let warning = format!("level=warning plugin=portmap verb=ADD msg=\"look here\" {rest}");
     let unchanged = format!("level=debug plugin=portmap verb=ADD outcome=unchanged {rest}");
     for (level, expected) in [
@@ -95,7 +99,7 @@ fn a_line_says_when_it_was_and_how_long_the_request_took() {
     let report = report("debug");
     let all = report.lines(&Remarks::default(), None, &subject("", ""));
     let value = |key| {
-        let words = all.iter().flat_map(|line| line.split(' '));
+        let words = all.iter().flat_map(|(_, line)| line.split(' '));
         let mut found = words.filter_map(|word| word.strip_prefix(key)?.strip_prefix('='));
         found.next().unwrap().to_owned()
     };
@@ -119,11 +123,13 @@ fn the_longest_line_still_goes_through_a_pipe_in_one_piece() {
     let error = Error::new(Code::System, long.clone()).with_details(&long);
     let subject = Subject::of(|name| match name {
         "TRACEPARENT" => Some(TRACE.to_owned()),
+        "CNI_ARGS" => Some(format!("K8S_POD_NAMESPACE={long};K8S_POD_NAME={long}")),
         _ => Some(long.clone()),
     });
     let all = report.lines(&report.log.take(), Some(&error), &subject);
-    assert!(all[0].len() <= LONGEST, "{}", all[0].len());
-    assert!(all[0].ends_with(" trace_flags=01\n"), "{}", all[0]);
+    let line = &all[0].1;
+    assert!(line.len() <= LONGEST, "{}", line.len());
+    assert!(line.ends_with(" trace_flags=01\n"), "{line}");
 }
 
 #[test]
@@ -135,7 +141,7 @@ fn a_file_gets_the_lines() {
     report.write(None, |_| None);
     assert!(!path.exists(), "nothing was said");
     report.log.changed("a");
-    report.settings.threshold = Threshold::from_text("debug").unwrap();
+    report.settings.level = Threshold::from_text("debug");
     report.write(None, |_| None);
     let text = std::fs::read_to_string(&path).unwrap();
     std::fs::remove_file(&path).unwrap();
