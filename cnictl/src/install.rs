@@ -21,6 +21,8 @@ use change::Change;
 use file::tried;
 use state::State;
 
+pub use file::found;
+
 /// A plugin to install.
 pub struct File {
     /// Its name, and that of its plugin.
@@ -94,7 +96,7 @@ pub fn install(
     let mut changes = Vec::new();
     for File { name, bytes } in plugins {
         let sum = file::sum(&bytes);
-        if file::is(&state.target(&name), &sum) {
+        if file::is(&state.target(&name), &sum)? {
             // Also where somebody copied it there: it is ours to take out again.
             state.record([(sum, name.clone())])?;
             done.push((name, Done::Already));
@@ -107,15 +109,13 @@ pub fn install(
         let _ = state.tidy();
         return Err(cause);
     }
-    done.extend(changes.into_iter().map(|change| {
-        let is_kept = state.replaced(&change.name).symlink_metadata().is_ok();
-        let what = if is_kept {
-            Done::InstalledAndKept
-        } else {
-            Done::Installed
+    for change in changes {
+        let what = match file::found(&state.replaced(&change.name))? {
+            Some(_) => Done::InstalledAndKept,
+            None => Done::Installed,
         };
-        (change.name, what)
-    }));
+        done.push((change.name, what));
+    }
     Ok(done)
 }
 
@@ -142,12 +142,12 @@ pub fn restore(dir: &Path, only: &[&str]) -> io::Result<Vec<(String, Done)>> {
 
 fn restore_one(state: &State, name: &str) -> io::Result<Done> {
     let (target, kept) = (state.target(name), state.replaced(name));
-    let ours = state.is_ours(name, &target);
-    let gone = target.symlink_metadata().is_err();
+    let ours = state.is_ours(name, &target)?;
+    let gone = file::found(&target)?.is_none();
     if !ours && !gone {
         return Ok(Done::LeftAlone);
     }
-    if kept.symlink_metadata().is_ok() {
+    if file::found(&kept)?.is_some() {
         fs::rename(&kept, &target).map_err(tried("put back", &target))?;
         return Ok(Done::Back);
     }

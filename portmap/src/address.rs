@@ -4,11 +4,11 @@
 
 use std::net::IpAddr;
 
-use common::error::Error;
+use common::error::{Code, Context, Error};
 use common::sys::netlink::{DUMP, GET, Netlink, attribute, u32_at};
 use common::sys::nla::{self, Nla};
+use nix::errno::Errno;
 use nix::libc;
-use nix::net::if_::if_indextoname;
 
 use crate::mapping::Family;
 
@@ -22,11 +22,19 @@ const ROUTE_HEADER: usize = 12;
 /// `RTA_DST` and `RTA_OIF`
 const RTA_DST: u16 = 1;
 const RTA_OIF: u16 = 4;
+/// What the kernel answers of an address that no packet reaches: without a route, and by a route that is
+/// `unreachable`, `prohibit` or `blackhole` (`fib_props` in net/ipv4/fib_semantics.c).
+const UNREACHED: [Errno; 4] = [
+    Errno::ENETUNREACH,
+    Errno::EHOSTUNREACH,
+    Errno::EACCES,
+    Errno::EINVAL,
+];
 
 /// The addresses of the calling thread's namespace.
 ///
 /// # Errors
-/// Code 100 when the kernel gives no socket. What it refuses to list is not there.
+/// Code 100 when the kernel does not say.
 pub fn local(family: Family) -> Result<Vec<IpAddr>, Error> {
     let mut socket = Netlink::route()?;
     let mut request = [0; ADDRESS_HEADER];
@@ -35,7 +43,9 @@ pub fn local(family: Family) -> Result<Vec<IpAddr>, Error> {
     }
     let replies = socket
         .request_bytes(libc::RTM_GETADDR, DUMP, &request)
-        .unwrap_or_default();
+        .context(Code::System, || {
+            format!("list the node's {family} addresses")
+        })?;
     let read = |body: &Vec<u8>| {
         let attributes = body.get(ADDRESS_HEADER..)?;
         let value = attribute(attributes, IFA_LOCAL).or(attribute(attributes, IFA_ADDRESS))?;
@@ -53,7 +63,7 @@ pub fn local(family: Family) -> Result<Vec<IpAddr>, Error> {
 /// The interface through which packets to an address leave, or `None` without a route.
 ///
 /// # Errors
-/// Code 100 when the kernel gives no socket.
+/// Code 100 when the kernel does not say.
 pub fn interface_towards(addr: IpAddr) -> Result<Option<String>, Error> {
     let mut socket = Netlink::route()?;
     let (octets, bits) = match addr {
@@ -67,14 +77,29 @@ pub fn interface_towards(addr: IpAddr) -> Result<Option<String>, Error> {
     let Ok(body) = nla::body(&header, &[Nla::value(RTA_DST, octets)]) else {
         return Ok(None);
     };
-    let replies = socket
-        .request_bytes(libc::RTM_GETROUTE, GET, &body)
-        .unwrap_or_default();
+    let tried = || format!("look for the route to {addr}");
+    let replies = match socket.request_bytes(libc::RTM_GETROUTE, GET, &body) {
+        Err(refusal) if refusal.says(&UNREACHED) => return Ok(None),
+        replies => replies.context(Code::System, tried)?,
+    };
     let index = replies
         .iter()
         .find_map(|reply| u32_at(attribute(reply.body.get(ROUTE_HEADER..)?, RTA_OIF)?, 0));
-    let name = index.and_then(|index| if_indextoname(index).ok());
-    Ok(name.and_then(|name| name.into_string().ok()))
+    let Some(index) = index else {
+        return Ok(None);
+    };
+    let link = socket.link_by_index(index).context(Code::System, tried)?;
+    Ok(link.map(|link| link.name))
+}
+
+/// The number of an interface, or `None` without one of that name.
+///
+/// # Errors
+/// Code 100 when the kernel does not say.
+pub fn interface_index(name: &str) -> Result<Option<u32>, Error> {
+    let link = Netlink::route()?.link_by_name(name);
+    let link = link.context(Code::System, || format!("look for interface {name}"))?;
+    Ok(link.map(|link| link.index))
 }
 
 fn number(family: Family) -> u8 {

@@ -91,8 +91,15 @@ pub fn drop_stale(stale: impl IntoIterator<Item = Stale>) -> Result<(), Error> {
     for ((family, protocol), group) in groups {
         let group: Vec<Stale> = group.into_iter().collect();
         let local = match group.iter().any(|s| s.host_ip.or(s.container).is_none()) {
-            true => address::local(family).unwrap_or_default(),
-            false => Vec::new(),
+            true => address::local(family),
+            false => Ok(Vec::new()),
+        };
+        let local = match local {
+            Ok(local) => local,
+            Err(error) => {
+                errors.push(error);
+                continue;
+            }
         };
         if let Err(refusal) = drop_group(&mut socket, family, &group, &local, entries) {
             let mut ports = String::new();

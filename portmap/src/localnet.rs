@@ -45,7 +45,7 @@ pub fn enable(container: IpAddr, log: &Log) -> Result<Option<String>, Error> {
 /// Whether it is still on.
 ///
 /// # Errors
-/// Code 100 when the kernel gives no socket, or it cannot be read.
+/// Code 100 when it cannot be found out.
 pub fn check(container: IpAddr) -> Result<Option<Drift>, Error> {
     let Some((interface, path)) = switch(container)? else {
         return Ok(None);

@@ -1,5 +1,6 @@
 //! `uninstall`: takes out what `install` put there, by [`crate::install`].
 
+use std::io;
 use std::path::Path;
 
 use common::{Code, Error};
@@ -13,23 +14,22 @@ pub fn run(args: &Uninstall) -> Result<u8, Error> {
     let names: Vec<&str> = args.plugins.iter().map(|plugin| plugin.name()).collect();
     let done = install::restore(&args.dir, &names).map_err(install::failure)?;
     let code = print(&told(&done))?;
-    let others = args
-        .plugins
-        .iter()
-        .filter(|one| is_other(&args.dir, **one, &done));
-    let errors = others.map(|one| {
-        let target = args.dir.join(one.name());
-        let msg = format!("{} is not what install put there", target.display());
-        let why = "somebody else did, and it is left as it is";
-        Error::new(Code::InvalidConfig, msg).with_details(why)
-    });
-    Error::all(errors.collect()).map_or(Ok(code), Err)
+    let mut errors = Vec::new();
+    for one in &args.plugins {
+        if is_other(&args.dir, *one, &done).map_err(install::failure)? {
+            let target = args.dir.join(one.name());
+            let msg = format!("{} is not what install put there", target.display());
+            let why = "somebody else did, and it is left as it is";
+            errors.push(Error::new(Code::InvalidConfig, msg).with_details(why));
+        }
+    }
+    Error::all(errors).map_or(Ok(code), Err)
 }
 
 /// Whether somebody else's file has the plugin's name.
-fn is_other(dir: &Path, plugin: Plugin, done: &[(String, Done)]) -> bool {
+fn is_other(dir: &Path, plugin: Plugin, done: &[(String, Done)]) -> io::Result<bool> {
     match done.iter().find(|(name, _)| name == plugin.name()) {
-        Some((_, what)) => *what == Done::LeftAlone,
-        None => dir.join(plugin.name()).symlink_metadata().is_ok(),
+        Some((_, what)) => Ok(*what == Done::LeftAlone),
+        None => Ok(install::found(&dir.join(plugin.name()))?.is_some()),
     }
 }

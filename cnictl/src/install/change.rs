@@ -51,7 +51,7 @@ pub fn apply(state: &mut State, changes: &[Change], replaced: Replaced) -> io::R
 fn stage(state: &mut State, changes: &[Change]) -> io::Result<()> {
     for change in changes {
         let target = state.target(&change.name);
-        if target.symlink_metadata().is_ok_and(|m| m.is_dir()) {
+        if file::found(&target)?.is_some_and(|m| m.is_dir()) {
             let told = format!("{} is a directory", target.display());
             return Err(io::Error::other(told));
         }

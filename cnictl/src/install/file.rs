@@ -1,6 +1,6 @@
 //! Files: their sums, writing them whole, and names that change places.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -20,10 +20,23 @@ pub fn sum(bytes: &[u8]) -> String {
     sha512(&[bytes])
 }
 
-/// Whether `path` is a regular file with this sum. What cannot be read is something else.
-pub fn is(path: &Path, expected: &str) -> bool {
-    path.symlink_metadata().is_ok_and(|m| m.is_file())
-        && fs::read(path).is_ok_and(|bytes| sum(&bytes) == expected)
+/// What is there; a link is something, wherever it leads.
+pub fn found(path: &Path) -> io::Result<Option<Metadata>> {
+    match path.symlink_metadata() {
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(None),
+        found => found.map(Some).map_err(tried("look at", path)),
+    }
+}
+
+/// Whether `path` is a regular file with this sum.
+pub fn is(path: &Path, expected: &str) -> io::Result<bool> {
+    match found(path)? {
+        Some(found) if found.is_file() => {
+            let bytes = fs::read(path).map_err(tried("read", path))?;
+            Ok(sum(&bytes) == expected)
+        }
+        Some(_) | None => Ok(false),
+    }
 }
 
 /// Writes a file with this mode and waits until it is on disk.

@@ -90,9 +90,13 @@ impl State {
     }
 
     /// Whether `path` holds a file that we installed, or are about to, as `name`.
-    pub fn is_ours(&self, name: &str, path: &Path) -> bool {
-        let mut sums = self.installed.iter().filter(|(_, n)| n == name);
-        sums.any(|(sum, _)| file::is(path, sum))
+    pub fn is_ours(&self, name: &str, path: &Path) -> io::Result<bool> {
+        for (sum, _) in self.installed.iter().filter(|(_, n)| n == name) {
+            if file::is(path, sum)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// All names that were installed or replaced.
@@ -144,7 +148,7 @@ impl State {
         }
         for name in list(&new)? {
             let left = self.new_file(&name);
-            if name.ends_with(PARTIAL) || self.is_ours(&name, &left) {
+            if name.ends_with(PARTIAL) || self.is_ours(&name, &left)? {
                 fs::remove_file(&left).map_err(tried("remove", &left))?;
             } else {
                 let kept = self.replaced(&name);
@@ -158,9 +162,9 @@ impl State {
     /// `second` is one name too many, or after, when it is the only one of the old file.
     fn settle_second(&self, name: &str) -> io::Result<()> {
         let (new, second) = (self.new_file(name), self.second(name));
-        match new.symlink_metadata() {
-            Ok(_) => fs::remove_file(&second).map_err(tried("remove", &second)),
-            Err(_) => fs::rename(&second, &new).map_err(tried("name", &new)),
+        match file::found(&new)? {
+            Some(_) => fs::remove_file(&second).map_err(tried("remove", &second)),
+            None => fs::rename(&second, &new).map_err(tried("name", &new)),
         }
     }
 

@@ -87,18 +87,23 @@ pub fn valid_attachments(
         .map(|text| valid_attachment(text))
         .collect::<Result<Vec<_>>>()?;
     if gc.valid_cached {
-        let alive = |netns: &str| !netns.is_empty() && Path::new(netns).exists();
-        let entries = cache
-            .attachments(&network.name)?
-            .into_iter()
-            .map(|entry| entry.attachment);
-        let alive = entries.filter(|on| alive(&on.netns));
-        valid.extend(alive.map(|on| ValidAttachment {
-            container: on.container,
-            ifname: on.ifname,
-        }));
+        for on in cache.attachments(&network.name)? {
+            let on = on.attachment;
+            if is_there(&on.netns)? {
+                valid.push(ValidAttachment {
+                    container: on.container,
+                    ifname: on.ifname,
+                });
+            }
+        }
     }
     Ok(Some(valid))
+}
+
+/// Whether an attachment's namespace is still there.
+fn is_there(netns: &str) -> Result<bool> {
+    let found = Path::new(netns).try_exists();
+    found.map_err(|cause| Error::io("look at", Path::new(netns), cause))
 }
 
 fn valid_attachment(text: &str) -> Result<ValidAttachment> {

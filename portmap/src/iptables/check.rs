@@ -46,7 +46,10 @@ pub fn check(
         let listed = tool
             .list(&all)
             .map_err(|f| f.error(Code::System, "list the chains of others"))?;
-        state.merge(listed.unwrap_or_default());
+        state.merge(match listed {
+            Some(listed) => listed,
+            None => add::read(tool, wanted)?,
+        });
     }
     let chain = own_or_usual(&state, wanted, evidence);
     if let Some(own) = fallback

@@ -200,9 +200,9 @@ impl Tool {
             }
             Some(Variant::Nft) | None => {
                 let tried = || format!("look for chain {name} ({})", self.family);
-                let listed = self.list(&[(Table::Nat, name)]);
-                let listed = listed.map_err(|failure| failure.error(Code::System, tried()))?;
-                Ok(listed.is_some())
+                let state = self.save(&[Table::Nat]);
+                let state = state.map_err(|failure| failure.error(Code::System, tried()))?;
+                Ok(state.chain(name).is_some())
             }
         }
     }
@@ -215,7 +215,8 @@ impl Tool {
         self.restore(&listing(chains)).map(drop)
     }
 
-    /// The given chains, or `None` when one of them does not exist.
+    /// The given chains, or `None` when one of them does not exist or iptables fails otherwise: then the
+    /// whole tables say more.
     ///
     /// # Errors
     /// How it failed for any other reason.

@@ -8,12 +8,12 @@ use std::path::Path;
 
 use common::error::{Code, Context, Error};
 use common::sys::netns;
-use nix::net::if_::if_nametoindex;
 
 use super::compiled::{self, Compiled};
 use super::layout::{CONDITIONS, TABLE};
 use super::socket::Nft;
 use super::{shared, unreadable};
+use crate::address::interface_index;
 use crate::mapping::Family;
 use crate::program;
 
@@ -45,7 +45,7 @@ pub fn compile(family: Family, words: &[String]) -> Result<Compiled, Error> {
             .with_details("there is none in the directories of PATH, /usr/sbin or /sbin")
     })?;
     // A name means an interface of this namespace, so its number goes to the other one.
-    let script = script(family, &numbered(words, |name| if_nametoindex(name).ok()));
+    let script = script(family, &numbered(words, interface_index)?);
     let compiled = netns::in_a_new_one(|| compiled_by(&nft, family, &script));
     compiled.map_err(refused)
 }
@@ -132,13 +132,19 @@ fn is_quoted_name(word: &str) -> bool {
 }
 
 /// The words in one line, with the numbers of interfaces behind `iif` and `oif` in place of names.
-fn numbered(words: &[String], index: impl Fn(&str) -> Option<u32>) -> String {
+fn numbered(
+    words: &[String],
+    index: impl Fn(&str) -> Result<Option<u32>, Error>,
+) -> Result<String, Error> {
     let text = words.join(" ");
     let mut line = Vec::new();
     let (mut is_interface, mut is_list) = (false, false);
     for word in text.split_whitespace() {
         let name = word.trim_matches(|c| "{},\"".contains(c));
-        let number = index(name).filter(|_| is_interface && !name.is_empty());
+        let number = match is_interface && !name.is_empty() {
+            true => index(name)?,
+            false => None,
+        };
         line.push(match number {
             Some(number) => word.replace(name, &number.to_string()).replace('"', ""),
             None => word.to_owned(),
@@ -147,7 +153,7 @@ fn numbered(words: &[String], index: impl Fn(&str) -> Option<u32>) -> String {
         let goes_on = is_list || matches!(name, "" | "==" | "!=");
         is_interface = matches!(name, "iif" | "oif") || (is_interface && goes_on);
     }
-    line.join(" ")
+    Ok(line.join(" "))
 }
 
 /// Whether conditions can be compiled here.
@@ -204,8 +210,8 @@ mod tests {
 
     #[test]
     fn interfaces_are_numbered_behind_iif_and_oif_alone() {
-        let index = |name: &str| matches!(name, "eth0" | "tcp").then_some(7);
-        let line = |text: &str| numbered(&words(text), index);
+        let index = |name: &str| Ok(matches!(name, "eth0" | "tcp").then_some(7));
+        let line = |text: &str| numbered(&words(text), index).unwrap();
         for (text, expected) in [
             ("iif eth0 tcp dport 1", "iif 7 tcp dport 1"),
             ("iif != \"eth0\" ip", "iif != 7 ip"),

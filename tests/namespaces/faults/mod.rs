@@ -13,7 +13,6 @@ mod overrun;
 mod programs;
 mod racing;
 mod subjects;
-mod system_calls;
 mod verbs;
 
 pub use attachment::{Attachment, End};

@@ -115,6 +115,19 @@ impl Node {
     pub fn does(&self, verb: &str) {
         let answer = self.call(verb).run(self.host()).unwrap();
         assert_eq!(answer.code, Some(0), "{verb}: {answer:?}");
+        if verb == "DEL" {
+            self.close();
+        }
+    }
+
+    /// Closes the way from loopback addresses, which ADD opens and nobody closes.
+    pub fn close(&self) {
+        self.host().set_sysctl(&self.switch(), "0").unwrap();
+    }
+
+    fn switch(&self) -> String {
+        let veth = &self.place.pod(MINE).host_interface;
+        format!("net/ipv4/conf/{veth}/route_localnet")
     }
 
     /// Puts the attachment in hand into the cache.
@@ -140,6 +153,7 @@ impl Node {
 
     /// DEL puts back what was before, and others only forget it: they cannot enter a namespace.
     fn left(&self, verb: &str) -> Option<String> {
+        self.close();
         let is_of_node = |line: &&String| self.plugin != "tuning" || line.starts_with('/');
         let some = |lines: &[String]| lines.iter().filter(is_of_node).cloned().collect::<Vec<_>>();
         match verb {
@@ -163,6 +177,10 @@ impl Node {
         let mut lines = contents(self.host());
         // Programs make the chains that every table has by looking at them.
         lines.retain(|line| !line.starts_with("chain") || line.contains("CNI-"));
+        lines.push(format!(
+            "loopback {}",
+            self.host().sysctl(&self.switch()).unwrap()
+        ));
         for (program, names) in [
             ("iptables-legacy-save", "ip_tables_names"),
             ("ip6tables-legacy-save", "ip6_tables_names"),

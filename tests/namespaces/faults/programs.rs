@@ -3,7 +3,6 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use super::system_calls::state;
 use super::{Attachment, End};
 use crate::portmap::node::{Backend, Host, mapping, on_both_variants, request};
 
@@ -142,4 +141,23 @@ fn a_node_without_nat_for_ipv4_is_refused_and_one_without_it_for_ipv6_is_not(bac
             host.run("DEL", &request);
         }
     }
+}
+
+/// The node's rules, and the switch that opens loopback addresses only once there is a rule.
+fn state(host: &Host) -> Vec<String> {
+    host.state().lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn without_a_thread_for_the_second_ip_version_they_take_turns() {
+    let host = Host::usual(Backend::IptablesLegacy);
+    let request = request("", &mapping("tcp", 8080, 80));
+    let attachment = Attachment {
+        host: &host.net.host,
+        call: &|verb| host.call(verb, &request),
+        state: &|| state(&host),
+    };
+    let clean = state(&host);
+    let end = attachment.add_with("clone3", "EAGAIN", 1, &clean);
+    assert_eq!(end, End::Added);
 }
