@@ -6,19 +6,10 @@ use common::error::{Code, Error};
 use common::json::Json;
 
 use crate::amount;
+use crate::keys::LIMITS;
 use crate::scaled::scaled;
 use crate::subnets::Subnets;
 use crate::tbf;
-
-/// A key of `bandwidth`, and of the configuration itself.
-const LIMIT_KEYS: [&str; 6] = [
-    "ingressRate",
-    "ingressBurst",
-    "egressRate",
-    "egressBurst",
-    "unshapedSubnets",
-    "shapedSubnets",
-];
 
 /// A limit, valid: the rate is at least one byte per second and the burst at least one byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,7 +62,7 @@ impl Config {
                 .transpose()?,
             None => None,
         };
-        let is_static = LIMIT_KEYS.iter().any(|key| conf.get(key).is_some());
+        let is_static = LIMITS.iter().any(|key| conf.get(key.name).is_some());
         let Limits {
             ingress,
             egress,

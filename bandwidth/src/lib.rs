@@ -9,6 +9,7 @@ mod diff;
 #[cfg(fuzzing)]
 pub mod fuzzed;
 mod ifb;
+mod keys;
 pub mod list;
 mod observe;
 mod operate;

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use common::drift;
 use common::error::{Code, Context, Error};
+use common::keys::Key;
 use common::result::{CniResult, Interface};
 use common::sys::link::Link;
 use common::sys::netlink::Netlink;
@@ -27,6 +28,7 @@ pub struct Bandwidth;
 impl Plugin for Bandwidth {
     const NAME: &'static str = "bandwidth";
     const VERSIONS: &'static [Version] = Version::WITH_INTERFACES;
+    const KEYS: &'static [&'static [Key]] = crate::keys::KEYS;
 
     fn add(request: &Request) -> Result<CniResult, Error> {
         let config = Config::parse(request)?;

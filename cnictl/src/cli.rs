@@ -9,7 +9,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use install::{Completions, Install, Manual, Uninstall};
 use network::{Attach, Whole};
-use node::{Gc, Limits, Ports, Reconcile, Sysctls, Who};
+use node::{Gc, Limits, Lint, Ports, Reconcile, Sysctls, Who};
 
 /// Runs CNI networks; shows, repairs, installs tuning, portmap and bandwidth
 #[derive(Debug, Parser)]
@@ -66,6 +66,9 @@ pub enum Command {
     /// Re-apply every attachment of the runtime's cache that has drifted
     #[command(after_help = node::RECONCILE)]
     Reconcile(Reconcile),
+    /// Find what is wrong with a configuration, before a pod does
+    #[command(after_help = node::LINT)]
+    Lint(Lint),
     /// Put the plugins into a directory that runtimes use
     Install(Install),
     /// Take out what install put there, and put back what it kept

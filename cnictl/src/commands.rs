@@ -7,6 +7,7 @@ mod del;
 mod gc;
 mod install;
 mod limits;
+mod lint;
 mod man;
 mod ports;
 mod reconcile;
@@ -52,6 +53,7 @@ pub fn run(cli: &Cli) -> ExitCode {
         Command::Sysctls(args) => sysctls::run(args),
         Command::Who(args) => who::run(args),
         Command::Reconcile(args) => reconcile::run(args),
+        Command::Lint(args) => lint::run(args),
         Command::Install(args) => install::run(args),
         Command::Uninstall(args) => uninstall::run(args),
         Command::Completions(args) => completions::run(args),

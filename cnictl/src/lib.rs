@@ -7,6 +7,7 @@
 //! | [`plugins`] | the plugins that it knows from within |
 //! | [`requests`], [`repair`], [`dead`] | attachments of the cache: their requests, their repair, and what no one owns |
 //! | [`install`] | puts plugins into a directory that runtimes use, and takes them out again |
+//! | [`lint`] | what is wrong with a configuration |
 //! | [`table`] | tables |
 //! | [`runner`] | what a container runtime does through libcni |
 //! | [`veth`] | the main plugin that is built in |
@@ -15,6 +16,7 @@ pub mod cli;
 pub mod commands;
 pub mod dead;
 pub mod install;
+pub mod lint;
 pub mod plugins;
 pub mod repair;
 pub mod requests;

@@ -14,6 +14,7 @@
 //! | [`drift`] | one difference between plan and kernel |
 //! | [`error`] | the one error, shaped by the protocol |
 //! | [`json`], [`decode`] | JSON that keeps order and duplicates, and typed reading of it |
+//! | [`keys`] | tables of keys, and what a misspelt one means |
 //! | [`hash`] | SHA-512, in hexadecimal |
 //! | [`log`] | what operators are told of a request, on stderr and in a file |
 //! | [`mac`] | hardware addresses |
@@ -28,6 +29,7 @@ pub mod drift;
 pub mod error;
 pub mod hash;
 pub mod json;
+pub mod keys;
 pub mod log;
 pub mod mac;
 pub mod netconf;

@@ -142,6 +142,22 @@ impl NetConf {
             .transpose()
     }
 
+    /// Refuses what is a runtime's: a whole list, which holds no plugin's part at its top.
+    ///
+    /// # Errors
+    /// Code 7.
+    pub fn refuse_a_list(&self) -> Result<(), Error> {
+        let object = self.object();
+        if object.get("plugins").is_none() || object.get("type").is_some() {
+            return Ok(());
+        }
+        Err(Error::new(
+            Code::InvalidConfig,
+            "stdin holds a configuration list, a plugin takes the part of it that is its own",
+        )
+        .with_details("runtimes run lists; so does cnictl add"))
+    }
+
     /// The previous plugin's result, which a chained plugin cannot do without.
     ///
     /// # Errors

@@ -31,6 +31,13 @@ pub trait Operate: Plugin {
     /// What could not be read.
     fn owners(cache: &Cache) -> Result<Vec<Attachment>, Error>;
 
+    /// Whether ADD takes the configuration, as far as that can be said without the node and without a
+    /// container.
+    ///
+    /// # Errors
+    /// What ADD would answer; it names the key.
+    fn judge(request: &Request) -> Result<(), Error>;
+
     /// What only one attachment of the node can have at a time, such as a host port, in any words: an
     /// older attachment must not get back what a newer one took from it. A request that makes no sense
     /// claims nothing.

@@ -6,6 +6,7 @@ use std::thread;
 
 use crate::error::{Code, Context, Error, short, shortened};
 use crate::json::{self, Json};
+use crate::keys::{self, Key};
 use crate::log::report::Report;
 use crate::log::settings::Settings;
 use crate::netconf::{NetConf, Unversioned};
@@ -34,6 +35,8 @@ pub trait Plugin {
     const NAME: &'static str;
     /// Oldest first.
     const VERSIONS: &'static [Version];
+    /// The keys of its own, besides [`keys::SHARED`].
+    const KEYS: &'static [&'static [Key]];
 
     /// Applies the configuration, all or nothing, and answers with the chain's result.
     ///
@@ -239,9 +242,13 @@ fn call<P: Plugin>(
     if matches!(verb, Verb::Add | Verb::Check | Verb::Status) {
         // DEL and GC do their work whatever these keys say.
         report.settings = Settings::parse(conf.object())?;
+        conf.refuse_a_list()?;
     }
     let request = environment.request(conf);
     report.log = request.log.clone();
+    if verb == Verb::Add {
+        warn_of_misspelt::<P>(&request);
+    }
     if matches!(verb, Verb::Add | Verb::Del) {
         refuse_own_netns(&request)?;
     }
@@ -267,6 +274,15 @@ fn call<P: Plugin>(
         Verb::Version => {}
     }
     Ok(String::new())
+}
+
+/// A key that nobody reads is ignored, so that only this says why a limit or a sysctl is not there.
+fn warn_of_misspelt<P: Plugin>(request: &Request) {
+    for (written, known) in keys::misspelt(request.conf.object(), &keys::part(P::KEYS)) {
+        let name = P::NAME;
+        let text = format!("{written:?} is no key of {name} and is ignored; write {known:?}");
+        request.log.warn(text);
+    }
 }
 
 /// A container that has the plugin's own namespace is the node itself; tuning it by mistake would

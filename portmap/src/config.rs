@@ -306,7 +306,11 @@ fn on_conflict(raw: Object<'_>) -> Result<OnConflict, Error> {
     }
 }
 
-fn mappings(raw: Object<'_>) -> Result<Vec<PortMapping>, Error> {
+/// The mappings of a request, each valid.
+///
+/// # Errors
+/// As [`Config::parse`].
+pub fn mappings(raw: Object<'_>) -> Result<Vec<PortMapping>, Error> {
     match raw.object("runtimeConfig")? {
         Some(runtime) => runtime
             .list("portMappings")?

@@ -11,6 +11,7 @@ mod conntrack;
 pub mod fuzzed;
 mod host_port;
 mod iptables;
+mod keys;
 pub mod list;
 mod localnet;
 mod many;
@@ -25,6 +26,7 @@ use std::net::IpAddr;
 use std::process::ExitCode;
 
 use common::drift::verdict;
+use common::keys::Key;
 use common::log::Log;
 use common::version::Version;
 use common::{CniResult, Error, Plugin, Request};
@@ -43,6 +45,7 @@ pub struct Portmap;
 impl Plugin for Portmap {
     const NAME: &'static str = "portmap";
     const VERSIONS: &'static [Version] = Version::ALL;
+    const KEYS: &'static [&'static [Key]] = crate::keys::KEYS;
 
     fn add(request: &Request) -> Result<CniResult, Error> {
         let (config, result) = Config::parse(request)?;

@@ -3,7 +3,7 @@
 use common::cache::Cache;
 use common::{Attachment, Error, Operate, Request};
 
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::plan::{Forward, Plan};
 use crate::{Portmap, list, many};
 
@@ -35,5 +35,10 @@ impl Operate for Portmap {
             ports.map(move |port| claim(family, port))
         });
         claims.collect()
+    }
+
+    fn judge(request: &Request) -> Result<(), Error> {
+        Config::of_network(request)?;
+        config::mappings(request.conf.object()).map(drop)
     }
 }

@@ -3,6 +3,7 @@
 //! | module | what it holds |
 //! | --- | --- |
 //! | [`config`] | what is asked, from stdin, `CNI_ARGS`, `runtimeConfig` and `args.cni` |
+//! | [`keys`] | the table of its keys |
 //! | [`sysctl`] | the name of a sysctl, and the file it means |
 //! | [`allowlist`] | the sysctls that the administrator permits |
 //! | [`plan`] | the values that the kernel shall have, and how it differs from them |
@@ -27,6 +28,7 @@ mod del;
 pub mod fuzzed;
 mod gc;
 mod kernel;
+mod keys;
 pub mod list;
 mod meaning;
 mod offload;
@@ -39,6 +41,7 @@ mod sysctl;
 
 use std::process::ExitCode;
 
+use common::keys::Key;
 use common::sys::netns::Netns;
 use common::version::Version;
 use common::{CniResult, Error, Plugin, Request};
@@ -52,6 +55,7 @@ pub struct Tuning;
 impl Plugin for Tuning {
     const NAME: &'static str = "tuning";
     const VERSIONS: &'static [Version] = Version::ALL;
+    const KEYS: &'static [&'static [Key]] = crate::keys::KEYS;
 
     fn add(request: &Request) -> Result<CniResult, Error> {
         let config = Config::parse(request)?;

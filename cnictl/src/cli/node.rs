@@ -100,6 +100,17 @@ pub struct Reconcile {
     pub shown: Shown,
 }
 
+/// `lint`.
+#[derive(Debug, Args)]
+pub struct Lint {
+    /// A configuration, or a directory of them
+    #[arg(value_name = "FILE|DIRECTORY")]
+    pub path: PathBuf,
+    /// Print one JSON document, for programs
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// `gc`, of this node or of a network.
 #[derive(Debug, Args)]
 pub struct Gc {
@@ -159,6 +170,17 @@ fn network_name(text: &str) -> Result<String, &'static str> {
 /// Of `reconcile`.
 pub const RECONCILE: &str = "\
 Exit code: 0 all in order, 10 something had drifted, 1 something could not be read or repaired.";
+
+/// Of `lint`.
+pub const LINT: &str = "\
+Examples:
+  cnictl lint /etc/cni/net.d
+  cnictl lint 10-podnet.conflist
+
+An error is what a runtime or ADD refuses, a warning what is taken and does something else than what is
+written. Nothing of the node is looked at.
+
+Exit code: 0 nothing found, 1 something found, or not readable.";
 
 /// Of `gc`.
 pub const GC: &str = "\

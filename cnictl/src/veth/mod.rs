@@ -21,6 +21,7 @@ mod plan;
 use std::process::ExitCode;
 
 use common::drift::verdict;
+use common::keys::{Key, Kind, key};
 use common::netconf::ValidAttachment;
 use common::sys::netlink::Netlink;
 use common::version::Version;
@@ -41,6 +42,13 @@ struct Veth;
 impl Plugin for Veth {
     const NAME: &'static str = NAME;
     const VERSIONS: &'static [Version] = Version::WITH_INTERFACES;
+    const KEYS: &'static [&'static [Key]] = &[&[
+        key("addresses", Kind::Any),
+        key("routes", Kind::Any),
+        key("mac", Kind::Text),
+        key("hostMAC", Kind::Text),
+        key("mtu", Kind::Any),
+    ]];
 
     fn add(request: &Request) -> Result<CniResult, Error> {
         let plan = plan(request)?;

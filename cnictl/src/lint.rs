@@ -1,0 +1,91 @@
+//! What is wrong with a configuration, before a pod finds out.
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | [`place`] | where in a text a value stands |
+//! | [`document`] | a file, its values, and what is found in it |
+//! | [`list`] | a list: its keys, its version, its order |
+//! | [`part`] | a plugin's part: what ADD would refuse, and keys that nobody reads |
+//! | [`capability`] | what a part asks of the runtime |
+
+pub mod capability;
+pub mod document;
+pub mod list;
+pub mod part;
+pub mod place;
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::ValueEnum;
+use common::{Code, Context, Error};
+
+use crate::plugins::Plugin;
+use document::{Document, Finding, Severity};
+
+/// What runtimes read in a directory.
+const EXTENSIONS: [&str; 3] = ["conflist", "conf", "json"];
+
+/// Everything that is wrong with a file, or with the files of a directory.
+///
+/// # Errors
+/// What cannot be read.
+pub fn path(path: &Path) -> Result<Vec<Finding>, Error> {
+    match path.is_dir() {
+        true => directory(path),
+        false => Ok(list::findings(path, &read(path)?)),
+    }
+}
+
+/// The plugins whose configurations are known.
+pub fn ours() -> impl Iterator<Item = Plugin> {
+    Plugin::value_variants().iter().copied()
+}
+
+fn read(file: &Path) -> Result<Vec<u8>, Error> {
+    fs::read(file).context(Code::Io, || format!("read {}", file.display()))
+}
+
+fn directory(dir: &Path) -> Result<Vec<Finding>, Error> {
+    let files = files(dir)?;
+    if files.is_empty() {
+        let msg = format!("{} has no .conflist, .conf or .json", dir.display());
+        return Err(Error::new(Code::Io, msg));
+    }
+    let mut found = Vec::new();
+    let mut names: HashMap<String, PathBuf> = HashMap::new();
+    for file in files {
+        let bytes = read(&file)?;
+        found.extend(list::findings(&file, &bytes));
+        let Ok(document) = Document::read(&file, &bytes) else {
+            continue;
+        };
+        let Some(at) = document.root().get("name") else {
+            continue;
+        };
+        let name = at.text().unwrap_or_default();
+        match names.get(name) {
+            None => drop(names.insert(name.to_owned(), file)),
+            Some(first) => {
+                let text = format!("network {name:?} stands in {}, too", first.display());
+                found.push(document.finding(Severity::Warning, &at, text, "another name"));
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn files(dir: &Path) -> Result<Vec<PathBuf>, Error> {
+    let tried = || format!("read the directory {}", dir.display());
+    let mut files = Vec::new();
+    for entry in fs::read_dir(dir).context(Code::Io, tried)? {
+        let path = entry.context(Code::Io, tried)?.path();
+        let extension = path.extension().and_then(|e| e.to_str());
+        if extension.is_some_and(|e| EXTENSIONS.contains(&e)) && !path.is_dir() {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
