@@ -39,6 +39,17 @@ impl CniArgs {
     }
 }
 
+/// The pod that Kubernetes' runtimes name, as `NAMESPACE/NAME`, whatever else the variable holds.
+pub fn pod(text: &str) -> Option<String> {
+    let value = |key: &str| {
+        let pairs = text.split(';').rev();
+        let mut values = pairs.filter_map(|pair| pair.strip_prefix(key)?.strip_prefix('='));
+        values.next().filter(|value| !value.is_empty())
+    };
+    let (namespace, name) = (value("K8S_POD_NAMESPACE")?, value("K8S_POD_NAME")?);
+    Some(format!("{namespace}/{name}"))
+}
+
 fn invalid(which: impl std::fmt::Display) -> Error {
     Error::new(
         Code::InvalidEnvironment,
@@ -57,6 +68,26 @@ mod tests {
         assert_eq!(args.get("MAC"), Some("02:00:00:00:00:01"));
         assert_eq!(args.get("mac"), None);
         assert_eq!(CniArgs::parse("").unwrap().get("MAC"), None);
+    }
+
+    #[test]
+    fn a_pod_has_a_namespace_and_a_name() {
+        for (text, pod) in [
+            (
+                "IgnoreUnknown=1;K8S_POD_NAMESPACE=a;K8S_POD_NAME=b",
+                Some("a/b"),
+            ),
+            (
+                "K8S_POD_NAME=x;nonsense;K8S_POD_NAME=b;K8S_POD_NAMESPACE=a",
+                Some("a/b"),
+            ),
+            ("K8S_POD_NAMESPACE=a;K8S_POD_NAME=", None),
+            ("K8S_POD_NAME=b", None),
+            ("K8S_POD_NAMESPACES=a;K8S_POD_NAME=b", None),
+            ("", None),
+        ] {
+            assert_eq!(super::pod(text).as_deref(), pod, "{text}");
+        }
     }
 
     #[test]
