@@ -19,11 +19,12 @@ WITH_ARTEFACTS = $$([ "$$(id -u)" != 0 ] || echo --features dist/artefacts)
 TARGET = $$(uname -m)-unknown-linux-musl
 RELEASED = $$(packaging/release/compile $(TARGET) $(CURDIR)/target/release-build/$$(dpkg --print-architecture))
 
-.PHONY: help test check runtimes demo bench conformance packages dist dist-arm64 image test-dist reproducible fuzz soak
+.PHONY: help test one check runtimes demo bench conformance packages dist dist-arm64 image test-dist reproducible fuzz soak
 
 help:
 	@echo 'make demo    build, then show a pod-like namespace get its chain and lose it again'
 	@echo 'make test    formatting, lints, documentation, and every test'
+	@echo 'make one T=NAME   the tests with NAME in their names, and what they run, built'
 	@echo 'make runtimes pods of containerd and containers of podman with our plugins (as root)'
 	@echo 'make fuzz    hostile input for every reader, FUZZ_SECONDS for each'
 	@echo 'make soak    10,000 attachments that come and go on one node'
@@ -56,9 +57,15 @@ check:
 	cargo clippy --workspace --all-targets --features dist/artefacts --quiet -- -D warnings
 	RUSTDOCFLAGS='-D warnings -A rustdoc::private_intra_doc_links' cargo doc --workspace --no-deps --document-private-items --quiet
 
+# What one test needs, without lints and releases.
+one: packages
+	cargo build --workspace --bins
+	cargo test $(AS_ROOT) --workspace --exclude runtimes -- $(T)
+
+# Only what it shows, and not optimised: a first build takes a minute and a half of processor time, not five.
 demo: packages
-	cargo build --release --quiet
-	cargo run --release --quiet -p demo
+	cargo build -p tuning -p portmap -p bandwidth -p cnictl -p demo
+	cargo run --quiet -p demo
 
 # The engine brings its C++ sources.
 fuzz:

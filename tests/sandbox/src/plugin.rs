@@ -1,5 +1,7 @@
 //! One execution of a CNI plugin, the way a runtime does it.
 
+mod stale;
+
 use std::env;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -46,12 +48,23 @@ pub struct Running {
 
 /// Where our binary `name` is: in `$CNI_BIN`, else beside the running test's or example's profile directory
 /// (`target/<triple>/debug`). The name of a file with a slash in it is taken as it is.
+///
+/// # Panics
+/// When the binary is older than one of its sources: the test would judge yesterday's code.
 #[must_use]
 pub fn binary(name: &str) -> PathBuf {
     if name.contains('/') {
         return PathBuf::from(name);
     }
-    directory().join(name)
+    let program = directory().join(name);
+    let newer = stale::source_newer_than(&program);
+    assert!(
+        newer.is_none(),
+        "{} is older than {}: cargo build --workspace --bins",
+        program.display(),
+        newer.unwrap_or_default().display()
+    );
+    program
 }
 
 /// The directory of our plugins: what `CNI_PATH` should be.
