@@ -79,14 +79,17 @@ impl Cache {
         Ok(file::remove(&self.file(network, container, ifname))?)
     }
 
-    /// The attachments of one network, in the order of their files. Files of other kinds are left out.
-    pub fn attachments(&self, network: &str) -> Result<Vec<Entry>> {
-        let entries = cache::Cache::read(&self.dir)?.entries;
-        entries
-            .into_iter()
+    /// The attachments of one network, in the order of their files, and what could not be read: it may
+    /// be more of them. Files of other kinds are left out.
+    pub fn attachments(&self, network: &str) -> Result<(Vec<Entry>, Vec<Error>)> {
+        let cache = cache::Cache::read(&self.dir)?;
+        let entries = cache.entries.into_iter();
+        let entries = entries
             .filter(|entry| entry.attachment.network == network)
             .map(known)
-            .collect()
+            .collect::<Result<Vec<Entry>>>()?;
+        let faults = cache.faults.into_iter().map(Error::Cache);
+        Ok((entries, faults.collect()))
     }
 
     fn results(&self) -> PathBuf {

@@ -6,7 +6,7 @@ use std::time::Instant;
 use serde_json::Value;
 
 use crate::runner::answer::Answer;
-use crate::runner::cache::{self, Cache};
+use crate::runner::cache::{self, Cache, Entry};
 use crate::runner::exec;
 use crate::runner::network::Plugin;
 use crate::runner::request::{self, Request, RequestWriter, ValidAttachment};
@@ -131,17 +131,23 @@ impl Runner<'_> {
         self.cache.remove(&network.name, &on.container, &on.ifname)
     }
 
-    /// Gives DEL to every remembered attachment that is not in the list, then GC to the plugins
-    /// (from version 1.1.0). Carries on after failures, and reports them all.
+    /// Gives DEL to every attachment of these that is not in the list, then GC to the plugins
+    /// (from version 1.1.0). Carries on after failures, and reports them all. `remembered` is what was
+    /// in the cache before the list was made: what came later is no concern of it.
     ///
     /// `None` means what cnitool means: no attachment is valid, and the plugins get no list.
-    pub fn gc(&self, network: &Network, valid: Option<&[ValidAttachment]>) -> Result<Outcome> {
+    pub fn gc(
+        &self,
+        network: &Network,
+        remembered: &[Entry],
+        valid: Option<&[ValidAttachment]>,
+    ) -> Result<Outcome> {
         names::check_network(&network.name)?;
         if network.disable_gc {
             return Ok(Outcome::Skipped("the configuration has disableGC".into()));
         }
         let mut errors = Vec::new();
-        for entry in self.cache.attachments(&network.name)? {
+        for entry in remembered {
             let on = &entry.attachment;
             let is_this =
                 |v: &ValidAttachment| v.container == on.container && v.ifname == on.ifname;

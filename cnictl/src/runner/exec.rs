@@ -66,11 +66,15 @@ pub fn run(program: &Program, request: &Request) -> Result<Answer> {
     let output = thread::scope(|scope| {
         // Its own thread: a plugin may answer before it has read everything, and both pipes have an end.
         // A plugin that does not read at all is no failure, hence no look at the outcome.
-        scope.spawn(move || stdin.map(|mut pipe| pipe.write_all(&request.stdin)));
+        let feed = move || stdin.map(|mut pipe| pipe.write_all(&request.stdin));
+        if let Err(error) = thread::Builder::new().spawn_scoped(scope, feed) {
+            let _ = child.kill();
+            let _ = child.wait();
+            return Err(error);
+        }
         child.wait_with_output()
     });
-    let output =
-        output.map_err(|error| cannot(format!("cannot read the answer of {path}: {error}")))?;
+    let output = output.map_err(|error| cannot(format!("cannot talk to {path}: {error}")))?;
     Ok(Answer {
         success: output.status.success(),
         status: output.status.to_string(),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::cli::network::{Attach, Common};
 use crate::cli::node::Gc;
 use crate::runner::attachment::{default_container, netns_path, parse_cni_arg, parse_cni_args};
-use crate::runner::cache::Cache;
+use crate::runner::cache::{Cache, Entry};
 use crate::runner::capabilities::Options;
 use crate::runner::request::ValidAttachment;
 use crate::runner::trace::Observer;
@@ -72,12 +72,8 @@ pub fn attachment(attach: &Attach, netns_may_be_gone: bool) -> Result<Attachment
     Ok(attachment)
 }
 
-/// The list for GC; `None` if nothing was said about valid attachments.
-pub fn valid_attachments(
-    gc: &Gc,
-    network: &Network,
-    cache: &Cache,
-) -> Result<Option<Vec<ValidAttachment>>> {
+/// The list for GC, of what is remembered; `None` if nothing was said about valid attachments.
+pub fn valid_attachments(gc: &Gc, remembered: &[Entry]) -> Result<Option<Vec<ValidAttachment>>> {
     if gc.valid.is_empty() && !gc.valid_cached && !gc.none_valid {
         return Ok(None);
     }
@@ -87,12 +83,11 @@ pub fn valid_attachments(
         .map(|text| valid_attachment(text))
         .collect::<Result<Vec<_>>>()?;
     if gc.valid_cached {
-        for on in cache.attachments(&network.name)? {
-            let on = on.attachment;
+        for Entry { attachment: on, .. } in remembered {
             if is_there(&on.netns)? {
                 valid.push(ValidAttachment {
-                    container: on.container,
-                    ifname: on.ifname,
+                    container: on.container.clone(),
+                    ifname: on.ifname.clone(),
                 });
             }
         }

@@ -167,7 +167,7 @@ fn a_file_that_libcni_wrote_is_read_and_written_again_as_it_was() {
     assert_eq!(entry.attachment.cni_args(), "IgnoreUnknown=1;A=1");
     assert_eq!(entry.attachment.netns, "/run/netns/p");
     assert_eq!(
-        cache.attachments("demo").unwrap(),
+        cache.attachments("demo").unwrap().0,
         std::slice::from_ref(&entry)
     );
 

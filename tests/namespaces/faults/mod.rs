@@ -13,6 +13,8 @@ mod overrun;
 mod programs;
 mod racing;
 mod subjects;
+mod tool;
+mod trial;
 mod verbs;
 
 pub use attachment::{Attachment, End};

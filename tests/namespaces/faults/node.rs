@@ -47,6 +47,11 @@ impl Node {
         node
     }
 
+    /// What figures are about.
+    pub fn title(&self, what: &str) -> String {
+        format!("{} {:?} {what}", self.plugin, self.place.backend)
+    }
+
     pub fn host(&self) -> &Namespace {
         &self.place.net.host
     }
@@ -71,8 +76,11 @@ impl Node {
         self.place.command(self.plugin, line)
     }
 
-    /// Takes everything away that the plugin may have made, and attaches both again.
+    /// Takes everything away that the plugin may have made, and attaches both again, unless they are.
     pub fn renew(&self) {
+        if self.state() == self.with {
+            return;
+        }
         for line in self.undoing() {
             // Some of it is not there.
             let words: Vec<&str> = line.split(' ').collect();

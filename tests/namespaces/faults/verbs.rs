@@ -4,183 +4,12 @@
 //! A success means that the kernel holds what was promised. After a failure there is one error that
 //! says why, the other attachment has not changed, and the same again without a fault succeeds.
 
-use sandbox::plugin::{Answer, Call};
+use sandbox::plugin::Answer;
 use serde_json::{Value, json};
 
-use super::inject::{EVERYWHERE, Fault, injected, made};
 use super::node::{Node, difference};
+use super::trial::Trial;
 use crate::portmap::node::Backend;
-
-/// What is made to fail, and how: each time with the next of the errors.
-const FAULTS: &[(&str, &[&str])] = &[
-    ("socket", &["EMFILE", "ENOMEM"]),
-    ("bind", &["ENOMEM"]),
-    ("connect", &["ENOMEM"]),
-    ("setsockopt", &["ENOBUFS"]),
-    ("getsockopt", &["ENOMEM", "EPERM"]),
-    ("sendto", &["ENOMEM", "ENOBUFS"]),
-    ("recvfrom", &["ENOMEM", "EINTR", "ENOBUFS"]),
-    ("openat", &["EMFILE", "EACCES", "ENOMEM"]),
-    // Of files: no pipe fails so, and programs have pipes.
-    ("read", &["ENOMEM", "EINTR"]),
-    ("getdents64", &["EIO"]),
-    ("statx", &["ENOMEM", "EACCES"]),
-    ("newfstatat", &["ENOMEM"]),
-    ("fstatfs", &["EIO"]),
-    ("fcntl", &["EMFILE"]),
-    ("ioctl", &["ENOMEM"]),
-    ("readlink", &["ENOMEM"]),
-    ("write", &["EIO", "ENOSPC"]),
-    ("pipe2", &["EMFILE"]),
-    ("clone3", &["EAGAIN"]),
-    ("setns", &["EPERM", "ENOMEM"]),
-    ("unshare", &["ENOMEM"]),
-    ("mkdirat", &["EROFS"]),
-    ("unlink", &["EIO", "EROFS"]),
-    ("rename", &["EIO"]),
-    ("renameat2", &["EIO"]),
-    ("flock", &["ENOLCK", "EINTR"]),
-    ("poll", &["EINTR", "ENOMEM"]),
-];
-
-/// Those that cannot fail, or without which no program goes on; and what only waits.
-const SPARED: &[&str] = &[
-    "arch_prctl",
-    "brk",
-    "clock_nanosleep",
-    "close",
-    "exit",
-    "exit_group",
-    "futex",
-    "getrandom",
-    "gettid",
-    "madvise",
-    "mmap",
-    "mprotect",
-    "munmap",
-    "prlimit64",
-    "rseq",
-    "rt_sigaction",
-    "rt_sigprocmask",
-    "sched_getaffinity",
-    "set_robust_list",
-    "set_tid_address",
-    "sigaltstack",
-    "wait4",
-];
-
-/// Those that count in other programs, too: `faults::programs` lets programs fail as a whole.
-const OF_PROGRAMS: &[&str] = &["socket", "setsockopt", "getsockopt", "sendto", "flock"];
-
-/// What was tried, and what was found.
-#[derive(Default)]
-struct Account {
-    tried: usize,
-    succeeded: usize,
-    failed: usize,
-    findings: Vec<String>,
-}
-
-/// One way to run a verb or a command, and what is to be true then.
-struct Trial<'a> {
-    node: &'a Node,
-    what: &'a str,
-    call: &'a dyn Fn() -> Call,
-    /// Whether it changes anything.
-    is_changing: bool,
-    /// Makes the state that it begins with of the one with both attachments.
-    begin: &'a dyn Fn(),
-    /// What is wrong after a success and after a failure. The state is as in the beginning again.
-    succeeded: &'a dyn Fn(&Answer) -> Option<String>,
-    failed: &'a dyn Fn(&Answer) -> Option<String>,
-}
-
-impl Trial<'_> {
-    /// Lets each call fail once.
-    #[allow(clippy::print_stdout, reason = "the figures")]
-    fn each(&self) {
-        (self.begin)();
-        let mut account = Account::default();
-        let is_counted = |name: &str| OF_PROGRAMS.contains(&name);
-        let (answer, made) = made(self.node.host(), &(self.call)(), is_counted);
-        assert_eq!(self.judged(&answer, &mut account), None, "{answer:?}");
-        account = Account::default();
-        for (name, nth) in &made {
-            let fault = FAULTS.iter().find(|(known, _)| known == name);
-            match fault {
-                Some((name, errnos)) => {
-                    self.one((name, errnos[nth % errnos.len()], *nth), &mut account);
-                }
-                None => assert!(SPARED.contains(&name.as_str()), "how does {name} fail?"),
-            }
-        }
-        let Account {
-            tried,
-            succeeded,
-            failed,
-            findings,
-        } = account;
-        let title = format!(
-            "{} {:?} {}",
-            self.node.plugin, self.node.place.backend, self.what
-        );
-        println!("{title}: {tried} calls failed: {succeeded} successes, {failed} errors");
-        assert!(tried > 10, "{title}: only {tried}");
-        let list = findings.join("\n");
-        assert!(
-            findings.is_empty(),
-            "{title}: {} findings\n{list}",
-            findings.len()
-        );
-    }
-
-    fn one(&self, fault: Fault<'_>, account: &mut Account) {
-        let (name, errno, nth) = fault;
-        // The programs' reads are those of pipes.
-        let options = if name == "read" { &[] } else { EVERYWHERE };
-        let (answer, is_met) = injected(self.node.host(), &(self.call)(), fault, options);
-        account.tried += usize::from(is_met);
-        let Some(finding) = self.judged(&answer, account) else {
-            return;
-        };
-        if self.is_changing {
-            self.node.renew();
-            (self.begin)();
-        }
-        let Node { plugin, place, .. } = self.node;
-        let (backend, what) = (place.backend, self.what);
-        let told = one_line(&format!("{} {}", answer.stdout, answer.stderr));
-        account.findings.push(format!(
-            "{plugin} {backend:?} {what}: {name} {errno} #{nth}: exit {:?}: {finding} | {told}",
-            answer.code
-        ));
-    }
-
-    /// What is wrong with an answer.
-    fn judged(&self, answer: &Answer, account: &mut Account) -> Option<String> {
-        match answer.code {
-            Some(0 | 10) => {
-                account.succeeded += 1;
-                (self.succeeded)(answer)
-            }
-            Some(1) => {
-                account.failed += 1;
-                (self.failed)(answer)
-            }
-            // When there is no way back from a namespace the plugin ends at once.
-            None => {
-                account.failed += 1;
-                (self.failed)(answer)
-            }
-            code => Some(format!("exit code {code:?}")),
-        }
-    }
-}
-
-fn one_line(text: &str) -> String {
-    let words: Vec<&str> = text.split_whitespace().collect();
-    words.join(" ").chars().take(300).collect()
-}
 
 /// One error, as a runtime wants it.
 fn is_error(answer: &Answer) -> Option<String> {
@@ -202,11 +31,14 @@ fn addition(node: &Node) {
         left.map(|left| format!("after DEL: {left}"))
     };
     let trial = Trial {
-        node,
-        what: "ADD",
+        host: node.host(),
+        title: node.title("ADD"),
         call: &|| node.call("ADD"),
-        is_changing: true,
-        begin: &|| node.does("DEL"),
+        spared: &[],
+        begin: &|| {
+            node.renew();
+            node.does("DEL");
+        },
         succeeded: &|_| {
             let half = difference(&node.with, &node.state());
             half.or(after_del())
@@ -226,11 +58,11 @@ fn addition(node: &Node) {
 /// DEL or GC: nothing of the attachment is left, and nothing else is touched.
 fn removal(node: &Node, verb: &str) {
     let trial = Trial {
-        node,
-        what: verb,
+        host: node.host(),
+        title: node.title(verb),
         call: &|| node.call(verb),
-        is_changing: true,
-        begin: &|| (),
+        spared: &[],
+        begin: &|| node.renew(),
         succeeded: &|_| node.was_removed(verb),
         failed: &|answer| {
             let left = node.if_changed(&node.with, || {
@@ -248,10 +80,10 @@ fn removal(node: &Node, verb: &str) {
 fn check(node: &Node) {
     let trial = |what, succeeded, failed| {
         let trial = Trial {
-            node,
-            what,
+            host: node.host(),
+            title: node.title(what),
             call: &|| node.call("CHECK"),
-            is_changing: false,
+            spared: &[],
             begin: &|| (),
             succeeded,
             failed,
@@ -278,10 +110,10 @@ fn table(node: &Node, line: &[&str]) {
     assert_eq!(whole.code, Some(0), "{whole:?}");
     let wanted = listed(&whole);
     let trial = Trial {
-        node,
-        what: line[0],
+        host: node.host(),
+        title: node.title(line[0]),
         call: &|| node.command(line),
-        is_changing: false,
+        spared: &[],
         begin: &|| (),
         succeeded: &|answer| difference(&wanted, &listed(answer)),
         failed: &|answer| {
@@ -313,11 +145,11 @@ fn listed(answer: &Answer) -> Vec<String> {
 fn collection(node: &Node) {
     let line = ["gc", "--grace", "0", "--json"];
     let trial = Trial {
-        node,
-        what: "gc",
+        host: node.host(),
+        title: node.title("gc"),
         call: &|| node.command(&line),
-        is_changing: true,
-        begin: &|| (),
+        spared: &[],
+        begin: &|| node.renew(),
         succeeded: &|_| node.was_removed("gc"),
         failed: &|answer| {
             let left = node.if_changed(&node.with, || {
@@ -354,11 +186,14 @@ fn repair(node: &Node) {
         missing
     };
     let trial = Trial {
-        node,
-        what: "reconcile",
+        host: node.host(),
+        title: node.title("reconcile"),
         call: &|| node.command(&line),
-        is_changing: true,
-        begin: &|| node.does("DEL"),
+        spared: &[],
+        begin: &|| {
+            node.renew();
+            node.does("DEL");
+        },
         succeeded: &|_| repaired(),
         failed: &|answer| {
             let missing = node.if_changed(&node.without, || again(node, &line).or_else(repaired));

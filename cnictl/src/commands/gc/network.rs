@@ -2,13 +2,19 @@
 
 use crate::cli::node::Gc;
 use crate::commands::runner::{runner, tell};
-use crate::runner::{Result, Verb, setup};
+use crate::runner::{Error, Result, Verb, setup};
 
 pub fn run(args: &Gc, network: &str) -> Result<()> {
     let network = setup::network(&args.common, network)?;
     let runner = runner(&args.common);
-    let valid = setup::valid_attachments(args, &network, &runner.cache)?;
-    let outcome = runner.gc(&network, valid.as_deref())?;
-    tell(&args.common, Verb::Gc, &network.name, &outcome);
-    Ok(())
+    let (remembered, mut errors) = runner.cache.attachments(&network.name)?;
+    // An attachment that cannot be read may be a valid one.
+    if !args.valid_cached || errors.is_empty() {
+        let valid = setup::valid_attachments(args, &remembered)?;
+        match runner.gc(&network, &remembered, valid.as_deref()) {
+            Ok(outcome) => tell(&args.common, Verb::Gc, &network.name, &outcome),
+            Err(error) => errors.push(error),
+        }
+    }
+    Error::join(errors).map_or(Ok(()), Err)
 }
