@@ -135,8 +135,9 @@ impl Pair {
         let refuse = |why: String| Err(Error::new(Code::InvalidConfig, why));
         match (rate, burst) {
             (0, 0) => Ok(None),
-            // Word for word the reference's, which its callers compare.
-            (0, _) => refuse("if burst is set, rate must also be set".to_owned()),
+            (0, _) => refuse(format!(
+                "{direction}Burst is {burst}, {direction}Rate is missing: give a rate, or leave the burst out"
+            )),
             (1..8, _) => refuse(format!(
                 "{direction}Rate is {rate}: rate cannot be less than 8 bits per second"
             )),

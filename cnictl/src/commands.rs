@@ -20,9 +20,10 @@ mod wait;
 mod who;
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
-use common::cache::Cache;
+use common::cache::{Cache, DEFAULT_DIR};
 use common::json::Json;
 use common::{Attachment, Code, Context, Error};
 
@@ -80,6 +81,25 @@ fn print(text: &str) -> Result<u8, Error> {
             Ok(DONE)
         }
     }
+}
+
+/// The runtime's cache. On a node without pods there may be none, but a directory that was named is there.
+///
+/// # Errors
+/// What cannot be read, or is not there.
+fn cache(dir: &Path) -> Result<Cache, Error> {
+    let cache = Cache::read(dir)?;
+    let is_there = || {
+        let tried = || format!("look at --cache-dir {}", dir.display());
+        dir.try_exists().context(Code::Io, tried)
+    };
+    if !cache.exists && dir != Path::new(DEFAULT_DIR) && !is_there()? {
+        let msg = format!("--cache-dir {} does not exist", dir.display());
+        return Err(Error::new(Code::Io, msg).with_details(format!(
+            "libcni's cache is in {DEFAULT_DIR} unless the runtime sets another"
+        )));
+    }
+    Ok(cache)
 }
 
 /// The exit code after a table that rests on the cache was shown.

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use bandwidth::list::{Limit, limits};
 use bandwidth::scaled;
-use common::cache::Cache;
 use common::json::Json;
 use common::{Attachment, Error};
 
@@ -15,7 +14,7 @@ use crate::table::{Page, Table, Tone, column};
 
 pub fn run(args: &Limits) -> Result<u8, Error> {
     loop {
-        let cache = Cache::read(&args.shown.cache_dir)?;
+        let cache = super::cache(&args.shown.cache_dir)?;
         let limits = limits(&cache)?;
         let shown = match args.shown.json {
             true => document([("limits", json(&limits))]),

@@ -3,7 +3,6 @@
 use std::net::IpAddr;
 
 use common::Error;
-use common::cache::Cache;
 use common::json::Json;
 use portmap::Family;
 use portmap::list::{Counters, Forward, State, complete, forwards, states};
@@ -13,7 +12,7 @@ use crate::cli::node::Ports;
 use crate::table::{Page, Table, Tone, column};
 
 pub fn run(args: &Ports) -> Result<u8, Error> {
-    let cache = Cache::read(&args.shown.cache_dir)?;
+    let cache = super::cache(&args.shown.cache_dir)?;
     let mut forwards = forwards()?;
     complete(&mut forwards, &cache);
     let states = states(&forwards, &cache);

@@ -22,7 +22,7 @@ struct Row<'a> {
 }
 
 pub fn run(args: &Reconcile) -> Result<u8, Error> {
-    let cache = Cache::read(&args.shown.cache_dir)?;
+    let cache = super::cache(&args.shown.cache_dir)?;
     let mut rows = Vec::new();
     for plugin in Plugin::chosen(&args.plugins) {
         let outcomes = of!(plugin, P => outcomes::<P>(&cache, args.dry_run));

@@ -1,7 +1,6 @@
 //! `sysctls`: what tuning changed, from what, and what it is now.
 
 use common::Error;
-use common::cache::Cache;
 use common::json::Json;
 use tuning::list::{Change, changes, data_dirs};
 
@@ -10,7 +9,7 @@ use crate::cli::node::Sysctls;
 use crate::table::{Page, Table, Tone, column};
 
 pub fn run(args: &Sysctls) -> Result<u8, Error> {
-    let cache = Cache::read(&args.shown.cache_dir)?;
+    let cache = super::cache(&args.shown.cache_dir)?;
     let dirs = match args.data_dirs.is_empty() {
         true => data_dirs(&cache),
         false => args.data_dirs.iter().cloned().collect(),

@@ -1,7 +1,6 @@
 //! `who`: whose a port of the node is.
 
 use common::Error;
-use common::cache::Cache;
 use common::json::Json;
 use portmap::list::{Forward, Listener, State, complete, forwards, listeners, name, states};
 
@@ -11,7 +10,7 @@ use crate::cli::node::{Wanted, Who};
 
 pub fn run(args: &Who) -> Result<u8, Error> {
     let Wanted { number, protocols } = &args.port;
-    let cache = Cache::read(&args.shown.cache_dir)?;
+    let cache = super::cache(&args.shown.cache_dir)?;
     let mut forwards = forwards()?;
     complete(&mut forwards, &cache);
     forwards.retain(|f| f.host_port == *number && protocols.contains(&f.protocol));

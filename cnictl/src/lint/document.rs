@@ -193,9 +193,13 @@ impl<'a> Node<'a> {
 
     /// The value that a message is about, which names its key at the beginning, or else anywhere.
     pub fn named(&self, message: &str) -> Node<'a> {
-        if let Some((node, rest)) = self.at_the_beginning_of(message) {
-            return node.named_further(rest);
+        match self.at_the_beginning_of(message) {
+            Some((node, rest)) => node.named_further(rest),
+            None => self.named_anywhere(message),
         }
+    }
+
+    fn named_anywhere(&self, message: &str) -> Node<'a> {
         let place = |(key, node)| Some((word(message, key)?, node));
         let found = self.members().filter_map(place).min_by_key(|(at, _)| *at);
         found.map_or_else(|| self.clone(), |(_, node)| node)
@@ -214,7 +218,7 @@ impl<'a> Node<'a> {
             number.and_then(|(number, rest)| Some((self.items().nth(number.parse().ok()?)?, rest)));
         match item {
             Some((item, rest)) => item.named_further(rest),
-            None => self,
+            None => self.named_anywhere(rest),
         }
     }
 

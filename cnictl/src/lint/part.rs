@@ -124,7 +124,7 @@ impl Part<'_> {
     fn hint(&self, error: &Error) -> String {
         let wanted = || {
             let tables = keys::part(own_keys(self.plugin));
-            let path = error.msg.split([':', ' ', '[']).next()?;
+            let path = error.msg.split([':', ' ']).next()?;
             let mut keys: Vec<Key> = tables.concat();
             let mut found = None;
             for name in path.split('.') {

@@ -13,12 +13,12 @@ fn impossible_limits_are_refused_and_change_nothing() {
         (
             json!({"ingressBurst": 8000}),
             7,
-            "if burst is set, rate must also be set",
+            "ingressBurst is 8000, ingressRate is missing",
         ),
         (
             json!({"egressBurst": 8000}),
             7,
-            "if burst is set, rate must also be set",
+            "egressBurst is 8000, egressRate is missing",
         ),
         (
             json!({"egressRate": 7, "egressBurst": 800}),

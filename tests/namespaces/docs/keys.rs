@@ -115,6 +115,41 @@ fn every_key_that_a_plugin_reads_is_on_its_page() {
     }
 }
 
+/// Keys of a part that are for runtimes and main plugins, and are in no table.
+const OF_OTHERS: [&str; 5] = ["type", "capabilities", "args", "ipam", "dns"];
+
+#[test]
+fn the_schemas_and_the_pages_have_the_same_keys() {
+    for plugin in PLUGINS {
+        let file = root().join(format!("packaging/schemas/{plugin}.schema.json"));
+        let schema: Value = serde_json::from_slice(&fs::read(file).unwrap()).unwrap();
+        let mut schema = paths(&schema, "");
+        schema.retain(|path| {
+            let first = path.split('.').next().unwrap_or_default();
+            first != "cni" && !OF_OTHERS.contains(&path.as_str()) && path != "args.cni"
+        });
+        let pages = [format!("docs/{plugin}.md"), SHARED.to_owned()];
+        let keys = pages.iter().flat_map(|page| keys(page));
+        let told = keys.map(|key| key.path);
+        let told: BTreeSet<String> = told
+            .filter(|path| !path.starts_with("CNI_ARGS.") && !path.starts_with("cni.dev/"))
+            .collect();
+        assert_eq!(schema, told, "{plugin}");
+    }
+}
+
+/// The paths of a schema's keys.
+fn paths(schema: &Value, above: &str) -> BTreeSet<String> {
+    let mut all = BTreeSet::new();
+    for (key, value) in schema["properties"].as_object().into_iter().flatten() {
+        let path = format!("{above}{key}");
+        all.extend(paths(value, &format!("{path}.")));
+        all.extend(paths(&value["items"], &format!("{path}[].")));
+        all.insert(path);
+    }
+    all
+}
+
 /// The parts of a path: `a.b[].c` is a, b and c. Keys of `cni.dev/` are one part.
 fn parts(path: &str) -> Vec<&str> {
     match path.starts_with("cni.dev/") {

@@ -11,12 +11,16 @@ use super::session::{Expected, Step, quote, run};
 const PAGE: &str = "docs/operations.md";
 
 /// The commands of the table, each so that it has something to print.
-const COMMANDS: [(&str, &str); 6] = [
+const COMMANDS: [(&str, &str); 7] = [
     ("ports", "cnictl ports"),
     ("who", "cnictl who 8080"),
     ("limits", "cnictl limits"),
     ("sysctls", "cnictl sysctls"),
     ("reconcile", "cnictl reconcile --verbose"),
+    (
+        "lint",
+        "echo '{\"mtuu\": 1}' > bad.conf; cnictl lint bad.conf",
+    ),
     // The attachment is in the kernel and no more in the cache.
     ("gc", "rm /var/lib/cni/results/*; cnictl gc --dry-run"),
 ];

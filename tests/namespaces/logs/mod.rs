@@ -5,6 +5,7 @@ mod bandwidth;
 mod file;
 mod forged;
 mod levels;
+mod misspelt;
 mod portmap;
 mod secrets;
 mod trace;

@@ -35,6 +35,7 @@ fn help_names_every_command_on_one_screen() {
         "sysctls",
         "who",
         "reconcile",
+        "lint",
         "install",
         "uninstall",
         "completions",
@@ -47,6 +48,30 @@ fn help_names_every_command_on_one_screen() {
     assert!(help.lines().count() <= 24, "{help}");
     for line in help.lines() {
         assert!(line.len() <= 80, "{line}");
+    }
+}
+
+#[test]
+fn a_cache_that_is_named_is_there() {
+    for command in [
+        &["ports"][..],
+        &["who", "80"],
+        &["limits"],
+        &["sysctls"],
+        &["reconcile"],
+    ] {
+        let line = [command, &["--cache-dir", "/nonexistent/cni"]].concat();
+        let output = run("cnictl", &line);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(
+            (output.status.code(), output.stdout.len()),
+            (Some(1), 0),
+            "{output:?}"
+        );
+        assert!(
+            said.contains("--cache-dir /nonexistent/cni does not exist"),
+            "{said}"
+        );
     }
 }
 

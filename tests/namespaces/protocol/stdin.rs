@@ -137,3 +137,18 @@ fn invalid_utf_8_inside_strings_is_no_obstacle() {
         assert_eq!(call.run(&net.host).unwrap().code, Some(0), "{plugin}");
     }
 }
+
+#[test]
+fn a_whole_list_is_named_as_such() {
+    let net = Topology::new().build().unwrap();
+    for plugin in PLUGINS {
+        let list = format!(
+            r#"{{"cniVersion":"1.1.0","name":"n","plugins":[{{"type":"ptp"}},{{"type":"{plugin}"}}]}}"#
+        );
+        for verb in ["ADD", "CHECK", "STATUS"] {
+            let (code, text) = send(&net, plugin, verb, list.as_str());
+            assert_eq!(code, 7, "{plugin} {verb}: {text}");
+            assert!(text.contains("stdin holds a configuration list"), "{text}");
+        }
+    }
+}

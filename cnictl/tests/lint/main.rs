@@ -1,0 +1,75 @@
+//! `cnictl lint`: what is wrong is found with its place, and nothing is found in what is right.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
+
+mod configurations;
+mod program;
+mod schema;
+mod wrong;
+
+use std::path::Path;
+
+use cnictl::lint::list::findings;
+
+/// A part behind this begins in line 3, column 1.
+const MAIN: &str =
+    "{\"cniVersion\": \"1.0.0\", \"name\": \"n\", \"plugins\": [\n{\"type\": \"ptp\"},\n";
+
+/// A portmap that gets its ports.
+const PORTS: &str = r#""type":"portmap","capabilities":{"portMappings":true}"#;
+
+/// What is found, without the file's name.
+fn found(file: &str, text: &str) -> Vec<String> {
+    let line = |finding: &cnictl::lint::document::Finding| {
+        let line = finding.to_string();
+        line[file.len() + 1..].to_owned()
+    };
+    findings(Path::new(file), text.as_bytes())
+        .iter()
+        .map(line)
+        .collect()
+}
+
+/// Each of `expected` is the beginning of one of the lines, and there are no others.
+fn is_found(file: &str, text: &str, expected: &[&str]) -> bool {
+    let found = found(file, text);
+    let mut pairs = found.iter().zip(expected);
+    let same = found.len() == expected.len() && pairs.all(|(line, start)| line.starts_with(start));
+    if !same {
+        eprintln!("{text}\nfound    {found:#?}\nexpected {expected:#?}\n");
+    }
+    same
+}
+
+#[test]
+fn what_is_wrong_is_found_with_its_place() {
+    let mut wrong = 0;
+    for (part, expected) in wrong::PARTS {
+        let text = format!("{MAIN}{}\n]}}", part.replace('@', PORTS));
+        wrong += usize::from(!is_found("a.conflist", &text, expected));
+    }
+    for (file, text, expected) in wrong::FILES {
+        wrong += usize::from(!is_found(file, text, expected));
+    }
+    assert_eq!(wrong, 0, "of {}", wrong::PARTS.len() + wrong::FILES.len());
+    assert!(wrong::PARTS.len() + wrong::FILES.len() >= 60);
+}
+
+#[test]
+fn remarks_are_never_named() {
+    for key in [
+        "_comment",
+        "_sysctl",
+        "_mtuu",
+        "_ingresRate",
+        "_portMapping",
+        "_",
+    ] {
+        let part = format!("{MAIN}{{\"type\":\"tuning\",\"mtu\":1400,\"{key}\":[\"x\"]}}]}}");
+        assert!(is_found("a.conflist", &part, &[]), "{key}");
+        let list = part.replacen('{', &format!("{{\"{key}\":1,"), 1);
+        assert!(is_found("a.conflist", &list, &[]), "{key}");
+        let capability = format!("{MAIN}{{{PORTS}}}]}}")
+            .replace("{\"portM", &format!("{{\"{key}\":true,\"portM"));
+        assert!(is_found("a.conflist", &capability, &[]), "{key}");
+    }
+}

@@ -1,0 +1,90 @@
+//! The command: its output, its exit codes, directories.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+const GOOD: &str = r#"{"cniVersion":"1.0.0","name":"net","plugins":[{"type":"ptp"},{"type":"tuning","mtu":1400}]}"#;
+
+fn lint(arguments: &[&str]) -> (i32, String, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_cnictl"))
+        .arg("lint")
+        .args(arguments)
+        .output()
+        .unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (
+        output.status.code().unwrap(),
+        text(output.stdout),
+        text(output.stderr),
+    )
+}
+
+fn directory(name: &str, files: &[(&str, &str)]) -> PathBuf {
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("lint-{name}"));
+    let _ = fs::remove_dir_all(&dir);
+    fs::create_dir_all(&dir).unwrap();
+    for (file, text) in files {
+        fs::write(dir.join(file), text).unwrap();
+    }
+    dir
+}
+
+#[test]
+fn a_directory_is_looked_at_whole_and_its_networks_have_a_name_each() {
+    let bad = GOOD.replace("mtu", "mtuu");
+    let files = [
+        ("10-a.conflist", GOOD),
+        ("20-b.conflist", &bad),
+        ("x.md", "no JSON"),
+    ];
+    let dir = directory("twice", &files);
+    let path = dir.to_str().unwrap();
+    let (code, stdout, stderr) = lint(&[path]);
+    assert_eq!((code, stderr.as_str()), (1, ""));
+    let expected = format!(
+        "{path}/20-b.conflist:1:79: warning: \"mtuu\" is no key of tuning and is ignored, write mtu\n\
+         {path}/20-b.conflist:1:23: warning: network \"net\" stands in {path}/10-a.conflist, too, write another name\n"
+    );
+    assert_eq!(stdout, expected);
+    let (code, stdout, _) = lint(&[path, "--json"]);
+    let document: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!((code, &document["schema"]), (1, &1.into()));
+    let first = &document["findings"][0];
+    assert_eq!(first["severity"], "warning");
+    assert_eq!((&first["line"], &first["column"]), (&1.into(), &79.into()));
+    assert_eq!(first["write"], "mtu");
+}
+
+#[test]
+fn exit_codes_are_those_of_the_other_commands() {
+    let dir = directory("codes", &[("a.conflist", GOOD)]);
+    let file = dir.join("a.conflist");
+    for path in [&dir, &file] {
+        assert_eq!(
+            lint(&[path.to_str().unwrap()]),
+            (0, String::new(), String::new())
+        );
+    }
+    let missing = dir.join("b.conflist");
+    let (code, stdout, stderr) = lint(&[missing.to_str().unwrap()]);
+    assert_eq!((code, stdout.as_str()), (1, ""));
+    assert!(stderr.contains("b.conflist"), "{stderr}");
+    let empty = directory("empty", &[]);
+    let (code, _, stderr) = lint(&[empty.to_str().unwrap()]);
+    assert!(code == 1 && stderr.contains("no .conflist"), "{stderr}");
+    assert_eq!(lint(&[]).0, 2);
+}
+
+#[test]
+fn nothing_of_a_file_can_end_a_line_or_steer_a_terminal() {
+    let hostile = GOOD.replace("mtu", "mtuu\\n\\u001b[2J");
+    let dir = directory("hostile", &[("a.conflist", &hostile)]);
+    let (_, stdout, _) = lint(&[dir.to_str().unwrap()]);
+    assert!(
+        !stdout.contains('\x1b') && stdout.lines().count() <= 1,
+        "{stdout:?}"
+    );
+}
