@@ -58,7 +58,7 @@ fn scaled(number: &str, factor: u128) -> Option<u64> {
             .iter()
             .all(|d| d.bytes().all(|b| b.is_ascii_digit()));
     let exponent: i64 = exponent.parse().ok()?;
-    let shift = exponent - i64::try_from(fraction.len()).ok()?;
+    let shift = exponent.checked_sub(i64::try_from(fraction.len()).ok()?)?;
     let power = 10u128.checked_pow(u32::try_from(shift.unsigned_abs()).ok()?)?;
     let digits: u128 = format!("{whole}{fraction}")
         .parse()
@@ -123,6 +123,8 @@ mod tests {
             "20000000T",
             "1e99999999999",
             "1e-400",
+            "1.5e-9223372036854775808",
+            "1.5e9223372036854775807",
             "Infinity",
             "1_000",
             "٣",
