@@ -15,11 +15,11 @@ pub mod part;
 pub mod place;
 
 use std::collections::HashMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
-use common::{Code, Context, Error};
+use common::sys::file;
+use common::{Code, Error};
 
 use crate::plugins::Plugin;
 use document::{Document, Finding, Severity};
@@ -44,7 +44,11 @@ pub fn ours() -> impl Iterator<Item = Plugin> {
 }
 
 fn read(file: &Path) -> Result<Vec<u8>, Error> {
-    fs::read(file).context(Code::Io, || format!("read {}", file.display()))
+    file::read(file)?.ok_or_else(|| does_not_exist(file))
+}
+
+fn does_not_exist(path: &Path) -> Error {
+    Error::new(Code::Io, format!("{} does not exist", path.display()))
 }
 
 fn directory(dir: &Path) -> Result<Vec<Finding>, Error> {
@@ -77,15 +81,11 @@ fn directory(dir: &Path) -> Result<Vec<Finding>, Error> {
 }
 
 fn files(dir: &Path) -> Result<Vec<PathBuf>, Error> {
-    let tried = || format!("read the directory {}", dir.display());
-    let mut files = Vec::new();
-    for entry in fs::read_dir(dir).context(Code::Io, tried)? {
-        let path = entry.context(Code::Io, tried)?.path();
+    let names = file::names(dir)?.ok_or_else(|| does_not_exist(dir))?;
+    let paths = names.iter().map(|name| dir.join(name));
+    let is_read = |path: &PathBuf| {
         let extension = path.extension().and_then(|e| e.to_str());
-        if extension.is_some_and(|e| EXTENSIONS.contains(&e)) && !path.is_dir() {
-            files.push(path);
-        }
-    }
-    files.sort();
-    Ok(files)
+        extension.is_some_and(|e| EXTENSIONS.contains(&e)) && !path.is_dir()
+    };
+    Ok(paths.filter(is_read).collect())
 }

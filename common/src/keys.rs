@@ -79,6 +79,10 @@ pub const LIST: &[Key] = &[
     key("plugins", Kind::Objects(&[key("type", Kind::Text)], 1)),
 ];
 
+/// Keys that are close to one of a plugin's part and are another's: tools that make a part from a list of
+/// CNI 1.1 copy the list's.
+const OTHERS: [&str; 1] = ["cniVersions"];
+
 /// The most misspelt keys that are named: whatever a configuration holds, a request leaves few lines.
 const NAMED: usize = 5;
 
@@ -86,7 +90,11 @@ const NAMED: usize = 5;
 /// and in long names twice. Keys that begin with `_` are remarks, of which nothing is said.
 pub fn meant(written: &str, tables: &[&[Key]]) -> Option<&'static str> {
     let known = || tables.iter().flat_map(|table| table.iter());
-    if written.starts_with('_') || known().any(|key| key.name.eq_ignore_ascii_case(written)) {
+    let is_other = || OTHERS.contains(&written);
+    if written.starts_with('_')
+        || is_other()
+        || known().any(|key| key.name.eq_ignore_ascii_case(written))
+    {
         return None;
     }
     let distances = known().filter_map(|key| Some((near(written, key.name)?, key.name)));
@@ -169,13 +177,14 @@ mod tests {
             ("egressRate", Some("ingressRate")),
             ("mtuu", Some("mtu")),
             ("mut", Some("mtu")),
+            ("cniVersions", None),
             ("mode", None),
             ("txQueueLen", None),
             ("", None),
             ("ä", None),
             (SHARED[0].name, None),
         ] {
-            assert_eq!(meant(written, &[table]), expected, "{written}");
+            assert_eq!(meant(written, &[table, SHARED]), expected, "{written}");
         }
         assert_eq!(
             meant("egressRate", &[table, &[key("egressRate", Kind::Any)]]),

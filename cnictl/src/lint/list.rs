@@ -74,7 +74,7 @@ pub fn findings(file: &Path, bytes: &[u8]) -> Vec<Finding> {
             found.extend(part.findings());
         }
     }
-    found.sort_by(|a, b| (a.place, a.severity).cmp(&(b.place, b.severity)));
+    found.sort_by_key(|found| (found.place, found.severity));
     found.dedup();
     found
 }
@@ -143,7 +143,7 @@ fn misplaced(document: &Document<'_>, key: &str, at: &Node<'_>) -> Option<Findin
 fn version(document: &Document<'_>, parts: &[Node<'_>], found: &mut Vec<Finding>) -> Version {
     let root = document.root();
     let newest = Version::V110;
-    let at = root.get("cniVersion");
+    let at = root.get("cniVersion").filter(|at| at.text() != Some(""));
     let written = at.as_ref().map_or(Some(Version::V010.text()), Node::text);
     let at = at.clone().unwrap_or(root.clone());
     let Some(written) = written else {

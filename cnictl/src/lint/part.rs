@@ -15,7 +15,7 @@ use super::capability;
 use super::document::{Document, Finding, Node, Severity};
 use crate::plugins::{Plugin, of};
 
-/// The most that is refused of one part.
+/// The most that is found of a kind in one part: each is searched for in the text.
 const MOST: usize = 50;
 
 /// Words that people write for a key, of a plugin or (`*`) of any, and what to write instead.
@@ -73,11 +73,9 @@ impl Part<'_> {
     /// Everything.
     pub fn findings(&self) -> Vec<Finding> {
         let mut found = self.refused();
-        found.extend(
-            self.node
-                .members()
-                .filter_map(|(key, at)| self.key(key, &at)),
-        );
+        let keys = self.node.members();
+        let keys = keys.filter_map(|(key, at)| self.key(key, &at));
+        found.extend(keys.take(MOST));
         found.extend(self.twice());
         found.extend(self.nested(&self.node, own_keys(self.plugin)));
         found.extend(capability::findings(self));
@@ -178,6 +176,7 @@ impl Part<'_> {
             .rev()
             .filter(|(key, _)| !seen.insert(key.to_ascii_lowercase()));
         later
+            .take(MOST)
             .map(|(key, at)| {
                 self.warning(
                     &at,

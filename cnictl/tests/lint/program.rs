@@ -75,6 +75,11 @@ fn exit_codes_are_those_of_the_other_commands() {
     let empty = directory("empty", &[]);
     let (code, _, stderr) = lint(&[empty.to_str().unwrap()]);
     assert!(code == 1 && stderr.contains("no .conflist"), "{stderr}");
+    let pipe = empty.join("a.conf");
+    let made = Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    let (code, _, stderr) = lint(&[empty.to_str().unwrap()]);
+    assert!(code == 1 && stderr.contains("a.conf"), "{stderr}");
     assert_eq!(lint(&[]).0, 2);
 }
 
