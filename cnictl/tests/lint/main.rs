@@ -29,28 +29,25 @@ fn found(file: &str, text: &str) -> Vec<String> {
         .collect()
 }
 
-/// Each of `expected` is the beginning of one of the lines, and there are no others.
-fn is_found(file: &str, text: &str, expected: &[&str]) -> bool {
+/// What is not as expected: each of `expected` is the beginning of one of the lines, and there are no
+/// others.
+fn fault(file: &str, text: &str, expected: &[&str]) -> Option<String> {
     let found = found(file, text);
     let mut pairs = found.iter().zip(expected);
     let same = found.len() == expected.len() && pairs.all(|(line, start)| line.starts_with(start));
-    if !same {
-        eprintln!("{text}\nfound    {found:#?}\nexpected {expected:#?}\n");
-    }
-    same
+    (!same).then(|| format!("{text}\nfound    {found:#?}\nexpected {expected:#?}"))
 }
 
 #[test]
 fn what_is_wrong_is_found_with_its_place() {
-    let mut wrong = 0;
-    for (part, expected) in wrong::PARTS {
+    let parts = wrong::PARTS.iter().filter_map(|(part, expected)| {
         let text = format!("{MAIN}{}\n]}}", part.replace('@', PORTS));
-        wrong += usize::from(!is_found("a.conflist", &text, expected));
-    }
-    for (file, text, expected) in wrong::FILES {
-        wrong += usize::from(!is_found(file, text, expected));
-    }
-    assert_eq!(wrong, 0, "of {}", wrong::PARTS.len() + wrong::FILES.len());
+        fault("a.conflist", &text, expected)
+    });
+    let files = wrong::FILES.iter();
+    let files = files.filter_map(|(file, text, expected)| fault(file, text, expected));
+    let faults: Vec<String> = parts.chain(files).collect();
+    assert!(faults.is_empty(), "{}", faults.join("\n\n"));
     assert!(wrong::PARTS.len() + wrong::FILES.len() >= 60);
 }
 
@@ -65,11 +62,11 @@ fn remarks_are_never_named() {
         "_",
     ] {
         let part = format!("{MAIN}{{\"type\":\"tuning\",\"mtu\":1400,\"{key}\":[\"x\"]}}]}}");
-        assert!(is_found("a.conflist", &part, &[]), "{key}");
+        assert_eq!(fault("a.conflist", &part, &[]), None, "{key}");
         let list = part.replacen('{', &format!("{{\"{key}\":1,"), 1);
-        assert!(is_found("a.conflist", &list, &[]), "{key}");
+        assert_eq!(fault("a.conflist", &list, &[]), None, "{key}");
         let capability = format!("{MAIN}{{{PORTS}}}]}}")
             .replace("{\"portM", &format!("{{\"{key}\":true,\"portM"));
-        assert!(is_found("a.conflist", &capability, &[]), "{key}");
+        assert_eq!(fault("a.conflist", &capability, &[]), None, "{key}");
     }
 }
