@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use common::attachment::is_valid_name;
 use common::json::Json;
 use common::keys;
 use common::version::Version;
@@ -44,38 +45,43 @@ pub fn findings(file: &Path, bytes: &[u8]) -> Vec<Finding> {
         let text = format!("expected an object, got {}", root.json.kind());
         return vec![document.finding(Severity::Error, &root, text, "")];
     }
-    let has = |key: &str| root.get(key).is_some();
-    let is_list = has("plugins") || !has("type");
+    let is_list = root.get("plugins").is_some() || root.get("type").is_none();
     let mut found: Vec<Finding> = kind(&document, file, is_list).into_iter().collect();
     found.extend(refused(&document, bytes, is_list));
     let parts: Vec<Node<'_>> = match is_list {
-        true => root.get("plugins").iter().flat_map(Node::items).collect(),
+        true => {
+            let keys = root.members();
+            found.extend(keys.filter_map(|(key, at)| misplaced(&document, key, &at)));
+            root.get("plugins").iter().flat_map(Node::items).collect()
+        }
         false => vec![root.clone()],
     };
-    if is_list {
-        found.extend(
-            root.members()
-                .filter_map(|(key, at)| misplaced(&document, key, &at)),
-        );
-    }
-    let version = version(&document, &parts, &mut found);
+    found.extend(of_parts(&document, &parts));
+    found.sort_by_key(|found| (found.place, found.severity));
+    found.dedup();
+    found
+}
+
+/// What is wrong with the parts, and with their order.
+fn of_parts(document: &Document<'_>, parts: &[Node<'_>]) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let root = document.root();
+    let version = version(document, parts, &mut found);
+    let name = root.get("name").and_then(|name| name.text());
+    let name = name.filter(|name| is_valid_name(name)).unwrap_or("lint");
     for (place, node) in parts.iter().enumerate() {
-        found.extend(name_of(&document, node));
-        found.extend(order(&document, &parts, place));
+        found.extend(name_of(document, node));
+        found.extend(order(document, parts, place));
         if let Some(plugin) = part::plugin(node) {
-            let network = root.get("name").and_then(|name| name.text());
-            let network = network.filter(|name| common::attachment::is_valid_name(name));
             let part = Part {
-                document: &document,
+                document,
                 node: node.clone(),
                 plugin,
-                network: (network.unwrap_or("lint"), version),
+                network: (name, version),
             };
             found.extend(part.findings());
         }
     }
-    found.sort_by_key(|found| (found.place, found.severity));
-    found.dedup();
     found
 }
 
