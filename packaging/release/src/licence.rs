@@ -4,6 +4,7 @@
 pub const ALLOWED: [&str; 6] = [
     "Apache-2.0",
     "MIT",
+    "MIT-0",
     "BSD-2-Clause",
     "BSD-3-Clause",
     "Unicode-3.0",

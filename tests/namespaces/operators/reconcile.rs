@@ -242,7 +242,7 @@ fn an_unreadable_file_is_told_and_one_of_another_kind_is_passed_over() {
 #[test]
 fn a_node_without_a_cache_is_in_order() {
     let place = Place::new(Backend::Nftables, 1);
-    fs::remove_dir_all(place.cache_dir()).unwrap();
+    fs::remove_dir_all(place.cache_dir().join("results")).unwrap();
     let said = place.run("portmap", &["reconcile"]);
     assert_eq!(
         (said.code, said.stdout.as_str()),
