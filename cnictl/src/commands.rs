@@ -5,6 +5,8 @@ mod check;
 mod completions;
 mod del;
 mod gc;
+#[cfg(test)]
+mod golden;
 mod install;
 mod limits;
 mod lint;

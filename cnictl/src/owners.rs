@@ -13,7 +13,7 @@ use crate::table::{Cell, Column, column};
 const ID: usize = 12;
 
 /// The owners that the cache knows, each with its pod where the runtime named one.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Owners<'a>(HashMap<&'a Attachment, Option<String>>);
 
 impl<'a> Owners<'a> {
@@ -53,30 +53,12 @@ impl<'a> Owners<'a> {
                 .is_none_or(|wanted| owner.network == *wanted)
     }
 
-    /// The columns of [`Owners::cells`]. Where every row names a pod, the rest may be left out.
-    pub fn columns<'o>(&self, mut shown: impl Iterator<Item = &'o Attachment>) -> [Column; 4] {
-        let container = column("CONTAINER").cut_to(9);
-        [
-            column("POD").cut_to(20),
-            column("NETWORK").cut_to(7).optional(),
-            match shown.all(|owner| self.pod(owner).is_some()) {
-                true => container.optional(),
-                false => container,
-            },
-            column("IF").cut_to(4).optional(),
-        ]
-    }
-
-    /// Pod, network, container and interface as cells of a row. What is not known is `?`, and an owner
-    /// without a pod has `-`.
-    pub fn cells(&self, owner: &Attachment) -> [Cell; 4] {
-        let pod = match self.0.get(owner) {
-            Some(Some(pod)) => pod.as_str(),
-            Some(None) => "-",
-            None => "?",
-        };
-        let [network, container, ifname] = cells(owner);
-        [pod.into(), network.into(), container.into(), ifname.into()]
+    /// How the owners of a table's rows are shown in it.
+    pub fn shown<'o>(&'o self, mut rows: impl Iterator<Item = &'o Attachment>) -> Shown<'o> {
+        Shown {
+            has_pods: rows.any(|owner| self.pod(owner).is_some()),
+            owners: self,
+        }
     }
 
     /// The same as members of an object, whole. What is not known is `null`.
@@ -84,6 +66,41 @@ impl<'a> Owners<'a> {
         let [network, container, interface] = members(owner);
         let pod = self.pod(owner).map_or(Json::Null, Json::from);
         [("pod", pod), network, container, interface]
+    }
+}
+
+/// How owners are shown in a table: with pods where any row has one.
+#[derive(Debug)]
+pub struct Shown<'a> {
+    owners: &'a Owners<'a>,
+    has_pods: bool,
+}
+
+impl Shown<'_> {
+    /// The columns of [`Shown::cells`]: the first one of those with pods, or else the container's, stays
+    /// at any width.
+    pub fn columns(&self) -> Vec<Column> {
+        let (network, ifname) = (column("NETWORK").cut_to(7), column("IF").cut_to(4));
+        let container = column("CONTAINER").cut_to(9);
+        match self.has_pods {
+            true => vec![
+                column("POD").cut_to(20),
+                network.spare(),
+                container.spare(),
+                ifname.spare(),
+            ],
+            false => vec![network.optional(), container, ifname.optional()],
+        }
+    }
+
+    /// Pod, network, container and interface as cells of a row. What is not known is `?`; an owner
+    /// without a pod has its container in the place of that.
+    pub fn cells(&self, owner: &Attachment) -> Vec<Cell> {
+        let [network, container, ifname] = cells(owner);
+        let pod = self.owners.pod(owner).unwrap_or(&container);
+        let pod = self.has_pods.then(|| pod.to_owned());
+        let cells = pod.into_iter().chain([network, container, ifname]);
+        cells.map(Cell::from).collect()
     }
 }
 

@@ -65,12 +65,13 @@ pub const LIMITS: [&str; 13] = [
     "overlimits",
 ];
 /// The columns of `sysctls`.
-pub const SYSCTLS: [&str; 8] = [
+pub const SYSCTLS: [&str; 9] = [
     "pod",
     "network",
     "container",
     "if",
     "changed",
+    "wanted",
     "before",
     "now",
     "state",

@@ -17,10 +17,10 @@ use crate::state::{State, gone};
 use crate::table::{Cell, Page, Table, column};
 
 /// A limit, whose it is, and how it stands.
-struct Row {
-    limit: Limit,
-    owner: Attachment,
-    state: State,
+pub(super) struct Row {
+    pub limit: Limit,
+    pub owner: Attachment,
+    pub state: State,
 }
 
 pub fn run(args: &Limits) -> Result<u8, Error> {
@@ -90,15 +90,10 @@ impl Row {
     }
 }
 
-fn table(all: &[Row], owners: &Owners<'_>) -> Table {
-    let [pod, network, container, ifname] = owners.columns(all.iter().map(|row| &row.owner));
-    let mut table = Table::new([
-        column("LINK").optional(),
-        column("DIRECTION"),
-        pod,
-        network,
-        container,
-        ifname,
+pub(super) fn table(all: &[Row], owners: &Owners<'_>) -> Table {
+    let who = owners.shown(all.iter().map(|row| &row.owner));
+    let left = vec![column("LINK").optional(), column("DIRECTION")];
+    let right = vec![
         column("STATE"),
         column("RATE").number(),
         column("BURST").number().spare(),
@@ -108,21 +103,17 @@ fn table(all: &[Row], owners: &Owners<'_>) -> Table {
         column("OVERLIMITS").number().spare(),
         column("DEVICE").spare(),
         column("DETAILS").cut_to(16),
-    ]);
+    ];
+    let mut table = Table::new([left, who.columns(), right].concat());
     for Row {
         limit,
         owner,
         state,
     } in all
     {
-        let [pod, network, container, ifname] = owners.cells(owner);
-        let cells = [
-            limit.link.clone().unwrap_or_else(|| "?".into()).into(),
-            limit.direction.into(),
-            pod,
-            network,
-            container,
-            ifname,
+        let link = limit.link.clone().unwrap_or_else(|| "?".into());
+        let left = vec![link.into(), limit.direction.into()];
+        let right = vec![
             state.word().into(),
             Cell::amount(limit.rate, scaled(limit.rate.into(), 1000, "bit/s")),
             Cell::amount(limit.burst, scaled(limit.burst.into(), 1024, "B")),
@@ -133,7 +124,7 @@ fn table(all: &[Row], owners: &Owners<'_>) -> Table {
             limit.device.clone().into(),
             state.details().into(),
         ];
-        table.row(state.tone(), cells);
+        table.row(state.tone(), [left, who.cells(owner), right].concat());
     }
     table
 }

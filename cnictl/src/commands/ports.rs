@@ -43,42 +43,35 @@ pub fn host(forward: &Forward) -> String {
     format!("{address}:{}/{}", forward.host_port, forward.protocol)
 }
 
-fn table(all: &[Mapping], owners: &Owners<'_>) -> Table {
-    let [pod, network, container, ifname] = owners.columns(all.iter().map(|m| &m.forward.owner));
-    let mut table = Table::new([
-        column("HOST"),
-        column("TO").optional(),
-        pod,
-        network,
-        container,
-        ifname,
+pub(super) fn table(all: &[Mapping], owners: &Owners<'_>) -> Table {
+    let who = owners.shown(all.iter().map(|mapping| &mapping.forward.owner));
+    let left = vec![column("HOST"), column("TO").optional()];
+    let right = vec![
         column("STATE"),
         column("BACKEND").spare(),
         column("PACKETS").number().spare(),
         column("BYTES").number().spare(),
         column("DETAILS").cut_to(16),
-    ]);
+    ];
+    let mut table = Table::new([left, who.columns(), right].concat());
     for Mapping { forward, state } in all {
         let count = |of: fn(Counters) -> u64| {
             forward.counters.map_or(Cell::from("-"), |counters| {
                 Cell::amount(of(counters), of(counters).to_string())
             })
         };
-        let [pod, network, container, ifname] = owners.cells(&forward.owner);
-        let cells = [
-            host(forward).into(),
-            forward.to.to_string().into(),
-            pod,
-            network,
-            container,
-            ifname,
+        let left = vec![host(forward).into(), forward.to.to_string().into()];
+        let right = vec![
             state.word().into(),
             forward.backend.into(),
             count(|counters| counters.packets),
             count(|counters| counters.bytes),
             state.details().into(),
         ];
-        table.row(state.tone(), cells);
+        table.row(
+            state.tone(),
+            [left, who.cells(&forward.owner), right].concat(),
+        );
     }
     table
 }

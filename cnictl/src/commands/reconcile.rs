@@ -16,10 +16,10 @@ use crate::repair::{Outcome, confirm, run as repair, tasks};
 use crate::table::{Page, Table, Tone, column};
 
 /// What became of one plugin's part in an attachment.
-struct Row<'a> {
-    plugin: Plugin,
-    entry: &'a Entry,
-    outcome: Outcome,
+pub(super) struct Row<'a> {
+    pub plugin: Plugin,
+    pub entry: &'a Entry,
+    pub outcome: Outcome,
 }
 
 impl Row<'_> {
@@ -74,19 +74,26 @@ fn code(cache: &Cache, rows: &[Row<'_>]) -> u8 {
 }
 
 fn text(cache: &Cache, rows: &[Row<'_>], is_verbose: bool) -> String {
+    let table = table(cache, rows, is_verbose);
+    let mut out = String::new();
+    if !table.is_empty() {
+        out = table.text(Page::stdout());
+    }
+    for fault in &cache.faults {
+        out.push_str(&format!("cannot {fault}\n"));
+    }
+    out + &summary(rows)
+}
+
+pub(super) fn table(cache: &Cache, rows: &[Row<'_>], is_verbose: bool) -> Table {
     let owners = Owners::of(cache);
     let shown = rows.iter().filter(|row| is_verbose || !row.is_in_order());
     let whose = shown.clone().map(|row| &row.entry.attachment);
-    let [pod, network, container, ifname] = owners.columns(whose);
-    let mut table = Table::new([
-        column("STATE"),
-        column("PLUGIN"),
-        pod,
-        network,
-        container,
-        ifname,
-        column("WHAT").cut_to(30),
-    ]);
+    let who = owners.shown(whose);
+    let left = vec![column("STATE"), column("PLUGIN")];
+    let what = column("WHAT");
+    let right = vec![if is_verbose { what } else { what.cut_to(30) }];
+    let mut table = Table::new([left, who.columns(), right].concat());
     for Row {
         plugin,
         entry,
@@ -98,30 +105,15 @@ fn text(cache: &Cache, rows: &[Row<'_>], is_verbose: bool) -> String {
             Outcome::Drifted(_) | Outcome::Failed(_) => Tone::Bad,
             _ => Tone::Plain,
         };
-        let [pod, network, container, ifname] = owners.cells(&entry.attachment);
         let what = match is_verbose {
             true => outcome.details(),
             false => outcome.line(),
         };
-        let cells = [
-            outcome.word().into(),
-            plugin.name().into(),
-            pod,
-            network,
-            container,
-            ifname,
-            what.into(),
-        ];
-        table.row(tone, cells);
+        let left = vec![outcome.word().into(), plugin.name().into()];
+        let cells = [left, who.cells(&entry.attachment), vec![what.into()]];
+        table.row(tone, cells.concat());
     }
-    let mut out = String::new();
-    if !table.is_empty() {
-        out = table.text(Page::stdout());
-    }
-    for fault in &cache.faults {
-        out.push_str(&format!("cannot {fault}\n"));
-    }
-    out + &summary(rows)
+    table
 }
 
 /// Attachments in each state: one that is in order is so for all plugins.

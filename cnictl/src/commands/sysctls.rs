@@ -14,9 +14,9 @@ use crate::state::{State, gone};
 use crate::table::{Page, Table, column};
 
 /// A value that was changed, and how that stands.
-struct Row {
-    change: Change,
-    state: State,
+pub(super) struct Row {
+    pub change: Change,
+    pub state: State,
 }
 
 pub fn run(args: &Sysctls) -> Result<u8, Error> {
@@ -64,46 +64,28 @@ fn joined(found: Vec<Change>, missing: Vec<(Change, String)>, cache: &Cache) -> 
     all
 }
 
-impl Row {
-    /// What the configuration wants, where that is not there, and what to do.
-    fn details(&self) -> String {
-        let details = self.state.details();
-        match &self.change.wanted {
-            Some(wanted) => format!("{details} (expected {wanted})"),
-            None => details,
-        }
-    }
-}
-
-fn table(all: &[Row], owners: &Owners<'_>) -> Table {
-    let [pod, network, container, ifname] = owners.columns(all.iter().map(|r| &r.change.owner));
-    let mut table = Table::new([
-        pod,
-        network,
-        container,
-        ifname,
+pub(super) fn table(all: &[Row], owners: &Owners<'_>) -> Table {
+    let who = owners.shown(all.iter().map(|row| &row.change.owner));
+    let right = vec![
         column("CHANGED").cut_to(24),
+        column("WANTED").cut_to(8).optional(),
         column("BEFORE").cut_to(8).optional(),
         column("NOW").cut_to(8),
         column("STATE"),
-        column("DETAILS").cut_to(16),
-    ]);
-    for row in all {
-        let change = &row.change;
-        let [pod, network, container, ifname] = owners.cells(&change.owner);
-        let known = |value: &Option<String>| value.clone().unwrap_or_else(|| "?".into());
-        let cells = [
-            pod,
-            network,
-            container,
-            ifname,
+        column("DETAILS").cut_to(16).optional(),
+    ];
+    let mut table = Table::new([who.columns(), right].concat());
+    for Row { change, state } in all {
+        let known = |value: &Option<String>, other: &str| value.as_deref().unwrap_or(other).into();
+        let right = vec![
             change.what.as_str().into(),
-            known(&change.before).into(),
-            known(&change.now).into(),
-            row.state.word().into(),
-            row.details().into(),
+            known(&change.wanted, "-"),
+            known(&change.before, "?"),
+            known(&change.now, "?"),
+            state.word().into(),
+            state.details().into(),
         ];
-        table.row(row.state.tone(), cells);
+        table.row(state.tone(), [who.cells(&change.owner), right].concat());
     }
     table
 }
