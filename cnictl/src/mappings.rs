@@ -1,9 +1,11 @@
 //! Every host port: what the kernel has, and what attachments claim.
 
+use std::collections::HashMap;
+
 use common::Error;
 use common::cache::Cache;
 use portmap::Portmap;
-use portmap::list::{Forward, complete, forwards};
+use portmap::list::{Forward, complete, forwards, is_same};
 
 use crate::missing::{Missing, missing};
 use crate::owners::Owners;
@@ -28,9 +30,27 @@ pub fn mappings(cache: &Cache, owners: &Owners<'_>) -> Result<(Vec<Mapping>, Vec
     complete(&mut found, cache);
     let Missing { rows, errors } = missing::<Portmap>(cache, &found);
     let states = of_forwards(&found, cache, owners);
-    let missing = rows.into_iter();
-    let missing = missing.map(|(forward, way_out)| (forward, State::Missing(way_out)));
-    let all = found.into_iter().zip(states).chain(missing);
+    let all = found.into_iter().zip(states);
     let all = all.map(|(forward, state)| Mapping { forward, state });
-    Ok((all.collect(), errors))
+    let mut all: Vec<Mapping> = all.collect();
+    let mut unreached: HashMap<u16, Vec<usize>> = HashMap::new();
+    for (place, Mapping { forward, .. }) in all.iter().enumerate() {
+        if !forward.is_reached {
+            unreached.entry(forward.host_port).or_default().push(place);
+        }
+    }
+    for (forward, way_out) in rows {
+        let state = State::Missing(way_out);
+        let mut places = unreached.get(&forward.host_port).into_iter().flatten();
+        let is_it = |place: &&usize| {
+            all.get(**place)
+                .is_some_and(|m| is_same(&m.forward, &forward))
+        };
+        match places.find(is_it).and_then(|place| all.get_mut(*place)) {
+            // Its rules stand, and none leads there.
+            Some(mapping) => mapping.state = state,
+            None => all.push(Mapping { forward, state }),
+        }
+    }
+    Ok((all, errors))
 }

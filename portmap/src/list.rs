@@ -13,7 +13,7 @@ use crate::mapping::Protocol;
 use crate::{iptables, nftables};
 
 pub use listen::{Listener, Process, listeners};
-pub use missing::missing;
+pub use missing::{is_same, missing};
 
 /// Packets and bytes that a rule has seen: the first ones of connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -34,6 +34,11 @@ pub fn missing(requests: &[&Request], found: &[Forward]) -> Vec<Result<Vec<Forwa
     requests.iter().map(of).collect()
 }
 
+/// Whether a host port of the kernel is one that was found missing: its rules stand, and none leads there.
+pub fn is_same(found: &Forward, missing: &Forward) -> bool {
+    key(found) == key(missing) && is_of(&found.owner, &missing.owner)
+}
+
 fn key(forward: &Forward) -> Key {
     let Forward {
         host_ip,

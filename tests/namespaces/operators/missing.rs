@@ -6,11 +6,21 @@ use super::place::{Backend, Place, on_every_backend};
 
 on_every_backend!(
     what_a_flush_removed_is_missing_with_what_to_run,
+    a_port_to_which_nothing_leads_is_missing_though_its_rules_stand,
     who_names_the_owner_of_a_port_that_is_missing,
     a_cache_that_makes_no_sense_is_an_error_and_never_nobody,
     what_a_newer_attachment_has_is_not_promised,
     an_attachment_whose_namespace_is_gone_claims_nothing,
 );
+
+/// Takes the way to our chains out of a variant's table.
+fn flush_prerouting(place: &Place, program: &str) {
+    let lock = place.directory.join("lock");
+    let mut command = place.net.host.command(program);
+    command.args(["-t", "nat", "-F", "PREROUTING"]);
+    let done = command.env("XTABLES_LOCKFILE", lock).status();
+    assert!(done.unwrap().success());
+}
 
 /// The rows of a document.
 #[track_caller]
@@ -61,6 +71,29 @@ fn what_a_flush_removed_is_missing_with_what_to_run(backend: Backend) {
     let all = rows(&place, "ports");
     assert!(all.iter().all(|row| row["state"] == "active"), "{all:?}");
     assert_eq!(told(all), before);
+}
+
+fn a_port_to_which_nothing_leads_is_missing_though_its_rules_stand(backend: Backend) {
+    let place = Place::new(backend, 1);
+    place.attach_all("portmap");
+    let before = rows(&place, "ports").len();
+    match backend {
+        Backend::IptablesNft => flush_prerouting(&place, "iptables-nft"),
+        Backend::IptablesLegacy => flush_prerouting(&place, "iptables-legacy"),
+        Backend::Nftables => {
+            let flush = ["nft", "flush", "chain", "ip", "cni_portmap", "prerouting"];
+            place.net.host.sh(flush);
+        }
+    }
+    let all = rows(&place, "ports");
+    assert_eq!(all.len(), before, "{all:?}");
+    for row in &all {
+        let told = (&row["state"], &row["details"]);
+        assert_eq!(told, (&json!("missing"), &json!("cnictl reconcile")));
+    }
+    assert_eq!(place.run("portmap", &["reconcile"]).code, Some(10));
+    let all = rows(&place, "ports");
+    assert!(all.iter().all(|row| row["state"] == "active"), "{all:?}");
 }
 
 fn who_names_the_owner_of_a_port_that_is_missing(backend: Backend) {
