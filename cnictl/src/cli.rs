@@ -55,7 +55,7 @@ pub enum Command {
     /// Show which spec versions the plugins of a network support
     #[command(after_help = network::VERSION)]
     Version(Whole),
-    /// Show every host port, who owns it, and what is missing or shadowed
+    /// Show every host port, its owner, and what is missing or shadowed
     Ports(Ports),
     /// Show every limit, what was sent and dropped, and what is missing
     Limits(Limits),
