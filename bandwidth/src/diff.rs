@@ -3,7 +3,7 @@
 use common::Drift;
 
 use crate::observe::{Actual, HookState};
-use crate::plan::{Detour, Numbers, Plan};
+use crate::plan::{Detour, Hook, Numbers, Plan};
 use crate::tbf::Tbf;
 use crate::tc::filter::{Filter, Verdict};
 use crate::tc::qdisc::{Bucket, Count, Qdisc};
@@ -24,13 +24,31 @@ impl Plan {
         }
         drifts
     }
+
+    /// The devices of the plan without a bucket, or to which not all leads that is to be limited: each
+    /// with its numbers and the hook where its packets leave their usual path.
+    pub fn missing(&self, actual: &Actual) -> Vec<(String, Tbf, Hook)> {
+        let has_bucket = |qdisc: Option<&Qdisc>| qdisc.is_some_and(|q| q.bucket.is_some());
+        let root = self.root.filter(|_| !has_bucket(actual.root.as_ref()));
+        let root = root.map(|numbers| (self.link.clone(), numbers.ours, Hook::Egress));
+        let detours = self.detours.iter().filter(|detour| {
+            let side = actual.sides.iter().find(|side| side.hook == detour.hook);
+            side.is_none_or(|side| {
+                let hook = actual.hook.as_ref();
+                !has_bucket(side.bucket.as_ref())
+                    || !of_filters(&self.link, detour, side, hook).is_empty()
+            })
+        });
+        let detours = detours.map(|d| (d.ifb.clone(), d.tbf.ours, d.hook));
+        root.into_iter().chain(detours).collect()
+    }
 }
 
 /// The differences of a token bucket that is the root qdisc of `link`.
 fn of_bucket(link: &str, numbers: &Numbers, actual: Option<&Qdisc>) -> Vec<Drift> {
     let object = format!("root qdisc of {link}");
     let Some(qdisc) = actual else {
-        return vec![Drift::new(object, numbers.ours, "none")];
+        return vec![Drift::new(object, numbers.ours, "none").of_missing("qdisc")];
     };
     let mut drifts = Vec::new();
     if qdisc.handle != BUCKET && qdisc.kind == "tbf" {
@@ -104,7 +122,7 @@ fn of_ifb(detour: &Detour, side: &HookState) -> Vec<Drift> {
             Some(kind) => format!("a link of kind {kind} that is not this container's"),
             None => "none".into(),
         };
-        return vec![Drift::new(object, "a link of kind ifb", found)];
+        return vec![Drift::new(object, "a link of kind ifb", found).of_missing("ifb")];
     };
     let mut drifts = Vec::new();
     // The reference's ifbs have no alias.
@@ -127,11 +145,8 @@ fn of_ifb(detour: &Detour, side: &HookState) -> Vec<Drift> {
 /// ours stand depends on who else was there at ADD.
 fn of_filters(link: &str, detour: &Detour, side: &HookState, hook: Option<&Qdisc>) -> Vec<Drift> {
     let Some(hook) = hook else {
-        return vec![Drift::new(
-            format!("ingress qdisc of {link}"),
-            "one",
-            "none",
-        )];
+        let drift = Drift::new(format!("ingress qdisc of {link}"), "one", "none");
+        return vec![drift.of_missing("qdisc")];
     };
     let object = format!("{} filters of {link} ({} qdisc)", detour.hook, hook.kind);
     let mut own = side.own();
@@ -139,12 +154,12 @@ fn of_filters(link: &str, detour: &Detour, side: &HookState, hook: Option<&Qdisc
     for planned in &detour.filters {
         let found = own.next();
         if !found.is_some_and(|found| is_as_planned(planned, found, side.slot.index())) {
-            let found = found.map_or("none".into(), describe);
-            drifts.push(Drift::new(
-                &object,
-                format!("{planned} {}", detour.ifb),
-                found,
-            ));
+            let text = found.map_or("none".into(), describe);
+            let drift = Drift::new(&object, format!("{planned} {}", detour.ifb), text);
+            drifts.push(match found {
+                Some(_) => drift,
+                None => drift.of_missing("filter"),
+            });
         }
     }
     drifts.extend(own.map(|more| Drift::new(&object, "no more", describe(more))));

@@ -2,20 +2,22 @@
 
 use std::collections::HashMap;
 
-use common::Attachment;
 use common::cache::Cache;
 use common::decode::Object;
 use common::error::{Code, Context, Error};
 use common::json::Json;
 use common::sys::link::Link;
 use common::sys::netlink::{Netlink, Refusal};
+use common::{Attachment, Request};
 use netlink_packet_route::link::InfoKind;
 
 use crate::owner::{Mark, Owner};
-use crate::plan::Hook;
+use crate::plan::{Hook, Side};
+use crate::tbf::Tbf;
 use crate::tc::counters::{Counted, roots};
 use crate::tc::filter;
 use crate::tc::qdisc;
+use crate::verbs;
 
 /// The beginnings of our ifbs' names; the reference's begin with the first.
 const PREFIXES: [&str; 2] = ["bwp", "bwe"];
@@ -54,22 +56,33 @@ pub struct Limit {
 impl Limit {
     /// The limit of a link, of which nothing else is known yet.
     fn of(device: &Link, direction: &'static str, counted: Counted) -> Limit {
-        let bucket = counted.bucket;
+        Limit {
+            bytes: counted.bytes,
+            packets: counted.packets,
+            drops: counted.drops,
+            overlimits: counted.overlimits,
+            backlog: counted.backlog,
+            ..Limit::planned(device.name.clone(), direction, counted.bucket)
+        }
+    }
+
+    /// A limit that nothing has passed.
+    fn planned(device: String, direction: &'static str, bucket: Tbf) -> Limit {
         let waiting = u64::from(bucket.limit).saturating_sub(bucket.burst());
         Limit {
             owner: None,
-            device: device.name.clone(),
+            device,
             link: None,
             direction,
             rate: bucket.rate.saturating_mul(8),
             burst: bucket.burst(),
             latency: waiting.saturating_mul(1_000_000) / bucket.rate.max(1),
             limit: bucket.limit,
-            bytes: counted.bytes,
-            packets: counted.packets,
-            drops: counted.drops,
-            overlimits: counted.overlimits,
-            backlog: counted.backlog,
+            bytes: 0,
+            packets: 0,
+            drops: 0,
+            overlimits: 0,
+            backlog: 0,
         }
     }
 }
@@ -107,6 +120,31 @@ pub fn limits(cache: &Cache) -> Result<Vec<Limit>, Error> {
     Ok(all)
 }
 
+/// The limits of an attachment's plan that the kernel does not have, or to which not all leads that is
+/// to be limited.
+///
+/// # Errors
+/// As CHECK's, but for the drifts.
+pub fn missing(request: &Request) -> Result<Vec<Limit>, Error> {
+    let Some((side, plan, actual)) = verbs::look(request)? else {
+        return Ok(Vec::new());
+    };
+    let limit = |(device, bucket, hook): (String, Tbf, Hook)| Limit {
+        owner: Some(request.attachment.clone()),
+        link: Some(plan.link.clone()),
+        ..Limit::planned(device, direction(side, hook), bucket)
+    };
+    Ok(plan.missing(&actual).into_iter().map(limit).collect())
+}
+
+/// As the configuration calls what crosses a link's hook.
+fn direction(side: Side, hook: Hook) -> &'static str {
+    match (side, hook) {
+        (Side::Host, Hook::Egress) | (Side::Container, Hook::Ingress) => "ingress",
+        (Side::Host, Hook::Ingress) | (Side::Container, Hook::Egress) => "egress",
+    }
+}
+
 /// Whether an ifb has a name like ours.
 fn is_ours(ifb: &Link) -> bool {
     PREFIXES.iter().any(|prefix| ifb.name.starts_with(prefix))
@@ -135,16 +173,22 @@ impl Ways<'_> {
         })
     }
 
-    /// The limit of what an ifb is sent: of a veth's ingress hook, so of what the container sends.
+    /// The limit of what an ifb is sent: of a veth's ingress hook, so of what the container sends, or of
+    /// its egress hook, where only some of what goes there is limited.
     fn behind_ifb(&self, ifb: &Link, counted: Counted) -> Limit {
         let mark = mark(ifb);
         let index = mark.as_ref().map(|mark| mark.link);
         let index = index.or_else(|| self.senders.get(&ifb.index).copied());
         let link = index.and_then(|index| self.links.get(&index));
+        let [_, behind_egress] = PREFIXES;
+        let hook = match ifb.name.starts_with(behind_egress) {
+            true => Hook::Egress,
+            false => Hook::Ingress,
+        };
         Limit {
             owner: mark.and_then(|mark| named(mark.owner)),
             link: link.map(|link| link.name.clone()),
-            ..Limit::of(ifb, "egress", counted)
+            ..Limit::of(ifb, direction(Side::Host, hook), counted)
         }
     }
 

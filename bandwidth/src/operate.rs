@@ -1,12 +1,27 @@
 //! What the tool for people needs of this plugin.
 
 use common::cache::Cache;
-use common::{Attachment, Error, Operate, Request};
+use common::{Attachment, Drift, Error, Operate, Request};
 
 use crate::config::Config;
-use crate::{Bandwidth, list};
+use crate::list::{self, Limit};
+use crate::{Bandwidth, verbs};
 
 impl Operate for Bandwidth {
+    type Row = Limit;
+
+    fn drifts(requests: &[&Request]) -> Vec<Result<Vec<Drift>, Error>> {
+        requests
+            .iter()
+            .map(|request| verbs::drifts(request))
+            .collect()
+    }
+
+    fn missing(requests: &[&Request], _found: &[Limit]) -> Vec<Result<Vec<Limit>, Error>> {
+        let missing = |request: &&Request| list::missing(request);
+        requests.iter().map(missing).collect()
+    }
+
     fn owners(cache: &Cache) -> Result<Vec<Attachment>, Error> {
         list::owners(cache)
     }

@@ -9,7 +9,7 @@ use common::result::{CniResult, Interface};
 use common::sys::link::Link;
 use common::sys::netlink::Netlink;
 use common::version::Version;
-use common::{Attachment, Plugin, Request};
+use common::{Attachment, Drift, Plugin, Request};
 use netlink_packet_route::link::InfoKind;
 
 use crate::apply::{Done, Job, PRIORITIES};
@@ -66,16 +66,7 @@ impl Plugin for Bandwidth {
     }
 
     fn check(request: &Request) -> Result<(), Error> {
-        let config = Config::parse(request)?;
-        let result = request.conf.required_prev_result()?;
-        if config.is_off() {
-            return Ok(());
-        }
-        let mut place = Place::of(request)?;
-        place.matches(&request.attachment, &result)?;
-        let actual = observe(&mut place, &request.attachment, &result)?;
-        let plan = Plan::new(&config, &facts(&place, &actual));
-        drift::verdict(&request.attachment, &plan.drifts(&actual))
+        drift::verdict(&request.attachment, &drifts(request)?)
     }
 
     fn del(request: &Request) -> Result<(), Error> {
@@ -161,6 +152,32 @@ impl Plugin for Bandwidth {
         Config::parse(request)?;
         status::probe()
     }
+}
+
+/// How an attachment differs from its plan.
+///
+/// # Errors
+/// As CHECK's, but for the drifts.
+pub fn drifts(request: &Request) -> Result<Vec<Drift>, Error> {
+    let seen = look(request)?;
+    Ok(seen.map_or_else(Vec::new, |(_, plan, actual)| plan.drifts(&actual)))
+}
+
+/// An attachment's place, its plan and what the kernel holds; `None` where nothing is limited.
+///
+/// # Errors
+/// As CHECK's, but for the drifts.
+pub fn look(request: &Request) -> Result<Option<(Side, Plan, Actual)>, Error> {
+    let config = Config::parse(request)?;
+    let result = request.conf.required_prev_result()?;
+    if config.is_off() {
+        return Ok(None);
+    }
+    let mut place = Place::of(request)?;
+    place.matches(&request.attachment, &result)?;
+    let actual = observe(&mut place, &request.attachment, &result)?;
+    let plan = Plan::new(&config, &facts(&place, &actual));
+    Ok(Some((place.side, plan, actual)))
 }
 
 fn observe(

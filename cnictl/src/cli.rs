@@ -55,11 +55,11 @@ pub enum Command {
     /// Show which spec versions the plugins of a network support
     #[command(after_help = network::VERSION)]
     Version(Whole),
-    /// Show every host port, who owns it, and what is stale or shadowed
+    /// Show every host port, its owner, and what is missing or shadowed
     Ports(Ports),
-    /// Show every limit, and what was sent, dropped and delayed
+    /// Show every limit, what was sent and dropped, and what is missing
     Limits(Limits),
-    /// Show what tuning changed, from what, and what it is now
+    /// Show what tuning changed, from what, and what is missing
     Sysctls(Sysctls),
     /// Show which containers and which processes of the node have a port
     Who(Who),

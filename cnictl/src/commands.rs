@@ -5,6 +5,8 @@ mod check;
 mod completions;
 mod del;
 mod gc;
+#[cfg(test)]
+mod golden;
 mod install;
 mod limits;
 mod lint;
@@ -25,9 +27,10 @@ use std::process::ExitCode;
 
 use common::cache::{Cache, DEFAULT_DIR};
 use common::json::Json;
-use common::{Attachment, Code, Context, Error};
+use common::{Code, Context, Error};
 
 use crate::cli::{Cli, Command};
+use crate::table::Table;
 use runner::outcome;
 
 /// The version of what `--json` prints; it grows when a field changes its meaning or goes away.
@@ -105,9 +108,20 @@ fn cache(dir: &Path) -> Result<Cache, Error> {
 /// The exit code after a table that rests on the cache was shown.
 ///
 /// # Errors
-/// The files that could not be read: what is in them is missing in the table.
-fn whole(cache: &Cache) -> Result<u8, Error> {
-    Error::all(cache.faults.clone()).map_or(Ok(DONE), Err)
+/// The files that could not be read, and what else is not known: the table may lack that.
+fn whole(cache: &Cache, unknown: Vec<Error>) -> Result<u8, Error> {
+    let mut errors = cache.faults.clone();
+    errors.extend(unknown);
+    Error::all(errors).map_or(Ok(DONE), Err)
+}
+
+/// Rows in the order of a column of their table, where one is named.
+fn sorted<T>(rows: Vec<T>, by: Option<&str>, table: impl Fn(&[T]) -> Table) -> Vec<T> {
+    let Some(column) = by else { return rows };
+    let order = table(&rows).order(column);
+    let mut rows: Vec<Option<T>> = rows.into_iter().map(Some).collect();
+    let take = |place: usize| rows.get_mut(place)?.take();
+    order.into_iter().filter_map(take).collect()
 }
 
 /// A line on stderr. Nobody may be reading any more, which is no reason to fail.
@@ -128,28 +142,9 @@ fn object(members: impl IntoIterator<Item = (&'static str, Json)>) -> Json {
     Json::Object(fields.collect())
 }
 
-/// The names of an attachment as members of an object. What is not known is `null`.
-fn members(attachment: &Attachment) -> [(&'static str, Json); 3] {
-    [
-        ("network", text_or_null(&attachment.network)),
-        ("container", text_or_null(&attachment.container)),
-        ("interface", text_or_null(&attachment.ifname)),
-    ]
-}
-
 fn text_or_null(text: &str) -> Json {
     match text {
         "" => Json::Null,
         text => text.into(),
     }
-}
-
-/// The names of an attachment as cells of a row. What is not known is `?`.
-fn cells(attachment: &Attachment) -> [String; 3] {
-    let known = |name: &str| if name.is_empty() { "?" } else { name }.to_owned();
-    [
-        known(&attachment.network),
-        known(&attachment.container),
-        known(&attachment.ifname),
-    ]
 }

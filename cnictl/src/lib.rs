@@ -6,6 +6,7 @@
 //! | [`commands`] | a file per command |
 //! | [`plugins`] | the plugins that it knows from within |
 //! | [`requests`], [`repair`], [`dead`] | attachments of the cache: their requests, their repair, and what no one owns |
+//! | [`mappings`], [`missing`], [`state`], [`owners`] | what the kernel has and has not, how it stands, and whose it is |
 //! | [`install`] | puts plugins into a directory that runtimes use, and takes them out again |
 //! | [`lint`] | what is wrong with a configuration |
 //! | [`table`] | tables |
@@ -17,9 +18,13 @@ pub mod commands;
 pub mod dead;
 pub mod install;
 pub mod lint;
+pub mod mappings;
+pub mod missing;
+pub mod owners;
 pub mod plugins;
 pub mod repair;
 pub mod requests;
 pub mod runner;
+pub mod state;
 pub mod table;
 pub mod veth;

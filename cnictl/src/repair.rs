@@ -2,15 +2,17 @@
 //!
 //! Each step is done for all of them before the next, so that a plugin can look once for all.
 
+use std::collections::HashMap;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::time::SystemTime;
 
-use common::cache::Entry;
+use common::cache::{Cache, Entry};
+use common::drift::{in_a_line, verdict};
 use common::error::{Code, Error};
 use common::sys::netns::{self, Netns, OpenError};
-use common::{Operate, Request};
+use common::{Drift, Operate, Request};
 
 use crate::plugins::show_warnings;
 use crate::requests::requests;
@@ -21,9 +23,9 @@ pub enum Outcome {
     /// As ADD left it.
     InOrder,
     /// Not as ADD left it: what differs. Nothing was done.
-    Drifted(String),
+    Drifted(Difference),
     /// Not as ADD left it: what differed. It is now.
-    Repaired(String),
+    Repaired(Difference),
     /// Deleted by the runtime meanwhile: it was not repaired, or the repair was taken back.
     Deleted,
     /// Made anew by the runtime before it was repaired: that is as ADD left it.
@@ -34,6 +36,55 @@ pub enum Outcome {
     Gone,
     /// It is not, or may not be, as ADD left it: why.
     Failed(Error),
+}
+
+/// How an attachment differs from its plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// In short: `8080/tcp: chain and 6 rules missing`.
+    pub line: String,
+    /// Everything.
+    pub whole: String,
+}
+
+/// How many names stand before a difference.
+const NAMES: usize = 4;
+
+impl Difference {
+    /// Of drifts, of something that may have names.
+    fn of(names: &[String], drifts: &[Drift]) -> Difference {
+        let whole: Vec<String> = drifts.iter().map(Drift::to_string).collect();
+        let mut line = in_a_line(drifts);
+        if !names.is_empty() {
+            let shown = names.get(..NAMES).unwrap_or(names).join(", ");
+            let more = match names.len().saturating_sub(NAMES) {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            line = format!("{shown}{more}: {line}");
+        }
+        let whole = whole.join("; ");
+        Difference { line, whole }
+    }
+
+    /// Of a CHECK that failed, which may be for what ADD puts right, such as a table that is gone.
+    fn unknown(error: &Error) -> Difference {
+        Difference {
+            line: error.to_string(),
+            whole: error.to_string(),
+        }
+    }
+
+    fn join(all: &[&Difference]) -> Option<Difference> {
+        let join = |text: fn(&Difference) -> &str| {
+            let texts: Vec<&str> = all.iter().map(|one| text(one)).collect();
+            texts.join("; ")
+        };
+        (!all.is_empty()).then(|| Difference {
+            line: join(|one| &one.line),
+            whole: join(|one| &one.whole),
+        })
+    }
 }
 
 impl Outcome {
@@ -60,12 +111,20 @@ impl Outcome {
     pub fn details(&self) -> String {
         match self {
             Outcome::InOrder => String::new(),
-            Outcome::Drifted(what) | Outcome::Repaired(what) => what.clone(),
+            Outcome::Drifted(what) | Outcome::Repaired(what) => what.whole.clone(),
             Outcome::Deleted => "deleted by the runtime meanwhile".into(),
             Outcome::Renewed => "made anew by the runtime meanwhile".into(),
             Outcome::Superseded => "newer attachments have what it claims".into(),
             Outcome::Gone => "the network namespace is gone".into(),
             Outcome::Failed(error) => error.to_string(),
+        }
+    }
+
+    /// The rest in short.
+    pub fn line(&self) -> String {
+        match self {
+            Outcome::Drifted(what) | Outcome::Repaired(what) => what.line.clone(),
+            other => other.details(),
         }
     }
 }
@@ -75,9 +134,9 @@ pub struct Job<'a> {
     /// What the cache knows of it.
     pub entry: &'a Entry,
     /// The plugin's parts, or why they are not known.
-    requests: Result<Vec<Request>, Error>,
+    pub requests: Result<Vec<Request>, Error>,
     /// Why nothing is to be done, known before anything is looked at.
-    obstacle: Option<Outcome>,
+    pub obstacle: Option<Outcome>,
     /// See [`Operate::claims`].
     pub claims: Vec<String>,
     /// When the runtime made it; nothing is done where that is not known.
@@ -128,6 +187,30 @@ pub struct Task<'a> {
     pub is_superseded: bool,
 }
 
+/// The attachments whose networks have the plugin, oldest first, as the runtime made them: so the newest
+/// has the last word again.
+pub fn tasks<P: Operate>(cache: &Cache, is_dry: bool) -> Vec<Task<'_>> {
+    let mut jobs: Vec<Job<'_>> = cache.entries.iter().filter_map(Job::of::<P>).collect();
+    jobs.sort_by_key(|job| job.made);
+    let mut newest: HashMap<&str, usize> = HashMap::new();
+    for (place, job) in jobs.iter().enumerate() {
+        newest.extend(job.claims.iter().map(|claim| (claim.as_str(), place)));
+    }
+    let is_superseded = |(place, job): (usize, &Job<'_>)| {
+        let is_taken = |claim: &String| newest.get(claim.as_str()) != Some(&place);
+        !job.claims.is_empty() && job.claims.iter().all(is_taken)
+    };
+    let superseded: Vec<bool> = jobs.iter().enumerate().map(is_superseded).collect();
+    let tasks = jobs.into_iter().zip(superseded);
+    tasks
+        .map(|(job, is_superseded)| Task {
+            job,
+            is_dry,
+            is_superseded,
+        })
+        .collect()
+}
+
 /// One request of a task: what CHECK said of it, and then what ADD and CHECK said.
 struct Step<'a> {
     /// The place of its task.
@@ -135,7 +218,7 @@ struct Step<'a> {
     entry: &'a Entry,
     request: &'a Request,
     may_change: bool,
-    drift: Option<Error>,
+    drift: Option<Difference>,
     /// Why it was not repaired.
     obstacle: Option<Outcome>,
 }
@@ -147,8 +230,12 @@ const AT_ONCE: usize = 100;
 pub fn run<P: Operate>(tasks: &[Task<'_>]) -> Vec<Outcome> {
     let mut steps = steps(tasks);
     let mut todo: Vec<&mut Step<'_>> = steps.iter_mut().collect();
-    each(&mut todo, P::check_all, |step, verdict| {
-        step.drift = verdict.err();
+    each(&mut todo, P::drifts, |step, drifts| {
+        step.drift = match drifts {
+            Ok(drifts) if drifts.is_empty() => None,
+            Ok(drifts) => Some(Difference::of(&P::names(step.request), &drifts)),
+            Err(error) => Some(Difference::unknown(&error)),
+        };
     });
     todo.retain(|step| step.drift.is_some() && step.may_change);
     for some in todo.chunks_mut(AT_ONCE) {
@@ -160,7 +247,8 @@ pub fn run<P: Operate>(tasks: &[Task<'_>]) -> Vec<Outcome> {
         });
     }
     todo.retain(|step| step.obstacle.is_none());
-    each(&mut todo, P::check_all, |step, verdict| {
+    each(&mut todo, P::drifts, |step, drifts| {
+        let verdict = drifts.and_then(|drifts| verdict(&step.entry.attachment, &drifts));
         step.obstacle = verdict.err().map(Outcome::Failed);
     });
     let outcome = |(place, task): (usize, &Task<'_>)| {
@@ -173,13 +261,18 @@ pub fn run<P: Operate>(tasks: &[Task<'_>]) -> Vec<Outcome> {
 impl Step<'_> {
     /// Whether the runtime still has the attachment as it was when it was checked.
     fn is_wanted(&mut self) -> bool {
-        self.obstacle = match Entry::read(&self.entry.file) {
-            Ok(Some(now)) if now == *self.entry => None,
-            Ok(Some(_)) => Some(Outcome::Renewed),
-            Ok(None) => Some(Outcome::Deleted),
-            Err(error) => Some(Outcome::Failed(error)),
-        };
+        self.obstacle = what_became_of(self.entry);
         self.obstacle.is_none()
+    }
+}
+
+/// What the runtime did with an attachment since the cache was read, if anything.
+pub fn what_became_of(entry: &Entry) -> Option<Outcome> {
+    match Entry::read(&entry.file) {
+        Ok(Some(now)) if now == *entry => None,
+        Ok(Some(_)) => Some(Outcome::Renewed),
+        Ok(None) => Some(Outcome::Deleted),
+        Err(error) => Some(Outcome::Failed(error)),
     }
 }
 
@@ -198,10 +291,10 @@ fn steps<'a>(tasks: &'a [Task<'_>]) -> Vec<Step<'a>> {
 }
 
 /// Asks for all steps at once, and hands each its answer.
-fn each(
+fn each<T>(
     steps: &mut [&mut Step<'_>],
-    ask: impl Fn(&[&Request]) -> Vec<Result<(), Error>>,
-    take: impl Fn(&mut Step<'_>, Result<(), Error>),
+    ask: impl Fn(&[&Request]) -> Vec<Result<T, Error>>,
+    take: impl Fn(&mut Step<'_>, Result<T, Error>),
 ) {
     let requests: Vec<&Request> = steps.iter().map(|step| step.request).collect();
     let answers = ask(&requests);
@@ -220,20 +313,13 @@ impl Task<'_> {
         if let Some(obstacle) = steps.iter().find_map(|step| step.obstacle.clone()) {
             return obstacle;
         }
-        // CHECK may fail for what ADD puts right, such as a table that is gone.
-        let text = |error: &Error| match error.code {
-            Code::Drift => error.details.clone(),
-            _ => error.to_string(),
-        };
-        let drifts: Vec<String> = steps
-            .iter()
-            .filter_map(|s| s.drift.as_ref().map(text))
-            .collect();
-        match (drifts.is_empty(), self.is_superseded, self.is_dry) {
-            (true, ..) => Outcome::InOrder,
-            (false, true, _) => Outcome::Superseded,
-            (false, false, true) => Outcome::Drifted(drifts.join("; ")),
-            (false, false, false) => Outcome::Repaired(drifts.join("; ")),
+        let drifts = steps.iter().filter_map(|step| step.drift.as_ref());
+        let drifts: Vec<&Difference> = drifts.collect();
+        match (Difference::join(&drifts), self.is_superseded, self.is_dry) {
+            (None, ..) => Outcome::InOrder,
+            (Some(_), true, _) => Outcome::Superseded,
+            (Some(what), false, true) => Outcome::Drifted(what),
+            (Some(what), false, false) => Outcome::Repaired(what),
         }
     }
 }

@@ -1,11 +1,15 @@
 //! Tables for people: aligned columns, colour on a terminal only, and as wide as the terminal.
 //!
-//! Where they do not fit, columns that allow it are cut, then those that are least needed are left
-//! out. Into a file or a pipe everything goes whole.
+//! Where they do not fit, counters are left out first, then what is needed least, and the rest is cut
+//! where it may be. Into a file or a pipe every column goes whole.
+
+mod sort;
 
 use std::io::{self, IsTerminal};
 
 use common::sys::terminal;
+
+use sort::Key;
 
 /// What stands between two columns.
 const GAP: usize = 2;
@@ -16,7 +20,44 @@ pub struct Column {
     title: &'static str,
     is_number: bool,
     least: usize,
-    is_optional: bool,
+    need: Need,
+}
+
+/// How much a column is needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Need {
+    /// Left out before anything is cut.
+    Spare,
+    /// Left out where the others do not fit though they are cut.
+    Optional,
+    /// Never left out.
+    Always,
+}
+
+/// What stands in one place of a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cell {
+    text: String,
+    amount: Option<u128>,
+}
+
+impl Cell {
+    /// A number, and how it is shown.
+    pub fn amount(amount: impl Into<u128>, text: impl Into<String>) -> Cell {
+        Cell {
+            text: text.into(),
+            amount: Some(amount.into()),
+        }
+    }
+}
+
+impl<T: Into<String>> From<T> for Cell {
+    fn from(text: T) -> Cell {
+        Cell {
+            text: text.into(),
+            amount: None,
+        }
+    }
 }
 
 /// Makes a column whose content is never cut.
@@ -25,7 +66,7 @@ pub const fn column(title: &'static str) -> Column {
         title,
         is_number: false,
         least: usize::MAX,
-        is_optional: false,
+        need: Need::Always,
     }
 }
 
@@ -45,11 +86,20 @@ impl Column {
         Column { least, ..self }
     }
 
-    /// May be left out; the last one goes first.
+    /// May be left out where the rest does not fit though it is cut; the last one goes first.
     #[must_use]
     pub const fn optional(self) -> Column {
         Column {
-            is_optional: true,
+            need: Need::Optional,
+            ..self
+        }
+    }
+
+    /// Is left out before anything is cut; the last one goes first.
+    #[must_use]
+    pub const fn spare(self) -> Column {
+        Column {
+            need: Need::Spare,
             ..self
         }
     }
@@ -70,7 +120,7 @@ pub enum Tone {
 #[derive(Debug, Clone)]
 pub struct Table {
     columns: Vec<Column>,
-    rows: Vec<(Tone, Vec<String>)>,
+    rows: Vec<(Tone, Vec<Cell>)>,
 }
 
 /// Where a table is printed.
@@ -108,14 +158,40 @@ impl Table {
 
     /// Adds a row: one text for each column. Control characters are shown as `?`, so that no name can
     /// pose as a row or speak to the terminal.
-    pub fn row(&mut self, tone: Tone, cells: impl IntoIterator<Item = String>) {
-        let printable = |cell: String| {
+    pub fn row<C: Into<Cell>>(&mut self, tone: Tone, cells: impl IntoIterator<Item = C>) {
+        let printable = |cell: C| {
+            let cell = cell.into();
             let shown = |c: char| if c.is_control() { '?' } else { c };
-            cell.chars().map(shown).collect()
+            Cell {
+                text: cell.text.chars().map(shown).collect(),
+                ..cell
+            }
         };
-        let mut cells: Vec<String> = cells.into_iter().map(printable).collect();
-        cells.resize(self.columns.len(), String::new());
+        let mut cells: Vec<Cell> = cells.into_iter().map(printable).collect();
+        cells.resize(self.columns.len(), Cell::from(""));
         self.rows.push((tone, cells));
+    }
+
+    /// The places of the rows in the order of a column: the largest amount first, texts from A to Z, and
+    /// numbers in texts by their value. Equal ones stay as they are.
+    pub fn order(&self, title: &str) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..self.rows.len()).collect();
+        let column = self
+            .columns
+            .iter()
+            .position(|c| c.title.eq_ignore_ascii_case(title));
+        let key = |place: &usize| {
+            let (_, cells) = self.rows.get(*place)?;
+            let Cell { text, amount } = cells.get(column?)?;
+            Some(Key::of(text, *amount))
+        };
+        order.sort_by_cached_key(key);
+        order
+    }
+
+    /// The titles of the columns.
+    pub fn titles(&self) -> Vec<&'static str> {
+        self.columns.iter().map(|column| column.title).collect()
     }
 
     /// Whether it has no rows.
@@ -126,7 +202,7 @@ impl Table {
     /// The lines, titles first.
     pub fn text(&self, page: Page) -> String {
         let layout = self.layout(page.width);
-        let titles: Vec<String> = self.columns.iter().map(|c| c.title.to_owned()).collect();
+        let titles: Vec<Cell> = self.columns.iter().map(|c| c.title.into()).collect();
         let mut out = paint(page, "1", &self.line(&layout, &titles));
         for (tone, cells) in &self.rows {
             let line = self.line(&layout, cells);
@@ -143,14 +219,27 @@ impl Table {
     fn layout(&self, page: Option<usize>) -> Vec<(usize, usize)> {
         let needed = |index: usize, column: &Column| {
             let cells = self.rows.iter().filter_map(|(_, cells)| cells.get(index));
-            let longest = cells.map(|cell| cell.chars().count()).max().unwrap_or(0);
+            let longest = cells
+                .map(|cell| cell.text.chars().count())
+                .max()
+                .unwrap_or(0);
             longest.max(column.title.len())
         };
         let columns = self.columns.iter().enumerate();
         let mut layout: Vec<(usize, usize)> = columns.map(|(i, c)| (i, needed(i, c))).collect();
         let Some(page) = page else { return layout };
-        while total(&layout) > page && (self.cut(&mut layout) || self.leave_out(&mut layout)) {}
+        while total(&layout) > page && self.leave_out(Need::Spare, &mut layout) {}
+        while total(&self.cut_most(&layout)) > page && self.leave_out(Need::Optional, &mut layout) {
+        }
+        while total(&layout) > page && self.cut(&mut layout) {}
         layout
+    }
+
+    /// As narrow as the columns can be.
+    fn cut_most(&self, layout: &[(usize, usize)]) -> Vec<(usize, usize)> {
+        let least = |index: usize| self.columns.get(index).map_or(0, |column| column.least);
+        let narrow = layout.iter().map(|(i, width)| (*i, least(*i).min(*width)));
+        narrow.collect()
     }
 
     /// Cuts the column that has most to give by one character.
@@ -168,10 +257,10 @@ impl Table {
         }
     }
 
-    fn leave_out(&self, layout: &mut Vec<(usize, usize)>) -> bool {
-        let is_optional =
-            |(index, _): &(usize, usize)| self.columns.get(*index).is_some_and(|c| c.is_optional);
-        match layout.iter().rposition(is_optional) {
+    fn leave_out(&self, need: Need, layout: &mut Vec<(usize, usize)>) -> bool {
+        let is_it =
+            |(index, _): &(usize, usize)| self.columns.get(*index).is_some_and(|c| c.need == need);
+        match layout.iter().rposition(is_it) {
             Some(place) => {
                 layout.remove(place);
                 true
@@ -180,10 +269,10 @@ impl Table {
         }
     }
 
-    fn line(&self, layout: &[(usize, usize)], cells: &[String]) -> String {
+    fn line(&self, layout: &[(usize, usize)], cells: &[Cell]) -> String {
         let mut line = String::new();
         for (place, (index, width)) in layout.iter().enumerate() {
-            let text = cells.get(*index).map_or("", String::as_str);
+            let text = cells.get(*index).map_or("", |cell| cell.text.as_str());
             let text = shortened(text, *width);
             let blanks = " ".repeat(width.saturating_sub(text.chars().count()));
             if place > 0 {
@@ -263,13 +352,49 @@ mod tests {
         );
         let narrow = text(Some(22));
         assert!(!narrow.contains("NOTE") && narrow.contains("…"), "{narrow}");
-        for width in [21, 22, 30, 37] {
+        // What was left out makes room for the rest.
+        assert!(
+            text(Some(25)).contains("  f3ebbdab6…  net1"),
+            "{}",
+            text(Some(25))
+        );
+        for width in [21, 22, 25, 30, 37] {
             assert!(
                 text(Some(width))
                     .lines()
                     .all(|line| line.chars().count() <= width)
             );
         }
+    }
+
+    #[test]
+    fn counters_are_left_out_before_anything_is_cut() {
+        let mut table = Table::new([
+            column("NAME").cut_to(1),
+            column("BYTES").spare(),
+            column("NOTE").optional(),
+        ]);
+        table.row(Tone::Plain, ["a-long-name", "12", "note"]);
+        let page = |width| Page {
+            width: Some(width),
+            colour: false,
+        };
+        assert_eq!(
+            table.text(page(17)),
+            "NAME         NOTE\na-long-name  note\n"
+        );
+        assert_eq!(table.text(page(10)), "NAME  NOTE\na-l…  note\n");
+    }
+
+    #[test]
+    fn rows_are_ordered_by_any_column() {
+        let mut table = Table::new([column("HOST"), column("BYTES").number()]);
+        for (host, bytes) in [("10.0.0.10:80", 5u64), ("10.0.0.9:80", 70), ("a", 70)] {
+            table.row(Tone::Plain, [host.into(), Cell::amount(bytes, "x")]);
+        }
+        assert_eq!(table.order("host"), [1, 0, 2]);
+        assert_eq!(table.order("BYTES"), [1, 2, 0]);
+        assert_eq!(table.order("none"), [0, 1, 2]);
     }
 
     #[test]

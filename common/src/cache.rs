@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use crate::attachment::{Attachment, ifname_fault, is_valid_name};
 use crate::base64;
+use crate::cni_args;
 use crate::decode::{Object, Value};
 use crate::error::{Code, Context, Error, short};
 use crate::json::{Fields, Json};
@@ -81,18 +82,8 @@ impl Cache {
     /// The entries of the attachment that names of a node's state mean. Names may be shortened, to a
     /// beginning and `...` or `~` and a hash, and an empty interface means any.
     pub fn find(&self, shown: &Attachment) -> impl Iterator<Item = &Entry> {
-        self.entries.iter().filter(move |entry| {
-            let Attachment {
-                network,
-                container,
-                ifname,
-            } = &entry.attachment;
-            is_short_for(&shown.network, network)
-                && is_short_for(&shown.container, container)
-                && (shown.ifname.is_empty()
-                    || shown.ifname.starts_with('~')
-                    || shown.ifname == *ifname)
-        })
+        let entries = self.entries.iter();
+        entries.filter(move |entry| means(shown, &entry.attachment))
     }
 
     /// The one entry that [`Cache::find`] gives; `None` when there are none or several.
@@ -118,6 +109,16 @@ impl Cache {
         names.dedup();
         names
     }
+}
+
+/// Whether names of a node's state, which may be shortened, can be those of an attachment; see
+/// [`Cache::find`].
+pub fn means(shown: &Attachment, whole: &Attachment) -> bool {
+    is_short_for(&shown.network, &whole.network)
+        && is_short_for(&shown.container, &whole.container)
+        && (shown.ifname.is_empty()
+            || shown.ifname.starts_with('~')
+            || shown.ifname == whole.ifname)
 }
 
 fn is_short_for(shown: &str, name: &str) -> bool {
@@ -156,6 +157,11 @@ impl Entry {
             return Ok(None);
         }
         entry(path, object).context(Code::Decoding, tried).map(Some)
+    }
+
+    /// The pod, as `NAMESPACE/NAME`, where the runtime is one of Kubernetes'.
+    pub fn pod(&self) -> Option<String> {
+        cni_args::pod(&self.cni_args())
     }
 
     /// The value of `CNI_ARGS`: `K=V;K=V`.

@@ -2,20 +2,23 @@
 
 use crate::attachment::Attachment;
 use crate::cache::Cache;
+use crate::drift::Drift;
 use crate::error::Error;
 use crate::plugin::Plugin;
 use crate::request::Request;
 
 /// A plugin whose attachments can be looked at, repaired and removed all at once.
 pub trait Operate: Plugin {
-    /// CHECK of many attachments: their verdicts in their order. For plugins that can look once for all
-    /// of them.
-    fn check_all(requests: &[&Request]) -> Vec<Result<(), Error>> {
-        requests
-            .iter()
-            .map(|request| Self::check(request))
-            .collect()
-    }
+    /// One line of the table of what the plugin made.
+    type Row;
+
+    /// CHECK of many attachments: how each differs from its plan, in their order. Some plugins can look
+    /// once for all of them.
+    fn drifts(requests: &[&Request]) -> Vec<Result<Vec<Drift>, Error>>;
+
+    /// What the plans of attachments have and the kernel does not, in their order; `found` is what the
+    /// kernel's state has, of all attachments.
+    fn missing(requests: &[&Request], found: &[Self::Row]) -> Vec<Result<Vec<Self::Row>, Error>>;
 
     /// ADD of many attachments, oldest first: what came of each, in their order. For plugins that can
     /// write all of them at once.
@@ -42,6 +45,12 @@ pub trait Operate: Plugin {
     /// older attachment must not get back what a newer one took from it. A request that makes no sense
     /// claims nothing.
     fn claims(_request: &Request) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// What people call the things that an attachment has, such as its host ports; nothing where only
+    /// the attachment has a name.
+    fn names(_request: &Request) -> Vec<String> {
         Vec::new()
     }
 }

@@ -49,9 +49,13 @@ pub fn unmapped(ports: impl Iterator<Item = HostPort>, backend: &str) -> String 
 
 /// A list of ports, each once, in order of protocol, address and number.
 pub fn list(ports: impl Iterator<Item = HostPort>) -> String {
+    sorted(ports).join(", ")
+}
+
+/// Ports, each once, in order of protocol, address and number.
+pub fn sorted(ports: impl Iterator<Item = HostPort>) -> Vec<String> {
     let ports: BTreeSet<HostPort> = ports.collect();
-    let ports: Vec<String> = ports.iter().map(HostPort::to_string).collect();
-    ports.join(", ")
+    ports.iter().map(HostPort::to_string).collect()
 }
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ use common::drift::verdict;
 use common::keys::Key;
 use common::log::Log;
 use common::version::Version;
-use common::{CniResult, Error, Plugin, Request};
+use common::{CniResult, Drift, Error, Plugin, Request};
 
 use config::{Config, Evidence, Masquerade};
 use conntrack::Stale;
@@ -77,7 +77,8 @@ impl Plugin for Portmap {
 
     fn check(request: &Request) -> Result<(), Error> {
         let (config, _) = Config::parse(request)?;
-        check(&Plan::new(&config), &config, &Tables::default())
+        let drifts = drifts(&Plan::new(&config), &config, &Tables::default())?;
+        verdict(&config.attachment, &drifts)
     }
 
     fn del(request: &Request) -> Result<(), Error> {
@@ -116,15 +117,15 @@ fn warn_of_unserved(config: &Config, log: &Log) {
 }
 
 /// Compares one attachment with the kernel, and with iptables' tables as far as they were read already.
-fn check(plan: &Plan, config: &Config, tables: &Tables) -> Result<(), Error> {
+fn drifts(plan: &Plan, config: &Config, tables: &Tables) -> Result<Vec<Drift>, Error> {
     if plan.families.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let mut drifts = backends::check(plan, config, tables)?;
     if let Some(container) = reached_from_loopback(plan) {
         drifts.extend(localnet::check(container)?);
     }
-    verdict(&config.attachment, &drifts)
+    Ok(drifts)
 }
 
 /// The container's address that the node's loopback addresses must reach, if any.

@@ -1,7 +1,7 @@
 //! Every host port of the node, in every backend, for the tool for people.
 
 mod listen;
-mod state;
+mod missing;
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -13,7 +13,7 @@ use crate::mapping::Protocol;
 use crate::{iptables, nftables};
 
 pub use listen::{Listener, Process, listeners};
-pub use state::{State, name, states};
+pub use missing::{is_same, missing};
 
 /// Packets and bytes that a rule has seen: the first ones of connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

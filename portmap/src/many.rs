@@ -4,14 +4,14 @@
 use std::collections::BTreeSet;
 
 use common::error::Error;
-use common::{Attachment, Plugin, Request};
+use common::{Attachment, Drift, Plugin, Request};
 
 use crate::config::{Backend, Config};
 use crate::iptables::{self, Tables};
 use crate::plan::Plan;
 use crate::turn::Turn;
 use crate::{
-    Portmap, backends, check as check_one, forget, open_loopback, stale, warn_of_unserved,
+    Portmap, backends, drifts as drifts_of_one, forget, open_loopback, stale, warn_of_unserved,
 };
 
 /// How many attachments are written at once. Each holds a file descriptor meanwhile, and a process
@@ -44,14 +44,14 @@ impl<'a> Job<'a> {
     }
 }
 
-/// The verdict of CHECK on each.
-pub fn check(requests: &[&Request]) -> Vec<Result<(), Error>> {
+/// How each differs from its plan.
+pub fn drifts(requests: &[&Request]) -> Vec<Result<Vec<Drift>, Error>> {
     let jobs: Vec<Job<'_>> = requests.iter().map(|request| Job::of(request)).collect();
     let read: Vec<_> = jobs.iter().filter_map(Job::for_iptables).collect();
     let tables = Tables::read(&read);
     let one = |job: Job<'_>| {
         let (plan, config) = job.planned?;
-        check_one(&plan, &config, &tables)
+        drifts_of_one(&plan, &config, &tables)
     };
     jobs.into_iter().map(one).collect()
 }

@@ -1,15 +1,25 @@
 //! What the tool for people needs of this plugin.
 
 use common::cache::Cache;
-use common::{Attachment, Error, Operate, Request};
+use common::{Attachment, Drift, Error, Operate, Request};
 
 use crate::config::{self, Config};
+use crate::host_port::HostPort;
 use crate::plan::{Forward, Plan};
-use crate::{Portmap, list, many};
+use crate::{Portmap, host_port, list, many};
 
 impl Operate for Portmap {
-    fn check_all(requests: &[&Request]) -> Vec<Result<(), Error>> {
-        many::check(requests)
+    type Row = list::Forward;
+
+    fn drifts(requests: &[&Request]) -> Vec<Result<Vec<Drift>, Error>> {
+        many::drifts(requests)
+    }
+
+    fn missing(
+        requests: &[&Request],
+        found: &[list::Forward],
+    ) -> Vec<Result<Vec<list::Forward>, Error>> {
+        list::missing(requests, found)
     }
 
     fn add_all(requests: &[&Request]) -> Vec<Result<(), Error>> {
@@ -35,6 +45,15 @@ impl Operate for Portmap {
             ports.map(move |port| claim(family, port))
         });
         claims.collect()
+    }
+
+    fn names(request: &Request) -> Vec<String> {
+        let Ok((config, _)) = Config::parse(request) else {
+            return Vec::new();
+        };
+        let plan = Plan::new(&config);
+        let ports = plan.families.iter().flat_map(|family| &family.ports);
+        host_port::sorted(ports.map(HostPort::from))
     }
 
     fn judge(request: &Request) -> Result<(), Error> {

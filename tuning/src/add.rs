@@ -49,12 +49,8 @@ pub fn add(plan: &Plan, request: &Request, store: &Store, ends: &mut Ends) -> Re
             undo(error, failures, store, &mut slot, before.as_deref())
         })?;
     let mut differing = plan.differing(&actual);
-    let drifts = plan.offload_drifts(&actual)?;
-    differing.extend(
-        drifts
-            .iter()
-            .map(|d| format!("{} {}", d.object, d.expected)),
-    );
+    let offloads = plan.offloads_unmet(&actual)?.into_iter();
+    differing.extend(offloads.map(|one| format!("{} {}", one.drift.object, one.drift.expected)));
     match differing {
         names if !names.is_empty() => request.log.changed(format!("set {}", names.join(", "))),
         _ if is_new => request.log.changed("saved the original values"),
@@ -187,10 +183,10 @@ fn switch(
         sysctls: Vec::new(),
         ends: kernel::seen(ends)?,
     };
-    match plan.offload_drifts(&now)?.as_slice() {
+    match plan.offloads_unmet(&now)?.as_slice() {
         [] => Ok(()),
-        drifts => {
-            let drifts: Vec<String> = drifts.iter().map(ToString::to_string).collect();
+        unmet => {
+            let drifts: Vec<String> = unmet.iter().map(|one| one.drift.to_string()).collect();
             let msg = "the kernel did not switch every offload";
             Err(Error::new(Code::System, msg)
                 .with_details(format!("{}; it may need another one", drifts.join("; "))))

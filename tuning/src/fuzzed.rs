@@ -23,7 +23,7 @@ pub fn configuration(request: &Request) {
         ends: Vec::new(),
         sysctls: values.map(|s| Reading::Value(s.value.clone())).collect(),
     };
-    let drifts = plan.drifts(&actual, &request.attachment.ifname, &[]);
+    let drifts = plan.unmet(&actual, &request.attachment.ifname, &[]);
     assert_eq!(drifts.len(), 1, "only the missing link: {drifts:?}");
     for setting in &plan.sysctls {
         let path = setting.name.path();

@@ -9,11 +9,12 @@ use common::json::Json;
 use common::sys::file::{self, Content};
 use common::sys::link::Link;
 use common::sys::netns::{Netns, OpenError};
-use common::{Attachment, Error};
+use common::{Attachment, Error, Request};
 
 use crate::backup::Backup;
 use crate::kernel::{self, Container, Reading, Seen, read};
 use crate::offload::ends;
+use crate::plan::Unmet;
 use crate::sysctl::Name;
 use crate::{attribute, config};
 
@@ -25,10 +26,25 @@ pub struct Change {
     pub owner: Attachment,
     /// The sysctl, in the form of a path below /proc/sys, or the attribute of the link.
     pub what: String,
-    /// Its value before ADD.
-    pub before: String,
+    /// Its value before ADD; not known where no backup has it.
+    pub before: Option<String>,
+    /// The value of the attachment's plan, where it is not that now.
+    pub wanted: Option<String>,
     /// Its value now, if it can be read.
     pub now: Option<String>,
+}
+
+impl Change {
+    /// A value of an attachment's plan that the kernel does not have.
+    pub fn missing(request: &Request, Unmet { what, drift }: Unmet) -> Change {
+        Change {
+            owner: request.attachment.clone(),
+            what,
+            before: None,
+            wanted: Some(drift.expected),
+            now: Some(drift.actual),
+        }
+    }
 }
 
 /// What was looked at: every value that was changed, and what could not be read of those.
@@ -138,7 +154,8 @@ fn of_backup(owner: &Attachment, backup: &Backup, (sysctls, link, ends): &Presen
     let line = |what: String, before: String, now: Option<String>| Change {
         owner: owner.clone(),
         what,
-        before,
+        before: Some(before),
+        wanted: None,
         now,
     };
     let attributes = backup.originals.link.iter().map(|change| {
@@ -161,7 +178,7 @@ fn of_backup(owner: &Attachment, backup: &Backup, (sysctls, link, ends): &Presen
         line(what, words(value.on), now.map(|now| words(now.wanted)))
     });
     // The reference saves every attribute, also those that nobody changes.
-    let is_change = |change: &Change| change.now.as_ref() != Some(&change.before);
+    let is_change = |change: &Change| change.now != change.before;
     let all = values.chain(attributes).chain(offloads);
     all.filter(is_change).collect()
 }

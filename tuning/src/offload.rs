@@ -7,6 +7,8 @@ use common::error::short;
 use common::sys::ethtool::Feature;
 use common::{Code, Drift, Error};
 
+use crate::plan::Unmet;
+
 /// ethtool's names, short and long, and the kernel's features behind them. What an interface cannot
 /// switch of a group is left alone, as by ethtool.
 const GROUPS: [(&[&str], &[&str]); 11] = [
@@ -194,7 +196,7 @@ pub fn of_side(values: &[(Side, Value)], side: Side) -> Vec<Value> {
 }
 
 /// What is not as planned.
-pub fn drifts(side: Side, link: &str, values: &[Value], known: &[Feature]) -> Vec<Drift> {
+pub fn unmet(side: Side, link: &str, values: &[Value], known: &[Feature]) -> Vec<Unmet> {
     let words = |on| if on { "on" } else { "off" };
     let host = if side == Side::Host {
         " on the node"
@@ -203,9 +205,11 @@ pub fn drifts(side: Side, link: &str, values: &[Value], known: &[Feature]) -> Ve
     };
     let drift = |value: &Value| {
         let feature = known.iter().find(|feature| feature.name == value.name)?;
-        let what = format!("offload {} of {link}{host}", value.name);
-        (feature.active != value.on)
-            .then(|| Drift::new(what, words(value.on), words(feature.active)))
+        let object = format!("offload {} of {link}{host}", value.name);
+        (feature.active != value.on).then(|| Unmet {
+            what: format!("{} {}", side.key(), value.name),
+            drift: Drift::new(object, words(value.on), words(feature.active)),
+        })
     };
     values.iter().filter_map(drift).collect()
 }

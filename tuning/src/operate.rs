@@ -1,12 +1,33 @@
 //! What the tool for people needs of this plugin.
 
 use common::cache::Cache;
-use common::{Attachment, Error, Operate, Request};
+use common::{Attachment, Drift, Error, Operate, Request};
 
+use crate::Tuning;
+use crate::check::unmet;
 use crate::config::Config;
-use crate::{Tuning, list};
+use crate::list::{self, Change};
+use crate::plan::Unmet;
 
 impl Operate for Tuning {
+    type Row = Change;
+
+    fn drifts(requests: &[&Request]) -> Vec<Result<Vec<Drift>, Error>> {
+        let drifts = |request: &&Request| {
+            let unmet = unmet(request)?.into_iter();
+            Ok(unmet.map(|Unmet { drift, .. }| drift).collect())
+        };
+        requests.iter().map(drifts).collect()
+    }
+
+    fn missing(requests: &[&Request], _found: &[Change]) -> Vec<Result<Vec<Change>, Error>> {
+        let missing = |request: &&Request| {
+            let unmet = unmet(request)?.into_iter();
+            Ok(unmet.map(|one| Change::missing(request, one)).collect())
+        };
+        requests.iter().map(missing).collect()
+    }
+
     fn owners(cache: &Cache) -> Result<Vec<Attachment>, Error> {
         list::owners(cache)
     }

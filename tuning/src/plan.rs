@@ -26,6 +26,15 @@ pub struct Plan {
     pub offloads: Vec<Wish>,
 }
 
+/// Something of the plan that the kernel does not have, or has otherwise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unmet {
+    /// What it is, as the list of changes calls it.
+    pub what: String,
+    /// How it differs.
+    pub drift: Drift,
+}
+
 impl Plan {
     /// The plan of a configuration.
     pub fn new(config: Config) -> Plan {
@@ -87,13 +96,16 @@ impl Plan {
     }
 
     /// The offloads that are not as planned.
-    pub fn offload_drifts(&self, actual: &Actual) -> Result<Vec<Drift>, Error> {
+    ///
+    /// # Errors
+    /// As [`Plan::features`].
+    pub fn offloads_unmet(&self, actual: &Actual) -> Result<Vec<Unmet>, Error> {
         let values = self.features(actual)?;
-        let drifts = actual.ends.iter().flat_map(|seen| {
+        let unmet = actual.ends.iter().flat_map(|seen| {
             let own = offload::of_side(&values, seen.side);
-            offload::drifts(seen.side, &seen.link, &own, &seen.features)
+            offload::unmet(seen.side, &seen.link, &own, &seen.features)
         });
-        Ok(drifts.collect())
+        Ok(unmet.collect())
     }
 
     /// What reads otherwise than planned, or cannot be read, by name: what ADD changes.
@@ -115,9 +127,9 @@ impl Plan {
 
     /// Every difference between this plan and what the kernel has, where `shown` is how it showed what
     /// ADD wrote. That the interface is gone is a difference whatever the plan says.
-    pub fn drifts(&self, actual: &Actual, ifname: &str, shown: &[Shown]) -> Vec<Drift> {
+    pub fn unmet(&self, actual: &Actual, ifname: &str, shown: &[Shown]) -> Vec<Unmet> {
         let shown: HashMap<&Name, &Shown> = shown.iter().map(|s| (&s.name, s)).collect();
-        let mut drifts: Vec<Drift> = self
+        let mut unmet: Vec<Unmet> = self
             .sysctls
             .iter()
             .zip(&actual.sysctls)
@@ -126,16 +138,22 @@ impl Plan {
             })
             .collect();
         match &actual.link {
-            None => drifts.push(Drift::new(format!("interface {ifname}"), "present", "none")),
+            None => {
+                let drift = Drift::new(format!("interface {ifname}"), "present", "none");
+                unmet.push(Unmet {
+                    what: "interface".into(),
+                    drift: drift.of_missing("interface"),
+                });
+            }
             Some(link) => {
-                drifts.extend(
+                unmet.extend(
                     self.link
                         .iter()
                         .filter_map(|change| link_drift(*change, link)),
                 );
             }
         }
-        drifts
+        unmet
     }
 
     /// Writes the new MAC, and from 1.1.0 on the new MTU, into what the chain's result says of the
@@ -163,7 +181,7 @@ impl Shown {
     }
 }
 
-fn sysctl_drift(setting: &Setting, reading: &Reading, shown: Option<&&Shown>) -> Option<Drift> {
+fn sysctl_drift(setting: &Setting, reading: &Reading, shown: Option<&&Shown>) -> Option<Unmet> {
     let actual = match reading {
         Reading::Value(actual) if meaning::same(actual, &setting.value) => return None,
         Reading::Value(actual) if shown.is_some_and(|s| s.is_of(setting, actual)) => return None,
@@ -172,21 +190,20 @@ fn sysctl_drift(setting: &Setting, reading: &Reading, shown: Option<&&Shown>) ->
         Reading::Missing => "no such sysctl",
         Reading::Unreadable(why) => why.as_str(),
     };
-    Some(Drift::new(
-        format!("sysctl {}", setting.name.text()),
-        setting.name.shown(&setting.value),
-        actual,
-    ))
+    let (what, wanted) = (setting.name.text(), setting.name.shown(&setting.value));
+    let drift = Drift::new(format!("sysctl {what}"), wanted, actual);
+    Some(Unmet { what, drift })
 }
 
-fn link_drift(change: Change, link: &Link) -> Option<Drift> {
+fn link_drift(change: Change, link: &Link) -> Option<Unmet> {
     let present = attribute::present(link, change);
-    (present != Some(change)).then(|| {
-        Drift::new(
+    (present != Some(change)).then(|| Unmet {
+        what: attribute::name(change).to_owned(),
+        drift: Drift::new(
             format!("{} of {}", attribute::name(change), link.name),
             attribute::value(change),
             present.map_or_else(|| "none".to_owned(), attribute::value),
-        )
+        ),
     })
 }
 

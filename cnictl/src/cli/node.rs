@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use common::attachment::is_valid_name;
 use portmap::Protocol;
+use portmap::list::Forward;
 
 use crate::plugins::Plugin;
 
@@ -23,9 +24,71 @@ pub struct Shown {
     pub json: bool,
 }
 
+/// Which rows of a table are shown.
+#[derive(Debug, Args)]
+pub struct Chosen {
+    /// Only of this pod
+    #[arg(long, value_name = "[NAMESPACE/]NAME")]
+    pub pod: Option<String>,
+    /// Only of this network
+    #[arg(long, value_name = "NAME", value_parser = network_name)]
+    pub network: Option<String>,
+}
+
+/// The columns of `ports`.
+pub const PORTS: [&str; 10] = [
+    "host",
+    "to",
+    "pod",
+    "network",
+    "container",
+    "if",
+    "state",
+    "backend",
+    "packets",
+    "bytes",
+];
+/// The columns of `limits`.
+pub const LIMITS: [&str; 13] = [
+    "link",
+    "direction",
+    "pod",
+    "network",
+    "container",
+    "if",
+    "state",
+    "rate",
+    "burst",
+    "latency",
+    "dropped",
+    "sent",
+    "overlimits",
+];
+/// The columns of `sysctls`.
+pub const SYSCTLS: [&str; 9] = [
+    "pod",
+    "network",
+    "container",
+    "if",
+    "changed",
+    "wanted",
+    "before",
+    "now",
+    "state",
+];
+
 /// `ports`.
 #[derive(Debug, Args)]
 pub struct Ports {
+    /// Only this port of the node, such as 8080 or 8080/tcp
+    #[arg(long, value_name = "PORT[/PROTOCOL]", value_parser = wanted)]
+    pub port: Option<Wanted>,
+    /// Order by a column: the largest number or the first text comes first
+    #[arg(long, value_name = "COLUMN", ignore_case = true, value_parser = PORTS)]
+    pub sort: Option<String>,
+    /// Which rows.
+    #[command(flatten)]
+    pub chosen: Chosen,
     /// Options of every table.
     #[command(flatten)]
     pub shown: Shown,
@@ -44,6 +107,12 @@ pub struct Limits {
         value_parser = clap::value_parser!(u64).range(1..)
     )]
     pub watch: Option<u64>,
+    /// Order by a column: the largest number or the first text comes first
+    #[arg(long, value_name = "COLUMN", ignore_case = true, value_parser = LIMITS)]
+    pub sort: Option<String>,
+    /// Which rows.
+    #[command(flatten)]
+    pub chosen: Chosen,
     /// Options of every table.
     #[command(flatten)]
     pub shown: Shown,
@@ -55,6 +124,12 @@ pub struct Sysctls {
     /// Where tuning keeps originals; repeatable [default: all configured]
     #[arg(long = "data-dir", value_name = "DIR")]
     pub data_dirs: Vec<PathBuf>,
+    /// Order by a column: the largest number or the first text comes first
+    #[arg(long, value_name = "COLUMN", ignore_case = true, value_parser = SYSCTLS)]
+    pub sort: Option<String>,
+    /// Which rows.
+    #[command(flatten)]
+    pub chosen: Chosen,
     /// Options of every table.
     #[command(flatten)]
     pub shown: Shown,
@@ -80,6 +155,13 @@ pub struct Wanted {
     pub protocols: Vec<Protocol>,
 }
 
+impl Wanted {
+    /// Whether a host port is the one that is wanted.
+    pub fn is(&self, forward: &Forward) -> bool {
+        forward.host_port == self.number && self.protocols.contains(&forward.protocol)
+    }
+}
+
 /// `reconcile`.
 #[derive(Debug, Args)]
 pub struct Reconcile {
@@ -92,7 +174,7 @@ pub struct Reconcile {
     /// Of this plugin only; repeatable
     #[arg(long = "plugin", value_name = "NAME")]
     pub plugins: Vec<Plugin>,
-    /// Also show the attachments that are in order
+    /// Also show the attachments that are in order, and every difference whole
     #[arg(long)]
     pub verbose: bool,
     /// Options of every table.

@@ -1,27 +1,32 @@
-//! `ports`: every host port of the node, in every backend.
+//! `ports`: every host port of the node, in every backend, and those that are missing.
 
 use std::net::IpAddr;
 
 use common::Error;
 use common::json::Json;
 use portmap::Family;
-use portmap::list::{Counters, Forward, State, complete, forwards, states};
+use portmap::list::{Counters, Forward};
 
-use super::{cells, document, members, object, print, text_or_null, whole};
+use super::{document, object, print, sorted, text_or_null, whole};
 use crate::cli::node::Ports;
-use crate::table::{Page, Table, Tone, column};
+use crate::mappings::{Mapping, mappings};
+use crate::owners::Owners;
+use crate::table::{Cell, Page, Table, column};
 
 pub fn run(args: &Ports) -> Result<u8, Error> {
     let cache = super::cache(&args.shown.cache_dir)?;
-    let mut forwards = forwards()?;
-    complete(&mut forwards, &cache);
-    let states = states(&forwards, &cache);
-    let all: Vec<(&Forward, &State)> = forwards.iter().zip(&states).collect();
+    let owners = Owners::of(&cache);
+    let (mut all, unknown) = mappings(&cache, &owners)?;
+    all.retain(|Mapping { forward, .. }| {
+        args.port.as_ref().is_none_or(|port| port.is(forward))
+            && owners.is_chosen(&forward.owner, &args.chosen)
+    });
+    let all = sorted(all, args.sort.as_deref(), |all| table(all, &owners));
     match args.shown.json {
-        true => print(&document([("portMappings", json(&all))]))?,
-        false => print(&text(&all))?,
+        true => print(&document([("portMappings", json(&all, &owners))]))?,
+        false => print(&table(&all, &owners).text(Page::stdout()))?,
     };
-    whole(&cache)
+    whole(&cache, unknown)
 }
 
 /// The host's address and port, as a client would write them.
@@ -38,56 +43,48 @@ pub fn host(forward: &Forward) -> String {
     format!("{address}:{}/{}", forward.host_port, forward.protocol)
 }
 
-fn text(all: &[(&Forward, &State)]) -> String {
-    let mut table = Table::new([
-        column("HOST"),
-        column("TO"),
-        column("NETWORK").cut_to(7),
-        column("CONTAINER").cut_to(9),
-        column("IF").cut_to(4),
+pub(super) fn table(all: &[Mapping], owners: &Owners<'_>) -> Table {
+    let who = owners.shown(all.iter().map(|mapping| &mapping.forward.owner));
+    let left = vec![column("HOST"), column("TO").optional()];
+    let right = vec![
         column("STATE"),
-        column("BACKEND").optional(),
-        column("PACKETS").number().optional(),
-        column("BYTES").number().optional(),
-        column("DETAILS").optional(),
-    ]);
-    for (forward, state) in all {
-        let tone = match state {
-            State::Active => Tone::Plain,
-            _ => Tone::Bad,
-        };
+        column("BACKEND").spare(),
+        column("PACKETS").number().spare(),
+        column("BYTES").number().spare(),
+        column("DETAILS").cut_to(16),
+    ];
+    let mut table = Table::new([left, who.columns(), right].concat());
+    for Mapping { forward, state } in all {
         let count = |of: fn(Counters) -> u64| {
-            forward
-                .counters
-                .map_or("-".to_owned(), |counters| of(counters).to_string())
+            forward.counters.map_or(Cell::from("-"), |counters| {
+                Cell::amount(of(counters), of(counters).to_string())
+            })
         };
-        let [network, container, ifname] = cells(&forward.owner);
-        let cells = [
-            host(forward),
-            forward.to.to_string(),
-            network,
-            container,
-            ifname,
-            state.word().to_owned(),
-            forward.backend.to_owned(),
+        let left = vec![host(forward).into(), forward.to.to_string().into()];
+        let right = vec![
+            state.word().into(),
+            forward.backend.into(),
             count(|counters| counters.packets),
             count(|counters| counters.bytes),
-            state.details(),
+            state.details().into(),
         ];
-        table.row(tone, cells);
+        table.row(
+            state.tone(),
+            [left, who.cells(&forward.owner), right].concat(),
+        );
     }
-    table.text(Page::stdout())
+    table
 }
 
-/// The forwards as a document's list.
-pub fn json(all: &[(&Forward, &State)]) -> Json {
-    let one = |(forward, state): &(&Forward, &State)| {
+/// The host ports as a document's list.
+pub fn json(all: &[Mapping], owners: &Owners<'_>) -> Json {
+    let one = |Mapping { forward, state }: &Mapping| {
         let count = |of: fn(Counters) -> u64| {
             forward
                 .counters
                 .map_or(Json::Null, |counters| Json::Number(of(counters).into()))
         };
-        let [network, container, interface] = members(&forward.owner);
+        let [pod, network, container, interface] = owners.members(&forward.owner);
         let address = forward.host_ip.map(|ip| ip.to_string()).unwrap_or_default();
         object([
             ("hostIP", text_or_null(&address)),
@@ -95,6 +92,7 @@ pub fn json(all: &[(&Forward, &State)]) -> Json {
             ("protocol", forward.protocol.name().into()),
             ("containerIP", forward.to.ip().to_string().into()),
             ("containerPort", i64::from(forward.to.port()).into()),
+            pod,
             network,
             container,
             interface,

@@ -1,6 +1,6 @@
 //! `reconcile`: puts right what has drifted since ADD, such as rules that a firewall's reload removed.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::thread;
 use std::time::Duration;
 
@@ -8,17 +8,24 @@ use common::cache::{Cache, Entry};
 use common::json::Json;
 use common::{Attachment, Error, Operate};
 
-use super::{DONE, FAILED, REPAIRED, cells, document, members, object, print};
+use super::{DONE, FAILED, REPAIRED, document, object, print};
 use crate::cli::node::Reconcile;
+use crate::owners::Owners;
 use crate::plugins::{Plugin, of};
-use crate::repair::{Job, Outcome, Task, confirm, run as repair};
+use crate::repair::{Outcome, confirm, run as repair, tasks};
 use crate::table::{Page, Table, Tone, column};
 
 /// What became of one plugin's part in an attachment.
-struct Row<'a> {
-    plugin: Plugin,
-    entry: &'a Entry,
-    outcome: Outcome,
+pub(super) struct Row<'a> {
+    pub plugin: Plugin,
+    pub entry: &'a Entry,
+    pub outcome: Outcome,
+}
+
+impl Row<'_> {
+    fn is_in_order(&self) -> bool {
+        self.outcome == Outcome::InOrder
+    }
 }
 
 pub fn run(args: &Reconcile) -> Result<u8, Error> {
@@ -39,37 +46,17 @@ pub fn run(args: &Reconcile) -> Result<u8, Error> {
             row.outcome = of!(row.plugin, P => confirm::<P>(row.entry, outcome));
         }
     }
-    match args.shown.json {
-        true => print(&json(&cache, &rows, args.dry_run))?,
-        false => print(&text(&cache, &rows, args.verbose))?,
+    let is_silent = cache.faults.is_empty() && rows.iter().all(Row::is_in_order);
+    match (args.shown.json, is_silent && !args.verbose) {
+        (true, _) => print(&json(&cache, &rows, args.dry_run))?,
+        (false, false) => print(&text(&cache, &rows, args.verbose))?,
+        (false, true) => DONE,
     };
     Ok(code(&cache, &rows))
 }
 
-/// Oldest first, as the runtime made them: so the newest has the last word again.
 fn outcomes<P: Operate>(cache: &Cache, is_dry: bool) -> Vec<(&Entry, Outcome)> {
-    let mut jobs: Vec<Job<'_>> = cache.entries.iter().filter_map(Job::of::<P>).collect();
-    jobs.sort_by_key(|job| job.made);
-    let mut newest: HashMap<&str, usize> = HashMap::new();
-    for (place, job) in jobs.iter().enumerate() {
-        newest.extend(job.claims.iter().map(|claim| (claim.as_str(), place)));
-    }
-    let is_superseded = |place: usize, job: &Job<'_>| {
-        let is_taken = |claim: &String| newest.get(claim.as_str()) != Some(&place);
-        !job.claims.is_empty() && job.claims.iter().all(is_taken)
-    };
-    let places = jobs.iter().enumerate();
-    let superseded: Vec<bool> = places
-        .map(|(place, job)| is_superseded(place, job))
-        .collect();
-    let tasks = jobs.into_iter().zip(superseded);
-    let tasks: Vec<Task<'_>> = tasks
-        .map(|(job, is_superseded)| Task {
-            job,
-            is_dry,
-            is_superseded,
-        })
-        .collect();
+    let tasks = tasks::<P>(cache, is_dry);
     let outcomes = repair::<P>(&tasks);
     let entries = tasks.iter().map(|task| task.job.entry);
     entries.zip(outcomes).collect()
@@ -87,39 +74,7 @@ fn code(cache: &Cache, rows: &[Row<'_>]) -> u8 {
 }
 
 fn text(cache: &Cache, rows: &[Row<'_>], is_verbose: bool) -> String {
-    let mut table = Table::new([
-        column("STATE"),
-        column("PLUGIN"),
-        column("NETWORK").cut_to(8),
-        column("CONTAINER").cut_to(12),
-        column("INTERFACE"),
-        column("WHAT").cut_to(30),
-    ]);
-    for Row {
-        plugin,
-        entry,
-        outcome,
-    } in rows
-    {
-        let tone = match outcome {
-            Outcome::Repaired(_) => Tone::Good,
-            Outcome::Drifted(_) | Outcome::Failed(_) => Tone::Bad,
-            _ => Tone::Plain,
-        };
-        if *outcome == Outcome::InOrder && !is_verbose {
-            continue;
-        }
-        let [network, container, ifname] = cells(&entry.attachment);
-        let cells = [
-            outcome.word().to_owned(),
-            plugin.name().to_owned(),
-            network,
-            container,
-            ifname,
-            outcome.details(),
-        ];
-        table.row(tone, cells);
-    }
+    let table = table(cache, rows, is_verbose);
     let mut out = String::new();
     if !table.is_empty() {
         out = table.text(Page::stdout());
@@ -128,6 +83,37 @@ fn text(cache: &Cache, rows: &[Row<'_>], is_verbose: bool) -> String {
         out.push_str(&format!("cannot {fault}\n"));
     }
     out + &summary(rows)
+}
+
+pub(super) fn table(cache: &Cache, rows: &[Row<'_>], is_verbose: bool) -> Table {
+    let owners = Owners::of(cache);
+    let shown = rows.iter().filter(|row| is_verbose || !row.is_in_order());
+    let whose = shown.clone().map(|row| &row.entry.attachment);
+    let who = owners.shown(whose);
+    let left = vec![column("STATE"), column("PLUGIN")];
+    let what = column("WHAT");
+    let right = vec![if is_verbose { what } else { what.cut_to(30) }];
+    let mut table = Table::new([left, who.columns(), right].concat());
+    for Row {
+        plugin,
+        entry,
+        outcome,
+    } in shown
+    {
+        let tone = match outcome {
+            Outcome::Repaired(_) => Tone::Good,
+            Outcome::Drifted(_) | Outcome::Failed(_) => Tone::Bad,
+            _ => Tone::Plain,
+        };
+        let what = match is_verbose {
+            true => outcome.details(),
+            false => outcome.line(),
+        };
+        let left = vec![outcome.word().into(), plugin.name().into()];
+        let cells = [left, who.cells(&entry.attachment), vec![what.into()]];
+        table.row(tone, cells.concat());
+    }
+    table
 }
 
 /// Attachments in each state: one that is in order is so for all plugins.
@@ -159,10 +145,12 @@ fn summary(rows: &[Row<'_>]) -> String {
 }
 
 fn json(cache: &Cache, rows: &[Row<'_>], is_dry: bool) -> String {
+    let owners = Owners::of(cache);
     let attachments = rows.iter().map(|row| {
-        let [network, container, interface] = members(&row.entry.attachment);
+        let [pod, network, container, interface] = owners.members(&row.entry.attachment);
         object([
             ("plugin", row.plugin.name().into()),
+            pod,
             network,
             container,
             interface,

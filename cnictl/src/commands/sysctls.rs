@@ -1,65 +1,112 @@
-//! `sysctls`: what tuning changed, from what, and what it is now.
+//! `sysctls`: what tuning changed, from what, what it is now, and what is not as it was configured.
 
 use common::Error;
+use common::cache::Cache;
 use common::json::Json;
+use tuning::Tuning;
 use tuning::list::{Change, changes, data_dirs};
 
-use super::{cells, document, members, object, print, whole};
+use super::{document, object, print, sorted, whole};
 use crate::cli::node::Sysctls;
-use crate::table::{Page, Table, Tone, column};
+use crate::missing::{Missing, missing};
+use crate::owners::Owners;
+use crate::state::{State, gone};
+use crate::table::{Page, Table, column};
+
+/// A value that was changed, and how that stands.
+pub(super) struct Row {
+    pub change: Change,
+    pub state: State,
+}
 
 pub fn run(args: &Sysctls) -> Result<u8, Error> {
     let cache = super::cache(&args.shown.cache_dir)?;
+    let owners = Owners::of(&cache);
     let dirs = match args.data_dirs.is_empty() {
         true => data_dirs(&cache),
         false => args.data_dirs.iter().cloned().collect(),
     };
-    let changes = changes(&dirs, &cache)?;
+    let mut found = changes(&dirs, &cache)?;
+    let Missing { rows, errors } = missing::<Tuning>(&cache, &found.values);
+    found.errors.extend(errors);
+    let mut all = joined(found.values, rows, &cache);
+    all.retain(|row| owners.is_chosen(&row.change.owner, &args.chosen));
+    let all = sorted(all, args.sort.as_deref(), |all| table(all, &owners));
     match args.shown.json {
-        true => print(&document([("changes", json(&changes.values))]))?,
-        false => print(&text(&changes.values))?,
+        true => print(&document([("changes", json(&all, &owners))]))?,
+        false => print(&table(&all, &owners).text(Page::stdout()))?,
     };
-    match Error::all(changes.errors) {
-        Some(error) => Err(error),
-        None => whole(&cache),
-    }
+    whole(&cache, found.errors)
 }
 
-fn text(changes: &[Change]) -> String {
-    let mut table = Table::new([
-        column("NETWORK").cut_to(7),
-        column("CONTAINER").cut_to(9),
-        column("IF").cut_to(4),
+/// What was changed, and what is not as configured: one row where both are the same value's.
+fn joined(found: Vec<Change>, missing: Vec<(Change, String)>, cache: &Cache) -> Vec<Row> {
+    let found = found.into_iter().map(|change| Row {
+        state: gone(&change.owner, cache).map_or(State::Active, State::Stale),
+        change,
+    });
+    let mut all: Vec<Row> = found.collect();
+    for (lacks, way_out) in missing {
+        let state = State::Missing(way_out);
+        let is_same =
+            |row: &&mut Row| row.change.what == lacks.what && row.change.owner == lacks.owner;
+        match all.iter_mut().find(is_same) {
+            Some(row) => {
+                row.change.wanted = lacks.wanted;
+                row.state = state;
+            }
+            None => all.push(Row {
+                change: lacks,
+                state,
+            }),
+        }
+    }
+    all
+}
+
+pub(super) fn table(all: &[Row], owners: &Owners<'_>) -> Table {
+    let who = owners.shown(all.iter().map(|row| &row.change.owner));
+    let right = vec![
         column("CHANGED").cut_to(24),
-        column("BEFORE").cut_to(8),
+        column("WANTED").cut_to(8).optional(),
+        column("BEFORE").cut_to(8).optional(),
         column("NOW").cut_to(8),
-    ]);
-    for change in changes {
-        let [network, container, ifname] = cells(&change.owner);
-        let cells = [
-            network,
-            container,
-            ifname,
-            change.what.clone(),
-            change.before.clone(),
-            change.now.clone().unwrap_or_else(|| "?".into()),
+        column("STATE"),
+        column("DETAILS").cut_to(16).optional(),
+    ];
+    let mut table = Table::new([who.columns(), right].concat());
+    for Row { change, state } in all {
+        let known = |value: &Option<String>, other: &str| value.as_deref().unwrap_or(other).into();
+        let right = vec![
+            change.what.as_str().into(),
+            known(&change.wanted, "-"),
+            known(&change.before, "?"),
+            known(&change.now, "?"),
+            state.word().into(),
+            state.details().into(),
         ];
-        table.row(Tone::Plain, cells);
+        table.row(state.tone(), [who.cells(&change.owner), right].concat());
     }
-    table.text(Page::stdout())
+    table
 }
 
-fn json(changes: &[Change]) -> Json {
-    let one = |change: &Change| {
-        let [network, container, interface] = members(&change.owner);
+fn json(all: &[Row], owners: &Owners<'_>) -> Json {
+    let value = |value: &Option<String>| value.as_deref().map_or(Json::Null, Json::from);
+    let one = |row: &Row| {
+        let change = &row.change;
+        let [pod, network, container, interface] = owners.members(&change.owner);
         object([
+            pod,
             network,
             container,
             interface,
             ("what", change.what.as_str().into()),
-            ("before", change.before.as_str().into()),
-            ("now", change.now.as_deref().map_or(Json::Null, Json::from)),
+            ("before", value(&change.before)),
+            ("now", value(&change.now)),
+            ("wanted", value(&change.wanted)),
+            ("state", row.state.word().into()),
+            ("details", row.state.details().into()),
         ])
     };
-    Json::Array(changes.iter().map(one).collect())
+    Json::Array(all.iter().map(one).collect())
 }

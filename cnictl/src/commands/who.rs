@@ -2,48 +2,58 @@
 
 use common::Error;
 use common::json::Json;
-use portmap::list::{Forward, Listener, State, complete, forwards, listeners, name, states};
+use portmap::list::{Listener, listeners};
 
 use super::ports::{host, json};
 use super::{FAILED, document, object, print, whole};
 use crate::cli::node::{Wanted, Who};
+use crate::mappings::{Mapping, mappings};
+use crate::owners::{Owners, name};
+use crate::state::State;
 
 pub fn run(args: &Who) -> Result<u8, Error> {
     let Wanted { number, protocols } = &args.port;
     let cache = super::cache(&args.shown.cache_dir)?;
-    let mut forwards = forwards()?;
-    complete(&mut forwards, &cache);
-    forwards.retain(|f| f.host_port == *number && protocols.contains(&f.protocol));
-    let states = states(&forwards, &cache);
-    let all: Vec<(&Forward, &State)> = forwards.iter().zip(&states).collect();
+    let owners = Owners::of(&cache);
+    let (mut all, unknown) = mappings(&cache, &owners)?;
+    all.retain(|mapping| args.port.is(&mapping.forward));
     let listeners = listeners(*number, protocols)?;
+    let is_known = cache.faults.is_empty() && unknown.is_empty();
+    let is_nobody = all.is_empty() && listeners.is_empty();
     match args.shown.json {
         true => print(&document([
-            ("portMappings", json(&all)),
+            ("portMappings", json(&all, &owners)),
             (
                 "listeners",
                 Json::Array(listeners.iter().map(listener).collect()),
             ),
         ]))?,
-        false => print(&text(*number, &all, &listeners))?,
+        false if is_nobody && is_known => print(&format!("nobody has port {number}\n"))?,
+        false => print(&text(&all, &owners, &listeners))?,
     };
-    match all.is_empty() && listeners.is_empty() {
+    match is_nobody && is_known {
         true => Ok(FAILED),
-        false => whole(&cache),
+        false => whole(&cache, unknown),
     }
 }
 
-fn text(port: u16, all: &[(&Forward, &State)], listeners: &[Listener]) -> String {
+fn text(all: &[Mapping], owners: &Owners<'_>, listeners: &[Listener]) -> String {
     let mut out = String::new();
-    for (forward, state) in all {
-        let told = format!("{} {}", state.word(), state.details());
+    for Mapping { forward, state } in all {
+        let details = match state {
+            State::Active => String::new(),
+            State::Missing(way_out) => format!(": {way_out}"),
+            other => format!(" {}", other.details()),
+        };
+        let pod = owners.pod(&forward.owner);
+        let pod = pod.map_or(String::new(), |pod| format!("pod {pod}  "));
         out.push_str(&format!(
-            "{} -> {}  {}  ({}, {})\n",
+            "{} -> {}  {pod}{}  ({}, {}{details})\n",
             host(forward),
             forward.to,
             name(&forward.owner),
             forward.backend,
-            told.trim()
+            state.word(),
         ));
     }
     for listener in listeners {
@@ -59,14 +69,9 @@ fn text(port: u16, all: &[(&Forward, &State)], listeners: &[Listener]) -> String
             });
         out.push_str(&format!("{local}/{protocol}  {who}\n"));
     }
-    match out.is_empty() {
-        true => format!("nobody has port {port}\n"),
-        // No name of a process or rule may speak to the terminal.
-        false => out
-            .chars()
-            .map(|c| if c.is_control() && c != '\n' { '?' } else { c })
-            .collect(),
-    }
+    // No name of a process or rule may speak to the terminal.
+    let shown = |c: char| if c.is_control() && c != '\n' { '?' } else { c };
+    out.chars().map(shown).collect()
 }
 
 fn listener(listener: &Listener) -> Json {

@@ -63,6 +63,10 @@ fn counted(seen: &Seen) -> Chains {
 }
 
 fn forwards(mut chains: Chains, backend: &'static str) -> Vec<Forward> {
+    let outer = chains.get("PREROUTING").into_iter().flatten();
+    let is_led = outer
+        .map(|(rule, _)| Meaning::of(rule))
+        .any(|meaning| meaning.goes_to() == DNAT);
     let jumps = chains.remove(DNAT).unwrap_or_default();
     let mut all = Vec::new();
     for (rule, _) in &jumps {
@@ -74,7 +78,7 @@ fn forwards(mut chains: Chains, backend: &'static str) -> Vec<Forward> {
         let forward = |forward| Forward {
             owner: attachment(&jump.comment),
             is_conditional: is_conditional(&meaning),
-            is_reached: true,
+            is_reached: is_led,
             ..forward
         };
         all.extend(translated(&rules, backend).map(forward));
@@ -161,6 +165,7 @@ fn attachment(comment: &str) -> Attachment {
 mod tests {
     use super::*;
 
+    const LED: &str = "[9:9] -A PREROUTING -m addrtype --dst-type LOCAL -j CNI-HOSTPORT-DNAT\n";
     const SAVE: &str = r#"*nat
 :CNI-HOSTPORT-DNAT - [0:0]
 [7:420] -A CNI-HOSTPORT-DNAT -p tcp -m comment --comment "dnat name: \"n\" id: \"a\"" -m multiport --dports 80 -j CNI-DN-a
@@ -174,7 +179,9 @@ COMMIT
 
     #[test]
     fn a_counted_save_gives_forwards_with_their_owners() {
-        let all = forwards(chains(SAVE), "iptables-nft");
+        let none = forwards(chains(SAVE), "iptables-nft");
+        assert!(none.iter().all(|forward| !forward.is_reached));
+        let all = forwards(chains(&[LED, SAVE].concat()), "iptables-nft");
         let told: Vec<_> = all
             .iter()
             .map(|f| {

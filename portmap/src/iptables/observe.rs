@@ -90,7 +90,7 @@ pub fn own_chains(state: &State, attachment: &Attachment, evidence: &Evidence) -
 pub fn chain_drift(state: &State, wanted: &Wanted, chain: &str) -> Vec<Drift> {
     let object = format!("chain {chain} of table nat ({})", wanted.family);
     let Some(actual) = state.chain(chain) else {
-        return vec![Drift::new(object, "present", "missing")];
+        return vec![Drift::new(object, "present", "missing").of_missing("chain")];
     };
     let mut drifts = Vec::new();
     for place in 0..actual.len().max(wanted.own.len()) {
@@ -99,7 +99,11 @@ pub fn chain_drift(state: &State, wanted: &Wanted, chain: &str) -> Vec<Drift> {
         if !equal {
             let show = |rule: Option<&String>| rule.map_or("no rule", String::as_str).to_owned();
             let rule = format!("rule {} of {object}", place + 1);
-            drifts.push(Drift::new(rule, show(want), show(have)));
+            let drift = Drift::new(rule, show(want), show(have));
+            drifts.push(match have {
+                Some(_) => drift,
+                None => drift.of_missing("rule"),
+            });
         }
     }
     drifts
@@ -131,7 +135,8 @@ pub fn jump_drift(state: &State, wanted: &Wanted, chain: &str) -> Vec<Drift> {
             }
         }
         if !found {
-            drifts.push(Drift::new(&object, jump.to(chain), "no such rule"));
+            let drift = Drift::new(&object, jump.to(chain), "no such rule");
+            drifts.push(drift.of_missing("rule"));
         }
     }
     let extra = standing.iter().zip(&taken).filter(|(_, taken)| !**taken);
@@ -234,15 +239,19 @@ fn undone(rules: &[String], shared: &Shared) -> Option<String> {
 }
 
 fn shared_drift(state: &State, wanted: &Wanted, shared: &Shared) -> Option<Drift> {
-    let actual = match fault(state, wanted, shared)? {
-        Fault::NoChain => "no such chain".to_owned(),
-        Fault::NoRule => "no such rule".to_owned(),
-        Fault::Hidden(_, by) => format!("{by} before it"),
-        Fault::Undone(by) => format!("{by} after it"),
+    let (actual, missing) = match fault(state, wanted, shared)? {
+        Fault::NoChain => ("no such chain".to_owned(), true),
+        Fault::NoRule => ("no such rule".to_owned(), true),
+        Fault::Hidden(_, by) => (format!("{by} before it"), false),
+        Fault::Undone(by) => (format!("{by} after it"), false),
     };
     let (table, family) = (shared.table.name(), wanted.family);
     let object = format!("chain {} of table {table} ({family})", shared.chain);
-    Some(Drift::new(object, &shared.rule, actual))
+    let drift = Drift::new(object, &shared.rule, actual);
+    Some(match missing {
+        true => drift.of_missing("rule"),
+        false => drift,
+    })
 }
 
 /// Whether a rule keeps packets from a shared rule after it.

@@ -327,7 +327,11 @@ pub fn drifts(family: Family, wanted: &Elements, found: &Elements) -> Vec<Drift>
         .map(|place| {
             let object = format!("set {} of {}", place.0.name(), table_name(family));
             let (expected, actual) = (wanted.get(place), found.get(place));
-            Drift::new(object, text(place.0, expected), text(place.0, actual))
+            let drift = Drift::new(object, text(place.0, expected), text(place.0, actual));
+            match actual {
+                Some(_) => drift,
+                None => drift.of_missing("element"),
+            }
         })
         .collect()
 }

@@ -175,7 +175,7 @@ pub fn drifts(
     let (name, owner) = (private::chain(attachment), owner::text(attachment));
     let object = format!("chain {name} of {table}");
     let Some(chain) = &present.chain else {
-        return vec![Drift::new(object, "present", "missing")];
+        return vec![Drift::new(object, "present", "missing").of_missing("chain")];
     };
     let mut drifts = Vec::new();
     if !present.forwards_as(&wanted.rules) {

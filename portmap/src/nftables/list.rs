@@ -7,7 +7,7 @@ use common::error::Error;
 
 use super::elements::{element_target, host_port_of};
 use super::expr::Expr;
-use super::layout::CONDITIONS;
+use super::layout::{CONDITIONS, HOSTPORTS, LOOKUPS};
 use super::object::Rule;
 use super::set::{Purpose, SetId};
 use super::socket::Nft;
@@ -31,14 +31,26 @@ pub fn list() -> Result<Vec<Forward>, Error> {
     let mut all = Vec::new();
     for family in Family::ALL {
         let failed = |refusal| unreadable(family, refusal);
-        all.extend(conditional(&mut nft, family).map_err(failed)?);
+        let led = is_led(&mut nft, family, &["prerouting", HOSTPORTS]).map_err(failed)?;
+        let conditional = conditional(&mut nft, family).map_err(failed)?;
+        all.extend(conditional.into_iter().map(|forward| Forward {
+            is_reached: led,
+            ..forward
+        }));
         for purpose in [Purpose::Dnat, Purpose::Shadowed] {
             for by_address in [true, false] {
                 let id = SetId {
                     purpose,
                     by_address,
                 };
-                all.extend(elements(&mut nft, family, id).map_err(failed)?);
+                let lookups = LOOKUPS.iter().filter(|(_, of)| *of == by_address);
+                let lookup: Vec<&str> = lookups.map(|(name, _)| *name).collect();
+                let led = led && is_led(&mut nft, family, &lookup).map_err(failed)?;
+                let elements = elements(&mut nft, family, id).map_err(failed)?;
+                all.extend(elements.into_iter().map(|forward| Forward {
+                    is_reached: led,
+                    ..forward
+                }));
             }
         }
         let theirs = reference::rules(&mut nft, family).map_err(failed)?;
@@ -57,6 +69,16 @@ pub fn list() -> Result<Vec<Forward>, Error> {
         }));
     }
     Ok(all)
+}
+
+/// Whether each of these chains leads on.
+fn is_led(nft: &mut Nft, family: Family, chains: &[&str]) -> Answer<bool> {
+    for chain in chains {
+        if nft.rules(shared::place(family), chain)?.is_empty() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 type Answer<T> = Result<T, common::sys::netlink::Refusal>;

@@ -230,7 +230,8 @@ pub fn check(nft: &mut Nft, plan: &Plan, forwards: &Forwards) -> Answer<Option<V
         let chains = reached_from(nft, family, name, hook)?;
         if chains.is_empty() {
             let object = format!("chain {name} of {table}");
-            drifts.push(Drift::new(object, "leads to host ports", "does not"));
+            let drift = Drift::new(object, "leads to host ports", "does not");
+            drifts.push(drift.of_missing("chain"));
         }
         reached.push(chains);
     }
@@ -282,7 +283,7 @@ fn masquerade_drifts(
     let drift = |from: &Option<IpAddr>| {
         let object = format!("rule of {to} in chain masquerading of {table}");
         let from = from.map_or("all".to_owned(), |from| from.to_string());
-        Drift::new(object, format!("masquerade from {from}"), "no such rule")
+        Drift::new(object, format!("masquerade from {from}"), "no such rule").of_missing("rule")
     };
     Ok(sources.iter().filter(is_missing).map(drift).collect())
 }

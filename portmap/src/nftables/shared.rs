@@ -126,7 +126,8 @@ pub fn diff(need: Need, seen: &Seen) -> Diff {
         None => {
             let comment = COMMENT.to_owned();
             command(Action::AddTable { comment });
-            drifts.push(Drift::new(table_name(need.family), "present", "missing"));
+            let drift = Drift::new(table_name(need.family), "present", "missing");
+            drifts.push(drift.of_missing("table"));
         }
         Some(table) if table.flags & DORMANT != 0 => {
             command(Action::WakeTable);
@@ -162,7 +163,8 @@ fn sets(need: Need, seen: &Seen, diff: &mut Diff) {
             None => {
                 // Nobody waits in a table that an earlier version made.
                 if id.purpose != Purpose::Shadowed {
-                    diff.drifts.push(Drift::new(object, "present", "missing"));
+                    let drift = Drift::new(object, "present", "missing");
+                    diff.drifts.push(drift.of_missing("set"));
                 }
                 let action = Action::AddSet(wanted);
                 diff.commands.push(Command { place, action });
@@ -191,7 +193,8 @@ fn chains(need: Need, seen: &Seen, diff: &mut Diff) {
         let all = || all_rules(need, &seen.sets, &chain.name, &rules);
         match seen_chain {
             None => {
-                diff.drifts.push(Drift::new(object, "present", "missing"));
+                let drift = Drift::new(object, "present", "missing");
+                diff.drifts.push(drift.of_missing("chain"));
                 command(Action::AddChain(chain.clone()));
                 rules_to_add.extend(all());
             }
@@ -214,7 +217,8 @@ fn chains(need: Need, seen: &Seen, diff: &mut Diff) {
                 Verdict::Same => {}
                 Verdict::LacksHairpin(by_address) => {
                     let rule = hairpin(need, need.hairpin.unwrap_or(0), by_address);
-                    diff.drifts.push(Drift::new(object, &rule, "no such rule"));
+                    let drift = Drift::new(object, &rule, "no such rule");
+                    diff.drifts.push(drift.of_missing("rule"));
                     rules_to_add.push((chain.name.clone(), rule, true));
                 }
                 Verdict::Differs(drift) => {

@@ -163,6 +163,17 @@ impl Place {
         file.set_modified(SystemTime::now() - age).unwrap();
     }
 
+    /// Names a pod as Kubernetes' runtimes do.
+    pub fn name_pod(&self, index: usize, namespace: &str, name: &str) {
+        let mut entry = self.recall(index);
+        entry["cniArgs"] = json!([
+            ["IgnoreUnknown", "1"],
+            ["K8S_POD_NAMESPACE", namespace],
+            ["K8S_POD_NAME", name]
+        ]);
+        self.remember_as(index, &entry);
+    }
+
     pub fn recall(&self, index: usize) -> Value {
         serde_json::from_slice(&fs::read(self.cache_file(index)).unwrap()).unwrap()
     }

@@ -30,7 +30,7 @@ fn every_port_is_listed_with_its_owner(backend: Backend) {
         json!({
             "hostIP": host_ip, "hostPort": host_port, "protocol": protocol,
             "containerIP": "10.22.0.3", "containerPort": container_port,
-            "network": NETWORK, "container": place.id(1), "interface": "eth0",
+            "pod": null, "network": NETWORK, "container": place.id(1), "interface": "eth0",
             "backend": backend.shown(), "packets": count, "bytes": count,
             "state": "active", "details": "",
         })
@@ -58,9 +58,10 @@ fn a_line_fits_into_80_columns(backend: Backend) {
             .any(|line| line.starts_with("0.0.0.0:8000/tcp ")),
         "{said:?}"
     );
-    // Into a pipe everything goes whole, and without colour.
+    // Into a pipe every column goes, and without colour.
     let whole = place.run("portmap", &["ports"]);
-    assert!(whole.stdout.contains(&place.id(0)) && !whole.stdout.contains('\x1b'));
+    let id = format!(" {} ", &place.id(0)[..12]);
+    assert!(whole.stdout.contains(&id) && !whole.stdout.contains('\x1b'));
     assert!(whole.stdout.contains(backend.shown()));
 }
 

@@ -11,8 +11,9 @@ use common::Error;
 use common::json::Json;
 
 use crate::cli::node::Gc;
-use crate::commands::{DONE, FAILED, cells, document, members, note, object, print};
+use crate::commands::{DONE, FAILED, document, note, object, print};
 use crate::dead::{self, Dead, Fate};
+use crate::owners::{cells, members};
 use crate::plugins::{Plugin, of};
 use crate::table::{Page, Table, Tone, column};
 

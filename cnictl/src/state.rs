@@ -1,16 +1,18 @@
-//! What is wrong with a host port: nobody's any more, or hidden behind another one.
+//! How that stands which the plugins made: nobody's any more, hidden behind another one, or missing.
 
 use std::collections::HashMap;
 use std::path::Path;
 
 use common::Attachment;
-use common::cache::Cache;
+use common::cache::{Cache, Entry};
 use common::sys::netns::{Netns, OpenError};
+use portmap::list::Forward;
+use portmap::{Family, Protocol};
 
-use super::Forward;
-use crate::mapping::{Family, Protocol};
+use crate::owners::Owners;
+use crate::table::Tone;
 
-/// How a host port stands.
+/// How one thing stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
     /// As it should, as far as can be told.
@@ -21,6 +23,9 @@ pub enum State {
     Shadowed(String),
     /// Another backend has the same port: whose that is.
     Contested(String),
+    /// An attachment has it by its configuration, and the kernel does not: what to run, or why that does
+    /// not help.
+    Missing(String),
 }
 
 impl State {
@@ -31,6 +36,7 @@ impl State {
             State::Stale(_) => "stale",
             State::Shadowed(_) => "shadowed",
             State::Contested(_) => "contested",
+            State::Missing(_) => "missing",
         }
     }
 
@@ -41,72 +47,94 @@ impl State {
             State::Stale(why) => (*why).to_owned(),
             State::Shadowed(by) => format!("behind {by}"),
             State::Contested(by) => format!("also {by}"),
+            State::Missing(way_out) => way_out.clone(),
+        }
+    }
+
+    /// How a row with it is seen.
+    pub fn tone(&self) -> Tone {
+        match self {
+            State::Active => Tone::Plain,
+            _ => Tone::Bad,
         }
     }
 }
 
-/// The state of each.
-pub fn states(forwards: &[Forward], cache: &Cache) -> Vec<State> {
-    let mut earlier: HashMap<(Family, Protocol, u16), Vec<&Forward>> = HashMap::new();
-    let mut states = Vec::with_capacity(forwards.len());
-    for forward in forwards {
-        let key = (
-            Family::of(forward.to.ip()),
-            forward.protocol,
-            forward.host_port,
-        );
+/// The state of each host port that the kernel has.
+pub fn of_forwards(forwards: &[Forward], cache: &Cache, owners: &Owners<'_>) -> Vec<State> {
+    let mut earlier: HashMap<(Family, Protocol, u16), Vec<usize>> = HashMap::new();
+    let mut states: Vec<State> = Vec::with_capacity(forwards.len());
+    for (place, forward) in forwards.iter().enumerate() {
+        let family = Family::of(forward.to.ip());
+        let key = (family, forward.protocol, forward.host_port);
         let before = earlier.entry(key).or_default();
+        let (same, foreign) = rivals(forwards, forward, before);
         let stale = staleness(forward, cache).map(State::Stale);
-        states.push(stale.unwrap_or_else(|| behind(forward, before)));
+        states.push(stale.unwrap_or_else(|| behind(same, foreign, owners)));
+        let rival = foreign.and_then(|(place, _)| states.get_mut(place));
+        if let Some(rival @ State::Active) = rival {
+            *rival = State::Contested(holder(forward, owners));
+        }
         if forward.is_reached && !forward.is_conditional {
-            before.push(forward);
+            before.push(place);
         }
     }
     states
 }
 
-fn behind(forward: &Forward, before: &[&Forward]) -> State {
-    let rivals = before.iter().filter(|other| {
+type Rival<'a> = Option<(usize, &'a Forward)>;
+
+/// The first of the earlier ones that takes a port's packets, in its own backend and in another one.
+fn rivals<'a>(all: &'a [Forward], forward: &Forward, before: &[usize]) -> (Rival<'a>, Rival<'a>) {
+    let earlier = before
+        .iter()
+        .filter_map(|place| Some((*place, all.get(*place)?)));
+    let mut rivals = earlier.filter(|(_, other)| {
         other.owner != forward.owner
             && (other.host_ip.is_none() || other.host_ip == forward.host_ip)
     });
-    let (same, foreign): (Vec<&&Forward>, Vec<&&Forward>) =
-        rivals.partition(|other| other.backend == forward.backend);
-    match (same.first(), foreign.first()) {
-        (Some(other), _) => State::Shadowed(name(&other.owner)),
-        (None, Some(other)) => {
-            State::Contested(format!("{} in {}", name(&other.owner), other.backend))
-        }
+    let same = rivals
+        .clone()
+        .find(|(_, other)| other.backend == forward.backend);
+    (
+        same,
+        rivals.find(|(_, other)| other.backend != forward.backend),
+    )
+}
+
+fn behind(same: Rival<'_>, foreign: Rival<'_>, owners: &Owners<'_>) -> State {
+    match (same, foreign) {
+        (Some((_, other)), _) => State::Shadowed(owners.name(&other.owner)),
+        (None, Some((_, other))) => State::Contested(holder(other, owners)),
         (None, None) => State::Active,
     }
 }
 
-/// An owner in short.
-pub fn name(owner: &Attachment) -> String {
-    let parts = [&owner.network, &owner.container, &owner.ifname];
-    let parts: Vec<&str> = parts
-        .into_iter()
-        .map(|part| if part.is_empty() { "?" } else { part.as_str() })
-        .collect();
-    parts.join("/")
+fn holder(forward: &Forward, owners: &Owners<'_>) -> String {
+    format!("{} in {}", owners.name(&forward.owner), forward.backend)
 }
 
 fn staleness(forward: &Forward, cache: &Cache) -> Option<&'static str> {
     if !forward.is_reached {
         return Some("no rule leads here");
     }
+    gone(&forward.owner, cache)
+}
+
+/// Why an owner is none any more.
+pub fn gone(owner: &Attachment, cache: &Cache) -> Option<&'static str> {
     // Whom an unreadable file belongs to is not known.
     if !cache.exists || !cache.faults.is_empty() {
         return None;
     }
-    let mut entries: Vec<_> = match forward.owner.network.is_empty() {
+    let mut entries: Vec<&Entry> = match owner.network.is_empty() {
         // The reference's nftables rules name the container alone.
         true => cache
             .entries
             .iter()
-            .filter(|entry| entry.attachment.container == forward.owner.container)
+            .filter(|entry| entry.attachment.container == owner.container)
             .collect(),
-        false => cache.find(&forward.owner).collect(),
+        false => cache.find(owner).collect(),
     };
     if entries.is_empty() {
         return Some("not in the runtime's cache");
@@ -141,19 +169,23 @@ mod tests {
     }
 
     fn words(forwards: &[Forward]) -> Vec<&'static str> {
-        let states = states(forwards, &Cache::default());
+        let cache = Cache::default();
+        let states = of_forwards(forwards, &cache, &Owners::of(&cache));
         states.iter().map(State::word).collect()
     }
 
     #[test]
-    fn the_first_of_a_backend_takes_the_port_and_other_backends_contest_it() {
+    fn the_first_of_a_backend_takes_the_port_and_those_of_two_backends_contest_it() {
         let all = [
             forward("a", None, "iptables-nft"),
             forward("b", None, "iptables-nft"),
             forward("c", Some("192.0.2.1"), "iptables-nft"),
             forward("d", None, "nftables"),
         ];
-        assert_eq!(words(&all), ["active", "shadowed", "shadowed", "contested"]);
+        assert_eq!(
+            words(&all),
+            ["contested", "shadowed", "shadowed", "contested"]
+        );
     }
 
     #[test]
@@ -185,7 +217,8 @@ mod tests {
             exists: true,
             ..Cache::default()
         };
-        let states = states(&[forward("a", None, "nftables")], &cache);
+        let all = [forward("a", None, "nftables")];
+        let states = of_forwards(&all, &cache, &Owners::of(&cache));
         assert_eq!(states, [State::Stale("not in the runtime's cache")]);
     }
 }

@@ -1,0 +1,78 @@
+//! What attachments of the cache have by their configuration, and the kernel does not have.
+
+use common::cache::{Cache, Entry};
+use common::{Error, Operate, Request};
+
+use crate::repair::{Outcome, tasks, what_became_of};
+
+/// What puts it right.
+const WAY_OUT: &str = "cnictl reconcile";
+
+/// What is missing of one plugin's things.
+#[derive(Debug)]
+pub struct Missing<R> {
+    /// Each with what to run, or why that does not help.
+    pub rows: Vec<(R, String)>,
+    /// Attachments of which it is not known.
+    pub errors: Vec<Error>,
+}
+
+/// A part of an attachment that is looked at.
+struct Part<'a> {
+    entry: &'a Entry,
+    request: &'a Request,
+    way_out: String,
+}
+
+/// Compares the attachments of a cache with what the kernel was found to have afterwards. An attachment
+/// that the runtime deletes or makes anew meanwhile is left out.
+pub fn missing<P: Operate>(cache: &Cache, found: &[P::Row]) -> Missing<P::Row> {
+    let tasks = tasks::<P>(cache, true);
+    let mut missing = Missing {
+        rows: Vec::new(),
+        errors: Vec::new(),
+    };
+    let mut parts = Vec::new();
+    for task in &tasks {
+        let entry = task.job.entry;
+        let way_out = match (&task.job.obstacle, task.is_superseded) {
+            (Some(Outcome::Gone | Outcome::Deleted), _) => continue,
+            (Some(other), _) => other.details(),
+            (None, true) => Outcome::Superseded.details(),
+            (None, false) => WAY_OUT.to_owned(),
+        };
+        match &task.job.requests {
+            Ok(requests) => parts.extend(requests.iter().map(|request| Part {
+                entry,
+                request,
+                way_out: way_out.clone(),
+            })),
+            Err(error) => missing.errors.push(error.clone()),
+        }
+    }
+    let requests: Vec<&Request> = parts.iter().map(|part| part.request).collect();
+    for (part, answer) in parts.iter().zip(P::missing(&requests, found)) {
+        missing.take::<P>(part, answer);
+    }
+    missing
+}
+
+impl<R> Missing<R> {
+    fn take<P: Operate<Row = R>>(&mut self, part: &Part<'_>, answer: Result<Vec<R>, Error>) {
+        if answer.as_ref().is_ok_and(Vec::is_empty) {
+            return;
+        }
+        match (what_became_of(part.entry), answer) {
+            (Some(Outcome::Failed(error)), _) => self.errors.push(error),
+            (Some(_), _) => {}
+            (None, Ok(rows)) => {
+                let rows = rows.into_iter().map(|row| (row, part.way_out.clone()));
+                self.rows.extend(rows);
+            }
+            (None, Err(error)) => self.errors.push(Error {
+                msg: format!("{} of {}: {}", P::NAME, part.entry.attachment, error.msg),
+                ..error
+            }),
+        }
+    }
+}

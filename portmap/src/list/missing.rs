@@ -1,0 +1,115 @@
+//! What attachments claim and the kernel does not have.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+
+use common::cache::means;
+use common::{Attachment, Error, Request};
+
+use super::Forward;
+use crate::backends;
+use crate::config::Config;
+use crate::mapping::Protocol;
+use crate::plan::Plan;
+
+/// What leads where; whose it is stands beside it.
+type Key = (Option<IpAddr>, u16, Protocol, SocketAddr);
+
+/// The host ports that the plans of attachments have, and of which the kernel's state has none that any
+/// rule leads to.
+pub fn missing(requests: &[&Request], found: &[Forward]) -> Vec<Result<Vec<Forward>, Error>> {
+    let mut held: HashMap<Key, Vec<&Attachment>> = HashMap::new();
+    for forward in found.iter().filter(|forward| forward.is_reached) {
+        held.entry(key(forward)).or_default().push(&forward.owner);
+    }
+    let is_missing = |forward: &Forward| {
+        let mut owners = held.get(&key(forward)).into_iter().flatten();
+        !owners.any(|owner| is_of(owner, &forward.owner))
+    };
+    let of = |request: &&Request| {
+        let mut all = planned(request)?;
+        all.retain(is_missing);
+        Ok(all)
+    };
+    requests.iter().map(of).collect()
+}
+
+/// Whether a host port of the kernel is one that was found missing: its rules stand, and none leads there.
+pub fn is_same(found: &Forward, missing: &Forward) -> bool {
+    key(found) == key(missing) && is_of(&found.owner, &missing.owner)
+}
+
+fn key(forward: &Forward) -> Key {
+    let Forward {
+        host_ip,
+        host_port,
+        protocol,
+        to,
+        ..
+    } = forward;
+    (*host_ip, *host_port, *protocol, *to)
+}
+
+/// Whether the owner that a rule names is an attachment; the reference's nftables rules name a container
+/// alone.
+fn is_of(shown: &Attachment, attachment: &Attachment) -> bool {
+    match shown.network.is_empty() {
+        true => shown.container == attachment.container,
+        false => means(shown, attachment),
+    }
+}
+
+/// What ADD would make, as the table has it.
+fn planned(request: &Request) -> Result<Vec<Forward>, Error> {
+    let (config, _) = Config::parse(request)?;
+    let backend = backends::choose(&config)?.name();
+    let plan = Plan::new(&config);
+    let of = |family: &crate::plan::Forwards| {
+        let (container, is_conditional) = (family.container.addr, !family.conditions.is_empty());
+        let ports = family.ports.clone().into_iter();
+        ports.map(move |port| Forward {
+            host_ip: port.host_ip,
+            host_port: port.host_port,
+            protocol: port.protocol,
+            to: SocketAddr::new(container, port.container_port),
+            owner: request.attachment.clone(),
+            backend,
+            counters: None,
+            is_conditional,
+            is_reached: false,
+        })
+    };
+    Ok(plan.families.iter().flat_map(of).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn attachment(network: &str, container: &str, ifname: &str) -> Attachment {
+        Attachment {
+            network: network.into(),
+            container: container.into(),
+            ifname: ifname.into(),
+        }
+    }
+
+    #[test]
+    fn owners_in_the_kernel_may_be_shortened_and_may_lack_a_network() {
+        let own = attachment("podnet", "c0ffee", "eth0");
+        for shown in [
+            own.clone(),
+            attachment("podnet", "c0f...", ""),
+            attachment("", "c0ffee", ""),
+        ] {
+            assert!(is_of(&shown, &own), "{shown}");
+        }
+        for shown in [
+            attachment("podnet", "c0ffee", "net1"),
+            attachment("other", "c0ffee", "eth0"),
+            attachment("", "", ""),
+        ] {
+            assert!(!is_of(&shown, &own), "{shown}");
+        }
+    }
+}
