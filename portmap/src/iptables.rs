@@ -16,6 +16,7 @@ mod many;
 mod meaning;
 mod native;
 mod observe;
+mod order;
 mod owner;
 mod remove;
 mod rules;

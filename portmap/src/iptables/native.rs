@@ -29,7 +29,7 @@ use crate::nftables::{transaction, uapi};
 use crate::plan::{Forwards, Plan};
 use conditional::Conditional;
 
-pub use look::{for_check, steady, whole};
+pub use look::{of as look, steady, whole};
 pub use removal::{del, gc, left};
 pub use undo::Undo;
 
@@ -118,9 +118,8 @@ fn add_in(
         for forwards in planned() {
             let (wanted, warning) = choose_mark(nft, plan, config, forwards)?;
             added.warnings.extend(warning);
-            let is_careful = config.on_conflict == OnConflict::Error;
-            let mut seen = look::for_add(nft, &wanted, is_careful)?;
-            if is_careful {
+            let mut seen = look::of(nft, &wanted, None)?;
+            if config.on_conflict == OnConflict::Error {
                 conflict::refuse(&seen.state, &wanted, &evidence, Order::Any)?;
             }
             let transaction = write::repair_in_batch(&seen.state, &wanted, &evidence);
