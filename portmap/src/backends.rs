@@ -5,7 +5,7 @@ use common::log::Log;
 use common::netconf::ValidAttachment;
 use common::{Attachment, Drift};
 
-use crate::config::{Backend, Config, Evidence};
+use crate::config::{Backend, Config, Evidence, Mark};
 use crate::conntrack::Stale;
 use crate::host_port::{self, HostPort};
 use crate::mapping::{Family, PortMapping};
@@ -49,7 +49,9 @@ impl Undo {
     }
 }
 
-/// The backend that a configuration gets: the one it asks for, else iptables where it is installed.
+/// The backend that a configuration gets: the one it asks for, else iptables where it is installed or the
+/// configuration names a chain of it, which needs no program. Nothing else on the node counts: what ADD
+/// chooses CHECK must choose, too.
 ///
 /// # Errors
 /// Code 7 when the configuration has options of another backend, 100 when it cannot be found out whether
@@ -57,6 +59,7 @@ impl Undo {
 pub fn choose(config: &Config) -> Result<Backend, Error> {
     let backend = match config.backend {
         Some(backend) => backend,
+        None if matches!(config.mark, Mark::Chain(_)) => Backend::Iptables,
         None if iptables::is_installed()? => Backend::Iptables,
         None => Backend::Nftables,
     };

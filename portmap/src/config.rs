@@ -14,6 +14,9 @@ use crate::mapping::{Family, PortMapping, Protocol, without_repetitions};
 /// 14 and 15.
 pub const DEFAULT_MARK_BIT: u8 = 13;
 
+/// The beginnings of our own chains' names. One that is to mark packets is our own mark.
+const OUR_CHAINS: [&str; 2] = ["CNI-HOSTPORT-", "CNI-DN-"];
+
 /// What rules are made with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Backend {
@@ -288,9 +291,12 @@ fn mark(raw: Object<'_>) -> Result<Mark, Error> {
                 && name
                     .bytes()
                     .all(|b| b.is_ascii_graphic() && b != b'"' && b != b'\\');
-            sound
-                .then_some(Mark::Chain(name))
-                .ok_or_else(|| chain.refuse("expected the name of a chain, 1 to 28 characters"))
+            let is_ours = OUR_CHAINS.iter().any(|prefix| name.starts_with(prefix));
+            match sound {
+                true if is_ours => Ok(Mark::Bit(DEFAULT_MARK_BIT)),
+                true => Ok(Mark::Chain(name)),
+                false => Err(chain.refuse("expected the name of a chain, 1 to 28 characters")),
+            }
         }
     }
 }

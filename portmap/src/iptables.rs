@@ -16,6 +16,7 @@ mod many;
 mod meaning;
 mod native;
 mod observe;
+mod order;
 mod owner;
 mod remove;
 mod rules;
@@ -139,12 +140,31 @@ fn leave_unplanned(plan: &Plan, evidence: &Evidence, in_batch: bool) -> Result<(
     Ok(())
 }
 
+/// The variant in which an IP version is written; `None` where its program does not tell. Without any program
+/// it is that of the kernel's nf_tables, which needs none.
+fn variant(family: Family) -> Result<Option<Variant>, Error> {
+    let all = [family, family.other()].map(Tool::usual);
+    let [own, other] = all;
+    Ok(match (own?, other?) {
+        (Some(tool), _) => tool.variant,
+        (None, Some(other)) => other.variant.filter(|variant| *variant == Variant::Nft),
+        (None, None) => Some(Variant::Nft),
+    })
+}
+
+/// What reads an IP version; only conditions and the legacy variant need a program for that.
+fn reader(family: Family, is_conditional: bool) -> Result<Tool, Error> {
+    match variant(family)? {
+        Some(Variant::Nft) if !is_conditional => Ok(Tool::without_program(family)),
+        _ => usual(family),
+    }
+}
+
 /// The IP versions that are written by batches, and those that a program writes.
 fn split(families: impl Iterator<Item = Family>) -> Result<(Vec<Family>, Vec<Family>), Error> {
     let (mut native, mut by_program) = (Vec::new(), Vec::new());
     for family in families {
-        let variant = Tool::usual(family)?.and_then(|tool| tool.variant);
-        match variant {
+        match variant(family)? {
             Some(Variant::Nft) => native.push(family),
             Some(Variant::Legacy) | None => by_program.push(family),
         }
@@ -157,8 +177,7 @@ fn unplanned(plan: &Plan) -> Result<Vec<(Family, Variant)>, Error> {
     let mut unplanned = Vec::new();
     for family in Family::ALL {
         if plan.family(family).is_none() {
-            let variant = Tool::usual(family)?.and_then(|tool| tool.variant);
-            unplanned.extend(variant.map(|variant| (family, variant)));
+            unplanned.extend(variant(family)?.map(|variant| (family, variant)));
         }
     }
     Ok(unplanned)
@@ -195,7 +214,10 @@ pub fn check(plan: &Plan, config: &Config, tables: &Tables) -> Result<Vec<Drift>
                 let fallback = fallback.as_ref();
                 check::judge(tool, state, wanted, fallback, &evidence)
             }
-            None => check::check(&usual(family)?, wanted, fallback.as_ref(), &evidence),
+            None => {
+                let tool = reader(family, wanted.conditional)?;
+                check::check(&tool, wanted, fallback.as_ref(), &evidence)
+            }
         }
     });
     let (mut drifts, mut errors, mut missing) = (Vec::new(), Vec::new(), Vec::new());
@@ -274,7 +296,8 @@ pub fn gc(network: &str, valid: &[ValidAttachment], log: &Log) -> Result<Vec<Tra
     }
 }
 
-/// Whether ADD could work: the programs are there and know the nat table.
+/// Whether ADD could work: the kernel takes the rules, or the legacy programs are there and know the nat
+/// table.
 ///
 /// # Errors
 /// Code 50 with what is missing; for conditions as [`Compiled::of`]. IPv6 may be missing.
@@ -283,24 +306,32 @@ pub fn status(config: &Config) -> Result<(), Error> {
         let details = error.to_string();
         Error::new(Code::NotAvailable, "the iptables backend cannot work").with_details(details)
     };
-    let tool = usual(Family::V4).map_err(not_available)?;
-    let chains = [
-        (rules::Table::Nat, "PREROUTING"),
-        (rules::Table::Nat, "OUTPUT"),
-    ];
-    tool.probe(&chains).map_err(|failure| {
-        not_available(failure.error(Code::NotAvailable, "list the nat table"))
-    })?;
+    match variant(Family::V4)? {
+        Some(Variant::Nft) => {
+            let any = of_any(config, Family::V4);
+            native::probe(&Plan::new(&any), &any).map_err(not_available)?;
+        }
+        Some(Variant::Legacy) | None => {
+            let chains = ["PREROUTING", "OUTPUT"].map(|chain| (rules::Table::Nat, chain));
+            let tool = usual(Family::V4).map_err(not_available)?;
+            tool.probe(&chains).map_err(|failure| {
+                not_available(failure.error(Code::NotAvailable, "list the nat table"))
+            })?;
+        }
+    }
     let conditional = Family::ALL.into_iter();
     let mut conditional = conditional.filter(|family| !config.conditions(*family).is_empty());
     conditional.try_for_each(|family| match try_conditions(config, family) {
+        Err(error) if family == Family::V4 && error.code == Code::Unsupported => {
+            Err(not_available(error))
+        }
         Err(error) if may_be_left_out(family, &error) => Ok(()),
         outcome => outcome,
     })
 }
 
-/// Whether an attachment can have the conditions of an IP version.
-fn try_conditions(config: &Config, family: Family) -> Result<(), Error> {
+/// The configuration of any attachment of a network, in one IP version.
+fn of_any(config: &Config, family: Family) -> Config {
     let any = Prefix {
         addr: match family {
             Family::V4 => Ipv4Addr::LOCALHOST.into(),
@@ -314,12 +345,17 @@ fn try_conditions(config: &Config, family: Family) -> Result<(), Error> {
         host_port: 1,
         container_port: 1,
     };
-    let one = Config {
+    Config {
         mappings: vec![port],
         container_v4: Some(any).filter(|_| family == Family::V4),
         container_v6: Some(any).filter(|_| family == Family::V6),
         ..config.clone()
-    };
+    }
+}
+
+/// Whether an attachment can have the conditions of an IP version.
+fn try_conditions(config: &Config, family: Family) -> Result<(), Error> {
+    let one = of_any(config, family);
     let wanted = all_wanted(&Plan::new(&one), &one, &[family]);
     wanted
         .iter()

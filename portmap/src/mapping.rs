@@ -28,6 +28,14 @@ impl Family {
             IpAddr::V6(_) => Family::V6,
         }
     }
+
+    /// The other one.
+    pub fn other(self) -> Family {
+        match self {
+            Family::V4 => Family::V6,
+            Family::V6 => Family::V4,
+        }
+    }
 }
 
 impl fmt::Display for Family {

@@ -8,7 +8,7 @@ use common::error::{Code, Error};
 use super::by_place;
 use super::compiled::Compiled;
 use super::conflict::{self, Order};
-use super::kernel::{self, Glimpse};
+use super::kernel;
 use super::observe;
 use super::rules::{Table, Wanted};
 use super::state::State;
@@ -126,15 +126,16 @@ pub fn add(
     }
 }
 
-/// Creates the attachment's chain where everything else that it needs is there.
+/// Creates the attachment's chain where everything else that it needs is there, and no jump of others
+/// matters to its own.
 ///
 /// Says whether that was all; whatever was done is noted.
 fn fast(undo: &mut Undo, wanted: &Wanted) -> Result<bool, Error> {
-    let glimpse = match undo.tool.variant {
-        Some(Variant::Legacy) => kernel::glimpse(wanted)?,
-        Some(Variant::Nft) | None => Glimpse::default(),
-    };
-    if glimpse.has_own {
+    if undo.tool.variant != Some(Variant::Legacy) {
+        return Ok(false);
+    }
+    let glimpse = kernel::glimpse(wanted)?;
+    if glimpse.is_unusual {
         return Ok(false);
     }
     let is_sound = |state: &State| {
@@ -142,29 +143,20 @@ fn fast(undo: &mut Undo, wanted: &Wanted) -> Result<bool, Error> {
         wanted.shared.iter().all(is_sound)
     };
     let transaction = write::fast(wanted);
-    // What cannot be seen without iptables it lists in the same run. `-C` could say so too, but costs
-    // a reading of the whole table with nf_tables, and the legacy ip6tables takes any mark for the
-    // wanted one.
+    // What cannot be seen without iptables it lists in the same run. `-C` could say so too, but the
+    // legacy ip6tables takes any mark for the wanted one.
     let is_seen = is_sound(&glimpse.shared);
     let listed = if is_seen {
         vec![]
     } else {
         wanted.shared_chains()
     };
-    let is_legacy = undo.tool.variant == Some(Variant::Legacy);
-    match undo
-        .tool
-        .restore(&transaction.text_and_listing(&listed, is_legacy))
-    {
+    match undo.tool.restore(&transaction.text_and_listing(&listed)) {
         Ok(printed) => {
             undo.note(&transaction);
             Ok(is_seen || is_sound(&State::from_listing(&printed)))
         }
         Err(failure) => {
-            // Where the listing comes after the commands, they were done if it began.
-            if !is_legacy && !failure.printed.is_empty() {
-                undo.note(&transaction);
-            }
             undo.note_failed(&transaction);
             refuse_the_hopeless(&failure, wanted)?;
             Ok(false)
@@ -199,9 +191,10 @@ fn slow(
             Ok(_) => {
                 undo.note(&transaction);
                 if has_older {
-                    let new = transaction.jumps();
-                    let new = compiled.filter(|_| new > 0).map_or(new, Compiled::len);
-                    by_place::remove_older(&wanted, evidence, &chain, new)?;
+                    let all = compiled.map_or(wanted.jumps.len(), Compiled::len);
+                    let rules = all / wanted.jumps.len().max(1);
+                    let is_new = by_place::new_jumps(&state, &transaction, &chain, rules);
+                    by_place::remove_older(&wanted, evidence, &chain, &is_new)?;
                 }
                 return if careful {
                     refuse_if_taken(undo, &wanted, evidence)

@@ -6,17 +6,18 @@ use common::error::Error;
 use super::kernel::{self, Doomed};
 use super::observe::{jumps_to, own_chains, strays};
 use super::owner;
-use super::rules::{DNAT, OWN_PREFIX, Wanted};
+use super::rules::{DNAT, OWN_PREFIX, Table, Wanted};
 use super::state::State;
 use super::transaction::{Command, Transaction};
 use crate::config::Evidence;
 use crate::mapping::Family;
 
 /// Takes out of a transaction what removes jumps and chains, and says whether there was any such thing.
-/// What it inserts stands before what is removed later.
+/// What it inserts goes where it would go without what is removed later.
 pub fn take_removals(transaction: &mut Transaction) -> bool {
+    transaction.keep_deleted(DNAT);
     let removed: Vec<String> = transaction
-        .commands(super::rules::Table::Nat)
+        .commands(Table::Nat)
         .iter()
         .filter_map(|command| match command {
             Command::Remove(chain) => Some(chain.clone()),
@@ -33,13 +34,39 @@ pub fn take_removals(transaction: &mut Transaction) -> bool {
         Command::Flush(chain, _) | Command::Remove(chain) => removed.contains(chain),
         _ => false,
     };
-    let commands = transaction.commands(super::rules::Table::Nat);
+    let commands = transaction.commands(Table::Nat);
     let any = commands.iter().any(is_removal);
     transaction.retain(|command| !is_removal(command));
     any
 }
 
-/// Removes an attachment's other chains, and all jumps to this one but the first `kept`.
+/// Which of the jumps to a chain are new, in their order, once a transaction was done that removes none. A
+/// jump becomes as many rules as its conditions say.
+pub fn new_jumps(
+    state: &State,
+    transaction: &Transaction,
+    chain: &str,
+    rules_of_a_jump: usize,
+) -> Vec<bool> {
+    let older: Vec<usize> = jumps_to(state, chain).map(|jump| jump.place).collect();
+    let is_older = |place| older.contains(&place).then_some(false);
+    let mut all: Vec<Option<bool>> = (0..state.jumps().len()).map(is_older).collect();
+    for command in transaction.commands(Table::Nat) {
+        if let Command::Insert(to, place, rule) = command
+            && to == DNAT
+        {
+            let place = (*place).min(all.len());
+            let new = match rule.ends_with(chain) {
+                true => vec![Some(true); rules_of_a_jump],
+                false => vec![None],
+            };
+            all.splice(place..place, new);
+        }
+    }
+    all.into_iter().flatten().collect()
+}
+
+/// Removes an attachment's other chains, and all jumps to this one but the new ones.
 ///
 /// # Errors
 /// As [`kernel::remove_legacy`].
@@ -47,17 +74,23 @@ pub fn remove_older(
     wanted: &Wanted,
     evidence: &Evidence,
     chain: &str,
-    kept: usize,
+    is_new: &[bool],
 ) -> Result<(), Error> {
     let mark = owner::comment(&wanted.attachment);
     let select = |state: &State| {
-        let older = jumps_to(state, chain).skip(kept);
+        let mut is_new = is_new.iter().copied();
+        let older = jumps_to(state, chain).filter(|_| !is_new.next().unwrap_or(false));
+        let older: Vec<_> = older.collect();
         let strays = strays(state, |comment| comment == mark).into_iter();
         let mut chains = own_chains(state, &wanted.attachment, evidence);
         chains.retain(|own| own != chain);
         Doomed {
             chains,
-            jumps: older.chain(strays).map(|jump| jump.place).collect(),
+            jumps: older
+                .into_iter()
+                .chain(strays)
+                .map(|jump| jump.place)
+                .collect(),
         }
     };
     kernel::remove_legacy(wanted.family, is_own, select).map(drop)
@@ -73,7 +106,7 @@ pub fn unmake(family: Family, inverse: &mut Transaction) -> Result<(), Error> {
         return Ok(());
     }
     let chains: Vec<String> = inverse
-        .commands(super::rules::Table::Nat)
+        .commands(Table::Nat)
         .iter()
         .filter_map(|command| match command {
             Command::Remove(chain) if chain.starts_with(OWN_PREFIX) => Some(chain.clone()),

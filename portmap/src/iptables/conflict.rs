@@ -1,5 +1,7 @@
 //! Host ports that another attachment has (`"onConflict": "error"`).
 
+use std::collections::BTreeSet;
+
 use common::error::{Code, Error};
 
 use super::observe::own_chains;
@@ -20,7 +22,7 @@ pub enum Order {
     Older,
 }
 
-/// Refuses when another attachment has one of the wanted host ports, on an address in common.
+/// Refuses when another container has one of the wanted host ports, on an address in common.
 ///
 /// # Errors
 /// Code 102 with the port and the owner's mark.
@@ -33,13 +35,17 @@ pub fn refuse(
     let mine = own_chains(state, &wanted.attachment, evidence);
     let ours = Forwards::of(&wanted.ports);
     let mut behind = order == Order::Any;
+    // A chain that is reached by several rules is where the first of them is.
+    let mut before = BTreeSet::new();
     for rule in state.jumps() {
         let Some((jump, _)) = owner::jump(rule) else {
             continue;
         };
         if mine.contains(&jump.chain) {
             behind = true;
-        } else if behind {
+        } else if !behind {
+            before.insert(jump.chain);
+        } else if !before.contains(&jump.chain) && !jump.is_of(&wanted.attachment.container) {
             refuse_one(state, &ours, &jump)?;
         }
     }

@@ -95,5 +95,5 @@ fn rule(text: &str) {
     let _ = (meaning.comment(), meaning.goes_to());
     let meaning = Meaning::of(text);
     let _ = (owner::jump(text), shadow::hides_everything(&meaning));
-    let _ = shadow::reached(&meaning);
+    let _ = shadow::Reach::of(&meaning);
 }

@@ -16,7 +16,8 @@ mod xt;
 
 use common::error::Error;
 
-use super::rules::{FORMER_GUARD, Table, Wanted};
+use super::order;
+use super::rules::{DNAT, FORMER_GUARD, Table, Wanted};
 use super::state::State;
 use super::tool::Variant;
 use crate::mapping::Family;
@@ -37,8 +38,9 @@ pub fn chains(family: Family, names: &[String]) -> Result<Vec<String>, Error> {
 /// What can be told, without iptables, of what an attachment needs.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Glimpse {
-    /// Whether a chain with one of its names exists, or may exist, or one of an earlier version's.
-    pub has_own: bool,
+    /// Whether a chain with one of its names exists, or may exist, or one of an earlier version's, or a jump
+    /// that matters to where its own go.
+    pub is_unusual: bool,
     /// The chains that all attachments share, each up to the first rule that only iptables can print.
     /// What is in here is there; what is missing may be there.
     pub shared: State,
@@ -52,9 +54,11 @@ pub fn glimpse(wanted: &Wanted) -> Result<Glimpse, Error> {
     let own = [wanted.shared_name(), wanted.exact_name()];
     let chains = wanted.shared_chains();
     let tables = legacy::Tables::of(wanted.family, &tables_of(&chains))?;
+    let dispatch = tables.read(&[(Table::Nat, DNAT)]);
     Ok(Glimpse {
-        has_own: own.iter().any(|name| tables.has_chain(Table::Nat, name))
-            || tables.has_chain(Table::Mangle, FORMER_GUARD),
+        is_unusual: own.iter().any(|name| tables.has_chain(Table::Nat, name))
+            || tables.has_chain(Table::Mangle, FORMER_GUARD)
+            || dispatch.is_none_or(|state| order::may_matter(&state, wanted)),
         shared: tables.glimpse(&chains),
     })
 }

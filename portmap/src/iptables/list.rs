@@ -7,10 +7,10 @@ use common::error::{Code, Error};
 
 use super::kernel;
 use super::kernel::nft::{Seen, words::counters};
-use super::meaning::Meaning;
 use super::native;
 use super::owner;
 use super::rules::{DNAT, OWN_PREFIX, Table};
+use super::shadow::Reach;
 use super::tool::{Tool, Variant};
 use super::translation::translations;
 use crate::list::{Counters, Forward};
@@ -77,7 +77,7 @@ fn forwards(mut chains: Chains, backend: &'static str) -> Vec<Forward> {
         let rules = chains.remove(&jump.chain).unwrap_or_default();
         let forward = |forward| Forward {
             owner: attachment(&jump.comment),
-            is_conditional: is_conditional(&meaning),
+            is_conditional: Reach::of(&meaning).is_conditional,
             is_reached: is_led,
             ..forward
         };
@@ -129,23 +129,6 @@ fn chains(text: &str) -> Chains {
         chains.entry(chain).or_default().push(counted);
     }
     chains
-}
-
-/// Whether a jump tests more than protocol and ports.
-fn is_conditional(jump: &Meaning) -> bool {
-    let usual = [
-        "comment",
-        "-p",
-        "multiport",
-        "tcp",
-        "udp",
-        "sctp",
-        "addrtype",
-    ];
-    let names = jump.matches.iter().filter_map(|part| part.first());
-    names
-        .into_iter()
-        .any(|name| !usual.contains(&name.as_str()))
 }
 
 /// `dnat name: "NETWORK" id: "CONTAINER"`, perhaps with ` if: "IFNAME"`, perhaps shortened.

@@ -8,7 +8,7 @@ use super::rules::Table;
 use super::state::{Chains, State};
 use super::tool::{Tool, Variant};
 use super::transaction::{Command, Transaction};
-use super::{all_wanted, native, side_by_side, split, usual, write};
+use super::{all_wanted, native, reader, side_by_side, split, write};
 
 /// All rules of the tables that attachments are in, in each IP version, as far as they could be read.
 #[derive(Debug, Default)]
@@ -32,7 +32,7 @@ impl Tables {
             if tables.is_empty() {
                 return None;
             }
-            let tool = usual(family).ok()?;
+            let tool = reader(family, jobs.iter().any(|(_, config)| !is_plain(config))).ok()?;
             let state = match tool.variant {
                 Some(Variant::Nft) => native::whole(family, &tables).ok()?.state,
                 Some(Variant::Legacy) | None => tool.save(&tables).ok()?,

@@ -29,7 +29,7 @@ use crate::nftables::{transaction, uapi};
 use crate::plan::{Forwards, Plan};
 use conditional::Conditional;
 
-pub use look::{for_check, steady, whole};
+pub use look::{of as look, steady, whole};
 pub use removal::{del, gc, left};
 pub use undo::Undo;
 
@@ -118,9 +118,8 @@ fn add_in(
         for forwards in planned() {
             let (wanted, warning) = choose_mark(nft, plan, config, forwards)?;
             added.warnings.extend(warning);
-            let is_careful = config.on_conflict == OnConflict::Error;
-            let mut seen = look::for_add(nft, &wanted, is_careful)?;
-            if is_careful {
+            let mut seen = look::of(nft, &wanted, None)?;
+            if config.on_conflict == OnConflict::Error {
                 conflict::refuse(&seen.state, &wanted, &evidence, Order::Any)?;
             }
             let transaction = write::repair_in_batch(&seen.state, &wanted, &evidence);
@@ -217,6 +216,35 @@ pub fn no_mark_chain(name: &str, family: Family) -> String {
     format!(
         "externalSetMarkChain {name} does not exist ({family}), marking packets with bit {DEFAULT_MARK_BIT}"
     )
+}
+
+/// Whether the kernel would take a plan's rules, without conditions; nothing is changed.
+///
+/// # Errors
+/// What it refuses.
+pub fn probe(plan: &Plan, config: &Config) -> Result<(), Error> {
+    let mut nft = Nft::open()?;
+    nft.generation()?;
+    let evidence = Evidence::of_config(config);
+    for forwards in &plan.families {
+        let (wanted, _) = choose_mark(&mut nft, plan, config, forwards)?;
+        let refused = steady(&mut nft, |nft| {
+            let mut seen = look::of(nft, &wanted, None)?;
+            let transaction = write::repair_in_batch(&seen.state, &wanted, &evidence);
+            let commands = batch::commands(&mut seen, &transaction)?;
+            let refused = nft.check(&commands)?.into_iter().next();
+            Ok(refused.map(|(index, refusal)| {
+                let command = commands
+                    .get(index)
+                    .map_or_else(String::new, Command::to_string);
+                Error::new(Code::Unsupported, format!("nf_tables: {command}")).with_details(refusal)
+            }))
+        })?;
+        if let Some(error) = refused {
+            return Err(error);
+        }
+    }
+    Ok(())
 }
 
 /// What the kernel lacks to translate an IP version; `None` when that is nothing.

@@ -7,9 +7,9 @@ use common::{Attachment, Drift};
 use super::meaning::{Meaning, same};
 use super::owner::{self, Claim};
 use super::rules::{
-    DNAT, GUARD, OWN_PREFIX, SETMARK, Shared, Table, Wanted, exact_name, shared_name,
+    DNAT, GUARD, Jump, OWN_PREFIX, SETMARK, Shared, Table, Wanted, exact_name, shared_name,
 };
-use super::shadow::{self, Forwards, Rivals};
+use super::shadow::{self, Forwards, Reach, Rivals};
 use super::state::State;
 use super::translation::translations;
 use crate::config::Evidence;
@@ -49,6 +49,7 @@ pub fn jumps_to<'a>(state: &'a State, chain: &'a str) -> impl Iterator<Item = St
 pub fn strays(state: &State, is_whose: impl Fn(&str) -> bool) -> Vec<Standing> {
     let rules = state.jumps().iter().enumerate().rev();
     rules
+        .filter(|(_, rule)| !is_surely_a_jump(rule))
         .filter(|(_, rule)| {
             owner::jump(rule).is_some_and(|(jump, meaning)| {
                 let is_jump = meaning.find("multiport").is_some();
@@ -60,6 +61,13 @@ pub fn strays(state: &State, is_whose: impl Fn(&str) -> bool) -> Vec<Standing> {
             rule: rule.clone(),
         })
         .collect()
+}
+
+/// Whether a rule ends as jumps do. Most of a long chain are not worth taking apart.
+fn is_surely_a_jump(rule: &str) -> bool {
+    let mut words = rule.rsplitn(3, ' ');
+    let target = words.next().unwrap_or_default();
+    target.starts_with(OWN_PREFIX) && words.next() == Some("-j")
 }
 
 /// Whether a chain forwards to the request's addresses only, and its ports only.
@@ -109,7 +117,8 @@ pub fn chain_drift(state: &State, wanted: &Wanted, chain: &str) -> Vec<Drift> {
     drifts
 }
 
-/// How the jump rules to an attachment's chain differ.
+/// How the jump rules to an attachment's chain differ. Those for some of its packets alone may stand besides:
+/// a newer attachment that claims less of them has put them before its own.
 pub fn jump_drift(state: &State, wanted: &Wanted, chain: &str) -> Vec<Drift> {
     let object = format!("rules of {DNAT} ({}) that lead to {chain}", wanted.family);
     let standing: Vec<(Meaning, Standing)> = jumps_to(state, chain)
@@ -139,9 +148,20 @@ pub fn jump_drift(state: &State, wanted: &Wanted, chain: &str) -> Vec<Drift> {
             drifts.push(drift.of_missing("rule"));
         }
     }
-    let extra = standing.iter().zip(&taken).filter(|(_, taken)| !**taken);
+    let mark = owner::comment(&wanted.attachment);
+    let is_extra = |rule: &Meaning, is_taken: bool| !is_taken && !is_part(rule, wanted, &mark);
+    let extra = standing.iter().zip(&taken);
+    let extra = extra.filter(|((rule, _), taken)| is_extra(rule, **taken));
     drifts.extend(extra.map(|((_, s), _)| Drift::new(&object, "no such rule", &s.rule)));
     drifts
+}
+
+/// Whether a rule that leads to an attachment's chain takes no more than one of its own.
+fn is_part(rule: &Meaning, wanted: &Wanted, mark: &str) -> bool {
+    let reach = Reach::of(rule);
+    let of_one = |jump: &Jump| reach.is_part_of(jump.protocol, &jump.ports);
+    let is_plain = !wanted.conditional && !reach.is_conditional;
+    is_plain && rule.comment() == Some(mark) && wanted.jumps.iter().any(of_one)
 }
 
 /// Rules in the way of an attachment's packets.
@@ -159,20 +179,25 @@ pub fn shadows(state: &State, wanted: &Wanted, chain: &str) -> Vec<Drift> {
         }
         let meaning = Meaning::of(rule);
         if meaning.goes_to() == chain {
-            for (protocol, port) in shadow::reached(&meaning) {
-                left.remove(protocol, port);
-            }
+            let reached = left.reached(&Reach::of(&meaning));
+            reached.iter().for_each(|forward| left.remove(forward));
             continue;
         }
         let mut lost = left.hidden(&meaning);
         if let Some((jump, meaning)) = owner::jump(rule) {
-            lost.extend(rivals.taken(&jump, &meaning, &left, state));
+            let taken = rivals.taken(&jump, &meaning, &left, state);
+            if jump.is_of(&wanted.attachment.container) {
+                // A container does not take a port from itself: its other network serves it.
+                taken.iter().for_each(|forward| left.remove(forward));
+            } else {
+                lost.extend(taken);
+            }
         }
         for forward in lost {
             let object = format!("rules of {DNAT} ({family}) before those to {chain}");
             let port = format!("none for {}/{}", forward.host_port, forward.protocol);
             drifts.push(Drift::new(object, port, rule));
-            left.remove(forward.protocol, forward.host_port);
+            left.remove(&forward);
         }
     }
     drifts

@@ -118,6 +118,17 @@ pub struct Jump {
     pub chain: String,
 }
 
+impl Jump {
+    /// Whether its owner's mark is surely of a container, on whatever network.
+    pub fn is_of(&self, container: &str) -> bool {
+        let id = self
+            .comment
+            .split_once("id: \"")
+            .map(|(_, rest)| rest.split_once('"'));
+        matches!(id, Some(Some((id, _))) if id == container)
+    }
+}
+
 /// Whether an owner's mark, shortened or not, is of a network.
 pub fn is_of_network(comment: &str, network: &str) -> bool {
     let start = format!("dnat name: \"{network}\" id: \"");
@@ -155,6 +166,19 @@ mod tests {
         assert!(all.iter().all(|text| text.len() <= LONGEST), "{all:?}");
         assert!(all[0].ends_with("ccc..") && all[1] != all[2]);
         assert!(all.iter().all(|text| is_of_network(text, "net1")));
+    }
+
+    #[test]
+    fn a_container_is_known_on_every_network() {
+        let of = |comment: &str| Jump {
+            comment: comment.into(),
+            chain: String::new(),
+        };
+        let ours = |text: &str| of(text).is_of("c");
+        assert!(
+            ours(&comment(&attachment("c", "eth0"))) && ours(&comment(&attachment("c", "net1")))
+        );
+        assert!(!ours(&comment(&attachment("cc", "eth0"))) && !ours("dnat name: \"n\" id: \"c"));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Plan → chains and rules, name for name as the reference writes them.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use common::Attachment;
 
@@ -33,7 +33,7 @@ pub const OWN_LENGTH: usize = 28;
 
 /// The most ports that one multiport match takes (XT_MULTI_PORTS in
 /// include/uapi/linux/netfilter/xt_multiport.h).
-const PORTS_A_RULE: usize = 15;
+pub const PORTS_A_RULE: usize = 15;
 
 /// A table of iptables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -225,10 +225,13 @@ fn base(forward: &Forward) -> String {
         host_port,
         container_port: _,
     } = forward;
-    let destination = host_ip.map_or_else(String::new, |addr| {
-        format!("-d {addr}/{} ", if addr.is_ipv4() { 32 } else { 128 })
-    });
+    let destination = host_ip.map_or_else(String::new, |addr| format!("-d {} ", whole(addr)));
     format!("{destination}-p {protocol} -m {protocol} --dport {host_port}")
+}
+
+/// An address as the network of one.
+fn whole(addr: IpAddr) -> String {
+    format!("{addr}/{}", if addr.is_ipv4() { 32 } else { 128 })
 }
 
 /// The source matches whose packets are masqueraded. The container's whole network is one of them,
@@ -279,20 +282,30 @@ fn jumps(
             if !some.iter().any(|port| needed.contains(&(protocol, *port))) {
                 continue;
             }
-            let list: Vec<String> = some.iter().map(u16::to_string).collect();
-            let list = list.join(",");
-            let name = protocol.name();
-            let mut words = vec!["-p", name, "-m", "comment", "--comment", &comment];
-            words.extend(["-m", "multiport", "--dports", &list]);
             jumps.push(Jump {
                 protocol,
                 ports: some.to_vec(),
-                matches: joined(&words),
+                matches: jump(&comment, None, protocol, some),
                 conditions: joined(conditions),
             });
         }
     }
     jumps
+}
+
+/// What leads packets of some ports to an attachment's chain, by its owner's mark; at most
+/// [`PORTS_A_RULE`].
+pub fn jump(comment: &str, address: Option<IpAddr>, protocol: Protocol, ports: &[u16]) -> String {
+    let destination = address.map(whole);
+    let list: Vec<String> = ports.iter().map(u16::to_string).collect();
+    let list = list.join(",");
+    let mut words = Vec::new();
+    if let Some(destination) = &destination {
+        words.extend(["-d", destination]);
+    }
+    words.extend(["-p", protocol.name(), "-m", "comment", "--comment", comment]);
+    words.extend(["-m", "multiport", "--dports", &list]);
+    joined(&words)
 }
 
 /// The chains and rules that all attachments share.

@@ -60,12 +60,17 @@ impl Forwards {
         self.by_port.is_empty()
     }
 
-    /// Takes out those of a protocol and a port.
-    pub fn remove(&mut self, protocol: Protocol, port: u16) {
-        for forward in self.by_port.remove(&(protocol, port)).unwrap_or_default() {
-            if let Some(addr) = forward.host_ip {
-                self.by_address.remove(&(protocol, addr, port));
+    /// Takes out one.
+    pub fn remove(&mut self, one: &Forward) {
+        let (protocol, port) = (one.protocol, one.host_port);
+        if let Some(same) = self.by_port.get_mut(&(protocol, port)) {
+            same.retain(|forward| forward.host_ip != one.host_ip);
+            if same.is_empty() {
+                self.by_port.remove(&(protocol, port));
             }
+        }
+        if let Some(addr) = one.host_ip {
+            self.by_address.remove(&(protocol, addr, port));
         }
     }
 
@@ -102,6 +107,34 @@ impl Forwards {
             }
         };
         found.into_iter().flatten().copied().collect()
+    }
+
+    /// Those whose packets all get to a chain through a rule that leads there, but for its conditions.
+    pub fn reached(&self, reach: &Reach<'_>) -> Vec<Forward> {
+        let protocols = reach.protocol.into_iter();
+        let found = protocols.flat_map(|protocol| {
+            let ranges = ranges(reach.ports);
+            ranges.flat_map(move |(from, to)| self.within(protocol, reach.address, from, to))
+        });
+        found.collect()
+    }
+
+    /// What is left of these behind a rule that leads to their chain.
+    pub fn behind(&self, reach: &Reach<'_>) -> Vec<HostPort> {
+        let anywhere = Reach {
+            address: None,
+            ..*reach
+        };
+        let ports = self.reached(&anywhere);
+        let ports = ports.iter().map(HostPort::from);
+        let meets = |port: &HostPort| {
+            reach.address.is_none() || port.address.is_none() || reach.address == port.address
+        };
+        let narrowed = |port: HostPort| HostPort {
+            address: port.address.or(reach.address),
+            ..port
+        };
+        ports.filter(meets).map(narrowed).collect()
     }
 
     /// Those that a rule surely keeps from the rules after it.
@@ -185,16 +218,54 @@ fn contains(list: &str, port: u16) -> bool {
     ranges(list).any(|(from, to)| (from..=to).contains(&port))
 }
 
-/// The protocol and the ports of a rule that leads to a chain of an attachment.
-pub fn reached(meaning: &Meaning) -> Vec<(Protocol, u16)> {
-    let word = |name, at: usize| meaning.find(name).and_then(|words| words.get(at));
-    let protocol = word("-p", 0).and_then(|name| Protocol::from_text(name));
-    let list = word("multiport", 1).map_or("", String::as_str);
-    let ports = protocol.into_iter().flat_map(|protocol| {
-        let all = ranges(list).flat_map(|(from, to)| from..=to);
-        all.map(move |port| (protocol, port))
-    });
-    ports.collect()
+/// What a rule that leads to an attachment's chain lets through to it.
+#[derive(Debug)]
+pub struct Reach<'a> {
+    protocol: Option<Protocol>,
+    /// The only address, where it tests one.
+    address: Option<IpAddr>,
+    ports: &'a str,
+    /// Whether it tests more than protocol, address and ports.
+    pub is_conditional: bool,
+}
+
+impl<'a> Reach<'a> {
+    /// That of a jump.
+    pub fn of(meaning: &'a Meaning) -> Reach<'a> {
+        let word = |name, at: usize| meaning.find(name).and_then(|words| words.get(at));
+        Reach {
+            protocol: word("-p", 0).and_then(|name| Protocol::from_text(name)),
+            address: word("-d", 0).and_then(|network| address(network)),
+            ports: word("multiport", 1).map_or("", String::as_str),
+            is_conditional: !meaning.matches.iter().all(|part| is_usual(part)),
+        }
+    }
+
+    /// Whether it takes some of a protocol's ports alone.
+    pub fn is_part_of(&self, protocol: Protocol, ports: &[u16]) -> bool {
+        let is_one = |(from, to)| from == to && ports.contains(&from);
+        self.protocol == Some(protocol) && ranges(self.ports).all(is_one)
+    }
+}
+
+/// Whether a jump without conditions may test this.
+fn is_usual(part: &[String]) -> bool {
+    match part {
+        [name, network] if name == "-d" => address(network).is_some(),
+        [name, ..] => {
+            let names = [
+                "comment",
+                "-p",
+                "multiport",
+                "tcp",
+                "udp",
+                "sctp",
+                "addrtype",
+            ];
+            names.contains(&name.as_str())
+        }
+        [] => true,
+    }
 }
 
 /// The chains of other attachments, each taken apart at most once.
@@ -228,7 +299,7 @@ impl Rivals {
 }
 
 /// What the rules of a chain translate, as forwards.
-fn translated(rules: &[String]) -> Vec<Forward> {
+pub fn translated(rules: &[String]) -> Vec<Forward> {
     let forward = |translation: Translation| Forward {
         protocol: translation.protocol,
         host_ip: translation.host_ip,

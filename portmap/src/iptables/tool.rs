@@ -125,6 +125,15 @@ impl Tool {
         }))
     }
 
+    /// What stands for the nf_tables variant where no program is needed.
+    pub fn without_program(family: Family) -> Tool {
+        Tool {
+            family,
+            variant: Some(Variant::Nft),
+            restore: PathBuf::new(),
+        }
+    }
+
     /// The programs of one variant, by their own name or as the usual one.
     ///
     /// # Errors

@@ -1,5 +1,7 @@
 //! Commands for one `iptables-restore`: all of a table happen, or none.
 
+use std::collections::BTreeSet;
+
 use super::rules::{DNAT, Table, is_own_name};
 
 /// One line of a restore file.
@@ -9,7 +11,7 @@ pub enum Command {
     New(String),
     /// Adds a rule at a chain's end.
     Append(String, String),
-    /// Adds a rule before the one at this place, counted from 0.
+    /// Adds a rule before the one at this place, counted from 0, after what the commands before it did.
     Insert(String, usize, String),
     /// Deletes the first such rule, which was at this place.
     Delete(String, usize, String),
@@ -81,6 +83,8 @@ pub fn is_of_attachments(command: &Command) -> bool {
 pub struct Transaction {
     mangle: Vec<Command>,
     nat: Vec<Command>,
+    /// Rules that keep their packets for other attachments. They are not taken back.
+    for_others: BTreeSet<String>,
 }
 
 impl Transaction {
@@ -90,6 +94,13 @@ impl Transaction {
             Table::Nat => self.nat.push(command),
             Table::Mangle => self.mangle.push(command),
         }
+    }
+
+    /// Adds a rule to nat that keeps its packets for another attachment.
+    pub fn insert_for_another(&mut self, chain: &str, place: usize, rule: String) {
+        self.for_others.insert(rule.clone());
+        self.nat
+            .push(Command::Insert(chain.to_owned(), place, rule));
     }
 
     /// Whether there is nothing to do.
@@ -105,10 +116,26 @@ impl Transaction {
         }
     }
 
-    /// How many jumps to attachments' chains it makes.
-    pub fn jumps(&self) -> usize {
-        let is_jump = |c: &&Command| matches!(c, Command::Insert(chain, ..) if chain == DNAT);
-        self.nat.iter().filter(is_jump).count()
+    /// Lets the places of what is inserted in a chain of nat count what the transaction deletes there: it
+    /// will be deleted later.
+    pub fn keep_deleted(&mut self, chain: &str) {
+        let deleted = self.nat.iter().filter_map(|command| match command {
+            Command::Delete(from, place, _) if from == chain => Some(*place),
+            _ => None,
+        });
+        let mut deleted: Vec<usize> = deleted.collect();
+        deleted.sort_unstable();
+        for command in &mut self.nat {
+            if let Command::Insert(to, place, _) = command
+                && to == chain
+            {
+                for before in &deleted {
+                    *place += usize::from(*before < *place);
+                }
+                let later = deleted.iter_mut().filter(|other| **other >= *place);
+                later.for_each(|other| *other += 1);
+            }
+        }
     }
 
     /// Keeps some of the commands in nat.
@@ -118,9 +145,14 @@ impl Transaction {
 
     /// Adds another's commands.
     pub fn append(&mut self, other: Transaction) {
-        let Transaction { mangle, nat } = other;
+        let Transaction {
+            mangle,
+            nat,
+            for_others,
+        } = other;
         self.mangle.extend(mangle);
         self.nat.extend(nat);
+        self.for_others.extend(for_others);
     }
 
     /// What takes back what was done for attachments, last things first.
@@ -129,10 +161,11 @@ impl Transaction {
             let is_new = |chain: &str| {
                 is_own_name(chain) && commands.contains(&Command::New(chain.to_owned()))
             };
+            let is_others = |command: &Command| matches!(command, Command::Insert(_, _, rule) if self.for_others.contains(rule));
             let mut back: Vec<Command> = commands
                 .iter()
                 .rev()
-                .filter(|command| is_of_attachments(command))
+                .filter(|command| is_of_attachments(command) && !is_others(command))
                 .flat_map(|command| command.inverse(is_new))
                 .collect();
             // Chains of ours lead to each other: all are emptied before the first is removed.
@@ -143,18 +176,18 @@ impl Transaction {
         Transaction {
             mangle: back(&self.mangle),
             nat: back(&self.nat),
+            for_others: BTreeSet::new(),
         }
     }
 
     /// The restore file.
     pub fn text(&self) -> String {
-        self.text_and_listing(&[], false)
+        self.text_and_listing(&[])
     }
 
-    /// The restore file, which also lists chains: nat's before its commands, or everything after the
-    /// commands. nat comes first, as it holds what others may refuse or have made in between: when that
-    /// fails, nothing at all is done.
-    pub fn text_and_listing(&self, chains: &[(Table, &str)], nat_first: bool) -> String {
+    /// The restore file, which also lists chains, each table's before its commands. nat comes first, as it
+    /// holds what others may refuse or have made in between: when that fails, nothing at all is done.
+    pub fn text_and_listing(&self, chains: &[(Table, &str)]) -> String {
         let list = |table| -> String {
             let names = chains.iter().filter(|(t, _)| *t == table);
             names.map(|(_, name)| format!("-S {name}\n")).collect()
@@ -165,19 +198,8 @@ impl Transaction {
                 .map(|command| command.line() + "\n")
                 .collect()
         };
-        let (nat, mangle) = (list(Table::Nat), list(Table::Mangle));
-        let sections = match nat_first {
-            true => vec![
-                (Table::Nat, nat + &run(&self.nat)),
-                (Table::Mangle, mangle + &run(&self.mangle)),
-            ],
-            false => vec![
-                (Table::Nat, run(&self.nat)),
-                (Table::Mangle, run(&self.mangle)),
-                (Table::Nat, nat),
-                (Table::Mangle, mangle),
-            ],
-        };
+        let section = |table| (table, list(table) + &run(self.commands(table)));
+        let sections = Table::ALL.map(section);
         let mut text = String::new();
         for (table, lines) in sections.iter().filter(|(_, lines)| !lines.is_empty()) {
             text += &format!("*{}\n{lines}COMMIT\n", table.name());
@@ -189,7 +211,7 @@ impl Transaction {
 /// A restore file that only lists. Both variants take `-S` there, and so one program lists several
 /// chains of several tables.
 pub fn listing(chains: &[(Table, &str)]) -> String {
-    Transaction::default().text_and_listing(chains, true)
+    Transaction::default().text_and_listing(chains)
 }
 
 #[cfg(test)]
@@ -237,18 +259,47 @@ mod tests {
     }
 
     #[test]
-    fn listings_stand_where_the_variant_is_quickest() {
+    fn listings_stand_before_the_commands() {
         let transaction = of(&[(Table::Nat, Command::New("X".into()))]);
         let chains = [(Table::Nat, "OUTPUT"), (Table::Mangle, "INPUT")];
         assert_eq!(
-            transaction.text_and_listing(&chains, true),
+            transaction.text_and_listing(&chains),
             "*nat\n-S OUTPUT\n-N X\nCOMMIT\n*mangle\n-S INPUT\nCOMMIT\n"
         );
-        assert_eq!(
-            transaction.text_and_listing(&chains, false),
-            "*nat\n-N X\nCOMMIT\n*nat\n-S OUTPUT\nCOMMIT\n*mangle\n-S INPUT\nCOMMIT\n"
-        );
         assert_eq!(listing(&chains[..1]), "*nat\n-S OUTPUT\nCOMMIT\n");
+    }
+
+    #[test]
+    fn places_count_what_is_deleted_later() {
+        let delete = |place| {
+            (
+                Table::Nat,
+                Command::Delete(DNAT.into(), place, "-j A".into()),
+            )
+        };
+        let insert = |place| {
+            (
+                Table::Nat,
+                Command::Insert(DNAT.into(), place, "-j A".into()),
+            )
+        };
+        // a, old, b, old, c: without the old ones, two go before c, and one after a, then one before it.
+        let all = [
+            delete(3),
+            delete(1),
+            insert(2),
+            insert(2),
+            insert(1),
+            insert(0),
+        ];
+        let mut transaction = of(&all);
+        transaction.keep_deleted(DNAT);
+        let places = transaction.commands(Table::Nat).iter();
+        let places = places.filter_map(|command| match command {
+            Command::Insert(_, place, _) => Some(*place),
+            _ => None,
+        });
+        assert_eq!(places.collect::<Vec<_>>(), [3, 3, 1, 0]);
     }
 
     #[test]

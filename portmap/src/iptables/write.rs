@@ -4,19 +4,21 @@ use common::Attachment;
 
 use super::meaning::Meaning;
 use super::observe::{self, Fault, Standing, jumps_to};
+use super::order;
 use super::owner;
 use super::rules::{DNAT, FORMER_GUARD, OLD_PREFIX, OWN_LENGTH, Table, Wanted};
 use super::state::State;
 use super::transaction::{Command, Transaction};
 use crate::config::Evidence;
 
-/// What ADD tries first: nothing of the attachment is there, and everything shared is.
+/// What ADD tries first: nothing of the attachment is there, everything shared is, and no other jump
+/// matters to its own.
 pub fn fast(wanted: &Wanted) -> Transaction {
     let mut transaction = Transaction::default();
     let chain = wanted.shared_name();
     transaction.push(Table::Nat, Command::New(chain.clone()));
     fill(&mut transaction, wanted, &chain);
-    insert_jumps(&mut transaction, wanted, &chain);
+    insert_jumps(&mut transaction, &State::default(), wanted, &chain);
     transaction
 }
 
@@ -99,11 +101,16 @@ fn jumps(transaction: &mut Transaction, state: &State, wanted: &Wanted, chain: &
         || !observe::jump_drift(state, wanted, chain).is_empty()
         || !observe::shadows(state, wanted, chain).is_empty();
     if jumps_differ {
-        delete_jumps(transaction, state, chain);
-        let mark = owner::comment(&wanted.attachment);
-        delete_strays(transaction, state, |comment| comment == mark);
-        insert_jumps(transaction, wanted, chain);
+        replace_jumps(transaction, state, wanted, chain);
     }
+}
+
+/// Deletes an attachment's jumps, and inserts them anew.
+pub fn replace_jumps(transaction: &mut Transaction, state: &State, wanted: &Wanted, chain: &str) {
+    delete_jumps(transaction, state, chain);
+    let mark = owner::comment(&wanted.attachment);
+    delete_strays(transaction, state, |comment| comment == mark);
+    insert_jumps(transaction, state, wanted, chain);
 }
 
 fn fill(transaction: &mut Transaction, wanted: &Wanted, chain: &str) {
@@ -112,11 +119,14 @@ fn fill(transaction: &mut Transaction, wanted: &Wanted, chain: &str) {
     }
 }
 
-/// The newest owner of a port wins, so jumps go to the top, in their order.
-pub fn insert_jumps(transaction: &mut Transaction, wanted: &Wanted, chain: &str) {
+fn insert_jumps(transaction: &mut Transaction, state: &State, wanted: &Wanted, chain: &str) {
+    let (place, before) = order::place(state, wanted, chain);
     for jump in wanted.jumps.iter().rev() {
-        let command = Command::Insert(DNAT.to_owned(), 0, jump.to(chain));
+        let command = Command::Insert(DNAT.to_owned(), place, jump.to(chain));
         transaction.push(Table::Nat, command);
+    }
+    for rule in before.into_iter().rev() {
+        transaction.insert_for_another(DNAT, place, rule);
     }
 }
 

@@ -9,7 +9,6 @@ on_both_variants!(
     conditions_that_iptables_refuses_are_refused_and_change_nothing,
     refused_conditions_leave_nothing_of_the_attachment,
     foreign_rules_of_every_kind_disturb_no_verb,
-    without_iptables_the_error_says_so,
 );
 
 fn bad_input_is_refused_by_name_and_changes_nothing(backend: Backend) {
@@ -175,18 +174,4 @@ fn foreign_rules_of_every_kind_disturb_no_verb(backend: Backend) {
         r#"{"cniVersion":"1.1.0","name":"net1","type":"portmap","x":1}"#,
     );
     assert!(host.nat("iptables").contains("-N EMPTY") || host.nat("iptables").contains(":EMPTY "));
-}
-
-fn without_iptables_the_error_says_so(backend: Backend) {
-    let host = Host::usual(backend);
-    for (verb, version, code) in [("ADD", "1.0.0", 103), ("STATUS", "1.1.0", 50)] {
-        let request = request("", &mapping("tcp", 8080, 80)).replace("1.0.0", version);
-        // A mount namespace in which the usual places are empty.
-        let script = "exec unshare --mount sh -c 'mount -t tmpfs none /usr/sbin && exec PLUGIN'";
-        let call = host
-            .call_by_script(script, verb, &request)
-            .env("PATH", "/usr/bin:/bin");
-        let said = host.fails(&call, code);
-        assert!(said.contains("iptables-restore is not installed"), "{said}");
-    }
 }

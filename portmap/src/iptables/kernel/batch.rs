@@ -19,6 +19,7 @@ enum At {
     First,
     Last,
     Before(u64),
+    After(u64),
 }
 
 /// The commands of a transaction that was made for what was seen, which becomes what it will be then.
@@ -94,10 +95,7 @@ impl Batch<'_> {
             C::Append(chain, rule) => self.rule(chain, At::Last, rule)?,
             C::Insert(chain, 0, rule) => self.rule(chain, At::First, rule)?,
             C::Insert(chain, place, rule) => {
-                let at = match self.before.rules(self.table, chain).get(*place) {
-                    Some(next) => At::Before(handle(next, rule)?),
-                    None => At::Last,
-                };
+                let at = self.at(chain, *place, rule)?;
                 self.rule(chain, at, rule)?;
             }
             C::Delete(chain, place, rule) => self.delete(chain, *place, rule)?,
@@ -118,6 +116,17 @@ impl Batch<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Beside a rule that the kernel has already.
+    fn at(&self, chain: &str, place: usize, rule: &str) -> Result<At, Error> {
+        let rules = self.seen.rules(self.table, chain);
+        let number = |place: Option<usize>| rules.get(place?)?.handle;
+        match (number(place.checked_sub(1)), rules.get(place)) {
+            (Some(previous), _) => Ok(At::After(previous)),
+            (None, Some(next)) => handle(next, rule).map(At::Before),
+            (None, None) => Ok(At::Last),
+        }
     }
 
     fn push(&mut self, action: Action) {
@@ -162,11 +171,11 @@ impl Batch<'_> {
         }
         let mut all = rule_of(chain);
         all.extend(attributes);
-        if let At::Before(handle) = at {
+        if let At::Before(handle) | At::After(handle) = at {
             all.push(Nla::be64(uapi::RULE_POSITION, handle));
         }
         let place = match at {
-            At::Last => libc::NLM_F_APPEND,
+            At::Last | At::After(_) => libc::NLM_F_APPEND,
             At::First | At::Before(_) => 0,
         };
         let flags = libc::NLM_F_CREATE | place;
@@ -177,13 +186,12 @@ impl Batch<'_> {
             format!("add rule {chain} {text}"),
         );
         let rules = self.seen.rules_mut(self.table, chain);
+        let beside = |handle| rules.iter().position(|rule| rule.handle == Some(handle));
         let index = match at {
             At::First => 0,
             At::Last => rules.len(),
-            At::Before(handle) => rules
-                .iter()
-                .position(|rule| rule.handle == Some(handle))
-                .unwrap_or(0),
+            At::Before(handle) => beside(handle).unwrap_or(0),
+            At::After(handle) => beside(handle).map_or(0, |index| index + 1),
         };
         rules.insert(index, Rule::unwritten());
         let words = self.seen.state.table_mut(self.table);

@@ -335,6 +335,16 @@ fn rules_are_written_as_iptables_writes_them() {
             let text = transaction.text();
             let deleted = text.lines().filter_map(|line| {
                 let rule = line.strip_prefix("-A ").or(line.strip_prefix("-I "));
+                // Of an insertion, the place says nothing of the rule.
+                let rule = rule.map(|rule| {
+                    let words: Vec<&str> = rule.splitn(3, ' ').collect();
+                    match words.as_slice() {
+                        [chain, place, rest] if place.parse::<usize>().is_ok() => {
+                            format!("{chain} {rest}")
+                        }
+                        _ => rule.to_owned(),
+                    }
+                });
                 match rule {
                     Some(rule) => Some(format!("-C {rule}\n-D {rule}\n")),
                     None => (!line.starts_with('-')).then(|| format!("{line}\n")),

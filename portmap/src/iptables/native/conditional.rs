@@ -4,15 +4,16 @@
 use common::error::{Code, Error};
 
 use super::super::add::refused;
+use super::super::by_place;
 use super::super::compiled::Compiled;
 use super::super::kernel::batch;
 use super::super::kernel::nft::Seen;
-use super::super::observe::{jumps_to, own_chains};
+use super::super::observe::jumps_to;
 use super::super::rules::{DNAT, Table, Wanted};
 use super::super::tool::{Tool, Variant};
 use super::super::transaction::{Command as Line, Transaction};
 use super::super::write;
-use super::commit;
+use super::{commit, look};
 use crate::config::Evidence;
 use crate::nftables::socket::Nft;
 
@@ -48,12 +49,17 @@ impl Conditional {
     /// Code 7 for conditions that iptables refuses, 100 for anything else.
     pub fn write(&self, nft: &mut Nft, evidence: &Evidence) -> Result<(), Error> {
         let (wanted, family) = (&self.wanted, self.wanted.family);
-        let (chain, former) = standing(nft, wanted, evidence)?;
+        let seen = look::of(nft, wanted, None)?;
+        let chain = write::chain(&seen.state, wanted, evidence);
         if self.compiled.stand(family, &chain)? {
             return Ok(());
         }
+        let rules = seen.rules(Table::Nat, DNAT);
+        let former = jumps_to(&seen.state, &chain).filter_map(|s| rules.get(s.place)?.handle);
+        let former: Vec<u64> = former.collect();
         let mut transaction = Transaction::default();
-        write::insert_jumps(&mut transaction, wanted, &chain);
+        write::replace_jumps(&mut transaction, &seen.state, wanted, &chain);
+        by_place::take_removals(&mut transaction);
         let text = transaction.text();
         self.tool
             .restore(&text)
@@ -74,24 +80,4 @@ impl Conditional {
             Ok((batch::commands(&mut seen, &old)?, ()))
         })
     }
-}
-
-/// The attachment's chain, and the handles of the jumps that lead there.
-fn standing(
-    nft: &mut Nft,
-    wanted: &Wanted,
-    evidence: &Evidence,
-) -> Result<(String, Vec<u64>), Error> {
-    let names = [wanted.shared_name(), wanted.exact_name()];
-    let chains = [DNAT, &names[0], &names[1]].map(|name| (Table::Nat, name));
-    let seen = Seen::chains(nft, wanted.family, &chains)?;
-    let own = own_chains(&seen.state, &wanted.attachment, evidence);
-    let chain = own
-        .into_iter()
-        .next()
-        .unwrap_or_else(|| wanted.shared_name());
-    let rules = seen.rules(Table::Nat, DNAT);
-    let handles = jumps_to(&seen.state, &chain).filter_map(|s| rules.get(s.place)?.handle);
-    let handles = handles.collect();
-    Ok((chain, handles))
 }

@@ -2,44 +2,21 @@
 
 use common::error::Error;
 
-use super::super::kernel::nft::{self, Seen};
+use super::super::kernel::nft::Seen;
 use super::super::observe;
-use super::super::rules::{DNAT, Table, Wanted};
+use super::super::rules::{Table, Wanted};
 use crate::mapping::Family;
 use crate::nftables::socket::Nft;
 
 /// How often tables that others change at the same time are read before what was read counts.
 const LOOKS: u32 = 20;
 
-/// What ADD has to know. The rules of [`DNAT`] matter where the attachment was here before or `all` asks
-/// who has a port: of a chain that is not there, nothing can lead to it.
+/// What ADD and CHECK have to know. `fallback` is what is wanted where the foreign chain that marks packets
+/// is not used.
 ///
 /// # Errors
 /// Code 100 with what the kernel refused.
-pub fn for_add(nft: &mut Nft, wanted: &Wanted, all: bool) -> Result<Seen, Error> {
-    let names = [wanted.shared_name(), wanted.exact_name()];
-    let names = [names[0].as_str(), names[1].as_str(), DNAT];
-    let present = nft::present(nft, wanted.family, Table::Nat, &names)?;
-    let has_own = present.iter().any(|name| *name != DNAT);
-    let mut chains = wanted.all_chains();
-    if has_own || all {
-        chains.extend(present.iter().map(|name| (Table::Nat, *name)));
-        return with_rivals(nft, wanted, &chains);
-    }
-    chains.retain(|chain| *chain != (Table::Nat, DNAT));
-    let mut seen = Seen::chains(nft, wanted.family, &chains)?;
-    if !present.is_empty() {
-        seen.insert(Table::Nat, DNAT, Vec::new());
-    }
-    Ok(seen)
-}
-
-/// What CHECK has to know. `fallback` is what is wanted where the foreign chain that marks packets is not
-/// used.
-///
-/// # Errors
-/// As [`for_add`].
-pub fn for_check(nft: &mut Nft, wanted: &Wanted, fallback: Option<&Wanted>) -> Result<Seen, Error> {
+pub fn of(nft: &mut Nft, wanted: &Wanted, fallback: Option<&Wanted>) -> Result<Seen, Error> {
     let names = [wanted.shared_name(), wanted.exact_name()];
     let mut chains = wanted.all_chains();
     chains.extend(fallback.into_iter().flat_map(Wanted::all_chains));
@@ -48,7 +25,14 @@ pub fn for_check(nft: &mut Nft, wanted: &Wanted, fallback: Option<&Wanted>) -> R
 }
 
 /// Reads chains, and those of others that could have the wanted ports.
-fn with_rivals(nft: &mut Nft, wanted: &Wanted, chains: &[(Table, &str)]) -> Result<Seen, Error> {
+///
+/// # Errors
+/// As [`of`].
+pub fn with_rivals(
+    nft: &mut Nft,
+    wanted: &Wanted,
+    chains: &[(Table, &str)],
+) -> Result<Seen, Error> {
     let mut seen = Seen::chains(nft, wanted.family, chains)?;
     let rivals = observe::rivals(&seen.state, wanted);
     let rivals: Vec<_> = rivals
@@ -62,7 +46,7 @@ fn with_rivals(nft: &mut Nft, wanted: &Wanted, chains: &[(Table, &str)]) -> Resu
 /// Whole tables.
 ///
 /// # Errors
-/// As [`for_add`].
+/// As [`of`].
 pub fn whole(family: Family, tables: &[Table]) -> Result<Seen, Error> {
     steady(&mut Nft::open()?, |nft| Seen::whole(nft, family, tables))
 }

@@ -1,0 +1,169 @@
+use common::Attachment;
+use common::result::Prefix;
+
+use super::*;
+use crate::config::{Evidence, Mark, Masquerade};
+use crate::iptables::many::apply;
+use crate::iptables::rules::Table;
+use crate::iptables::{observe, rules, shadow, write};
+use crate::mapping::{Family, Protocol};
+use crate::plan::{self, Forward};
+
+/// An attachment of a container on a network: `8080` and `1:8080` are ports of all addresses and of one.
+fn of(network: &str, container: &str, ports: &[&str]) -> Wanted {
+    let forward = |text: &&str| {
+        let (address, port) = match text.split_once(':') {
+            Some((last, port)) => (Some(format!("192.0.2.{last}").parse().unwrap()), port),
+            None => (None, *text),
+        };
+        Forward {
+            protocol: Protocol::Tcp,
+            host_ip: address,
+            host_port: port.parse().unwrap(),
+            container_port: 80,
+        }
+    };
+    let ports: Vec<Forward> = ports.iter().map(forward).collect();
+    let forwards = plan::Forwards {
+        family: Family::V4,
+        container: Prefix::from_text("10.22.0.2/16").unwrap(),
+        conditions: Vec::new(),
+        listed: ports
+            .iter()
+            .map(|port| (port.protocol, port.host_port))
+            .collect(),
+        ports,
+    };
+    let attachment = Attachment {
+        network: network.into(),
+        container: container.into(),
+        ifname: "eth0".into(),
+    };
+    rules::wanted(&attachment, Masquerade::Nothing, &Mark::Bit(13), &forwards)
+}
+
+fn add(state: &mut State, wanted: &Wanted) {
+    let transaction = write::repair(state, wanted, &Evidence::default());
+    apply(state, &transaction);
+    let again = write::repair(state, wanted, &Evidence::default());
+    assert!(again.commands(Table::Nat).is_empty(), "{again:?}");
+}
+
+/// Who gets the packets to a port of an address, by what the rules test.
+fn served(state: &State, address: &str, port: u16) -> Option<String> {
+    let address: std::net::IpAddr = format!("192.0.2.{address}").parse().unwrap();
+    let mut jumps = state.jumps().iter();
+    jumps.find_map(|rule| {
+        let (jump, meaning) = owner::jump(rule)?;
+        let reach = Reach::of(&meaning);
+        let made = Forwards::of(&shadow::translated(state.chain(&jump.chain)?));
+        let takes = |to: &HostPort| to.port == port && to.address.is_none_or(|a| a == address);
+        made.behind(&reach).iter().any(takes).then_some(())?;
+        let (_, id) = jump.comment.split_once("id: \"")?;
+        Some(id.trim_end_matches('"').to_owned())
+    })
+}
+
+#[test]
+fn packets_go_to_one_address_before_all_and_to_the_newest_of_equals() {
+    let a_port = [of("n", "one", &["1:80"]), of("n", "two", &["80"])];
+    let mixed = [
+        of("n", "one", &["1:80", "90", "100"]),
+        of("n", "two", &["80", "1:90", "2:100"]),
+        of("n", "three", &["80", "90", "1:100"]),
+    ];
+    let both = [
+        of("n", "one", &["1:80", "80"]),
+        of("n", "two", &["2:80", "80"]),
+    ];
+    let orders: [&[usize]; 6] = [
+        &[0, 1, 2],
+        &[0, 2, 1],
+        &[1, 0, 2],
+        &[1, 2, 0],
+        &[2, 0, 1],
+        &[2, 1, 0],
+    ];
+    for all in [&a_port[..], &mixed, &both] {
+        for order in orders {
+            let order: Vec<usize> = order.iter().copied().filter(|n| *n < all.len()).collect();
+            let mut state = State::default();
+            for wanted in order.iter().filter_map(|n| all.get(*n)) {
+                add(&mut state, wanted);
+            }
+            for (address, port) in [
+                ("1", 80),
+                ("2", 80),
+                ("3", 80),
+                ("1", 90),
+                ("2", 90),
+                ("1", 100),
+                ("2", 100),
+            ] {
+                let has = |wanted: &Wanted, by: Option<&str>| {
+                    wanted.ports.iter().any(|forward| {
+                        let on = forward.host_ip.map(|ip| ip.to_string());
+                        let asked = by.map(|by| format!("192.0.2.{by}"));
+                        forward.host_port == port && on == asked
+                    })
+                };
+                let newest = |by| order.iter().rev().find(|n| has(&all[**n], by));
+                let expected = newest(Some(address)).or(newest(None));
+                let expected = expected.map(|n| all[*n].attachment.container.clone());
+                let got = served(&state, address, port);
+                assert_eq!(
+                    got,
+                    expected,
+                    "{address}:{port} {order:?} {:#?}",
+                    state.jumps()
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_container_s_second_network_goes_behind_its_first() {
+    let first = of("front", "web", &["80", "1:90"]);
+    let second = of("back", "web", &["80", "1:90"]);
+    let other = of("n", "other", &["80", "1:90"]);
+    let chains = |state: &State| -> Vec<String> {
+        let chain = |rule: &String| owner::jump(rule).unwrap().0.chain;
+        let mut chains: Vec<String> = state.jumps().iter().map(chain).collect();
+        chains.dedup();
+        chains
+    };
+    let [one, two, three] = [&first, &second, &other].map(Wanted::shared_name);
+    let mut state = State::default();
+    add(&mut state, &first);
+    add(&mut state, &second);
+    assert_eq!(chains(&state), [&one, &two].map(Clone::clone));
+    assert!(observe::shadows(&state, &second, &two).is_empty());
+    add(&mut state, &other);
+    assert_eq!(chains(&state)[0], three);
+    assert!(!observe::shadows(&state, &second, &two).is_empty());
+    add(&mut state, &second);
+    assert_eq!(chains(&state)[0], two);
+}
+
+#[test]
+fn a_rule_for_others_is_made_only_where_no_place_is_right() {
+    let rules = |all: &[Wanted]| {
+        let mut state = State::default();
+        all.iter().for_each(|wanted| add(&mut state, wanted));
+        for wanted in all {
+            let drifts = observe::jump_drift(&state, wanted, &wanted.shared_name());
+            assert!(drifts.is_empty(), "{drifts:?}");
+        }
+        state.jumps().to_vec()
+    };
+    let [one, two, three] = [
+        of("n", "one", &["80"]),
+        of("n", "two", &["1:90"]),
+        of("n", "three", &["80", "90"]),
+    ];
+    assert_eq!(rules(&[two.clone(), three.clone()]).len(), 2);
+    let four = rules(&[two, one, three]);
+    assert_eq!(four.len(), 4);
+    assert!(four[0].starts_with("-d 192.0.2.1/32 -p tcp ") && four[0].contains("\\\"two\\\""));
+}

@@ -1,0 +1,229 @@
+//! Who gets a port that several attachments claim: the same answer to packets from every backend.
+
+use sandbox::Topology;
+use sandbox::plugin::Call;
+use sandbox::probe::tcp;
+
+use super::node::{Backend, Host, mapping, mapping_on, on_every_backend, request_of};
+
+on_every_backend!(
+    a_port_of_one_address_is_not_taken_by_the_same_port_of_all,
+    mixed_claims_are_served_address_by_address,
+    a_failed_add_and_a_del_leave_the_others_their_ports,
+    a_container_s_second_network_leaves_the_port_to_its_first,
+);
+
+const CAREFUL: &str = r#""onConflict":"error","#;
+/// Addresses of the node.
+const FIRST: [&str; 2] = ["10.99.0.1", "fd99::1"];
+const SECOND: [&str; 2] = ["10.99.0.77", "fd99::77"];
+
+struct Node {
+    host: Host,
+    _servers: Vec<tcp::Server>,
+}
+
+impl Node {
+    fn new(backend: Backend) -> Node {
+        let topology = Topology::new().bridge("cni0").containers(3).client();
+        let host = Host::new(backend, &topology);
+        let node = &host.net.host;
+        node.sh(["ip", "address", "add", "10.99.0.77/24", "dev", "out0"]);
+        node.sh([
+            "ip",
+            "address",
+            "add",
+            "fd99::77/64",
+            "dev",
+            "out0",
+            "nodad",
+        ]);
+        let server = |n: usize| tcp::Server::start(&host.net.containers[n], 80, &n.to_string());
+        let servers = (0..3).map(|n| server(n).unwrap()).collect();
+        Node {
+            host,
+            _servers: servers,
+        }
+    }
+
+    fn request(&self, number: usize, options: &str, ports: &[Vec<String>]) -> String {
+        let pod = &self.host.net.containers[number];
+        let addresses = [format!("{}/16", pod.ipv4), format!("{}/64", pod.ipv6)];
+        let addresses = addresses.each_ref().map(String::as_str);
+        request_of(options, &ports.concat().join(","), &addresses)
+    }
+
+    fn call(&self, verb: &str, number: usize, ports: &[Vec<String>]) -> Call {
+        let request = self.request(number, "", ports);
+        let call = self.host.call(verb, &request);
+        call.env("CNI_CONTAINERID", &format!("cid-{number}"))
+    }
+
+    fn does(&self, verb: &str, number: usize, ports: &[Vec<String>]) {
+        self.host.ok(&self.call(verb, number, ports));
+    }
+
+    /// All rules, without what the node's chains counted.
+    fn rules(&self) -> Vec<String> {
+        let state = self.host.state();
+        let lines = state.lines().filter(|line| !line.starts_with(':'));
+        lines.map(str::to_owned).collect()
+    }
+
+    /// Which container answers at each address, over both IP versions.
+    #[track_caller]
+    fn serves(&self, port: u16, expected: [usize; 2]) {
+        for (addresses, number) in [FIRST, SECOND].into_iter().zip(expected) {
+            for address in addresses {
+                let to = (address.parse::<std::net::IpAddr>().unwrap(), port).into();
+                let outcome = tcp::exchange(self.host.net.client(), to);
+                let by = number.to_string();
+                assert_eq!(outcome.server(), Some(by.as_str()), "{to}: {outcome:?}");
+            }
+        }
+    }
+}
+
+/// A port of one of the node's addresses in each IP version.
+fn on(addresses: [&str; 2], port: u16) -> Vec<String> {
+    addresses
+        .map(|address| mapping_on(address, "tcp", port, 80))
+        .to_vec()
+}
+
+/// A port of all of them.
+fn everywhere(port: u16) -> Vec<String> {
+    vec![mapping("tcp", port, 80)]
+}
+
+fn a_port_of_one_address_is_not_taken_by_the_same_port_of_all(backend: Backend) {
+    for order in [[0, 1], [1, 0]] {
+        let node = Node::new(backend);
+        let claims = [[on(FIRST, 8080)], [everywhere(8080)]];
+        for number in order {
+            node.does("ADD", number, &claims[number]);
+        }
+        node.serves(8080, [0, 1]);
+        let before = node.rules();
+        for number in order {
+            node.does("CHECK", number, &claims[number]);
+            node.does("ADD", number, &claims[number]);
+        }
+        assert_eq!(node.rules(), before);
+        // A newer one takes all addresses but that one.
+        node.does("ADD", 2, &claims[1]);
+        node.serves(8080, [0, 2]);
+        node.does("CHECK", 0, &claims[0]);
+        node.does("DEL", 2, &claims[1]);
+        node.does("DEL", order[0], &claims[order[0]]);
+        if order[0] == 1 {
+            node.does("ADD", 1, &claims[1]);
+        }
+        let left = if order[0] == 1 { [0, 1] } else { [1, 1] };
+        node.serves(8080, left);
+    }
+}
+
+fn mixed_claims_are_served_address_by_address(backend: Backend) {
+    for order in [[0, 1, 2], [2, 1, 0], [1, 2, 0]] {
+        let node = Node::new(backend);
+        let claims = [
+            vec![on(FIRST, 8080), everywhere(8080), everywhere(8081)],
+            vec![on(SECOND, 8080), everywhere(8080), on(FIRST, 8081)],
+            vec![everywhere(8080), everywhere(8081)],
+        ];
+        for number in order {
+            node.does("ADD", number, &claims[number]);
+        }
+        let newest = if order[2] == 0 { 0 } else { 2 };
+        node.serves(8080, [0, 1]);
+        node.serves(8081, [1, newest]);
+        // Again is the same, and nobody's goes with another.
+        let before = node.rules();
+        node.does("ADD", order[2], &claims[order[2]]);
+        assert_eq!(node.rules(), before);
+        node.does("DEL", 2, &claims[2]);
+        node.serves(8080, [0, 1]);
+        node.serves(8081, [1, 0]);
+        node.does("DEL", 1, &claims[1]);
+        node.serves(8080, [0, 0]);
+        node.does("CHECK", 0, &claims[0]);
+        node.does("DEL", 0, &claims[0]);
+        node.host.is_clean();
+    }
+}
+
+fn a_failed_add_and_a_del_leave_the_others_their_ports(backend: Backend) {
+    let node = Node::new(backend);
+    let claims = [
+        vec![on(FIRST, 8081)],
+        vec![everywhere(8080)],
+        vec![everywhere(8080), everywhere(8081)],
+    ];
+    let switch = "/proc/sys/net/ipv4/conf/cni0/route_localnet";
+    let strace = ["strace", "-qq", "-o", "/dev/null", "-P", switch];
+    let inject = ["-e", "inject=write:error=EIO"];
+    for number in [0, 1] {
+        node.does("ADD", number, &claims[number]);
+    }
+    let sysctl = "net.ipv4.conf.cni0.route_localnet";
+    node.host.net.host.set_sysctl(sysctl, "0").unwrap();
+    let failing = node.call("ADD", 2, &claims[2]);
+    node.host
+        .fails(&failing.under(&[&strace[..], &inject].concat()), 100);
+    node.serves(8080, [1, 1]);
+    node.host.net.host.set_sysctl(sysctl, "1").unwrap();
+    for number in [0, 1] {
+        node.does("CHECK", number, &claims[number]);
+    }
+    node.does("ADD", 2, &claims[2]);
+    node.serves(8080, [2, 2]);
+    node.serves(8081, [0, 2]);
+    node.does("CHECK", 2, &claims[2]);
+    node.does("DEL", 2, &claims[2]);
+    node.serves(8080, [1, 1]);
+    node.does("DEL", 0, &claims[0]);
+    node.does("DEL", 1, &claims[1]);
+    node.host.is_clean();
+}
+
+fn a_container_s_second_network_leaves_the_port_to_its_first(backend: Backend) {
+    let node = Node::new(backend);
+    let host = &node.host;
+    let ports = [everywhere(8080), on(FIRST, 8081)];
+    let first = |verb: &str| {
+        let call = host.call(verb, &node.request(0, CAREFUL, &ports));
+        call.env("CNI_CONTAINERID", "web")
+    };
+    let second = |verb: &str| {
+        let request = node.request(1, CAREFUL, &ports);
+        let request = request.replace(r#""eth0""#, r#""eth1""#);
+        let call = host.call(verb, &request.replacen("net1", "net2", 1));
+        call.env("CNI_CONTAINERID", "web").env("CNI_IFNAME", "eth1")
+    };
+    host.ok(&first("ADD"));
+    host.ok(&second("ADD"));
+    let before = node.rules();
+    host.ok(&second("ADD"));
+    assert_eq!(node.rules(), before);
+    node.serves(8080, [0, 0]);
+    host.ok(&first("CHECK"));
+    host.ok(&second("CHECK"));
+    // Another container's is a conflict.
+    let other = node.request(2, CAREFUL, &ports);
+    host.fails(
+        &host.call("ADD", &other).env("CNI_CONTAINERID", "other"),
+        102,
+    );
+    host.ok(&first("DEL"));
+    node.serves(8080, [1, 1]);
+    host.ok(&second("CHECK"));
+    // Another container takes it and gives it back.
+    node.does("ADD", 2, &ports);
+    node.serves(8080, [2, 2]);
+    host.fails(&second("CHECK"), 101);
+    node.does("DEL", 2, &ports);
+    node.serves(8080, [1, 1]);
+    host.ok(&second("DEL"));
+    host.is_clean();
+}
