@@ -153,9 +153,8 @@ fn both(
 /// # Errors
 /// Code 50 with what is missing; as [`choose`], and for conditions as ADD.
 pub fn status(config: &Config) -> Result<(), Error> {
-    let is_conditional = |family: &Family| !config.conditions(*family).is_empty();
     match choose(config)? {
-        Backend::Nftables => nftables::status(Family::ALL.iter().any(is_conditional)),
+        Backend::Nftables => nftables::status(config),
         Backend::Iptables => iptables::status(config),
     }
 }

@@ -58,14 +58,15 @@ pub use remove::{del, gc};
 
 use common::error::{Code, Error};
 
+use crate::config::Config;
 use crate::mapping::Family;
 use socket::Nft;
 
-/// Whether ADD could work: the kernel takes our table. With `conditions`, `nft` can be run too.
+/// Whether ADD could work: the kernel takes our table, and `nft` the configuration's conditions.
 ///
 /// # Errors
-/// Code 50 with everything that is missing.
-pub fn status(conditions: bool) -> Result<(), Error> {
+/// Code 50 with everything that is missing; code 7 for words that are not conditions.
+pub fn status(config: &Config) -> Result<(), Error> {
     let unavailable = |details: String| {
         let msg = "the nftables backend cannot be used on this node";
         Err(Error::new(Code::NotAvailable, msg).with_details(details))
@@ -78,8 +79,12 @@ pub fn status(conditions: bool) -> Result<(), Error> {
     for family in Family::ALL {
         missing.extend(probe::missing(&mut nft, family)?);
     }
-    if conditions && let Err(error) = conditions::probe() {
-        missing.push(error.to_string());
+    let conditional = Family::ALL.map(|family| (family, config.conditions(family)));
+    for (family, words) in conditional.iter().filter(|(_, words)| !words.is_empty()) {
+        match conditions::compile(*family, words) {
+            Err(error) if error.code == Code::InvalidConfig => return Err(error),
+            outcome => missing.extend(outcome.err().map(|error| error.to_string())),
+        }
     }
     match missing.is_empty() {
         true => Ok(()),

@@ -183,13 +183,15 @@ fn slow(
         if let Some(compiled) = compiled {
             wanted.conditions_stand = compiled.stand(wanted.family, &chain)?;
         }
-        let mut transaction = write::repair(&state, &wanted, evidence);
+        let whole = write::repair(&state, &wanted, evidence);
+        let mut transaction = whole.clone();
         let is_legacy = undo.tool.variant == Some(Variant::Legacy);
         let has_older = is_legacy && by_place::take_removals(&mut transaction);
         let text = transaction.text();
         match undo.tool.restore(&text) {
             Ok(_) => {
-                undo.note(&transaction);
+                // What goes by its place comes back, too.
+                undo.note(&whole);
                 if has_older {
                     let all = compiled.map_or(wanted.jumps.len(), Compiled::len);
                     let rules = all / wanted.jumps.len().max(1);

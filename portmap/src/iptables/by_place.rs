@@ -1,9 +1,12 @@
 //! The legacy variant's part of ADD that takes rules away: by their places, as of many matches iptables
 //! prints what it does not find again.
 
+use std::collections::BTreeSet;
+
 use common::error::Error;
 
 use super::kernel::{self, Doomed};
+use super::meaning::Meaning;
 use super::observe::{jumps_to, own_chains, strays};
 use super::owner;
 use super::rules::{DNAT, OWN_PREFIX, Table, Wanted};
@@ -96,35 +99,53 @@ pub fn remove_older(
     kernel::remove_legacy(wanted.family, is_own, select).map(drop)
 }
 
-/// Takes the chains that a transaction made back, with what leads there, and out of its inverse.
+/// Takes the chains and jumps that a transaction made back, and out of its inverse. What comes back then
+/// finds its place, whatever others did meanwhile.
 ///
 /// # Errors
 /// As [`kernel::remove_legacy`].
 pub fn unmake(family: Family, inverse: &mut Transaction) -> Result<(), Error> {
-    let mut made = inverse.clone();
-    if !take_removals(&mut made) {
-        return Ok(());
-    }
-    let chains: Vec<String> = inverse
-        .commands(Table::Nat)
+    let commands = inverse.commands(Table::Nat);
+    let made: BTreeSet<String> = commands
         .iter()
         .filter_map(|command| match command {
             Command::Remove(chain) if chain.starts_with(OWN_PREFIX) => Some(chain.clone()),
             _ => None,
         })
         .collect();
-    let select = |_: &State| Doomed {
-        chains: chains.clone(),
-        jumps: Vec::new(),
+    let led: BTreeSet<String> = commands.iter().filter_map(led_to).collect();
+    if made.is_empty() && led.is_empty() {
+        return Ok(());
+    }
+    let jumps = |state: &State| -> BTreeSet<usize> {
+        let chains = made.iter().chain(&led);
+        chains
+            .flat_map(|chain| jumps_to(state, chain))
+            .map(|jump| jump.place)
+            .collect()
     };
-    kernel::remove_legacy(family, is_own, select)?;
-    let concerns = |command: &Command| match command {
-        Command::Flush(chain, _) | Command::Remove(chain) => chains.contains(chain),
-        Command::Delete(_, _, rule) => chains.iter().any(|chain| rule.ends_with(chain.as_str())),
-        _ => false,
+    let select = |state: &State| Doomed {
+        chains: made.iter().cloned().collect(),
+        jumps: jumps(state).into_iter().collect(),
     };
-    inverse.retain(|command| !concerns(command));
+    let removed = kernel::remove_legacy(family, is_own, select)?;
+    inverse.retain(|command| match command {
+        Command::Flush(chain, _) | Command::Remove(chain) => !made.contains(chain),
+        other => led_to(other).is_none(),
+    });
+    let state = removed.map(|(state, _)| state).unwrap_or_default();
+    inverse.fit_into(DNAT, state.jumps().len() - jumps(&state).len());
     Ok(())
+}
+
+/// The chain to which a deleted jump led.
+fn led_to(command: &Command) -> Option<String> {
+    match command {
+        Command::Delete(from, _, rule) if from == DNAT => {
+            Some(Meaning::of(rule).goes_to().to_owned())
+        }
+        _ => None,
+    }
 }
 
 fn is_own(chain: &str) -> bool {

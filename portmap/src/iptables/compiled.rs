@@ -50,7 +50,7 @@ impl Compiled {
         }
         Ok(Compiled {
             variant,
-            rules: sorted(rules),
+            rules: sorted(wanted.family, rules),
         })
     }
 
@@ -66,12 +66,16 @@ impl Compiled {
     pub fn stand(&self, family: Family, chain: &str) -> Result<bool, Error> {
         let mut standing = kernel::raw(self.variant, family, DNAT)?;
         standing.retain(|rule| matches!(&rule.end, End::Chain(name) if name == chain));
-        Ok(sorted(standing) == self.rules)
+        Ok(sorted(family, standing) == self.rules)
     }
 }
 
-fn sorted(rules: Vec<Raw>) -> Vec<Vec<Test>> {
-    let mut tests: Vec<Vec<Test>> = rules.into_iter().map(|rule| rule.tests).collect();
+fn sorted(family: Family, rules: Vec<Raw>) -> Vec<Vec<Test>> {
+    let plain = |rule: Raw| rule.tests.into_iter().map(|test| test.plain(family));
+    let mut tests: Vec<Vec<Test>> = rules
+        .into_iter()
+        .map(|rule| plain(rule).collect())
+        .collect();
     tests.sort();
     tests
 }

@@ -143,6 +143,18 @@ impl Transaction {
         self.nat.retain(is_kept);
     }
 
+    /// Lets what is inserted into a chain of nat find its place among so many rules.
+    pub fn fit_into(&mut self, chain: &str, mut rules: usize) {
+        for command in &mut self.nat {
+            if let Command::Insert(into, place, _) = command
+                && into == chain
+            {
+                *place = rules.min(*place);
+                rules += 1;
+            }
+        }
+    }
+
     /// Adds another's commands.
     pub fn append(&mut self, other: Transaction) {
         let Transaction {

@@ -6,6 +6,7 @@ on_both_variants!(
     conditions_that_do_more_than_test_are_refused_and_nothing_stays,
     a_condition_that_becomes_several_rules_is_one_condition,
     a_comment_in_conditions_owns_nothing,
+    what_iptables_saves_and_restores_is_the_same_condition,
     what_a_killed_try_left_goes_with_gc_and_with_the_next_try,
 );
 
@@ -71,6 +72,36 @@ fn a_condition_that_becomes_several_rules_is_one_condition(backend: Backend) {
         host.run("ADD", &other);
         host.run("CHECK", &other);
         host.run("DEL", &other);
+        host.is_clean();
+    }
+}
+
+/// As a firewall's service does at a restart. A mask that nobody named has a name then.
+fn what_iptables_saves_and_restores_is_the_same_condition(backend: Backend) {
+    let host = Host::usual(backend);
+    let infix = backend.infix();
+    let lock = host.directory.join("lock").display().to_string();
+    let script =
+        format!("export XTABLES_LOCKFILE={lock}; iptables-{infix}-save | iptables-{infix}-restore");
+    for words in [
+        r#"["-m","recent","--rcheck","--name","x"]"#,
+        r#"["-m","connlimit","--connlimit-upto","9"]"#,
+        r#"["-m","statistic","--mode","random","--probability","0.5"]"#,
+        r#"["-s","10.9.0.1,10.9.0.2"]"#,
+    ] {
+        let request = of(words);
+        host.run("ADD", &request);
+        host.net.host.sh(["sh", "-c", &script]);
+        host.run("CHECK", &request);
+        let before = host.state();
+        host.run("ADD", &request);
+        assert_eq!(host.state(), before, "{words}");
+        let other = words
+            .replace('9', "8")
+            .replace("x", "y")
+            .replace("0.5", "0.2");
+        host.drifted(&of(&other), "conditions");
+        host.run("DEL", &request);
         host.is_clean();
     }
 }

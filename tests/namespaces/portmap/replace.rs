@@ -7,7 +7,10 @@ use super::node::{
     Backend, Host, mapping, on_both_variants, on_every_backend, request, request_of,
 };
 
-on_every_backend!(a_stale_owner_does_not_keep_a_port_from_a_new_pod);
+on_every_backend!(
+    a_stale_owner_does_not_keep_a_port_from_a_new_pod,
+    what_a_failed_add_replaced_is_there_again,
+);
 on_both_variants!(
     a_changed_address_or_port_replaces_what_was_there,
     the_newest_owner_of_a_port_wins_and_the_older_comes_back,
@@ -94,4 +97,43 @@ fn a_stale_owner_does_not_keep_a_port_from_a_new_pod(backend: Backend) {
     host.run("ADD", &fresh);
     host.run("CHECK", &fresh);
     serves(&host, 8080, "first");
+}
+
+/// The conditions of one IP version are refused when the other's rules are in.
+fn what_a_failed_add_replaced_is_there_again(backend: Backend) {
+    let (host, _servers) = two_pods(backend);
+    let neighbour = request_of("", &mapping("tcp", 9090, 80), &SECOND);
+    host.ok(&host
+        .call("ADD", &neighbour)
+        .env("CNI_CONTAINERID", "cid-0002"));
+    let words = match backend {
+        Backend::Nftables => [r#"["ip","nosuch","1"]"#, r#"["ip","ttl","1-255"]"#],
+        _ => [
+            r#"["-m","nosuch"]"#,
+            r#"["-m","connlimit","--connlimit-upto","9"]"#,
+        ],
+    };
+    let good = match backend {
+        Backend::Nftables => String::new(),
+        _ => format!(r#""conditionsV4":{0},"conditionsV6":{0},"#, words[1]),
+    };
+    // Without the lines that hold counters.
+    let rules = || -> Vec<String> {
+        let state = host.state();
+        let rules = state.lines().filter(|line| !line.starts_with(':'));
+        rules.map(str::to_owned).collect()
+    };
+    for options in ["", &good] {
+        let old = request_of(options, &mapping("tcp", 8080, 80), &FIRST);
+        host.run("ADD", &old);
+        let before = rules();
+        for key in ["conditionsV4", "conditionsV6"] {
+            let conditions = format!(r#""{key}":{},"#, words[0]);
+            let new = request_of(&conditions, &mapping("tcp", 8081, 80), &FIRST);
+            host.fails(&host.call("ADD", &new), 7);
+            assert_eq!(rules(), before, "{key}");
+            host.run("CHECK", &old);
+            serves(&host, 8080, "first");
+        }
+    }
 }

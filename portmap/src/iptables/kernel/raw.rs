@@ -1,6 +1,13 @@
 //! Rules as the kernel has them: tests in its own bytes, and where packets go then. What they mean does
 //! not matter here; two that test the same have the same bytes.
 
+use crate::mapping::Family;
+
+/// Matches that have a mask of an address, and where it is (`struct xt_connlimit_info`,
+/// `struct xt_recent_mtinfo_v1`). iptables sets its 16 bytes, or those of an IPv4 address where the mask is
+/// named, as in its own listing. The kernel looks at the address's.
+const MASKS: [(&str, usize); 2] = [("connlimit", 0), ("recent", 212)];
+
 /// A rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Raw {
@@ -32,6 +39,19 @@ pub struct Test {
     pub data: Vec<u8>,
     /// The revision of a match.
     pub revision: Vec<u8>,
+}
+
+impl Test {
+    /// Without what the kernel does not look at.
+    pub fn plain(mut self, family: Family) -> Test {
+        let mask = MASKS.iter().find(|(name, _)| *name == self.name);
+        if let (Some((_, at)), Family::V4) = (mask, family)
+            && let Some(rest) = self.data.get_mut(at + 4..at + 16)
+        {
+            rest.fill(0);
+        }
+        self
+    }
 }
 
 /// Where packets go.
