@@ -7,6 +7,7 @@ use common::error::{Code, Error};
 
 use super::kernel;
 use super::kernel::nft::{Seen, words::counters};
+use super::meaning::Meaning;
 use super::native;
 use super::owner;
 use super::rules::{DNAT, OWN_PREFIX, Table};
