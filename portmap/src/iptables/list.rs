@@ -15,7 +15,7 @@ use super::shadow::Reach;
 use super::tool::{Tool, Variant};
 use super::translation::translations;
 use crate::list::{Counters, Forward};
-use crate::mapping::Family;
+use crate::mapping::{Family, Protocol};
 
 /// A rule without its `-A CHAIN`, and what it counted.
 type Counted = (String, Counters);
@@ -69,25 +69,62 @@ fn forwards(mut chains: Chains, backend: &'static str) -> Vec<Forward> {
         .map(|(rule, _)| Meaning::of(rule))
         .any(|meaning| meaning.goes_to() == DNAT);
     let jumps = chains.remove(DNAT).unwrap_or_default();
+    let mut chains: BTreeMap<String, ByPort> = chains
+        .into_iter()
+        .filter(|(name, _)| name.starts_with(OWN_PREFIX))
+        .map(|(name, rules)| (name, by_port(&rules, backend)))
+        .collect();
     let mut all = Vec::new();
     for (rule, _) in &jumps {
         let Some((jump, meaning)) = owner::jump(rule) else {
             continue;
         };
-        // A chain that several jumps lead to is shown where the first one stands.
-        let rules = chains.remove(&jump.chain).unwrap_or_default();
-        let forward = |forward| Forward {
+        let reach = Reach::of(&meaning);
+        // What several jumps lead to is shown where the first one stands.
+        let forwards = chains.get_mut(&jump.chain).into_iter();
+        let forwards = forwards.flat_map(|chain| reached(chain, &reach));
+        all.extend(forwards.map(|forward| Forward {
             owner: attachment(&jump.comment),
-            is_conditional: Reach::of(&meaning).is_conditional,
+            is_conditional: reach.is_conditional,
             is_reached: is_led,
             ..forward
-        };
-        all.extend(translated(&rules, backend).map(forward));
+        }));
     }
-    let orphans = chains
-        .iter()
-        .filter(|(name, _)| name.starts_with(OWN_PREFIX));
-    all.extend(orphans.flat_map(|(_, rules)| translated(rules, backend)));
+    let orphans = chains.into_values().flatten();
+    all.extend(orphans.flat_map(|(_, forwards)| forwards));
+    all
+}
+
+/// The forwards of a chain by what jumps test.
+type ByPort = BTreeMap<(Protocol, u16), Vec<Forward>>;
+
+fn by_port(rules: &[Counted], backend: &'static str) -> ByPort {
+    let mut chain = ByPort::new();
+    for forward in translated(rules, backend) {
+        let same = chain
+            .entry((forward.protocol, forward.host_port))
+            .or_default();
+        same.push(forward);
+    }
+    chain
+}
+
+/// Takes out what a jump leads to.
+fn reached(chain: &mut ByPort, reach: &Reach<'_>) -> Vec<Forward> {
+    let mut all = Vec::new();
+    for (protocol, ports) in reach.ports() {
+        let keys = chain.range((protocol, *ports.start())..=(protocol, *ports.end()));
+        let keys: Vec<_> = keys.map(|(key, _)| *key).collect();
+        for key in keys {
+            let forwards = chain.remove(&key).unwrap_or_default();
+            let meets = |forward: &Forward| reach.meets(forward.host_ip);
+            let (taken, left): (Vec<_>, Vec<_>) = forwards.into_iter().partition(meets);
+            all.extend(taken);
+            if !left.is_empty() {
+                chain.insert(key, left);
+            }
+        }
+    }
     all
 }
 

@@ -149,7 +149,14 @@ pub fn jump_drift(state: &State, wanted: &Wanted, chain: &str) -> Vec<Drift> {
         }
     }
     let mark = owner::comment(&wanted.attachment);
-    let is_extra = |rule: &Meaning, is_taken: bool| !is_taken && !is_part(rule, wanted, &mark);
+    // One like its own means something only with others between them.
+    let places = || standing.iter().map(|(_, standing)| standing.place);
+    let span = places().max().zip(places().min());
+    let is_split = span.is_some_and(|(last, first)| last - first >= standing.len());
+    let is_extra = |rule: &Meaning, is_taken: bool| {
+        let is_like = wants.contains(rule) && !is_split;
+        !is_taken && (is_like || !is_part(rule, wanted, &mark))
+    };
     let extra = standing.iter().zip(&taken);
     let extra = extra.filter(|((rule, _), taken)| is_extra(rule, **taken));
     drifts.extend(extra.map(|((_, s), _)| Drift::new(&object, "no such rule", &s.rule)));

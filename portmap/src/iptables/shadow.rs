@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 
 use super::meaning::Meaning;
 use super::owner::Jump;
@@ -239,6 +240,18 @@ impl<'a> Reach<'a> {
             ports: word("multiport", 1).map_or("", String::as_str),
             is_conditional: !meaning.matches.iter().all(|part| is_usual(part)),
         }
+    }
+
+    /// The ports, for each protocol.
+    pub fn ports(&self) -> impl Iterator<Item = (Protocol, RangeInclusive<u16>)> {
+        let protocol = self.protocol.into_iter();
+        protocol
+            .flat_map(|protocol| ranges(self.ports).map(move |(from, to)| (protocol, from..=to)))
+    }
+
+    /// Whether it can lead to a mapping of one address, or of all.
+    pub fn meets(&self, address: Option<IpAddr>) -> bool {
+        self.address.is_none() || self.address == address
     }
 
     /// Whether it takes some of a protocol's ports alone.
