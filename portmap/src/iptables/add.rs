@@ -53,9 +53,10 @@ impl Undo {
     }
 
     /// Notes what a program may have done that failed: the legacy one fails with its counters, too, when
-    /// the rules are in. Chains that it did not make are no hindrance to the way back.
-    fn note_failed(&mut self, tried: &Transaction) {
-        if self.tool.variant == Some(Variant::Legacy) {
+    /// the rules are in. Where it failed before, a chain of the same name is somebody else's.
+    fn note_failed(&mut self, tried: &Transaction, failure: &Failure, input: &str) {
+        let is_at_the_end = failed_at(failure, input).is_none_or(|line| line == "COMMIT");
+        if self.tool.variant == Some(Variant::Legacy) && is_at_the_end {
             let mut made = tried.inverse();
             made.retain(|command| matches!(command, Command::Flush(..) | Command::Remove(_)));
             self.transactions.insert(0, made);
@@ -151,13 +152,14 @@ fn fast(undo: &mut Undo, wanted: &Wanted) -> Result<bool, Error> {
     } else {
         wanted.shared_chains()
     };
-    match undo.tool.restore(&transaction.text_and_listing(&listed)) {
+    let text = transaction.text_and_listing(&listed);
+    match undo.tool.restore(&text) {
         Ok(printed) => {
             undo.note(&transaction);
             Ok(is_seen || is_sound(&State::from_listing(&printed)))
         }
         Err(failure) => {
-            undo.note_failed(&transaction);
+            undo.note_failed(&transaction, &failure, &text);
             refuse_the_hopeless(&failure, wanted)?;
             Ok(false)
         }
@@ -205,7 +207,7 @@ fn slow(
                 };
             }
             Err(failure) => {
-                undo.note_failed(&transaction);
+                undo.note_failed(&transaction, &failure, &text);
                 refuse_the_hopeless(&failure, &wanted)?;
                 failures.note(failure, &text, &wanted)?;
             }
@@ -280,11 +282,15 @@ pub fn conditions_key(family: Family) -> &'static str {
     }
 }
 
+/// The line of its input that a program could not do.
+fn failed_at<'a>(failure: &Failure, input: &'a str) -> Option<&'a str> {
+    let number = failure.line()?;
+    input.lines().nth(number.checked_sub(1)?)
+}
+
 /// The error of a program that refuses its input.
 pub fn refused(failure: &Failure, input: &str, wanted: &Wanted) -> Error {
-    let line = failure
-        .line()
-        .and_then(|number| input.lines().nth(number.checked_sub(1)?));
+    let line = failed_at(failure, input);
     // The legacy variant names the COMMIT line when the kernel refuses a rule.
     let may_be_a_jump = line.is_none_or(|line| line.contains("dnat name: ") || line == "COMMIT");
     if wanted.conditional && may_be_a_jump {

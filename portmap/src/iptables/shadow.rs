@@ -86,12 +86,15 @@ impl Forwards {
             None => ("0:65535", &[][..]),
         };
         let mut all = Vec::new();
-        for protocol in tests.protocols() {
+        for protocol in tests.protocols {
             for (from, to) in ranges(first) {
                 all.extend(self.within(protocol, tests.addr, from, to));
             }
         }
-        all.retain(|forward| others.iter().all(|list| contains(list, forward.host_port)));
+        all.retain(|forward| {
+            let has = |list: &&str| contains(list, forward.host_port);
+            others.iter().all(has) && !tests.not_ports.iter().any(has)
+        });
         all
     }
 
@@ -149,36 +152,44 @@ impl Forwards {
 
 /// What a rule tests, if a forward can imply all of it.
 struct Tests<'a> {
-    protocol: Option<Protocol>,
+    protocols: Vec<Protocol>,
     addr: Option<IpAddr>,
     ports: Vec<&'a str>,
+    not_ports: Vec<&'a str>,
 }
 
 impl<'a> Tests<'a> {
     fn of(meaning: &'a Meaning) -> Option<Tests<'a>> {
         let mut tests = Tests {
-            protocol: None,
+            protocols: Protocol::ALL.to_vec(),
             addr: None,
             ports: Vec::new(),
+            not_ports: Vec::new(),
         };
         for part in &meaning.matches {
             let words: Vec<&str> = part.iter().map(String::as_str).collect();
             match words.as_slice() {
                 ["comment", ..] | ["addrtype", "--dst-type", "LOCAL"] => {}
-                ["-p", name] => tests.protocol = Some(Protocol::from_text(name)?),
+                // Only a connection's first packet comes to nat.
+                ["conntrack", "--ctstate", states] | ["state", "--state", states]
+                    if states.split(',').any(|state| state == "NEW") => {}
+                ["-p", name] => match name.strip_prefix('!') {
+                    Some(name) => {
+                        let other = Protocol::from_text(name);
+                        tests.protocols.retain(|one| Some(*one) != other);
+                    }
+                    None => tests.protocols = vec![Protocol::from_text(name)?],
+                },
                 ["-d", network] => tests.addr = Some(address(network)?),
                 ["tcp" | "udp" | "sctp", "--dport", ports] | ["multiport", "--dports", ports] => {
                     tests.ports.push(ports);
                 }
+                ["tcp" | "udp" | "sctp", "!", "--dport", ports]
+                | ["multiport", "!", "--dports", ports] => tests.not_ports.push(ports),
                 _ => return None,
             }
         }
         Some(tests)
-    }
-
-    fn protocols(&self) -> Vec<Protocol> {
-        self.protocol
-            .map_or_else(|| Protocol::ALL.to_vec(), |one| vec![one])
     }
 }
 
@@ -386,6 +397,11 @@ mod tests {
             "-m addrtype --dst-type LOCAL -j ACCEPT",
             "-m addrtype --dst-type LOCAL -g ELSEWHERE",
             "-p tcp -m multiport --dports 1,8080 -m comment --comment x -j ACCEPT",
+            "-p tcp -m tcp ! --dport 22 -j RETURN",
+            "-p tcp -m multiport ! --dports 1:100,443 -j ACCEPT",
+            "! -p udp -j ACCEPT",
+            "-m conntrack --ctstate NEW,ESTABLISHED -j ACCEPT",
+            "-p tcp -m state --state NEW -j RETURN",
         ] {
             assert!(hides(rule, &forward(None)), "{rule}");
         }
@@ -405,6 +421,10 @@ mod tests {
             "-s 10.0.0.0/8 -j ACCEPT",
             "-d 192.0.2.1/32 -j ACCEPT",
             "! -p tcp -j ACCEPT",
+            "-p tcp -m tcp ! --dport 8080 -j RETURN",
+            "-p tcp -m multiport ! --dports 8000:9000 -j RETURN",
+            "-m conntrack --ctstate ESTABLISHED -j ACCEPT",
+            "-m conntrack ! --ctstate NEW -j ACCEPT",
             "-p tcp -m tcp --dport 8081 -j ACCEPT",
             "-i eth0 -j ACCEPT",
         ] {

@@ -170,10 +170,9 @@ impl Tool {
     /// # Errors
     /// How it failed.
     pub fn save(&self, tables: &[Table]) -> Result<State, Failure> {
-        let path = self.save_program();
         let mut state = State::default();
         for table in tables {
-            state.merge(State::from_save(&run(&path, &["-t", table.name()], "")?));
+            state.merge(State::from_save(&self.saved(*table, &[])?));
         }
         Ok(state)
     }
@@ -183,8 +182,25 @@ impl Tool {
     /// # Errors
     /// How it failed.
     pub fn save_counted(&self, table: Table) -> Result<String, Failure> {
+        self.saved(table, &["-c"])
+    }
+
+    /// What the program prints of a table. One that could not print all of it calls that a success; nothing
+    /// at all may mean that nf_tables has no such table.
+    fn saved(&self, table: Table, options: &[&str]) -> Result<String, Failure> {
         let path = self.save_program();
-        run(&path, &["-c", "-t", table.name()], "")
+        let printed = run(&path, &[options, &["-t", table.name()]].concat(), "")?;
+        let is_nothing = self.variant != Some(Variant::Legacy) && printed.is_empty();
+        match is_nothing || printed.lines().any(|line| line == "COMMIT") {
+            true => Ok(printed),
+            false => Err(Failure {
+                program: path.display().to_string(),
+                exit: Some(0),
+                said: format!("its list of table {} has no end", table.name()),
+                printed,
+                is_overdue: false,
+            }),
+        }
     }
 
     fn save_program(&self) -> PathBuf {

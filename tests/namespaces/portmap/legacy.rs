@@ -1,6 +1,7 @@
 //! The legacy variant: what cannot be read is an error, and what iptables cannot remove goes all the same.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use super::node::{Backend, Host, mapping, request};
 
@@ -87,5 +88,28 @@ fn what_iptables_does_not_find_again_goes_and_what_others_count_stays() {
         "[3:4] -A CNI-HOSTPORT-DNAT -p sctp -j RETURN",
     ] {
         assert!(counted.contains(rule), "{rule}: {counted}");
+    }
+}
+
+/// iptables-save calls it a success when it cannot write: what it did not print is not absent.
+#[test]
+fn a_list_without_an_end_is_an_error_and_changes_nothing() {
+    let host = Host::usual(Backend::IptablesLegacy);
+    host.run("ADD", &request("", &mapping("tcp", 8080, 80)));
+    let rules = || -> Vec<String> {
+        let nat = [host.nat("iptables"), host.nat("ip6tables")].concat();
+        let rules = nat.lines().filter(|line| line.starts_with("-A "));
+        rules.map(str::to_owned).collect()
+    };
+    let before = rules();
+    let program = host.directory.join("iptables-save");
+    for printed in ["", "*nat\n:PREROUTING ACCEPT [0:0]\n"] {
+        fs::remove_file(&program).unwrap();
+        fs::write(&program, format!("#!/bin/sh\nprintf '{printed}'\n")).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        let other = request("", &mapping("tcp", 8081, 80));
+        let said = host.fails(&host.call("ADD", &other), 100);
+        assert!(said.contains("has no end"), "{said}");
+        assert_eq!(rules(), before);
     }
 }

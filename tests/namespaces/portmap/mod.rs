@@ -12,6 +12,7 @@ mod identity;
 mod killed;
 mod legacy;
 mod lock;
+mod native;
 pub mod nftables;
 mod no_program;
 pub mod node;

@@ -79,16 +79,29 @@ fn what_the_kernel_keeps_is_reported_and_the_rest_goes() {
     host.run("ADD", &request);
     let chain = own_chain(&host);
     // Only whoever made the map can take this out.
-    nft(&host, "add map ip nat kept { type inet_service : verdict; }");
-    nft(&host, &format!("add element ip nat kept {{ 9 : jump {chain} }}"));
+    nft(
+        &host,
+        "add map ip nat kept { type inet_service : verdict; }",
+    );
+    nft(
+        &host,
+        &format!("add element ip nat kept {{ 9 : jump {chain} }}"),
+    );
     let other = request.replace("8080", "8081");
-    host.ok(&host.call("ADD", &other).env("CNI_CONTAINERID", "other"));
     for (verb, input) in [("DEL", request.as_str()), ("GC", GC)] {
+        host.run("ADD", &request);
+        host.ok(&host.call("ADD", &other).env("CNI_CONTAINERID", "other"));
         let said = host.fails(&host.call(verb, input), 100);
-        assert!(said.contains(&format!("delete chain ip nat {chain}")), "{said}");
+        assert!(
+            said.contains(&format!("delete chain ip nat {chain}")),
+            "{said}"
+        );
     }
     let left = host.net.host.sh(["nft", "list", "ruleset"]);
-    assert!(!left.contains("dnat to") && !left.contains("8081"), "{left}");
+    assert!(
+        !left.contains("dnat to") && !left.contains("8081"),
+        "{left}"
+    );
     nft(&host, "delete map ip nat kept");
     host.run("DEL", &request);
     host.is_clean();
@@ -101,7 +114,9 @@ fn a_failed_add_leaves_what_others_may_have_come_to_need(backend: Backend) {
     let switch = "/proc/sys/net/ipv4/conf/veth0/route_localnet";
     let strace = ["strace", "-qq", "-o", "/dev/null", "-P", switch];
     let inject = ["-e", "inject=write:error=EIO"];
-    let call = host.call("ADD", &request).under(&[&strace[..], &inject].concat());
+    let call = host
+        .call("ADD", &request)
+        .under(&[&strace[..], &inject].concat());
     let said = host.fails(&call, 100);
     assert!(said.contains("route_localnet"), "{said}");
     host.is_clean();
@@ -141,11 +156,34 @@ fn a_jump_goes_directly_before_the_rule_in_its_way(backend: Backend) {
     let nat = host.nat("iptables");
     for chain in ["PREROUTING", "OUTPUT"] {
         let start = format!("-A {chain} ");
-        let rules: Vec<&str> = nat.lines().filter(|line| line.starts_with(&start)).collect();
-        let ours = rules.iter().position(|rule| rule.ends_with("CNI-HOSTPORT-DNAT"));
+        let rules: Vec<&str> = nat
+            .lines()
+            .filter(|line| line.starts_with(&start))
+            .collect();
+        let ours = rules
+            .iter()
+            .position(|rule| rule.ends_with("CNI-HOSTPORT-DNAT"));
         assert_eq!((ours, rules.len()), (Some(2), 5), "{nat}");
         assert!(rules[0].ends_with("KUBE-SERVICES"), "{nat}");
     }
     host.run("ADD", &request);
     assert_eq!(host.nat("iptables"), nat);
+    // What is in the way may say so by what it leaves out.
+    for rule in [
+        "-p tcp -m tcp ! --dport 22 -j RETURN",
+        "-p tcp -m multiport ! --dports 22,443 -j ACCEPT",
+        "! -p udp -j ACCEPT",
+        "-p tcp -m multiport --dports 22,8000:9000 -j ACCEPT",
+        "-m conntrack --ctstate NEW -j ACCEPT",
+    ] {
+        for base in ["iptables", "ip6tables"] {
+            for chain in ["PREROUTING", "OUTPUT"] {
+                host.iptables(base, &format!("-t nat -F {chain}"));
+                host.iptables(base, &format!("-t nat -A {chain} {rule}"));
+            }
+        }
+        host.drifted(&request, "before it");
+        host.run("ADD", &request);
+        host.run("CHECK", &request);
+    }
 }

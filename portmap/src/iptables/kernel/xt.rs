@@ -21,8 +21,17 @@ const CT_INVERT: usize = 148;
 const CT_STATES: usize = 150;
 /// `XT_CONNTRACK_STATE`
 const CT_BY_STATE: u16 = 1 << 0;
-/// `XT_CONNTRACK_STATE_DNAT`, which is `1 << (IP_CT_NUMBER + 2)`.
-const CT_STATE_DNAT: u16 = 1 << 7;
+/// The bits of `state_mask`, in iptables' order: `1 << (state + 1)`, and from `1 << (IP_CT_NUMBER + 1)` on
+/// `XT_CONNTRACK_STATE_SNAT`, `_DNAT` and `_UNTRACKED`.
+const CT_STATE_NAMES: [(u16, &str); 7] = [
+    (1 << 0, "INVALID"),
+    (1 << 3, "NEW"),
+    (1 << 2, "RELATED"),
+    (1 << 1, "ESTABLISHED"),
+    (1 << 8, "UNTRACKED"),
+    (1 << 6, "SNAT"),
+    (1 << 7, "DNAT"),
+];
 /// The ports that are compared where none is asked for.
 const ANY_PORT: [u8; 4] = [0, 0, 0xff, 0xff];
 /// In `struct xt_sctp_info`: `flags` and `invflags`.
@@ -50,14 +59,14 @@ pub fn matched(name: &str, revision: u32, info: &[u8]) -> Option<String> {
             Some(mark(u32_at(info, 0)?, u32_at(info, 4)?, is_inverted))
         }
         ("conntrack", 3) => {
-            let fields = (u16_at(info, CT_MATCH)?, u16_at(info, CT_STATES)?);
+            let states = states(u16_at(info, CT_STATES)?)?;
             let not = match u16_at(info, CT_INVERT)? {
                 0 => "",
                 CT_BY_STATE => "! ",
                 _ => return None,
             };
-            (fields == (CT_BY_STATE, CT_STATE_DNAT))
-                .then(|| format!("-m conntrack {not}--ctstate DNAT"))
+            let is_by_state = u16_at(info, CT_MATCH)? == CT_BY_STATE;
+            is_by_state.then(|| format!("-m conntrack {not}--ctstate {states}"))
         }
         // Source ports, destination ports, then options and inversions.
         ("tcp" | "udp", 0) => {
@@ -77,21 +86,34 @@ pub fn matched(name: &str, revision: u32, info: &[u8]) -> Option<String> {
     }
 }
 
+/// A mask of states as a list; `None` where it has others.
+fn states(mask: u16) -> Option<String> {
+    let known = CT_STATE_NAMES.iter().filter(|(bit, _)| mask & bit != 0);
+    let (bits, names): (Vec<u16>, Vec<&str>) = known.copied().unzip();
+    (mask != 0 && bits.iter().sum::<u16>() == mask).then(|| names.join(","))
+}
+
 fn to_port(protocol: &str, first: u16, last: u16) -> Option<String> {
     (first == last).then(|| format!("-m {protocol} --dport {first}"))
 }
 
 /// `struct xt_multiport_v1`: flags, count, 15 ports, of each whether a range begins, inversion.
 fn multiport(info: &[u8]) -> Option<String> {
-    let count = usize::from(*info.get(1)?);
-    let is_plain =
-        *info.first()? == MULTIPORT_DESTINATION && info.get(32..48)?.iter().all(|byte| *byte == 0);
-    is_plain.then_some(())?;
-    let ports = (0..count.min(15)).map(|place| u16_at(info, 2 + 2 * place));
-    let ports: Vec<String> = ports
-        .map(|port| Some(port?.to_string()))
-        .collect::<Option<_>>()?;
-    Some(format!("-m multiport --dports {}", ports.join(",")))
+    let count = usize::from(*info.get(1)?).min(15);
+    (*info.first()? == MULTIPORT_DESTINATION).then_some(())?;
+    let not = if *info.get(47)? == 0 { "" } else { "! " };
+    let mut list = String::new();
+    for place in 0..count {
+        let is_range = *info.get(32 + place)? != 0;
+        let port = u16_at(info, 2 + 2 * place)?;
+        let end = match (is_range, place + 1 == count) {
+            (true, _) => ":",
+            (false, true) => "",
+            (false, false) => ",",
+        };
+        list += &format!("{port}{end}");
+    }
+    Some(format!("-m multiport {not}--dports {list}"))
 }
 
 /// A protocol that the packet must have.
@@ -252,9 +274,28 @@ mod tests {
         };
         assert_eq!(info(1, 1, 0x80).unwrap(), "-m conntrack ! --ctstate DNAT");
         assert_eq!(info(1, 0, 0x80).unwrap(), "-m conntrack --ctstate DNAT");
-        assert_eq!(info(1, 1, 0x40), None);
+        let new = "-m conntrack --ctstate NEW,ESTABLISHED";
+        assert_eq!(info(1, 0, 0x0a).unwrap(), new);
+        assert_eq!(info(1, 1, 0x0200), None);
+        assert_eq!(info(1, 1, 0), None);
         assert_eq!(info(3, 1, 0x80), None);
         assert_eq!(info(1, 3, 0x80), None);
+    }
+
+    #[test]
+    fn lists_of_ports_have_ranges_and_may_be_inverted() {
+        let mut info = [0; 48];
+        (info[0], info[1]) = (MULTIPORT_DESTINATION, 3);
+        for (at, port) in [(2, 22u16), (4, 8000), (6, 9000)] {
+            info[at..at + 2].copy_from_slice(&port.to_ne_bytes());
+        }
+        info[33] = 1;
+        let read = |info: &[u8]| matched("multiport", 1, info);
+        assert_eq!(read(&info).unwrap(), "-m multiport --dports 22,8000:9000");
+        info[47] = 1;
+        let inverted = "-m multiport ! --dports 22,8000:9000";
+        assert_eq!(read(&info).unwrap(), inverted);
+        assert_eq!(read(&info[..40]), None);
     }
 
     #[test]

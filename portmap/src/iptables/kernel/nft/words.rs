@@ -245,7 +245,10 @@ fn compared(
         }
         (Loaded::Meta(uapi::META_IIFNAME), None) => Some(interface("-i", value, is_inverted)),
         (Loaded::Meta(uapi::META_OIFNAME), None) => Some(interface("-o", value, is_inverted)),
-        (Loaded::Meta(uapi::META_L4PROTO), None) if !is_inverted => protocol(value),
+        (Loaded::Meta(uapi::META_L4PROTO), None) => {
+            let not = if is_inverted { "! " } else { "" };
+            protocol(value).map(|words| format!("{not}{words}"))
+        }
         (Loaded::Network { offset, len: 1 }, None)
             if family == Family::V4 && offset == V4_PROTOCOL && !is_inverted =>
         {
