@@ -12,15 +12,12 @@ use crate::log::settings::Settings;
 use crate::netconf::{NetConf, Unversioned};
 use crate::request::{Environment, Request, Verb};
 use crate::result::CniResult;
-use crate::sys::netns;
+use crate::sys::{netns, stdout};
 use crate::version::{Version, numbers};
 use nix::errno::Errno;
 
 /// The most that is read from stdin, in bytes.
 pub const STDIN_LIMIT: u64 = 16 << 20;
-
-/// Nesting up to which a document is handled on the main thread's stack.
-const SHALLOW: usize = 100;
 
 /// The stack for deeper documents, in bytes: [`json::MAX_DEPTH`] levels need a tenth of it. It is
 /// address space; only what is touched becomes memory.
@@ -114,7 +111,7 @@ impl From<Error> for Refused {
 fn handle<P: Plugin>(report: &mut Report) -> Result<String, Refused> {
     let environment = Environment::read(variable)?;
     let stdin = read_stdin(environment.verb)?;
-    if json::depth(&stdin) <= SHALLOW {
+    if json::depth(&stdin) <= json::SHALLOW {
         return answer::<P>(report, environment, &stdin);
     }
     let deep = thread::scope(|scope| {
@@ -301,7 +298,7 @@ fn refuse_own_netns(request: &Request) -> Result<(), Error> {
 /// The spec wants the request's `cniVersion` back; for one we do not know it is our newest.
 fn version_reply(versions: &[Version], stdin: &[u8]) -> Json {
     let newest = versions.last().copied().unwrap_or(Version::V110);
-    let asked = match Json::parse(stdin) {
+    let asked = match Json::parse_deep(stdin) {
         Ok(Json::Object(fields)) => crate::decode::Object::root(&fields)
             .string("cniVersion")
             .ok()
@@ -335,7 +332,11 @@ struct Unwritten {
 fn write_out(output: &str) -> Result<(), Unwritten> {
     let mut rest = output.as_bytes();
     while !rest.is_empty() {
-        let errno = match nix::unistd::write(io::stdout(), rest) {
+        let written = match stdout::was_closed() {
+            true => Err(Errno::EBADF),
+            false => nix::unistd::write(io::stdout(), rest),
+        };
+        let errno = match written {
             Ok(0) => Errno::EIO,
             Ok(written) => {
                 rest = rest.get(written..).unwrap_or_default();

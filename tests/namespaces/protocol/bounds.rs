@@ -153,6 +153,26 @@ fn a_result_is_not_much_longer_than_the_one_before() {
 }
 
 #[test]
+fn without_a_stdout_that_takes_the_result_nothing_stays() {
+    let pod = Pod::new();
+    for redirection in [">&-", ">/dev/full", "1</dev/null"] {
+        let script = format!("exec \"$0\" \"$@\" {redirection}");
+        let call = pod.call("ADD").under(&["sh", "-c", &script]);
+        let answer = pod.finish(call, &pod.conf(json!({"mtu": 1400})));
+        assert_eq!(answer.code, Some(1), "{redirection}: {answer:?}");
+        assert!(answer.stderr.contains("write the result"), "{answer:?}");
+        assert_eq!(pod.link().unwrap().mtu, 1500, "{redirection}");
+        assert!(pod.files().is_empty(), "{redirection}");
+    }
+    let call = pod
+        .call("ADD")
+        .under(&["sh", "-c", "exec \"$0\" >/dev/null"]);
+    let answer = pod.finish(call, &pod.conf(json!({"mtu": 1400})));
+    assert_eq!(answer.code, Some(0), "{answer:?}");
+    pod.del(json!({}));
+}
+
+#[test]
 fn a_success_on_stdout_is_a_success() {
     let pod = Pod::new();
     for (calls, errno) in [
