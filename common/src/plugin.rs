@@ -1,7 +1,9 @@
 //! One process, one request: what a plugin's `main` calls.
 
 use std::io::{self, Read, Write};
-use std::process::ExitCode;
+use std::panic::{self, PanicHookInfo};
+use std::process::{self, ExitCode};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use crate::error::{Code, Context, Error, short, shortened};
@@ -74,6 +76,7 @@ pub fn run<P: Plugin>() -> ExitCode {
     if std::env::var_os("CNI_COMMAND").is_none_or(|value| value.is_empty()) {
         return about::<P>();
     }
+    panic::set_hook(Box::new(answer_for));
     let mut report = Report::new(P::NAME);
     let outcome = handle::<P>(&mut report);
     let (code, refusal) = match outcome {
@@ -88,6 +91,23 @@ pub fn run<P: Plugin>() -> ExitCode {
     // Last, so that no log stands between the runtime and its answer.
     report.write(refusal.as_ref(), variable);
     code
+}
+
+/// Whether a part of an answer went out.
+static ANSWERED: AtomicBool = AtomicBool::new(false);
+
+/// Answers in the place of a plugin that cannot go on: the runtime gets an error, not silence.
+fn answer_for(panic: &PanicHookInfo) {
+    if !ANSWERED.load(Ordering::Relaxed) {
+        let msg = "the plugin cannot go on, and nothing was taken back: DEL removes what it made";
+        let why = panic.payload_as_str().unwrap_or_default();
+        let at = panic
+            .location()
+            .map_or_else(String::new, ToString::to_string);
+        let error = Error::new(Code::System, msg).with_details(format!("{} ({at})", short(why)));
+        tell(&error, Version::V110);
+    }
+    process::exit(1);
 }
 
 /// What is answered in the place of a result.
@@ -339,6 +359,7 @@ fn write_out(output: &str) -> Result<(), Unwritten> {
         let errno = match written {
             Ok(0) => Errno::EIO,
             Ok(written) => {
+                ANSWERED.store(true, Ordering::Relaxed);
                 rest = rest.get(written..).unwrap_or_default();
                 continue;
             }
