@@ -175,30 +175,30 @@ fn without_a_stdout_that_takes_the_result_nothing_stays() {
 #[test]
 fn a_plugin_that_cannot_go_on_says_so() {
     let pod = Pod::new();
-    for (verb, calls) in [("ADD", "setns"), ("DEL", "setns"), ("GC", "close")] {
-        for nth in 1..20 {
-            let inject = format!("inject={calls}:error=EIO:when={nth}");
-            let log = pod.scratch.path().join("strace").display().to_string();
-            let trace = format!("trace={calls}");
-            let strace = ["strace", "-f", "-o", &log, "-e", &trace, "-e", &inject];
-            let keys = json!({"cniVersion": "1.1.0", "mtu": 1400});
-            let answer = pod.finish(pod.call(verb).under(&strace), &pod.conf(keys.clone()));
-            let told: Option<Value> = serde_json::from_str(&answer.stdout).ok();
-            let is_error = told.is_some_and(|json| json["code"].is_number());
-            assert_eq!(is_error, answer.code == Some(1), "{verb} {nth}: {answer:?}");
-            assert!(
-                matches!(answer.code, Some(0 | 1)),
-                "{verb} {nth}: {answer:?}"
-            );
-            pod.del(json!({}));
-            // GC restores nothing: who it is for is gone.
-            let is_restored = verb == "GC" || pod.link().unwrap().mtu == 1500;
-            assert!(is_restored, "{verb} {nth}");
-            assert!(pod.files().is_empty(), "{verb} {nth}");
-            pod.add(keys);
-        }
-        pod.del(json!({}));
+    let mut refusals = 0;
+    for nth in 1..20 {
+        let inject = format!("inject=close:error=EIO:when={nth}");
+        let strace = [
+            "strace",
+            "-o",
+            "/dev/null",
+            "-e",
+            "trace=close",
+            "-e",
+            &inject,
+        ];
+        let conf = pod.conf(json!({"cniVersion": "1.1.0"}));
+        pod.add(json!({"mtu": 1400}));
+        let answer = pod.finish(pod.call("GC").under(&strace), &conf);
+        let told: Option<Value> = serde_json::from_str(&answer.stdout).ok();
+        let is_error = told.is_some_and(|json| json["code"].is_number());
+        let expected = if is_error { 1 } else { 0 };
+        assert_eq!(answer.code, Some(expected), "{nth}: {answer:?}");
+        refusals += expected;
+        assert_eq!(pod.finish(pod.call("GC"), &conf).code, Some(0));
+        assert!(pod.files().is_empty(), "{nth}");
     }
+    assert!(refusals > 0, "Rust's library no longer panics over close");
 }
 
 #[test]
