@@ -1,9 +1,11 @@
 //! Where an attachment's traffic can be limited: on the veth's end in the host, or, for interfaces
 //! that have none, on the interface itself inside the container's namespace.
 
-use common::error::{Code, Context, Error};
+use std::path::Path;
+
+use common::error::{Code, Context, Error, short};
 use common::mac::Mac;
-use common::result::CniResult;
+use common::result::{CniResult, Interface};
 use common::sys::link::Link;
 use common::sys::netlink::Netlink;
 use common::sys::netns::{Netns, OpenError};
@@ -113,29 +115,49 @@ impl Place {
     /// # Errors
     /// Code 7 with both names.
     pub fn matches(&mut self, attachment: &Attachment, result: &CniResult) -> Result<(), Error> {
+        let what = "no veth peer of the container's interface in prevResult.interfaces";
+        match self.mismatch(attachment, result)? {
+            None => Ok(()),
+            Some(why) => Err(Error::new(Code::InvalidConfig, format!("{what}: {why}"))),
+        }
+    }
+
+    /// Whether a result speaks of this link: another container may have the path of the namespace by
+    /// now. One that got another name is known by its hardware address.
+    ///
+    /// # Errors
+    /// Code 100 when the kernel refuses to tell.
+    pub fn is_of(&mut self, attachment: &Attachment, result: &CniResult) -> Result<bool, Error> {
+        let mac = self.link.mac;
+        let is_same = |named: &Interface| mac.is_some() && Mac::from_text(&named.mac) == mac;
+        let has_address = result.host_interfaces(&attachment.ifname).any(is_same);
+        Ok(has_address || self.mismatch(attachment, result)?.is_none())
+    }
+
+    /// In what a result and this link differ.
+    fn mismatch(
+        &mut self,
+        attachment: &Attachment,
+        result: &CniResult,
+    ) -> Result<Option<String>, Error> {
         let ifbs = ifb::names(attachment);
         let named: Vec<&str> = result
             .host_interfaces(&attachment.ifname)
             .map(|interface| interface.name.as_str())
-            .filter(|name| !ifbs.iter().any(|ifb| ifb == name))
+            .filter(|name| !name.is_empty() && !ifbs.iter().any(|ifb| ifb == name))
             .collect();
         let Place { link, side, .. } = &self;
-        let why = match side {
-            Side::Host if named.contains(&link.name.as_str()) => return Ok(()),
-            Side::Host => match other_end(&mut self.netlink, &named)? {
-                None => return Ok(()),
-                Some(other) => format!("the peer is {}, not {other}", self.link.name),
-            },
-            Side::Container => match self.other_veth(&named)? {
-                None => return Ok(()),
-                Some(other) => format!(
+        Ok(match side {
+            Side::Host if named.contains(&link.name.as_str()) => None,
+            Side::Host => other_end(&mut self.netlink, &named)?
+                .map(|other| format!("the peer is {}, not {:?}", self.link.name, short(&other))),
+            Side::Container => self.other_veth(&named)?.map(|other| {
+                format!(
                     "{other} there is the peer of another one, and {} is a {}",
                     link.name, link.kind
-                ),
-            },
-        };
-        let what = "no veth peer of the container's interface in prevResult.interfaces";
-        Err(Error::new(Code::InvalidConfig, format!("{what}: {why}")))
+                )
+            }),
+        })
     }
 
     /// The first of these links of the host that is a veth into the container.
@@ -185,22 +207,24 @@ fn veth_into(host: &mut Netlink, name: &str, netns: Option<&Netns>) -> Result<Op
     Ok(is_into.then_some(link))
 }
 
-/// The veth of the host that a result names with its hardware address, if it still lives. A name alone
-/// may be another's by now, and a veth with both ends in the host is no container's.
+/// The veth of the host that a result names with its hardware address, if it still lives, and leads to
+/// the namespace where one is given and there. A name alone may be another's by now, and a veth with both
+/// ends in the host is no container's.
 ///
 /// # Errors
 /// Code 100 when the kernel refuses to tell.
 pub fn named(
     netlink: &mut Netlink,
-    request: &Request,
+    ifname: &str,
     result: &CniResult,
+    netns: Option<&Path>,
 ) -> Result<Option<Link>, Error> {
-    let netns = match request.netns.as_deref().map(Netns::open) {
+    let netns = match netns.map(Netns::open) {
         Some(Ok(netns)) => Some(netns),
         None | Some(Err(OpenError::Gone(_) | OpenError::Foreign(_))) => None,
         Some(Err(OpenError::Unusable(error))) => return Err(error),
     };
-    for interface in result.host_interfaces(&request.attachment.ifname) {
+    for interface in result.host_interfaces(ifname) {
         let mac = Mac::from_text(&interface.mac);
         let link = veth_into(netlink, &interface.name, netns.as_ref())?;
         if let Some(link) = link.filter(|link| mac.is_some() && link.mac == mac) {

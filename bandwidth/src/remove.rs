@@ -82,6 +82,12 @@ pub fn slots_of(
     link: Option<&Link>,
     log: &Log,
 ) -> Vec<Error> {
+    // The mark says behind which link they stand, whatever has the namespace's path by now.
+    let is_behind = |link: &Link| {
+        let marks = slots.iter().filter_map(|slot| slot.mark.as_ref());
+        marks.map(|mark| mark.link).all(|of| of == link.index)
+    };
+    let link = link.filter(|link| is_behind(link));
     let behind = match link {
         Some(link) => Some(Behind {
             link: link.index,

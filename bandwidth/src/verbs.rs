@@ -74,7 +74,7 @@ impl Plugin for Bandwidth {
         let result = request.conf.prev_result().ok().flatten();
         let attachment = &request.attachment;
         let mut errors = Vec::new();
-        let (mut host_link, mut is_gone) = (None, false);
+        let (mut host_link, mut named_in) = (None, None);
         match request.netns.as_ref().map(|_| Place::of(request)) {
             Some(Ok(mut place)) if place.side == Side::Container => {
                 let link = Some(&place.link);
@@ -87,15 +87,20 @@ impl Plugin for Bandwidth {
                     &request.log,
                 ));
             }
-            Some(Ok(place)) => host_link = Some(place.link),
+            Some(Ok(mut place)) => match is_meant(&mut place, attachment, result.as_ref()) {
+                Ok(true) => host_link = Some(place.link),
+                // The path is another container's by now.
+                Ok(false) => named_in = Some(None),
+                Err(error) => errors.push(error),
+            },
             // The namespace or the interface is gone, and with them the veth, most likely.
-            Some(Err(Missing::Nothing(_))) | None => is_gone = true,
+            Some(Err(Missing::Nothing(_))) | None => named_in = Some(request.netns.as_deref()),
             Some(Err(Missing::Unknown(error))) => errors.push(error),
         }
         match Netlink::route() {
             Ok(mut host) => {
-                if let Some(result) = result.as_ref().filter(|_| is_gone) {
-                    match place::named(&mut host, request, result) {
+                if let (Some(result), Some(netns)) = (result.as_ref(), named_in) {
+                    match place::named(&mut host, &attachment.ifname, result, netns) {
                         Ok(link) => host_link = link,
                         Err(error) => errors.push(error),
                     }
@@ -178,6 +183,14 @@ pub fn look(request: &Request) -> Result<Option<(Side, Plan, Actual)>, Error> {
     let actual = observe(&mut place, &request.attachment, &result)?;
     let plan = Plan::new(&config, &facts(&place, &actual));
     Ok(Some((place.side, plan, actual)))
+}
+
+fn is_meant(
+    place: &mut Place,
+    attachment: &Attachment,
+    result: Option<&CniResult>,
+) -> Result<bool, Error> {
+    result.map_or(Ok(true), |result| place.is_of(attachment, result))
 }
 
 fn observe(

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::error::short;
 use crate::hash::sha512;
 
 /// One interface of one container on one network.
@@ -47,7 +48,9 @@ impl fmt::Display for Attachment {
         write!(
             f,
             "{} of container {} on network {}",
-            self.ifname, self.container, self.network
+            self.ifname,
+            short(&self.container),
+            short(&self.network)
         )
     }
 }

@@ -15,7 +15,7 @@ use crate::attachment::{Attachment, ifname_fault, is_valid_name};
 use crate::base64;
 use crate::cni_args;
 use crate::decode::{Object, Value};
-use crate::error::{Code, Context, Error, short};
+use crate::error::{Code, Context, Error, printable, short};
 use crate::json::{Fields, Json};
 use crate::sys::file::{self, Content};
 use crate::sys::regular::DIRECTORY;
@@ -73,7 +73,12 @@ impl Cache {
         for name in names {
             match Entry::read(&results.join(name)) {
                 Ok(entry) => cache.entries.extend(entry),
-                Err(error) => cache.faults.push(error),
+                // A file's name may be anything.
+                Err(Error { code, msg, details }) => cache.faults.push(Error {
+                    code,
+                    msg: printable(&msg),
+                    details: printable(&details),
+                }),
             }
         }
         Ok(cache)
@@ -322,6 +327,15 @@ mod tests {
                 "{faults:?}"
             );
         }
+        fs::remove_dir_all(&results).unwrap();
+        fs::create_dir(&results).unwrap();
+        fs::write(results.join("\u{1b}[2J"), "").unwrap();
+        let fault = Cache::read(&scratch.0)
+            .unwrap()
+            .faults
+            .remove(0)
+            .to_string();
+        assert!(fault.contains("\\u{1b}[2J is not JSON"), "{fault}");
         fs::remove_dir_all(&results).unwrap();
         fs::write(&results, "").unwrap();
         assert_eq!(Cache::read(&scratch.0).unwrap_err().code, Code::Io);

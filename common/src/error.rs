@@ -25,6 +25,18 @@ pub fn shortened(text: &str, most: usize) -> Cow<'_, str> {
     }
 }
 
+/// Text of others for a terminal: control characters are escaped.
+pub fn printable(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c.is_control() {
+            true => shown.extend(c.escape_default()),
+            false => shown.push(c),
+        }
+    }
+    shown
+}
+
 /// Error codes: those of the spec below 100, ours from 100 on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Code {

@@ -13,8 +13,11 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 use serde_json::Number;
 
-/// Nesting that is still accepted, as in Go's decoder.
+/// Nesting that is still accepted of a request, as in Go's decoder.
 pub const MAX_DEPTH: usize = 10_000;
+
+/// Nesting that every thread's stack holds.
+pub const SHALLOW: usize = 100;
 
 /// The key under which `serde_json`, with its feature `arbitrary_precision`, hands over a number's text.
 const NUMBER: &str = "$serde_json::private::Number";
@@ -40,14 +43,26 @@ pub enum Json {
 pub type Fields = Vec<(String, Json)>;
 
 impl Json {
-    /// Reads one JSON document. Bytes that are no UTF-8 inside strings, and halves of surrogate pairs,
-    /// become U+FFFD, as in Go.
+    /// Reads one JSON document of at most [`SHALLOW`] levels. Bytes that are no UTF-8 inside strings, and
+    /// halves of surrogate pairs, become U+FFFD, as in Go.
     ///
     /// # Errors
     /// A sentence that says what is wrong and where: syntax, nesting, or anything after the document.
     pub fn parse(bytes: &[u8]) -> Result<Json, String> {
-        if depth(bytes) > MAX_DEPTH {
-            return Err(format!("nested deeper than {MAX_DEPTH} levels"));
+        Json::within(SHALLOW, bytes)
+    }
+
+    /// As [`Json::parse`], of at most [`MAX_DEPTH`] levels: a deep document needs a deep stack.
+    ///
+    /// # Errors
+    /// As [`Json::parse`].
+    pub fn parse_deep(bytes: &[u8]) -> Result<Json, String> {
+        Json::within(MAX_DEPTH, bytes)
+    }
+
+    fn within(most: usize, bytes: &[u8]) -> Result<Json, String> {
+        if depth(bytes) > most {
+            return Err(format!("nested deeper than {most} levels"));
         }
         let text = String::from_utf8_lossy(bytes);
         Json::read(&text).or_else(|error| Json::read(&mend::mended(&text)).map_err(|_| error))
@@ -303,8 +318,12 @@ mod tests {
     #[test]
     fn braces_in_strings_are_no_nesting() {
         assert_eq!(depth(br#"{"a":"[[[\"[","b":[{}]}"#), 3);
+        for deep in [SHALLOW + 1, 1_000_000].map(|levels| "{\"a\":".repeat(levels)) {
+            let refused = Json::parse(deep.as_bytes()).unwrap_err();
+            assert!(refused.contains("nested"), "{refused}");
+        }
         let deep = [b'['; MAX_DEPTH + 1];
-        assert!(Json::parse(&deep).unwrap_err().contains("nested"));
+        assert!(Json::parse_deep(&deep).unwrap_err().contains("nested"));
     }
 
     #[test]

@@ -41,7 +41,7 @@ impl Unversioned {
     /// Code 6 when it is no JSON object or `name` or `cniVersion` are no strings, code 7 when the
     /// network's name is missing or invalid.
     pub fn parse(stdin: &[u8]) -> Result<Unversioned, Error> {
-        let fields = match Json::parse(stdin) {
+        let fields = match Json::parse_deep(stdin) {
             Ok(Json::Object(fields)) => fields,
             Ok(other) => {
                 return Err(Error::new(

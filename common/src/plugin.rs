@@ -1,7 +1,9 @@
 //! One process, one request: what a plugin's `main` calls.
 
 use std::io::{self, Read, Write};
-use std::process::ExitCode;
+use std::panic::{self, PanicHookInfo};
+use std::process::{self, ExitCode};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use crate::error::{Code, Context, Error, short, shortened};
@@ -12,15 +14,12 @@ use crate::log::settings::Settings;
 use crate::netconf::{NetConf, Unversioned};
 use crate::request::{Environment, Request, Verb};
 use crate::result::CniResult;
-use crate::sys::netns;
+use crate::sys::{netns, stdout};
 use crate::version::{Version, numbers};
 use nix::errno::Errno;
 
 /// The most that is read from stdin, in bytes.
 pub const STDIN_LIMIT: u64 = 16 << 20;
-
-/// Nesting up to which a document is handled on the main thread's stack.
-const SHALLOW: usize = 100;
 
 /// The stack for deeper documents, in bytes: [`json::MAX_DEPTH`] levels need a tenth of it. It is
 /// address space; only what is touched becomes memory.
@@ -77,6 +76,7 @@ pub fn run<P: Plugin>() -> ExitCode {
     if std::env::var_os("CNI_COMMAND").is_none_or(|value| value.is_empty()) {
         return about::<P>();
     }
+    panic::set_hook(Box::new(answer_for));
     let mut report = Report::new(P::NAME);
     let outcome = handle::<P>(&mut report);
     let (code, refusal) = match outcome {
@@ -91,6 +91,23 @@ pub fn run<P: Plugin>() -> ExitCode {
     // Last, so that no log stands between the runtime and its answer.
     report.write(refusal.as_ref(), variable);
     code
+}
+
+/// Whether a part of an answer went out.
+static ANSWERED: AtomicBool = AtomicBool::new(false);
+
+/// Answers in the place of a plugin that cannot go on: the runtime gets an error, not silence.
+fn answer_for(panic: &PanicHookInfo) {
+    if !ANSWERED.load(Ordering::Relaxed) {
+        let msg = "the plugin cannot go on, and nothing was taken back: DEL removes what it made";
+        let why = panic.payload_as_str().unwrap_or_default();
+        let at = panic
+            .location()
+            .map_or_else(String::new, ToString::to_string);
+        let error = Error::new(Code::System, msg).with_details(format!("{} ({at})", short(why)));
+        tell(&error, Version::V110);
+    }
+    process::exit(1);
 }
 
 /// What is answered in the place of a result.
@@ -114,7 +131,7 @@ impl From<Error> for Refused {
 fn handle<P: Plugin>(report: &mut Report) -> Result<String, Refused> {
     let environment = Environment::read(variable)?;
     let stdin = read_stdin(environment.verb)?;
-    if json::depth(&stdin) <= SHALLOW {
+    if json::depth(&stdin) <= json::SHALLOW {
         return answer::<P>(report, environment, &stdin);
     }
     let deep = thread::scope(|scope| {
@@ -301,7 +318,7 @@ fn refuse_own_netns(request: &Request) -> Result<(), Error> {
 /// The spec wants the request's `cniVersion` back; for one we do not know it is our newest.
 fn version_reply(versions: &[Version], stdin: &[u8]) -> Json {
     let newest = versions.last().copied().unwrap_or(Version::V110);
-    let asked = match Json::parse(stdin) {
+    let asked = match Json::parse_deep(stdin) {
         Ok(Json::Object(fields)) => crate::decode::Object::root(&fields)
             .string("cniVersion")
             .ok()
@@ -335,9 +352,14 @@ struct Unwritten {
 fn write_out(output: &str) -> Result<(), Unwritten> {
     let mut rest = output.as_bytes();
     while !rest.is_empty() {
-        let errno = match nix::unistd::write(io::stdout(), rest) {
+        let written = match stdout::was_closed() {
+            true => Err(Errno::EBADF),
+            false => nix::unistd::write(io::stdout(), rest),
+        };
+        let errno = match written {
             Ok(0) => Errno::EIO,
             Ok(written) => {
+                ANSWERED.store(true, Ordering::Relaxed);
                 rest = rest.get(written..).unwrap_or_default();
                 continue;
             }

@@ -12,6 +12,7 @@ pub mod regular;
 pub mod rename;
 #[cfg(test)]
 pub mod scratch;
+pub mod stdout;
 pub mod sysctl;
 pub mod terminal;
 pub mod xtables;

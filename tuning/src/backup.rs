@@ -93,7 +93,7 @@ impl Store {
         }
         let name = shared_name(&self.owner);
         match read(&self.dir.join(&name))? {
-            Content::Absent => Ok(Slot { name, saved: None }),
+            Content::Absent if name.len() <= LONGEST => Ok(Slot { name, saved: None }),
             Content::Bytes(bytes) => {
                 let saved = Some(Saved::new(self.dir.join(&name), bytes));
                 let is_ours = saved.as_ref().is_some_and(|saved| self.is_adopted(saved));
@@ -105,7 +105,7 @@ impl Store {
                     },
                 })
             }
-            Content::NoFile(_) => Ok(Slot {
+            Content::Absent | Content::NoFile(_) => Ok(Slot {
                 name: own,
                 saved: None,
             }),
@@ -220,6 +220,9 @@ impl Saved {
         }
     }
 }
+
+/// The longest name of a file in bytes (`NAME_MAX` in include/uapi/linux/limits.h).
+const LONGEST: usize = 255;
 
 /// The end of a draft's name.
 pub const DRAFT: &str = ".tmp";

@@ -17,6 +17,9 @@ use crate::sysctl::Name;
 /// Where backups are kept unless `dataDir` says otherwise.
 const DATA_DIR: &str = "/run/cni/tuning";
 
+/// The longest path in bytes (`PATH_MAX` in include/uapi/linux/limits.h has the final null byte, too).
+const LONGEST_PATH: usize = 4095;
+
 /// A valid configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
@@ -86,10 +89,18 @@ impl Config {
 /// The directory of backups, which is all that DEL and GC need of a configuration.
 ///
 /// # Errors
-/// Code 6 when `dataDir` is no string.
+/// Code 6 when `dataDir` is no string, code 7 when it cannot be a path.
 pub fn data_dir(conf: Object<'_>) -> Result<PathBuf, Error> {
-    let dir = conf.nonempty("dataDir")?;
-    Ok(dir.map_or_else(default_data_dir, PathBuf::from))
+    match conf.get("dataDir") {
+        None => Ok(default_data_dir()),
+        Some(value) => match value.string()? {
+            dir if dir.is_empty() => Ok(default_data_dir()),
+            dir if dir.len() > LONGEST_PATH || dir.chars().any(char::is_control) => {
+                Err(value.refuse("expected the path of a directory"))
+            }
+            dir => Ok(PathBuf::from(dir)),
+        },
+    }
 }
 
 /// The directory of backups where none is configured.

@@ -169,13 +169,22 @@ pub enum Content {
     NoFile(&'static str),
 }
 
-/// The whole of a file that the administrator keeps, or `None` when it is not there. Links are followed.
+/// The whole of a file that the administrator keeps, or `None` when it is not there. Links are followed;
+/// one that leads nowhere is no absence: what it names was meant to be there.
 ///
 /// # Errors
 /// Code 5 with the path.
 pub fn read(path: &Path) -> Result<Option<Vec<u8>>, Error> {
     match content(path, Links::Followed)? {
-        Content::Absent => Ok(None),
+        Content::Absent => match path.ancestors().find(|part| is_dangling(part)) {
+            Some(link) => Err(
+                no_file(path, "behind a symbolic link that leads nowhere").and(Error::new(
+                    Code::Io,
+                    format!("the link is {}", link.display()),
+                )),
+            ),
+            None => Ok(None),
+        },
         Content::Bytes(bytes) => Ok(Some(bytes)),
         Content::NoFile(what) => Err(no_file(path, what)),
     }
@@ -196,6 +205,10 @@ pub fn no_file(path: &Path, what: &str) -> Error {
         .with_details(format!("it is {what}, not a file"))
 }
 
+fn is_dangling(path: &Path) -> bool {
+    path.is_symlink() && !path.exists()
+}
+
 fn content(path: &Path, links: Links) -> Result<Content, Error> {
     let read = match regular::look(path, links) {
         Ok(Entry::Other(what)) => return Ok(Content::NoFile(what)),
@@ -209,9 +222,13 @@ fn content(path: &Path, links: Links) -> Result<Content, Error> {
 
 fn bytes(entry: &File) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    let file = regular::reopen(entry, OFlag::O_RDONLY)?;
-    file.take(LIMIT + 1).read_to_end(&mut bytes)?;
-    match bytes.len() as u64 > LIMIT {
+    let mut length = entry.metadata()?.len();
+    if length <= LIMIT {
+        let file = regular::reopen(entry, OFlag::O_RDONLY)?;
+        file.take(LIMIT + 1).read_to_end(&mut bytes)?;
+        length = bytes.len() as u64;
+    }
+    match length > LIMIT {
         true => Err(io::Error::other(format!("it has more than {LIMIT} bytes"))),
         false => Ok(bytes),
     }
@@ -313,6 +330,10 @@ mod tests {
         let device = read_state(Path::new("/dev/null")).unwrap();
         assert_eq!(device, Content::NoFile("a device"));
         assert_eq!(read(&at("link")).unwrap().unwrap(), b"text");
+        symlink(at("none"), at("nowhere")).unwrap();
+        for path in [at("nowhere"), at("nowhere/below")] {
+            assert!(read(&path).unwrap_err().details.contains("leads nowhere"));
+        }
         assert!(
             read(&at("fifo"))
                 .unwrap_err()

@@ -57,9 +57,12 @@ impl Netns {
             Err(cause) => {
                 let error = Error::new(Code::InvalidNetns, tried()).with_details(&cause);
                 return Err(match cause.raw_os_error().map(nix::Error::from_raw) {
-                    Some(nix::Error::ENOENT | nix::Error::ENOTDIR | nix::Error::ESRCH) => {
-                        OpenError::Gone(error)
-                    }
+                    Some(
+                        nix::Error::ENOENT
+                        | nix::Error::ENOTDIR
+                        | nix::Error::ESRCH
+                        | nix::Error::ENAMETOOLONG,
+                    ) => OpenError::Gone(error),
                     _ => OpenError::Unusable(error),
                 });
             }

@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::pod::{IFB, Pod, both, succeeds};
+use sandbox::Topology;
+
+use super::pod::{IFB, OURS, Pod, both, succeeds};
 
 fn bare() -> Value {
     json!({"cniVersion": "1.0.0", "name": "net1", "type": "bandwidth"})
@@ -57,6 +59,36 @@ fn del_without_namespace_finds_the_veth_that_the_result_names_unless_it_is_anoth
         assert_eq!(pod.state(), limited);
         succeeds(&pod.finish(call(), &conf));
         assert_eq!(pod.state(), before);
+    }
+}
+
+#[test]
+fn del_with_a_path_that_is_another_container_s_by_now_takes_its_own_limits_and_leaves_the_other_s()
+{
+    let towards = || json!({"ingressRate": 8_000_000, "ingressBurst": 800_000});
+    let from = || json!({"egressRate": 8_000_000, "egressBurst": 800_000});
+    let other = |verb: &str, pod: &Pod, conf: &Value| {
+        let call = pod.call(verb).env("CNI_CONTAINERID", "cid-0002");
+        let answer = pod.finish(call.netns(&pod.net.containers[1]), conf);
+        assert_eq!(answer.code, Some(0), "{verb}: {answer:?}");
+    };
+    for keys in [towards(), from(), both()] {
+        for others in [None, Some(towards()), Some(from()), Some(both())] {
+            let pod = Pod::in_net(OURS, &Topology::new().containers(2));
+            let mut conf = pod.conf(others.clone().unwrap_or(json!({})));
+            conf["prevResult"]["interfaces"][0] = json!({"name": "veth1"});
+            if others.is_some() {
+                other("ADD", &pod, &conf);
+            }
+            let before = pod.state();
+            pod.add(keys.clone());
+            let call = pod.call("DEL").netns(&pod.net.containers[1]);
+            succeeds(&pod.finish(call, &pod.conf(keys.clone())));
+            assert_eq!(pod.state(), before, "{keys} {others:?}");
+            if others.is_some() {
+                other("CHECK", &pod, &conf);
+            }
+        }
     }
 }
 

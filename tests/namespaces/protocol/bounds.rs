@@ -153,6 +153,55 @@ fn a_result_is_not_much_longer_than_the_one_before() {
 }
 
 #[test]
+fn without_a_stdout_that_takes_the_result_nothing_stays() {
+    let pod = Pod::new();
+    for redirection in [">&-", ">/dev/full", "1</dev/null"] {
+        let script = format!("exec \"$0\" \"$@\" {redirection}");
+        let call = pod.call("ADD").under(&["sh", "-c", &script]);
+        let answer = pod.finish(call, &pod.conf(json!({"mtu": 1400})));
+        assert_eq!(answer.code, Some(1), "{redirection}: {answer:?}");
+        assert!(answer.stderr.contains("write the result"), "{answer:?}");
+        assert_eq!(pod.link().unwrap().mtu, 1500, "{redirection}");
+        assert!(pod.files().is_empty(), "{redirection}");
+    }
+    let call = pod
+        .call("ADD")
+        .under(&["sh", "-c", "exec \"$0\" >/dev/null"]);
+    let answer = pod.finish(call, &pod.conf(json!({"mtu": 1400})));
+    assert_eq!(answer.code, Some(0), "{answer:?}");
+    pod.del(json!({}));
+}
+
+#[test]
+fn a_plugin_that_cannot_go_on_says_so() {
+    let pod = Pod::new();
+    let mut refusals = 0;
+    for nth in 1..20 {
+        let inject = format!("inject=close:error=EIO:when={nth}");
+        let strace = [
+            "strace",
+            "-o",
+            "/dev/null",
+            "-e",
+            "trace=close",
+            "-e",
+            &inject,
+        ];
+        let conf = pod.conf(json!({"cniVersion": "1.1.0"}));
+        pod.add(json!({"mtu": 1400}));
+        let answer = pod.finish(pod.call("GC").under(&strace), &conf);
+        let told: Option<Value> = serde_json::from_str(&answer.stdout).ok();
+        let is_error = told.is_some_and(|json| json["code"].is_number());
+        let expected = if is_error { 1 } else { 0 };
+        assert_eq!(answer.code, Some(expected), "{nth}: {answer:?}");
+        refusals += expected;
+        assert_eq!(pod.finish(pod.call("GC"), &conf).code, Some(0));
+        assert!(pod.files().is_empty(), "{nth}");
+    }
+    assert!(refusals > 0, "Rust's library no longer panics over close");
+}
+
+#[test]
 fn a_success_on_stdout_is_a_success() {
     let pod = Pod::new();
     for (calls, errno) in [

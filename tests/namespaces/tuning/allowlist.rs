@@ -157,3 +157,22 @@ fn status_tells_a_list_that_would_fail_every_add() {
     );
     assert_eq!(code, Some(0), "{answer}");
 }
+
+#[test]
+fn a_list_behind_a_link_that_leads_nowhere_permits_nothing() {
+    let pod = Pod::new();
+    let before = pod.state();
+    for prepare in [
+        "ln -s /nowhere allowlist.conf",
+        "rmdir /etc/cni/tuning && ln -s /nowhere /etc/cni/tuning",
+    ] {
+        for verb in ["ADD", "STATUS"] {
+            let keys = json!({"cniVersion": "1.1.0", "sysctl": {"net.core.somaxconn": "500"}});
+            let (code, answer) = run(&pod, verb, prepare, keys);
+            assert_eq!(code, Some(1), "{prepare} {verb}");
+            let text = answer.to_string();
+            assert!(text.contains("leads nowhere"), "{verb}: {text}");
+            assert_state!(pod.state(), before);
+        }
+    }
+}

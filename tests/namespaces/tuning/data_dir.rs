@@ -55,13 +55,6 @@ fn where_no_backup_can_be_written_nothing_is_changed() {
         assert!(text.contains(dir.to_str().unwrap()), "{text}");
         assert_state!(pod.state(), before);
     }
-    let long = "x".repeat(300);
-    let call = pod.call("ADD").env("CNI_CONTAINERID", &long);
-    assert_eq!(
-        error(&pod.finish(call, &pod.conf(json!({"mtu": 1400})))).0,
-        5
-    );
-    assert_state!(pod.state(), before);
 }
 
 /// Runs ADD with the directory of backups on a file system of its own, and lists it afterwards.

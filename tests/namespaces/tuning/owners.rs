@@ -164,6 +164,42 @@ fn what_is_no_file_is_neither_opened_nor_followed_nor_removed() {
 }
 
 #[test]
+fn a_backup_that_is_nested_deep_is_an_error_and_keeps_gc_and_del_from_nothing() {
+    let pod = Pod::new();
+    let deep = "{\"a\":".repeat(9_000) + "1" + &"}".repeat(9_000);
+    pod.add(json!({"name": "dead", "mtu": 1400}));
+    let dead = pod.files();
+    let path = pod.data_dir().join("other_eth0.json");
+    fs::write(&path, &deep).unwrap();
+    let keys = json!({"cniVersion": "1.1.0", "name": "dead", "mtu": 1400});
+    succeeds(&pod.run("GC", keys));
+    assert_eq!(pod.files(), ["other_eth0.json"], "of {dead:?}");
+    fs::rename(&path, pod.backup()).unwrap();
+    let answer = pod.run("ADD", json!({"mtu": 1300}));
+    assert!(answer.stdout.contains("nested deeper"), "{answer:?}");
+    assert_eq!(pod.run("DEL", json!({})).code, Some(0));
+    assert!(pod.files().is_empty());
+}
+
+#[test]
+fn a_container_id_that_is_too_long_for_the_reference_s_name_gets_one_of_ours() {
+    for length in [244, 245, 246, 300, 5_000] {
+        let pod = Pod::new();
+        let container = "c".repeat(length);
+        let run = |verb: &str| {
+            let call = pod.call(verb).env("CNI_CONTAINERID", &container);
+            pod.finish(call, &pod.conf(json!({"mtu": 1400})))
+        };
+        assert_eq!(run("ADD").code, Some(0), "{length}");
+        succeeds(&run("CHECK"));
+        let is_ours = pod.files()[0].starts_with("tuning-");
+        assert_eq!((pod.files().len(), is_ours), (1, length > 245), "{length}");
+        succeeds(&run("DEL"));
+        assert_eq!((pod.link().unwrap().mtu, pod.files().len()), (1500, 0));
+    }
+}
+
+#[test]
 fn a_huge_file_is_an_error_and_no_memory() {
     let pod = Pod::new();
     fs::create_dir_all(pod.data_dir()).unwrap();
