@@ -91,6 +91,7 @@ impl Undo {
 /// As [`native::add`] and [`add::add`] of the first IP version that fails; nothing is changed then.
 pub fn add(plan: &Plan, config: &Config, log: &Log) -> Result<Vec<Undo>, Error> {
     let (native, by_program) = split(plan.families.iter().map(|forwards| forwards.family))?;
+    refuse_early(plan, config, &by_program)?;
     let (mut done, mut failed, mut missing) = (Vec::new(), Vec::new(), Vec::new());
     if !native.is_empty() {
         let added = native::add(plan, config, &native)?;
@@ -126,6 +127,20 @@ pub fn add(plan: &Plan, config: &Config, log: &Log) -> Result<Vec<Undo>, Error> 
     }
     missing.iter().for_each(|error| log.warn(error));
     Ok(done)
+}
+
+/// Refuses conditions that are no tests before anything is written in the other IP version: what all
+/// attachments share would stay there.
+fn refuse_early(plan: &Plan, config: &Config, by_program: &[Family]) -> Result<(), Error> {
+    if plan.families.len() < 2 {
+        return Ok(());
+    }
+    let by_program = by_program.iter().copied();
+    let mut conditional = by_program.filter(|family| !config.conditions(*family).is_empty());
+    conditional.try_for_each(|family| match try_conditions(config, family) {
+        Err(error) if may_be_left_out(family, &error) => Ok(()),
+        outcome => outcome,
+    })
 }
 
 /// Removes what an attachment has in IP versions of which its plan wants nothing, unless a batch did.

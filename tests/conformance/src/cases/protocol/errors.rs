@@ -108,7 +108,7 @@ fn failing(lab: &Lab, class: &str) -> Result<Reply, Failure> {
         _ => match lab.group.plugin() {
             "tuning" => request.set("mac", json!("zz")),
             "portmap" => request.with(json!({"runtimeConfig": {"portMappings": [{"hostPort": 0, "containerPort": 1, "protocol": "tcp"}]}})),
-            _ => request.without("ingressBurst"),
+            _ => request.without("ingressRate"),
         },
     };
     request.add()
