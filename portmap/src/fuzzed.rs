@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use common::Request;
 
-use crate::config::{Config, Evidence, has_conditions, understood_mappings};
+use crate::config::{Config, Evidence, understood_mappings};
 use crate::conntrack::{Stale, is_meant};
 pub use crate::iptables::fuzzed as iptables;
 use crate::mapping::{Family, Protocol};
@@ -13,7 +13,7 @@ use crate::plan::{Plan, unserved};
 
 /// A configuration, as every verb reads it, and what both backends make of its plan.
 pub fn configuration(request: &Request) {
-    let _ = (has_conditions(request), understood_mappings(request));
+    let _ = (Config::of_network(request), understood_mappings(request));
     let _ = (
         Evidence::of_request(request),
         request.conf.valid_attachments(),
