@@ -5,7 +5,7 @@
 //! | [`nft`] | rules of the nf_tables variant, over netlink |
 //! | [`batch`] | what changes there |
 //! | [`legacy`] | tables of the legacy variant, by socket options |
-//! | [`raw`] | rules in the kernel's own bytes, which need no words |
+//! | [`mod@raw`] | rules in the kernel's own bytes, which need no words |
 //! | [`xt`] | matches and targets, which both have in the same bytes |
 
 pub mod batch;

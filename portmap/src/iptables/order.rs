@@ -1,4 +1,4 @@
-//! Where an attachment's jumps go in [`DNAT`]: at the top, as the newest owner of a port is served, but
+//! Where an attachment's jumps go in `CNI-HOSTPORT-DNAT`: at the top, as the newest owner of a port is served, but
 //!
 //! - a port of all addresses behind the ports of single addresses, whoever was first;
 //! - a container's port behind the same port of its other networks, where that is served.
