@@ -79,9 +79,12 @@ fn where_nothing_can_be_locked_add_goes_on(backend: Backend) {
         call: &|verb| host.call(verb, &request),
         state: &|| host.state().lines().map(str::to_owned).collect(),
     };
-    // The first of its kind in an ADD is that of the turn.
-    let end = attachment.add_with("fcntl", "ENOLCK", 1, &[]);
-    assert_eq!(end, End::Added);
+    // The first three ask of stdout and of files that are closed; then the turn's file is given to
+    // programs, and locked.
+    for nth in [4, 5] {
+        let end = attachment.add_with("fcntl", "ENOLCK", nth, &[]);
+        assert_eq!(end, End::Added);
+    }
     attachment.succeeds("DEL", "without a lock");
     host.is_clean();
 }

@@ -107,6 +107,7 @@ fn manual_pages() -> Vec<String> {
         "gc",
         "install",
         "limits",
+        "lint",
         "ports",
         "reconcile",
         "status",
