@@ -15,7 +15,8 @@ use common::sys::netlink::u32_at;
 use common::sys::xtables::{self, XTable};
 use nix::errno::Errno;
 
-use super::{PART, Reader};
+use super::Reader;
+use super::entry::PART;
 use crate::iptables::rules::{DNAT, Table};
 use crate::iptables::state::State;
 use crate::mapping::Family;

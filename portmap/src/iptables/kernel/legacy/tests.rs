@@ -1,3 +1,6 @@
+use common::sys::xtables::Machine;
+
+use super::entry::{NOT_IN, v4, v6};
 use super::*;
 
 /// An entry of IPv4 with one target, `name` and data.
