@@ -9,6 +9,7 @@ use common::result::{CniResult, Interface};
 use common::sys::link::Link;
 use common::sys::netlink::Netlink;
 use common::sys::netns::{Netns, OpenError};
+use common::sys::peer;
 use common::{Attachment, Request};
 
 use crate::ifb;
@@ -87,7 +88,10 @@ impl Place {
             return Err(nothing(msg));
         }
         let (netlink, link, side) = if own.kind == "veth" {
-            let (outside, peer) = peer(&mut inside, &netns, &own, &whose)?;
+            let found = peer::of_veth(&mut inside, &netns, &own)?;
+            let (outside, peer) = found.ok_or_else(|| {
+                nothing(format!("{whose} has no veth peer in the host's namespace"))
+            })?;
             (outside, peer, Side::Host)
         } else {
             (inside, own.clone(), Side::Container)
@@ -232,36 +236,4 @@ pub fn named(
         }
     }
     Ok(None)
-}
-
-/// The other end of a veth, if it is in the plugin's own namespace, and a socket there.
-///
-/// Indices repeat in other namespaces, and whoever may make links in the container chooses theirs: each
-/// end must lead to the other's index in the other's namespace.
-fn peer(
-    inside: &mut Netlink,
-    netns: &Netns,
-    own: &Link,
-    whose: &str,
-) -> Result<(Netlink, Link), Missing> {
-    let tried = || format!("look up the veth peer of {whose}");
-    let none = || nothing(format!("{whose} has no veth peer in the host's namespace"));
-    let node = Netns::own()?;
-    let is_here = inside
-        .leads_to(own, node.fd())
-        .context(Code::System, tried)?;
-    let index = own.parent.filter(|_| is_here).ok_or_else(none)?;
-    let mut outside = Netlink::route()?;
-    let link = outside
-        .link_by_index(index)
-        .context(Code::System, tried)?
-        .filter(|link| link.kind == "veth" && link.parent == Some(own.index))
-        .ok_or_else(none)?;
-    match outside
-        .leads_to(&link, netns.fd())
-        .context(Code::System, tried)?
-    {
-        true => Ok((outside, link)),
-        false => Err(none()),
-    }
 }

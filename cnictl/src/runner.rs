@@ -28,10 +28,9 @@ pub mod request;
 pub mod setup;
 pub mod spec_version;
 pub mod trace;
-pub mod verb;
 
 pub use attachment::Attachment;
 pub use chain::Runner;
+pub use common::request::Verb;
 pub use error::{Error, Result};
 pub use network::Network;
-pub use verb::Verb;

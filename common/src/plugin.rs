@@ -217,18 +217,17 @@ fn answer<P: Plugin>(
 }
 
 /// The version that brought a verb.
-fn since(verb: Verb) -> Option<(&'static str, Version)> {
+fn since(verb: Verb) -> Option<Version> {
     match verb {
-        Verb::Check => Some(("CHECK", Version::V040)),
-        Verb::Gc => Some(("GC", Version::V110)),
-        Verb::Status => Some(("STATUS", Version::V110)),
+        Verb::Check => Some(Version::V040),
+        Verb::Gc | Verb::Status => Some(Version::V110),
         Verb::Add | Verb::Del | Verb::Version => None,
     }
 }
 
 /// Refuses a verb that the configuration's version does not have yet, then any unknown version.
 fn gate(verb: Verb, conf: Unversioned, versions: &[Version]) -> Result<NetConf, Error> {
-    if let Some((name, since)) = since(verb) {
+    if let Some(since) = since(verb) {
         let version = numbers(conf.version()).ok_or_else(|| {
             Error::new(
                 Code::Decoding,
@@ -236,7 +235,7 @@ fn gate(verb: Verb, conf: Unversioned, versions: &[Version]) -> Result<NetConf, 
             )
         })?;
         let refused = |whose: &str| {
-            let msg = format!("{whose} version does not allow {name}");
+            let msg = format!("{whose} version does not allow {verb}");
             Err(Error::new(Code::IncompatibleVersion, msg))
         };
         if Some(version) < numbers(since.text()) {

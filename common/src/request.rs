@@ -1,5 +1,6 @@
 //! One request: the `CNI_*` variables and stdin, validated.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use crate::attachment::{Attachment, ifname_fault, is_valid_name};
@@ -26,17 +27,30 @@ pub enum Verb {
 }
 
 impl Verb {
+    const ALL: [Verb; 6] = [
+        Verb::Add,
+        Verb::Check,
+        Verb::Del,
+        Verb::Gc,
+        Verb::Status,
+        Verb::Version,
+    ];
+
+    /// The value of `CNI_COMMAND`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Verb::Add => "ADD",
+            Verb::Check => "CHECK",
+            Verb::Del => "DEL",
+            Verb::Gc => "GC",
+            Verb::Status => "STATUS",
+            Verb::Version => "VERSION",
+        }
+    }
+
     /// The verb of a `CNI_COMMAND`.
     pub fn from_text(text: &str) -> Option<Verb> {
-        Some(match text {
-            "ADD" => Verb::Add,
-            "CHECK" => Verb::Check,
-            "DEL" => Verb::Del,
-            "GC" => Verb::Gc,
-            "STATUS" => Verb::Status,
-            "VERSION" => Verb::Version,
-            _ => return None,
-        })
+        Verb::ALL.into_iter().find(|verb| verb.name() == text)
     }
 
     /// The variables that must be set, in the order in which missing ones are named.
@@ -47,6 +61,12 @@ impl Verb {
             // The spec lists CNI_PATH here as optional or not at all; neither verb executes anything.
             Verb::Gc | Verb::Status | Verb::Version => &[],
         }
+    }
+}
+
+impl fmt::Display for Verb {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 

@@ -8,6 +8,7 @@ pub mod lock;
 pub mod netlink;
 pub mod netns;
 pub mod nla;
+pub mod peer;
 pub mod regular;
 pub mod rename;
 #[cfg(test)]

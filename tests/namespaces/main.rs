@@ -10,6 +10,7 @@ mod answer;
 mod attached;
 mod bandwidth;
 mod chain;
+mod declared;
 mod docs;
 mod examples;
 mod faults;

@@ -2,8 +2,9 @@
 
 use common::sys::ethtool::{Ethtool, Feature};
 use common::sys::link::Link;
-use common::sys::netlink::{Netlink, Refusal};
+use common::sys::netlink::Netlink;
 use common::sys::netns::Netns;
+use common::sys::peer;
 use common::{Code, Context, Error};
 use nix::errno::Errno;
 
@@ -37,12 +38,11 @@ pub fn open(netns: &Netns, ifname: &str, sides: &[Side]) -> Result<Ends, Error> 
         return Ok(ends);
     };
     if sides.contains(&Side::Host)
-        && let Some(peer) = peer(&mut inside, netns, &link)
-            .context(Code::System, || format!("look up the peer of {ifname}"))?
+        && let Some((_, link)) = peer::of_veth(&mut inside, netns, &link)?
     {
         ends.push(End {
             side: Side::Host,
-            link: peer,
+            link,
             ethtool: Ethtool::open()?,
         });
     }
@@ -55,25 +55,6 @@ pub fn open(netns: &Netns, ifname: &str, sides: &[Side]) -> Result<Ends, Error> 
         });
     }
     Ok(ends)
-}
-
-/// The other end of a veth, if it is in the plugin's own namespace. Indices repeat in other namespaces,
-/// so each end must lead to the other's.
-fn peer(inside: &mut Netlink, netns: &Netns, own: &Link) -> Result<Option<Link>, Error> {
-    let refused = |refusal: Refusal| Error::new(Code::System, refusal.to_string());
-    let node = Netns::own()?;
-    let is_here = inside.leads_to(own, node.fd()).map_err(refused)?;
-    let Some(index) = own.parent.filter(|_| is_here) else {
-        return Ok(None);
-    };
-    let mut outside = Netlink::route()?;
-    let link = outside.link_by_index(index).map_err(refused)?;
-    let Some(link) = link.filter(|link| link.kind == "veth" && link.parent == Some(own.index))
-    else {
-        return Ok(None);
-    };
-    let is_back = outside.leads_to(&link, netns.fd()).map_err(refused)?;
-    Ok(is_back.then_some(link))
 }
 
 impl End {

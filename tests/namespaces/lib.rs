@@ -1,1 +1,0 @@
-//! The tests that need a kernel are in `namespaces/`, one binary.
