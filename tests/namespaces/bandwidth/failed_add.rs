@@ -2,10 +2,16 @@
 
 use std::io::Write;
 use std::process::Stdio;
+use std::thread;
+use std::time::Duration;
 
+use sandbox::wait_until;
 use serde_json::{Value, json};
 
 use super::pod::{IFB, Pod, both, error};
+
+/// Long enough for anything here.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs ADD under strace, which does something to one of the plugin's requests to the kernel.
 /// Gives the exit code, none when a signal ended it.
@@ -78,6 +84,38 @@ fn a_failed_change_leaves_the_older_limit() {
     }
     assert!(failed > 10, "{failed}");
     pod.check(with_subnets());
+}
+
+/// The number of requests of an ADD with subnets that fails if one of them does.
+fn requests() -> usize {
+    let failed = |request: &usize| {
+        let fault = format!("inject=sendto:error=ENOMEM:when={request}");
+        add_with(&Pod::new(), &fault, with_subnets()) != Some(0)
+    };
+    (1..100).take_while(failed).count()
+}
+
+#[test]
+fn a_hook_that_somebody_has_come_to_use_stays_when_add_fails() {
+    let pod = Pod::new();
+    // The last request waits, and fails once somebody has a filter at the hook that ADD made.
+    let fault = format!(
+        "inject=sendto:error=ENOMEM:delay_enter=3000000:when={}",
+        requests()
+    );
+    thread::scope(|scope| {
+        let add = scope.spawn(|| add_with(&pod, &fault, with_subnets()));
+        let hook = || pod.sh("tc qdisc show dev veth0").contains("ffff:");
+        assert!(wait_until(PATIENCE, hook));
+        let filter = "protocol ip pref 9 u32 match u32 0 0 flowid 9:9";
+        pod.sh(&format!("tc filter add dev veth0 ingress {filter}"));
+        assert_eq!(add.join().unwrap(), Some(1));
+    });
+    let left = pod.sh("tc filter show dev veth0 ingress");
+    assert!(
+        left.contains("flowid 9:9") && !left.contains("mirred"),
+        "{left}"
+    );
 }
 
 #[test]
