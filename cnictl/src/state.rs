@@ -3,11 +3,10 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use common::Attachment;
 use common::cache::{Cache, Entry};
 use common::sys::netns::{Netns, OpenError};
+use common::{Attachment, Family, Protocol};
 use portmap::list::Forward;
-use portmap::{Family, Protocol};
 
 use crate::owners::Owners;
 use crate::table::Tone;

@@ -15,6 +15,7 @@
 //! | [`error`] | the one error, shaped by the protocol |
 //! | [`json`], [`decode`] | JSON that keeps order and duplicates, and typed reading of it |
 //! | [`keys`] | tables of keys, and what a misspelt one means |
+//! | [`family`], [`protocol`] | IP versions, and the protocols that have ports |
 //! | [`hash`] | SHA-512, in hexadecimal |
 //! | [`log`] | what operators are told of a request, on stderr and in a file |
 //! | [`mac`] | hardware addresses |
@@ -27,6 +28,7 @@ pub mod cni_args;
 pub mod decode;
 pub mod drift;
 pub mod error;
+pub mod family;
 pub mod hash;
 pub mod json;
 pub mod keys;
@@ -35,6 +37,7 @@ pub mod mac;
 pub mod netconf;
 pub mod operate;
 pub mod plugin;
+pub mod protocol;
 pub mod request;
 pub mod result;
 pub mod sys;
@@ -46,7 +49,9 @@ pub use attachment::Attachment;
 pub use dlmalloc::GlobalDlmalloc as Allocator;
 pub use drift::Drift;
 pub use error::{Code, Context, Error};
+pub use family::Family;
 pub use operate::Operate;
 pub use plugin::{Plugin, run};
+pub use protocol::Protocol;
 pub use request::Request;
 pub use result::CniResult;

@@ -4,13 +4,12 @@
 
 use std::net::IpAddr;
 
+use common::Family;
 use common::error::{Code, Context, Error};
 use common::sys::netlink::{DUMP, GET, Netlink, attribute, u32_at};
 use common::sys::nla::{self, Nla};
 use nix::errno::Errno;
 use nix::libc;
-
-use crate::mapping::Family;
 
 /// Bytes of `struct ifaddrmsg`.
 const ADDRESS_HEADER: usize = 8;

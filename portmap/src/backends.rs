@@ -3,12 +3,12 @@
 use common::error::Error;
 use common::log::Log;
 use common::netconf::ValidAttachment;
-use common::{Attachment, Drift};
+use common::{Attachment, Drift, Family};
 
 use crate::config::{Backend, Config, Evidence, Mark};
 use crate::conntrack::Stale;
 use crate::host_port::{self, HostPort};
-use crate::mapping::{Family, PortMapping};
+use crate::mapping::PortMapping;
 use crate::plan::Plan;
 use crate::{iptables, nftables};
 

@@ -5,10 +5,10 @@ use std::net::IpAddr;
 use common::decode::Object;
 use common::error::{Code, Error};
 use common::result::{CniResult, Prefix};
-use common::{Attachment, Request};
+use common::{Attachment, Family, Protocol, Request};
 
 use crate::conditions;
-use crate::mapping::{Family, PortMapping, Protocol, without_repetitions};
+use crate::mapping::{PortMapping, without_repetitions};
 
 /// The mark bit that asks for masquerading unless the configuration says otherwise. Kubernetes has
 /// 14 and 15.

@@ -15,11 +15,11 @@ use std::net::IpAddr;
 use common::error::{Code, Error};
 use common::sys::netlink::{DUMP, GET, Netlink, Refusal, attribute, u32_at};
 use common::sys::nla::{self, Nla};
+use common::{Family, Protocol};
 use nix::errno::Errno;
 
 use crate::address;
 use crate::host_port::HostPort;
-use crate::mapping::{Family, Protocol};
 use filter::{Filter, TUPLE_ORIG, filters};
 
 pub use filter::is_meant;

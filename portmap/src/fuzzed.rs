@@ -7,9 +7,9 @@ use common::Request;
 use crate::config::{Config, Evidence, understood_mappings};
 use crate::conntrack::{Stale, is_meant};
 pub use crate::iptables::fuzzed as iptables;
-use crate::mapping::{Family, Protocol};
 pub use crate::nftables::fuzzed as nftables;
 use crate::plan::{Plan, unserved};
+use common::{Family, Protocol};
 
 /// A configuration, as every verb reads it, and what both backends make of its plan.
 pub fn configuration(request: &Request) {

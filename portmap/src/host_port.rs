@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
 
-use crate::mapping::Protocol;
+use common::Protocol;
+
 use crate::plan::Forward;
 
 /// A port of the node.

@@ -13,7 +13,6 @@ pub mod fuzzed;
 mod kernel;
 mod list;
 mod many;
-mod meaning;
 mod native;
 mod observe;
 mod order;
@@ -21,11 +20,8 @@ mod owner;
 mod remove;
 mod rules;
 mod shadow;
-mod state;
 mod tool;
-mod transaction;
 mod translation;
-mod words;
 mod write;
 
 use std::collections::BTreeSet;
@@ -36,15 +32,16 @@ use common::error::{Code, Error};
 use common::log::Log;
 use common::netconf::ValidAttachment;
 use common::result::Prefix;
-use common::{Attachment, Drift};
+use common::{Attachment, Drift, Family, Protocol};
+use xtables::{Table, Variant};
 
 use crate::config::{Backend, Config, DEFAULT_MARK_BIT, Evidence, Mark};
 use crate::host_port::{HostPort, unmapped};
-use crate::mapping::{Family, PortMapping, Protocol};
+use crate::mapping::PortMapping;
 use crate::plan::Plan;
 use compiled::Compiled;
 use rules::{Wanted, wanted};
-use tool::{Tool, Variant};
+use tool::Tool;
 
 pub use list::list;
 pub use many::{Tables, add as add_many, is_plain};
@@ -327,7 +324,7 @@ pub fn status(config: &Config) -> Result<(), Error> {
             native::probe(&Plan::new(&any), &any).map_err(not_available)?;
         }
         Some(Variant::Legacy) | None => {
-            let chains = ["PREROUTING", "OUTPUT"].map(|chain| (rules::Table::Nat, chain));
+            let chains = ["PREROUTING", "OUTPUT"].map(|chain| (Table::Nat, chain));
             let tool = usual(Family::V4).map_err(not_available)?;
             tool.probe(&chains).map_err(|failure| {
                 not_available(failure.error(Code::NotAvailable, "list the nat table"))

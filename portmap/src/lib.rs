@@ -29,15 +29,13 @@ use common::drift::verdict;
 use common::keys::Key;
 use common::log::Log;
 use common::version::Version;
-use common::{CniResult, Drift, Error, Plugin, Request};
+use common::{CniResult, Drift, Error, Family, Plugin, Request};
 
 use config::{Config, Evidence, Masquerade};
 use conntrack::Stale;
 use iptables::Tables;
 use plan::Plan;
 use turn::Turn;
-
-pub use mapping::{Family, Protocol};
 
 /// The plugin.
 pub struct Portmap;
@@ -130,7 +128,7 @@ fn drifts(plan: &Plan, config: &Config, tables: &Tables) -> Result<Vec<Drift>, E
 
 /// The container's address that the node's loopback addresses must reach, if any.
 fn reached_from_loopback(plan: &Plan) -> Option<IpAddr> {
-    let forwards = plan.family(mapping::Family::V4)?;
+    let forwards = plan.family(Family::V4)?;
     (plan.masquerade != Masquerade::Nothing).then_some(forwards.container.addr)
 }
 

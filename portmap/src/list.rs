@@ -5,11 +5,10 @@ mod missing;
 
 use std::net::{IpAddr, SocketAddr};
 
-use common::Attachment;
 use common::cache::{Cache, Entry};
 use common::error::Error;
+use common::{Attachment, Protocol};
 
-use crate::mapping::Protocol;
 use crate::{iptables, nftables};
 
 pub use listen::{Listener, Process, listeners};

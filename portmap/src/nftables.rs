@@ -22,20 +22,14 @@
 mod add;
 mod check;
 mod claim;
-pub mod command;
-mod compiled;
 mod conditional;
 mod conditions;
 mod elements;
-pub mod expr;
-pub mod family;
 #[cfg(fuzzing)]
 pub mod fuzzed;
 mod layout;
 mod list;
-pub mod object;
 mod owner;
-pub mod parts;
 pub mod private;
 mod probe;
 mod queue;
@@ -43,10 +37,8 @@ mod reference;
 mod remove;
 mod set;
 mod shared;
-pub mod socket;
 pub mod transaction;
 mod translation;
-pub mod uapi;
 mod undo;
 mod wanted;
 
@@ -56,11 +48,11 @@ pub use claim::Taken;
 pub use list::list;
 pub use remove::{del, gc};
 
+use common::Family;
 use common::error::{Code, Error};
+use nft::socket::Nft;
 
 use crate::config::Config;
-use crate::mapping::Family;
-use socket::Nft;
 
 /// Whether ADD could work: the kernel takes our table, and `nft` the configuration's conditions.
 ///
@@ -89,16 +81,6 @@ pub fn status(config: &Config) -> Result<(), Error> {
     match missing.is_empty() {
         true => Ok(()),
         false => unavailable(missing.join("; ")),
-    }
-}
-
-/// A socket, unless the kernel has no nf_tables: then there is nothing to find or remove.
-fn open_if_any() -> Result<Option<Nft>, Error> {
-    let opened = Nft::open().and_then(|mut nft| nft.generation().map(|_| nft));
-    match opened {
-        Ok(nft) => Ok(Some(nft)),
-        Err(error) if error.code == Code::Unsupported => Ok(None),
-        Err(error) => Err(error),
     }
 }
 

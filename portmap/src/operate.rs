@@ -4,9 +4,9 @@ use common::cache::Cache;
 use common::{Attachment, Drift, Error, Operate, Request};
 
 use crate::config::{self, Config};
-use crate::host_port::HostPort;
+use crate::host_port::{self, HostPort};
 use crate::plan::{Forward, Plan};
-use crate::{Portmap, host_port, list, many};
+use crate::{Portmap, list, many};
 
 impl Operate for Portmap {
     type Row = list::Forward;

@@ -2,11 +2,11 @@
 
 use std::net::IpAddr;
 
-use common::Attachment;
 use common::result::Prefix;
+use common::{Attachment, Family, Protocol};
 
 use crate::config::{Config, Masquerade};
-use crate::mapping::{Family, PortMapping, Protocol};
+use crate::mapping::PortMapping;
 
 /// What is to be forwarded to one attachment.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,16 +1,14 @@
 //! Other programs: where they are, and how they are run. All that this plugin starts, it starts here.
 
-use std::env;
 use std::ffi::OsStr;
-use std::fs;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
-use std::thread;
 use std::time::{Duration, Instant};
+use std::{env, fs, thread};
 
 use common::error::{Code, Context, Error};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};

@@ -14,11 +14,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
-use common::Attachment;
 use common::error::{Code, Error};
 use common::sys::lock::{self, Children};
-
-use crate::mapping::Family;
+use common::{Attachment, Family};
 
 /// Where the file is.
 const DIRECTORY: &str = "/run/cni/portmap";

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use common::Protocol;
 use common::attachment::is_valid_name;
-use portmap::Protocol;
 use portmap::list::Forward;
 
 use crate::plugins::Plugin;

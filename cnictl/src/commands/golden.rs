@@ -3,10 +3,8 @@
 use std::path::Path;
 
 use bandwidth::list::Limit;
-use common::Attachment;
-use common::base64;
 use common::cache::{Cache, Entry};
-use portmap::Protocol;
+use common::{Attachment, Protocol, base64};
 use portmap::list::{Counters, Forward};
 use tuning::list::Change;
 

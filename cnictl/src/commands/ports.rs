@@ -2,9 +2,8 @@
 
 use std::net::IpAddr;
 
-use common::Error;
 use common::json::Json;
-use portmap::Family;
+use common::{Error, Family};
 use portmap::list::{Counters, Forward};
 
 use super::{document, object, print, sorted, text_or_null, whole};

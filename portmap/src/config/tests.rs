@@ -1,10 +1,9 @@
-use common::Attachment;
 use common::netconf::Unversioned;
 use common::request::{Environment, Request};
 use common::version::Version;
+use common::{Attachment, Protocol};
 
 use super::*;
-use crate::mapping::Protocol;
 
 /// A request of ADD whose configuration is `keys` and whose container has one address per family.
 fn request(keys: &str) -> Request {

@@ -6,9 +6,9 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use common::sys::netlink::attribute;
 use common::sys::nla::Nla;
+use common::{Family, Protocol};
 
 use super::Stale;
-use crate::mapping::{Family, Protocol};
 
 /// `CTA_TUPLE_ORIG`, `CTA_TUPLE_REPLY`, `CTA_FILTER`
 pub const TUPLE_ORIG: u16 = 1;

@@ -3,20 +3,18 @@
 use std::thread;
 use std::time::Duration;
 
+use common::Family;
 use common::error::{Code, Error};
+use xtables::state::State;
+use xtables::transaction::{Command, Transaction};
+use xtables::{Table, Variant};
 
-use super::by_place;
 use super::compiled::Compiled;
 use super::conflict::{self, Order};
-use super::kernel;
-use super::observe;
-use super::rules::{Table, Wanted};
-use super::state::State;
-use super::tool::{Failure, Tool, Variant};
-use super::transaction::{Command, Transaction};
-use super::write;
+use super::rules::{GUARD, Wanted, is_of_attachments};
+use super::tool::{Failure, Tool};
+use super::{by_place, kernel, observe, write};
 use crate::config::{Evidence, OnConflict};
-use crate::mapping::Family;
 
 /// How often rules that others change at the same time are read and written.
 const TRIES: u32 = 30;
@@ -49,7 +47,7 @@ impl Undo {
 
     fn note(&mut self, done: &Transaction) {
         self.changed |= !done.is_empty();
-        self.transactions.insert(0, done.inverse());
+        self.transactions.insert(0, done.inverse(is_of_attachments));
     }
 
     /// Notes what a program may have done that failed: the legacy one fails with its counters, too, when
@@ -57,7 +55,7 @@ impl Undo {
     fn note_failed(&mut self, tried: &Transaction, failure: &Failure, input: &str) {
         let is_at_the_end = failed_at(failure, input).is_none_or(|line| line == "COMMIT");
         if self.tool.variant == Some(Variant::Legacy) && is_at_the_end {
-            let mut made = tried.inverse();
+            let mut made = tried.inverse(is_of_attachments);
             made.retain(|command| matches!(command, Command::Flush(..) | Command::Remove(_)));
             self.transactions.insert(0, made);
         }
@@ -156,7 +154,7 @@ fn fast(undo: &mut Undo, wanted: &Wanted) -> Result<bool, Error> {
     match undo.tool.restore(&text) {
         Ok(printed) => {
             undo.note(&transaction);
-            Ok(is_seen || is_sound(&State::from_listing(&printed)))
+            Ok(is_seen || is_sound(&State::from_listing(&printed, GUARD)))
         }
         Err(failure) => {
             undo.note_failed(&transaction, &failure, &text);

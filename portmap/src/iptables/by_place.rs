@@ -3,17 +3,18 @@
 
 use std::collections::BTreeSet;
 
+use common::Family;
 use common::error::Error;
+use xtables::Table;
+use xtables::legacy::edit::{self, Doomed};
+use xtables::meaning::Meaning;
+use xtables::state::State;
+use xtables::transaction::{Command, Transaction};
 
-use super::kernel::{self, Doomed};
-use super::meaning::Meaning;
 use super::observe::{jumps_to, own_chains, strays};
 use super::owner;
-use super::rules::{DNAT, OWN_PREFIX, Table, Wanted};
-use super::state::State;
-use super::transaction::{Command, Transaction};
+use super::rules::{DNAT, OWN_PREFIX, Wanted};
 use crate::config::Evidence;
-use crate::mapping::Family;
 
 /// Takes out of a transaction what removes jumps and chains, and says whether there was any such thing.
 /// What it inserts goes where it would go without what is removed later.
@@ -53,7 +54,7 @@ pub fn new_jumps(
 ) -> Vec<bool> {
     let older: Vec<usize> = jumps_to(state, chain).map(|jump| jump.place).collect();
     let is_older = |place| older.contains(&place).then_some(false);
-    let mut all: Vec<Option<bool>> = (0..state.jumps().len()).map(is_older).collect();
+    let mut all: Vec<Option<bool>> = (0..state.rules(DNAT).len()).map(is_older).collect();
     for command in transaction.commands(Table::Nat) {
         if let Command::Insert(to, place, rule) = command
             && to == DNAT
@@ -72,7 +73,7 @@ pub fn new_jumps(
 /// Removes an attachment's other chains, and all jumps to this one but the new ones.
 ///
 /// # Errors
-/// As [`kernel::remove_legacy`].
+/// As [`edit::remove`].
 pub fn remove_older(
     wanted: &Wanted,
     evidence: &Evidence,
@@ -89,21 +90,21 @@ pub fn remove_older(
         chains.retain(|own| own != chain);
         Doomed {
             chains,
-            jumps: older
+            rules: older
                 .into_iter()
                 .chain(strays)
-                .map(|jump| jump.place)
+                .map(|jump| (DNAT.to_owned(), jump.place))
                 .collect(),
         }
     };
-    kernel::remove_legacy(wanted.family, is_own, select).map(drop)
+    edit::remove(wanted.family, is_own, select).map(drop)
 }
 
 /// Takes the chains and jumps that a transaction made back, and out of its inverse. What comes back then
 /// finds its place, whatever others did meanwhile.
 ///
 /// # Errors
-/// As [`kernel::remove_legacy`].
+/// As [`edit::remove`].
 pub fn unmake(family: Family, inverse: &mut Transaction) -> Result<(), Error> {
     let commands = inverse.commands(Table::Nat);
     let made: BTreeSet<String> = commands
@@ -126,15 +127,18 @@ pub fn unmake(family: Family, inverse: &mut Transaction) -> Result<(), Error> {
     };
     let select = |state: &State| Doomed {
         chains: made.iter().cloned().collect(),
-        jumps: jumps(state).into_iter().collect(),
+        rules: jumps(state)
+            .into_iter()
+            .map(|place| (DNAT.to_owned(), place))
+            .collect(),
     };
-    let removed = kernel::remove_legacy(family, is_own, select)?;
+    let removed = edit::remove(family, is_own, select)?;
     inverse.retain(|command| match command {
         Command::Flush(chain, _) | Command::Remove(chain) => !made.contains(chain),
         other => led_to(other).is_none(),
     });
     let state = removed.map(|(state, _)| state).unwrap_or_default();
-    inverse.fit_into(DNAT, state.jumps().len() - jumps(&state).len());
+    inverse.fit_into(DNAT, state.rules(DNAT).len() - jumps(&state).len());
     Ok(())
 }
 

@@ -2,16 +2,17 @@
 
 use common::Drift;
 use common::error::{Code, Error};
+use nft::socket::Nft;
+use xtables::meaning::Meaning;
+use xtables::state::State;
+use xtables::{Table, Variant};
 
 use super::compiled::Compiled;
-use super::meaning::Meaning;
 use super::observe::{self, own_chains};
-use super::rules::{DNAT, Table, Wanted};
-use super::state::State;
-use super::tool::{Tool, Variant};
+use super::rules::{DNAT, Wanted};
+use super::tool::Tool;
 use super::{add, kernel, native};
 use crate::config::Evidence;
-use crate::nftables::socket::Nft;
 
 /// How one IP version's tables differ from what is wanted. `fallback` is what is wanted where the
 /// foreign chain that marks packets is not used: ADD does without it when it is missing.

@@ -6,16 +6,17 @@
 
 mod judge;
 
+use common::Family;
 use common::error::{Code, Error};
+use nft::socket::Nft;
+use xtables::legacy::edit::{self, Doomed};
+use xtables::raw::{End, Raw, Test};
+use xtables::{Table, Variant};
 
 use super::add::conditions_key;
-use super::kernel::raw::{End, Raw, Test};
-use super::kernel::{self, Doomed};
-use super::native;
-use super::owner;
-use super::rules::{DNAT, Table, Wanted};
-use super::tool::{Tool, Variant};
-use crate::mapping::Family;
+use super::rules::{DNAT, Wanted};
+use super::tool::Tool;
+use super::{kernel, native, owner};
 use crate::turn::Turn;
 
 /// The chain that no packet passes. It is there for moments, in one turn after the other.
@@ -143,9 +144,9 @@ fn sweep_one(variant: Variant, family: Family) -> Result<(), Error> {
 fn is_there(variant: Variant, family: Family) -> Result<bool, Error> {
     match variant {
         Variant::Legacy => Ok(!kernel::chains(family, &[SCRATCH.to_owned()])?.is_empty()),
-        Variant::Nft => match native::open_if_any()? {
+        Variant::Nft => match Nft::open_if_any()? {
             Some(mut nft) => {
-                let found = kernel::nft::present(&mut nft, family, Table::Nat, &[SCRATCH])?;
+                let found = xtables::nf_tables::present(&mut nft, family, Table::Nat, &[SCRATCH])?;
                 Ok(!found.is_empty())
             }
             None => Ok(false),
@@ -163,12 +164,12 @@ fn sweep_now(variant: Option<Variant>, family: Family) -> Result<(), Error> {
             continue;
         }
         match each {
-            Variant::Legacy => drop(kernel::remove_legacy(
+            Variant::Legacy => drop(edit::remove(
                 family,
                 |name| name == SCRATCH,
                 |_| Doomed {
                     chains: vec![SCRATCH.to_owned()],
-                    jumps: Vec::new(),
+                    rules: Vec::new(),
                 },
             )?),
             Variant::Nft => native::remove_chain(family, SCRATCH)?,

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use common::error::{Code, Error};
+use xtables::state::State;
 
 use super::observe::own_chains;
 use super::owner;
-use super::rules::Wanted;
+use super::rules::{DNAT, Wanted};
 use super::shadow::Forwards;
-use super::state::State;
 use super::translation::translations;
 use crate::config::Evidence;
 use crate::host_port::HostPort;
@@ -37,7 +37,7 @@ pub fn refuse(
     let mut behind = order == Order::Any;
     // A chain that is reached by several rules is where the first of them is.
     let mut before = BTreeSet::new();
-    for rule in state.jumps() {
+    for rule in state.rules(DNAT) {
         let Some((jump, _)) = owner::jump(rule) else {
             continue;
         };

@@ -1,14 +1,15 @@
 //! What `iptables-save` prints and what a configuration becomes, for the fuzz targets.
 
 use common::Attachment;
+use xtables::meaning::{Meaning, same};
+use xtables::state::State;
+use xtables::transaction::listing;
+use xtables::{Table, words};
 
-use super::meaning::{Meaning, same};
 use super::observe::{self, drifts};
-use super::rules::{Table, wanted};
-use super::state::State;
-use super::transaction::listing;
+use super::rules::{GUARD, is_of_attachments, wanted};
 use super::translation::translations;
-use super::{owner, shadow, words, write};
+use super::{owner, shadow, write};
 use crate::config::{Config, Evidence};
 use crate::plan::Forwards;
 
@@ -68,12 +69,15 @@ fn without_place(rule: &str) -> String {
 /// A save or a listing, as ADD, CHECK, DEL and GC read it.
 pub fn save(text: &str, attachment: &Attachment) {
     let evidence = Evidence::default();
-    for state in [State::from_save(text), State::from_listing(text)] {
+    for state in [State::from_save(text), State::from_listing(text, GUARD)] {
         for chain in observe::own_chains(&state, attachment, &evidence) {
             let _ = observe::claim(&state, attachment, &chain);
-            let mut transaction = super::transaction::Transaction::default();
+            let mut transaction = xtables::transaction::Transaction::default();
             write::remove(&mut transaction, &state, Table::Nat, &chain);
-            let _ = (transaction.text(), transaction.inverse().text());
+            let _ = (
+                transaction.text(),
+                transaction.inverse(is_of_attachments).text(),
+            );
         }
         for table in [Table::Nat, Table::Mangle] {
             for (chain, rules) in state.table(table) {

@@ -1,29 +1,13 @@
 //! The kernel's tables without iptables: what can be seen and changed this way costs no program.
-//!
-//! | module | what it holds |
-//! | --- | --- |
-//! | [`nft`] | rules of the nf_tables variant, over netlink |
-//! | [`batch`] | what changes there |
-//! | [`legacy`] | tables of the legacy variant, by socket options |
-//! | [`mod@raw`] | rules in the kernel's own bytes, which need no words |
-//! | [`xt`] | matches and targets, which both have in the same bytes |
 
-pub mod batch;
-mod legacy;
-pub mod nft;
-pub mod raw;
-mod xt;
-
+use common::Family;
 use common::error::Error;
+use xtables::raw::Raw;
+use xtables::state::State;
+use xtables::{Table, Variant, legacy, nf_tables};
 
 use super::order;
-use super::rules::{DNAT, FORMER_GUARD, Table, Wanted};
-use super::state::State;
-use super::tool::Variant;
-use crate::mapping::Family;
-use raw::Raw;
-
-pub use legacy::edit::{Doomed, outlines, remove as remove_legacy};
+use super::rules::{DNAT, FORMER_GUARD, Wanted};
 
 /// Which of the named chains of the nat table exist in the legacy variant.
 ///
@@ -78,7 +62,7 @@ pub fn read(family: Family, chains: &[(Table, &str)]) -> Result<Option<State>, E
 /// Code 100 when the kernel does not say.
 pub fn raw(variant: Variant, family: Family, chain: &str) -> Result<Vec<Raw>, Error> {
     match variant {
-        Variant::Nft => nft::raw::rules(family, chain),
+        Variant::Nft => nf_tables::raw::rules(family, chain),
         Variant::Legacy => legacy::raw(family, chain),
     }
 }

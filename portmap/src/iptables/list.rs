@@ -2,20 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use common::Attachment;
 use common::error::{Code, Error};
+use common::{Attachment, Family, Protocol};
+use nft::socket::Nft;
+use xtables::meaning::Meaning;
+use xtables::nf_tables::Seen;
+use xtables::nf_tables::words::counters;
+use xtables::{Table, Variant};
 
-use super::kernel;
-use super::kernel::nft::{Seen, words::counters};
-use super::meaning::Meaning;
-use super::native;
-use super::owner;
-use super::rules::{DNAT, OWN_PREFIX, Table};
+use super::rules::{DNAT, OWN_PREFIX};
 use super::shadow::Reach;
-use super::tool::{Tool, Variant};
+use super::tool::Tool;
 use super::translation::translations;
+use super::{kernel, native, owner};
 use crate::list::{Counters, Forward};
-use crate::mapping::{Family, Protocol};
 
 /// A rule without its `-A CHAIN`, and what it counted.
 type Counted = (String, Counters);
@@ -26,7 +26,7 @@ type Counted = (String, Counters);
 /// What a program said.
 pub fn list() -> Result<Vec<Forward>, Error> {
     let mut all = Vec::new();
-    if let Some(mut nft) = native::open_if_any()? {
+    if let Some(mut nft) = Nft::open_if_any()? {
         for family in Family::ALL {
             let seen = native::steady(&mut nft, |nft| Seen::whole(nft, family, &[Table::Nat]))?;
             all.extend(forwards(counted(&seen), "iptables-nft"));

@@ -1,14 +1,15 @@
 //! Many attachments over one reading of the tables: what `reconcile` needs after a firewall's reload.
 
-use crate::config::{Config, Evidence, Mark, OnConflict};
-use crate::mapping::Family;
-use crate::plan::Plan;
+use common::Family;
+use xtables::state::{Chains, State};
+use xtables::transaction::{Command, Transaction};
+use xtables::{Table, Variant};
 
-use super::rules::Table;
-use super::state::{Chains, State};
-use super::tool::{Tool, Variant};
-use super::transaction::{Command, Transaction};
+use super::rules::is_of_attachments;
+use super::tool::Tool;
 use super::{all_wanted, native, reader, side_by_side, split, write};
+use crate::config::{Config, Evidence, Mark, OnConflict};
+use crate::plan::Plan;
 
 /// All rules of the tables that attachments are in, in each IP version, as far as they could be read.
 #[derive(Debug, Default)]
@@ -94,7 +95,7 @@ pub fn add(jobs: &[(&Plan, &Config)]) -> bool {
             None => {
                 for (tool, transaction) in written {
                     // One by one they will be looked at again.
-                    let _ = tool.restore(&transaction.inverse().text());
+                    let _ = tool.restore(&transaction.inverse(is_of_attachments).text());
                 }
                 return false;
             }

@@ -9,23 +9,24 @@ mod look;
 mod removal;
 mod undo;
 
+use common::Family;
 use common::error::{Code, Error};
 use common::sys::nla::Nla;
+use nft::command::{Action, Command};
+use nft::object::Chain;
+use nft::socket::Nft;
+use nft::uapi;
 use nix::errno::Errno;
 use nix::libc;
+use xtables::Table;
+use xtables::nf_tables::{self, Seen, batch};
+use xtables::transaction::{Command as Line, Transaction};
 
 use super::conflict::{self, Order};
-use super::kernel::batch;
-use super::kernel::nft::{self, Seen};
-use super::rules::{Table, Wanted, wanted};
-use super::transaction::{Command as Line, Transaction};
+use super::rules::{Wanted, wanted};
 use super::{own_mark, write};
 use crate::config::{Config, DEFAULT_MARK_BIT, Evidence, Mark, OnConflict};
-use crate::mapping::Family;
-use crate::nftables::command::{Action, Command};
-use crate::nftables::object::Chain;
-use crate::nftables::socket::Nft;
-use crate::nftables::{transaction, uapi};
+use crate::nftables::transaction;
 use crate::plan::{Forwards, Plan};
 use conditional::Conditional;
 
@@ -45,19 +46,6 @@ fn commit<T>(
     decide: impl FnMut(&mut Nft) -> Result<(Vec<Command>, T), Error>,
 ) -> Result<T, Error> {
     transaction::run(nft, decide)
-}
-
-/// A socket, unless the kernel has no nf_tables: then there is nothing to find or remove.
-///
-/// # Errors
-/// Code 100 when that cannot be found out.
-pub fn open_if_any() -> Result<Option<Nft>, Error> {
-    let opened = Nft::open().and_then(|mut nft| nft.generation().map(|_| nft));
-    match opened {
-        Ok(nft) => Ok(Some(nft)),
-        Err(error) if error.code == Code::Unsupported => Ok(None),
-        Err(error) => Err(error),
-    }
 }
 
 /// What was done.
@@ -203,7 +191,7 @@ fn choose_mark(
         return Ok((first, None));
     };
     let mut is_there =
-        || nft::present(nft, family, Table::Nat, &[name]).map(|found| !found.is_empty());
+        || nf_tables::present(nft, family, Table::Nat, &[name]).map(|found| !found.is_empty());
     if own.own == first.own || is_there()? {
         return Ok((first, None));
     }
@@ -252,7 +240,7 @@ pub fn probe(plan: &Plan, config: &Config) -> Result<(), Error> {
 /// # Errors
 /// Code 100 when the kernel does not say.
 fn unsupported(nft: &mut Nft, family: Family) -> Result<Option<Error>, Error> {
-    let place = nft::place(family, Table::Nat);
+    let place = nf_tables::place(family, Table::Nat);
     let table = Action::Message {
         kind: uapi::NEWTABLE,
         flags: libc::NLM_F_CREATE,
@@ -261,7 +249,7 @@ fn unsupported(nft: &mut Nft, family: Family) -> Result<Option<Error>, Error> {
     };
     let chain = Action::AddChain(Chain {
         name: PROBE.to_owned(),
-        base: nft::base(Table::Nat, "PREROUTING"),
+        base: nf_tables::base(Table::Nat, "PREROUTING"),
     });
     let commands = [table, chain].map(|action| Command { place, action });
     let refused = nft.check(&commands)?;

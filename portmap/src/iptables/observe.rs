@@ -3,14 +3,15 @@
 use std::collections::BTreeSet;
 
 use common::{Attachment, Drift};
+use xtables::Table;
+use xtables::meaning::{Meaning, same};
+use xtables::state::State;
 
-use super::meaning::{Meaning, same};
 use super::owner::{self, Claim};
 use super::rules::{
-    DNAT, GUARD, Jump, OWN_PREFIX, SETMARK, Shared, Table, Wanted, exact_name, shared_name,
+    DNAT, GUARD, Jump, OWN_PREFIX, SETMARK, Shared, Wanted, exact_name, shared_name,
 };
 use super::shadow::{self, Forwards, Reach, Rivals};
-use super::state::State;
 use super::translation::translations;
 use crate::config::Evidence;
 
@@ -34,7 +35,7 @@ pub fn claim(state: &State, attachment: &Attachment, chain: &str) -> Claim {
 /// The jump rules that lead to a chain.
 pub fn jumps_to<'a>(state: &'a State, chain: &'a str) -> impl Iterator<Item = Standing> + 'a {
     state
-        .jumps()
+        .rules(DNAT)
         .iter()
         .enumerate()
         .filter(move |(_, rule)| rule.contains(chain) && Meaning::of(rule).goes_to() == chain)
@@ -47,7 +48,7 @@ pub fn jumps_to<'a>(state: &'a State, chain: &'a str) -> impl Iterator<Item = St
 /// The rules of [`DNAT`] that bear an owner's mark, have ports, and lead to no attachment's chain, last
 /// first: jumps whose target somebody changed.
 pub fn strays(state: &State, is_whose: impl Fn(&str) -> bool) -> Vec<Standing> {
-    let rules = state.jumps().iter().enumerate().rev();
+    let rules = state.rules(DNAT).iter().enumerate().rev();
     rules
         .filter(|(_, rule)| !is_surely_a_jump(rule))
         .filter(|(_, rule)| {
@@ -177,7 +178,7 @@ pub fn shadows(state: &State, wanted: &Wanted, chain: &str) -> Vec<Drift> {
     let family = wanted.family;
     let ports: BTreeSet<u16> = wanted.ports.iter().map(|port| port.host_port).collect();
     let (mut left, mut rivals) = (Forwards::of(&wanted.ports), Rivals::default());
-    for rule in state.jumps() {
+    for rule in state.rules(DNAT) {
         if left.is_empty() {
             break;
         }
@@ -213,7 +214,7 @@ pub fn shadows(state: &State, wanted: &Wanted, chain: &str) -> Vec<Drift> {
 /// The chains of others that could have the wanted ports, which must be read to know.
 pub fn rivals(state: &State, wanted: &Wanted) -> Vec<String> {
     let ports: BTreeSet<u16> = wanted.ports.iter().map(|port| port.host_port).collect();
-    let jumps = state.jumps().iter();
+    let jumps = state.rules(DNAT).iter();
     let mut rivals: Vec<String> = jumps
         .filter(|rule| shadow::may_have_one_of(rule, &ports))
         .filter_map(|rule| Some(owner::jump(rule)?.0.chain))

@@ -8,11 +8,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use xtables::state::State;
+
 use super::observe::{jumps_to, strays};
 use super::owner;
-use super::rules::{self, OWN_PREFIX, PORTS_A_RULE, Wanted};
+use super::rules::{self, DNAT, OWN_PREFIX, PORTS_A_RULE, Wanted};
 use super::shadow::{Forwards, Reach, may_have_one_of, translated};
-use super::state::State;
 use crate::host_port::HostPort;
 
 /// The place of the jumps once those are gone that the attachment had, and what goes before them.
@@ -31,7 +32,7 @@ pub fn place(state: &State, wanted: &Wanted, chain: &str) -> (usize, Vec<String>
 /// Whether a jump of another attachment may matter to where an attachment's own go.
 pub fn may_matter(state: &State, wanted: &Wanted) -> bool {
     let ports = ports(wanted);
-    let mut rules = state.jumps().iter();
+    let mut rules = state.rules(DNAT).iter();
     rules.any(|rule| may_have_one_of(rule, &ports))
 }
 
@@ -49,7 +50,7 @@ fn others<'a>(
     let strays = strays(state, |comment| comment == mark);
     let own = jumps_to(state, chain).chain(strays);
     let own: BTreeSet<usize> = own.map(|standing| standing.place).collect();
-    let rules = state.jumps().iter().enumerate();
+    let rules = state.rules(DNAT).iter().enumerate();
     rules.filter_map(move |(place, rule)| (!own.contains(&place)).then_some(rule))
 }
 

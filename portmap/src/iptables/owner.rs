@@ -5,8 +5,7 @@
 //! `eth0`, or one that the reference wrote for any interface.
 
 use common::Attachment;
-
-use super::meaning::Meaning;
+use xtables::meaning::Meaning;
 
 /// The interface whose comment is the reference's.
 const USUAL_IFNAME: &str = "eth0";

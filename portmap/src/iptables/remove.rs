@@ -2,18 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use common::Attachment;
 use common::error::Error;
+use common::{Attachment, Family};
+use xtables::legacy::edit::{self, Doomed};
+use xtables::state::State;
 
-use super::kernel::Doomed;
 use super::observe::{own_chains, strays};
-use super::owner;
 use super::rules::{DNAT, OLD_SNAT, exact_name, is_own_name, shared_name};
-use super::state::State;
 use super::translation::{Translation, translations};
-use super::{kernel, write};
+use super::{kernel, owner, write};
 use crate::config::Evidence;
-use crate::mapping::Family;
 
 /// Removes what an attachment has in the legacy variant, and says what it was; `None` for nothing.
 ///
@@ -56,7 +54,7 @@ pub fn left(
 ) -> Result<Vec<String>, Error> {
     let names = [shared_name(attachment), exact_name(attachment)];
     let is_asked = |name: &str| name == DNAT || names.iter().any(|own| own == name);
-    let state = kernel::outlines(family, is_asked)?;
+    let state = edit::outlines(family, is_asked)?;
     let mut chains = own_chains(&state, attachment, evidence);
     chains.retain(|chain| {
         let rules = state.chain(chain).unwrap_or(&[]);
@@ -91,7 +89,10 @@ pub fn is_dead_of(comment: &str, network: &str, is_valid: impl Fn(&str) -> bool)
 
 /// The chains to which only jumps of the dead lead.
 pub fn dead_chains(state: &State, is_dead: impl Fn(&str) -> bool) -> Vec<String> {
-    let jumps = state.jumps().iter().filter_map(|rule| owner::jump(rule));
+    let jumps = state
+        .rules(DNAT)
+        .iter()
+        .filter_map(|rule| owner::jump(rule));
     let old = state.chain(OLD_SNAT).unwrap_or(&[]).iter();
     let old = old.filter_map(|rule| owner::old_jump(rule));
     let (mut dead, mut alive) = (BTreeSet::new(), BTreeSet::new());
@@ -115,12 +116,12 @@ fn remove(
     let is_ours = |name: &str| is_own_name(name) || [DNAT, OLD_SNAT].contains(&name);
     let choose = |state: &State| Doomed {
         chains: select(state),
-        jumps: strays(state, &is_dead)
+        rules: strays(state, &is_dead)
             .into_iter()
-            .map(|s| s.place)
+            .map(|s| (DNAT.to_owned(), s.place))
             .collect(),
     };
-    let removed = kernel::remove_legacy(family, is_ours, choose)?;
+    let removed = edit::remove(family, is_ours, choose)?;
     Ok(removed.and_then(|(state, doomed)| {
         let gone = doomed.chains.iter().filter_map(|chain| state.chain(chain));
         let gone = gone.flat_map(translations).collect();

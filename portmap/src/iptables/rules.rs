@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
-use common::Attachment;
+use common::{Attachment, Family, Protocol};
+use xtables::Table;
+use xtables::meaning::network_of;
+use xtables::transaction::Command;
+use xtables::words::joined;
 
-use super::meaning::network_of;
 use super::owner;
-use super::words::joined;
 use crate::config::{Mark, Masquerade};
-use crate::mapping::{Family, Protocol};
 use crate::plan::{Forward, Forwards};
 
 /// The chain that leads to those of attachments.
@@ -34,29 +35,6 @@ pub const OWN_LENGTH: usize = 28;
 /// The most ports that one multiport match takes (XT_MULTI_PORTS in
 /// include/uapi/linux/netfilter/xt_multiport.h).
 pub const PORTS_A_RULE: usize = 15;
-
-/// A table of iptables.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Table {
-    /// Translation: everything but the guard.
-    Nat,
-    /// The guard of loopback addresses: before nat, where source and destination are those on the wire.
-    /// The nat table stays as the reference makes it.
-    Mangle,
-}
-
-impl Table {
-    /// All of them, in the order in which they are written: nat holds what others may refuse.
-    pub const ALL: [Table; 2] = [Table::Nat, Table::Mangle];
-
-    /// Its name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Table::Nat => "nat",
-            Table::Mangle => "mangle",
-        }
-    }
-}
 
 /// A rule that all attachments share.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -161,6 +139,15 @@ impl Wanted {
 /// Whether a chain is an attachment's: only those are ever removed, whatever a comment says.
 pub fn is_own_name(chain: &str) -> bool {
     chain.starts_with(OWN_PREFIX) || chain.starts_with(OLD_PREFIX)
+}
+
+/// Whether a command is about attachments' own chains or the jumps to them. Everything else is shared,
+/// and stays once it is made: others may have come to need it.
+pub fn is_of_attachments(command: &Command) -> bool {
+    match command {
+        Command::New(chain) if chain == DNAT => false,
+        other => other.chain() == DNAT || is_own_name(other.chain()),
+    }
 }
 
 /// The chain that the reference uses for an attachment.

@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
-use super::meaning::Meaning;
+use common::Protocol;
+use xtables::meaning::Meaning;
+use xtables::state::State;
+
 use super::owner::Jump;
 use super::rules::DNAT;
-use super::state::State;
 use super::translation::{Translation, translations};
 use crate::host_port::HostPort;
-use crate::mapping::Protocol;
 use crate::plan::Forward;
 
 /// Whether a rule ends a chain for every packet that it matches. `-j` to a chain may come back, and
@@ -370,7 +371,7 @@ pub fn may_have_one_of(rule: &str, ports: &BTreeSet<u16>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mapping::Protocol;
+    use common::Protocol;
 
     fn hides(rule: &str, forward: &Forward) -> bool {
         !Forwards::of(&[*forward])

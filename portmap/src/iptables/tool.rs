@@ -3,26 +3,18 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use common::Family;
 use common::error::{Code, Context, Error};
+use xtables::state::State;
+use xtables::transaction::listing;
+use xtables::{Table, Variant};
 
 use super::kernel;
-use super::rules::Table;
-use super::state::State;
-use super::transaction::listing;
-use crate::mapping::Family;
+use super::rules::GUARD;
 use crate::program::{self, find};
 
 /// Seconds to wait for the lock that the legacy variant's programs share.
 const LOCK_SECONDS: &str = "5";
-
-/// Where iptables keeps its rules.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Variant {
-    /// In nf_tables.
-    Nft,
-    /// In x_tables.
-    Legacy,
-}
 
 /// One variant's programs for one IP version.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -247,7 +239,7 @@ impl Tool {
     /// How it failed for any other reason.
     pub fn list(&self, chains: &[(Table, &str)]) -> Result<Option<State>, Failure> {
         match self.restore(&listing(chains)) {
-            Ok(printed) => Ok(Some(State::from_listing(&printed))),
+            Ok(printed) => Ok(Some(State::from_listing(&printed, GUARD))),
             Err(failure) if failure.is_lock() || failure.is_permission() => Err(failure),
             Err(_) => Ok(None),
         }

@@ -2,9 +2,10 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::meaning::Meaning;
+use common::Protocol;
+use xtables::meaning::Meaning;
+
 use crate::host_port::HostPort;
-use crate::mapping::Protocol;
 
 /// One DNAT rule of ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,14 +1,14 @@
 //! The difference between what stands and what is wanted, as commands.
 
 use common::Attachment;
+use xtables::Table;
+use xtables::meaning::Meaning;
+use xtables::state::State;
+use xtables::transaction::{Command, Transaction};
 
-use super::meaning::Meaning;
 use super::observe::{self, Fault, Standing, jumps_to};
-use super::order;
-use super::owner;
-use super::rules::{DNAT, FORMER_GUARD, OLD_PREFIX, OWN_LENGTH, Table, Wanted};
-use super::state::State;
-use super::transaction::{Command, Transaction};
+use super::rules::{DNAT, FORMER_GUARD, OLD_PREFIX, OWN_LENGTH, Wanted};
+use super::{order, owner};
 use crate::config::Evidence;
 
 /// What ADD tries first: nothing of the attachment is there, everything shared is, and no other jump

@@ -1,14 +1,12 @@
 //! The node's own processes that listen on a port: /proc/net and /proc/PID/fd (proc(5)).
 
 use std::collections::HashMap;
-use std::fs;
-use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::{fs, io};
 
+use common::Protocol;
 use common::error::{Code, Context, Error};
 use nix::errno::Errno;
-
-use crate::mapping::Protocol;
 
 /// The states in which a socket takes what comes: `TCP_LISTEN`, and `TCP_CLOSE` for an unconnected
 /// UDP socket (include/net/tcp_states.h).

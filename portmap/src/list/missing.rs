@@ -4,12 +4,11 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
 use common::cache::means;
-use common::{Attachment, Error, Request};
+use common::{Attachment, Error, Protocol, Request};
 
 use super::Forward;
 use crate::backends;
 use crate::config::Config;
-use crate::mapping::Protocol;
 use crate::plan::Plan;
 
 /// What leads where; whose it is stands beside it.

@@ -2,24 +2,24 @@
 
 use std::collections::BTreeMap;
 
+use common::Family;
 use common::error::{Code, Error};
 use common::sys::netlink::Refusal;
+use nft::command::Command;
+use nft::object::Element;
+use nft::socket::Nft;
 
 use super::claim::{self, Taken};
-use super::command::Command;
 use super::conditional::{self, Conditional};
 use super::elements::{Elements, index};
-use super::object::Element;
 use super::queue::{self, Claim, Queues};
 use super::reference::{self, Theirs};
 use super::set::{Purpose, SetId};
 use super::shared::{self, Need, Seen};
-use super::socket::Nft;
 use super::undo::{Change, Undo};
 use super::{layout, owner, remove, transaction, unreadable, wanted};
 use crate::config::{Evidence, Masquerade, OnConflict};
 use crate::host_port::HostPort;
-use crate::mapping::Family;
 use crate::plan::{Forwards, Plan};
 
 /// What was done.

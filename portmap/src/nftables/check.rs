@@ -2,12 +2,11 @@
 
 use common::Drift;
 use common::error::Error;
+use nft::socket::Nft;
 
 use super::conditional::{self, Conditional};
 use super::set::Purpose;
-use super::shared;
-use super::socket::Nft;
-use super::{add, claim, owner, reference, unreadable};
+use super::{add, claim, owner, reference, shared, unreadable};
 use crate::plan::{Forwards, Plan};
 
 /// Compares the kernel's state with the plan.

@@ -3,18 +3,17 @@
 use std::collections::{BTreeSet, HashSet};
 use std::net::IpAddr;
 
-use common::Drift;
 use common::sys::netlink::Refusal;
+use common::{Drift, Family};
+use nft::command::{Action, Command};
+use nft::object::{Element, Set};
+use nft::socket::Nft;
 
-use super::command::{Action, Command};
 use super::elements::{Elements, host_port_of, index, place, shown, target_of};
-use super::object::{Element, Set};
 use super::queue::{self, Queues};
 use super::set::{Purpose, SetId};
 use super::shared::{self, table_name};
-use super::socket::Nft;
 use crate::host_port::HostPort;
-use crate::mapping::Family;
 
 /// A host port that another attachment has.
 #[derive(Debug, Clone, PartialEq, Eq)]

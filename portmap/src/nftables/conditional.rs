@@ -5,16 +5,15 @@ use std::collections::BTreeMap;
 
 use common::error::Error;
 use common::sys::netlink::Refusal;
-use common::{Attachment, Drift};
+use common::{Attachment, Drift, Family};
+use nft::command::{Action, Command};
+use nft::compiled::{self, Compiled, Whole};
+use nft::expr::Expr;
+use nft::object::{Chain, Rule};
+use nft::socket::Nft;
 
-use super::command::{Action, Command};
-use super::compiled::{self, Compiled, Whole};
-use super::expr::Expr;
 use super::layout::CONDITIONS;
-use super::object::{Chain, Rule};
-use super::socket::Nft;
 use super::{conditions, owner, private, shared};
-use crate::mapping::Family;
 use crate::plan::Plan;
 
 /// The number of a batch's first set that a condition has for itself: no batch has as many commands.

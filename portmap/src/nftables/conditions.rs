@@ -6,15 +6,15 @@
 
 use std::path::Path;
 
+use common::Family;
 use common::error::{Code, Context, Error};
 use common::sys::netns;
+use nft::compiled::{self, Compiled};
+use nft::socket::Nft;
 
-use super::compiled::{self, Compiled};
 use super::layout::{CONDITIONS, TABLE};
-use super::socket::Nft;
 use super::{shared, unreadable};
 use crate::address::interface_index;
-use crate::mapping::Family;
 use crate::program;
 
 /// The chain that the compiled rule leads to.

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
-use super::family::{address, bytes};
-use super::object::Element;
+use common::family::{address, bytes};
+use common::{Family, Protocol};
+use nft::object::Element;
+
 use super::owner;
 use super::set::{ATTACHMENTS, INDEX_LEN, Purpose, SetId};
 use crate::host_port::HostPort;
-use crate::mapping::{Family, Protocol};
 
 /// Elements by the set they stand in and their key.
 pub type Elements = BTreeMap<(SetId, Vec<u8>), Element>;

@@ -1,12 +1,12 @@
 //! Objects of nf_tables and what a configuration becomes, for the fuzz targets.
 
 use common::sys::nla::{self, Nla};
+use nft::expr::Expr;
+use nft::object::{Chain, Element, Rule, Set, Table};
+use nft::uapi;
 
-use super::expr::Expr;
-use super::object::{Chain, Element, Rule, Set, Table};
 use super::owner;
 use super::set::SetId;
-use super::uapi;
 use super::wanted::of_plan;
 use crate::config::Config;
 use crate::plan::Forwards;

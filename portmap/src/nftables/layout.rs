@@ -3,12 +3,13 @@
 //!
 //! docs/nftables.md shows it as `nft list table` prints it.
 
-use super::expr::{Expr, FIRST};
-use super::object::{Base, Chain, Rule};
-use super::parts::{MARK, equal, masked};
-use super::set::{ATTACHMENTS, Purpose, SetId};
-use super::uapi;
-use crate::mapping::Family;
+use common::Family;
+use nft::expr::{Expr, FIRST};
+use nft::object::{Base, Chain, Rule};
+use nft::parts::{equal, masked};
+use nft::uapi;
+
+use super::set::{ATTACHMENTS, MARK, Purpose, SetId};
 
 /// The table's name, in both families.
 pub const TABLE: &str = "cni_portmap";

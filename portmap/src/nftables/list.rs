@@ -2,18 +2,17 @@
 
 use std::net::SocketAddr;
 
-use common::Attachment;
 use common::error::Error;
+use common::{Attachment, Family};
+use nft::expr::Expr;
+use nft::object::Rule;
+use nft::socket::Nft;
 
 use super::elements::{element_target, host_port_of};
-use super::expr::Expr;
 use super::layout::{CONDITIONS, HOSTPORTS, LOOKUPS};
-use super::object::Rule;
 use super::set::{Purpose, SetId};
-use super::socket::Nft;
-use super::{open_if_any, private, reference, shared, translation, unreadable};
+use super::{private, reference, shared, translation, unreadable};
 use crate::list::Forward;
-use crate::mapping::Family;
 
 /// Our backend's name.
 const OURS: &str = "nftables";
@@ -25,7 +24,7 @@ const REFERENCE: &str = "nftables-reference";
 /// # Errors
 /// What the kernel refused.
 pub fn list() -> Result<Vec<Forward>, Error> {
-    let Some(mut nft) = open_if_any()? else {
+    let Some(mut nft) = Nft::open_if_any()? else {
         return Ok(Vec::new());
     };
     let mut all = Vec::new();
@@ -89,7 +88,7 @@ fn elements(nft: &mut Nft, family: Family, id: SetId) -> Answer<Vec<Forward>> {
     if id.purpose == Purpose::Shadowed {
         elements.sort_by(|a, b| b.key.cmp(&a.key));
     }
-    let forward = |element: &super::object::Element| {
+    let forward = |element: &nft::object::Element| {
         let port = host_port_of(id, &element.key)?;
         let (address, to) = element_target(id, element)?;
         Some(Forward {

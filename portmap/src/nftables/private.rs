@@ -3,17 +3,17 @@
 //! One rule in the chain `conditions` tests the conditions and jumps there. That rule alone is in
 //! nft's own language, so nft compiles it: [`super::conditions`].
 
-use common::Attachment;
+use common::family::bytes;
 use common::result::Prefix;
+use common::{Attachment, Family};
+use nft::expr::{Expr, FIRST, Register};
+use nft::object::Rule;
+use nft::parts::{equal, network, set_mark};
+use nft::uapi;
 
-use super::expr::{Expr, FIRST, Register};
-use super::family::bytes;
-use super::object::Rule;
-use super::parts::{equal, set_mark};
-use super::set::Purpose;
-use super::{uapi, wanted};
+use super::set::{MARK, Purpose};
+use super::wanted;
 use crate::config::Masquerade;
-use crate::mapping::Family;
 use crate::plan::{Forward, Forwards};
 
 /// What every such chain's name begins with.
@@ -34,7 +34,7 @@ pub fn rules(forwards: &Forwards, masquerade: Masquerade) -> Vec<Rule> {
         for purpose in purposes {
             let mut exprs = source(forwards.family, forwards.container, purpose);
             exprs.extend(matches(forwards.family, forward));
-            exprs.extend(set_mark());
+            exprs.extend(set_mark(MARK));
             rules.push(Rule::new(exprs));
         }
         let mut exprs = matches(forwards.family, forward);
@@ -74,44 +74,6 @@ fn source(family: Family, container: Prefix, purpose: Purpose) -> Vec<Expr> {
         Purpose::Localhost => network(offset, &[127, 0, 0, 1], family.bits(), family),
         Purpose::MasqAll | Purpose::Dnat | Purpose::Shadowed | Purpose::Attachment => vec![],
     }
-}
-
-/// Matches an address in a network, as nft writes it: whole bytes without a mask.
-pub fn network(offset: u32, address: &[u8], prefix: u8, family: Family) -> Vec<Expr> {
-    if prefix == 0 {
-        return vec![];
-    }
-    let whole = prefix.is_multiple_of(8);
-    let kept = usize::from(if whole {
-        prefix / 8
-    } else {
-        family.address_len()
-    });
-    let mask = family.mask(prefix);
-    let value: Vec<u8> = address
-        .iter()
-        .zip(&mask)
-        .map(|(a, m)| a & m)
-        .take(kept)
-        .collect();
-    let mut exprs = vec![Expr::Payload {
-        base: uapi::PAYLOAD_NETWORK_HEADER,
-        offset,
-        len: u32::try_from(kept).unwrap_or(0),
-        into: FIRST,
-    }];
-    if !whole {
-        let xor = vec![0; mask.len()];
-        let (from, into) = (FIRST, FIRST);
-        exprs.push(Expr::Bitwise {
-            from,
-            into,
-            mask,
-            xor,
-        });
-    }
-    exprs.push(equal(value));
-    exprs
 }
 
 fn translate(family: Family, container: Prefix, forward: &Forward) -> [Expr; 3] {

@@ -3,15 +3,15 @@
 //! A batch without its end is checked and thrown away, as `nft --check` does it, so nothing changes.
 //! Every kind of expression gets a rule of its own, and so an answer of its own.
 
+use common::Family;
 use common::error::Error;
+use nft::command::{Action, Command};
+use nft::expr::Expr;
+use nft::object::{Place, Rule};
+use nft::socket::Nft;
 
-use super::command::{Action, Command};
-use super::expr::Expr;
 use super::layout;
-use super::object::Rule;
 use super::shared::place;
-use super::socket::{Nft, Place};
-use crate::mapping::Family;
 
 /// The table of the check, which never comes to be.
 const TABLE: &str = "cni_portmap_probe";

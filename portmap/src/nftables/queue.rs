@@ -5,11 +5,12 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use common::Family;
+use nft::object::Element;
+
 use super::elements::{Elements, element_target, host_port_of, padded_port, place, target};
-use super::object::Element;
 use super::set::{Purpose, SetId};
 use crate::host_port::HostPort;
-use crate::mapping::Family;
 
 /// One attachment's claim on a host port.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -228,7 +229,7 @@ pub fn any(family: Family) -> IpAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mapping::Protocol;
+    use common::Protocol;
 
     fn of(owner: &str) -> Claim {
         Claim {

@@ -7,20 +7,20 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use common::family::address;
 use common::sys::netlink::Refusal;
-use common::{Attachment, Drift};
+use common::{Attachment, Drift, Family, Protocol};
+use nft::command::{Action, Command};
+use nft::expr::Expr;
+use nft::object::{Chain, Place, Rule};
+use nft::socket::Nft;
+use nft::uapi;
 
-use super::command::{Action, Command};
-use super::expr::Expr;
-use super::family::address;
 use super::list::forward_of;
-use super::object::{Chain, Rule};
 use super::remove::Removal;
-use super::socket::{Nft, Place};
-use super::{translation, uapi};
+use super::translation;
 use crate::config::{Evidence, Masquerade};
 use crate::host_port::HostPort;
-use crate::mapping::{Family, Protocol};
 use crate::plan::{Forwards, Plan};
 
 /// The reference's table.

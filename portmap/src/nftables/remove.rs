@@ -2,25 +2,24 @@
 
 use std::collections::BTreeSet;
 
-use common::Attachment;
 use common::error::Error;
 use common::log::Log;
 use common::netconf::ValidAttachment;
 use common::sys::netlink::Refusal;
+use common::{Attachment, Family};
+use nft::command::{Action, Command};
+use nft::expr::Expr;
+use nft::object::{Element, Set};
+use nft::socket::Nft;
 
-use super::claim;
-use super::command::{Action, Command};
 use super::elements::{Elements, host_port_of};
-use super::expr::Expr;
 use super::layout::CONDITIONS;
-use super::object::{Element, Set};
 use super::set::{ATTACHMENTS, Purpose, SetId};
-use super::socket::Nft;
-use super::{open_if_any, owner, private, reference, shared, transaction, translation, unreadable};
+use super::{claim, owner, private, reference, shared, transaction, translation, unreadable};
 use crate::config::Evidence;
 use crate::conntrack::Stale;
 use crate::host_port::HostPort;
-use crate::mapping::{Family, PortMapping};
+use crate::mapping::PortMapping;
 
 /// The most host ports that go in one batch. Without that bound, GC of a large node would need more
 /// memory at once than a socket may have.
@@ -72,7 +71,7 @@ pub fn del(
     evidence: &Evidence,
     log: &Log,
 ) -> Result<Option<Vec<Stale>>, Error> {
-    let Some(mut nft) = open_if_any()? else {
+    let Some(mut nft) = Nft::open_if_any()? else {
         return Ok(None);
     };
     let own = owner::text(attachment);
@@ -239,7 +238,7 @@ pub fn gc(
     valid: &[ValidAttachment],
     log: &Log,
 ) -> Result<Option<Vec<Stale>>, Error> {
-    let Some(mut nft) = open_if_any()? else {
+    let Some(mut nft) = Nft::open_if_any()? else {
         return Ok(None);
     };
     let dead = dead(&mut nft, network, valid)?;

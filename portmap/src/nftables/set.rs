@@ -1,10 +1,13 @@
 //! Our sets and maps: what each is for, its name, its type, and the rule that asks it.
 
-use super::expr::{Expr, FIRST, Register};
-use super::object::{IFNAME, Rule, Set};
-use super::parts::{address_at, set_mark, source_is};
-use super::uapi;
-use crate::mapping::Family;
+use common::Family;
+use nft::expr::{Expr, FIRST, Register};
+use nft::object::{IFNAME, Rule, Set};
+use nft::parts::{address_at, address_type, set_mark, source_is};
+use nft::uapi;
+
+/// The bit by which postrouting knows what to masquerade: the reference's default mark.
+pub const MARK: u32 = 0x2000;
 
 /// What a set or map of ours is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -97,7 +100,7 @@ impl SetId {
                 data: None,
             };
         }
-        let (address, len) = (family.address_type(), u32::from(family.address_len()));
+        let (address, len) = (address_type(family), u32::from(family.address_len()));
         let addresses = usize::from(self.by_address) + usize::from(self.is_hairpin());
         let mut parts = vec![address; addresses];
         parts.extend([PROTOCOL, SERVICE]);
@@ -147,7 +150,7 @@ impl SetId {
                 port: Register(words),
             });
         } else {
-            exprs.extend(set_mark());
+            exprs.extend(set_mark(MARK));
         }
         Rule::new(exprs)
     }

@@ -1,16 +1,15 @@
 //! What all attachments share: compared with the layout, and completed.
 
-use common::Drift;
 use common::error::{Code, Error};
 use common::sys::netlink::Refusal;
+use common::{Drift, Family};
+use nft::command::{Action, Command};
+use nft::object::{Chain, Place, Rule, Set, Table};
+use nft::socket::Nft;
 
-use super::command::{Action, Command};
 use super::layout::{self, COMMENT, LOOKUPS, TABLE};
-use super::object::{Chain, Rule, Set, Table};
 use super::private;
 use super::set::{Purpose, SetId};
-use super::socket::{Nft, Place};
-use crate::mapping::Family;
 
 /// The flag of a table that is switched off (`NFT_TABLE_F_DORMANT`).
 const DORMANT: u32 = 1;

@@ -2,14 +2,15 @@
 
 use std::net::IpAddr;
 
+use common::family::address;
+use common::{Family, Protocol};
+use nft::expr::Expr;
+use nft::object::Rule;
+use nft::uapi;
+
 use super::elements::{Elements, element_target, host_port_of};
-use super::expr::Expr;
-use super::family::address;
-use super::object::Rule;
 use super::set::Purpose;
-use super::uapi;
 use crate::conntrack::Stale;
-use crate::mapping::{Family, Protocol};
 
 /// The connections through elements of the maps.
 pub fn of_elements(family: Family, elements: &Elements) -> Vec<Stale> {

@@ -2,23 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use common::Attachment;
 use common::error::Error;
 use common::sys::netlink::Refusal;
+use common::{Attachment, Family};
+use nft::command::{Action, Command};
+use nft::object::{Element, Set};
+use nft::socket::Nft;
 
-use super::claim;
-use super::command::{Action, Command};
 use super::conditional::{self, Conditional};
 use super::elements::{Elements, index};
 use super::layout::CONDITIONS;
-use super::object::{Element, Set};
 use super::queue::{self, Claim};
 use super::reference::{self, Theirs};
 use super::set::SetId;
-use super::socket::Nft;
-use super::{owner, shared, transaction, unreadable};
+use super::{claim, owner, shared, transaction, unreadable};
 use crate::host_port::HostPort;
-use crate::mapping::Family;
 
 /// What takes an ADD back.
 #[derive(Debug, Clone, Default)]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use common::Family;
 use common::result::Prefix;
 
 #[cfg(any(test, fuzzing))]
@@ -12,7 +13,6 @@ use super::queue::{Claim, Marks};
 use super::set::Purpose;
 use crate::config::Masquerade;
 use crate::host_port::HostPort;
-use crate::mapping::Family;
 use crate::plan::Forwards;
 
 /// The claims of a plan. With conditions there are none: rules decide then.
@@ -64,10 +64,10 @@ pub fn masqueraded(family: Family, container: Prefix, masquerade: Masquerade) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mapping::Protocol;
     use crate::nftables::elements::shown;
     use crate::nftables::set::ATTACHMENTS;
     use crate::plan::Forward;
+    use common::Protocol;
 
     fn forwards(container: &str, host_ip: Option<&str>) -> Forwards {
         let container = Prefix::from_text(container).unwrap();

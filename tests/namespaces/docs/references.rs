@@ -15,6 +15,8 @@ fn tests_that_are_named_exist() {
         "tuning/src",
         "bandwidth/src",
         "common/src",
+        "nft/src",
+        "xtables/src",
     ] {
         read_all(&root().join(directory), &mut sources);
     }

@@ -1,8 +1,7 @@
 //! What a rule that conditions became may consist of.
 
 use common::sys::netlink::{attribute, text, u16_at};
-
-use super::super::kernel::raw::{End, Kind, Raw, Test};
+use xtables::raw::{End, Kind, Raw, Test};
 
 /// The matches that look at packets, at their connection or at the time, or count for their own rule
 /// alone. Those that change what other rules see by its name are not here: hashlimit, nfacct.

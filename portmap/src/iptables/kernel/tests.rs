@@ -1,25 +1,23 @@
 //! What is read from the kernel against what iptables prints, in namespaces.
 
+use std::fs;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use common::Attachment;
 use common::result::Prefix;
+use common::{Attachment, Protocol};
+use nft::object::Base;
+use nft::socket::{Nft, Outcome};
 use sandbox::Namespace;
+use xtables::meaning::Meaning;
+use xtables::nf_tables::{self, Seen, batch};
+use xtables::transaction::Transaction;
 
 use super::super::many::apply;
-use super::super::meaning::Meaning;
 use super::super::rules::{DNAT, GUARD, MASQ, SETMARK, wanted};
-use super::super::transaction::Transaction;
 use super::super::write;
-use super::nft::Seen;
 use super::*;
-use std::fs;
-
 use crate::config::{Evidence, Mark, Masquerade};
-use crate::mapping::Protocol;
-use crate::nftables::object::Base;
-use crate::nftables::socket::{Nft, Outcome};
 use crate::plan::{Forward, Forwards};
 
 const VARIANTS: [&str; 2] = ["nft", "legacy"];
@@ -192,7 +190,7 @@ fn chains_are_read_to_their_ends_or_not_at_all() {
             match read() {
                 None => assert_eq!(name, "legacy"),
                 Some(state) => {
-                    let first = &state.jumps()[0];
+                    let first = &state.rules(DNAT)[0];
                     assert!(
                         first.starts_with("-m \"?") && first.ends_with("-j CNI-DN-x"),
                         "{first}"
@@ -221,7 +219,7 @@ fn chains_of(variant: &str, names: &[&str]) -> Vec<String> {
     match variant {
         "nft" => {
             let mut nft = Nft::open().unwrap();
-            let found = nft::present(&mut nft, Family::V4, Table::Nat, names).unwrap();
+            let found = nf_tables::present(&mut nft, Family::V4, Table::Nat, names).unwrap();
             found.into_iter().map(str::to_owned).collect()
         }
         _ => super::chains(Family::V4, &owned).unwrap(),
@@ -291,7 +289,9 @@ fn everything(family: Family) -> Vec<(String, Option<Base>, Vec<Vec<u8>>)> {
     let mut all = Vec::new();
     for table in Table::ALL {
         for name in seen.state.table(table).keys() {
-            let found = nft.chains(nft::place(family, table), &[name]).unwrap();
+            let found = nft
+                .chains(nf_tables::place(family, table), &[name])
+                .unwrap();
             let base = found.into_iter().flatten().next().unwrap().base;
             let rules = seen.rules(table, name).iter();
             let rules = rules.map(|rule| rule.expressions.clone()).collect();

@@ -2,20 +2,19 @@
 //! writes them. They are read back, and those that they replace go by their handles.
 
 use common::error::{Code, Error};
+use nft::socket::Nft;
+use xtables::nf_tables::{Seen, batch};
+use xtables::transaction::{Command as Line, Transaction};
+use xtables::{Table, Variant};
 
 use super::super::add::refused;
-use super::super::by_place;
 use super::super::compiled::Compiled;
-use super::super::kernel::batch;
-use super::super::kernel::nft::Seen;
 use super::super::observe::jumps_to;
-use super::super::rules::{DNAT, Table, Wanted};
-use super::super::tool::{Tool, Variant};
-use super::super::transaction::{Command as Line, Transaction};
-use super::super::write;
+use super::super::rules::{DNAT, Wanted};
+use super::super::tool::Tool;
+use super::super::{by_place, write};
 use super::{commit, look};
 use crate::config::Evidence;
-use crate::nftables::socket::Nft;
 
 /// Jumps with conditions that are known to be tests.
 pub struct Conditional {

@@ -1,12 +1,13 @@
 //! What each verb has to know: no chain is read that it does not need.
 
+use common::Family;
 use common::error::Error;
+use nft::socket::Nft;
+use xtables::Table;
+use xtables::nf_tables::Seen;
 
-use super::super::kernel::nft::Seen;
 use super::super::observe;
-use super::super::rules::{Table, Wanted};
-use crate::mapping::Family;
-use crate::nftables::socket::Nft;
+use super::super::rules::Wanted;
 
 /// How often tables that others change at the same time are read before what was read counts.
 const LOOKS: u32 = 20;

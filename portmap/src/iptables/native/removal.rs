@@ -1,24 +1,22 @@
 //! DEL and GC: rules go by their handles, whatever else they test. What the kernel does not let go is
 //! reported, and everything else goes.
 
-use common::Attachment;
 use common::error::{Code, Error};
+use common::{Attachment, Family};
+use nft::command::Command;
+use nft::socket::Nft;
+use xtables::Table;
+use xtables::nf_tables::{self, Seen, batch};
+use xtables::state::State;
+use xtables::transaction::Transaction;
 
-use super::super::kernel::batch;
-use super::super::kernel::nft::{self, Seen};
 use super::super::observe::own_chains;
-use super::super::owner;
 use super::super::remove::{dead_chains, is_dead_of};
-use super::super::rules::{DNAT, OLD_PREFIX, Table, exact_name, shared_name};
-use super::super::state::State;
-use super::super::transaction::Transaction;
+use super::super::rules::{DNAT, OLD_PREFIX, exact_name, shared_name};
 use super::super::translation::{Translation, translations};
-use super::super::write;
-use super::{Undo, commit, open_if_any, steady};
+use super::super::{owner, write};
+use super::{Undo, commit, steady};
 use crate::config::Evidence;
-use crate::mapping::Family;
-use crate::nftables::command::Command;
-use crate::nftables::socket::Nft;
 use crate::plan::Plan;
 
 /// How much is read.
@@ -50,13 +48,13 @@ pub fn del(
 
 /// Whether there is anything to remove. Most pods have no ports, and wait for nobody then.
 fn may_have(families: &[Family], attachment: &Attachment) -> Result<bool, Error> {
-    let Some(mut nft) = open_if_any()? else {
+    let Some(mut nft) = Nft::open_if_any()? else {
         return Ok(false);
     };
     let names = names(attachment);
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let is_there = |family: &Family| {
-        let present = nft::present(&mut nft, *family, Table::Nat, &names);
+        let present = nf_tables::present(&mut nft, *family, Table::Nat, &names);
         // What cannot be read now is reported by the removal.
         present.map_or(true, |names| !names.is_empty())
     };
@@ -91,7 +89,7 @@ pub fn gc(
 
 fn has_dispatch(nft: &mut Nft, family: Family) -> Result<bool, Error> {
     let leading = [DNAT, super::super::rules::OLD_SNAT];
-    nft::present(nft, family, Table::Nat, &leading).map(|found| !found.is_empty())
+    nf_tables::present(nft, family, Table::Nat, &leading).map(|found| !found.is_empty())
 }
 
 /// The chains of an attachment that translate. The reference leaves an empty one where all host addresses
@@ -104,7 +102,7 @@ pub fn left(
     attachment: &Attachment,
     evidence: &Evidence,
 ) -> Result<Vec<String>, Error> {
-    let Some(mut nft) = open_if_any()? else {
+    let Some(mut nft) = Nft::open_if_any()? else {
         return Ok(Vec::new());
     };
     let seen = steady(&mut nft, |nft| look(nft, family, attachment, Depth::Usual))?;
@@ -155,7 +153,7 @@ fn look(
 ) -> Result<Option<Seen>, Error> {
     let names = names(attachment);
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let present = nft::present(nft, family, Table::Nat, &names)?;
+    let present = nf_tables::present(nft, family, Table::Nat, &names)?;
     if present.is_empty() {
         return Ok(None);
     }
@@ -191,7 +189,7 @@ fn remove(
     select: impl Fn(&State) -> Vec<String>,
     is_dead: impl Fn(&str) -> bool,
 ) -> Result<Option<Vec<Translation>>, Error> {
-    let Some(mut nft) = open_if_any()? else {
+    let Some(mut nft) = Nft::open_if_any()? else {
         return Ok(None);
     };
     let mut run = |depth| {

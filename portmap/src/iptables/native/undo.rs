@@ -1,20 +1,20 @@
 //! Taking an ADD back: the attachment's chain and jumps become what they were. What all attachments share
 //! stays, as others may have come to need it.
 
-use common::Attachment;
 use common::error::Error;
+use common::{Attachment, Family};
+use nft::command::Command;
+use nft::socket::Nft;
+use xtables::Table;
+use xtables::nf_tables::Seen;
+use xtables::nf_tables::batch::{self, Former};
+use xtables::transaction::{Command as Line, Transaction};
 
-use super::super::kernel::batch::{self, Former};
-use super::super::kernel::nft::Seen;
 use super::super::observe::{jumps_to, own_chains};
-use super::super::rules::{DNAT, Table, Wanted};
-use super::super::transaction::{Command as Line, Transaction, is_of_attachments};
+use super::super::rules::{DNAT, Wanted, is_of_attachments};
 use super::super::write;
 use super::{commit, removal};
 use crate::config::Evidence;
-use crate::mapping::Family;
-use crate::nftables::command::Command;
-use crate::nftables::socket::Nft;
 
 /// What takes an ADD back.
 #[derive(Debug, Default)]

@@ -1,12 +1,11 @@
-use common::Attachment;
 use common::result::Prefix;
+use common::{Attachment, Family, Protocol};
+use xtables::Table;
 
 use super::*;
 use crate::config::{Evidence, Mark, Masquerade};
 use crate::iptables::many::apply;
-use crate::iptables::rules::Table;
 use crate::iptables::{observe, rules, shadow, write};
-use crate::mapping::{Family, Protocol};
 use crate::plan::{self, Forward};
 
 /// An attachment of a container on a network: `8080` and `1:8080` are ports of all addresses and of one.
@@ -52,7 +51,7 @@ fn add(state: &mut State, wanted: &Wanted) {
 /// Who gets the packets to a port of an address, by what the rules test.
 fn served(state: &State, address: &str, port: u16) -> Option<String> {
     let address: std::net::IpAddr = format!("192.0.2.{address}").parse().unwrap();
-    let mut jumps = state.jumps().iter();
+    let mut jumps = state.rules(DNAT).iter();
     jumps.find_map(|rule| {
         let (jump, meaning) = owner::jump(rule)?;
         let reach = Reach::of(&meaning);
@@ -115,7 +114,7 @@ fn packets_go_to_one_address_before_all_and_to_the_newest_of_equals() {
                     got,
                     expected,
                     "{address}:{port} {order:?} {:#?}",
-                    state.jumps()
+                    state.rules(DNAT)
                 );
             }
         }
@@ -129,7 +128,7 @@ fn a_container_s_second_network_goes_behind_its_first() {
     let other = of("n", "other", &["80", "1:90"]);
     let chains = |state: &State| -> Vec<String> {
         let chain = |rule: &String| owner::jump(rule).unwrap().0.chain;
-        let mut chains: Vec<String> = state.jumps().iter().map(chain).collect();
+        let mut chains: Vec<String> = state.rules(DNAT).iter().map(chain).collect();
         chains.dedup();
         chains
     };
@@ -155,7 +154,7 @@ fn a_rule_for_others_is_made_only_where_no_place_is_right() {
             let drifts = observe::jump_drift(&state, wanted, &wanted.shared_name());
             assert!(drifts.is_empty(), "{drifts:?}");
         }
-        state.jumps().to_vec()
+        state.rules(DNAT).to_vec()
     };
     let [one, two, three] = [
         of("n", "one", &["80"]),

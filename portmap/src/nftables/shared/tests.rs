@@ -1,4 +1,5 @@
-use super::super::expr::Expr;
+use nft::expr::Expr;
+
 use super::super::layout::GUARD;
 use super::*;
 

@@ -1,0 +1,246 @@
+//! Tables of the nf_tables variant, over netlink: what is there, with the handles of rules.
+
+pub mod batch;
+pub mod encode;
+pub mod raw;
+pub mod words;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use common::Family;
+use common::error::{Code, Error};
+use common::sys::netlink::{Refusal, attribute, text};
+use common::sys::nla::Nla;
+use nft::object::{Base, Chain, Place};
+use nft::socket::Nft;
+use nft::uapi;
+
+use crate::Table;
+use crate::state::State;
+
+/// A rule as the kernel has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    /// Its number in the table; `None` for one that is about to be written.
+    pub handle: Option<u64>,
+    /// `NFTA_RULE_EXPRESSIONS`
+    pub expressions: Vec<u8>,
+}
+
+impl Rule {
+    /// One that the kernel does not have yet.
+    pub fn unwritten() -> Rule {
+        Rule {
+            handle: None,
+            expressions: Vec::new(),
+        }
+    }
+}
+
+/// What was read of one IP version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// The IP version.
+    pub family: Family,
+    /// The chains with their rules in words.
+    pub state: State,
+    /// The same rules, in the same order, as the kernel has them.
+    rules: BTreeMap<(Table, String), Vec<Rule>>,
+    tables: BTreeSet<Table>,
+}
+
+impl Seen {
+    fn nothing(family: Family) -> Seen {
+        Seen {
+            family,
+            state: State::default(),
+            rules: BTreeMap::new(),
+            tables: BTreeSet::new(),
+        }
+    }
+
+    /// Reads the named chains, as far as they are there.
+    ///
+    /// # Errors
+    /// Code 100 with what the kernel refused.
+    pub fn chains(nft: &mut Nft, family: Family, chains: &[(Table, &str)]) -> Result<Seen, Error> {
+        let mut seen = Seen::nothing(family);
+        seen.add(nft, chains)?;
+        Ok(seen)
+    }
+
+    /// Reads more chains.
+    ///
+    /// # Errors
+    /// As [`Seen::chains`].
+    pub fn add(&mut self, nft: &mut Nft, chains: &[(Table, &str)]) -> Result<(), Error> {
+        let chains: BTreeSet<(Table, &str)> = chains.iter().copied().collect();
+        for table in Table::ALL {
+            let names = chains.iter().filter(|(of, _)| *of == table);
+            let names: Vec<&str> = names.map(|(_, name)| *name).collect();
+            let family = self.family;
+            let failed = |refusal| unreadable(family, table, refusal);
+            let place = place(family, table);
+            for name in present(nft, self.family, table, &names)? {
+                let filter = [
+                    Nla::text(uapi::RULE_TABLE, place.table),
+                    Nla::text(uapi::RULE_CHAIN, name),
+                ];
+                let rules = nft.list(uapi::GETRULE, self.family, &filter);
+                let rules = rules.map_err(failed)?;
+                self.insert(table, name, rules.iter().map(|rule| decode(rule)).collect());
+            }
+            if !names.is_empty() && !self.tables.contains(&table) {
+                let there = nft.table(place).map_err(failed)?;
+                self.tables.extend(there.map(|_| table));
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads tables whole.
+    ///
+    /// # Errors
+    /// As [`Seen::chains`].
+    pub fn whole(nft: &mut Nft, family: Family, tables: &[Table]) -> Result<Seen, Error> {
+        let mut seen = Seen::nothing(family);
+        for table in tables {
+            let failed = |refusal| unreadable(family, *table, refusal);
+            let filter = [Nla::text(uapi::CHAIN_TABLE, table.name())];
+            let chains = nft.list(uapi::GETCHAIN, family, &filter).map_err(failed)?;
+            // Older kernels list those of all tables.
+            let is_of =
+                |attributes: &&Vec<u8>| named(attributes, uapi::CHAIN_TABLE) == table.name();
+            for chain in chains.iter().filter(is_of) {
+                let chain = Chain::decode(chain);
+                if is_usable(*table, &chain) {
+                    seen.insert(*table, &chain.name, Vec::new());
+                }
+            }
+            let filter = [Nla::text(uapi::RULE_TABLE, table.name())];
+            for rule in nft.list(uapi::GETRULE, family, &filter).map_err(failed)? {
+                let chain = named(&rule, uapi::RULE_CHAIN);
+                if let Some(rules) = seen.rules.get_mut(&(*table, chain.clone())) {
+                    let rule = decode(&rule);
+                    let words = words::rule(family, &rule.expressions);
+                    rules.push(rule);
+                    seen.state.push(*table, &chain, words);
+                }
+            }
+        }
+        Ok(seen)
+    }
+
+    /// Notes a chain that is there, without a look at its rules.
+    pub fn insert(&mut self, table: Table, chain: &str, rules: Vec<Rule>) {
+        self.tables.insert(table);
+        let words = rules
+            .iter()
+            .map(|rule| words::rule(self.family, &rule.expressions));
+        self.state.insert(table, chain, words.collect());
+        self.rules.insert((table, chain.to_owned()), rules);
+    }
+
+    /// The rules of a chain.
+    pub fn rules(&self, table: Table, chain: &str) -> &[Rule] {
+        self.rules
+            .get(&(table, chain.to_owned()))
+            .map_or(&[], Vec::as_slice)
+    }
+
+    /// The rules of a chain, to be changed.
+    pub fn rules_mut(&mut self, table: Table, chain: &str) -> &mut Vec<Rule> {
+        self.rules.entry((table, chain.to_owned())).or_default()
+    }
+
+    /// Forgets a chain.
+    pub fn remove(&mut self, table: Table, chain: &str) {
+        self.rules.remove(&(table, chain.to_owned()));
+    }
+
+    /// Whether a table is there, of those that were looked at.
+    pub fn has_table(&self, table: Table) -> bool {
+        self.tables.contains(&table)
+    }
+}
+
+/// Those of the named chains that are there.
+///
+/// # Errors
+/// As [`Seen::chains`].
+pub fn present<'a>(
+    nft: &mut Nft,
+    family: Family,
+    table: Table,
+    names: &[&'a str],
+) -> Result<Vec<&'a str>, Error> {
+    let chains = nft
+        .chains(place(family, table), names)
+        .map_err(|refusal| unreadable(family, table, refusal))?;
+    let found = names.iter().zip(chains);
+    let found = found.filter(|(_, chain)| chain.as_ref().is_some_and(|c| is_usable(table, c)));
+    Ok(found.map(|(name, _)| *name).collect())
+}
+
+/// Where iptables has the table of that name.
+pub fn place(family: Family, table: Table) -> Place {
+    Place {
+        family,
+        table: table.name(),
+    }
+}
+
+/// A chain of the kernel's as iptables makes it; `None` for a name that is no such chain's.
+pub fn base(table: Table, chain: &str) -> Option<Base> {
+    use uapi::{HOOK_INPUT, HOOK_OUTPUT, HOOK_POSTROUTING, HOOK_PREROUTING};
+    let (hook, at_source) = match chain {
+        "PREROUTING" => (HOOK_PREROUTING, false),
+        "INPUT" => (HOOK_INPUT, true),
+        "OUTPUT" => (HOOK_OUTPUT, false),
+        "POSTROUTING" => (HOOK_POSTROUTING, true),
+        _ => return None,
+    };
+    let (kind, priority) = match (table, at_source) {
+        (Table::Nat, false) => ("nat", uapi::PRIORITY_DSTNAT),
+        (Table::Nat, true) => ("nat", uapi::PRIORITY_SRCNAT),
+        (Table::Mangle, _) if chain == "OUTPUT" => ("route", uapi::PRIORITY_MANGLE),
+        (Table::Mangle, _) => ("filter", uapi::PRIORITY_MANGLE),
+    };
+    Some(Base {
+        kind: kind.to_owned(),
+        hook,
+        priority,
+        policy: uapi::ACCEPT,
+    })
+}
+
+/// Whether packets meet a chain where iptables' chain of that name meets them.
+fn is_usable(table: Table, chain: &Chain) -> bool {
+    let at = |base: &Base| (base.kind.clone(), base.hook, base.priority);
+    match base(table, &chain.name) {
+        Some(expected) => chain.base.as_ref().map(at) == Some(at(&expected)),
+        None => true,
+    }
+}
+
+fn named(attributes: &[u8], kind: u16) -> String {
+    attribute(attributes, kind).map(text).unwrap_or_default()
+}
+
+fn decode(attributes: &[u8]) -> Rule {
+    let handle = attribute(attributes, uapi::RULE_HANDLE).and_then(|value| value.try_into().ok());
+    Rule {
+        handle: handle.map(u64::from_be_bytes),
+        expressions: attribute(attributes, uapi::RULE_EXPRESSIONS)
+            .unwrap_or(&[])
+            .to_vec(),
+    }
+}
+
+fn unreadable(family: Family, table: Table, refusal: Refusal) -> Error {
+    let (family, table) = (family.nft_name(), table.name());
+    Error::new(Code::System, format!("read table {family} {table}")).with_details(refusal)
+}
+
+#[cfg(test)]
+mod tests;

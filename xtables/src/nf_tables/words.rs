@@ -1,0 +1,294 @@
+//! A rule of nf_tables in the words of iptables, from what the kernel holds of it.
+//!
+//! What iptables would not write, or only iptables knows, becomes a match or a target of which the name
+//! is all that is said: `-m ?NAME`, `-j NAME ?`. So every rule has its words, a rule with such a part is
+//! like none of ours, and where it leads can be read all the same.
+
+use common::Family;
+use common::sys::netlink::{attribute, each_attribute, text};
+use nft::expr::Expr;
+use nft::uapi;
+
+use crate::xt;
+
+/// `NFTA_MATCH_NAME`, `NFTA_MATCH_REV` and `NFTA_MATCH_INFO`; the same for targets.
+pub(super) const XT_NAME: u16 = 1;
+pub(super) const XT_REVISION: u16 = 2;
+pub(super) const XT_INFO: u16 = 3;
+/// `NFTA_IMMEDIATE_DATA`
+const IMMEDIATE_DATA: u16 = 2;
+/// `NFTA_RANGE_OP`, `NFTA_RANGE_FROM_DATA` and `NFTA_RANGE_TO_DATA`
+const RANGE_OP: u16 = 2;
+const RANGE_FROM: u16 = 3;
+const RANGE_TO: u16 = 4;
+/// Where the protocol is in a header of IPv4, in bytes.
+const V4_PROTOCOL: u32 = 9;
+
+/// Where ports are, in all protocols that have them, and the options that ask for them.
+const PORTS: [(u32, &str); 2] = [(0, "--sport"), (2, "--dport")];
+
+/// What a comparison is about.
+#[derive(Clone, Copy)]
+enum Loaded {
+    Meta(u32),
+    Network { offset: u32, len: u32 },
+    Port(&'static str),
+}
+
+/// One rule, from `NFTA_RULE_EXPRESSIONS`.
+pub fn rule(family: Family, expressions: &[u8]) -> String {
+    let mut reader = Reader {
+        family,
+        words: Vec::new(),
+        loaded: None,
+        mask: None,
+    };
+    for (_, element) in each_attribute(expressions) {
+        reader.take(element);
+    }
+    reader.words.retain(|word| !word.is_empty());
+    reader.words.join(" ")
+}
+
+/// Packets and bytes that a rule counted, if it does.
+pub fn counters(expressions: &[u8]) -> Option<(u64, u64)> {
+    let counter = each_attribute(expressions)
+        .map(|(_, element)| element)
+        .find(|element| name_of(element) == "counter")?;
+    let data = attribute(counter, uapi::EXPR_DATA)?;
+    let number = |kind| Some(u64::from_be_bytes(attribute(data, kind)?.try_into().ok()?));
+    // `NFTA_COUNTER_BYTES`, `NFTA_COUNTER_PACKETS`
+    Some((number(2)?, number(1)?))
+}
+
+fn name_of(element: &[u8]) -> String {
+    attribute(element, uapi::EXPR_NAME)
+        .map(text)
+        .unwrap_or_default()
+}
+
+struct Reader {
+    family: Family,
+    words: Vec<String>,
+    loaded: Option<Loaded>,
+    mask: Option<Vec<u8>>,
+}
+
+impl Reader {
+    fn take(&mut self, element: &[u8]) {
+        let name = name_of(element);
+        let data = attribute(element, uapi::EXPR_DATA).unwrap_or(&[]);
+        let family = self.family;
+        let word = match name.as_str() {
+            "counter" => return,
+            "match" => extension(data, xt::matched).unwrap_or_else(|| opaque(&xt_name(data))),
+            "target" => {
+                let read =
+                    |name: &str, revision, info: &[u8]| xt::target(family, name, revision, info);
+                extension(data, read).unwrap_or_else(|| opaque_target(&xt_name(data)))
+            }
+            "immediate" => verdict(data).unwrap_or_else(|| opaque(&name)),
+            "range" => self.range(data).unwrap_or_else(|| opaque(&name)),
+            _ => return self.expression(&name, &Expr::decode(element)),
+        };
+        self.words.push(word);
+    }
+
+    fn expression(&mut self, name: &str, expr: &Expr) {
+        match expr {
+            Expr::Meta { key, into: _ } => self.loaded = Some(Loaded::Meta(*key)),
+            Expr::Payload {
+                base: uapi::PAYLOAD_NETWORK_HEADER,
+                offset,
+                len,
+                into: _,
+            } => {
+                self.loaded = Some(Loaded::Network {
+                    offset: *offset,
+                    len: *len,
+                });
+            }
+            Expr::Payload {
+                base: uapi::PAYLOAD_TRANSPORT_HEADER,
+                offset,
+                len: 2,
+                into: _,
+            } => {
+                let port = PORTS.iter().find(|(at, _)| at == offset);
+                self.loaded = port.map(|(_, option)| Loaded::Port(option));
+            }
+            Expr::Bitwise { mask, xor, .. } if xor.iter().all(|byte| *byte == 0) => {
+                self.mask = Some(mask.clone());
+            }
+            Expr::Compare { op, value, .. } => {
+                let word = self.compared(*op, value);
+                self.words.push(word.unwrap_or_else(|| opaque(name)));
+            }
+            Expr::Masquerade => self.words.push("-j MASQUERADE".into()),
+            other => {
+                (self.loaded, self.mask) = (None, None);
+                self.words.push(match native_target(other, name) {
+                    Some(target) => opaque_target(target),
+                    None => opaque(name),
+                });
+            }
+        }
+    }
+
+    fn compared(&mut self, op: u32, value: &[u8]) -> Option<String> {
+        let (loaded, mask) = (self.loaded.take()?, self.mask.take());
+        let is_inverted = match (op, loaded) {
+            (uapi::CMP_EQ, _) => false,
+            (uapi::CMP_NEQ, _) => true,
+            (uapi::CMP_LTE, Loaded::Port(option)) if mask.is_none() => {
+                return self.port(option, false, &format!("0:{}", port(value)?));
+            }
+            (uapi::CMP_GTE, Loaded::Port(option)) if mask.is_none() => {
+                return self.port(option, false, &format!("{}:65535", port(value)?));
+            }
+            _ => return None,
+        };
+        match (loaded, &mask) {
+            (Loaded::Port(option), None) => {
+                self.port(option, is_inverted, &port(value)?.to_string())
+            }
+            _ => compared(self.family, loaded, mask, value, is_inverted),
+        }
+    }
+
+    fn range(&mut self, data: &[u8]) -> Option<String> {
+        let Some(Loaded::Port(option)) = self.loaded.take() else {
+            return None;
+        };
+        let end = |kind| port(attribute(attribute(data, kind)?, uapi::DATA_VALUE)?);
+        // `NFT_RANGE_EQ` and `NFT_RANGE_NEQ`, as a comparison's.
+        let op = u32::from_be_bytes(attribute(data, RANGE_OP)?.try_into().ok()?);
+        let text = format!("{}:{}", end(RANGE_FROM)?, end(RANGE_TO)?);
+        self.port(option, op != uapi::CMP_EQ, &text)
+    }
+
+    /// The match of a port, of a protocol that was asked for before.
+    fn port(&self, option: &str, is_inverted: bool, text: &str) -> Option<String> {
+        let protocol = self
+            .words
+            .iter()
+            .find_map(|word| word.strip_prefix("-p "))?;
+        let not = if is_inverted { "! " } else { "" };
+        Some(format!("-m {protocol} {not}{option} {text}"))
+    }
+}
+
+/// A part of which only the name is known.
+fn opaque(name: &str) -> String {
+    format!("-m {}", crate::words::quoted(&format!("?{name}")))
+}
+
+fn opaque_target(name: &str) -> String {
+    format!("-j {} ?", crate::words::quoted(name))
+}
+
+/// The target of iptables that does what an expression of nft's own does.
+fn native_target(expr: &Expr, name: &str) -> Option<&'static str> {
+    match (expr, name) {
+        (Expr::Dnat { .. }, _) | (_, "nat") => Some("DNAT"),
+        (_, "redir") => Some("REDIRECT"),
+        (_, "masq") => Some("MASQUERADE"),
+        (_, "reject") => Some("REJECT"),
+        (_, "queue") => Some("NFQUEUE"),
+        _ => None,
+    }
+}
+
+fn verdict(data: &[u8]) -> Option<String> {
+    let verdict = attribute(attribute(data, IMMEDIATE_DATA)?, uapi::DATA_VERDICT)?;
+    let code = u32::from_be_bytes(attribute(verdict, uapi::VERDICT_CODE)?.try_into().ok()?);
+    let chain = || {
+        let name = attribute(verdict, uapi::VERDICT_CHAIN).map(text)?;
+        Some(crate::words::quoted(&name))
+    };
+    Some(match code.cast_signed() {
+        uapi::VERDICT_JUMP => format!("-j {}", chain()?),
+        uapi::VERDICT_GOTO => format!("-g {}", chain()?),
+        uapi::VERDICT_DROP => "-j DROP".into(),
+        uapi::VERDICT_RETURN => "-j RETURN".into(),
+        uapi::VERDICT_QUEUE => "-j QUEUE".into(),
+        code if code.cast_unsigned() == uapi::ACCEPT => "-j ACCEPT".into(),
+        _ => return None,
+    })
+}
+
+fn xt_name(data: &[u8]) -> String {
+    attribute(data, XT_NAME).map(text).unwrap_or_default()
+}
+
+fn extension(data: &[u8], read: impl Fn(&str, u32, &[u8]) -> Option<String>) -> Option<String> {
+    let revision = attribute(data, XT_REVISION)?.try_into().ok()?;
+    let info = attribute(data, XT_INFO)?;
+    read(&xt_name(data), u32::from_be_bytes(revision), info)
+}
+
+fn compared(
+    family: Family,
+    loaded: Loaded,
+    mask: Option<Vec<u8>>,
+    value: &[u8],
+    is_inverted: bool,
+) -> Option<String> {
+    match (loaded, mask) {
+        (Loaded::Meta(uapi::META_MARK), mask) => {
+            let number = |bytes: &[u8]| bytes.try_into().ok().map(u32::from_ne_bytes);
+            let mask = mask.map_or(Some(u32::MAX), |mask| number(&mask))?;
+            Some(xt::mark(number(value)?, mask, is_inverted))
+        }
+        (Loaded::Meta(uapi::META_IIFNAME), None) => Some(interface("-i", value, is_inverted)),
+        (Loaded::Meta(uapi::META_OIFNAME), None) => Some(interface("-o", value, is_inverted)),
+        (Loaded::Meta(uapi::META_L4PROTO), None) => {
+            let not = if is_inverted { "! " } else { "" };
+            protocol(value).map(|words| format!("{not}{words}"))
+        }
+        (Loaded::Network { offset, len: 1 }, None)
+            if family == Family::V4 && offset == V4_PROTOCOL && !is_inverted =>
+        {
+            protocol(value)
+        }
+        (Loaded::Network { offset, len }, mask) => {
+            let option = match offset {
+                offset if offset == family.source_offset() => "-s",
+                offset if offset == family.destination_offset() => "-d",
+                _ => return None,
+            };
+            // Of whole bytes only those are loaded that count.
+            let len = usize::try_from(len).ok()?;
+            let mut mask = mask.unwrap_or_else(|| vec![u8::MAX; len]);
+            let mut addr = value.to_vec();
+            let bytes = usize::from(family.address_len());
+            if addr.len() != len || mask.len() != len || len > bytes {
+                return None;
+            }
+            mask.resize(bytes, 0);
+            addr.resize(bytes, 0);
+            xt::network(option, xt::prefix(&addr, &mask)?, is_inverted)
+        }
+        _ => None,
+    }
+}
+
+/// A name is compared with its closing NUL, its beginning (`eth+`) without.
+fn interface(option: &str, value: &[u8], is_inverted: bool) -> String {
+    let mut name = text(value);
+    if !value.ends_with(&[0]) {
+        name.push('+');
+    }
+    xt::interface(option, &name, is_inverted)
+}
+
+fn port(value: &[u8]) -> Option<u16> {
+    Some(u16::from_be_bytes(value.try_into().ok()?))
+}
+
+fn protocol(value: &[u8]) -> Option<String> {
+    match value {
+        [number] => xt::protocol(u16::from(*number)),
+        _ => None,
+    }
+}
