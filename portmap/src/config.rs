@@ -246,7 +246,10 @@ impl Evidence {
 }
 
 fn ports(mappings: &[PortMapping]) -> Vec<(Protocol, u16)> {
-    mappings.iter().map(|m| (m.protocol, m.host_port)).collect()
+    mappings
+        .iter()
+        .map(|m| (m.asked.protocol, m.asked.number))
+        .collect()
 }
 
 fn backend(raw: Object<'_>) -> Result<Option<Backend>, Error> {

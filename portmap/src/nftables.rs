@@ -34,6 +34,7 @@ pub mod private;
 mod probe;
 mod queue;
 mod reference;
+mod removal;
 mod remove;
 mod set;
 mod shared;

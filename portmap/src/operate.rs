@@ -5,20 +5,18 @@ use common::{Attachment, Drift, Error, Operate, Request};
 
 use crate::config::{self, Config};
 use crate::host_port::{self, HostPort};
-use crate::plan::{Forward, Plan};
+use crate::list::row::Row;
+use crate::plan::Plan;
 use crate::{Portmap, list, many};
 
 impl Operate for Portmap {
-    type Row = list::Forward;
+    type Row = Row;
 
     fn drifts(requests: &[&Request]) -> Vec<Result<Vec<Drift>, Error>> {
         many::drifts(requests)
     }
 
-    fn missing(
-        requests: &[&Request],
-        found: &[list::Forward],
-    ) -> Vec<Result<Vec<list::Forward>, Error>> {
+    fn missing(requests: &[&Request], found: &[Row]) -> Vec<Result<Vec<Row>, Error>> {
         list::missing(requests, found)
     }
 
@@ -34,15 +32,17 @@ impl Operate for Portmap {
         let Ok((config, _)) = Config::parse(request) else {
             return Vec::new();
         };
-        let claim = |family, port: Forward| {
-            let (ip, number, protocol) = (port.host_ip, port.host_port, port.protocol);
-            format!("{family} {ip:?} {number}/{protocol}")
-        };
+        let claim = |family,
+                     HostPort {
+                         protocol,
+                         address,
+                         number,
+                     }| { format!("{family} {address:?} {number}/{protocol}") };
         let families = Plan::new(&config).families.into_iter();
         let claims = families.flat_map(|forwards| {
             let family = forwards.family;
             let ports = forwards.ports.into_iter();
-            ports.map(move |port| claim(family, port))
+            ports.map(move |forward| claim(family, forward.port))
         });
         claims.collect()
     }
@@ -53,7 +53,7 @@ impl Operate for Portmap {
         };
         let plan = Plan::new(&config);
         let ports = plan.families.iter().flat_map(|family| &family.ports);
-        host_port::sorted(ports.map(HostPort::from))
+        host_port::sorted(ports.map(|forward| forward.port))
     }
 
     fn judge(request: &Request) -> Result<(), Error> {

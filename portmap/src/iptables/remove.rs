@@ -9,9 +9,10 @@ use xtables::state::State;
 
 use super::observe::{own_chains, strays};
 use super::rules::{DNAT, OLD_SNAT, exact_name, is_own_name, shared_name};
-use super::translation::{Translation, translations};
+use super::translation::translations;
 use super::{kernel, owner, write};
 use crate::config::Evidence;
+use crate::host_port::Forward;
 
 /// Removes what an attachment has in the legacy variant, and says what it was; `None` for nothing.
 ///
@@ -21,7 +22,7 @@ pub fn del(
     family: Family,
     attachment: &Attachment,
     evidence: &Evidence,
-) -> Result<Option<Vec<Translation>>, Error> {
+) -> Result<Option<Vec<Forward>>, Error> {
     let names = [
         shared_name(attachment),
         exact_name(attachment),
@@ -72,7 +73,7 @@ pub fn gc(
     family: Family,
     network: &str,
     is_valid: impl Fn(&str) -> bool,
-) -> Result<Option<Vec<Translation>>, Error> {
+) -> Result<Option<Vec<Forward>>, Error> {
     let leading = [DNAT.to_owned(), OLD_SNAT.to_owned()];
     if kernel::chains(family, &leading)?.is_empty() {
         return Ok(None);
@@ -112,7 +113,7 @@ fn remove(
     family: Family,
     select: impl Fn(&State) -> Vec<String>,
     is_dead: impl Fn(&str) -> bool,
-) -> Result<Option<Vec<Translation>>, Error> {
+) -> Result<Option<Vec<Forward>>, Error> {
     let is_ours = |name: &str| is_own_name(name) || [DNAT, OLD_SNAT].contains(&name);
     let choose = |state: &State| Doomed {
         chains: select(state),

@@ -1,7 +1,7 @@
 //! Plan → chains and rules, name for name as the reference writes them.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use common::{Attachment, Family, Protocol};
 use xtables::Table;
@@ -11,7 +11,8 @@ use xtables::words::joined;
 
 use super::owner;
 use crate::config::{Mark, Masquerade};
-use crate::plan::{Forward, Forwards};
+use crate::host_port::{Forward, HostPort};
+use crate::plan::Forwards;
 
 /// The chain that leads to those of attachments.
 pub const DNAT: &str = "CNI-HOSTPORT-DNAT";
@@ -181,14 +182,13 @@ pub fn wanted(
     };
     let mut own = Vec::new();
     for forward in ports {
-        let base = base(forward);
+        let base = base(forward.port);
         if let Some(chain) = marking {
             for source in masqueraded_sources(masquerade, *family, container) {
                 own.push(format!("{source}{base} -j {chain}"));
             }
         }
-        let to = SocketAddr::new(container.addr, forward.container_port);
-        own.push(format!("{base} -j DNAT --to-destination {to}"));
+        own.push(format!("{base} -j DNAT --to-destination {}", forward.to));
     }
     let (chains, shared) = shared(*family, masquerade, mark);
     Wanted {
@@ -204,16 +204,15 @@ pub fn wanted(
     }
 }
 
-/// The matches of one forward, as iptables prints them.
-fn base(forward: &Forward) -> String {
-    let Forward {
+/// The matches of a port, as iptables prints them.
+fn base(port: HostPort) -> String {
+    let HostPort {
         protocol,
-        host_ip,
-        host_port,
-        container_port: _,
-    } = forward;
-    let destination = host_ip.map_or_else(String::new, |addr| format!("-d {} ", whole(addr)));
-    format!("{destination}-p {protocol} -m {protocol} --dport {host_port}")
+        address,
+        number,
+    } = port;
+    let destination = address.map_or_else(String::new, |addr| format!("-d {} ", whole(addr)));
+    format!("{destination}-p {protocol} -m {protocol} --dport {number}")
 }
 
 /// An address as the network of one.
@@ -256,7 +255,7 @@ fn jumps(
     let comment = owner::comment(attachment);
     let needed: BTreeSet<(Protocol, u16)> = ports
         .iter()
-        .map(|port| (port.protocol, port.host_port))
+        .map(|forward| (forward.port.protocol, forward.port.number))
         .collect();
     let mut jumps = Vec::new();
     for protocol in Protocol::ALL {

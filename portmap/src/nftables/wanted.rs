@@ -30,11 +30,11 @@ pub fn claims(
     for forward in &forwards.ports {
         let claim = Claim {
             owner: owner.to_owned(),
-            to: (forwards.container.addr, forward.container_port),
+            to: forward.to,
             marks,
         };
         // Of two mappings of one port, the first counts.
-        claims.entry(HostPort::from(forward)).or_insert(claim);
+        claims.entry(forward.port).or_insert(claim);
     }
     claims
 }
@@ -63,10 +63,12 @@ pub fn masqueraded(family: Family, container: Prefix, masquerade: Masquerade) ->
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::*;
+    use crate::host_port::Forward;
     use crate::nftables::elements::shown;
     use crate::nftables::set::ATTACHMENTS;
-    use crate::plan::Forward;
     use common::Protocol;
 
     fn forwards(container: &str, host_ip: Option<&str>) -> Forwards {
@@ -76,10 +78,12 @@ mod tests {
             container,
             conditions: vec![],
             ports: vec![Forward {
-                protocol: Protocol::Tcp,
-                host_ip: host_ip.map(|ip| ip.parse().unwrap()),
-                host_port: 8080,
-                container_port: 80,
+                port: HostPort {
+                    protocol: Protocol::Tcp,
+                    address: host_ip.map(|ip| ip.parse().unwrap()),
+                    number: 8080,
+                },
+                to: SocketAddr::new(container.addr, 80),
             }],
             listed: vec![],
         }

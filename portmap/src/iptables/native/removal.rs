@@ -13,10 +13,11 @@ use xtables::transaction::Transaction;
 use super::super::observe::own_chains;
 use super::super::remove::{dead_chains, is_dead_of};
 use super::super::rules::{DNAT, OLD_PREFIX, exact_name, shared_name};
-use super::super::translation::{Translation, translations};
+use super::super::translation::translations;
 use super::super::{owner, write};
 use super::{Undo, commit, steady};
 use crate::config::Evidence;
+use crate::host_port::Forward;
 use crate::plan::Plan;
 
 /// How much is read.
@@ -36,7 +37,7 @@ pub fn del(
     attachment: &Attachment,
     evidence: &Evidence,
     families: &[Family],
-) -> Result<Option<Vec<Translation>>, Error> {
+) -> Result<Option<Vec<Forward>>, Error> {
     if !may_have(families, attachment)? {
         return Ok(None);
     }
@@ -70,10 +71,7 @@ fn names(attachment: &Attachment) -> [String; 3] {
 ///
 /// # Errors
 /// As [`del`].
-pub fn gc(
-    network: &str,
-    is_valid: impl Fn(&str) -> bool,
-) -> Result<Option<Vec<Translation>>, Error> {
+pub fn gc(network: &str, is_valid: impl Fn(&str) -> bool) -> Result<Option<Vec<Forward>>, Error> {
     let is_dead = |comment: &str| is_dead_of(comment, network, &is_valid);
     let look = |nft: &mut Nft, family, _| match has_dispatch(nft, family)? {
         true => Seen::whole(nft, family, &[Table::Nat]).map(Some),
@@ -177,7 +175,7 @@ fn selected(state: &State, attachment: &Attachment, evidence: &Evidence) -> Vec<
 /// What a removal came to.
 #[derive(Default)]
 struct Outcome {
-    gone: Option<Vec<Translation>>,
+    gone: Option<Vec<Forward>>,
     errors: Vec<Error>,
 }
 
@@ -188,7 +186,7 @@ fn remove(
     look: impl Fn(&mut Nft, Family, Depth) -> Result<Option<Seen>, Error>,
     select: impl Fn(&State) -> Vec<String>,
     is_dead: impl Fn(&str) -> bool,
-) -> Result<Option<Vec<Translation>>, Error> {
+) -> Result<Option<Vec<Forward>>, Error> {
     let Some(mut nft) = Nft::open_if_any()? else {
         return Ok(None);
     };
@@ -225,7 +223,7 @@ fn plan(
     mut seen: Seen,
     select: impl Fn(&State) -> Vec<String>,
     is_dead: impl Fn(&str) -> bool,
-    gone: &mut Option<Vec<Translation>>,
+    gone: &mut Option<Vec<Forward>>,
 ) -> Result<Vec<Command>, Error> {
     let mut transaction = Transaction::default();
     for chain in select(&seen.state) {
