@@ -5,9 +5,10 @@ use common::log::Log;
 use common::netconf::ValidAttachment;
 use common::{Attachment, Drift};
 
-use crate::config::{Backend, Config, Evidence, Mark};
+use crate::config::{Config, Evidence};
 use crate::host_port::{self, Forward};
 use crate::mapping::PortMapping;
+use crate::options::{Backend, Mark};
 use crate::plan::Plan;
 use crate::{iptables, nftables};
 

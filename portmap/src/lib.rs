@@ -18,6 +18,7 @@ mod many;
 mod mapping;
 mod nftables;
 mod operate;
+mod options;
 mod plan;
 mod program;
 mod turn;
@@ -31,7 +32,8 @@ use common::log::Log;
 use common::version::Version;
 use common::{CniResult, Drift, Error, Family, Plugin, Request};
 
-use config::{Config, Evidence, Masquerade};
+use crate::options::Masquerade;
+use config::{Config, Evidence};
 use conntrack::Stale;
 use iptables::Tables;
 use plan::Plan;

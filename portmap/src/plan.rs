@@ -5,9 +5,10 @@ use std::net::SocketAddr;
 use common::result::Prefix;
 use common::{Attachment, Family, Protocol};
 
-use crate::config::{Config, Masquerade};
+use crate::config::Config;
 use crate::host_port::Forward;
 use crate::mapping::PortMapping;
+use crate::options::Masquerade;
 
 /// What is to be forwarded to one attachment.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,8 +10,8 @@ use xtables::transaction::Command;
 use xtables::words::joined;
 
 use super::owner;
-use crate::config::{Mark, Masquerade};
 use crate::host_port::{Forward, HostPort};
+use crate::options::{Mark, Masquerade};
 use crate::plan::Forwards;
 
 /// The chain that leads to those of attachments.

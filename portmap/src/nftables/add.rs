@@ -18,8 +18,9 @@ use super::set::{Purpose, SetId};
 use super::shared::{self, Need, Seen};
 use super::undo::{Change, Undo};
 use super::{layout, owner, remove, transaction, unreadable, wanted};
-use crate::config::{Evidence, Masquerade, OnConflict};
+use crate::config::Evidence;
 use crate::host_port::HostPort;
+use crate::options::{Masquerade, OnConflict};
 use crate::plan::{Forwards, Plan};
 
 /// What was done.

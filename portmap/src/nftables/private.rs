@@ -15,8 +15,8 @@ use nft::uapi;
 
 use super::set::{MARK, Purpose};
 use super::wanted;
-use crate::config::Masquerade;
 use crate::host_port::HostPort;
+use crate::options::Masquerade;
 use crate::plan::Forwards;
 
 /// What every such chain's name begins with.

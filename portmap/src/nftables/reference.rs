@@ -18,7 +18,8 @@ use nft::uapi;
 
 use super::removal::Removal;
 use super::translation;
-use crate::config::{Evidence, Masquerade};
+use crate::config::Evidence;
+use crate::options::Masquerade;
 use crate::plan::{Forwards, Plan};
 
 /// The reference's table.

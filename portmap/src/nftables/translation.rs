@@ -74,8 +74,8 @@ mod tests {
     use common::result::Prefix;
 
     use super::*;
-    use crate::config::Masquerade;
     use crate::nftables::private;
+    use crate::options::Masquerade;
     use crate::plan::Forwards;
 
     #[test]

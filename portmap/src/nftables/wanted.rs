@@ -11,8 +11,8 @@ use super::elements::{Elements, index};
 use super::queue::to_elements;
 use super::queue::{Claim, Marks};
 use super::set::Purpose;
-use crate::config::Masquerade;
 use crate::host_port::HostPort;
+use crate::options::Masquerade;
 use crate::plan::Forwards;
 
 /// The claims of a plan. With conditions there are none: rules decide then.

@@ -18,8 +18,9 @@ use super::super::many::apply;
 use super::super::rules::{DNAT, GUARD, MASQ, SETMARK, wanted};
 use super::super::write;
 use super::*;
-use crate::config::{Evidence, Mark, Masquerade};
+use crate::config::Evidence;
 use crate::host_port::{Forward, HostPort};
+use crate::options::{Mark, Masquerade};
 use crate::plan::Forwards;
 
 const VARIANTS: [&str; 2] = ["nft", "legacy"];

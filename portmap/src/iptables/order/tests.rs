@@ -3,11 +3,12 @@ use common::{Attachment, Family, Protocol};
 use xtables::Table;
 
 use super::*;
-use crate::config::{Evidence, Mark, Masquerade};
+use crate::config::Evidence;
 use crate::host_port::Forward;
 use crate::iptables::many::apply;
 use crate::iptables::translation::translations;
 use crate::iptables::{observe, rules, write};
+use crate::options::{Mark, Masquerade};
 use crate::plan;
 
 /// An attachment of a container on a network: `8080` and `1:8080` are ports of all addresses and of one.
