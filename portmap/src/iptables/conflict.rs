@@ -53,7 +53,7 @@ pub fn refuse(
 }
 
 fn refuse_one(state: &State, ours: &Forwards, jump: &owner::Jump) -> Result<(), Error> {
-    for theirs in translations(state.chain(&jump.chain).unwrap_or(&[])) {
+    for theirs in translations(state.rules(&jump.chain)) {
         if let Some(ours) = ours.overlapping(theirs.port) {
             let HostPort {
                 number, protocol, ..

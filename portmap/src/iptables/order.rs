@@ -116,7 +116,7 @@ impl<'a> Scan<'a> {
         }
         let reach = Reach::of(&meaning);
         let theirs = rivals.entry(jump.chain.clone()).or_insert_with(|| {
-            let rules = state.chain(&jump.chain).unwrap_or(&[]);
+            let rules = state.rules(&jump.chain);
             Forwards::of(&translations(rules))
         });
         let mut firsts = Vec::new();

@@ -22,14 +22,8 @@ pub const SETMARK: &str = "CNI-HOSTPORT-SETMARK";
 pub const MASQ: &str = "CNI-HOSTPORT-MASQ";
 /// The chain, in mangle, that drops foreign packets from and to loopback addresses.
 pub const GUARD: &str = "CNI-HOSTPORT-GUARD";
-/// The one that earlier versions had. It saw only what was about to be delivered.
-pub const FORMER_GUARD: &str = "CNI-HOSTPORT-LOCALNET";
 /// The beginning of attachments' chains.
 pub const OWN_PREFIX: &str = "CNI-DN-";
-/// The same of the second chain that versions of the reference before 0.8 made.
-pub const OLD_PREFIX: &str = "CNI-SN-";
-/// The chain that leads to those.
-pub const OLD_SNAT: &str = "CNI-HOSTPORT-SNAT";
 /// The length of attachments' chains' names.
 pub const OWN_LENGTH: usize = 28;
 
@@ -118,12 +112,8 @@ impl Wanted {
     /// Every chain but the attachment's own that has something to hold.
     pub fn all_chains(&self) -> Vec<(Table, &str)> {
         let shared = self.shared.iter().map(|s| (s.table, s.chain));
-        let former = [(Table::Mangle, "INPUT"), (Table::Mangle, FORMER_GUARD)];
         let all = self.chains.iter().copied().chain(shared);
-        let is_guarded = self.family == Family::V4;
-        all.chain(former.into_iter().filter(|_| is_guarded))
-            .map(|(table, chain)| (table, chain as &str))
-            .collect()
+        all.map(|(table, chain)| (table, chain as &str)).collect()
     }
 
     /// The chain that the reference uses.
@@ -139,7 +129,7 @@ impl Wanted {
 
 /// Whether a chain is an attachment's: only those are ever removed, whatever a comment says.
 pub fn is_own_name(chain: &str) -> bool {
-    chain.starts_with(OWN_PREFIX) || chain.starts_with(OLD_PREFIX)
+    chain.starts_with(OWN_PREFIX)
 }
 
 /// Whether a command is about attachments' own chains or the jumps to them. Everything else is shared,

@@ -314,7 +314,7 @@ impl Rivals {
             return matched;
         }
         let translated = self.0.entry(jump.chain.clone()).or_insert_with(|| {
-            let rules = state.chain(&jump.chain).unwrap_or(&[]);
+            let rules = state.rules(&jump.chain);
             Forwards::of(&translations(rules))
         });
         matched.retain(|ours| translated.takes(ours));
