@@ -1,11 +1,13 @@
 //! Network namespaces: opened by path, entered for one closure, left on every path.
 
 use std::fs::File;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
 use nix::fcntl::OFlag;
+use nix::libc;
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::statfs::{NSFS_MAGIC, fstatfs};
 
@@ -14,6 +16,9 @@ use crate::error::{Code, Context, Error};
 
 /// The calling thread's own namespace.
 const OWN: &str = "/proc/thread-self/ns/net";
+
+/// `NS_GET_NSTYPE` of linux/nsfs.h
+const TYPE: libc::c_ulong = 0xb703;
 
 /// An open network namespace.
 #[derive(Debug)]
@@ -71,14 +76,20 @@ impl Netns {
             OpenError::Unusable(Error::new(Code::InvalidNetns, tried()).with_details(cause))
         };
         let kind = fstatfs(&entry).map_err(|errno| unknown(&errno.desc()))?;
+        let foreign = |what| Error::new(Code::InvalidNetns, tried()).with_details(what);
         if kind.filesystem_type() == NSFS_MAGIC {
             let file = regular::reopen(&entry, OFlag::O_RDONLY);
-            return Ok(Netns {
-                file: file.map_err(|cause| unknown(&cause))?,
-                path: path.to_owned(),
-            });
+            let file = file.map_err(|cause| unknown(&cause))?;
+            let path = path.to_owned();
+            return match is_of_network(&file).map_err(|errno| unknown(&errno.desc()))? {
+                true => Ok(Netns { file, path }),
+                false => {
+                    let what = "this is a namespace, but not of a network";
+                    Err(OpenError::Foreign(foreign(what)))
+                }
+            };
         }
-        let error = Error::new(Code::InvalidNetns, tried()).with_details("this is no namespace");
+        let error = foreign("this is no namespace");
         // `ip netns del` and runtimes unmount first and remove the empty file after.
         match entry.metadata().map_err(|cause| unknown(&cause))? {
             meta if meta.is_file() && meta.len() == 0 => Err(OpenError::Gone(error)),
@@ -115,6 +126,18 @@ impl Netns {
         setns(&self.file, CloneFlags::CLONE_NEWNET).context(Code::InvalidNetns, tried)?;
         let _back = Back(home);
         action()
+    }
+}
+
+/// Whether an open namespace is a network's. Kernels before 4.11 do not say; they refuse to enter others.
+#[allow(unsafe_code, reason = "nix has no such request")]
+fn is_of_network(file: &File) -> Result<bool, Errno> {
+    // SAFETY: the descriptor is open, and the request takes no argument.
+    let kind = unsafe { libc::ioctl(file.as_raw_fd(), TYPE as _) };
+    match Errno::result(kind) {
+        Ok(kind) => Ok(kind == libc::CLONE_NEWNET),
+        Err(Errno::ENOTTY) => Ok(true),
+        Err(errno) => Err(errno),
     }
 }
 
@@ -177,11 +200,14 @@ mod tests {
     }
 
     #[test]
-    fn a_namespace_of_another_type_is_refused_when_entered() {
-        let mount = Netns::open(Path::new("/proc/self/ns/mnt")).unwrap();
-        let error = mount.run(|| Ok(())).unwrap_err();
+    fn a_namespace_of_another_type_is_no_network_s() {
+        let opened = Netns::open(Path::new("/proc/self/ns/mnt"));
+        let Err(OpenError::Foreign(error)) = opened else {
+            panic!("{opened:?}");
+        };
         assert_eq!(error.code, Code::InvalidNetns);
-        assert_eq!(error.msg, "enter network namespace /proc/self/ns/mnt");
+        assert!(error.msg.ends_with("/proc/self/ns/mnt"), "{error}");
+        assert!(Netns::own().is_ok());
     }
 
     #[test]
