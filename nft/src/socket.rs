@@ -201,6 +201,26 @@ impl Nft {
         Ok(replies.iter().map(|m| content(m).to_vec()).collect())
     }
 
+    /// As [`Nft::list`], but only what the kernel's first answer has: it says the rest to nobody.
+    ///
+    /// # Errors
+    /// What the kernel refused.
+    pub fn beginning(mut self, kind: u16, family: Family, filter: &[Nla]) -> Answer<Vec<Vec<u8>>> {
+        let request = attributes(family.nf_number(), filter)?;
+        let sequence = self.netlink.next_sequence();
+        let flags = DUMP | libc::NLM_F_REQUEST as u16;
+        self.netlink
+            .send(&message(kind, flags, sequence, &request))?;
+        let mut found = Vec::new();
+        for (reply, flags) in self.netlink.receive()? {
+            if i32::from(reply.kind) == libc::NLMSG_DONE {
+                break;
+            }
+            found.extend(present(reply, flags)?);
+        }
+        Ok(found.iter().map(|m| content(m).to_vec()).collect())
+    }
+
     /// Sends questions of one object each, several at a time; `None` answers that it is missing.
     fn ask(&mut self, kind: u16, requests: &[Vec<u8>]) -> Answer<Vec<Option<Message>>> {
         let mut answers = Vec::with_capacity(requests.len());

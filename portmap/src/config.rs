@@ -46,14 +46,8 @@ impl Config {
     /// Code 6 for values of the wrong type, code 7 for impossible ones, each with path and value.
     pub fn parse(request: &Request) -> Result<(Config, CniResult), Error> {
         let result = request.conf.required_prev_result()?;
-        let mappings = mappings(request.conf.object())?;
-        let mappings = without_repetitions(mappings, |lost| {
-            let text = format!("{lost} is mapped twice, the first counts");
-            request.log.warn(text);
-        });
         let ifname = &request.attachment.ifname;
         let config = Config {
-            mappings,
             container_v4: container_address(&result, ifname, Family::V4),
             container_v6: container_address(&result, ifname, Family::V6),
             ..Config::of_network(request)?
@@ -62,12 +56,17 @@ impl Config {
         Ok((config, result))
     }
 
-    /// Reads what is the same for all attachments of a network: everything but mappings and addresses.
+    /// Reads everything but the container's addresses: what a network's STATUS has, too, where nothing
+    /// that ADD refuses may stand.
     ///
     /// # Errors
     /// As [`Config::parse`].
     pub fn of_network(request: &Request) -> Result<Config, Error> {
         let raw = request.conf.object();
+        let mappings = without_repetitions(mappings(raw)?, |lost| {
+            let text = format!("{lost} is mapped twice, the first counts");
+            request.log.warn(text);
+        });
         let config = Config {
             backend: backend(raw)?,
             masquerade: masquerade(raw)?,
@@ -75,7 +74,7 @@ impl Config {
             on_conflict: on_conflict(raw)?,
             conditions_v4: conditions::parse(raw, conditions::key(Family::V4))?,
             conditions_v6: conditions::parse(raw, conditions::key(Family::V6))?,
-            mappings: Vec::new(),
+            mappings,
             container_v4: None,
             container_v6: None,
             attachment: request.attachment.clone(),
@@ -271,7 +270,7 @@ fn on_conflict(raw: Object<'_>) -> Result<OnConflict, Error> {
 ///
 /// # Errors
 /// As [`Config::parse`].
-pub fn mappings(raw: Object<'_>) -> Result<Vec<PortMapping>, Error> {
+fn mappings(raw: Object<'_>) -> Result<Vec<PortMapping>, Error> {
     match raw.object("runtimeConfig")? {
         Some(runtime) => runtime
             .list("portMappings")?

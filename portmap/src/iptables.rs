@@ -8,6 +8,7 @@ mod by_place;
 mod check;
 mod compiled;
 mod conflict;
+mod follow;
 #[cfg(fuzzing)]
 pub mod fuzzed;
 mod kernel;
@@ -23,6 +24,7 @@ mod rules;
 mod shadow;
 mod tool;
 mod translation;
+mod undo;
 mod write;
 
 use std::collections::BTreeSet;
@@ -60,7 +62,7 @@ pub fn is_installed() -> Result<bool, Error> {
 #[derive(Debug)]
 pub enum Undo {
     /// By a program.
-    Program(add::Undo),
+    Program(undo::Undo),
     /// By a batch.
     Native(native::Undo),
 }
@@ -117,7 +119,7 @@ pub fn add(plan: &Plan, config: &Config, log: &Log) -> Result<Vec<Undo>, Error> 
             None => Ok(Vec::new()),
         };
     }
-    if let Err(error) = leave_unplanned(plan, &evidence, !native.is_empty()) {
+    if let Err(error) = leave_unplanned(plan, &evidence, !native.is_empty(), &mut done) {
         return Err(match undo(done) {
             Ok(()) => error,
             Err(also) => error.and(also),
@@ -142,13 +144,26 @@ fn refuse_early(plan: &Plan, config: &Config, by_program: &[Family]) -> Result<(
 }
 
 /// Removes what an attachment has in IP versions of which its plan wants nothing, unless a batch did.
-fn leave_unplanned(plan: &Plan, evidence: &Evidence, in_batch: bool) -> Result<(), Error> {
+fn leave_unplanned(
+    plan: &Plan,
+    evidence: &Evidence,
+    in_batch: bool,
+    done: &mut Vec<Undo>,
+) -> Result<(), Error> {
+    let attachment = &plan.attachment;
     for (family, variant) in unplanned(plan)? {
-        match variant {
-            Variant::Legacy => drop(remove::del(family, &plan.attachment, evidence)?),
-            Variant::Nft if in_batch => {}
-            Variant::Nft => drop(native::del(&plan.attachment, evidence, &[family])?),
+        if in_batch && variant == Variant::Nft {
+            continue;
         }
+        let owners = vec![(attachment.clone(), evidence.clone())];
+        let mut undo = undo::Undo::of(family, Some(variant), owners)?;
+        let removed = match variant {
+            Variant::Legacy => remove::del(family, attachment, evidence),
+            Variant::Nft => native::del(attachment, evidence, &[family]),
+        };
+        undo.note(matches!(removed, Ok(Some(_))));
+        done.push(Undo::Program(undo));
+        removed?;
     }
     Ok(())
 }
@@ -321,9 +336,8 @@ pub fn status(config: &Config) -> Result<(), Error> {
             native::probe(&Plan::new(&any), &any).map_err(not_available)?;
         }
         Some(Variant::Legacy) | None => {
-            let chains = ["PREROUTING", "OUTPUT"].map(|chain| (Table::Nat, chain));
             let tool = usual(Family::V4).map_err(not_available)?;
-            tool.probe(&chains).map_err(|failure| {
+            tool.save(&[Table::Nat]).map_err(|failure| {
                 not_available(failure.error(Code::NotAvailable, "list the nat table"))
             })?;
         }
@@ -370,7 +384,7 @@ fn try_conditions(config: &Config, family: Family) -> Result<(), Error> {
     let wanted = all_wanted(&Plan::new(&one), &one, &[family]);
     wanted
         .iter()
-        .try_for_each(|wanted| Compiled::of(&usual(family)?, wanted).map(drop))
+        .try_for_each(|wanted| Compiled::in_hooks(&usual(family)?, wanted).map(drop))
 }
 
 fn usual(family: Family) -> Result<Tool, Error> {
@@ -406,7 +420,7 @@ fn add_with_mark(
     config: &Config,
     evidence: &Evidence,
     log: &Log,
-) -> Result<add::Undo, Error> {
+) -> Result<undo::Undo, Error> {
     let tool = usual(family)?;
     let mut wanted = first.clone();
     if let (Mark::Chain(name), Some(own)) = (&config.mark, own_mark(plan, config, family))
@@ -416,7 +430,7 @@ fn add_with_mark(
         log.warn(native::no_mark_chain(name, family));
         wanted = own;
     }
-    add::add(tool, &wanted, evidence, config.on_conflict)
+    add::add(&tool, &wanted, evidence, config.on_conflict)
 }
 
 /// Runs one action per IP version, side by side.

@@ -23,6 +23,8 @@ const USUAL_PLACES: [&str; 5] = ["/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/
 pub const LIMIT: Duration = Duration::from_secs(60);
 /// Between two looks at a program that has closed its output and is about to end.
 const PAUSE: Duration = Duration::from_micros(50);
+/// The most that a program may print, in bytes: rules of a hundred thousand host ports are less.
+const MOST: usize = 256 << 20;
 /// How much is read at once.
 const CHUNK: usize = 1 << 16;
 
@@ -256,6 +258,10 @@ impl<R: Read + AsFd> Drain<R> {
         let mut chunk = vec![0; CHUNK];
         match pipe.read(&mut chunk) {
             Ok(0) => self.pipe = None,
+            Ok(read) if self.bytes.len() + read > MOST => {
+                let said = format!("it printed more than {} MiB", MOST >> 20);
+                return Err(io::Error::new(io::ErrorKind::FileTooLarge, said));
+            }
             Ok(read) => self.bytes.extend(chunk.get(..read).unwrap_or(&[])),
             Err(cause) if is_momentary(&cause) => {}
             Err(cause) => return Err(cause),
@@ -301,6 +307,14 @@ mod tests {
             let cause = shell(soon, script, "").unwrap_err();
             assert_eq!(cause.kind(), io::ErrorKind::TimedOut, "{script}");
             assert!(start.elapsed() < Duration::from_secs(100));
+        }
+    }
+
+    #[test]
+    fn one_that_prints_without_end_is_killed() {
+        for redirection in ["", ">&2"] {
+            let cause = shell(LIMIT, &format!("exec yes {redirection}"), "").unwrap_err();
+            assert_eq!(cause.kind(), io::ErrorKind::FileTooLarge);
         }
     }
 

@@ -42,13 +42,8 @@ impl Turn {
     /// Code 11 when others have it all the time.
     pub fn of(attachment: &Attachment) -> Result<Turn, Error> {
         let name = attachment.exact_name("", 32);
-        take(&name, Children::Hold, PATIENCE).map_err(|()| {
-            let msg = format!("wait for another change of {attachment}");
-            Error::new(Code::TryAgainLater, msg).with_details(format!(
-                "it has not ended for {} seconds",
-                PATIENCE.as_secs()
-            ))
-        })
+        let turn = take(&name, Children::Hold, PATIENCE);
+        turn.map_err(|()| unending(format!("wait for another change of {attachment}")))
     }
 
     /// Waits for those who write to nf_tables in this network namespace, at most for a while: the
@@ -57,11 +52,23 @@ impl Turn {
         take("writers of nf_tables", Children::DoNotHold, A_WHILE).unwrap_or(Turn { _held: None })
     }
 
-    /// Waits for those who try rules out in an IP version's tables, at most for a while.
-    pub fn to_try(family: Family) -> Turn {
-        let name = format!("scratch {family}");
-        take(&name, Children::Hold, PATIENCE).unwrap_or(Turn { _held: None })
+    /// Waits for those who try rules out in an IP version's tables: two at once would be in each other's way.
+    ///
+    /// # Errors
+    /// Code 11 when others do so all the time.
+    pub fn to_try(family: Family) -> Result<Turn, Error> {
+        let turn = take(&format!("scratch {family}"), Children::Hold, PATIENCE);
+        turn.map_err(|()| {
+            unending(format!(
+                "wait for others that try conditions out ({family})"
+            ))
+        })
     }
+}
+
+fn unending(tried: String) -> Error {
+    let details = format!("it has not ended for {} seconds", PATIENCE.as_secs());
+    Error::new(Code::TryAgainLater, tried).with_details(details)
 }
 
 /// Takes the turn of a name in this network namespace.

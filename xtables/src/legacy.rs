@@ -3,6 +3,7 @@
 //! Layouts: include/uapi/linux/netfilter_ipv4/ip_tables.h, netfilter_ipv6/ip6_tables.h and
 //! netfilter/x_tables.h. Numbers are in the machine's order.
 
+pub mod chains;
 pub mod edit;
 mod entry;
 
@@ -59,8 +60,13 @@ impl Tables {
 
     /// Of the named chains those that exist, each up to the first rule that cannot be read.
     pub fn glimpse(&self, chains: &[(Table, &str)]) -> State {
+        self.beginnings(chains, usize::MAX)
+    }
+
+    /// The same of so many rules of each.
+    pub fn beginnings(&self, chains: &[(Table, &str)], count: usize) -> State {
         let mut state = State::default();
-        for (table, name, Chain { rules, is_whole: _ }) in self.chains(chains) {
+        for (table, name, Chain { rules, is_whole: _ }) in self.chains(chains, count) {
             state.insert(table, name, rules);
         }
         state
@@ -69,7 +75,7 @@ impl Tables {
     /// Of the named chains those that exist, if all their rules can be read.
     pub fn read(&self, chains: &[(Table, &str)]) -> Option<State> {
         let mut state = State::default();
-        for (table, name, Chain { rules, is_whole }) in self.chains(chains) {
+        for (table, name, Chain { rules, is_whole }) in self.chains(chains, usize::MAX) {
             is_whole.then_some(())?;
             state.insert(table, name, rules);
         }
@@ -79,10 +85,11 @@ impl Tables {
     fn chains<'a>(
         &'a self,
         named: &'a [(Table, &str)],
+        count: usize,
     ) -> impl Iterator<Item = (Table, &'a str, Chain)> {
-        named.iter().filter_map(|(table, name)| {
+        named.iter().filter_map(move |(table, name)| {
             let (_, reader) = self.0.iter().find(|(of, _)| of == table)?;
-            Some((*table, *name, reader.chain(name)?))
+            Some((*table, *name, reader.chain(name, count)?))
         })
     }
 }
@@ -113,12 +120,8 @@ impl Reader {
     /// # Errors
     /// Code 100 where the kernel refuses, or says what makes no sense.
     pub fn of(family: Family, table: Table) -> Result<Option<Reader>, Error> {
-        let refused = |details: &str| {
-            let msg = format!("read the legacy table {} ({family})", table.name());
-            Error::new(Code::System, msg).with_details(details)
-        };
-        let is_there = exists(family, table).map_err(|cause| refused(&cause.to_string()))?;
-        if !is_there {
+        let refused = |details: &str| unreadable(family, table, details);
+        if !has(family, table)? {
             return Ok(None);
         }
         match xtables::read(family == Family::V6, table.name()) {
@@ -204,9 +207,10 @@ impl Reader {
         Some(rules)
     }
 
-    /// The rules of a chain, if there is one of that name.
-    pub fn chain(&self, name: &str) -> Option<Chain> {
-        let all = self.rules(name)?;
+    /// So many of a chain's rules, if there is one of that name.
+    pub fn chain(&self, name: &str, count: usize) -> Option<Chain> {
+        let mut all = self.rules(name)?;
+        all.truncate(count);
         let rule = |at: &usize| {
             let entry = self.entry(*at)?;
             self.rule(&entry, at + entry.bytes.len())
@@ -314,6 +318,19 @@ pub fn raw(family: Family, chain: &str) -> Result<Vec<Raw>, Error> {
     };
     let rules = reader.rules(chain).unwrap_or_default();
     Ok(rules.into_iter().filter_map(|at| reader.raw(at)).collect())
+}
+
+/// Whether there is a table, without making it.
+///
+/// # Errors
+/// Code 100 when the kernel does not say.
+pub fn has(family: Family, table: Table) -> Result<bool, Error> {
+    exists(family, table).map_err(|cause| unreadable(family, table, &cause.to_string()))
+}
+
+fn unreadable(family: Family, table: Table, details: &str) -> Error {
+    let msg = format!("read the legacy table {} ({family})", table.name());
+    Error::new(Code::System, msg).with_details(details)
 }
 
 /// A part that only iptables can print.

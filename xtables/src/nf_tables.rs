@@ -50,7 +50,8 @@ pub struct Seen {
 }
 
 impl Seen {
-    fn nothing(family: Family) -> Seen {
+    /// Before anything is read.
+    pub fn nothing(family: Family) -> Seen {
         Seen {
             family,
             state: State::default(),
@@ -95,6 +96,31 @@ impl Seen {
                 self.tables.extend(there.map(|_| table));
             }
         }
+        Ok(())
+    }
+
+    /// Reads the first rules of a chain, if it is there: no more than one answer of the kernel's.
+    ///
+    /// # Errors
+    /// As [`Seen::chains`].
+    pub fn add_beginning(
+        &mut self,
+        nft: &mut Nft,
+        table: Table,
+        chain: &str,
+        count: usize,
+    ) -> Result<(), Error> {
+        if present(nft, self.family, table, &[chain])?.is_empty() {
+            return Ok(());
+        }
+        let filter = [
+            Nla::text(uapi::RULE_TABLE, table.name()),
+            Nla::text(uapi::RULE_CHAIN, chain),
+        ];
+        let rules = Nft::open()?.beginning(uapi::GETRULE, self.family, &filter);
+        let rules = rules.map_err(|refusal| unreadable(self.family, table, refusal))?;
+        let rules = rules.iter().take(count).map(|rule| decode(rule));
+        self.insert(table, chain, rules.collect());
         Ok(())
     }
 
@@ -180,6 +206,16 @@ pub fn present<'a>(
     let found = names.iter().zip(chains);
     let found = found.filter(|(_, chain)| chain.as_ref().is_some_and(|c| is_usable(table, c)));
     Ok(found.map(|(name, _)| *name).collect())
+}
+
+/// Whether there is a table of that name where iptables has it.
+///
+/// # Errors
+/// As [`Seen::chains`].
+pub fn has_table(nft: &mut Nft, family: Family, table: Table) -> Result<bool, Error> {
+    let found = nft.table(place(family, table));
+    let found = found.map_err(|refusal| unreadable(family, table, refusal))?;
+    Ok(found.is_some())
 }
 
 /// Where iptables has the table of that name.

@@ -1,4 +1,4 @@
-//! What `iptables-save` and `-S` print, read into plain data.
+//! What `iptables-save` prints, read into plain data.
 
 use std::collections::BTreeMap;
 
@@ -30,23 +30,6 @@ impl State {
                     }
                 }
             }
-        }
-        state
-    }
-
-    /// Reads what several `-S CHAIN` printed. The table is not printed there, but nat's chains come
-    /// first: mangle begins with a chain that nat does not have, or one that was listed already.
-    pub fn from_listing(text: &str, only_in_mangle: &str) -> State {
-        let mut state = State::default();
-        let mut table = Table::Nat;
-        for line in text.lines() {
-            let mut words = line.split(' ');
-            let begins = matches!(words.next(), Some("-N" | "-P"));
-            let chain = words.next().unwrap_or_default();
-            if begins && (chain == only_in_mangle || state.nat.contains_key(chain)) {
-                table = Table::Mangle;
-            }
-            take(state.table_mut(table), line);
         }
         state
     }
@@ -96,8 +79,7 @@ impl State {
     }
 }
 
-/// One line: `:CHAIN POLICY [0:0]` and `-A CHAIN RULE` of a save, `-N CHAIN`, `-P CHAIN POLICY` and
-/// `-A CHAIN RULE` of a listing. Everything else says nothing about chains.
+/// One line: `:CHAIN POLICY [0:0]` or `-A CHAIN RULE`. Everything else says nothing about chains.
 fn take(chains: &mut Chains, line: &str) {
     let (kind, rest) = match line.strip_prefix(':') {
         Some(rest) => (":", rest),
@@ -108,7 +90,7 @@ fn take(chains: &mut Chains, line: &str) {
     };
     let (chain, rule) = rest.split_once(' ').unwrap_or((rest, ""));
     match kind {
-        ":" | "-N" | "-P" => {
+        ":" => {
             chains.entry(chain.to_owned()).or_default();
         }
         "-A" => chains
@@ -124,23 +106,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_save_and_a_listing_give_the_same_chains() {
+    fn a_save_gives_the_chains_of_nat_and_mangle() {
         let save = "# Generated\n*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -j DROP\nCOMMIT\n*nat\n\
             :OUTPUT ACCEPT [3:4]\n:DISPATCH - [0:0]\n-A OUTPUT -j DISPATCH\nCOMMIT\n";
-        let list = "-P OUTPUT ACCEPT\n-A OUTPUT -j DISPATCH\n-N DISPATCH\n";
         let state = State::from_save(save);
-        assert_eq!(state, State::from_listing(list, "GUARD"));
         assert_eq!(state.chain("OUTPUT").unwrap(), ["-j DISPATCH"]);
         assert!(state.rules("DISPATCH").is_empty());
         assert!(state.table(Table::Mangle).is_empty());
-    }
-
-    #[test]
-    fn tables_are_told_apart_in_a_listing() {
-        let list = "-P OUTPUT ACCEPT\n-A OUTPUT -j X\n-P OUTPUT ACCEPT\n-N GUARD\n";
-        let state = State::from_listing(list, "GUARD");
-        assert_eq!(state.table(Table::Mangle).len(), 2);
-        assert_eq!(state.chain("OUTPUT").unwrap(), ["-j X"]);
     }
 
     #[test]
@@ -153,7 +125,6 @@ mod tests {
             "*nat\nCOMMIT extra",
         ] {
             let _ = State::from_save(text);
-            let _ = State::from_listing(text, "GUARD");
         }
     }
 }

@@ -1,7 +1,5 @@
 //! Commands for one `iptables-restore`: all of a table happen, or none.
 
-use std::collections::BTreeSet;
-
 use crate::Table;
 
 /// One line of a restore file.
@@ -45,28 +43,6 @@ impl Command {
             | Command::Remove(chain) => chain,
         }
     }
-
-    /// What takes the command back, in a chain that the transaction made or not.
-    fn inverse(&self, is_new: impl Fn(&str) -> bool) -> Vec<Command> {
-        match self.clone() {
-            Command::New(chain) => {
-                vec![
-                    Command::Flush(chain.clone(), vec![]),
-                    Command::Remove(chain),
-                ]
-            }
-            Command::Append(chain, _) | Command::Insert(chain, _, _) if is_new(&chain) => vec![],
-            Command::Append(chain, rule) | Command::Insert(chain, _, rule) => {
-                vec![Command::Delete(chain, 0, rule)]
-            }
-            Command::Delete(chain, place, rule) => vec![Command::Insert(chain, place, rule)],
-            Command::Flush(chain, rules) => rules
-                .into_iter()
-                .map(|rule| Command::Append(chain.clone(), rule))
-                .collect(),
-            Command::Remove(chain) => vec![Command::New(chain)],
-        }
-    }
 }
 
 /// Commands for one IP version, in the order in which they run.
@@ -74,8 +50,6 @@ impl Command {
 pub struct Transaction {
     mangle: Vec<Command>,
     nat: Vec<Command>,
-    /// Rules that are not taken back.
-    for_others: BTreeSet<String>,
 }
 
 impl Transaction {
@@ -85,13 +59,6 @@ impl Transaction {
             Table::Nat => self.nat.push(command),
             Table::Mangle => self.mangle.push(command),
         }
-    }
-
-    /// Adds a rule to nat that is not taken back.
-    pub fn insert_for_another(&mut self, chain: &str, place: usize, rule: String) {
-        self.for_others.insert(rule.clone());
-        self.nat
-            .push(Command::Insert(chain.to_owned(), place, rule));
     }
 
     /// Whether there is nothing to do.
@@ -134,88 +101,26 @@ impl Transaction {
         self.nat.retain(is_kept);
     }
 
-    /// Lets what is inserted into a chain of nat find its place among so many rules.
-    pub fn fit_into(&mut self, chain: &str, mut rules: usize) {
-        for command in &mut self.nat {
-            if let Command::Insert(into, place, _) = command
-                && into == chain
-            {
-                *place = rules.min(*place);
-                rules += 1;
-            }
-        }
-    }
-
     /// Adds another's commands.
     pub fn append(&mut self, other: Transaction) {
-        let Transaction {
-            mangle,
-            nat,
-            for_others,
-        } = other;
+        let Transaction { mangle, nat } = other;
         self.mangle.extend(mangle);
         self.nat.extend(nat);
-        self.for_others.extend(for_others);
     }
 
-    /// What takes back the commands that `is_undone` chooses, last things first.
-    pub fn inverse(&self, is_undone: impl Fn(&Command) -> bool) -> Transaction {
-        let back = |commands: &[Command]| -> Vec<Command> {
-            let is_new = |chain: &str| {
-                let made = Command::New(chain.to_owned());
-                is_undone(&made) && commands.contains(&made)
-            };
-            let is_others = |command: &Command| matches!(command, Command::Insert(_, _, rule) if self.for_others.contains(rule));
-            let mut back: Vec<Command> = commands
-                .iter()
-                .rev()
-                .filter(|command| is_undone(command) && !is_others(command))
-                .flat_map(|command| command.inverse(is_new))
-                .collect();
-            // New chains lead to each other: all are emptied before the first is removed.
-            let empties = |c: &Command| matches!(c, Command::Flush(_, rules) if rules.is_empty());
-            back.sort_by_key(|command| !empties(command));
-            back
-        };
-        Transaction {
-            mangle: back(&self.mangle),
-            nat: back(&self.nat),
-            for_others: BTreeSet::new(),
-        }
-    }
-
-    /// The restore file.
+    /// The restore file. nat comes first, as it holds what others may refuse or have made in between: when
+    /// that fails, nothing at all is done.
     pub fn text(&self) -> String {
-        self.text_and_listing(&[])
-    }
-
-    /// The restore file, which also lists chains, each table's before its commands. nat comes first, as it
-    /// holds what others may refuse or have made in between: when that fails, nothing at all is done.
-    pub fn text_and_listing(&self, chains: &[(Table, &str)]) -> String {
-        let list = |table| -> String {
-            let names = chains.iter().filter(|(t, _)| *t == table);
-            names.map(|(_, name)| format!("-S {name}\n")).collect()
-        };
-        let run = |commands: &[Command]| -> String {
-            commands
-                .iter()
-                .map(|command| command.line() + "\n")
-                .collect()
-        };
-        let section = |table| (table, list(table) + &run(self.commands(table)));
-        let sections = Table::ALL.map(section);
         let mut text = String::new();
-        for (table, lines) in sections.iter().filter(|(_, lines)| !lines.is_empty()) {
-            text += &format!("*{}\n{lines}COMMIT\n", table.name());
+        for table in Table::ALL {
+            let lines = self.commands(table).iter();
+            let lines: String = lines.map(|command| command.line() + "\n").collect();
+            if !lines.is_empty() {
+                text += &format!("*{}\n{lines}COMMIT\n", table.name());
+            }
         }
         text
     }
-}
-
-/// A restore file that only lists. Both variants take `-S` there, and so one program lists several
-/// chains of several tables.
-pub fn listing(chains: &[(Table, &str)]) -> String {
-    Transaction::default().text_and_listing(chains)
 }
 
 #[cfg(test)]
@@ -223,13 +128,6 @@ mod tests {
     use super::*;
 
     const DNAT: &str = "DISPATCH";
-
-    fn is_undone(command: &Command) -> bool {
-        match command {
-            Command::New(chain) if chain == DNAT => false,
-            other => [DNAT, "OWN"].contains(&other.chain()),
-        }
-    }
 
     fn of(commands: &[(Table, Command)]) -> Transaction {
         let mut transaction = Transaction::default();
@@ -240,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn tables_are_written_in_order_and_what_is_shared_stays() {
+    fn tables_are_written_in_order() {
         let own = "OWN";
         let transaction = of(&[
             (Table::Nat, Command::New(DNAT.into())),
@@ -262,21 +160,6 @@ mod tests {
              -I DISPATCH -j OWN\n-I OUTPUT 3 -j A\nCOMMIT\n\
              *mangle\n-A INPUT -j G\nCOMMIT\n"
         );
-        assert_eq!(
-            transaction.inverse(is_undone).text(),
-            "*nat\n-F OWN\n-D DISPATCH -j OWN\n-X OWN\nCOMMIT\n"
-        );
-    }
-
-    #[test]
-    fn listings_stand_before_the_commands() {
-        let transaction = of(&[(Table::Nat, Command::New("X".into()))]);
-        let chains = [(Table::Nat, "OUTPUT"), (Table::Mangle, "INPUT")];
-        assert_eq!(
-            transaction.text_and_listing(&chains),
-            "*nat\n-S OUTPUT\n-N X\nCOMMIT\n*mangle\n-S INPUT\nCOMMIT\n"
-        );
-        assert_eq!(listing(&chains[..1]), "*nat\n-S OUTPUT\nCOMMIT\n");
     }
 
     #[test]
@@ -310,23 +193,5 @@ mod tests {
             _ => None,
         });
         assert_eq!(places.collect::<Vec<_>>(), [3, 3, 1, 0]);
-    }
-
-    #[test]
-    fn what_was_deleted_comes_back_where_it_was() {
-        let transaction = of(&[
-            (Table::Nat, Command::Delete(DNAT.into(), 4, "-j B".into())),
-            (Table::Nat, Command::Delete(DNAT.into(), 2, "-j A".into())),
-            (
-                Table::Nat,
-                Command::Flush("OWN".into(), vec!["-j R".into(), "-j S".into()]),
-            ),
-            (Table::Nat, Command::Remove("OWN".into())),
-        ]);
-        assert_eq!(
-            transaction.inverse(is_undone).text(),
-            "*nat\n-N OWN\n-A OWN -j R\n-A OWN -j S\n\
-             -I DISPATCH 3 -j A\n-I DISPATCH 5 -j B\nCOMMIT\n"
-        );
     }
 }

@@ -125,7 +125,7 @@ pub fn read(is_ipv6: bool, table: &str) -> Result<XTable, Errno> {
 }
 
 /// Puts a table in the place of one with `count` entries. `origins` says of each new entry which one of
-/// the old it was: it keeps what that one counted.
+/// the old it was, if any: it keeps what that one counted.
 ///
 /// # Errors
 /// What the kernel refused: `EAGAIN` when the table has another number of entries by now. Nothing is
@@ -135,16 +135,16 @@ pub fn replace(
     table: &str,
     new: &XTable,
     count: usize,
-    origins: &[usize],
+    origins: &[Option<usize>],
 ) -> Result<(), Errno> {
     let socket = Socket::new(is_ipv6)?;
     // The kernel writes what the old entries counted there.
     let mut counted: Vec<Counters> = vec![[0; 2]; count];
     let request = replacement(Machine::THIS, table, new, &mut counted)?;
     socket.set(REPLACE, &request)?;
-    let kept = origins.iter().filter_map(|old| counted.get(*old));
+    let kept = origins.iter().map(|old| counted.get((*old)?));
     let mut counters = header(Machine::THIS, table, new.count)?;
-    for [packets, bytes] in kept {
+    for [packets, bytes] in kept.map(|kept| kept.copied().unwrap_or_default()) {
         counters.extend(packets.to_ne_bytes());
         counters.extend(bytes.to_ne_bytes());
     }

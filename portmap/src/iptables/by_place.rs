@@ -1,13 +1,9 @@
 //! The legacy variant's part of ADD that takes rules away: by their places, as of many matches iptables
 //! prints what it does not find again.
 
-use std::collections::BTreeSet;
-
-use common::Family;
 use common::error::Error;
 use xtables::Table;
 use xtables::legacy::edit::{self, Doomed};
-use xtables::meaning::Meaning;
 use xtables::state::State;
 use xtables::transaction::{Command, Transaction};
 
@@ -98,58 +94,6 @@ pub fn remove_older(
         }
     };
     edit::remove(wanted.family, is_own, select).map(drop)
-}
-
-/// Takes the chains and jumps that a transaction made back, and out of its inverse. What comes back then
-/// finds its place, whatever others did meanwhile.
-///
-/// # Errors
-/// As [`edit::remove`].
-pub fn unmake(family: Family, inverse: &mut Transaction) -> Result<(), Error> {
-    let commands = inverse.commands(Table::Nat);
-    let made: BTreeSet<String> = commands
-        .iter()
-        .filter_map(|command| match command {
-            Command::Remove(chain) if chain.starts_with(OWN_PREFIX) => Some(chain.clone()),
-            _ => None,
-        })
-        .collect();
-    let led: BTreeSet<String> = commands.iter().filter_map(led_to).collect();
-    if made.is_empty() && led.is_empty() {
-        return Ok(());
-    }
-    let jumps = |state: &State| -> BTreeSet<usize> {
-        let chains = made.iter().chain(&led);
-        chains
-            .flat_map(|chain| jumps_to(state, chain))
-            .map(|jump| jump.place)
-            .collect()
-    };
-    let select = |state: &State| Doomed {
-        chains: made.iter().cloned().collect(),
-        rules: jumps(state)
-            .into_iter()
-            .map(|place| (DNAT.to_owned(), place))
-            .collect(),
-    };
-    let removed = edit::remove(family, is_own, select)?;
-    inverse.retain(|command| match command {
-        Command::Flush(chain, _) | Command::Remove(chain) => !made.contains(chain),
-        other => led_to(other).is_none(),
-    });
-    let state = removed.map(|(state, _)| state).unwrap_or_default();
-    inverse.fit_into(DNAT, state.rules(DNAT).len() - jumps(&state).len());
-    Ok(())
-}
-
-/// The chain to which a deleted jump led.
-fn led_to(command: &Command) -> Option<String> {
-    match command {
-        Command::Delete(from, _, rule) if from == DNAT => {
-            Some(Meaning::of(rule).goes_to().to_owned())
-        }
-        _ => None,
-    }
 }
 
 fn is_own(chain: &str) -> bool {

@@ -1,7 +1,7 @@
 //! CHECK in one IP version.
 
 use common::Drift;
-use common::error::{Code, Error};
+use common::error::Error;
 use nft::socket::Nft;
 use xtables::meaning::Meaning;
 use xtables::state::State;
@@ -37,20 +37,6 @@ pub fn check(
     if own_chains(&state, &wanted.attachment, evidence).is_empty() {
         // Somebody else may have the usual chain, or there is none at all.
         state = add::read(tool, wanted)?;
-    }
-    let rivals = observe::rivals(&state, wanted);
-    if !rivals.is_empty() {
-        let all: Vec<(Table, &str)> = rivals
-            .iter()
-            .map(|name| (Table::Nat, name.as_str()))
-            .collect();
-        let listed = tool
-            .list(&all)
-            .map_err(|f| f.error(Code::System, "list the chains of others"))?;
-        state.merge(match listed {
-            Some(listed) => listed,
-            None => add::read(tool, wanted)?,
-        });
     }
     let chain = own_or_usual(&state, wanted, evidence);
     if let Some(own) = fallback
@@ -110,16 +96,11 @@ fn observe_chains(tool: &Tool, wanted: &Wanted) -> Result<State, Error> {
     chains.sort_unstable();
     chains.dedup();
     if tool.variant == Some(Variant::Legacy)
-        && let Some(state) = kernel::read(wanted.family, &chains)?
+        && let Some(state) = kernel::read(wanted, &chains)?
     {
         return Ok(state);
     }
-    // When it fails, `read` fails the same way and says it in full.
-    let listed = tool.list(&chains).unwrap_or_default();
-    match listed {
-        Some(state) => Ok(state),
-        None => add::read(tool, wanted),
-    }
+    add::read(tool, wanted)
 }
 
 fn uses_foreign_mark(state: &State, wanted: &Wanted, chain: &str) -> bool {

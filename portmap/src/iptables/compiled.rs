@@ -8,15 +8,17 @@ mod judge;
 
 use common::Family;
 use common::error::{Code, Error};
+use common::sys::netlink::Refusal;
 use nft::socket::Nft;
 use xtables::legacy::edit::{self, Doomed};
+use xtables::meaning::Meaning;
 use xtables::nf_tables::{self, Seen, batch};
 use xtables::raw::{End, Raw, Test};
 use xtables::transaction::{Command, Transaction};
 use xtables::{Table, Variant};
 
 use super::rules::{DNAT, Wanted};
-use super::tool::Tool;
+use super::tool::{Failure, Tool};
 use super::{kernel, owner};
 use crate::conditions;
 use crate::nftables::transaction;
@@ -39,9 +41,24 @@ impl Compiled {
     /// Code 7 for conditions that iptables refuses, or of which something else than a test comes; 11
     /// when others hold the lock, 103 without a nat table, 100 for anything else.
     pub fn of(tool: &Tool, wanted: &Wanted) -> Result<Compiled, Error> {
+        Compiled::at(&[], tool, wanted)
+    }
+
+    /// The same, where packets would come to them: the kernel refuses some matches at some hooks.
+    ///
+    /// # Errors
+    /// As [`Compiled::of`].
+    pub fn in_hooks(tool: &Tool, wanted: &Wanted) -> Result<Compiled, Error> {
+        let shared = wanted.shared.iter();
+        let leading = shared.filter(|shared| Meaning::of(&shared.rule).goes_to() == DNAT);
+        let hooks: Vec<&str> = leading.map(|shared| shared.chain).collect();
+        Compiled::at(&hooks, tool, wanted)
+    }
+
+    fn at(hooks: &[&str], tool: &Tool, wanted: &Wanted) -> Result<Compiled, Error> {
         let jumps: Vec<String> = wanted.jumps.iter().map(|jump| jump.to("RETURN")).collect();
         let mark = owner::comment(&wanted.attachment);
-        let (variant, rules) = tried(tool, wanted.family, &jumps)?;
+        let (variant, rules) = tried(tool, wanted.family, &jumps, hooks)?;
         let refuse = |why: String| {
             let key = conditions::key(wanted.family);
             Error::new(Code::InvalidConfig, format!("{key}: {why}"))
@@ -85,29 +102,95 @@ fn sorted(family: Family, rules: Vec<Raw>) -> Vec<Vec<Test>> {
 }
 
 /// Writes rules into a chain of their own, and gives what the kernel made of them.
-fn tried(tool: &Tool, family: Family, rules: &[String]) -> Result<(Variant, Vec<Raw>), Error> {
-    let _turn = Turn::to_try(family);
+fn tried(
+    tool: &Tool,
+    family: Family,
+    rules: &[String],
+    hooks: &[&str],
+) -> Result<(Variant, Vec<Raw>), Error> {
+    let _turn = Turn::to_try(family)?;
     sweep_now(tool.variant, family)?;
+    let outcome = write_and_read(tool, family, rules, hooks);
+    let is_variant_known = tool
+        .variant
+        .or(outcome.as_ref().ok().map(|(variant, _)| *variant));
+    let sweep = || sweep_now(is_variant_known, family);
+    // Once more: nobody but the next try would.
+    match (outcome, sweep().or_else(|_| sweep())) {
+        (outcome, Ok(())) => outcome,
+        (Ok(_), Err(error)) => Err(left(family, error)),
+        (Err(error), Err(also)) => Err(error.and(left(family, also))),
+    }
+}
+
+/// What a try leaves that cannot be taken back.
+fn left(family: Family, error: Error) -> Error {
+    let msg = format!("take back chain {SCRATCH} of table nat ({family}), which GC removes, too");
+    Error::new(error.code, msg).with_details(error)
+}
+
+fn write_and_read(
+    tool: &Tool,
+    family: Family,
+    rules: &[String],
+    hooks: &[&str],
+) -> Result<(Variant, Vec<Raw>), Error> {
     let lines: String = rules
         .iter()
         .map(|rule| format!("-A {SCRATCH} {rule}\n"))
         .collect();
     let text = format!("*nat\n-N {SCRATCH}\n{lines}COMMIT\n");
     let written = tool.restore(&text);
+    written.map_err(|failure| refusal(&failure, family, ""))?;
     let variant = variant(tool, family)?;
-    let made = kernel::raw(variant, family, SCRATCH);
-    sweep_now(Some(variant), family)?;
-    if let Err(failure) = written {
-        let key = conditions::key(family);
-        return Err(match failure.hopeless() {
-            Some(code) => failure.error(code, format!("try {key} out")),
-            None => {
-                let msg = format!("{key}: iptables refuses these matches");
-                failure.error(Code::InvalidConfig, msg)
+    let made = kernel::raw(variant, family, SCRATCH)?;
+    let mut hooks = hooks.iter();
+    hooks.try_for_each(|hook| hang(tool, variant, family, hook))?;
+    Ok((variant, made))
+}
+
+/// Has the kernel judge the chain where a hook's packets would come to it; none does.
+fn hang(tool: &Tool, variant: Variant, family: Family, hook: &str) -> Result<(), Error> {
+    let place = format!(" in {hook}");
+    if variant == Variant::Nft {
+        return match refused(family, hook, &format!("-j {SCRATCH}"))? {
+            None => Ok(()),
+            Some(refused) => {
+                let msg = format!(
+                    "{}: the kernel refuses these matches",
+                    conditions::key(family)
+                );
+                Err(Error::new(Code::InvalidConfig, msg + &place).with_details(refused))
             }
-        });
+        };
     }
-    Ok((variant, made?))
+    // No mark has a bit of none.
+    let text = format!("*nat\n-A {hook} -m mark --mark 0x1/0x0 -j {SCRATCH}\nCOMMIT\n");
+    let hung = tool.restore(&text);
+    hung.map(drop)
+        .map_err(|failure| refusal(&failure, family, &place))
+}
+
+/// What the kernel has against a rule at the end of a chain of nat in nf_tables; nothing is changed.
+fn refused(family: Family, chain: &str, rule: &str) -> Result<Option<Refusal>, Error> {
+    let mut nft = Nft::open()?;
+    let mut transaction = Transaction::default();
+    let command = Command::Append(chain.to_owned(), rule.to_owned());
+    transaction.push(Table::Nat, command);
+    let mut seen = Seen::chains(&mut nft, family, &[(Table::Nat, chain)])?;
+    let refused = nft.check(&batch::commands(&mut seen, &transaction)?)?;
+    Ok(refused.into_iter().next().map(|(_, refusal)| refusal))
+}
+
+fn refusal(failure: &Failure, family: Family, place: &str) -> Error {
+    let key = conditions::key(family);
+    match failure.hopeless() {
+        Some(code) => failure.error(code, format!("try {key} out{place}")),
+        None => {
+            let msg = format!("{key}: iptables refuses these matches{place}");
+            failure.error(Code::InvalidConfig, msg)
+        }
+    }
 }
 
 /// The variant of a program, or else the one that it has just written to.
@@ -140,7 +223,7 @@ fn sweep_one(variant: Variant, family: Family) -> Result<(), Error> {
     if !is_there(variant, family)? {
         return Ok(());
     }
-    let _turn = Turn::to_try(family);
+    let _turn = Turn::to_try(family)?;
     sweep_now(Some(variant), family)
 }
 

@@ -3,11 +3,10 @@
 use common::Attachment;
 use xtables::meaning::{Meaning, same};
 use xtables::state::State;
-use xtables::transaction::listing;
 use xtables::{Table, words};
 
 use super::observe::{self, drifts};
-use super::rules::{GUARD, is_of_attachments, wanted};
+use super::rules::wanted;
 use super::translation::translations;
 use super::{owner, shadow, write};
 use crate::config::{Config, Evidence};
@@ -66,24 +65,20 @@ fn without_place(rule: &str) -> String {
     }
 }
 
-/// A save or a listing, as ADD, CHECK, DEL and GC read it.
+/// A save, as ADD, CHECK, DEL and GC read it.
 pub fn save(text: &str, attachment: &Attachment) {
     let evidence = Evidence::default();
-    for state in [State::from_save(text), State::from_listing(text, GUARD)] {
-        for chain in observe::own_chains(&state, attachment, &evidence) {
-            let _ = observe::claim(&state, attachment, &chain);
-            let mut transaction = xtables::transaction::Transaction::default();
-            write::remove(&mut transaction, &state, Table::Nat, &chain);
-            let _ = (
-                transaction.text(),
-                transaction.inverse(is_of_attachments).text(),
-            );
-        }
-        for table in [Table::Nat, Table::Mangle] {
-            for (chain, rules) in state.table(table) {
-                let _ = (listing(&[(table, chain)]), translations(rules));
-                rules.iter().for_each(|text| rule(text));
-            }
+    let state = State::from_save(text);
+    for chain in observe::own_chains(&state, attachment, &evidence) {
+        let _ = observe::claim(&state, attachment, &chain);
+        let mut transaction = xtables::transaction::Transaction::default();
+        write::remove(&mut transaction, &state, Table::Nat, &chain);
+        let _ = transaction.text();
+    }
+    for table in [Table::Nat, Table::Mangle] {
+        for rules in state.table(table).values() {
+            let _ = translations(rules);
+            rules.iter().for_each(|text| rule(text));
         }
     }
 }
@@ -95,6 +90,6 @@ fn rule(text: &str) {
     assert!(same(text, &words::joined(&split)), "{meaning:?}");
     let _ = (meaning.comment(), meaning.goes_to());
     let meaning = Meaning::of(text);
-    let _ = (owner::jump(text), shadow::hides_everything(&meaning));
+    let _ = (owner::jump(text), shadow::ends(&meaning));
     let _ = shadow::Reach::of(&meaning);
 }

@@ -2,12 +2,13 @@
 
 use common::Family;
 use common::error::Error;
+use nft::socket::Nft;
 use xtables::raw::Raw;
 use xtables::state::State;
 use xtables::{Table, Variant, legacy, nf_tables};
 
-use super::order;
 use super::rules::{DNAT, Wanted};
+use super::{follow, observe, order};
 
 /// Which of the named chains of the nat table exist in the legacy variant.
 ///
@@ -17,6 +18,20 @@ pub fn chains(family: Family, names: &[String]) -> Result<Vec<String>, Error> {
     let tables = legacy::Tables::of(family, &[Table::Nat])?;
     let there = |name: &&String| tables.has_chain(Table::Nat, name);
     Ok(names.iter().filter(there).cloned().collect())
+}
+
+/// Whether a variant has a table, without making it.
+///
+/// # Errors
+/// Code 100 when the kernel does not say.
+pub fn has_table(variant: Variant, family: Family, table: Table) -> Result<bool, Error> {
+    match variant {
+        Variant::Legacy => legacy::has(family, table),
+        Variant::Nft => match Nft::open_if_any()? {
+            Some(mut nft) => nf_tables::has_table(&mut nft, family, table),
+            None => Ok(false),
+        },
+    }
 }
 
 /// What can be told, without iptables, of what an attachment needs.
@@ -42,17 +57,41 @@ pub fn glimpse(wanted: &Wanted) -> Result<Glimpse, Error> {
     Ok(Glimpse {
         is_unusual: own.iter().any(|name| tables.has_chain(Table::Nat, name))
             || dispatch.is_none_or(|state| order::may_matter(&state, wanted)),
-        shared: tables.glimpse(&chains),
+        shared: follow(&tables, tables.glimpse(&chains), wanted),
     })
 }
 
-/// The named chains of the legacy variant that exist, with all their rules; `None` if one has a rule that
-/// only iptables can print.
+/// Adds the beginnings of chains of others that may keep packets from ours.
+fn follow(tables: &legacy::Tables, mut state: State, wanted: &Wanted) -> State {
+    for _ in 0..follow::DEPTH {
+        let unread = follow::unread(&state, wanted);
+        let names = unread.iter().map(|(table, name)| (*table, name.as_str()));
+        let more = tables.beginnings(&names.collect::<Vec<_>>(), follow::RULES);
+        if more == State::default() {
+            break;
+        }
+        state.merge(more);
+    }
+    state
+}
+
+/// The named chains of the legacy variant that exist, those of others that could have the wanted ports, and
+/// what may keep packets from them; `None` if one has a rule that only iptables can print.
 ///
 /// # Errors
 /// Code 100 when the kernel does not say.
-pub fn read(family: Family, chains: &[(Table, &str)]) -> Result<Option<State>, Error> {
-    Ok(legacy::Tables::of(family, &tables_of(chains))?.read(chains))
+pub fn read(wanted: &Wanted, chains: &[(Table, &str)]) -> Result<Option<State>, Error> {
+    let tables = legacy::Tables::of(wanted.family, &tables_of(chains))?;
+    let Some(mut state) = tables.read(chains) else {
+        return Ok(None);
+    };
+    let rivals = observe::rivals(&state, wanted);
+    let rivals = rivals.iter().map(|name| (Table::Nat, name.as_str()));
+    let Some(rivals) = tables.read(&rivals.collect::<Vec<_>>()) else {
+        return Ok(None);
+    };
+    state.merge(rivals);
+    Ok(Some(follow(&tables, state, wanted)))
 }
 
 /// The rules of a chain of the nat table in the kernel's own bytes; none without such a chain.

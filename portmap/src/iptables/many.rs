@@ -5,8 +5,8 @@ use xtables::state::{Chains, State};
 use xtables::transaction::{Command, Transaction};
 use xtables::{Table, Variant};
 
-use super::rules::is_of_attachments;
 use super::tool::Tool;
+use super::undo::Undo;
 use super::{all_wanted, native, reader, side_by_side, split, write};
 use crate::config::{Config, Evidence};
 use crate::options::{Mark, OnConflict};
@@ -88,18 +88,17 @@ pub fn add(jobs: &[(&Plan, &Config)]) -> bool {
         }
         let done = tables.and_then(|(tool, state)| {
             let transaction = transaction(state, family, jobs)?;
-            tool.restore(&transaction.text()).ok()?;
-            Some((tool, transaction))
+            let owner = |(plan, config): &(&Plan, &Config)| {
+                (plan.attachment.clone(), Evidence::of_config(config))
+            };
+            let owners = jobs.iter().map(owner).collect();
+            written.push(Undo::of(family, tool.variant, owners).ok()?);
+            tool.restore(&transaction.text()).ok()
         });
-        match done {
-            Some(done) => written.push(done),
-            None => {
-                for (tool, transaction) in written {
-                    // One by one they will be looked at again.
-                    let _ = tool.restore(&transaction.inverse(is_of_attachments).text());
-                }
-                return false;
-            }
+        if done.is_none() {
+            // One by one they will be looked at again.
+            written.into_iter().for_each(|undo| drop(undo.run()));
+            return false;
         }
     }
     true

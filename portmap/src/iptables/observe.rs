@@ -7,6 +7,7 @@ use xtables::Table;
 use xtables::meaning::{Meaning, same};
 use xtables::state::State;
 
+use super::follow;
 use super::owner::{self, Claim};
 use super::rules::{
     DNAT, GUARD, Jump, OWN_PREFIX, SETMARK, Shared, Wanted, exact_name, shared_name,
@@ -196,7 +197,10 @@ pub fn shadows(state: &State, wanted: &Wanted, chain: &str) -> Vec<Drift> {
             reached.iter().for_each(|forward| left.remove(forward));
             continue;
         }
-        let mut lost = left.hidden(&meaning);
+        let mut lost = match follow::ends(state.table(Table::Nat), &meaning) {
+            true => left.matched(&meaning),
+            false => Vec::new(),
+        };
         if let Some((jump, meaning)) = owner::jump(rule) {
             let taken = rivals.taken(&jump, &meaning, &left, state);
             if jump.is_of(&wanted.attachment.container) {
@@ -261,7 +265,7 @@ pub fn fault(state: &State, wanted: &Wanted, shared: &Shared) -> Option<Fault> {
         if meaning == want {
             return undone(rules, shared).map(Fault::Undone);
         }
-        if is_in_the_way(&meaning, shared, &ports) {
+        if is_in_the_way(state, &meaning, shared, &ports) {
             return Some(Fault::Hidden(place, standing.clone()));
         }
     }
@@ -300,10 +304,11 @@ fn shared_drift(state: &State, wanted: &Wanted, shared: &Shared) -> Option<Drift
 }
 
 /// Whether a rule keeps packets from a shared rule after it.
-fn is_in_the_way(standing: &Meaning, shared: &Shared, ports: &Forwards) -> bool {
+fn is_in_the_way(state: &State, standing: &Meaning, shared: &Shared, ports: &Forwards) -> bool {
     let leads_to_ours =
         shared.table == Table::Nat && matches!(shared.chain, "PREROUTING" | "OUTPUT");
-    shadow::hides_everything(standing) || leads_to_ours && !ports.hidden(standing).is_empty()
+    let takes_ours = || leads_to_ours && !ports.matched(standing).is_empty();
+    (standing.is_for_all() || takes_ours()) && follow::ends(state.table(shared.table), standing)
 }
 
 /// Everything that differs from what an attachment wants.

@@ -15,7 +15,7 @@ use crate::host_port::{Forward, HostPort};
 
 /// Whether a rule ends a chain for every packet that it matches. `-j` to a chain may come back, and
 /// what does not end anything (LOG, MARK, …) does not either.
-fn is_final(target: &str) -> bool {
+pub fn is_final(target: &str) -> bool {
     matches!(
         target,
         "ACCEPT"
@@ -140,14 +140,6 @@ impl Forwards {
         };
         ports.filter(meets).map(narrowed).collect()
     }
-
-    /// Those that a rule surely keeps from the rules after it.
-    pub fn hidden(&self, meaning: &Meaning) -> Vec<Forward> {
-        match ends(meaning) {
-            true => self.matched(meaning),
-            false => Vec::new(),
-        }
-    }
 }
 
 /// What a rule tests, if a forward can imply all of it.
@@ -193,14 +185,9 @@ impl<'a> Tests<'a> {
     }
 }
 
-/// Whether a rule surely ends its chain for every packet.
-pub fn hides_everything(meaning: &Meaning) -> bool {
-    ends(meaning) && meaning.is_for_all()
-}
-
 /// Whether a rule ends its chain. `-g` to a chain never comes back to this one; what leads to chains
 /// of ours is in nobody's way.
-fn ends(meaning: &Meaning) -> bool {
+pub fn ends(meaning: &Meaning) -> bool {
     match meaning.goes_to() {
         "goto" => !meaning.target.iter().any(|name| name.starts_with("CNI-")),
         target => is_final(target),
@@ -362,9 +349,8 @@ mod tests {
     use common::Protocol;
 
     fn hides(rule: &str, forward: &Forward) -> bool {
-        !Forwards::of(&[*forward])
-            .hidden(&Meaning::of(rule))
-            .is_empty()
+        let meaning = Meaning::of(rule);
+        ends(&meaning) && !Forwards::of(&[*forward]).matched(&meaning).is_empty()
     }
 
     fn forward(host_ip: Option<&str>) -> Forward {
@@ -421,9 +407,5 @@ mod tests {
         ] {
             assert!(!hides(rule, &forward(None)), "{rule}");
         }
-        assert!(!hides_everything(&Meaning::of("-p tcp -j RETURN")));
-        assert!(hides_everything(&Meaning::of(
-            "-m comment --comment x -j RETURN"
-        )));
     }
 }

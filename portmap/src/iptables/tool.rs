@@ -6,11 +6,9 @@ use std::path::{Path, PathBuf};
 use common::Family;
 use common::error::{Code, Context, Error};
 use xtables::state::State;
-use xtables::transaction::listing;
 use xtables::{Table, Variant};
 
 use super::kernel;
-use super::rules::GUARD;
 use crate::program::{self, find};
 
 /// Seconds to wait for the lock that the legacy variant's programs share.
@@ -177,13 +175,12 @@ impl Tool {
         self.saved(table, &["-c"])
     }
 
-    /// What the program prints of a table. One that could not print all of it calls that a success; nothing
-    /// at all may mean that nf_tables has no such table.
+    /// What the program prints of a table. One that could not print all of it calls that a success.
     fn saved(&self, table: Table, options: &[&str]) -> Result<String, Failure> {
         let path = self.save_program();
         let printed = run(&path, &[options, &["-t", table.name()]].concat(), "")?;
-        let is_nothing = self.variant != Some(Variant::Legacy) && printed.is_empty();
-        match is_nothing || printed.lines().any(|line| line == "COMMIT") {
+        let is_nothing = || printed.is_empty() && self.has_none(table);
+        match printed.lines().any(|line| line == "COMMIT") || is_nothing() {
             true => Ok(printed),
             false => Err(Failure {
                 program: path.display().to_string(),
@@ -192,6 +189,21 @@ impl Tool {
                 printed,
                 is_overdue: false,
             }),
+        }
+    }
+
+    /// Whether the kernel has no such table, of which nothing is printed: the legacy variant's program makes it.
+    fn has_none(&self, table: Table) -> bool {
+        let is_missing =
+            |variant| matches!(kernel::has_table(variant, self.family, table), Ok(false));
+        let is_nft = || {
+            let version = run(&self.restore, &["--version"], "");
+            version.is_ok_and(|said| said.contains("nf_tables"))
+        };
+        match self.variant {
+            Some(Variant::Legacy) => false,
+            Some(Variant::Nft) => is_missing(Variant::Nft),
+            None => is_missing(Variant::Nft) && (is_missing(Variant::Legacy) || is_nft()),
         }
     }
 
@@ -221,27 +233,6 @@ impl Tool {
                 let state = state.map_err(|failure| failure.error(Code::System, tried()))?;
                 Ok(state.chain(name).is_some())
             }
-        }
-    }
-
-    /// Lists chains that every such table has.
-    ///
-    /// # Errors
-    /// How it failed.
-    pub fn probe(&self, chains: &[(Table, &str)]) -> Result<(), Failure> {
-        self.restore(&listing(chains)).map(drop)
-    }
-
-    /// The given chains, or `None` when one of them does not exist or iptables fails otherwise: then the
-    /// whole tables say more.
-    ///
-    /// # Errors
-    /// How it failed for any other reason.
-    pub fn list(&self, chains: &[(Table, &str)]) -> Result<Option<State>, Failure> {
-        match self.restore(&listing(chains)) {
-            Ok(printed) => Ok(Some(State::from_listing(&printed, GUARD))),
-            Err(failure) if failure.is_lock() || failure.is_permission() => Err(failure),
-            Err(_) => Ok(None),
         }
     }
 }

@@ -124,7 +124,8 @@ fn insert_jumps(transaction: &mut Transaction, state: &State, wanted: &Wanted, c
         transaction.push(Table::Nat, command);
     }
     for rule in before.into_iter().rev() {
-        transaction.insert_for_another(DNAT, place, rule);
+        let command = Command::Insert(DNAT.to_owned(), place, rule);
+        transaction.push(Table::Nat, command);
     }
 }
 

@@ -5,6 +5,7 @@ use super::node::{Backend, Host, mapping, on_both_variants, request};
 on_both_variants!(
     check_sees_every_drift_and_add_repairs_it,
     a_new_attachment_repairs_what_all_share,
+    a_chain_that_lets_packets_back_is_no_drift,
     conditions_that_differ_are_a_drift
 );
 
@@ -31,12 +32,42 @@ fn a_new_attachment_repairs_what_all_share(backend: Backend) {
         ("iptables", "-t mangle -F PREROUTING"),
         ("iptables", "-t mangle -F CNI-HOSTPORT-GUARD"),
         ("ip6tables", "-t nat -F OUTPUT"),
+        ("iptables", "-t nat -N OTHER"),
+        (
+            "iptables",
+            "-t nat -A OTHER -m statistic --mode random --probability 0.5 -j ACCEPT",
+        ),
+        ("iptables", "-t nat -I OUTPUT -j OTHER"),
+        ("iptables", "-t nat -A OTHER -j ACCEPT"),
     ] {
         host.iptables(base, damage);
         host.ok(&call("ADD"));
         host.ok(&call("CHECK"));
         host.ok(&call("DEL"));
     }
+}
+
+/// As those of Docker and kube-proxy do: ours stay behind them.
+fn a_chain_that_lets_packets_back_is_no_drift(backend: Backend) {
+    let host = Host::usual(backend);
+    let request = request("", &mappings());
+    host.run("ADD", &request);
+    for command in [
+        "-N DOCKER",
+        "-A DOCKER -i docker0 -j RETURN",
+        "-A DOCKER -j ACCEPT",
+        "-I PREROUTING -m addrtype --dst-type LOCAL -j DOCKER",
+        "-N KUBE-SERVICES",
+        "-A KUBE-SERVICES -d 10.96.0.1/32 -p tcp -m tcp --dport 443 -j ACCEPT",
+        "-I PREROUTING -j KUBE-SERVICES",
+        "-I OUTPUT -j KUBE-SERVICES",
+    ] {
+        host.iptables("iptables", &format!("-t nat {command}"));
+    }
+    let before = host.state();
+    host.run("CHECK", &request);
+    host.run("ADD", &request);
+    assert_eq!(host.state(), before);
 }
 
 /// What is done, in commands separated by `;`, and what CHECK must name.
@@ -86,6 +117,13 @@ fn drifts() -> Vec<(String, &'static str)> {
         ("-t nat -A CNI-HOSTPORT-SETMARK -j MARK --set-xmark 0x0/0x2000", "after it"),
         ("-t nat -N ELSEWHERE; -t nat -I PREROUTING -m addrtype --dst-type LOCAL -g ELSEWHERE", "-g ELSEWHERE before it"),
         ("-t nat -I CNI-HOSTPORT-DNAT -g ELSEWHERE", "before those to"),
+        ("-t nat -N OTHER; -t nat -A OTHER -j ACCEPT; -t nat -I PREROUTING -j OTHER", "-j OTHER before it"),
+        ("-t nat -N DEEPER; -t nat -A DEEPER -p udp -j RETURN; -t nat -I OUTPUT -g DEEPER", "-g DEEPER before it"),
+        ("-t nat -F DEEPER; -t nat -A DEEPER -j OTHER; -t nat -I OUTPUT -p tcp -m tcp --dport 8080 -j DEEPER", "-j DEEPER before it"),
+        ("-t nat -I POSTROUTING -j DEEPER", "-j DEEPER before it"),
+        ("-t nat -I CNI-HOSTPORT-DNAT -p tcp -j DEEPER", "before those to"),
+        ("-t mangle -N TAKES; -t mangle -A TAKES -j ACCEPT; -t mangle -I PREROUTING -j TAKES", "-j TAKES before it"),
+        ("-t mangle -F PREROUTING", "chain PREROUTING of table mangle"),
         ("-t nat -F; -t nat -X", "chain OWN of table nat"),
     ]
     .into_iter()

@@ -1,7 +1,9 @@
 //! The legacy variant: what cannot be read is an error, and what iptables cannot remove goes all the same.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
+
+use sandbox::plugin::Call;
 
 use super::node::{Backend, Host, mapping, request};
 
@@ -95,7 +97,16 @@ fn what_iptables_does_not_find_again_goes_and_what_others_count_stays() {
 #[test]
 fn a_list_without_an_end_is_an_error_and_changes_nothing() {
     let host = Host::usual(Backend::IptablesLegacy);
-    host.run("ADD", &request("", &mapping("tcp", 8080, 80)));
+    let ours = request("", &mapping("tcp", 8080, 80));
+    host.run("ADD", &ours);
+    // CHECK can read this without iptables no more.
+    let rule = "-t nat -A CNI-HOSTPORT-DNAT -p sctp -m statistic --mode random --probability 0.5";
+    host.iptables("iptables", rule);
+    symlink(
+        "/usr/sbin/iptables-legacy-restore",
+        host.directory.join("iptables-legacy-restore"),
+    )
+    .unwrap();
     let rules = || -> Vec<String> {
         let nat = [host.nat("iptables"), host.nat("ip6tables")].concat();
         let rules = nat.lines().filter(|line| line.starts_with("-A "));
@@ -107,9 +118,20 @@ fn a_list_without_an_end_is_an_error_and_changes_nothing() {
         fs::remove_file(&program).unwrap();
         fs::write(&program, format!("#!/bin/sh\nprintf '{printed}'\n")).unwrap();
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        let by_its_name = host.directory.join("iptables-legacy-save");
+        let _ = fs::remove_file(&by_its_name);
+        fs::copy(&program, by_its_name).unwrap();
         let other = request("", &mapping("tcp", 8081, 80));
-        let said = host.fails(&host.call("ADD", &other), 100);
-        assert!(said.contains("has no end"), "{said}");
-        assert_eq!(rules(), before);
+        for (verb, request) in [("ADD", &other), ("CHECK", &ours)] {
+            let said = host.fails(&host.call(verb, request), 100);
+            assert!(said.contains("has no end"), "{said}");
+            assert_eq!(rules(), before);
+        }
+        let path = host.directory.display();
+        let call = Call::bare("cnictl").arguments(&["ports"]);
+        let call = call.env("PATH", &format!("{path}:/usr/sbin:/usr/bin"));
+        let answer = call.run(&host.net.host).unwrap();
+        assert_eq!(answer.code, Some(1), "{answer:?}");
+        assert!(answer.stderr.contains("has no end"), "{answer:?}");
     }
 }

@@ -1,5 +1,9 @@
 //! The newest owner of a port, and a request that changes.
 
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::PathBuf;
+
 use sandbox::Topology;
 use sandbox::probe::tcp;
 
@@ -14,6 +18,7 @@ on_every_backend!(
 on_both_variants!(
     a_changed_address_or_port_replaces_what_was_there,
     the_newest_owner_of_a_port_wins_and_the_older_comes_back,
+    what_a_program_wrote_that_fails_at_its_end_is_taken_back,
 );
 
 const FIRST: [&str; 2] = ["10.22.0.2/16", "fd00:22::2/64"];
@@ -97,6 +102,73 @@ fn a_stale_owner_does_not_keep_a_port_from_a_new_pod(backend: Backend) {
     host.run("ADD", &fresh);
     host.run("CHECK", &fresh);
     serves(&host, 8080, "first");
+}
+
+/// A program that fails when its rules are in, as the legacy one does with its counters.
+fn what_a_program_wrote_that_fails_at_its_end_is_taken_back(backend: Backend) {
+    let (host, _servers) = two_pods(backend);
+    let rules = || -> Vec<String> {
+        let state = host.state();
+        let rules = state.lines().filter(|line| !line.starts_with(':'));
+        rules.map(str::to_owned).collect()
+    };
+    let words = r#"["-m","connlimit","--connlimit-upto","9"]"#;
+    let conditions = format!(r#""conditionsV4":{words},"conditionsV6":{words},"#);
+    let neighbour = request_of("", &mapping("tcp", 9090, 80), &SECOND);
+    let neighbour = host.call("ADD", &neighbour);
+    host.ok(&neighbour.env("CNI_CONTAINERID", "cid-0002"));
+    // The nf_tables variant's program is taken by its own name.
+    let infix = backend.infix().replace("legacy", "");
+    let usual = ["iptables", "ip6tables"].map(|base| {
+        let name = format!("{base}-{infix}-restore").replace("--", "-");
+        host.directory.join(name)
+    });
+    let real = ["iptables", "ip6tables"]
+        .map(|base| PathBuf::from(format!("/usr/sbin/{base}-{}-restore", backend.infix())));
+    let late = real.each_ref().map(|real| {
+        let late = host
+            .directory
+            .join(format!("late-{}", real.file_name().unwrap().display()));
+        let text = format!(
+            "#!/bin/sh\ntext=$(cat)\nprintf '%s\\n' \"$text\" | {} \"$@\"\n\
+             case $text in *'-I CNI-HOSTPORT-DNAT'*) echo 'no counters today' >&2; exit 1; esac\n",
+            real.display()
+        );
+        fs::write(&late, text).unwrap();
+        fs::set_permissions(&late, fs::Permissions::from_mode(0o755)).unwrap();
+        late
+    });
+    let link = |to: &PathBuf, program: &PathBuf| {
+        let _ = fs::remove_file(program);
+        symlink(to, program).unwrap();
+    };
+    let mut failed = 0;
+    for options in ["", &conditions] {
+        let old = request_of(options, &mapping("tcp", 8080, 80), &FIRST);
+        host.run("ADD", &old);
+        let before = rules();
+        // IPv4 fails, or IPv6, or IPv6 is taken out when IPv4 fails.
+        for (failing, addresses) in [(0, &FIRST[..]), (1, &FIRST), (0, &FIRST[..1])] {
+            for (options, port) in [("", 8081), (conditions.as_str(), 8080)] {
+                let new = request_of(options, &mapping("tcp", port, 80), addresses);
+                link(&late[failing], &usual[failing]);
+                let answer = host.call("ADD", &new).run(&host.net.host).unwrap();
+                link(&real[failing], &usual[failing]);
+                let state = rules();
+                if answer.code == Some(0) {
+                    host.run("CHECK", &new);
+                    host.run("ADD", &old);
+                    assert_eq!(rules(), before, "{answer:?}");
+                }
+                let is_refused = answer.code == Some(1);
+                failed += usize::from(is_refused);
+                assert!(!is_refused || state == before, "{state:#?} {answer:?}");
+            }
+        }
+        host.run("CHECK", &old);
+        serves(&host, 8080, "first");
+    }
+    assert!(failed >= 3, "{failed}");
 }
 
 /// The conditions of one IP version are refused when the other's rules are in.

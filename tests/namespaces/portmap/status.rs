@@ -37,6 +37,11 @@ fn what_every_add_refuses_status_refuses(backend: Backend) {
                 r#""conditionsV4":["-m","no-such-match"],"#,
                 r#""conditionsV6":["-s","10.0.0.1"],"#,
                 r#""conditionsV4":["-m","recent","--set"],"#,
+                // Which the kernel refuses for their hook alone.
+                r#""conditionsV4":["-m","mac","--mac-source","02:00:00:00:00:01"],"#,
+                r#""conditionsV6":["-m","mac","--mac-source","02:00:00:00:00:01"],"#,
+                r#""conditionsV4":["-m","owner","--uid-owner","0"],"#,
+                r#""conditionsV4":["-m","realm","--realm","1"],"#,
             ],
             [r#"["-s","10.0.0.0/8"]"#, r#"["-s","fd00::/8"]"#],
         ),
@@ -52,6 +57,15 @@ fn what_every_add_refuses_status_refuses(backend: Backend) {
         let add = request(options, &mapping("tcp", 8080, 80));
         host.fails(&host.call("ADD", &add), code);
         host.fails(&host.call("STATUS", &network(options)), code);
+    }
+    for (bad, code) in [
+        ("7".to_owned(), 6),
+        (mapping("tcp", 0, 80), 7),
+        (mapping("icmp", 8080, 80), 7),
+    ] {
+        host.fails(&host.call("ADD", &request("", &bad)), code);
+        let runtime = format!(r#""runtimeConfig":{{"portMappings":[{bad}]}},"#);
+        host.fails(&host.call("STATUS", &network(&runtime)), code);
     }
     let [v4, v6] = sound;
     let options = format!(r#""conditionsV4":{v4},"conditionsV6":{v6},"markMasqBit":3,"#);

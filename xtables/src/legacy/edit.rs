@@ -1,10 +1,10 @@
-//! Removal from a table of the legacy variant by place, in the kernel's own bytes.
+//! What goes from a table of the legacy variant by place, and comes back, in the kernel's own bytes.
 //!
 //! iptables removes a rule that is like the one given; of many matches it prints what it then does not
 //! find again. So the table is read, and put back without what is to go, as iptables itself does with
 //! every change, under the lock that its programs share.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::env;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,11 +13,11 @@ use common::Family;
 use common::error::{Code, Context, Error};
 use common::sys::lock;
 use common::sys::netlink::u32_at;
-use common::sys::xtables::{self, XTable};
+use common::sys::xtables;
 use nix::errno::Errno;
 
 use super::Reader;
-use super::entry::PART;
+use super::chains::{Chains, Former};
 use crate::Table;
 use crate::state::State;
 
@@ -54,29 +54,87 @@ pub fn remove(
     is_asked: impl Fn(&str) -> bool,
     select: impl Fn(&State) -> Doomed,
 ) -> Result<Option<(State, Doomed)>, Error> {
+    exchange(family, is_asked, select, &Former::default())
+}
+
+/// What `select` chooses of the nat table's chains whose names pass `is_asked`, as it stands.
+///
+/// # Errors
+/// Code 100 when the kernel does not say.
+pub fn former(
+    family: Family,
+    is_asked: impl Fn(&str) -> bool,
+    select: impl Fn(&State) -> Doomed,
+) -> Result<Former, Error> {
+    let Some(reader) = Reader::of(family, Table::Nat)? else {
+        return Ok(Former::default());
+    };
+    reader.former(&select(&reader.outlines(is_asked)), family)
+}
+
+/// Makes what `select` chooses what it was. Others' rules stay, and so does what already is as it was.
+///
+/// # Errors
+/// As [`remove`], and code 100 where somebody else has a chain of that name, or took away the one that
+/// leads there.
+pub fn put_back(
+    family: Family,
+    is_asked: impl Fn(&str) -> bool,
+    select: impl Fn(&State) -> Doomed,
+    former: &Former,
+) -> Result<(), Error> {
+    // Who holds the lock is in nobody's way where nothing is to do.
+    if self::former(family, &is_asked, &select)? == *former {
+        return Ok(());
+    }
+    exchange(family, is_asked, select, former).map(drop)
+}
+
+/// Puts former rules in the place of what `select` chooses.
+fn exchange(
+    family: Family,
+    is_asked: impl Fn(&str) -> bool,
+    select: impl Fn(&State) -> Doomed,
+    former: &Former,
+) -> Result<Option<(State, Doomed)>, Error> {
     let _lock = lock()?;
-    let tried = || format!("write the legacy table nat ({family})");
+    let failed = |code, details: String| Error::new(code, tried(family)).with_details(details);
     for _ in 0..TRIES {
         let Some(reader) = Reader::of(family, Table::Nat)? else {
-            return Ok(None);
+            return match former.is_empty() {
+                true => Ok(None),
+                false => Err(failed(
+                    Code::System,
+                    "there is no such table any more".into(),
+                )),
+            };
         };
         let state = reader.outlines(&is_asked);
         let doomed = select(&state);
         let gone = reader.places(&doomed);
-        if gone.is_empty() {
+        if gone.is_empty() && former.is_empty() {
             return Ok(Some((state, doomed)));
         }
-        let new = reader.without(&gone);
-        let (table, origins) = new.ok_or_else(|| Error::new(Code::System, tried()))?;
+        let mut chains = reader.chains(family)?;
+        chains.take(&doomed.chains, &gone);
+        let new = chains.put(former).and_then(|()| chains.table());
+        let (table, origins) = new.map_err(|chain| {
+            let details = format!("chain {chain} is not as it was: somebody else changed it");
+            failed(Code::System, details)
+        })?;
         let (is_ipv6, count) = (family == Family::V6, reader.table.count);
         match xtables::replace(is_ipv6, Table::Nat.name(), &table, count, &origins) {
             Ok(()) => return Ok(Some((state, doomed))),
             Err(Errno::EAGAIN) => {}
-            Err(errno) => return Err(Error::new(Code::System, tried()).with_details(errno.desc())),
+            Err(errno) => return Err(failed(Code::System, errno.desc().into())),
         }
     }
-    Err(Error::new(Code::TryAgainLater, tried())
-        .with_details(format!("others changed it {TRIES} times in between")))
+    let details = format!("others changed it {TRIES} times in between");
+    Err(failed(Code::TryAgainLater, details))
+}
+
+fn tried(family: Family) -> String {
+    format!("write the legacy table nat ({family})")
 }
 
 /// The chains of the nat table whose names pass `is_asked`, each rule as far as it can be read.
@@ -139,7 +197,7 @@ impl Reader {
     }
 
     /// Where each entry begins and ends.
-    fn spans(&self) -> impl Iterator<Item = (usize, usize)> {
+    pub(super) fn spans(&self) -> impl Iterator<Item = (usize, usize)> {
         let mut at = 0;
         std::iter::from_fn(move || {
             let this = at;
@@ -156,41 +214,17 @@ impl Reader {
         usize::try_from(verdict).ok().filter(|_| name.is_empty())
     }
 
-    /// The table without these entries, and which entry of the old one each of its is.
-    pub(super) fn without(&self, gone: &BTreeSet<usize>) -> Option<(XTable, Vec<usize>)> {
-        let (mut moved, mut origins) = (BTreeMap::new(), Vec::new());
-        let mut entries: Vec<u8> = Vec::with_capacity(self.table.entries.len());
-        for (index, (at, next)) in self.spans().enumerate() {
-            // Of what goes, the next that stays takes the place.
-            moved.insert(at, entries.len());
-            if !gone.contains(&at) {
-                origins.push(index);
-                entries.extend(self.table.entries.get(at..next)?);
-            }
-        }
-        for at in self
-            .spans()
-            .map(|(at, _)| at)
-            .filter(|at| !gone.contains(at))
-        {
-            if let Some(to) = self.jump(at) {
-                let field = *moved.get(&at)? + self.entry(at)?.target + PART;
-                let verdict = i32::try_from(*moved.get(&to)?).ok()?.to_ne_bytes();
-                entries
-                    .get_mut(field..field + verdict.len())?
-                    .copy_from_slice(&verdict);
-            }
-        }
-        let to = |at: usize| moved.get(&at).copied();
-        let XTable {
-            hooks, policies, ..
-        } = self.table;
-        let table = XTable {
-            hooks: hooks.map(|hook| hook.and_then(to)),
-            policies: policies.map(|at| to(at).unwrap_or(0)),
-            count: origins.len(),
-            entries,
-        };
-        Some((table, origins))
+    fn chains(&self, family: Family) -> Result<Chains<'_>, Error> {
+        Chains::of(self).ok_or_else(|| {
+            let details = "a rule in it leads to no chain";
+            Error::new(Code::System, tried(family)).with_details(details)
+        })
+    }
+
+    /// What is to go, as it stands.
+    pub(super) fn former(&self, doomed: &Doomed, family: Family) -> Result<Former, Error> {
+        Ok(self
+            .chains(family)?
+            .take(&doomed.chains, &self.places(doomed)))
     }
 }

@@ -57,9 +57,9 @@ fn chains_end_where_the_next_begins_and_jumps_name_their_chain() {
         verdict(RETURN),
         head("ERROR"),
     ]);
-    assert_eq!(reader.chain("PREROUTING").unwrap().rules, ["-j X"]);
-    assert_eq!(reader.chain("X").unwrap().rules, ["-j DROP"]);
-    assert_eq!(reader.chain("Y"), None);
+    assert_eq!(reader.chain("PREROUTING", 9).unwrap().rules, ["-j X"]);
+    assert_eq!(reader.chain("X", 9).unwrap().rules, ["-j DROP"]);
+    assert_eq!(reader.chain("Y", 9), None);
 }
 
 #[test]
@@ -77,7 +77,7 @@ fn addresses_and_interfaces_are_read_and_what_is_not_known_ends_the_chain() {
     put(&mut beginning, 48, &[255; 3]);
     for unknown in [fragment, beginning, entry("TPROXY", &[0; 16])] {
         let reader = reader(&[guard.clone(), unknown, verdict(-2), head("ERROR")]);
-        let chain = reader.chain("PREROUTING").unwrap();
+        let chain = reader.chain("PREROUTING", 9).unwrap();
         assert_eq!(chain.rules, ["-d 127.0.0.0/8 ! -i lo -j DROP"]);
         assert!(!chain.is_whole);
     }
@@ -92,7 +92,7 @@ fn bytes_that_make_no_sense_end_the_table() {
         for family in Family::ALL {
             let reader = Reader::new(family, table.clone());
             assert!(!reader.is_whole(), "{end}");
-            let _ = (reader.chain("PREROUTING"), reader.chain("INPUT"));
+            let _ = (reader.chain("PREROUTING", 9), reader.chain("INPUT", 9));
         }
     }
     for field in [V4.target, V4.next] {
@@ -100,7 +100,7 @@ fn bytes_that_make_no_sense_end_the_table() {
             let mut bytes = whole.clone();
             put(&mut bytes, field, &value.to_ne_bytes());
             let reader = Reader::new(Family::V4, table(&[bytes]));
-            let _ = (reader.is_whole(), reader.chain("PREROUTING"));
+            let _ = (reader.is_whole(), reader.chain("PREROUTING", 9));
         }
     }
 }
@@ -141,24 +141,44 @@ fn what_goes_leaves_jumps_hooks_and_counters_where_they_belong() {
     ]);
     table.policies[0] = usize::try_from(3 * rule).unwrap();
     let reader = Reader::new(Family::V4, table);
-    let without = |chains: &[&str]| {
-        let doomed = edit::Doomed {
-            chains: chains.iter().map(|name| (*name).to_owned()).collect(),
-            rules: Vec::new(),
-        };
-        let (table, origins) = reader.without(&reader.places(&doomed)).unwrap();
-        assert_eq!(table.count, origins.len());
-        (Reader::new(Family::V4, table), origins)
+    let doomed = |chains: &[&str]| edit::Doomed {
+        chains: chains.iter().map(|name| (*name).to_owned()).collect(),
+        ..edit::Doomed::default()
     };
-    let (left, origins) = without(&["X"]);
+    let exchanged = |reader: &Reader, chains: &[&str], former: &chains::Former| {
+        let doomed = doomed(chains);
+        let mut all = chains::Chains::of(reader).unwrap();
+        let gone = all.take(&doomed.chains, &reader.places(&doomed));
+        let (table, origins) = all.put(former).and_then(|()| all.table())?;
+        assert_eq!(table.count, origins.len());
+        Ok::<_, String>((Reader::new(Family::V4, table), origins, gone))
+    };
+    let nothing = chains::Former::default();
+    let without = |chains: &[&str]| exchanged(&reader, chains, &nothing).unwrap();
+    let (left, origins, _) = without(&["X"]);
     assert!(left.is_whole());
-    assert_eq!(left.chain("PREROUTING").unwrap().rules, ["-j Y", ""]);
-    assert_eq!(left.chain("Y").unwrap().rules, [""; 0]);
-    assert_eq!((left.chain("X"), left.table.policies[0]), (None, 304));
-    assert_eq!(origins, [0, 2, 3, 7, 9, 10]);
-    let (left, _) = without(&["Y"]);
-    assert_eq!(left.chain("PREROUTING").unwrap().rules, ["-j X", ""]);
-    assert_eq!(left.chain("X").unwrap().rules, ["-j DROP"]);
-    let (left, origins) = without(&["Z"]);
+    assert_eq!(left.chain("PREROUTING", 9).unwrap().rules, ["-j Y", ""]);
+    assert_eq!(left.chain("Y", 9).unwrap().rules, [""; 0]);
+    assert_eq!((left.chain("X", 9), left.table.policies[0]), (None, 304));
+    assert_eq!(origins, [0, 2, 3, 7, 9, 10].map(Some));
+    let (left, _, _) = without(&["Y"]);
+    assert_eq!(left.chain("PREROUTING", 9).unwrap().rules, ["-j X", ""]);
+    assert_eq!(left.chain("X", 9).unwrap().rules, ["-j DROP"]);
+    let (left, origins, _) = without(&["Z"]);
     assert_eq!((left.table, origins.len()), (reader.table.clone(), 11));
+    // What was taken out comes back where it was, once, and to the chains that it was of.
+    for some in [&["X"][..], &["Y"], &["X", "Y"]] {
+        let (left, _, former) = without(some);
+        let (back, _, _) = exchanged(&left, &[], &former).unwrap();
+        assert_eq!(back.table, reader.table, "{some:?}");
+        let (same, _, _) = exchanged(&reader, some, &former).unwrap();
+        assert_eq!(same.table, reader.table, "{some:?}");
+        assert_eq!(
+            exchanged(&reader, &[], &former).err(),
+            Some(some[0].to_owned())
+        );
+    }
+    let (left, _, of_x) = without(&["X"]);
+    let (left, _, _) = exchanged(&left, &["Y"], &nothing).unwrap();
+    assert_eq!(exchanged(&left, &[], &of_x).err(), Some("Y".to_owned()));
 }

@@ -1,11 +1,14 @@
 //! What each verb has to know: no chain is read that it does not need.
 
+use std::collections::BTreeSet;
+
 use common::Family;
 use common::error::Error;
 use nft::socket::Nft;
 use xtables::Table;
 use xtables::nf_tables::Seen;
 
+use super::super::follow;
 use super::super::observe;
 use super::super::rules::Wanted;
 
@@ -41,7 +44,25 @@ pub fn with_rivals(
         .map(|name| (Table::Nat, name.as_str()))
         .collect();
     seen.add(nft, &rivals)?;
+    follow(nft, &mut seen, wanted)?;
     Ok(seen)
+}
+
+/// Reads the beginnings of chains of others that may keep packets from ours.
+fn follow(nft: &mut Nft, seen: &mut Seen, wanted: &Wanted) -> Result<(), Error> {
+    let mut asked = BTreeSet::new();
+    for _ in 0..follow::DEPTH {
+        let unread = follow::unread(&seen.state, wanted);
+        let new: Vec<_> = unread.difference(&asked).cloned().collect();
+        if new.is_empty() {
+            break;
+        }
+        for (table, chain) in &new {
+            seen.add_beginning(nft, *table, chain, follow::RULES)?;
+        }
+        asked.extend(new);
+    }
+    Ok(())
 }
 
 /// Whole tables.

@@ -13,7 +13,7 @@ use xtables::transaction::{Command as Line, Transaction};
 use super::super::observe::{jumps_to, own_chains};
 use super::super::rules::{DNAT, Wanted, is_of_attachments};
 use super::super::write;
-use super::{commit, removal};
+use super::{commit, removal, steady};
 use crate::config::Evidence;
 
 /// What takes an ADD back.
@@ -36,6 +36,22 @@ struct Change {
 }
 
 impl Undo {
+    /// Notes what attachments have in an IP version, whatever becomes of it.
+    ///
+    /// # Errors
+    /// Code 100 when the kernel does not say.
+    pub fn of(family: Family, owners: &[(Attachment, Evidence)]) -> Result<Undo, Error> {
+        let mut undo = Undo::default();
+        if let Some(mut nft) = Nft::open_if_any()? {
+            for (attachment, evidence) in owners {
+                let look = |nft: &mut Nft| removal::of_attachment(nft, family, attachment);
+                let seen = steady(&mut nft, look)?.unwrap_or_else(|| Seen::nothing(family));
+                undo.changes.push(Change::of(&seen, attachment, evidence));
+            }
+        }
+        Ok(undo)
+    }
+
     /// Whether there was anything to change.
     pub fn is_change(&self) -> bool {
         self.changed
