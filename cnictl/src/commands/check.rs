@@ -7,7 +7,7 @@ use crate::runner::{Result, Verb, setup};
 pub fn run(attach: &Attach) -> Result<()> {
     let network = setup::network(&attach.common, &attach.network)?;
     let runner = runner(&attach.common);
-    let on = runner.recall(&network, setup::attachment(attach, false)?);
+    let on = runner.recall(&network, setup::attachment(attach, false)?)?;
     let outcome = runner.check(&network, &on)?;
     tell(&attach.common, Verb::Check, &network.name, &outcome);
     Ok(())

@@ -8,7 +8,9 @@ use crate::runner::{Result, Verb, setup};
 pub fn run(attach: &Attach) -> Result<()> {
     let network = setup::network(&attach.common, &attach.network)?;
     let runner = runner(&attach.common);
-    let on = runner.recall(&network, setup::attachment(attach, true)?);
+    let given = setup::attachment(attach, true)?;
+    // What nobody can read must not stand in the way of DEL for ever.
+    let on = runner.recall(&network, given.clone()).unwrap_or(given);
     runner.del(&network, &on)?;
     tell(&attach.common, Verb::Del, &network.name, &Outcome::Done);
     Ok(())

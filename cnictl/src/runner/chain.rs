@@ -209,9 +209,12 @@ impl Runner<'_> {
     }
 
     /// Fills in what ADD was given, where nothing is given now: `CNI_ARGS`, and capabilities.
-    pub fn recall(&self, network: &Network, mut on: Attachment) -> Attachment {
-        let entry = self.cache.read(&network.name, &on.container, &on.ifname);
-        if let Ok(Some(entry)) = entry {
+    ///
+    /// # Errors
+    /// Where it cannot be read: without its ports an attachment is in order that is not.
+    pub fn recall(&self, network: &Network, mut on: Attachment) -> Result<Attachment> {
+        let entry = self.cache.read(&network.name, &on.container, &on.ifname)?;
+        if let Some(entry) = entry {
             if on.args.is_empty() {
                 on.args = entry.attachment.args;
             }
@@ -219,7 +222,7 @@ impl Runner<'_> {
                 on.capabilities = entry.attachment.capabilities;
             }
         }
-        on
+        Ok(on)
     }
 
     fn each<'p>(

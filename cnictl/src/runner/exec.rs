@@ -1,6 +1,6 @@
 //! Finding the binary of a plugin, and running it.
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -62,25 +62,48 @@ pub fn run(program: &Program, request: &Request) -> Result<Answer> {
     let path = program.path.display();
     let mut child = spawn(program, request)
         .map_err(|error| cannot(format!("cannot execute {path}: {error}")))?;
-    let stdin = child.stdin.take();
-    let output = thread::scope(|scope| {
-        // Its own thread: a plugin may answer before it has read everything, and both pipes have an end.
-        // A plugin that does not read at all is no failure, hence no look at the outcome.
-        let feed = move || stdin.map(|mut pipe| pipe.write_all(&request.stdin));
-        if let Err(error) = thread::Builder::new().spawn_scoped(scope, feed) {
-            let _ = child.kill();
-            let _ = child.wait();
-            return Err(error);
-        }
-        child.wait_with_output()
-    });
-    let output = output.map_err(|error| cannot(format!("cannot talk to {path}: {error}")))?;
+    let talk = talk(&mut child, &request.stdin);
+    let ended = child.wait();
+    let ended = talk.and_then(|(stdout, stderr)| Ok((ended?, stdout, stderr)));
+    let (status, stdout, stderr) =
+        ended.map_err(|error| cannot(format!("cannot talk to {path}: {error}")))?;
     Ok(Answer {
-        success: output.status.success(),
-        status: output.status.to_string(),
-        stdout: output.stdout,
-        stderr: output.stderr,
+        success: status.success(),
+        status: status.to_string(),
+        stdout,
+        stderr,
     })
+}
+
+/// Feeds a plugin and reads what it prints on stdout and stderr; kills it where that fails. Not all at once by
+/// poll(2), of which Rust's library takes a failure for a mistake.
+fn talk(child: &mut Child, input: &[u8]) -> io::Result<(Vec<u8>, Vec<u8>)> {
+    let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    thread::scope(|scope| {
+        // A plugin may answer before it has read everything, and pipes have an end. One that does not read at
+        // all is no failure, hence no look at the outcome.
+        let feed = move || stdin.map(|mut pipe| pipe.write_all(input));
+        let fed = thread::Builder::new().spawn_scoped(scope, feed);
+        let said = fed.and_then(|_| thread::Builder::new().spawn_scoped(scope, || drained(stderr)));
+        let printed = match &said {
+            Ok(_) => drained(stdout),
+            Err(_) => Ok(Vec::new()),
+        };
+        if said.is_err() || printed.is_err() {
+            let _ = child.kill();
+        }
+        let said = said?.join();
+        let lost = |_| Err(io::Error::other("a thread ended by accident"));
+        Ok((printed?, said.unwrap_or_else(lost)?))
+    })
+}
+
+fn drained(pipe: Option<impl Read>) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    if let Some(mut pipe) = pipe {
+        pipe.read_to_end(&mut bytes)?;
+    }
+    Ok(bytes)
 }
 
 fn spawn(program: &Program, request: &Request) -> io::Result<Child> {

@@ -58,10 +58,16 @@ impl Node {
 
     /// A call of a verb for the attachment in hand. GC finds the other one valid.
     pub fn call(&self, verb: &str) -> Call {
+        self.call_with(verb, &json!({}))
+    }
+
+    /// The same with other keys.
+    pub fn call_with(&self, verb: &str, keys: &Value) -> Call {
         let capabilities = self.place.capabilities(MINE);
         let call = self.place.call(self.plugin, verb, MINE, &capabilities);
         let mut conf = self.place.conf(self.plugin, MINE, &capabilities);
-        for (key, value) in self.keys.as_object().into_iter().flatten() {
+        let keys = [&self.keys, keys].into_iter().filter_map(Value::as_object);
+        for (key, value) in keys.flatten() {
             conf[key] = value.clone();
         }
         if verb == "GC" {

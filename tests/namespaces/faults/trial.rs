@@ -88,6 +88,8 @@ pub struct Trial<'a> {
     pub call: &'a dyn Fn() -> Call,
     /// Calls that cannot fail here.
     pub spared: &'a [&'a str],
+    /// Calls that fail in the process itself alone, in none of the programs that it runs.
+    pub own: &'a [&'a str],
     /// Makes the state that it begins with: first, and after whatever was found wrong.
     pub begin: &'a dyn Fn(),
     /// What is wrong after a success and after a failure. The state is as in the beginning again.
@@ -136,7 +138,8 @@ impl Trial<'_> {
     fn one(&self, fault: Fault<'_>, account: &mut Account) {
         let (name, errno, nth) = fault;
         // The programs' reads are those of pipes.
-        let options = if name == "read" { &[] } else { EVERYWHERE };
+        let is_own = name == "read" || self.own.contains(&name);
+        let options = if is_own { &[] } else { EVERYWHERE };
         let (answer, is_met) = injected(self.host, &(self.call)(), fault, options);
         let mut unmet = Account::default();
         let figures = if is_met { &mut *account } else { &mut unmet };

@@ -35,6 +35,7 @@ fn addition(node: &Node) {
         title: node.title("ADD"),
         call: &|| node.call("ADD"),
         spared: &[],
+        own: &[],
         begin: &|| {
             node.renew();
             node.does("DEL");
@@ -55,6 +56,46 @@ fn addition(node: &Node) {
     trial.each();
 }
 
+/// Another ADD of what is there: it becomes what is asked for, or stays what it was.
+fn replacement(mut node: Node, keys: &Value) {
+    let add = node.call_with("ADD", keys).run(node.host()).unwrap();
+    assert_eq!(add.code, Some(0), "{add:?}");
+    // What all attachments share stays from now on.
+    node.does("ADD");
+    node.with = node.state();
+    let node = &node;
+    let changed = || node.call_with("ADD", keys);
+    let back = || {
+        node.if_changed(&node.with, || {
+            node.does("ADD");
+            difference(&node.with, &node.state())
+                .map(|left| format!("after the former ADD: {left}"))
+        })
+    };
+    assert_eq!(changed().run(node.host()).unwrap().code, Some(0));
+    let wanted = node.state();
+    assert_ne!(wanted, node.with);
+    assert_eq!(back(), None);
+    let trial = Trial {
+        host: node.host(),
+        title: node.title("another ADD"),
+        call: &changed,
+        spared: &[],
+        own: &[],
+        begin: &|| drop(back()),
+        succeeded: &|_| difference(&wanted, &node.state()).or_else(back),
+        failed: &|answer| {
+            let half = difference(&node.with, &node.state());
+            // Who cannot be answered has nothing.
+            let is_said = ["take back", "write the result"];
+            let is_said = is_said.iter().any(|text| answer.stdout.contains(text));
+            let half = half.filter(|_| answer.code.is_some() && !is_said);
+            is_error(answer).or(half).or_else(back)
+        },
+    };
+    trial.each();
+}
+
 /// DEL or GC: nothing of the attachment is left, and nothing else is touched.
 fn removal(node: &Node, verb: &str) {
     let trial = Trial {
@@ -62,6 +103,7 @@ fn removal(node: &Node, verb: &str) {
         title: node.title(verb),
         call: &|| node.call(verb),
         spared: &[],
+        own: &[],
         begin: &|| node.renew(),
         succeeded: &|_| node.was_removed(verb),
         failed: &|answer| {
@@ -84,6 +126,7 @@ fn check(node: &Node) {
             title: node.title(what),
             call: &|| node.call("CHECK"),
             spared: &[],
+            own: &[],
             begin: &|| (),
             succeeded,
             failed,
@@ -113,12 +156,10 @@ fn table(node: &Node, line: &[&str]) {
         host: node.host(),
         title: node.title(line[0]),
         call: &|| node.command(line),
-        // With iptables-legacy both the command and the program that it runs would fail to write: then
-        // no error can be printed.
-        spared: match node.place.backend {
-            Backend::IptablesLegacy => &["write"],
-            _ => &[],
-        },
+        spared: &[],
+        // Both the command and the program that it runs would fail to write: then no error can be printed.
+        // A program whose list has no end: portmap::legacy.
+        own: &["write"],
         begin: &|| (),
         succeeded: &|answer| difference(&wanted, &listed(answer)),
         failed: &|answer| {
@@ -154,6 +195,7 @@ fn collection(node: &Node) {
         title: node.title("gc"),
         call: &|| node.command(&line),
         spared: &[],
+        own: &[],
         begin: &|| node.renew(),
         succeeded: &|_| node.was_removed("gc"),
         failed: &|answer| {
@@ -195,6 +237,7 @@ fn repair(node: &Node) {
         title: node.title("reconcile"),
         call: &|| node.command(&line),
         spared: &[],
+        own: &[],
         begin: &|| {
             node.renew();
             node.does("DEL");
@@ -286,6 +329,67 @@ macro_rules! on_every_plugin {
             }
         })*
     };
+}
+
+/// Both IP versions, as the plugin before ours answered.
+fn addresses() -> Value {
+    json!({
+        "cniVersion": "1.0.0",
+        "interfaces": [{"name": "veth0"}, {"name": "eth0", "sandbox": "/n"}],
+        "ips": [{"address": "10.22.0.2/16", "interface": 1},
+                {"address": "fd00:22::2/64", "interface": 1}],
+    })
+}
+
+/// A module of tests for each backend of portmap.
+macro_rules! on_every_backend {
+    ($($module:ident $backend:ident $conditions:tt;)*) => {
+        $(mod $module {
+            use super::*;
+
+            fn node() -> Node {
+                let [v4, v6] = $conditions.map(|text| text.split(' ').collect::<Vec<_>>());
+                let keys = json!({"conditionsV4": v4, "conditionsV6": v6, "prevResult": addresses()});
+                Node::new("portmap", Backend::$backend, keys)
+            }
+
+            #[test]
+            fn add_with_conditions_makes_all_or_nothing_or_says_what_stays() {
+                addition(&node());
+            }
+
+            #[test]
+            fn check_of_conditions_names_no_drift_that_is_none_and_misses_no_other() {
+                check(&node());
+            }
+
+            #[test]
+            fn del_of_conditions_leaves_nothing_or_fails() {
+                removal(&node(), "DEL");
+            }
+
+            #[test]
+            fn another_add_makes_what_is_asked_for_or_leaves_what_was() {
+                let ports = json!([{"hostPort": 8007, "containerPort": 80, "protocol": "tcp"}]);
+                let mut keys = json!({
+                    "conditionsV4": null, "conditionsV6": null,
+                    "runtimeConfig": {"portMappings": ports},
+                });
+                replacement(node(), &keys);
+                // Of one IP version nothing is left.
+                keys["prevResult"] = addresses();
+                keys["prevResult"]["ips"].as_array_mut().unwrap().pop();
+                let both = Node::new("portmap", Backend::$backend, json!({"prevResult": addresses()}));
+                replacement(both, &keys);
+            }
+        })*
+    };
+}
+
+on_every_backend! {
+    conditions_of_iptables_nft IptablesNft ["-s 10.9.0.1,10.9.0.2", "! -s fd98::/64"];
+    conditions_of_iptables_legacy IptablesLegacy ["-s 10.9.0.1,10.9.0.2", "! -s fd98::/64"];
+    conditions_of_nftables Nftables ["ip saddr 10.9.0.0/24", "ip6 saddr fd98::/64"];
 }
 
 on_every_plugin! {
