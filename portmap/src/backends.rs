@@ -1,36 +1,34 @@
-//! The verbs over every backend that is present.
+//! The steps of a verb over every backend that is present.
 
+use common::Drift;
 use common::error::Error;
 use common::log::Log;
-use common::netconf::ValidAttachment;
-use common::{Attachment, Drift};
 
-use crate::config::{Config, Evidence};
+use crate::backend::{Backend, Gone, Job, Undo as _};
+use crate::config::Config;
 use crate::host_port::{self, Forward};
-use crate::mapping::PortMapping;
-use crate::options::{Backend, Mark};
+use crate::iptables::{self, Iptables};
+use crate::list::row::Row;
+use crate::nftables::Nftables;
+use crate::options::{BackendKind, Mark};
 use crate::plan::Plan;
-use crate::{iptables, nftables};
 
 /// What takes back what a backend applied.
 pub enum Undo {
     /// By iptables.
-    Iptables(Vec<iptables::Undo>),
+    Iptables(<Iptables as Backend>::Undo),
     /// By nftables.
-    Nftables(nftables::Added),
+    Nftables(<Nftables as Backend>::Undo),
 }
 
 impl Undo {
     /// Says which ports are mapped now, unless they were before.
     pub fn tell(&self, plan: &Plan, log: &Log) {
-        let (changed, backend) = match self {
-            Undo::Iptables(undo) => (
-                undo.iter().any(iptables::Undo::is_change),
-                Backend::Iptables,
-            ),
-            Undo::Nftables(added) => (added.changed, Backend::Nftables),
+        let (is_change, backend) = match self {
+            Undo::Iptables(undo) => (undo.is_change(), Iptables::KIND),
+            Undo::Nftables(undo) => (undo.is_change(), Nftables::KIND),
         };
-        if changed {
+        if is_change {
             let ports = plan.families.iter().flat_map(|family| &family.ports);
             let ports = host_port::list(ports.map(|forward| forward.port));
             log.changed(format!("mapped {ports} by {}", backend.name()));
@@ -43,8 +41,8 @@ impl Undo {
     /// Everything that could not be taken back.
     pub fn run(self) -> Result<(), Error> {
         match self {
-            Undo::Iptables(undo) => iptables::undo(undo),
-            Undo::Nftables(added) => added.undo.run(),
+            Undo::Iptables(undo) => undo.run(),
+            Undo::Nftables(undo) => undo.run(),
         }
     }
 }
@@ -56,96 +54,104 @@ impl Undo {
 /// # Errors
 /// Code 7 when the configuration has options of another backend, 100 when it cannot be found out whether
 /// iptables is installed.
-pub fn choose(config: &Config) -> Result<Backend, Error> {
+pub fn choose(config: &Config) -> Result<BackendKind, Error> {
     let backend = match config.backend {
         Some(backend) => backend,
-        None if matches!(config.mark, Mark::Chain(_)) => Backend::Iptables,
-        None if iptables::is_installed()? => Backend::Iptables,
-        None => Backend::Nftables,
+        None if matches!(config.mark, Mark::Chain(_)) => BackendKind::Iptables,
+        None if iptables::is_installed()? => BackendKind::Iptables,
+        None => BackendKind::Nftables,
     };
     config.accept(backend)?;
     Ok(backend)
+}
+
+/// What was read for several plans at once.
+#[derive(Default)]
+pub struct Seen {
+    iptables: <Iptables as Backend>::Seen,
+    nftables: <Nftables as Backend>::Seen,
+}
+
+/// Reads what several plans have in common, each of the backend that it gets.
+pub fn observe(jobs: &[Job<'_>]) -> Seen {
+    let of = |kind| -> Vec<Job<'_>> {
+        let mut some = jobs.to_vec();
+        some.retain(|(_, config)| choose(config).is_ok_and(|chosen| chosen == kind));
+        some
+    };
+    Seen {
+        iptables: Iptables::observe(&of(Iptables::KIND)),
+        nftables: Nftables::observe(&of(Nftables::KIND)),
+    }
+}
+
+/// How the kernel's rules differ from a plan.
+///
+/// # Errors
+/// As the backend's.
+pub fn diff(seen: &Seen, plan: &Plan, config: &Config) -> Result<Vec<Drift>, Error> {
+    match choose(config)? {
+        BackendKind::Iptables => Iptables::diff(&seen.iptables, plan, config),
+        BackendKind::Nftables => Nftables::diff(&seen.nftables, plan, config),
+    }
 }
 
 /// Applies a plan, all or nothing.
 ///
 /// # Errors
 /// As the backend's.
-pub fn add(plan: &Plan, config: &Config, log: &Log) -> Result<Undo, Error> {
+pub fn apply(plan: &Plan, config: &Config, log: &Log) -> Result<Undo, Error> {
     match choose(config)? {
-        Backend::Iptables => iptables::add(plan, config, log).map(Undo::Iptables),
-        Backend::Nftables => {
-            let added = nftables::add(plan, config.on_conflict)?;
-            for nftables::Taken { port, by } in &added.taken {
-                log.warn(format!("host port {port} was of {by}"));
-            }
-            Ok(Undo::Nftables(added))
+        BackendKind::Iptables => Iptables::apply(plan, config, log).map(Undo::Iptables),
+        BackendKind::Nftables => Nftables::apply(plan, config, log).map(Undo::Nftables),
+    }
+}
+
+/// Whether an attachment can be written together with others, and by which backend.
+pub fn at_once(config: &Config) -> Option<BackendKind> {
+    let backend = choose(config).ok()?;
+    (backend == BackendKind::Iptables && iptables::is_plain(config)).then_some(backend)
+}
+
+/// Applies the plans of several attachments at once, as [`at_once`] allows. Says whether that was done; if
+/// not, nothing was, as far as it could be taken back.
+pub fn apply_all(jobs: &[Job<'_>]) -> bool {
+    Iptables::apply_all(jobs)
+}
+
+/// Removes rules in every backend, and gives what they led to.
+///
+/// # Errors
+/// Everything that could not be removed.
+pub fn remove(gone: &Gone<'_>, log: &Log) -> Result<Vec<Forward>, Error> {
+    let mut removed = Vec::new();
+    let mut errors = Vec::new();
+    for outcome in [by::<Nftables>(gone, log), by::<Iptables>(gone, log)] {
+        match outcome {
+            Ok(some) => removed.extend(some),
+            Err(error) => errors.push(error),
         }
     }
+    Error::all(errors).map_or(Ok(removed), Err)
 }
 
-/// How the kernel's rules differ from a plan. iptables' tables that were read already are not read
-/// again.
-///
-/// # Errors
-/// As the backend's.
-pub fn check(plan: &Plan, config: &Config, tables: &iptables::Tables) -> Result<Vec<Drift>, Error> {
-    match choose(config)? {
-        Backend::Iptables => iptables::check(plan, config, tables),
-        Backend::Nftables => nftables::check(plan),
-    }
-}
-
-/// Removes what an attachment has in any backend, and gives what it led to.
-/// `mappings` are its own as far as they are known, `evidence` what the request says of them.
-///
-/// # Errors
-/// Everything that could not be removed.
-pub fn del(
-    attachment: &Attachment,
-    mappings: &[PortMapping],
-    evidence: &Evidence,
-    log: &Log,
-) -> Result<Vec<Forward>, Error> {
-    both(
-        nftables::del(attachment, mappings, evidence, log),
-        iptables::del(attachment, evidence, log),
-        log,
-    )
-}
-
-/// Removes what a network's attachments have in any backend that are not valid, and gives what
-/// they led to.
-///
-/// # Errors
-/// Everything that could not be removed.
-pub fn gc(network: &str, valid: &[ValidAttachment], log: &Log) -> Result<Vec<Forward>, Error> {
-    both(
-        nftables::gc(network, valid, log),
-        iptables::gc(network, valid, log),
-        log,
-    )
-}
-
-/// What both backends removed.
-fn both(
-    nftables: Result<Option<Vec<Forward>>, Error>,
-    iptables: Result<Vec<Forward>, Error>,
-    log: &Log,
-) -> Result<Vec<Forward>, Error> {
-    if let Ok(Some(removed)) = &nftables {
+fn by<B: Backend>(gone: &Gone<'_>, log: &Log) -> Result<Vec<Forward>, Error> {
+    let removed = B::remove(gone, log)?;
+    if let Some(removed) = &removed {
         let ports = removed.iter().map(|forward| forward.port);
-        log.changed(host_port::unmapped(ports, Backend::Nftables.name()));
+        log.changed(host_port::unmapped(ports, B::KIND.name()));
     }
-    match (nftables, iptables) {
-        (Ok(all), Ok(more)) => {
-            let mut all = all.unwrap_or_default();
-            all.extend(more);
-            Ok(all)
-        }
-        (Err(error), Err(also)) => Err(error.and(also)),
-        (Err(error), _) | (_, Err(error)) => Err(error),
-    }
+    Ok(removed.unwrap_or_default())
+}
+
+/// Every host port, in every backend.
+///
+/// # Errors
+/// What could not be read.
+pub fn list() -> Result<Vec<Row>, Error> {
+    let mut all = Iptables::list()?;
+    all.extend(Nftables::list()?);
+    Ok(all)
 }
 
 /// Whether the backend that ADD would take can work.
@@ -154,7 +160,7 @@ fn both(
 /// Code 50 with what is missing; as [`choose`], and for conditions as ADD.
 pub fn status(config: &Config) -> Result<(), Error> {
     match choose(config)? {
-        Backend::Nftables => nftables::status(config),
-        Backend::Iptables => iptables::status(config),
+        BackendKind::Iptables => Iptables::status(config),
+        BackendKind::Nftables => Nftables::status(config),
     }
 }

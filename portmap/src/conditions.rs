@@ -4,7 +4,7 @@ use common::Family;
 use common::decode::Object;
 use common::error::Error;
 
-use crate::options::Backend;
+use crate::options::BackendKind;
 
 /// The most bytes that the words of one list may have. `iptables-restore` reads lines of up to 10240
 /// bytes and takes what follows for another line.
@@ -113,12 +113,12 @@ pub fn key(family: Family) -> &'static str {
 
 /// Whose syntax the words are: iptables' begin with a dash or an exclamation mark, those of nft
 /// never do. `None` without words.
-pub fn backend(words: &[String]) -> Option<Backend> {
+pub fn backend(words: &[String]) -> Option<BackendKind> {
     words
         .first()
         .map(|first| match first.starts_with(['-', '!']) {
-            true => Backend::Iptables,
-            false => Backend::Nftables,
+            true => BackendKind::Iptables,
+            false => BackendKind::Nftables,
         })
 }
 
@@ -185,11 +185,14 @@ mod tests {
     fn the_first_word_tells_the_backend() {
         let of = |json| backend(&read(json).unwrap());
         assert_eq!(of("[]"), None);
-        assert_eq!(of("[\"-s\",\"10.0.0.0/8\"]"), Some(Backend::Iptables));
-        assert_eq!(of("[\"!\",\"-s\",\"1.1.1.1\"]"), Some(Backend::Iptables));
+        assert_eq!(of("[\"-s\",\"10.0.0.0/8\"]"), Some(BackendKind::Iptables));
+        assert_eq!(
+            of("[\"!\",\"-s\",\"1.1.1.1\"]"),
+            Some(BackendKind::Iptables)
+        );
         assert_eq!(
             of("[\"ip\",\"saddr\",\"10.0.0.0/8\"]"),
-            Some(Backend::Nftables)
+            Some(BackendKind::Nftables)
         );
     }
 

@@ -9,7 +9,7 @@ use common::{Attachment, Family, Protocol, Request};
 
 use crate::conditions;
 use crate::mapping::{PortMapping, without_repetitions};
-use crate::options::{Backend, DEFAULT_MARK_BIT, Mark, Masquerade, OnConflict};
+use crate::options::{BackendKind, DEFAULT_MARK_BIT, Mark, Masquerade, OnConflict};
 
 /// The beginnings of our own chains' names. One that is to mark packets is our own mark.
 const OUR_CHAINS: [&str; 2] = ["CNI-HOSTPORT-", "CNI-DN-"];
@@ -20,7 +20,7 @@ pub struct Config {
     /// Whose mappings these are.
     pub attachment: Attachment,
     /// The backend asked for; `None` for whichever is usable.
-    pub backend: Option<Backend>,
+    pub backend: Option<BackendKind>,
     /// What is masqueraded.
     pub masquerade: Masquerade,
     /// How packets to masquerade are marked.
@@ -105,8 +105,8 @@ impl Config {
     ///
     /// # Errors
     /// Code 7 with the option.
-    pub fn accept(&self, backend: Backend) -> Result<(), Error> {
-        let chain = matches!(self.mark, Mark::Chain(_)).then_some(Backend::Iptables);
+    pub fn accept(&self, backend: BackendKind) -> Result<(), Error> {
+        let chain = matches!(self.mark, Mark::Chain(_)).then_some(BackendKind::Iptables);
         let options = [
             (chain, "externalSetMarkChain"),
             (
@@ -203,13 +203,13 @@ fn ports(mappings: &[PortMapping]) -> Vec<(Protocol, u16)> {
         .collect()
 }
 
-fn backend(raw: Object<'_>) -> Result<Option<Backend>, Error> {
+fn backend(raw: Object<'_>) -> Result<Option<BackendKind>, Error> {
     let Some(value) = raw.get("backend") else {
         return Ok(None);
     };
     match value.string()?.as_str() {
-        "iptables" => Ok(Some(Backend::Iptables)),
-        "nftables" => Ok(Some(Backend::Nftables)),
+        "iptables" => Ok(Some(BackendKind::Iptables)),
+        "nftables" => Ok(Some(BackendKind::Nftables)),
         _ => Err(value.refuse("expected iptables or nftables")),
     }
 }

@@ -3,6 +3,7 @@
 //! parse → plan → observe → diff → apply; docs/portmap.md has the keys.
 
 mod address;
+mod backend;
 mod backends;
 mod conditions;
 mod config;
@@ -33,9 +34,10 @@ use common::version::Version;
 use common::{CniResult, Drift, Error, Family, Plugin, Request};
 
 use crate::options::Masquerade;
+use backend::Gone;
+use backends::Seen;
 use config::{Config, Evidence};
 use conntrack::Stale;
-use iptables::Tables;
 use plan::Plan;
 use turn::Turn;
 
@@ -57,7 +59,7 @@ impl Plugin for Portmap {
             return Ok(result);
         }
         let _turn = Turn::of(&config.attachment)?;
-        let undo = backends::add(&plan, &config, &request.log)?;
+        let undo = backends::apply(&plan, &config, &request.log)?;
         let opened = match open_loopback(&plan, &request.log) {
             Ok(opened) => opened,
             Err(error) => {
@@ -79,7 +81,7 @@ impl Plugin for Portmap {
 
     fn check(request: &Request) -> Result<(), Error> {
         let (config, _) = Config::parse(request)?;
-        let drifts = drifts(&Plan::new(&config), &config, &Tables::default())?;
+        let drifts = drifts(&Seen::default(), &Plan::new(&config), &config)?;
         verdict(&config.attachment, &drifts)
     }
 
@@ -88,16 +90,25 @@ impl Plugin for Portmap {
         let evidence = Evidence::of_request(request);
         let _turn = Turn::of(&request.attachment)?;
         let log = &request.log;
-        let gone = backends::del(&request.attachment, &mappings, &evidence, log)?;
-        forget(gone.into_iter().map(Stale::from), log);
+        let gone = Gone::Attachment {
+            attachment: &request.attachment,
+            mappings: &mappings,
+            evidence: &evidence,
+        };
+        let removed = backends::remove(&gone, log)?;
+        forget(removed.into_iter().map(Stale::from), log);
         Ok(())
     }
 
     fn gc(request: &Request) -> Result<(), Error> {
         let valid = request.conf.valid_attachments()?;
         let log = &request.log;
-        let gone = backends::gc(&request.attachment.network, &valid, log)?;
-        forget(gone.into_iter().map(Stale::from), log);
+        let gone = Gone::Dead {
+            network: &request.attachment.network,
+            valid: &valid,
+        };
+        let removed = backends::remove(&gone, log)?;
+        forget(removed.into_iter().map(Stale::from), log);
         Ok(())
     }
 
@@ -117,12 +128,12 @@ fn warn_of_unserved(config: &Config, log: &Log) {
     }
 }
 
-/// Compares one attachment with the kernel, and with iptables' tables as far as they were read already.
-fn drifts(plan: &Plan, config: &Config, tables: &Tables) -> Result<Vec<Drift>, Error> {
+/// Compares one attachment with the kernel, as far as it was not read already.
+fn drifts(seen: &Seen, plan: &Plan, config: &Config) -> Result<Vec<Drift>, Error> {
     if plan.families.is_empty() {
         return Ok(Vec::new());
     }
-    let mut drifts = backends::check(plan, config, tables)?;
+    let mut drifts = backends::diff(seen, plan, config)?;
     if let Some(container) = reached_from_loopback(plan) {
         drifts.extend(localnet::check(container)?);
     }

@@ -8,7 +8,7 @@ use common::Attachment;
 use common::cache::{Cache, Entry};
 use common::error::Error;
 
-use crate::{iptables, nftables};
+use crate::backends;
 
 pub use listen::{Listener, Process, listeners};
 pub use missing::{is_same, missing};
@@ -19,9 +19,7 @@ use row::Row;
 /// # Errors
 /// What could not be read.
 pub fn forwards() -> Result<Vec<Row>, Error> {
-    let mut all = iptables::list()?;
-    all.extend(nftables::list()?);
-    Ok(all)
+    backends::list()
 }
 
 /// Completes what the state does not say of owners from the runtime's cache, where that leaves no

@@ -2,33 +2,32 @@
 //!
 //! | module | what it holds |
 //! | --- | --- |
-//! | [`layout`], [`set`], [`parts`] | the table: its chains and rules, its sets, what rules are made of |
+//! | [`observe`], [`diff`], [`apply`], [`remove`], [`list`](mod@list), [`status`] | the steps of every backend |
+//! | [`layout`], [`set`] | the table: its chains and rules, its sets |
 //! | [`wanted`], [`private`] | what one attachment wants: claims on host ports, or with conditions a chain |
 //! | [`queue`], [`elements`] | all claims on a host port, and the elements that they become |
 //! | [`owner`] | whose an element or rule is, in its comment |
 //! | [`shared`], [`claim`] | both compared with what is there: what differs, and what makes up for it |
-//! | [`conditions`], [`compiled`] | the conditions of an attachment, compiled by `nft` and judged |
+//! | [`conditions`] | the conditions of an attachment, compiled by `nft` and judged |
 //! | [`conditional`] | the rules of an attachment with conditions |
 //! | [`reference`](mod@reference) | what the reference's nftables backend left |
-//! | [`list`](mod@list) | every host port, for the operators' commands |
 //! | [`probe`] | what the kernel lacks |
 //! | [`undo`] | taking an ADD back |
-//! | [`translation`] | the connections that end with what is removed |
-//! | [`command`], [`socket`] | one change; all changes of a verb in one batch |
-//! | [`object`], [`expr`], [`uapi`], [`family`] | the kernel's objects, typed |
+//! | [`removal`], [`translation`] | what is to go, and what it led to |
 //!
 //! The layout as nft prints it is in docs/nftables.md.
 
-mod add;
-mod check;
+mod apply;
 mod claim;
 mod conditional;
 mod conditions;
+mod diff;
 mod elements;
 #[cfg(fuzzing)]
 pub mod fuzzed;
 mod layout;
 mod list;
+mod observe;
 mod owner;
 pub mod private;
 mod probe;
@@ -38,50 +37,64 @@ mod removal;
 mod remove;
 mod set;
 mod shared;
+mod status;
 pub mod transaction;
 mod translation;
 mod undo;
 mod wanted;
 
-pub use add::{Added, add};
-pub use check::check;
-pub use claim::Taken;
-pub use list::list;
-pub use remove::{del, gc};
-
-use common::Family;
 use common::error::{Code, Error};
-use nft::socket::Nft;
+use common::log::Log;
+use common::{Drift, Family};
 
+use crate::backend::{Backend, Gone, Job};
 use crate::config::Config;
+use crate::host_port::Forward;
+use crate::list::row::Row;
+use crate::options::BackendKind;
+use crate::plan::Plan;
+use claim::Taken;
 
-/// Whether ADD could work: the kernel takes our table, and `nft` the configuration's conditions.
-///
-/// # Errors
-/// Code 50 with everything that is missing; code 7 for words that are not conditions.
-pub fn status(config: &Config) -> Result<(), Error> {
-    let unavailable = |details: String| {
-        let msg = "the nftables backend cannot be used on this node";
-        Err(Error::new(Code::NotAvailable, msg).with_details(details))
-    };
-    let mut nft = Nft::open()?;
-    if let Err(error) = nft.generation() {
-        return unavailable(error.to_string());
+/// The backend.
+pub struct Nftables;
+
+impl Backend for Nftables {
+    const KIND: BackendKind = BackendKind::Nftables;
+    /// Every plan finds its own elements by their keys.
+    type Seen = ();
+    type Undo = undo::Undo;
+
+    fn observe(_jobs: &[Job<'_>]) {}
+
+    fn diff((): &(), plan: &Plan, _config: &Config) -> Result<Vec<Drift>, Error> {
+        diff::diff(plan)
     }
-    let mut missing = Vec::new();
-    for family in Family::ALL {
-        missing.extend(probe::missing(&mut nft, family)?);
+
+    fn apply(plan: &Plan, config: &Config, log: &Log) -> Result<undo::Undo, Error> {
+        let (undo, taken) = apply::apply(plan, config.on_conflict)?;
+        for Taken { port, by } in &taken {
+            log.warn(format!("host port {port} was of {by}"));
+        }
+        Ok(undo)
     }
-    let conditional = Family::ALL.map(|family| (family, config.conditions(family)));
-    for (family, words) in conditional.iter().filter(|(_, words)| !words.is_empty()) {
-        match conditions::compile(*family, words) {
-            Err(error) if error.code == Code::InvalidConfig => return Err(error),
-            outcome => missing.extend(outcome.err().map(|error| error.to_string())),
+
+    fn remove(gone: &Gone<'_>, log: &Log) -> Result<Option<Vec<Forward>>, Error> {
+        match gone {
+            Gone::Attachment {
+                attachment,
+                mappings,
+                evidence,
+            } => remove::del(attachment, mappings, evidence, log),
+            Gone::Dead { network, valid } => remove::gc(network, valid, log),
         }
     }
-    match missing.is_empty() {
-        true => Ok(()),
-        false => unavailable(missing.join("; ")),
+
+    fn list() -> Result<Vec<Row>, Error> {
+        list::list()
+    }
+
+    fn status(config: &Config) -> Result<(), Error> {
+        status::status(config)
     }
 }
 

@@ -4,21 +4,21 @@
 /// 14 and 15.
 pub const DEFAULT_MARK_BIT: u8 = 13;
 
-/// What rules are made with.
+/// A backend by its name: what rules are made with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Backend {
+pub enum BackendKind {
     /// `iptables` and `ip6tables`, either variant.
     Iptables,
     /// nf_tables, over netlink.
     Nftables,
 }
 
-impl Backend {
+impl BackendKind {
     /// Its name in a configuration.
     pub fn name(self) -> &'static str {
         match self {
-            Backend::Iptables => "iptables",
-            Backend::Nftables => "nftables",
+            BackendKind::Iptables => "iptables",
+            BackendKind::Nftables => "nftables",
         }
     }
 }

@@ -7,9 +7,9 @@ use xtables::legacy::edit::{self, Doomed};
 use xtables::state::State;
 use xtables::transaction::{Command, Transaction};
 
-use super::observe::{jumps_to, own_chains, strays};
 use super::owner;
 use super::rules::{DNAT, OWN_PREFIX, Wanted};
+use super::standing::{jumps_to, own_chains, strays};
 use crate::config::Evidence;
 
 /// Takes out of a transaction what removes jumps and chains, and says whether there was any such thing.

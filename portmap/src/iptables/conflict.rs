@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use common::error::{Code, Error};
 use xtables::state::State;
 
-use super::observe::own_chains;
 use super::owner;
 use super::rules::{DNAT, Wanted};
 use super::shadow::Forwards;
+use super::standing::own_chains;
 use super::translation::translations;
 use crate::config::Evidence;
 use crate::host_port::HostPort;

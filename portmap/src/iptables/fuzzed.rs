@@ -5,8 +5,8 @@ use xtables::meaning::{Meaning, same};
 use xtables::state::State;
 use xtables::{Table, words};
 
-use super::observe::{self, drifts};
 use super::rules::wanted;
+use super::standing::{self, drifts};
 use super::translation::translations;
 use super::{owner, shadow, write};
 use crate::config::{Config, Evidence};
@@ -35,7 +35,7 @@ pub fn plan(config: &Config, forwards: &Forwards) {
     }
     assert_eq!(drifts, vec![]);
     assert!(again.is_empty(), "{again:?}");
-    assert_eq!(observe::own_chains(&state, attachment, &evidence), [chain]);
+    assert_eq!(standing::own_chains(&state, attachment, &evidence), [chain]);
 }
 
 /// A restore file as `iptables-save` would print the tables after it, if all was empty before.
@@ -69,8 +69,8 @@ fn without_place(rule: &str) -> String {
 pub fn save(text: &str, attachment: &Attachment) {
     let evidence = Evidence::default();
     let state = State::from_save(text);
-    for chain in observe::own_chains(&state, attachment, &evidence) {
-        let _ = observe::claim(&state, attachment, &chain);
+    for chain in standing::own_chains(&state, attachment, &evidence) {
+        let _ = standing::claim(&state, attachment, &chain);
         let mut transaction = xtables::transaction::Transaction::default();
         write::remove(&mut transaction, &state, Table::Nat, &chain);
         let _ = transaction.text();

@@ -8,7 +8,7 @@ use xtables::state::State;
 use xtables::{Table, Variant, legacy, nf_tables};
 
 use super::rules::{DNAT, Wanted};
-use super::{follow, observe, order};
+use super::{follow, order, standing};
 
 /// Which of the named chains of the nat table exist in the legacy variant.
 ///
@@ -85,7 +85,7 @@ pub fn read(wanted: &Wanted, chains: &[(Table, &str)]) -> Result<Option<State>, 
     let Some(mut state) = tables.read(chains) else {
         return Ok(None);
     };
-    let rivals = observe::rivals(&state, wanted);
+    let rivals = standing::rivals(&state, wanted);
     let rivals = rivals.iter().map(|name| (Table::Nat, name.as_str()));
     let Some(rivals) = tables.read(&rivals.collect::<Vec<_>>()) else {
         return Ok(None);

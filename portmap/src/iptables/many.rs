@@ -1,68 +1,18 @@
-//! Many attachments over one reading of the tables: what `reconcile` needs after a firewall's reload.
+//! Many attachments, written at once.
 
 use common::Family;
+use xtables::Table;
 use xtables::state::{Chains, State};
 use xtables::transaction::{Command, Transaction};
-use xtables::{Table, Variant};
 
-use super::tool::Tool;
+use super::families::split;
+use super::observe::Tables;
+use super::rules::all_wanted;
 use super::undo::Undo;
-use super::{all_wanted, native, reader, side_by_side, split, write};
+use super::{native, write};
 use crate::config::{Config, Evidence};
-use crate::options::{Mark, OnConflict};
+use crate::options::Mark;
 use crate::plan::Plan;
-
-/// All rules of the tables that attachments are in, in each IP version, as far as they could be read.
-#[derive(Debug, Default)]
-pub struct Tables {
-    v4: Option<(Tool, State)>,
-    v6: Option<(Tool, State)>,
-}
-
-impl Tables {
-    /// Reads what these attachments are about.
-    pub fn read(jobs: &[(&Plan, &Config)]) -> Tables {
-        let read = |family| {
-            let wanted = jobs
-                .iter()
-                .flat_map(|(plan, config)| all_wanted(plan, config, &[family]));
-            let mut tables: Vec<Table> = wanted
-                .flat_map(|wanted| wanted.chains.into_iter().map(|(table, _)| table))
-                .collect();
-            tables.sort_unstable();
-            tables.dedup();
-            if tables.is_empty() {
-                return None;
-            }
-            let tool = reader(family, jobs.iter().any(|(_, config)| !is_plain(config))).ok()?;
-            let state = match tool.variant {
-                Some(Variant::Nft) => native::whole(family, &tables).ok()?.state,
-                Some(Variant::Legacy) | None => tool.save(&tables).ok()?,
-            };
-            Some((tool, state))
-        };
-        let (v4, v6) = side_by_side(|| read(Family::V4), || read(Family::V6));
-        Tables {
-            v4,
-            v6: v6.flatten(),
-        }
-    }
-
-    /// Those of one IP version; none where they could not be read.
-    pub fn of(&self, family: Family) -> Option<&(Tool, State)> {
-        match family {
-            Family::V4 => self.v4.as_ref(),
-            Family::V6 => self.v6.as_ref(),
-        }
-    }
-}
-
-/// Whether ADD of an attachment is no more than the writing of what it lacks.
-pub fn is_plain(config: &Config) -> bool {
-    config.on_conflict == OnConflict::Replace
-        && config.conditions_v4.is_empty()
-        && config.conditions_v6.is_empty()
-}
 
 /// Writes what these attachments lack, the last of them being the newest: by one batch, or one program for
 /// each IP version. Says whether that was done; if not, nothing was, as far as it could be taken back.
@@ -73,12 +23,12 @@ pub fn add(jobs: &[(&Plan, &Config)]) -> bool {
     if native::add_many(jobs, &native).is_err() {
         return false;
     }
-    let Tables { v4, v6 } = match by_program.is_empty() {
+    let tables = match by_program.is_empty() {
         true => Tables::default(),
         false => Tables::read(jobs),
     };
-    let families = [(Family::V4, v4), (Family::V6, v6)];
-    let families = families
+    let families = tables
+        .by_family()
         .into_iter()
         .filter(|(family, _)| by_program.contains(family));
     let mut written = Vec::new();

@@ -22,8 +22,8 @@ use xtables::Table;
 use xtables::nf_tables::{self, Seen, batch};
 
 use super::conflict::{self, Order};
-use super::rules::{Wanted, wanted};
-use super::{own_mark, write};
+use super::rules::{Wanted, own_mark, wanted};
+use super::write;
 use crate::config::{Config, Evidence};
 use crate::nftables::transaction;
 use crate::options::{DEFAULT_MARK_BIT, Mark, OnConflict};

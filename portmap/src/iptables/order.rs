@@ -10,10 +10,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use xtables::state::State;
 
-use super::observe::{jumps_to, strays};
 use super::owner;
 use super::rules::{self, DNAT, OWN_PREFIX, PORTS_A_RULE, Wanted};
 use super::shadow::{Forwards, Reach, may_have_one_of};
+use super::standing::{jumps_to, strays};
 use super::translation::translations;
 use crate::host_port::HostPort;
 

@@ -1,117 +1,69 @@
-//! DEL and GC in one IP version of the legacy variant.
+//! DEL and GC, in both variants and IP versions.
+
+pub mod legacy;
 
 use std::collections::BTreeSet;
 
 use common::error::Error;
+use common::netconf::ValidAttachment;
 use common::{Attachment, Family};
-use xtables::legacy::edit::{self, Doomed};
-use xtables::state::State;
 
-use super::observe::{own_chains, strays};
-use super::rules::{DNAT, exact_name, is_own_name, shared_name};
-use super::translation::translations;
-use super::{kernel, owner};
+use super::families::{lost, side_by_side};
+use super::{compiled, native, owner};
 use crate::config::Evidence;
 use crate::host_port::Forward;
 
-/// Removes what an attachment has in the legacy variant, and says what it was; `None` for nothing.
+/// Removes what an attachment has, in both variants, and says what it was; `None` for nothing.
+/// `evidence` is what the request says of its mappings, as far as it can be understood.
 ///
 /// # Errors
-/// Code 11 when others hold the lock or keep changing the rules, 100 for anything else.
-pub fn del(
-    family: Family,
-    attachment: &Attachment,
-    evidence: &Evidence,
-) -> Result<Option<Vec<Forward>>, Error> {
-    let names = [shared_name(attachment), exact_name(attachment)];
-    if kernel::chains(family, &names)?.is_empty() {
-        return Ok(None);
+/// Everything that could not be removed.
+pub fn del(attachment: &Attachment, evidence: &Evidence) -> Removed {
+    let native = native::del(attachment, evidence, &Family::ALL);
+    everywhere(native, |family| legacy::del(family, attachment, evidence))
+}
+
+/// Removes what attachments of a network have that are not valid, in both variants, and says what
+/// it was.
+///
+/// # Errors
+/// Everything that could not be removed.
+pub fn gc(network: &str, valid: &[ValidAttachment]) -> Removed {
+    let mut alive: BTreeSet<String> = BTreeSet::new();
+    for ValidAttachment { container, ifname } in valid {
+        let attachment = Attachment {
+            network: network.to_owned(),
+            container: container.clone(),
+            ifname: ifname.clone(),
+        };
+        alive.insert(owner::comment(&attachment));
+        // The reference's mark says nothing about the interface.
+        alive.insert(owner::reference_comment(&attachment));
     }
-    let select = |state: &State| own_chains(state, attachment, evidence);
-    let mark = owner::comment(attachment);
-    remove(family, select, |comment| comment == mark)
-}
-
-/// The chains of an attachment that translate in the legacy variant. The reference leaves an empty one where
-/// all host addresses are of the other IP version.
-///
-/// # Errors
-/// Code 100 when the rules cannot be read.
-pub fn left(
-    family: Family,
-    attachment: &Attachment,
-    evidence: &Evidence,
-) -> Result<Vec<String>, Error> {
-    let names = [shared_name(attachment), exact_name(attachment)];
-    let is_asked = |name: &str| name == DNAT || names.iter().any(|own| own == name);
-    let state = edit::outlines(family, is_asked)?;
-    let mut chains = own_chains(&state, attachment, evidence);
-    chains.retain(|chain| {
-        let rules = state.rules(chain);
-        !translations(rules).is_empty()
-    });
-    Ok(chains)
-}
-
-/// Removes what a network's attachments have in the legacy variant, unless `is_valid` says of their mark
-/// that they live.
-///
-/// # Errors
-/// As [`del`].
-pub fn gc(
-    family: Family,
-    network: &str,
-    is_valid: impl Fn(&str) -> bool,
-) -> Result<Option<Vec<Forward>>, Error> {
-    if kernel::chains(family, &[DNAT.to_owned()])?.is_empty() {
-        return Ok(None);
+    let is_valid = |comment: &str| alive.contains(comment);
+    let native = native::gc(network, is_valid);
+    let swept = compiled::sweep();
+    let removed = everywhere(native, |family| legacy::gc(family, network, is_valid));
+    match (removed, swept) {
+        (removed, Ok(())) => removed,
+        (Ok(_), Err(error)) => Err(error),
+        (Err(error), Err(also)) => Err(error.and(also)),
     }
-    let is_dead = |comment: &str| is_dead_of(comment, network, &is_valid);
-    let select = |state: &State| dead_chains(state, is_dead);
-    remove(family, select, is_dead)
 }
 
-/// Whether a mark is of a network's attachment that does not live.
-pub fn is_dead_of(comment: &str, network: &str, is_valid: impl Fn(&str) -> bool) -> bool {
-    owner::is_of_network(comment, network) && !is_valid(comment)
-}
+type Removed = Result<Option<Vec<Forward>>, Error>;
 
-/// The chains to which only jumps of the dead lead.
-pub fn dead_chains(state: &State, is_dead: impl Fn(&str) -> bool) -> Vec<String> {
-    let jumps = state
-        .rules(DNAT)
-        .iter()
-        .filter_map(|rule| owner::jump(rule));
-    let (mut dead, mut alive) = (BTreeSet::new(), BTreeSet::new());
-    for (jump, _) in jumps {
-        match is_dead(&jump.comment) {
-            true => &mut dead,
-            false => &mut alive,
+/// Runs a removal in the legacy variant too, and carries on after failures.
+fn everywhere(native: Removed, action: impl Fn(Family) -> Removed + Sync) -> Removed {
+    let (outcome, other) = side_by_side(|| action(Family::V4), || action(Family::V6));
+    let outcomes = [native, outcome, other.unwrap_or_else(lost)];
+    let (mut removed, mut errors): (Option<Vec<_>>, _) = (None, Vec::new());
+    for outcome in outcomes {
+        match outcome {
+            Ok(Some(some)) => removed.get_or_insert_default().extend(some),
+            Ok(None) => {}
+            Err(error) => errors.push(error),
         }
-        .insert(jump.chain);
     }
-    dead.retain(|chain| is_own_name(chain) && !alive.contains(chain));
-    dead.into_iter().collect()
-}
-
-/// Removes the selected chains, what leads to them, and what else bears the mark of a dead owner.
-fn remove(
-    family: Family,
-    select: impl Fn(&State) -> Vec<String>,
-    is_dead: impl Fn(&str) -> bool,
-) -> Result<Option<Vec<Forward>>, Error> {
-    let is_ours = |name: &str| is_own_name(name) || name == DNAT;
-    let choose = |state: &State| Doomed {
-        chains: select(state),
-        rules: strays(state, &is_dead)
-            .into_iter()
-            .map(|s| (DNAT.to_owned(), s.place))
-            .collect(),
-    };
-    let removed = edit::remove(family, is_ours, choose)?;
-    Ok(removed.and_then(|(state, doomed)| {
-        let gone = doomed.chains.iter().filter_map(|chain| state.chain(chain));
-        let gone = gone.flat_map(translations).collect();
-        (!doomed.is_empty()).then_some(gone)
-    }))
+    Error::all(errors).map_or(Ok(removed), Err)
 }

@@ -10,9 +10,10 @@ use xtables::transaction::Command;
 use xtables::words::joined;
 
 use super::owner;
+use crate::config::Config;
 use crate::host_port::{Forward, HostPort};
-use crate::options::{Mark, Masquerade};
-use crate::plan::Forwards;
+use crate::options::{DEFAULT_MARK_BIT, Mark, Masquerade};
+use crate::plan::{Forwards, Plan};
 
 /// The chain that leads to those of attachments.
 pub const DNAT: &str = "CNI-HOSTPORT-DNAT";
@@ -191,6 +192,24 @@ pub fn wanted(
         chains,
         shared,
         ports: ports.clone(),
+    }
+}
+
+/// What plans want in some IP versions.
+pub fn all_wanted(plan: &Plan, config: &Config, families: &[Family]) -> Vec<Wanted> {
+    let of = |forwards| wanted(&plan.attachment, plan.masquerade, &config.mark, forwards);
+    let forwards = families.iter().filter_map(|family| plan.family(*family));
+    forwards.map(of).collect()
+}
+
+/// What is wanted when the foreign chain that should mark packets is missing.
+pub fn own_mark(plan: &Plan, config: &Config, family: Family) -> Option<Wanted> {
+    match config.mark {
+        Mark::Bit(_) => None,
+        Mark::Chain(_) => plan.family(family).map(|forwards| {
+            let mark = Mark::Bit(DEFAULT_MARK_BIT);
+            wanted(&plan.attachment, plan.masquerade, &mark, forwards)
+        }),
     }
 }
 

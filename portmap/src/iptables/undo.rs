@@ -9,8 +9,8 @@ use xtables::legacy::edit::{self, Doomed};
 use xtables::state::State;
 
 use super::native;
-use super::observe::own_chains;
 use super::rules::{DNAT, is_own_name};
+use super::standing::own_chains;
 use crate::config::Evidence;
 
 /// What attachments had in one IP version.

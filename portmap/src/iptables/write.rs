@@ -5,8 +5,8 @@ use xtables::meaning::Meaning;
 use xtables::state::State;
 use xtables::transaction::{Command, Transaction};
 
-use super::observe::{self, Fault, Standing, jumps_to};
 use super::rules::{DNAT, Wanted};
+use super::standing::{self, Fault, Standing, jumps_to};
 use super::{order, owner};
 use crate::config::Evidence;
 
@@ -46,7 +46,7 @@ fn chains(state: &State, wanted: &Wanted, evidence: &Evidence) -> (Transaction, 
         }
     }
     for shared in &wanted.shared {
-        let Some(fault) = observe::fault(state, wanted, shared) else {
+        let Some(fault) = standing::fault(state, wanted, shared) else {
             continue;
         };
         let (chain, rule) = (shared.chain.to_owned(), shared.rule.clone());
@@ -58,7 +58,7 @@ fn chains(state: &State, wanted: &Wanted, evidence: &Evidence) -> (Transaction, 
         };
         transaction.push(shared.table, command);
     }
-    let mine = observe::own_chains(state, &wanted.attachment, evidence);
+    let mine = standing::own_chains(state, &wanted.attachment, evidence);
     let chain = choose(state, wanted, &mine);
     own(&mut transaction, state, wanted, &chain);
     let others = mine.into_iter().filter(|other| *other != chain);
@@ -68,7 +68,7 @@ fn chains(state: &State, wanted: &Wanted, evidence: &Evidence) -> (Transaction, 
 
 /// The chain that an attachment has, or gets.
 pub fn chain(state: &State, wanted: &Wanted, evidence: &Evidence) -> String {
-    let mine = observe::own_chains(state, &wanted.attachment, evidence);
+    let mine = standing::own_chains(state, &wanted.attachment, evidence);
     choose(state, wanted, &mine)
 }
 
@@ -84,7 +84,7 @@ fn choose(state: &State, wanted: &Wanted, mine: &[String]) -> String {
 
 fn own(transaction: &mut Transaction, state: &State, wanted: &Wanted, chain: &str) {
     let standing = state.chain(chain);
-    if standing.is_none() || !observe::chain_drift(state, wanted, chain).is_empty() {
+    if standing.is_none() || !standing::chain_drift(state, wanted, chain).is_empty() {
         let command = match standing {
             None => Command::New(chain.to_owned()),
             Some(rules) => Command::Flush(chain.to_owned(), rules.to_vec()),
@@ -96,8 +96,8 @@ fn own(transaction: &mut Transaction, state: &State, wanted: &Wanted, chain: &st
 
 fn jumps(transaction: &mut Transaction, state: &State, wanted: &Wanted, chain: &str) {
     let jumps_differ = (wanted.conditional && !wanted.conditions_stand)
-        || !observe::jump_drift(state, wanted, chain).is_empty()
-        || !observe::shadows(state, wanted, chain).is_empty();
+        || !standing::jump_drift(state, wanted, chain).is_empty()
+        || !standing::shadows(state, wanted, chain).is_empty();
     if jumps_differ {
         replace_jumps(transaction, state, wanted, chain);
     }
@@ -144,7 +144,7 @@ pub fn delete_strays(
     state: &State,
     is_whose: impl Fn(&str) -> bool,
 ) {
-    for Standing { place, rule } in observe::strays(state, is_whose) {
+    for Standing { place, rule } in standing::strays(state, is_whose) {
         transaction.push(Table::Nat, Command::Delete(DNAT.to_owned(), place, rule));
     }
 }

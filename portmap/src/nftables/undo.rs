@@ -16,6 +16,7 @@ use super::queue::{self, Claim};
 use super::reference::{self, Theirs};
 use super::set::SetId;
 use super::{claim, owner, shared, transaction, unreadable};
+use crate::backend;
 use crate::host_port::HostPort;
 
 /// What takes an ADD back.
@@ -23,6 +24,8 @@ use crate::host_port::HostPort;
 pub struct Undo {
     /// What changed in each family.
     pub changes: Vec<Change>,
+    /// Whether anything had to be done.
+    pub is_change: bool,
 }
 
 /// What changed in one family.
@@ -46,12 +49,12 @@ pub struct Change {
     pub reference: Vec<Theirs>,
 }
 
-impl Undo {
-    /// Takes it back.
-    ///
-    /// # Errors
-    /// What the kernel refused.
-    pub fn run(self) -> Result<(), Error> {
+impl backend::Undo for Undo {
+    fn is_change(&self) -> bool {
+        self.is_change
+    }
+
+    fn run(self) -> Result<(), Error> {
         let mut nft = Nft::open()?;
         transaction::run(&mut nft, |nft| {
             let mut commands = Vec::new();

@@ -14,6 +14,7 @@
 //! another.
 
 mod examples;
+mod house;
 mod keys;
 mod man;
 mod markdown;

@@ -9,8 +9,8 @@ use xtables::Table;
 use xtables::nf_tables::Seen;
 
 use super::super::follow;
-use super::super::observe;
 use super::super::rules::Wanted;
+use super::super::standing;
 
 /// How often tables that others change at the same time are read before what was read counts.
 const LOOKS: u32 = 20;
@@ -38,7 +38,7 @@ pub fn with_rivals(
     chains: &[(Table, &str)],
 ) -> Result<Seen, Error> {
     let mut seen = Seen::chains(nft, wanted.family, chains)?;
-    let rivals = observe::rivals(&seen.state, wanted);
+    let rivals = standing::rivals(&seen.state, wanted);
     let rivals: Vec<_> = rivals
         .iter()
         .map(|name| (Table::Nat, name.as_str()))

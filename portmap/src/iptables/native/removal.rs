@@ -10,9 +10,9 @@ use xtables::nf_tables::{self, Seen, batch};
 use xtables::state::State;
 use xtables::transaction::Transaction;
 
-use super::super::observe::own_chains;
-use super::super::remove::{dead_chains, is_dead_of};
+use super::super::remove::legacy::{dead_chains, is_dead_of};
 use super::super::rules::{DNAT, exact_name, shared_name};
+use super::super::standing::own_chains;
 use super::super::translation::translations;
 use super::super::{owner, write};
 use super::{Undo, commit, steady};

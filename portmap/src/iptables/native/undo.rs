@@ -10,8 +10,8 @@ use xtables::nf_tables::Seen;
 use xtables::nf_tables::batch::{self, Former};
 use xtables::transaction::{Command as Line, Transaction};
 
-use super::super::observe::{jumps_to, own_chains};
 use super::super::rules::{DNAT, Wanted, is_of_attachments};
+use super::super::standing::{jumps_to, own_chains};
 use super::super::write;
 use super::{commit, removal, steady};
 use crate::config::Evidence;

@@ -7,7 +7,7 @@ use crate::config::Evidence;
 use crate::host_port::Forward;
 use crate::iptables::many::apply;
 use crate::iptables::translation::translations;
-use crate::iptables::{observe, rules, write};
+use crate::iptables::{rules, standing, write};
 use crate::options::{Mark, Masquerade};
 use crate::plan;
 
@@ -141,10 +141,10 @@ fn a_container_s_second_network_goes_behind_its_first() {
     add(&mut state, &first);
     add(&mut state, &second);
     assert_eq!(chains(&state), [&one, &two].map(Clone::clone));
-    assert!(observe::shadows(&state, &second, &two).is_empty());
+    assert!(standing::shadows(&state, &second, &two).is_empty());
     add(&mut state, &other);
     assert_eq!(chains(&state)[0], three);
-    assert!(!observe::shadows(&state, &second, &two).is_empty());
+    assert!(!standing::shadows(&state, &second, &two).is_empty());
     add(&mut state, &second);
     assert_eq!(chains(&state)[0], two);
 }
@@ -155,7 +155,7 @@ fn a_rule_for_others_is_made_only_where_no_place_is_right() {
         let mut state = State::default();
         all.iter().for_each(|wanted| add(&mut state, wanted));
         for wanted in all {
-            let drifts = observe::jump_drift(&state, wanted, &wanted.shared_name());
+            let drifts = standing::jump_drift(&state, wanted, &wanted.shared_name());
             assert!(drifts.is_empty(), "{drifts:?}");
         }
         state.rules(DNAT).to_vec()

@@ -1,18 +1,72 @@
-//! CHECK in one IP version.
+//! How the tables differ from a plan, IP version by IP version.
 
-use common::Drift;
 use common::error::Error;
+use common::{Drift, Family};
 use nft::socket::Nft;
 use xtables::meaning::Meaning;
 use xtables::state::State;
 use xtables::{Table, Variant};
 
 use super::compiled::Compiled;
-use super::observe::{self, own_chains};
-use super::rules::{DNAT, Wanted};
+use super::families::{each, may_be_left_out, reader, unplanned};
+use super::observe::Tables;
+use super::rules::{DNAT, Wanted, all_wanted, own_mark};
+use super::standing::{self, own_chains};
 use super::tool::Tool;
-use super::{add, kernel, native};
-use crate::config::Evidence;
+use super::{add, kernel, native, remove};
+use crate::config::{Config, Evidence};
+use crate::plan::Plan;
+
+/// How the tables differ from a plan. Those that were read already are not read again.
+///
+/// # Errors
+/// As [`check`].
+pub fn diff(tables: &Tables, plan: &Plan, config: &Config) -> Result<Vec<Drift>, Error> {
+    let evidence = Evidence::of_config(config);
+    let outcomes = each(&all_wanted(plan, config, &Family::ALL), |wanted, family| {
+        let fallback = own_mark(plan, config, family);
+        match tables.of(family) {
+            Some((tool, state)) => {
+                let fallback = fallback.as_ref();
+                judge(tool, state, wanted, fallback, &evidence)
+            }
+            None => {
+                let tool = reader(family, wanted.conditional)?;
+                check(&tool, wanted, fallback.as_ref(), &evidence)
+            }
+        }
+    });
+    let (mut drifts, mut errors, mut missing) = (Vec::new(), Vec::new(), Vec::new());
+    let mut checked = 0;
+    for (forwards, outcome) in plan.families.iter().zip(outcomes) {
+        match outcome {
+            Ok(found) => {
+                checked += 1;
+                drifts.extend(found);
+            }
+            Err(error) if may_be_left_out(forwards.family, &error) => missing.push(error),
+            Err(error) => errors.push(error),
+        }
+    }
+    for (family, variant) in unplanned(plan)? {
+        let left = match variant {
+            Variant::Legacy => remove::legacy::left(family, &plan.attachment, &evidence),
+            Variant::Nft => native::left(family, &plan.attachment, &evidence),
+        };
+        match left {
+            Ok(chains) => drifts.extend(chains.into_iter().map(|chain| {
+                let object = format!("chain {chain} of table nat ({family})");
+                Drift::new(object, "none", "present")
+            })),
+            Err(error) => errors.push(error),
+        }
+    }
+    // ADD left out the same IP version.
+    if checked == 0 {
+        errors.extend(missing);
+    }
+    Error::all(errors).map_or(Ok(drifts), Err)
+}
 
 /// How one IP version's tables differ from what is wanted. `fallback` is what is wanted where the
 /// foreign chain that marks packets is not used: ADD does without it when it is missing.
@@ -20,7 +74,7 @@ use crate::config::Evidence;
 /// # Errors
 /// Code 11 when others hold the lock all the time, 103 when this node has no such table, 100 for
 /// anything else.
-pub fn check(
+fn check(
     tool: &Tool,
     wanted: &Wanted,
     fallback: Option<&Wanted>,
@@ -51,7 +105,7 @@ pub fn check(
 ///
 /// # Errors
 /// As [`Compiled::of`].
-pub fn judge(
+fn judge(
     tool: &Tool,
     state: &State,
     wanted: &Wanted,
@@ -63,7 +117,7 @@ pub fn judge(
         Some(own) if !uses_foreign_mark(state, wanted, &chain) => own,
         _ => wanted,
     };
-    let mut drifts = observe::drifts(state, wanted, &chain);
+    let mut drifts = standing::drifts(state, wanted, &chain);
     if wanted.conditional && drifts.is_empty() {
         drifts.extend(condition_drift(tool, wanted, &chain)?);
     }

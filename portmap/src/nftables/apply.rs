@@ -12,34 +12,22 @@ use nft::socket::Nft;
 use super::claim::{self, Taken};
 use super::conditional::{self, Conditional};
 use super::elements::{Elements, index};
-use super::queue::{self, Claim, Queues};
+use super::observe::{Comparison, compare, need};
 use super::reference::{self, Theirs};
 use super::set::{Purpose, SetId};
-use super::shared::{self, Need, Seen};
 use super::undo::{Change, Undo};
-use super::{layout, owner, remove, transaction, unreadable, wanted};
+use super::{layout, owner, queue, remove, shared, transaction, unreadable};
 use crate::config::Evidence;
 use crate::host_port::HostPort;
-use crate::options::{Masquerade, OnConflict};
+use crate::options::OnConflict;
 use crate::plan::{Forwards, Plan};
 
-/// What was done.
-#[derive(Debug)]
-pub struct Added {
-    /// What takes it back.
-    pub undo: Undo,
-    /// The host ports that changed hands.
-    pub taken: Vec<Taken>,
-    /// Whether anything had to be done.
-    pub changed: bool,
-}
-
-/// Applies a plan: all of it or nothing.
+/// Applies a plan: all of it or nothing. Gives the host ports that changed hands, too.
 ///
 /// # Errors
 /// Code 7 for conditions that nft cannot take, 11 when the ruleset never holds still, 102 with the
 /// owner of a taken host port, 103 without nf_tables, or what the kernel refused.
-pub fn add(plan: &Plan, on_conflict: OnConflict) -> Result<Added, Error> {
+pub fn apply(plan: &Plan, on_conflict: OnConflict) -> Result<(Undo, Vec<Taken>), Error> {
     let conditional = conditional::of_plan(plan)?;
     let mut nft = Nft::open()?;
     transaction::run(&mut nft, |nft| {
@@ -80,12 +68,9 @@ pub fn add(plan: &Plan, on_conflict: OnConflict) -> Result<Added, Error> {
                 changes.push(change);
             }
         }
-        let added = Added {
-            undo: Undo { changes },
-            taken,
-            changed: !commands.is_empty(),
-        };
-        Ok((commands, added))
+        let is_change = !commands.is_empty();
+        let undo = Undo { changes, is_change };
+        Ok((commands, (undo, taken)))
     })
 }
 
@@ -112,92 +97,6 @@ fn refuse_if_taken(nft: &mut Nft, plan: &Plan, forwards: &Forwards) -> Result<()
             let error = Error::new(Code::Conflict, format!("host port {port} is taken"));
             Err(error.with_details(format!("its owner is {by}")))
         }
-    }
-}
-
-/// What a plan needs of what is shared.
-pub fn need(forwards: &Forwards, masquerade: Masquerade) -> Need {
-    let masqueraded = masquerade != Masquerade::Nothing;
-    let by_elements = forwards.conditions.is_empty();
-    let is_loopback = |ip: std::net::IpAddr| ip.is_loopback();
-    let on_loopback = forwards
-        .ports
-        .iter()
-        .any(|forward| forward.port.address.is_some_and(is_loopback));
-    Need {
-        family: forwards.family,
-        // What is masqueraded has route_localnet set.
-        guard: (masqueraded || on_loopback) && forwards.family == Family::V4,
-        hairpin: (masquerade == Masquerade::Needed && by_elements)
-            .then_some(forwards.container.len),
-    }
-}
-
-/// What stands in the sets for a plan's ports, and what shall stand there.
-pub struct Comparison {
-    /// What stands there.
-    pub found: Elements,
-    /// What shall.
-    pub wanted: Elements,
-    /// The owner's claims on ports that it has already, with their places in the queues.
-    pub before: BTreeMap<HostPort, (usize, Claim)>,
-    /// The owner's claims.
-    pub claims: BTreeMap<HostPort, Claim>,
-}
-
-/// Compares the sets with a plan. `is_there` says which sets there will be.
-///
-/// # Errors
-/// What the kernel refused.
-pub fn compare(
-    nft: &mut Nft,
-    plan: &Plan,
-    forwards: &Forwards,
-    seen: &Seen,
-    is_there: impl Fn(SetId) -> bool,
-) -> Result<Comparison, Refusal> {
-    let family = forwards.family;
-    let owner = owner::text(&plan.attachment);
-    let claims = wanted::claims(forwards, plan.masquerade, &owner);
-    let ports: Vec<HostPort> = claims.keys().copied().collect();
-    let container = Some(forwards.container.addr);
-    let found = claim::of_ports(nft, family, &seen.sets, &owner, &ports, container)?;
-    let mut comparison = compared(found, claims, &owner, &is_there);
-    let own = claim::owned(&comparison.found, &owner);
-    let wanted = claim::owned(&comparison.wanted, &owner);
-    if !own.is_empty() && !claim::are_same(&own, &wanted) {
-        // It was here before with something else, which has to go.
-        let more = claim::of_owner(nft, family, &seen.sets, &owner)?;
-        comparison.found.extend(more);
-        comparison = compared(comparison.found, comparison.claims, &owner, is_there);
-    }
-    Ok(comparison)
-}
-
-fn compared(
-    found: Elements,
-    claims: BTreeMap<HostPort, Claim>,
-    owner: &str,
-    is_there: impl Fn(SetId) -> bool,
-) -> Comparison {
-    let mut queues: Queues = queue::of_elements(&found);
-    let before = queue::claims_of(&queues, owner);
-    for (port, queue) in &mut queues {
-        if !claims.contains_key(port) {
-            queue.retain(|claim| claim.owner != owner);
-        }
-    }
-    for (port, claim) in &claims {
-        queue::claim(queues.entry(*port).or_default(), claim.clone());
-    }
-    let mut wanted = queue::to_elements(&queues, is_there);
-    let (place, element) = index(owner, claims.len());
-    wanted.insert(place, element);
-    Comparison {
-        found,
-        wanted,
-        before,
-        claims,
     }
 }
 

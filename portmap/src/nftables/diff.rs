@@ -1,4 +1,4 @@
-//! CHECK: everything that ADD would change.
+//! Everything that ADD would change.
 
 use common::Drift;
 use common::error::Error;
@@ -6,14 +6,14 @@ use nft::socket::Nft;
 
 use super::conditional::{self, Conditional};
 use super::set::Purpose;
-use super::{add, claim, owner, reference, shared, unreadable};
+use super::{claim, observe, owner, reference, shared, unreadable};
 use crate::plan::{Forwards, Plan};
 
 /// Compares the kernel's state with the plan.
 ///
 /// # Errors
 /// Why it could not be found out; code 103 without nf_tables.
-pub fn check(plan: &Plan) -> Result<Vec<Drift>, Error> {
+pub fn diff(plan: &Plan) -> Result<Vec<Drift>, Error> {
     let conditional = conditional::of_plan(plan)?;
     let mut nft = Nft::open()?;
     nft.generation()?;
@@ -33,7 +33,7 @@ fn compare(
 ) -> Result<Vec<Drift>, Error> {
     let family = forwards.family;
     let failed = |refusal| unreadable(family, refusal);
-    let need = add::need(forwards, plan.masquerade);
+    let need = observe::need(forwards, plan.masquerade);
     let seen = shared::observe(nft, need).map_err(failed)?;
     let diff = shared::diff(need, &seen);
     let mut drifts = diff.drifts;
@@ -44,7 +44,7 @@ fn compare(
     let is_there = |id: super::set::SetId| {
         id.purpose != Purpose::Shadowed || seen.sets.contains(&id.set(family))
     };
-    let comparison = add::compare(nft, plan, forwards, &seen, is_there).map_err(failed)?;
+    let comparison = observe::compare(nft, plan, forwards, &seen, is_there).map_err(failed)?;
     let own = claim::owned(&comparison.found, &owner::text(&plan.attachment));
     if own.is_empty()
         && let Some(theirs) = reference::check(nft, plan, forwards).map_err(failed)?

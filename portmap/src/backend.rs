@@ -1,0 +1,97 @@
+//! What a backend is: one way to hold the forwards of attachments in the kernel.
+
+use common::error::Error;
+use common::log::Log;
+use common::netconf::ValidAttachment;
+use common::{Attachment, Drift};
+
+use crate::config::{Config, Evidence};
+use crate::host_port::Forward;
+use crate::list::row::Row;
+use crate::mapping::PortMapping;
+use crate::options::BackendKind;
+use crate::plan::Plan;
+
+/// What ADD and CHECK of one attachment are about.
+pub type Job<'a> = (&'a Plan, &'a Config);
+
+/// Whose rules are to go.
+pub enum Gone<'a> {
+    /// One attachment's.
+    Attachment {
+        /// Whose they are.
+        attachment: &'a Attachment,
+        /// Its mappings, as far as they are known.
+        mappings: &'a [PortMapping],
+        /// What the request says of them.
+        evidence: &'a Evidence,
+    },
+    /// Those of a network's attachments that are not valid.
+    Dead {
+        /// The network's name.
+        network: &'a str,
+        /// Who lives on it.
+        valid: &'a [ValidAttachment],
+    },
+}
+
+/// One way to hold forwards in the kernel. The files of a backend have the names of these steps.
+pub trait Backend {
+    /// Its name.
+    const KIND: BackendKind;
+    /// What was read for several plans at once.
+    type Seen: Default;
+    /// What takes back what was applied.
+    type Undo: Undo;
+
+    /// Reads what several plans have in common; what is not in there, [`Backend::diff`] reads itself.
+    fn observe(jobs: &[Job<'_>]) -> Self::Seen;
+
+    /// How the kernel differs from a plan.
+    ///
+    /// # Errors
+    /// What could not be found out.
+    fn diff(seen: &Self::Seen, plan: &Plan, config: &Config) -> Result<Vec<Drift>, Error>;
+
+    /// Brings the kernel to a plan: all of it or nothing.
+    ///
+    /// # Errors
+    /// Why nothing was done; with code 102, the owner of a port that another attachment has.
+    fn apply(plan: &Plan, config: &Config, log: &Log) -> Result<Self::Undo, Error>;
+
+    /// The same for several attachments at once, the last being the newest. Says whether that was done; if
+    /// not, nothing was, as far as it could be taken back.
+    fn apply_all(_jobs: &[Job<'_>]) -> bool {
+        false
+    }
+
+    /// Removes rules, and gives what they led to; `None` when there was nothing.
+    ///
+    /// # Errors
+    /// Everything that could not be removed.
+    fn remove(gone: &Gone<'_>, log: &Log) -> Result<Option<Vec<Forward>>, Error>;
+
+    /// Every host port, in the order in which the kernel asks for them.
+    ///
+    /// # Errors
+    /// What could not be read.
+    fn list() -> Result<Vec<Row>, Error>;
+
+    /// Whether ADD could work.
+    ///
+    /// # Errors
+    /// Code 50 with what is missing; for conditions as ADD.
+    fn status(config: &Config) -> Result<(), Error>;
+}
+
+/// What takes back what was applied.
+pub trait Undo {
+    /// Whether there was anything to change.
+    fn is_change(&self) -> bool;
+
+    /// Takes it back.
+    ///
+    /// # Errors
+    /// Everything that could not be taken back.
+    fn run(self) -> Result<(), Error>;
+}

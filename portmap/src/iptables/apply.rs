@@ -1,0 +1,159 @@
+//! ADD in both IP versions, or in none.
+
+use common::Family;
+use common::error::Error;
+use common::log::Log;
+use xtables::Variant;
+
+use super::families::{each, may_be_left_out, split, unplanned, usual};
+use super::rules::{Wanted, all_wanted, own_mark};
+use super::status::try_conditions;
+use super::{add, native, remove, undo};
+use crate::backend::{self, Undo as _};
+use crate::config::{Config, Evidence};
+use crate::options::Mark;
+use crate::plan::Plan;
+
+/// What takes back a part of an ADD.
+#[derive(Debug)]
+pub enum Part {
+    /// By a program.
+    Program(undo::Undo),
+    /// By a batch.
+    Native(native::Undo),
+}
+
+impl Part {
+    /// Whether there was anything to change.
+    pub fn is_change(&self) -> bool {
+        match self {
+            Part::Program(undo) => undo.is_change(),
+            Part::Native(undo) => undo.is_change(),
+        }
+    }
+
+    fn run(self) -> Result<(), Error> {
+        match self {
+            Part::Program(undo) => undo.run(),
+            Part::Native(undo) => undo.run(),
+        }
+    }
+}
+
+/// What takes an ADD back.
+#[derive(Debug, Default)]
+pub struct Undo(Vec<Part>);
+
+impl backend::Undo for Undo {
+    fn is_change(&self) -> bool {
+        self.0.iter().any(Part::is_change)
+    }
+
+    fn run(self) -> Result<(), Error> {
+        let errors = self.0.into_iter().filter_map(|part| part.run().err());
+        Error::all(errors.collect()).map_or(Ok(()), Err)
+    }
+}
+
+/// Applies a plan in both IP versions or in none, and gives what takes it back. IPv6 is left out, with
+/// a warning, where this node cannot translate it and IPv4 is done.
+///
+/// # Errors
+/// As [`native::add`] and [`add::add`] of the first IP version that fails; nothing is changed then.
+pub fn apply(plan: &Plan, config: &Config, log: &Log) -> Result<Undo, Error> {
+    let (native, by_program) = split(plan.families.iter().map(|forwards| forwards.family))?;
+    refuse_early(plan, config, &by_program)?;
+    let (mut done, mut failed, mut missing) = (Vec::new(), Vec::new(), Vec::new());
+    if !native.is_empty() {
+        let added = native::add(plan, config, &native)?;
+        added.warnings.iter().for_each(|warning| log.warn(warning));
+        done.push(Part::Native(added.undo));
+        missing.extend(added.missing);
+    }
+    let evidence = Evidence::of_config(config);
+    let outcomes = each(&all_wanted(plan, config, &by_program), |wanted, family| {
+        add_with_mark((family, wanted), plan, config, &evidence, log)
+    });
+    for (family, outcome) in by_program.iter().zip(outcomes) {
+        match outcome {
+            Ok(undo) => done.push(Part::Program(undo)),
+            Err(error) if may_be_left_out(*family, &error) => missing.push(error),
+            Err(error) => failed.push(error),
+        }
+    }
+    if done.is_empty() || !failed.is_empty() {
+        let undone = Undo(done).run();
+        failed.extend(missing);
+        failed.extend(undone.err());
+        return match Error::all(failed) {
+            Some(error) => Err(error),
+            None => Ok(Undo::default()),
+        };
+    }
+    if let Err(error) = leave_unplanned(plan, &evidence, !native.is_empty(), &mut done) {
+        return Err(match Undo(done).run() {
+            Ok(()) => error,
+            Err(also) => error.and(also),
+        });
+    }
+    missing.iter().for_each(|error| log.warn(error));
+    Ok(Undo(done))
+}
+
+/// Refuses conditions that are no tests before anything is written in the other IP version: what all
+/// attachments share would stay there.
+fn refuse_early(plan: &Plan, config: &Config, by_program: &[Family]) -> Result<(), Error> {
+    if plan.families.len() < 2 {
+        return Ok(());
+    }
+    let by_program = by_program.iter().copied();
+    let mut conditional = by_program.filter(|family| !config.conditions(*family).is_empty());
+    conditional.try_for_each(|family| match try_conditions(config, family) {
+        Err(error) if may_be_left_out(family, &error) => Ok(()),
+        outcome => outcome,
+    })
+}
+
+/// Removes what an attachment has in IP versions of which its plan wants nothing, unless a batch did.
+fn leave_unplanned(
+    plan: &Plan,
+    evidence: &Evidence,
+    in_batch: bool,
+    done: &mut Vec<Part>,
+) -> Result<(), Error> {
+    let attachment = &plan.attachment;
+    for (family, variant) in unplanned(plan)? {
+        if in_batch && variant == Variant::Nft {
+            continue;
+        }
+        let owners = vec![(attachment.clone(), evidence.clone())];
+        let mut undo = undo::Undo::of(family, Some(variant), owners)?;
+        let removed = match variant {
+            Variant::Legacy => remove::legacy::del(family, attachment, evidence),
+            Variant::Nft => native::del(attachment, evidence, &[family]),
+        };
+        undo.note(matches!(removed, Ok(Some(_))));
+        done.push(Part::Program(undo));
+        removed?;
+    }
+    Ok(())
+}
+
+fn add_with_mark(
+    (family, first): (Family, &Wanted),
+    plan: &Plan,
+    config: &Config,
+    evidence: &Evidence,
+    log: &Log,
+) -> Result<undo::Undo, Error> {
+    let tool = usual(family)?;
+    let mut wanted = first.clone();
+    if let (Mark::Chain(name), Some(own)) = (&config.mark, own_mark(plan, config, family))
+        && own.own != first.own
+        && !tool.has_chain(name)?
+    {
+        log.warn(native::no_mark_chain(name, family));
+        wanted = own;
+    }
+    add::add(&tool, &wanted, evidence, config.on_conflict)
+}

@@ -1,0 +1,124 @@
+//! The two IP versions: which variant has each, and how both are done at once.
+
+use std::thread;
+
+use common::Family;
+use common::error::{Code, Error};
+use xtables::Variant;
+
+use super::rules::Wanted;
+use super::tool::Tool;
+use crate::plan::Plan;
+
+/// The variant in which an IP version is written; `None` where its program does not tell. Without any program
+/// it is that of the kernel's nf_tables, which needs none.
+///
+/// # Errors
+/// As [`Tool::usual`].
+pub fn variant(family: Family) -> Result<Option<Variant>, Error> {
+    let all = [family, family.other()].map(Tool::usual);
+    let [own, other] = all;
+    Ok(match (own?, other?) {
+        (Some(tool), _) => tool.variant,
+        (None, Some(other)) => other.variant.filter(|variant| *variant == Variant::Nft),
+        (None, None) => Some(Variant::Nft),
+    })
+}
+
+/// What reads an IP version; only conditions and the legacy variant need a program for that.
+///
+/// # Errors
+/// As [`usual`].
+pub fn reader(family: Family, is_conditional: bool) -> Result<Tool, Error> {
+    match variant(family)? {
+        Some(Variant::Nft) if !is_conditional => Ok(Tool::without_program(family)),
+        _ => usual(family),
+    }
+}
+
+/// The IP versions that are written by batches, and those that a program writes.
+///
+/// # Errors
+/// As [`variant`].
+pub fn split(families: impl Iterator<Item = Family>) -> Result<(Vec<Family>, Vec<Family>), Error> {
+    let (mut native, mut by_program) = (Vec::new(), Vec::new());
+    for family in families {
+        match variant(family)? {
+            Some(Variant::Nft) => native.push(family),
+            Some(Variant::Legacy) | None => by_program.push(family),
+        }
+    }
+    Ok((native, by_program))
+}
+
+/// The IP versions of which a plan wants nothing, though an earlier request may have.
+///
+/// # Errors
+/// As [`variant`].
+pub fn unplanned(plan: &Plan) -> Result<Vec<(Family, Variant)>, Error> {
+    let mut unplanned = Vec::new();
+    for family in Family::ALL {
+        if plan.family(family).is_none() {
+            unplanned.extend(variant(family)?.map(|variant| (family, variant)));
+        }
+    }
+    Ok(unplanned)
+}
+
+/// Whether an IP version may do without its rules: many a node has no IPv6, but none that maps ports
+/// has no IPv4.
+pub fn may_be_left_out(family: Family, error: &Error) -> bool {
+    family == Family::V6 && error.code == Code::Unsupported
+}
+
+/// The programs of whichever variant the node has.
+///
+/// # Errors
+/// Code 103 where there are none.
+pub fn usual(family: Family) -> Result<Tool, Error> {
+    Tool::usual(family)?.ok_or_else(|| {
+        let program = match family {
+            Family::V4 => "iptables-restore",
+            Family::V6 => "ip6tables-restore",
+        };
+        Error::new(Code::Unsupported, format!("{program} is not installed"))
+    })
+}
+
+/// Runs one action per IP version, side by side.
+pub fn each<T: Send>(
+    wanted: &[Wanted],
+    action: impl Fn(&Wanted, Family) -> Result<T, Error> + Sync,
+) -> Vec<Result<T, Error>> {
+    let one = |w: &Wanted| action(w, w.family);
+    match wanted {
+        [first, second] => {
+            let (outcome, other) = side_by_side(|| one(first), || one(second));
+            vec![outcome, other.unwrap_or_else(lost)]
+        }
+        others => others.iter().map(one).collect(),
+    }
+}
+
+/// Runs two actions side by side, or one after the other where the node has no thread to give.
+pub fn side_by_side<T: Send>(
+    first: impl FnOnce() -> T,
+    second: impl Fn() -> T + Sync,
+) -> (T, Option<T>) {
+    thread::scope(|scope| {
+        let other = thread::Builder::new().spawn_scoped(scope, &second);
+        let done = first();
+        match other {
+            Ok(other) => (done, other.join().ok()),
+            Err(_) => (done, Some(second())),
+        }
+    })
+}
+
+/// The outcome of a thread that did not come to its end.
+pub fn lost<T>() -> Result<T, Error> {
+    Err(Error::new(
+        Code::System,
+        "a thread of the plugin ended by accident",
+    ))
+}

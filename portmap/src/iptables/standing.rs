@@ -1,0 +1,341 @@
+//! What the tables hold against what an attachment wants there.
+
+use std::collections::BTreeSet;
+
+use common::{Attachment, Drift};
+use xtables::Table;
+use xtables::meaning::{Meaning, same};
+use xtables::state::State;
+
+use super::follow;
+use super::owner::{self, Claim};
+use super::rules::{
+    DNAT, GUARD, Jump, OWN_PREFIX, SETMARK, Shared, Wanted, exact_name, shared_name,
+};
+use super::shadow::{self, Forwards, Reach, Rivals};
+use super::translation::translations;
+use crate::config::Evidence;
+use crate::host_port::HostPort;
+
+/// A jump rule as it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// Its place in [`DNAT`], counted from 0.
+    pub place: usize,
+    /// The rule as printed.
+    pub rule: String,
+}
+
+/// What an attachment's chain is to the request.
+pub fn claim(state: &State, attachment: &Attachment, chain: &str) -> Claim {
+    let comments: Vec<String> = jumps_to(state, chain)
+        .filter_map(|standing| Meaning::of(&standing.rule).comment().map(str::to_owned))
+        .collect();
+    owner::claim(attachment, comments.iter().map(String::as_str))
+}
+
+/// The jump rules that lead to a chain.
+pub fn jumps_to<'a>(state: &'a State, chain: &'a str) -> impl Iterator<Item = Standing> + 'a {
+    state
+        .rules(DNAT)
+        .iter()
+        .enumerate()
+        .filter(move |(_, rule)| rule.contains(chain) && Meaning::of(rule).goes_to() == chain)
+        .map(|(place, rule)| Standing {
+            place,
+            rule: rule.clone(),
+        })
+}
+
+/// The rules of [`DNAT`] that bear an owner's mark, have ports, and lead to no attachment's chain, last
+/// first: jumps whose target somebody changed.
+pub fn strays(state: &State, is_whose: impl Fn(&str) -> bool) -> Vec<Standing> {
+    let rules = state.rules(DNAT).iter().enumerate().rev();
+    rules
+        .filter(|(_, rule)| !is_surely_a_jump(rule))
+        .filter(|(_, rule)| {
+            owner::jump(rule).is_some_and(|(jump, meaning)| {
+                let is_jump = meaning.find("multiport").is_some();
+                is_jump && is_whose(&jump.comment) && !meaning.leads_to_prefix(OWN_PREFIX)
+            })
+        })
+        .map(|(place, rule)| Standing {
+            place,
+            rule: rule.clone(),
+        })
+        .collect()
+}
+
+/// Whether a rule ends as jumps do. Most of a long chain are not worth taking apart.
+fn is_surely_a_jump(rule: &str) -> bool {
+    let mut words = rule.rsplitn(3, ' ');
+    let target = words.next().unwrap_or_default();
+    target.starts_with(OWN_PREFIX) && words.next() == Some("-j")
+}
+
+/// Whether a chain forwards to the request's addresses only, and its ports only.
+fn speaks_for(evidence: &Evidence, rules: &[String]) -> bool {
+    let Evidence { addresses, ports } = evidence;
+    let made = translations(rules);
+    !made.is_empty()
+        && made.iter().all(|t| {
+            addresses.contains(&t.to.ip()) && ports.contains(&(t.port.protocol, t.port.number))
+        })
+}
+
+/// The chains of an attachment, of those that it can have.
+pub fn own_chains(state: &State, attachment: &Attachment, evidence: &Evidence) -> Vec<String> {
+    [shared_name(attachment), exact_name(attachment)]
+        .into_iter()
+        .filter(
+            |chain| match (state.chain(chain), claim(state, attachment, chain)) {
+                (None, _) | (_, Claim::Other) => false,
+                (_, Claim::Mine | Claim::Orphan) => true,
+                (Some(rules), Claim::Perhaps) => speaks_for(evidence, rules),
+            },
+        )
+        .collect()
+}
+
+/// How an attachment's chain differs.
+pub fn chain_drift(state: &State, wanted: &Wanted, chain: &str) -> Vec<Drift> {
+    let object = format!("chain {chain} of table nat ({})", wanted.family);
+    let Some(actual) = state.chain(chain) else {
+        return vec![Drift::new(object, "present", "missing").of_missing("chain")];
+    };
+    let mut drifts = Vec::new();
+    for place in 0..actual.len().max(wanted.own.len()) {
+        let (want, have) = (wanted.own.get(place), actual.get(place));
+        let equal = matches!((want, have), (Some(want), Some(have)) if same(want, have));
+        if !equal {
+            let show = |rule: Option<&String>| rule.map_or("no rule", String::as_str).to_owned();
+            let rule = format!("rule {} of {object}", place + 1);
+            let drift = Drift::new(rule, show(want), show(have));
+            drifts.push(match have {
+                Some(_) => drift,
+                None => drift.of_missing("rule"),
+            });
+        }
+    }
+    drifts
+}
+
+/// How the jump rules to an attachment's chain differ. Those for some of its packets alone may stand besides:
+/// a newer attachment that claims less of them has put them before its own.
+pub fn jump_drift(state: &State, wanted: &Wanted, chain: &str) -> Vec<Drift> {
+    let object = format!("rules of {DNAT} ({}) that lead to {chain}", wanted.family);
+    let standing: Vec<(Meaning, Standing)> = jumps_to(state, chain)
+        .map(|standing| (Meaning::of(&standing.rule), standing))
+        .collect();
+    let wants: Vec<Meaning> = wanted
+        .jumps
+        .iter()
+        .map(|jump| Meaning::of(&jump.plain(chain)))
+        .collect();
+    // Conditions may make several rules of one; what they mean is not compared here.
+    let is = |want: &Meaning, rule: &Meaning| match wanted.conditional {
+        true => rule.contains(want),
+        false => rule == want,
+    };
+    let mut drifts = Vec::new();
+    let mut taken = vec![false; standing.len()];
+    for (want, jump) in wants.iter().zip(&wanted.jumps) {
+        let mut found = false;
+        for ((rule, _), taken) in standing.iter().zip(&mut taken) {
+            if !*taken && (!found || wanted.conditional) && is(want, rule) {
+                (*taken, found) = (true, true);
+            }
+        }
+        if !found {
+            let drift = Drift::new(&object, jump.to(chain), "no such rule");
+            drifts.push(drift.of_missing("rule"));
+        }
+    }
+    let mark = owner::comment(&wanted.attachment);
+    // One like its own means something only with others between them.
+    let places = || standing.iter().map(|(_, standing)| standing.place);
+    let span = places().max().zip(places().min());
+    let is_split = span.is_some_and(|(last, first)| last - first >= standing.len());
+    let is_extra = |rule: &Meaning, is_taken: bool| {
+        let is_like = wants.contains(rule) && !is_split;
+        !is_taken && (is_like || !is_part(rule, wanted, &mark))
+    };
+    let extra = standing.iter().zip(&taken);
+    let extra = extra.filter(|((rule, _), taken)| is_extra(rule, **taken));
+    drifts.extend(extra.map(|((_, s), _)| Drift::new(&object, "no such rule", &s.rule)));
+    drifts
+}
+
+/// Whether a rule that leads to an attachment's chain takes no more than one of its own.
+fn is_part(rule: &Meaning, wanted: &Wanted, mark: &str) -> bool {
+    let reach = Reach::of(rule);
+    let of_one = |jump: &Jump| reach.is_part_of(jump.protocol, &jump.ports);
+    let is_plain = !wanted.conditional && !reach.is_conditional;
+    is_plain && rule.comment() == Some(mark) && wanted.jumps.iter().any(of_one)
+}
+
+/// Rules in the way of an attachment's packets.
+pub fn shadows(state: &State, wanted: &Wanted, chain: &str) -> Vec<Drift> {
+    let mut drifts = Vec::new();
+    let family = wanted.family;
+    let ports: BTreeSet<u16> = wanted
+        .ports
+        .iter()
+        .map(|forward| forward.port.number)
+        .collect();
+    let (mut left, mut rivals) = (Forwards::of(&wanted.ports), Rivals::default());
+    for rule in state.rules(DNAT) {
+        if left.is_empty() {
+            break;
+        }
+        if !rule.contains(chain) && !shadow::may_have_one_of(rule, &ports) {
+            continue;
+        }
+        let meaning = Meaning::of(rule);
+        if meaning.goes_to() == chain {
+            let reached = left.reached(&Reach::of(&meaning));
+            reached.iter().for_each(|forward| left.remove(forward));
+            continue;
+        }
+        let mut lost = match follow::ends(state.table(Table::Nat), &meaning) {
+            true => left.matched(&meaning),
+            false => Vec::new(),
+        };
+        if let Some((jump, meaning)) = owner::jump(rule) {
+            let taken = rivals.taken(&jump, &meaning, &left, state);
+            if jump.is_of(&wanted.attachment.container) {
+                // A container does not take a port from itself: its other network serves it.
+                taken.iter().for_each(|forward| left.remove(forward));
+            } else {
+                lost.extend(taken);
+            }
+        }
+        for forward in lost {
+            let object = format!("rules of {DNAT} ({family}) before those to {chain}");
+            let HostPort {
+                number, protocol, ..
+            } = forward.port;
+            let port = format!("none for {number}/{protocol}");
+            drifts.push(Drift::new(object, port, rule));
+            left.remove(&forward);
+        }
+    }
+    drifts
+}
+
+/// The chains of others that could have the wanted ports, which must be read to know.
+pub fn rivals(state: &State, wanted: &Wanted) -> Vec<String> {
+    let ports: BTreeSet<u16> = wanted
+        .ports
+        .iter()
+        .map(|forward| forward.port.number)
+        .collect();
+    let jumps = state.rules(DNAT).iter();
+    let mut rivals: Vec<String> = jumps
+        .filter(|rule| shadow::may_have_one_of(rule, &ports))
+        .filter_map(|rule| Some(owner::jump(rule)?.0.chain))
+        .filter(|rival| state.chain(rival).is_none())
+        .collect();
+    rivals.sort();
+    rivals.dedup();
+    rivals
+}
+
+/// What is wrong with a shared rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fault {
+    /// Its chain is missing.
+    NoChain,
+    /// It is missing.
+    NoRule,
+    /// This rule before it, at this place, takes its packets.
+    Hidden(usize, String),
+    /// This rule after it takes back what it does.
+    Undone(String),
+}
+
+/// What is wrong with a shared rule, if anything.
+pub fn fault(state: &State, wanted: &Wanted, shared: &Shared) -> Option<Fault> {
+    let Some(rules) = state.table(shared.table).get(shared.chain) else {
+        return Some(Fault::NoChain);
+    };
+    let (want, ports) = (Meaning::of(&shared.rule), Forwards::of(&wanted.ports));
+    for (place, standing) in rules.iter().enumerate() {
+        let meaning = Meaning::of(standing);
+        if meaning == want {
+            return undone(rules, shared).map(Fault::Undone);
+        }
+        if is_in_the_way(state, &meaning, shared, &ports) {
+            return Some(Fault::Hidden(place, standing.clone()));
+        }
+    }
+    Some(Fault::NoRule)
+}
+
+/// A rule after the last one like a shared rule that takes its mark from every packet again.
+fn undone(rules: &[String], shared: &Shared) -> Option<String> {
+    if shared.chain != SETMARK || rules.len() < 2 {
+        return None;
+    }
+    let mark = Meaning::of(&shared.rule).mark()?.0;
+    let later = rules.rsplit(|rule| same(rule, &shared.rule)).next()?;
+    let unmarks = |rule: &&String| {
+        let meaning = Meaning::of(rule);
+        let sets = meaning.mark().filter(|_| meaning.is_for_all());
+        sets.is_some_and(|(value, mask)| (mark & !mask) ^ (value & mark) == 0)
+    };
+    later.iter().find(unmarks).cloned()
+}
+
+fn shared_drift(state: &State, wanted: &Wanted, shared: &Shared) -> Option<Drift> {
+    let (actual, missing) = match fault(state, wanted, shared)? {
+        Fault::NoChain => ("no such chain".to_owned(), true),
+        Fault::NoRule => ("no such rule".to_owned(), true),
+        Fault::Hidden(_, by) => (format!("{by} before it"), false),
+        Fault::Undone(by) => (format!("{by} after it"), false),
+    };
+    let (table, family) = (shared.table.name(), wanted.family);
+    let object = format!("chain {} of table {table} ({family})", shared.chain);
+    let drift = Drift::new(object, &shared.rule, actual);
+    Some(match missing {
+        true => drift.of_missing("rule"),
+        false => drift,
+    })
+}
+
+/// Whether a rule keeps packets from a shared rule after it.
+fn is_in_the_way(state: &State, standing: &Meaning, shared: &Shared, ports: &Forwards) -> bool {
+    let leads_to_ours =
+        shared.table == Table::Nat && matches!(shared.chain, "PREROUTING" | "OUTPUT");
+    let takes_ours = || leads_to_ours && !ports.matched(standing).is_empty();
+    (standing.is_for_all() || takes_ours()) && follow::ends(state.table(shared.table), standing)
+}
+
+/// Everything that differs from what an attachment wants.
+///
+/// A guard of which there is no trace was never made: only the reference added attachments here. They
+/// are as it left them, so that is no drift; our next ADD makes the guard.
+pub fn drifts(state: &State, wanted: &Wanted, chain: &str) -> Vec<Drift> {
+    let mut drifts = chain_drift(state, wanted, chain);
+    drifts.extend(jump_drift(state, wanted, chain));
+    drifts.extend(shadows(state, wanted, chain));
+    let never_made = is_without_guard(state);
+    drifts.extend(
+        wanted
+            .shared
+            .iter()
+            .filter(|shared| !(never_made && shared.table == Table::Mangle))
+            .filter_map(|shared| shared_drift(state, wanted, shared)),
+    );
+    drifts
+}
+
+/// Whether neither the guard's chain nor a jump to it exists.
+fn is_without_guard(state: &State) -> bool {
+    let mangle = state.table(Table::Mangle);
+    !mangle.contains_key(GUARD)
+        && !mangle
+            .values()
+            .flatten()
+            .any(|rule| Meaning::of(rule).goes_to() == GUARD)
+}

@@ -1,0 +1,87 @@
+//! Whether ADD could work.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use common::error::{Code, Error};
+use common::result::Prefix;
+use common::{Family, Protocol};
+use xtables::{Table, Variant};
+
+use super::compiled::Compiled;
+use super::families::{may_be_left_out, usual, variant};
+use super::native;
+use super::rules::all_wanted;
+use crate::config::Config;
+use crate::host_port::HostPort;
+use crate::mapping::PortMapping;
+use crate::plan::Plan;
+
+/// Whether ADD could work: the kernel takes the rules, or the legacy programs are there and know the nat
+/// table.
+///
+/// # Errors
+/// Code 50 with what is missing; for conditions as [`Compiled::of`]. IPv6 may be missing.
+pub fn status(config: &Config) -> Result<(), Error> {
+    let not_available = |error: Error| {
+        let details = error.to_string();
+        Error::new(Code::NotAvailable, "the iptables backend cannot work").with_details(details)
+    };
+    match variant(Family::V4)? {
+        Some(Variant::Nft) => {
+            let any = of_any(config, Family::V4);
+            native::probe(&Plan::new(&any), &any).map_err(not_available)?;
+        }
+        Some(Variant::Legacy) | None => {
+            let tool = usual(Family::V4).map_err(not_available)?;
+            tool.save(&[Table::Nat]).map_err(|failure| {
+                not_available(failure.error(Code::NotAvailable, "list the nat table"))
+            })?;
+        }
+    }
+    let conditional = Family::ALL.into_iter();
+    let mut conditional = conditional.filter(|family| !config.conditions(*family).is_empty());
+    conditional.try_for_each(|family| match try_conditions(config, family) {
+        Err(error) if family == Family::V4 && error.code == Code::Unsupported => {
+            Err(not_available(error))
+        }
+        Err(error) if may_be_left_out(family, &error) => Ok(()),
+        outcome => outcome,
+    })
+}
+
+/// The configuration of any attachment of a network, in one IP version.
+fn of_any(config: &Config, family: Family) -> Config {
+    let any = Prefix {
+        addr: match family {
+            Family::V4 => Ipv4Addr::LOCALHOST.into(),
+            Family::V6 => Ipv6Addr::LOCALHOST.into(),
+        },
+        len: 0,
+    };
+    let port = PortMapping {
+        asked: HostPort {
+            protocol: Protocol::Tcp,
+            address: None,
+            number: 1,
+        },
+        container_port: 1,
+    };
+    Config {
+        mappings: vec![port],
+        container_v4: Some(any).filter(|_| family == Family::V4),
+        container_v6: Some(any).filter(|_| family == Family::V6),
+        ..config.clone()
+    }
+}
+
+/// Whether an attachment can have the conditions of an IP version.
+///
+/// # Errors
+/// As [`Compiled::in_hooks`].
+pub fn try_conditions(config: &Config, family: Family) -> Result<(), Error> {
+    let one = of_any(config, family);
+    let wanted = all_wanted(&Plan::new(&one), &one, &[family]);
+    wanted
+        .iter()
+        .try_for_each(|wanted| Compiled::in_hooks(&usual(family)?, wanted).map(drop))
+}
