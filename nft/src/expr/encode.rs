@@ -9,7 +9,6 @@ impl Expr {
     /// The expression as an element of `NFTA_RULE_EXPRESSIONS`.
     pub fn encode(&self) -> Nla {
         use Expr as E;
-        let reg = |kind, register: Register| Nla::be32(kind, register.number());
         let (name, attributes) = match self {
             E::Meta { key, into } => (
                 "meta",
@@ -24,30 +23,13 @@ impl Expr {
                 offset,
                 len,
                 into,
-            } => (
-                "payload",
-                vec![
-                    reg(uapi::PAYLOAD_DREG, *into),
-                    Nla::be32(uapi::PAYLOAD_BASE, *base),
-                    Nla::be32(uapi::PAYLOAD_OFFSET, *offset),
-                    Nla::be32(uapi::PAYLOAD_LEN, *len),
-                ],
-            ),
+            } => ("payload", payload([*base, *offset, *len], *into)),
             E::Bitwise {
                 from,
                 into,
                 mask,
                 xor,
-            } => (
-                "bitwise",
-                vec![
-                    reg(uapi::BITWISE_SREG, *from),
-                    reg(uapi::BITWISE_DREG, *into),
-                    Nla::be32(uapi::BITWISE_LEN, u32::try_from(mask.len()).unwrap_or(0)),
-                    data(uapi::BITWISE_MASK, mask),
-                    data(uapi::BITWISE_XOR, xor),
-                ],
-            ),
+            } => ("bitwise", bitwise(*from, *into, mask, xor)),
             E::Compare { from, op, value } => (
                 "cmp",
                 vec![
@@ -84,15 +66,7 @@ impl Expr {
                 family,
                 address,
                 port,
-            } => (
-                "nat",
-                vec![
-                    Nla::be32(uapi::NAT_TYPE, uapi::NAT_DNAT),
-                    Nla::be32(uapi::NAT_FAMILY, u32::from(*family)),
-                    reg(uapi::NAT_REG_ADDR_MIN, *address),
-                    reg(uapi::NAT_REG_PROTO_MIN, *port),
-                ],
-            ),
+            } => ("nat", dnat(*family, *address, *port)),
             E::Masquerade => ("masq", vec![]),
             E::Load { value, into } => (
                 "immediate",
@@ -128,5 +102,37 @@ fn verdict(code: i32, chain: Option<&str>) -> Vec<Nla> {
             uapi::IMMEDIATE_DATA,
             [Nla::nested(uapi::DATA_VERDICT, verdict)],
         ),
+    ]
+}
+
+fn reg(kind: u16, register: Register) -> Nla {
+    Nla::be32(kind, register.number())
+}
+
+fn payload([base, offset, len]: [u32; 3], into: Register) -> Vec<Nla> {
+    vec![
+        reg(uapi::PAYLOAD_DREG, into),
+        Nla::be32(uapi::PAYLOAD_BASE, base),
+        Nla::be32(uapi::PAYLOAD_OFFSET, offset),
+        Nla::be32(uapi::PAYLOAD_LEN, len),
+    ]
+}
+
+fn bitwise(from: Register, into: Register, mask: &[u8], xor: &[u8]) -> Vec<Nla> {
+    vec![
+        reg(uapi::BITWISE_SREG, from),
+        reg(uapi::BITWISE_DREG, into),
+        Nla::be32(uapi::BITWISE_LEN, u32::try_from(mask.len()).unwrap_or(0)),
+        data(uapi::BITWISE_MASK, mask),
+        data(uapi::BITWISE_XOR, xor),
+    ]
+}
+
+fn dnat(family: u8, address: Register, port: Register) -> Vec<Nla> {
+    vec![
+        Nla::be32(uapi::NAT_TYPE, uapi::NAT_DNAT),
+        Nla::be32(uapi::NAT_FAMILY, u32::from(family)),
+        reg(uapi::NAT_REG_ADDR_MIN, address),
+        reg(uapi::NAT_REG_PROTO_MIN, port),
     ]
 }
