@@ -9,6 +9,9 @@
 //! | [`image`] | a container that serves a web page |
 //! | [`containerd`] | [`Containerd`]: the daemon |
 //! | [`cri`] | [`cri::Client`]: pods, as the kubelet makes them |
+//! | [`daemon`] | a daemon's log and its end |
+//! | [`kubelet`] | [`kubelet::Kubelet`]: a node with kubelet, over dockershim or containerd |
+//! | [`trouble`] | plugins that refuse or dawdle when the test says so |
 //! | [`podman`] | [`podman::Podman`]: containers with published ports |
 //! | [`leftovers`] | what a runtime and the plugins left behind |
 //! | [`record`] | keeps what the runtime sent, for testdata/captures |
@@ -19,13 +22,16 @@ mod cgroup;
 pub mod chain;
 pub mod containerd;
 pub mod cri;
+pub mod daemon;
 mod grpc;
 pub mod image;
+pub mod kubelet;
 pub mod leftovers;
 pub mod machine;
 mod messages;
 pub mod podman;
 pub mod record;
+pub mod trouble;
 
 pub use containerd::Containerd;
 pub use machine::Machine;
