@@ -12,6 +12,7 @@ use std::sync::OnceLock;
 use sandbox::Namespace;
 use serde_json::{Value, json};
 
+use crate::api::Api;
 use crate::chain::{self, Ending, Network};
 use crate::containerd::{SOCKET, networks};
 use crate::daemon::Daemon;
@@ -49,6 +50,7 @@ pub enum Runtime {
 #[derive(Debug, Clone)]
 pub struct Manifest {
     name: String,
+    page: String,
     ports: Vec<Value>,
     annotations: Value,
 }
@@ -82,11 +84,12 @@ pub struct Kubelet<'machine> {
 }
 
 impl Manifest {
-    /// A pod that serves a page on its port 8000 and asks for nothing.
+    /// A pod that serves [`image::PAGE`] on its port 8000 and asks for nothing else.
     #[must_use]
     pub fn new(name: &str) -> Self {
         Self {
             name: name.to_owned(),
+            page: image::PAGE.to_owned(),
             ports: Vec::new(),
             annotations: json!({}),
         }
@@ -103,6 +106,13 @@ impl Manifest {
         self
     }
 
+    /// With a page of its own.
+    #[must_use]
+    pub fn page(mut self, page: &str) -> Self {
+        page.clone_into(&mut self.page);
+        self
+    }
+
     /// With both limits, in Kubernetes' form (`10M`).
     #[must_use]
     pub fn limits(mut self, ingress: &str, egress: &str) -> Self {
@@ -114,6 +124,11 @@ impl Manifest {
     }
 
     fn text(&self) -> String {
+        // The first process of the pod serves on port 80 already.
+        let serve = format!(
+            "busybox mkdir /page; printf '{}' >/page/index.html; exec busybox httpd -f -p 8000 -h /page",
+            self.page.replace('\n', "\\n")
+        );
         json!({
             "apiVersion": "v1",
             "kind": "Pod",
@@ -126,8 +141,7 @@ impl Manifest {
                 "enableServiceLinks": false,
                 "containers": [{
                     "name": "web", "image": image::NAME, "imagePullPolicy": "Never",
-                    // The first process of the pod serves on port 80 already.
-                    "command": ["/bin/busybox", "httpd", "-f", "-p", "8000", "-h", "/www"],
+                    "command": ["/bin/busybox", "sh", "-c", serve],
                     "ports": self.ports,
                 }],
             },
@@ -274,6 +288,31 @@ impl<'machine> Kubelet<'machine> {
                 .parse()
                 .ok()?,
             namespace,
+        })
+    }
+
+    /// Starts kube-proxy in iptables mode.
+    ///
+    /// # Errors
+    /// When it is missing or does not start; then with its log.
+    pub fn proxy(&self, api: &Api) -> io::Result<Daemon<'machine>> {
+        let command = format!(
+            "{} --master={} --proxy-mode=iptables --hostname-override={NODE} --cluster-cidr=10.97.0.0/24 \
+             --conntrack-max-per-core=0 --conntrack-tcp-timeout-established=0 \
+             --conntrack-tcp-timeout-close-wait=0 --oom-score-adj=0 --iptables-min-sync-period=0s",
+            program("kube-proxy")?,
+            api.url()
+        );
+        let health = [
+            "busybox",
+            "wget",
+            "-q",
+            "-O",
+            "-",
+            "http://127.0.0.1:10256/healthz",
+        ];
+        Daemon::start(self.machine, "kube-proxy", &command, || {
+            self.machine.sh(&health).is_ok()
         })
     }
 

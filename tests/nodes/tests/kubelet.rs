@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use runtimes::api::Api;
 use runtimes::chain::Network;
 use runtimes::kubelet::{Attachment, Kubelet, Manifest, Runtime};
 use runtimes::trouble::{self, Trouble};
@@ -263,6 +264,70 @@ fn thirty_pods(runtime: Runtime) -> io::Result<()> {
         kubelet.remove(name)?;
     }
     assert_nothing_left(&machine, &before);
+    Ok(())
+}
+
+/// A host port and a Service, both of one pod, from everywhere.
+#[track_caller]
+fn assert_port_and_service(machine: &Machine, api: &Api, pod: &Attachment, kubelet: &Kubelet<'_>) {
+    let (host, client) = (&machine.net.host, machine.net.client());
+    for address in host.both(8081) {
+        assert_page(client, address);
+    }
+    assert_page(host, ([127, 0, 0, 1], 8081).into());
+    assert_page(client, host.v4(30_080));
+    assert_page(host, api.service());
+    for address in [host.v4(8081), api.service()] {
+        assert_page(&pod.namespace, address);
+    }
+    kubelet.check(pod).expect("CHECK");
+}
+
+#[test]
+fn host_ports_and_services_of_kube_proxy_serve_beside_each_other() -> io::Result<()> {
+    let machine = Machine::start()?;
+    let kubelet = Kubelet::start(&machine, Runtime::Containerd, &NETWORK)?;
+    let (host, client) = (&machine.net.host, machine.net.client());
+    // The address of a Service needs a route of the node's, even though nothing takes it.
+    host.sh([
+        "ip",
+        "route",
+        "add",
+        "default",
+        "via",
+        &client.v4(0).ip().to_string(),
+    ]);
+    let api = Api::start(host)?;
+    kubelet.put(&busy("web", 8081))?;
+    assert_page(client, host.v4(8081));
+    let pod = attached(&kubelet, "web", None);
+    api.set_service(30_080, pod.address);
+    let mut proxy = kubelet.proxy(&api)?;
+    assert_port_and_service(&machine, &api, &pod, &kubelet);
+    proxy.end("KILL")?;
+    assert_page(client, host.v4(8081));
+    let _proxy = kubelet.proxy(&api)?;
+    assert_port_and_service(&machine, &api, &pod, &kubelet);
+
+    // The pod comes after kube-proxy.
+    drop(pod);
+    kubelet.remove("web")?;
+    let is_gone = || fetch(client, host.v4(8081)) != image::PAGE;
+    assert!(wait_until(PATIENCE, is_gone), "the pod's port still serves");
+    kubelet.put(&busy("web", 8081))?;
+    let pod = attached(&kubelet, "web", None);
+    api.set_service(30_080, pod.address);
+    assert_port_and_service(&machine, &api, &pod, &kubelet);
+
+    // A NodePort of the number of a host port wins, as it does with the reference.
+    kubelet.put(&Manifest::new("other").page("other\n"))?;
+    let other = attached(&kubelet, "other", None);
+    api.set_service(8081, other.address);
+    let is_other = || fetch(client, host.v4(8081)) == "other\n";
+    assert!(wait_until(PATIENCE, is_other), "the host port still wins");
+    kubelet.check(&pod)?;
+    api.set_service(30_080, pod.address);
+    assert_port_and_service(&machine, &api, &pod, &kubelet);
     Ok(())
 }
 
