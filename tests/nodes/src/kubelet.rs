@@ -256,9 +256,11 @@ impl<'machine> Kubelet<'machine> {
             let Ok(entry) = serde_json::from_str::<Value>(&text) else {
                 continue;
             };
-            let is_wanted = entry["cniArgs"]
-                .as_array()
-                .is_some_and(|arguments| arguments.contains(&wanted));
+            // containerd attaches every pod to a network of loopback as well.
+            let is_wanted = entry["networkName"] == self.network.name
+                && entry["cniArgs"]
+                    .as_array()
+                    .is_some_and(|arguments| arguments.contains(&wanted));
             if is_wanted && found.as_ref().is_none_or(|(newest, _)| *newest < time) {
                 found = Some((time, entry));
             }

@@ -310,12 +310,12 @@ fn host_ports_and_services_of_kube_proxy_serve_beside_each_other() -> io::Result
     assert_port_and_service(&machine, &api, &pod, &kubelet);
 
     // The pod comes after kube-proxy.
-    drop(pod);
     kubelet.remove("web")?;
     let is_gone = || fetch(client, host.v4(8081)) != image::PAGE;
     assert!(wait_until(PATIENCE, is_gone), "the pod's port still serves");
     kubelet.put(&busy("web", 8081))?;
-    let pod = attached(&kubelet, "web", None);
+    assert_page(client, host.v4(8081));
+    let pod = attached(&kubelet, "web", Some(&pod));
     api.set_service(30_080, pod.address);
     assert_port_and_service(&machine, &api, &pod, &kubelet);
 
@@ -324,7 +324,9 @@ fn host_ports_and_services_of_kube_proxy_serve_beside_each_other() -> io::Result
     let other = attached(&kubelet, "other", None);
     api.set_service(8081, other.address);
     let is_other = || fetch(client, host.v4(8081)) == "other\n";
-    assert!(wait_until(PATIENCE, is_other), "the host port still wins");
+    let is_first = wait_until(PATIENCE, is_other);
+    let rules = host.sh(["iptables-save", "-t", "nat"]);
+    assert!(is_first, "{}\n{rules}", fetch(client, host.v4(8081)));
     kubelet.check(&pod)?;
     api.set_service(30_080, pod.address);
     assert_port_and_service(&machine, &api, &pod, &kubelet);
