@@ -13,7 +13,7 @@ use crate::cri::Client;
 use crate::{Machine, image};
 
 /// Where it listens.
-const SOCKET: &str = "/run/containerd/containerd.sock";
+pub(crate) const SOCKET: &str = "/run/containerd/containerd.sock";
 
 /// What it tells about itself.
 const LOG: &str = "/run/containerd.log";
@@ -142,7 +142,7 @@ fn log(machine: &Machine) -> String {
     fs::read_to_string(machine.path(LOG)).unwrap_or_default()
 }
 
-fn networks(handler: &str) -> String {
+pub(crate) fn networks(handler: &str) -> String {
     format!("/run/cni/{handler}.d")
 }
 

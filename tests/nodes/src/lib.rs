@@ -9,23 +9,31 @@
 //! | [`image`] | a container that serves a web page |
 //! | [`containerd`] | [`Containerd`]: the daemon |
 //! | [`cri`] | [`cri::Client`]: pods, as the kubelet makes them |
+//! | [`api`] | as much of the Kubernetes API as kube-proxy reads |
+//! | [`daemon`] | a daemon's log and its end |
+//! | [`kubelet`] | [`kubelet::Kubelet`]: a node with kubelet, over dockershim or containerd |
+//! | [`trouble`] | plugins that refuse or dawdle when the test says so |
 //! | [`podman`] | [`podman::Podman`]: containers with published ports |
 //! | [`leftovers`] | what a runtime and the plugins left behind |
 //! | [`record`] | keeps what the runtime sent, for testdata/captures |
 //!
 //! The plugins are those of `sandbox::plugin::directory`: ours, or those in `$CNI_BIN`.
 
+pub mod api;
 mod cgroup;
 pub mod chain;
 pub mod containerd;
 pub mod cri;
+pub mod daemon;
 mod grpc;
 pub mod image;
+pub mod kubelet;
 pub mod leftovers;
 pub mod machine;
 mod messages;
 pub mod podman;
 pub mod record;
+pub mod trouble;
 
 pub use containerd::Containerd;
 pub use machine::Machine;

@@ -28,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// its standard input ends. That happens when we close it, and also when we are killed.
 const INIT: &str = r#"
 set -e
-for place in /run /var/lib /dev/shm /etc/cni /etc/containers; do
+for place in /run /var/lib /var/log /dev/shm /etc/cni /etc/containers; do
     [ ! -d "$place" ] || mount -t tmpfs tmpfs "$place"
 done
 mkdir /run/lock /run/netns

@@ -2,6 +2,7 @@
 //! nothing left of it, whatever way the container ends.
 
 mod containerd;
+mod kubelet;
 mod pod;
 mod podman;
 mod upgrade;

@@ -46,6 +46,15 @@ impl Namespace {
         })
     }
 
+    /// A namespace that somebody else made, by its path. It lives as long as this value, at least.
+    ///
+    /// # Errors
+    /// When the file cannot be opened.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let file = Arc::new(File::open(path)?);
+        Ok(Self { file })
+    }
+
     /// A path that this process and its children can open as the namespace (`CNI_NETNS`), as long as
     /// this value lives: the descriptor's entry in this process's `/proc/<pid>/fd`.
     #[must_use]
