@@ -1,11 +1,12 @@
 //! What the tool for people needs of this plugin.
 
 use common::cache::Cache;
+use common::operate::Part;
 use common::{Attachment, Drift, Error, Operate, Request};
 
 use crate::config::Config;
 use crate::list::{self, Limit};
-use crate::{Bandwidth, verbs};
+use crate::{Bandwidth, status, verbs};
 
 impl Operate for Bandwidth {
     type Row = Limit;
@@ -24,6 +25,16 @@ impl Operate for Bandwidth {
 
     fn owners(cache: &Cache) -> Result<Vec<Attachment>, Error> {
         list::owners(cache)
+    }
+
+    fn kernel() -> Vec<Part> {
+        status::parts().unwrap_or_else(|error| {
+            vec![Part {
+                name: "rtnetlink".to_owned(),
+                purpose: "bandwidth limits nothing",
+                fault: Some(error.to_string()),
+            }]
+        })
     }
 
     fn judge(request: &Request) -> Result<(), Error> {

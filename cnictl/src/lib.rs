@@ -16,6 +16,7 @@
 pub mod cli;
 pub mod commands;
 pub mod dead;
+pub mod firewall;
 pub mod install;
 pub mod lint;
 pub mod mappings;

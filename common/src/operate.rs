@@ -7,6 +7,17 @@ use crate::error::Error;
 use crate::plugin::Plugin;
 use crate::request::Request;
 
+/// A part of the kernel that a plugin uses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// What it is, with its module where it has one.
+    pub name: String,
+    /// What does not work without it.
+    pub purpose: &'static str,
+    /// Why it cannot be used.
+    pub fault: Option<String>,
+}
+
 /// A plugin whose attachments can be looked at, repaired and removed all at once.
 pub trait Operate: Plugin {
     /// One line of the table of what the plugin made.
@@ -52,5 +63,19 @@ pub trait Operate: Plugin {
     /// the attachment has a name.
     fn names(_request: &Request) -> Vec<String> {
         Vec::new()
+    }
+
+    /// Tries the parts of the kernel that ADD may need, in the calling thread's namespace, which is to be
+    /// thrown away. One that is no use without another may be left out.
+    fn kernel() -> Vec<Part> {
+        Vec::new()
+    }
+
+    /// Which way ADD of a network would take on this node, and why; `None` where there is only one.
+    ///
+    /// # Errors
+    /// Why it cannot be said.
+    fn choice(_request: &Request) -> Result<Option<String>, Error> {
+        Ok(None)
     }
 }

@@ -55,6 +55,32 @@ pub fn is_installed() -> Result<bool, Error> {
     Ok(Tool::usual(Family::V4)?.is_some() || Tool::usual(Family::V6)?.is_some())
 }
 
+/// The variant of an IP version's usual programs; `None` where they are not there or do not tell.
+///
+/// # Errors
+/// As [`Tool::usual`].
+pub fn usual_variant(family: Family) -> Result<Option<&'static str>, Error> {
+    let variant = Tool::usual(family)?.and_then(|tool| tool.variant);
+    Ok(variant.map(|variant| match variant {
+        Variant::Nft => "iptables-nft",
+        Variant::Legacy => "iptables-legacy",
+    }))
+}
+
+/// All legacy tables of an IP version, as `iptables-save` prints them.
+///
+/// # Errors
+/// Code 103 where the legacy program is not installed, code 100 with what it said.
+pub fn save_legacy(family: Family) -> Result<String, Error> {
+    let tried = format!("list the legacy tables ({family})");
+    let tool = Tool::of(family, Variant::Legacy)?.ok_or_else(|| {
+        let error = Error::new(Code::Unsupported, tried.clone());
+        error.with_details("iptables-legacy-save is not installed")
+    })?;
+    let saved = tool.save_all();
+    saved.map_err(|failure| failure.error(Code::System, tried))
+}
+
 /// What takes an ADD back.
 #[derive(Debug)]
 pub enum Undo {
@@ -340,6 +366,15 @@ pub fn status(config: &Config) -> Result<(), Error> {
         Err(error) if may_be_left_out(family, &error) => Ok(()),
         outcome => outcome,
     })
+}
+
+/// Whether the kernel takes the rules of an IP version in nf_tables; nothing is changed.
+///
+/// # Errors
+/// What it refuses.
+pub fn try_rules(config: &Config, family: Family) -> Result<(), Error> {
+    let any = of_any(config, family);
+    native::probe(&Plan::new(&any), &any)
 }
 
 /// The configuration of any attachment of a network, in one IP version.

@@ -2,11 +2,12 @@
 //!
 //! parse → plan → observe → diff → apply; docs/portmap.md has the keys.
 
-mod address;
+pub mod address;
 mod backends;
 mod conditions;
 mod config;
 mod conntrack;
+pub mod firewall;
 #[cfg(fuzzing)]
 pub mod fuzzed;
 mod host_port;
@@ -18,6 +19,7 @@ mod many;
 mod mapping;
 mod nftables;
 mod operate;
+mod outlook;
 mod plan;
 mod program;
 mod turn;

@@ -84,6 +84,15 @@ pub fn status(config: &Config) -> Result<(), Error> {
     }
 }
 
+/// What the kernel lacks for our table of an IP version; `None` when that is nothing.
+///
+/// # Errors
+/// When it does not answer.
+pub fn lack(family: Family) -> Result<Option<String>, Error> {
+    let missing = probe::missing(&mut Nft::open()?, family)?;
+    Ok((!missing.is_empty()).then(|| missing.join("; ")))
+}
+
 /// What to say when a family's table cannot be read.
 fn unreadable(family: Family, refusal: common::sys::netlink::Refusal) -> Error {
     let name = shared::table_name(family);

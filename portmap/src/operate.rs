@@ -1,12 +1,13 @@
 //! What the tool for people needs of this plugin.
 
 use common::cache::Cache;
+use common::operate::Part;
 use common::{Attachment, Drift, Error, Operate, Request};
 
 use crate::config::{self, Config};
 use crate::host_port::{self, HostPort};
 use crate::plan::{Forward, Plan};
-use crate::{Portmap, list, many};
+use crate::{Portmap, list, many, outlook};
 
 impl Operate for Portmap {
     type Row = list::Forward;
@@ -54,6 +55,14 @@ impl Operate for Portmap {
         let plan = Plan::new(&config);
         let ports = plan.families.iter().flat_map(|family| &family.ports);
         host_port::sorted(ports.map(HostPort::from))
+    }
+
+    fn kernel() -> Vec<Part> {
+        outlook::kernel()
+    }
+
+    fn choice(request: &Request) -> Result<Option<String>, Error> {
+        outlook::choice(request)
     }
 
     fn judge(request: &Request) -> Result<(), Error> {

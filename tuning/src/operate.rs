@@ -1,13 +1,14 @@
 //! What the tool for people needs of this plugin.
 
 use common::cache::Cache;
+use common::operate::Part;
 use common::{Attachment, Drift, Error, Operate, Request};
 
-use crate::Tuning;
 use crate::check::unmet;
 use crate::config::Config;
 use crate::list::{self, Change};
 use crate::plan::Unmet;
+use crate::{Tuning, allowlist, status};
 
 impl Operate for Tuning {
     type Row = Change;
@@ -30,6 +31,14 @@ impl Operate for Tuning {
 
     fn owners(cache: &Cache) -> Result<Vec<Attachment>, Error> {
         list::owners(cache)
+    }
+
+    fn kernel() -> Vec<Part> {
+        status::parts()
+    }
+
+    fn choice(request: &Request) -> Result<Option<String>, Error> {
+        allowlist::outlook(&Config::parse(request)?).map(Some)
     }
 
     fn judge(request: &Request) -> Result<(), Error> {

@@ -17,7 +17,7 @@ pub fn run(args: &Who) -> Result<u8, Error> {
     let owners = Owners::of(&cache);
     let (mut all, unknown) = mappings(&cache, &owners)?;
     all.retain(|mapping| args.port.is(&mapping.forward));
-    let listeners = listeners(*number, protocols)?;
+    let listeners = listeners(|port, protocol| port == *number && protocols.contains(&protocol))?;
     let is_known = cache.faults.is_empty() && unknown.is_empty();
     let is_nobody = all.is_empty() && listeners.is_empty();
     match args.shown.json {

@@ -1,0 +1,423 @@
+//! What a firewall would do with a packet, as far as that can be judged from its rules.
+//!
+//! A rule with a match that is not understood may match or not, so a packet can have several ends. Only
+//! where all of them are alike it is known what becomes of it.
+
+mod test;
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use common::Error;
+use portmap::firewall::{self, Base, Hook};
+use portmap::{Family, Protocol};
+
+use test::Test;
+
+/// How deep chains are followed, and how many ends are looked at.
+const DEEPEST: usize = 32;
+const MOST: usize = 64;
+
+/// A packet, as far as it is known.
+#[derive(Debug, Clone)]
+pub struct Packet {
+    /// Its source.
+    pub from: Option<IpAddr>,
+    /// Its destination.
+    pub to: IpAddr,
+    /// Whether that is an address of this node.
+    pub is_local: bool,
+    /// Its protocol.
+    pub protocol: Protocol,
+    /// Its destination port.
+    pub port: u16,
+    /// Where it came in and where it goes out.
+    pub interfaces: (Option<String>, Option<String>),
+    /// The states of its connection, as iptables calls them.
+    pub states: &'static [&'static str],
+}
+
+/// What ends a packet's way through a chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It goes on.
+    Accept,
+    /// It is dropped or refused.
+    Drop,
+    /// Its destination is translated.
+    Translate,
+    /// Its source is.
+    Masquerade,
+    /// Somebody else decides.
+    Unknown,
+}
+
+/// An end, and what decides it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct End {
+    /// What becomes of the packet.
+    pub verdict: Verdict,
+    /// The table and chain.
+    pub place: String,
+    /// The rule, or the policy.
+    pub rule: String,
+    /// The chains that led there, the first one first.
+    pub way: Vec<String>,
+}
+
+impl End {
+    /// For people.
+    pub fn text(&self) -> String {
+        format!("{} ({})", self.rule, self.place)
+    }
+}
+
+struct Rule {
+    words: String,
+    tests: Vec<Test>,
+    target: Target,
+}
+
+enum Target {
+    Nothing,
+    Marks,
+    Return,
+    Ends(Verdict),
+    Jump(String),
+    Goto(String),
+}
+
+struct Chain {
+    table: String,
+    name: String,
+    base: Option<Base>,
+    rules: Vec<Rule>,
+}
+
+/// The rules of one IP version.
+pub struct Firewall {
+    chains: Vec<Chain>,
+    places: HashMap<(String, String), usize>,
+    /// What could not be read.
+    pub errors: Vec<Error>,
+}
+
+impl Firewall {
+    /// That of the calling thread's namespace.
+    pub fn read(family: Family) -> Firewall {
+        let (chains, errors) = firewall::chains(family);
+        Firewall::of(chains, errors)
+    }
+
+    fn of(chains: Vec<firewall::Chain>, errors: Vec<Error>) -> Firewall {
+        let names = chains.iter().map(|c| (c.table.clone(), c.name.clone()));
+        let places = names.enumerate().map(|(place, name)| (name, place));
+        let places = places.collect();
+        let chains = chains.into_iter().map(|chain| Chain {
+            table: chain.table,
+            name: chain.name,
+            base: chain.base,
+            rules: chain.rules.into_iter().map(Rule::of).collect(),
+        });
+        Firewall {
+            chains: chains.collect(),
+            places,
+            errors,
+        }
+    }
+
+    /// Whether it has a chain of that name.
+    pub fn has_chain(&self, name: &str) -> bool {
+        self.chains.iter().any(|chain| chain.name == name)
+    }
+
+    /// The ends of a packet in each of a hook's chains that translate, or in those that do not, in their
+    /// order.
+    pub fn ends(&self, hook: Hook, is_nat: bool, packet: &Packet) -> Vec<Vec<End>> {
+        let is_it = |base: &Base| base.hook == hook && base.is_nat == is_nat;
+        let chains = self.chains.iter();
+        let chains = chains.filter_map(|chain| Some((chain.base.filter(is_it)?, chain)));
+        let mut chains: Vec<(Base, &Chain)> = chains.collect();
+        chains.sort_by_key(|(base, _)| base.priority);
+        let walked = chains.iter().map(|(base, chain)| {
+            let mut walk = Walk {
+                firewall: self,
+                packet,
+                mark: Some(0),
+                way: Vec::new(),
+                ends: Vec::new(),
+            };
+            if walk.follow(chain) {
+                let (verdict, rule) = match base.drops {
+                    true => (Verdict::Drop, "policy DROP"),
+                    false => (Verdict::Accept, "policy ACCEPT"),
+                };
+                walk.ends.push(End {
+                    verdict,
+                    place: chain.place(),
+                    rule: rule.to_owned(),
+                    way: Vec::new(),
+                });
+            }
+            walk.ends
+        });
+        walked.collect()
+    }
+
+    /// What a hook's filters do with a packet.
+    pub fn filters(&self, hook: Hook, packet: &Packet) -> Filtered {
+        let ends = self.ends(hook, false, packet);
+        let is_drop = |end: &&End| end.verdict == Verdict::Drop;
+        let sure = |ends: &Vec<End>| {
+            let drops = ends.iter().all(|end| is_drop(&end));
+            drops.then(|| ends.first().cloned()).flatten()
+        };
+        if let Some(end) = ends.iter().find_map(sure) {
+            return Filtered::Dropped(end);
+        }
+        let mut all = ends.iter().flatten();
+        match all.find(|end| is_drop(end) || end.verdict == Verdict::Unknown) {
+            Some(end) => Filtered::Unknown(end.clone()),
+            None => Filtered::Passed,
+        }
+    }
+}
+
+/// What filters do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Filtered {
+    /// They let the packet pass.
+    Passed,
+    /// They drop it: what does.
+    Dropped(End),
+    /// It cannot be judged: what may drop it.
+    Unknown(End),
+}
+
+impl Chain {
+    fn place(&self) -> String {
+        format!("chain {} of {}", self.name, self.table)
+    }
+}
+
+impl Rule {
+    fn of(rule: firewall::Rule) -> Rule {
+        Rule {
+            tests: rule
+                .matches
+                .iter()
+                .flat_map(|part| test::of(part))
+                .collect(),
+            target: Target::of(&rule.target),
+            words: rule.words,
+        }
+    }
+
+    /// Whether a packet matches, where that is known.
+    fn matches(&self, packet: &Packet, mark: Option<u32>) -> Option<bool> {
+        let mut known = Some(true);
+        for test in &self.tests {
+            match test.holds(packet, mark) {
+                Some(true) => {}
+                Some(false) => return Some(false),
+                None => known = None,
+            }
+        }
+        known
+    }
+}
+
+impl Target {
+    fn of(words: &[String]) -> Target {
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        match words.as_slice() {
+            [] => Target::Nothing,
+            ["goto", chain, ..] => Target::Goto((*chain).to_owned()),
+            ["ACCEPT", ..] => Target::Ends(Verdict::Accept),
+            ["DROP" | "REJECT", ..] => Target::Ends(Verdict::Drop),
+            ["RETURN", ..] => Target::Return,
+            ["DNAT" | "REDIRECT" | "NETMAP", ..] => Target::Ends(Verdict::Translate),
+            ["MASQUERADE" | "SNAT", ..] => Target::Ends(Verdict::Masquerade),
+            ["QUEUE" | "NFQUEUE" | "TPROXY" | "?map", ..] => Target::Ends(Verdict::Unknown),
+            ["MARK" | "CONNMARK" | "?set", ..] => Target::Marks,
+            [
+                "LOG" | "NFLOG" | "CT" | "TCPMSS" | "NOTRACK" | "TRACE" | "SET" | "CHECKSUM",
+                ..,
+            ] => Target::Nothing,
+            [chain, ..] => Target::Jump((*chain).to_owned()),
+        }
+    }
+}
+
+struct Walk<'a> {
+    firewall: &'a Firewall,
+    packet: &'a Packet,
+    mark: Option<u32>,
+    way: Vec<String>,
+    ends: Vec<End>,
+}
+
+impl Walk<'_> {
+    /// Whether the packet may come out at the end of a chain.
+    fn follow(&mut self, chain: &Chain) -> bool {
+        if self.way.len() >= DEEPEST || self.ends.len() >= MOST {
+            self.end(chain, Verdict::Unknown, "too many chains");
+            return false;
+        }
+        self.way.push(chain.name.clone());
+        let through = self.rules(chain);
+        self.way.pop();
+        through
+    }
+
+    fn rules(&mut self, chain: &Chain) -> bool {
+        for rule in &chain.rules {
+            let matches = rule.matches(self.packet, self.mark);
+            if matches == Some(false) {
+                continue;
+            }
+            let surely = matches == Some(true);
+            match &rule.target {
+                Target::Nothing => {}
+                Target::Marks => self.mark = None,
+                Target::Return if surely => return true,
+                Target::Return => {}
+                Target::Ends(verdict) => {
+                    self.end(chain, *verdict, &rule.words);
+                    if surely {
+                        return false;
+                    }
+                }
+                Target::Jump(name) | Target::Goto(name) => {
+                    let comes_back = self.into(chain, name, &rule.words);
+                    let stays = matches!(rule.target, Target::Goto(_));
+                    if surely && (stays || !comes_back) {
+                        return comes_back;
+                    }
+                }
+            }
+        }
+        true
+    }
+
+    fn into(&mut self, from: &Chain, name: &str, words: &str) -> bool {
+        let place = self
+            .firewall
+            .places
+            .get(&(from.table.clone(), name.to_owned()));
+        match place.and_then(|place| self.firewall.chains.get(*place)) {
+            Some(chain) => self.follow(chain),
+            // A target that is none of those known.
+            None => {
+                self.end(from, Verdict::Unknown, words);
+                true
+            }
+        }
+    }
+
+    fn end(&mut self, chain: &Chain, verdict: Verdict, rule: &str) {
+        self.ends.push(End {
+            verdict,
+            place: chain.place(),
+            rule: rule.to_owned(),
+            way: self.way.clone(),
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn packet() -> Packet {
+        Packet {
+            from: None,
+            to: "10.22.0.2".parse().unwrap(),
+            is_local: false,
+            protocol: Protocol::Tcp,
+            port: 80,
+            interfaces: (None, Some("veth0".into())),
+            states: &["NEW", "DNAT"],
+        }
+    }
+
+    /// A firewall of one FORWARD chain and others.
+    fn firewall(drops: bool, chains: &[(&str, &[&str])]) -> Firewall {
+        let chain = |(name, rules): &(&str, &[&str])| {
+            let base = (*name == "FORWARD").then_some(Base {
+                hook: Hook::Forward,
+                priority: 0,
+                is_nat: false,
+                drops,
+            });
+            firewall::Chain {
+                table: "ip filter".into(),
+                name: (*name).into(),
+                base,
+                rules: rules
+                    .iter()
+                    .map(|rule| firewall::Rule::of((*rule).into()))
+                    .collect(),
+            }
+        };
+        Firewall::of(chains.iter().map(chain).collect(), Vec::new())
+    }
+
+    fn word(filtered: Filtered) -> &'static str {
+        match filtered {
+            Filtered::Passed => "passed",
+            Filtered::Dropped(_) => "dropped",
+            Filtered::Unknown(_) => "unknown",
+        }
+    }
+
+    #[test]
+    fn a_packet_is_judged_only_where_all_its_ends_are_alike() {
+        let cases: [(bool, &[&str], &str); 14] = [
+            (false, &[], "passed"),
+            (true, &[], "dropped"),
+            (true, &["-o veth0 -j ACCEPT"], "passed"),
+            (true, &["-o veth+ -j ACCEPT"], "passed"),
+            (true, &["-o veth1 -j ACCEPT"], "dropped"),
+            (true, &["-i eth0 -j ACCEPT"], "unknown"),
+            (false, &["-d 10.22.0.0/16 -j REJECT"], "dropped"),
+            (false, &["! -d 10.22.0.0/16 -j REJECT"], "passed"),
+            (false, &["-p tcp -m tcp --dport 1:79 -j DROP"], "passed"),
+            (
+                false,
+                &["-p tcp -m multiport --dports 79,80 -j DROP"],
+                "dropped",
+            ),
+            (true, &["-m conntrack --ctstate DNAT -j ACCEPT"], "passed"),
+            (
+                true,
+                &["-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"],
+                "dropped",
+            ),
+            (false, &["-m recent --name x -j DROP"], "unknown"),
+            (true, &["-m mark --mark 0x4000/0x4000 -j ACCEPT"], "dropped"),
+        ];
+        for (drops, rules, expected) in cases {
+            let firewall = firewall(drops, &[("FORWARD", rules)]);
+            let filtered = firewall.filters(Hook::Forward, &packet());
+            assert_eq!(word(filtered), expected, "{drops} {rules:?}");
+        }
+    }
+
+    #[test]
+    fn chains_are_followed_and_come_back() {
+        let cases: [(&[&str], &[&str], &str); 6] = [
+            (&["-j X"], &["-j DROP"], "dropped"),
+            (&["-j X"], &["-j RETURN", "-j DROP"], "passed"),
+            (&["-j X", "-j DROP"], &["-p udp -j ACCEPT"], "dropped"),
+            (&["-g X", "-j DROP"], &["-p udp -j ACCEPT"], "passed"),
+            (&["-j X"], &["-j X"], "unknown"),
+            (&["-j ELSEWHERE"], &[], "unknown"),
+        ];
+        for (forward, other, expected) in cases {
+            let firewall = firewall(false, &[("FORWARD", forward), ("X", other)]);
+            let filtered = firewall.filters(Hook::Forward, &packet());
+            assert_eq!(word(filtered), expected, "{forward:?} {other:?}");
+        }
+    }
+}
