@@ -9,7 +9,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use install::{Completions, Install, Manual, Uninstall};
 use network::{Attach, Whole};
-use node::{Gc, Limits, Lint, Ports, Reconcile, Sysctls, Who};
+use node::{Doctor, Gc, Limits, Lint, Ports, Reconcile, Sysctls, Who};
 
 /// Runs CNI networks; shows, repairs, installs tuning, portmap and bandwidth
 #[derive(Debug, Parser)]
@@ -63,6 +63,9 @@ pub enum Command {
     Sysctls(Sysctls),
     /// Show which containers and which processes of the node have a port
     Who(Who),
+    /// Find what is wrong with this node
+    #[command(after_help = node::DOCTOR)]
+    Doctor(Doctor),
     /// Re-apply every attachment of the runtime's cache that has drifted
     #[command(after_help = node::RECONCILE)]
     Reconcile(Reconcile),

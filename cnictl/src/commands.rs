@@ -4,6 +4,7 @@ mod add;
 mod check;
 mod completions;
 mod del;
+mod doctor;
 mod gc;
 #[cfg(test)]
 mod golden;
@@ -56,6 +57,7 @@ pub fn run(cli: &Cli) -> ExitCode {
         Command::Limits(args) => limits::run(args),
         Command::Sysctls(args) => sysctls::run(args),
         Command::Who(args) => who::run(args),
+        Command::Doctor(args) => doctor::run(args),
         Command::Reconcile(args) => reconcile::run(args),
         Command::Lint(args) => lint::run(args),
         Command::Install(args) => install::run(args),

@@ -14,6 +14,8 @@ use portmap::{Family, Protocol};
 
 use test::Test;
 
+/// The chain that leads to those of attachments, in both variants of iptables.
+const OURS: &str = "CNI-HOSTPORT-DNAT";
 /// How deep chains are followed, and how many ends are looked at.
 const DEEPEST: usize = 32;
 const MOST: usize = 64;
@@ -61,11 +63,14 @@ pub struct End {
     pub place: String,
     /// The rule, or the policy.
     pub rule: String,
-    /// The chains that led there, the first one first.
-    pub way: Vec<String>,
 }
 
 impl End {
+    /// Whether it is portmap that decides.
+    pub fn is_ours(&self) -> bool {
+        self.place.ends_with(" cni_portmap") || self.rule.contains(OURS)
+    }
+
     /// For people.
     pub fn text(&self) -> String {
         format!("{} ({})", self.rule, self.place)
@@ -126,6 +131,12 @@ impl Firewall {
         }
     }
 
+    /// The tables, each as often as it has chains, with how many rules the chain has.
+    pub fn tables(&self) -> impl Iterator<Item = (&str, usize)> {
+        let chains = self.chains.iter();
+        chains.map(|chain| (chain.table.as_str(), chain.rules.len()))
+    }
+
     /// Whether it has a chain of that name.
     pub fn has_chain(&self, name: &str) -> bool {
         self.chains.iter().any(|chain| chain.name == name)
@@ -144,7 +155,7 @@ impl Firewall {
                 firewall: self,
                 packet,
                 mark: Some(0),
-                way: Vec::new(),
+                depth: 0,
                 ends: Vec::new(),
             };
             if walk.follow(chain) {
@@ -156,7 +167,6 @@ impl Firewall {
                     verdict,
                     place: chain.place(),
                     rule: rule.to_owned(),
-                    way: Vec::new(),
                 });
             }
             walk.ends
@@ -253,20 +263,20 @@ struct Walk<'a> {
     firewall: &'a Firewall,
     packet: &'a Packet,
     mark: Option<u32>,
-    way: Vec<String>,
+    depth: usize,
     ends: Vec<End>,
 }
 
 impl Walk<'_> {
     /// Whether the packet may come out at the end of a chain.
     fn follow(&mut self, chain: &Chain) -> bool {
-        if self.way.len() >= DEEPEST || self.ends.len() >= MOST {
+        if self.depth >= DEEPEST || self.ends.len() >= MOST {
             self.end(chain, Verdict::Unknown, "too many chains");
             return false;
         }
-        self.way.push(chain.name.clone());
+        self.depth += 1;
         let through = self.rules(chain);
-        self.way.pop();
+        self.depth -= 1;
         through
     }
 
@@ -287,6 +297,9 @@ impl Walk<'_> {
                     if surely {
                         return false;
                     }
+                }
+                Target::Jump(name) if name == OURS => {
+                    self.end(chain, Verdict::Translate, &rule.words);
                 }
                 Target::Jump(name) | Target::Goto(name) => {
                     let comes_back = self.into(chain, name, &rule.words);
@@ -320,7 +333,6 @@ impl Walk<'_> {
             verdict,
             place: chain.place(),
             rule: rule.to_owned(),
-            way: self.way.clone(),
         });
     }
 }

@@ -7,6 +7,9 @@
 //! | [`plugins`] | the plugins that it knows from within |
 //! | [`requests`], [`repair`], [`dead`] | attachments of the cache: their requests, their repair, and what no one owns |
 //! | [`mappings`], [`missing`], [`state`], [`owners`] | what the kernel has and has not, how it stands, and whose it is |
+//! | [`doctor`] | what is wrong with a node |
+//! | [`firewall`] | what a firewall would do with a packet |
+//! | [`finding`] | what was found, and how it is shown |
 //! | [`install`] | puts plugins into a directory that runtimes use, and takes them out again |
 //! | [`lint`] | what is wrong with a configuration |
 //! | [`table`] | tables |
@@ -16,6 +19,8 @@
 pub mod cli;
 pub mod commands;
 pub mod dead;
+pub mod doctor;
+pub mod finding;
 pub mod firewall;
 pub mod install;
 pub mod lint;

@@ -80,7 +80,11 @@ fn directory(dir: &Path) -> Result<Vec<Finding>, Error> {
     Ok(found)
 }
 
-fn files(dir: &Path) -> Result<Vec<PathBuf>, Error> {
+/// The files of a directory that runtimes read, in their order.
+///
+/// # Errors
+/// What cannot be read.
+pub fn files(dir: &Path) -> Result<Vec<PathBuf>, Error> {
     let names = file::names(dir)?.ok_or_else(|| does_not_exist(dir))?;
     let paths = names.iter().map(|name| dir.join(name));
     let is_read = |path: &PathBuf| {

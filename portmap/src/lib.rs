@@ -21,7 +21,7 @@ mod nftables;
 mod operate;
 mod outlook;
 mod plan;
-mod program;
+pub mod program;
 mod turn;
 
 use std::net::IpAddr;

@@ -146,6 +146,20 @@ pub struct Who {
     pub shown: Shown,
 }
 
+/// `doctor`.
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// Directory with network configurations [default: $NETCONFPATH or /etc/cni/net.d]
+    #[arg(long, value_name = "DIR")]
+    pub conf_dir: Option<PathBuf>,
+    /// Directories with plugins [default: $CNI_PATH or /opt/cni/bin:/usr/lib/cni]
+    #[arg(long, value_name = "DIR:DIR")]
+    pub path: Option<String>,
+    /// Options of every table.
+    #[command(flatten)]
+    pub shown: Shown,
+}
+
 /// A port, of some protocols.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted {
@@ -252,6 +266,14 @@ fn network_name(text: &str) -> Result<String, &'static str> {
 /// Of `reconcile`.
 pub const RECONCILE: &str = "\
 Exit code: 0 all in order, 10 something had drifted, 1 something could not be read or repaired.";
+
+/// Of `doctor`.
+pub const DOCTOR: &str = "\
+A line for each finding: ok, warning or error, what it means, and what to run. Parts of the kernel are
+tried in a network namespace that is thrown away; nothing of the node is changed. What could not be looked
+at is an error of its own.
+
+Exit code: 0 no error was found, 1 an error was found.";
 
 /// Of `lint`.
 pub const LINT: &str = "\
