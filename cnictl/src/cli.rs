@@ -9,7 +9,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use install::{Completions, Install, Manual, Uninstall};
 use network::{Attach, Whole};
-use node::{Doctor, Gc, Limits, Lint, Ports, Reconcile, Sysctls, Who};
+use node::{Doctor, Explain, Gc, Limits, Lint, Ports, Reconcile, Sysctls, Who};
 
 /// Runs CNI networks; shows, repairs, installs tuning, portmap and bandwidth
 #[derive(Debug, Parser)]
@@ -66,6 +66,9 @@ pub enum Command {
     /// Find what is wrong with this node
     #[command(after_help = node::DOCTOR)]
     Doctor(Doctor),
+    /// Find out why a host port does not answer, station by station
+    #[command(after_help = node::EXPLAIN)]
+    Explain(Explain),
     /// Re-apply every attachment of the runtime's cache that has drifted
     #[command(after_help = node::RECONCILE)]
     Reconcile(Reconcile),

@@ -5,6 +5,7 @@ mod check;
 mod completions;
 mod del;
 mod doctor;
+mod explain;
 mod gc;
 #[cfg(test)]
 mod golden;
@@ -12,7 +13,7 @@ mod install;
 mod limits;
 mod lint;
 mod man;
-mod ports;
+pub(crate) mod ports;
 mod reconcile;
 mod runner;
 mod status;
@@ -58,6 +59,7 @@ pub fn run(cli: &Cli) -> ExitCode {
         Command::Sysctls(args) => sysctls::run(args),
         Command::Who(args) => who::run(args),
         Command::Doctor(args) => doctor::run(args),
+        Command::Explain(args) => explain::run(args),
         Command::Reconcile(args) => reconcile::run(args),
         Command::Lint(args) => lint::run(args),
         Command::Install(args) => install::run(args),

@@ -15,10 +15,10 @@ mod attachments;
 mod cache;
 mod kernel;
 mod networks;
-mod packets;
-mod ports;
+pub(crate) mod packets;
+pub(crate) mod ports;
 mod programs;
-mod sysctls;
+pub(crate) mod sysctls;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;

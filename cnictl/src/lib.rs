@@ -8,6 +8,7 @@
 //! | [`requests`], [`repair`], [`dead`] | attachments of the cache: their requests, their repair, and what no one owns |
 //! | [`mappings`], [`missing`], [`state`], [`owners`] | what the kernel has and has not, how it stands, and whose it is |
 //! | [`doctor`] | what is wrong with a node |
+//! | [`explain`] | why a host port does not answer |
 //! | [`firewall`] | what a firewall would do with a packet |
 //! | [`finding`] | what was found, and how it is shown |
 //! | [`install`] | puts plugins into a directory that runtimes use, and takes them out again |
@@ -20,6 +21,7 @@ pub mod cli;
 pub mod commands;
 pub mod dead;
 pub mod doctor;
+pub mod explain;
 pub mod finding;
 pub mod firewall;
 pub mod install;

@@ -1,5 +1,6 @@
 //! The commands that look at this node and what the plugins made on it.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -160,6 +161,23 @@ pub struct Doctor {
     pub shown: Shown,
 }
 
+/// `explain`.
+#[derive(Debug, Args)]
+pub struct Explain {
+    /// A port of the node, such as 8080 or 8080/tcp
+    #[arg(value_name = "PORT[/PROTOCOL]", value_parser = wanted)]
+    pub port: Wanted,
+    /// Who asks for it: an address outside, or one of this node
+    #[arg(long, value_name = "ADDRESS")]
+    pub from: Option<IpAddr>,
+    /// Open one TCP connection, after all stations
+    #[arg(long)]
+    pub probe: bool,
+    /// Options of every table.
+    #[command(flatten)]
+    pub shown: Shown,
+}
+
 /// A port, of some protocols.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted {
@@ -274,6 +292,18 @@ tried in a network namespace that is thrown away; nothing of the node is changed
 at is an error of its own.
 
 Exit code: 0 no error was found, 1 an error was found.";
+
+/// Of `explain`.
+pub const EXPLAIN: &str = "\
+Examples:
+  cnictl explain 8080
+  cnictl explain 8080/tcp --from 203.0.113.7
+  cnictl explain 8080/tcp --from 127.0.0.1 --probe
+
+A line for each station of a packet, up to the first one that is broken: that is the answer. Nothing is
+changed and nothing is sent, unless --probe says so. What cannot be judged is called unknown.
+
+Exit code: 0 no station is broken, 1 one is.";
 
 /// Of `lint`.
 pub const LINT: &str = "\

@@ -10,7 +10,7 @@ use crate::owners::name;
 use crate::plugins::of;
 use crate::repair::{Outcome, run, tasks};
 
-pub fn findings(node: &Node<'_>) -> Vec<Finding> {
+pub(super) fn findings(node: &Node<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     for plugin in lint::ours() {
         findings.extend(of!(plugin, P => drifts::<P>(node)));

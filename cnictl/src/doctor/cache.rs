@@ -14,7 +14,7 @@ use crate::finding::{Finding, some};
 /// Where runtimes keep theirs: libcni's own place, and that of cri-dockerd and of kubelets before 1.24.
 const KNOWN: [&str; 2] = [DEFAULT_DIR, "/var/lib/cni/cache"];
 
-pub fn findings(node: &Node<'_>, error: Option<&Error>) -> Vec<Finding> {
+pub(super) fn findings(node: &Node<'_>, error: Option<&Error>) -> Vec<Finding> {
     let dir = &node.places.cache;
     let object = format!("cache {}", dir.display());
     let mut findings = Vec::new();

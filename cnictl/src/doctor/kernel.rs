@@ -13,7 +13,7 @@ use crate::plugins::of;
 
 const OBJECT: &str = "kernel";
 
-pub fn findings(node: &Node<'_>) -> Vec<Finding> {
+pub(super) fn findings(node: &Node<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     let tried = netns::in_a_new_one(|| {
         let mut parts = vec![(true, veth())];

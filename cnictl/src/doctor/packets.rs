@@ -19,7 +19,7 @@ use crate::state::State;
 /// Somewhere else (TEST-NET-1 and the prefix for documentation).
 const ELSEWHERE: [&str; 2] = ["192.0.2.1", "2001:db8::1"];
 
-pub fn findings(node: &Node<'_>) -> Vec<Finding> {
+pub(super) fn findings(node: &Node<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (family, firewall) in &node.firewalls {
         if firewall.has_chain("KUBE-SERVICES") {

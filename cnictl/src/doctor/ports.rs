@@ -12,7 +12,7 @@ use crate::state::State;
 
 const OBJECT: &str = "host ports";
 
-pub fn findings(node: &Node<'_>) -> Vec<Finding> {
+pub(super) fn findings(node: &Node<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     if !node.mappings.is_empty() {
         findings.push(backends(node));

@@ -8,7 +8,7 @@ use crate::finding::Finding;
 use crate::firewall::Firewall;
 use crate::lint;
 
-pub fn findings(node: &Node<'_>) -> Vec<Finding> {
+pub(super) fn findings(node: &Node<'_>) -> Vec<Finding> {
     let mut findings = vec![versions(node)];
     let mut rules = node.firewalls.iter().map(|(_, firewall)| count(firewall));
     let (nft, legacy) = rules.by_ref().fold((0, 0), |(a, b), (c, d)| (a + c, b + d));

@@ -16,7 +16,7 @@ const GUARDS: [&str; 2] = ["CNI-HOSTPORT-GUARD", "loopback_guard"];
 /// The part of the table of connections, in percent, from which on it is nearly full.
 const NEARLY_FULL: u64 = 90;
 
-pub fn findings(node: &Node<'_>) -> Vec<Finding> {
+pub(super) fn findings(node: &Node<'_>) -> Vec<Finding> {
     let has = |family| {
         let mut mappings = node.mappings.iter();
         mappings.any(|mapping| Family::of(mapping.forward.to.ip()) == family)
