@@ -290,6 +290,22 @@ impl Walk<'_> {
             match &rule.target {
                 Target::Nothing => {}
                 Target::Marks => self.mark = None,
+                Target::Return if self.depth == 1 => {
+                    // The policy decides, and the rule is to be named.
+                    let drops = chain.base.is_some_and(|base| base.drops);
+                    self.end(
+                        chain,
+                        if drops {
+                            Verdict::Drop
+                        } else {
+                            Verdict::Accept
+                        },
+                        &rule.words,
+                    );
+                    if surely {
+                        return false;
+                    }
+                }
                 Target::Return if surely => return true,
                 Target::Return => {}
                 Target::Ends(verdict) => {

@@ -1,5 +1,6 @@
 //! The commands for operators: on every backend, with what others left, and on a narrow terminal.
 
+mod broken;
 mod cli;
 mod gc;
 mod install;
