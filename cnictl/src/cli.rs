@@ -93,15 +93,12 @@ pub enum Command {
 /// Every command on one screen.
 const OVERVIEW: &str = "\
 {about}
-
 Usage: {usage}
 
-Commands:
-{subcommands}
-
-Options: --help (of a command, too), --version{after-help}";
+{subcommands}{after-help}";
 
 const EXIT_CODES: &str = "\
+Options: --help (of a command, too), --version
 Exit code: 0 done, 1 failed, 2 usage, 10 (reconcile) something had drifted";
 
 #[cfg(test)]

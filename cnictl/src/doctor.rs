@@ -24,8 +24,8 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use common::Error;
+use common::Family;
 use common::cache::Cache;
-use portmap::Family;
 
 use crate::finding::Finding;
 use crate::firewall::Firewall;

@@ -14,10 +14,10 @@ use std::net::IpAddr;
 
 use common::Error;
 use common::cache::{Cache, Entry};
+use common::{Family, Protocol};
 use portmap::address::{interface_towards, local};
 use portmap::firewall::Hook;
 use portmap::list::Forward;
-use portmap::{Family, Protocol};
 
 use crate::cli::node::Wanted;
 use crate::finding::{Finding, Severity};

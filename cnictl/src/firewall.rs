@@ -9,8 +9,8 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use common::Error;
+use common::{Family, Protocol};
 use portmap::firewall::{self, Base, Hook};
-use portmap::{Family, Protocol};
 
 use test::Test;
 

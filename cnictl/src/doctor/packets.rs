@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use common::Family;
 use common::cache::Entry;
 use common::decode::Object;
 use common::json::Json;
-use portmap::Family;
 use portmap::address::{interface_towards, local};
 use portmap::firewall::Hook;
 
@@ -163,7 +163,7 @@ impl Look<'_> {
                     from: Some(from),
                     to,
                     is_local: false,
-                    protocol: portmap::Protocol::Tcp,
+                    protocol: common::Protocol::Tcp,
                     port: 443,
                     interfaces: (None, out.clone()),
                     states: &["NEW"],

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use portmap::Protocol;
+use common::Protocol;
 use portmap::list::{Forward, Listener, listeners};
 
 use super::{Node, found};

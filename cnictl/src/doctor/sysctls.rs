@@ -3,9 +3,9 @@
 use std::fs;
 use std::io::ErrorKind;
 
+use common::Family;
 use common::sys::sysctl;
 use common::{Code, Context, Error};
-use portmap::Family;
 
 use super::{Node, found};
 use crate::finding::{Finding, some};
@@ -110,12 +110,12 @@ fn loopback(node: &Node<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     let open = interfaces("route_localnet", "1");
     let open = found("route_localnet", open, &mut findings).unwrap_or_default();
-    let has_guard = |chain: &&str| {
+    let has_guard = |chain: &str| {
         node.firewalls
             .iter()
             .any(|(_, firewall)| firewall.has_chain(chain))
     };
-    if !open.is_empty() && !GUARDS.iter().any(|chain| has_guard(&chain)) {
+    if !open.is_empty() && !GUARDS.iter().any(|chain| has_guard(chain)) {
         let text = format!(
             "is 1 on {} without a rule that guards it: neighbours and pods reach what listens on \
              127.0.0.1 here",

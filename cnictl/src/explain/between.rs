@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use common::Error;
-use portmap::Family;
+use common::Family;
 use portmap::address::interface_towards;
 use portmap::firewall::Hook;
 

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use common::Error;
+use common::Protocol;
 use common::sys::netns::{Netns, OpenError};
-use portmap::Protocol;
 use portmap::address::local;
 use portmap::firewall::Hook;
 use portmap::list::{Listener, listeners};

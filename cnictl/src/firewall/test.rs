@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
+use common::Protocol;
 use common::result::Prefix;
-use portmap::Protocol;
 
 use super::Packet;
 
