@@ -4,6 +4,7 @@
 //! where all of them are alike it is known what becomes of it.
 
 mod test;
+mod walk;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -13,12 +14,10 @@ use common::{Family, Protocol};
 use portmap::firewall::{self, Base, Hook};
 
 use test::Test;
+use walk::walk;
 
 /// The chain that leads to those of attachments, in both variants of iptables.
 const OURS: &str = "CNI-HOSTPORT-DNAT";
-/// How deep chains are followed, and how many ends are looked at.
-const DEEPEST: usize = 32;
-const MOST: usize = 64;
 
 /// A packet, as far as it is known.
 #[derive(Debug, Clone)]
@@ -151,25 +150,19 @@ impl Firewall {
         let mut chains: Vec<(Base, &Chain)> = chains.collect();
         chains.sort_by_key(|(base, _)| base.priority);
         let walked = chains.iter().map(|(base, chain)| {
-            let mut walk = Walk {
-                firewall: self,
-                packet,
-                mark: Some(0),
-                depth: 0,
-                ends: Vec::new(),
-            };
-            if walk.follow(chain) {
+            let (mut ends, goes_through) = walk(self, chain, packet);
+            if goes_through {
                 let (verdict, rule) = match base.drops {
                     true => (Verdict::Drop, "policy DROP"),
                     false => (Verdict::Accept, "policy ACCEPT"),
                 };
-                walk.ends.push(End {
+                ends.push(End {
                     verdict,
                     place: chain.place(),
                     rule: rule.to_owned(),
                 });
             }
-            walk.ends
+            ends
         });
         walked.collect()
     }
@@ -259,193 +252,5 @@ impl Target {
     }
 }
 
-struct Walk<'a> {
-    firewall: &'a Firewall,
-    packet: &'a Packet,
-    mark: Option<u32>,
-    depth: usize,
-    ends: Vec<End>,
-}
-
-impl Walk<'_> {
-    /// Whether the packet may come out at the end of a chain.
-    fn follow(&mut self, chain: &Chain) -> bool {
-        if self.depth >= DEEPEST || self.ends.len() >= MOST {
-            self.end(chain, Verdict::Unknown, "too many chains");
-            return false;
-        }
-        self.depth += 1;
-        let through = self.rules(chain);
-        self.depth -= 1;
-        through
-    }
-
-    fn rules(&mut self, chain: &Chain) -> bool {
-        for rule in &chain.rules {
-            let matches = rule.matches(self.packet, self.mark);
-            if matches == Some(false) {
-                continue;
-            }
-            let surely = matches == Some(true);
-            match &rule.target {
-                Target::Nothing => {}
-                Target::Marks => self.mark = None,
-                Target::Return if self.depth == 1 => {
-                    // The policy decides, and the rule is to be named.
-                    let drops = chain.base.is_some_and(|base| base.drops);
-                    self.end(
-                        chain,
-                        if drops {
-                            Verdict::Drop
-                        } else {
-                            Verdict::Accept
-                        },
-                        &rule.words,
-                    );
-                    if surely {
-                        return false;
-                    }
-                }
-                Target::Return if surely => return true,
-                Target::Return => {}
-                Target::Ends(verdict) => {
-                    self.end(chain, *verdict, &rule.words);
-                    if surely {
-                        return false;
-                    }
-                }
-                Target::Jump(name) if name == OURS => {
-                    self.end(chain, Verdict::Translate, &rule.words);
-                }
-                Target::Jump(name) | Target::Goto(name) => {
-                    let comes_back = self.into(chain, name, &rule.words);
-                    let stays = matches!(rule.target, Target::Goto(_));
-                    if surely && (stays || !comes_back) {
-                        return comes_back;
-                    }
-                }
-            }
-        }
-        true
-    }
-
-    fn into(&mut self, from: &Chain, name: &str, words: &str) -> bool {
-        let place = self
-            .firewall
-            .places
-            .get(&(from.table.clone(), name.to_owned()));
-        match place.and_then(|place| self.firewall.chains.get(*place)) {
-            Some(chain) => self.follow(chain),
-            // A target that is none of those known.
-            None => {
-                self.end(from, Verdict::Unknown, words);
-                true
-            }
-        }
-    }
-
-    fn end(&mut self, chain: &Chain, verdict: Verdict, rule: &str) {
-        self.ends.push(End {
-            verdict,
-            place: chain.place(),
-            rule: rule.to_owned(),
-        });
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn packet() -> Packet {
-        Packet {
-            from: None,
-            to: "10.22.0.2".parse().unwrap(),
-            is_local: false,
-            protocol: Protocol::Tcp,
-            port: 80,
-            interfaces: (None, Some("veth0".into())),
-            states: &["NEW", "DNAT"],
-        }
-    }
-
-    /// A firewall of one FORWARD chain and others.
-    fn firewall(drops: bool, chains: &[(&str, &[&str])]) -> Firewall {
-        let chain = |(name, rules): &(&str, &[&str])| {
-            let base = (*name == "FORWARD").then_some(Base {
-                hook: Hook::Forward,
-                priority: 0,
-                is_nat: false,
-                drops,
-            });
-            firewall::Chain {
-                table: "ip filter".into(),
-                name: (*name).into(),
-                base,
-                rules: rules
-                    .iter()
-                    .map(|rule| firewall::Rule::of((*rule).into()))
-                    .collect(),
-            }
-        };
-        Firewall::of(chains.iter().map(chain).collect(), Vec::new())
-    }
-
-    fn word(filtered: Filtered) -> &'static str {
-        match filtered {
-            Filtered::Passed => "passed",
-            Filtered::Dropped(_) => "dropped",
-            Filtered::Unknown(_) => "unknown",
-        }
-    }
-
-    #[test]
-    fn a_packet_is_judged_only_where_all_its_ends_are_alike() {
-        let cases: [(bool, &[&str], &str); 14] = [
-            (false, &[], "passed"),
-            (true, &[], "dropped"),
-            (true, &["-o veth0 -j ACCEPT"], "passed"),
-            (true, &["-o veth+ -j ACCEPT"], "passed"),
-            (true, &["-o veth1 -j ACCEPT"], "dropped"),
-            (true, &["-i eth0 -j ACCEPT"], "unknown"),
-            (false, &["-d 10.22.0.0/16 -j REJECT"], "dropped"),
-            (false, &["! -d 10.22.0.0/16 -j REJECT"], "passed"),
-            (false, &["-p tcp -m tcp --dport 1:79 -j DROP"], "passed"),
-            (
-                false,
-                &["-p tcp -m multiport --dports 79,80 -j DROP"],
-                "dropped",
-            ),
-            (true, &["-m conntrack --ctstate DNAT -j ACCEPT"], "passed"),
-            (
-                true,
-                &["-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"],
-                "dropped",
-            ),
-            (false, &["-m recent --name x -j DROP"], "unknown"),
-            (true, &["-m mark --mark 0x4000/0x4000 -j ACCEPT"], "dropped"),
-        ];
-        for (drops, rules, expected) in cases {
-            let firewall = firewall(drops, &[("FORWARD", rules)]);
-            let filtered = firewall.filters(Hook::Forward, &packet());
-            assert_eq!(word(filtered), expected, "{drops} {rules:?}");
-        }
-    }
-
-    #[test]
-    fn chains_are_followed_and_come_back() {
-        let cases: [(&[&str], &[&str], &str); 6] = [
-            (&["-j X"], &["-j DROP"], "dropped"),
-            (&["-j X"], &["-j RETURN", "-j DROP"], "passed"),
-            (&["-j X", "-j DROP"], &["-p udp -j ACCEPT"], "dropped"),
-            (&["-g X", "-j DROP"], &["-p udp -j ACCEPT"], "passed"),
-            (&["-j X"], &["-j X"], "unknown"),
-            (&["-j ELSEWHERE"], &[], "unknown"),
-        ];
-        for (forward, other, expected) in cases {
-            let firewall = firewall(false, &[("FORWARD", forward), ("X", other)]);
-            let filtered = firewall.filters(Hook::Forward, &packet());
-            assert_eq!(word(filtered), expected, "{forward:?} {other:?}");
-        }
-    }
-}
+mod tests;

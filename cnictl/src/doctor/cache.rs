@@ -8,7 +8,7 @@ use common::cache::{Cache, DEFAULT_DIR};
 use common::decode::Object;
 use common::json::Json;
 
-use super::Node;
+use super::{Node, found};
 use crate::finding::{Finding, some};
 
 /// Where runtimes keep theirs: libcni's own place, and that of cri-dockerd and of kubelets before 1.24.
@@ -41,15 +41,16 @@ pub(super) fn findings(node: &Node<'_>, error: Option<&Error>) -> Vec<Finding> {
         );
         findings.push(Finding::error(&object, text));
     }
-    for other in KNOWN.map(Path::new) {
-        let read = || Cache::read(other);
-        if other != dir
-            && let Ok(cache) = read()
-            && cache.exists
-        {
-            let text = format!("is there, too, with {} attachments", cache.entries.len());
+    let others = KNOWN
+        .map(Path::new)
+        .into_iter()
+        .filter(|other| other != dir);
+    for other in others {
+        let object = format!("cache {}", other.display());
+        let read = found(&object, Cache::read(other), &mut findings).unwrap_or_default();
+        if read.exists {
+            let text = format!("is there, too, with {} attachments", read.entries.len());
             let run = format!("cnictl doctor --cache-dir {}", other.display());
-            let object = format!("cache {}", other.display());
             findings.push(Finding::ok(object, text).run(run));
         }
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use common::sys::file;
 use common::version::Version;
-use common::{Error, Operate as _};
+use common::{Code, Context, Error, Operate as _};
 
 use super::{Node, Places, found};
 use crate::finding::{Finding, some};
@@ -35,10 +35,13 @@ impl Networks {
     /// Reads them.
     pub fn read(places: &Places, findings: &mut Vec<Finding>) -> Networks {
         let dir = &places.configurations;
-        let paths = match dir.is_dir() {
-            true => found(OBJECT, lint::files(dir), findings).unwrap_or_default(),
-            false => Vec::new(),
+        let tried = || format!("look at {}", dir.display());
+        let paths = match dir.try_exists().context(Code::Io, tried) {
+            Ok(false) => Ok(Vec::new()),
+            Ok(true) => lint::files(dir),
+            Err(error) => Err(error),
         };
+        let paths = found(OBJECT, paths, findings).unwrap_or_default();
         let mut files = Vec::new();
         for path in paths {
             let bytes = file::read(&path).map(Option::unwrap_or_default);

@@ -101,7 +101,8 @@ impl Look<'_> {
             .map(|m| (m.forward.to, m.forward.protocol))
             .collect();
         for (to, protocol) in targets {
-            let Ok(out) = interface_towards(to.ip()) else {
+            let out = interface_towards(to.ip());
+            let Some(out) = found(&object, out, &mut self.findings) else {
                 continue;
             };
             let packet = Packet {
@@ -149,7 +150,8 @@ impl Look<'_> {
         else {
             return;
         };
-        let out = interface_towards(to).ok().flatten();
+        let out = interface_towards(to);
+        let out = found("masquerading", out, &mut self.findings).flatten();
         let mut lost = Vec::new();
         for entry in self
             .node
