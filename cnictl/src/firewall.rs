@@ -62,6 +62,8 @@ pub struct End {
     pub place: String,
     /// The rule, or the policy.
     pub rule: String,
+    /// Whether a packet that comes there surely ends there.
+    pub is_sure: bool,
 }
 
 impl End {
@@ -160,6 +162,7 @@ impl Firewall {
                     verdict,
                     place: chain.place(),
                     rule: rule.to_owned(),
+                    is_sure: true,
                 });
             }
             ends

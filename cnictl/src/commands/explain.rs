@@ -24,7 +24,9 @@ pub fn run(args: &Explain) -> Result<u8, Error> {
     Ok(match findings.iter().find(is_broken) {
         None => DONE,
         Some(Finding { object, .. }) => {
-            note(&format!("cnictl: broken at {object}"));
+            if !args.shown.json {
+                note(&format!("cnictl: broken at {object}"));
+            }
             FAILED
         }
     })

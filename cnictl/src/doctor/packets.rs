@@ -60,7 +60,7 @@ impl Look<'_> {
     /// Rules that take the packets of a mapped port before they come to ours.
     fn ahead(&mut self) {
         let addresses = found("addresses", local(self.family), &mut self.findings);
-        let mut told: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        let (mut sure, mut doubtful) = (ByRule::new(), ByRule::new());
         for Mapping { forward, .. } in self.mapped() {
             let usual = addresses
                 .iter()
@@ -81,10 +81,19 @@ impl Look<'_> {
             };
             if let Some(end) = taken(self.firewall, Hook::Prerouting, &packet) {
                 let port = format!("{}/{}", forward.host_port, forward.protocol);
-                told.entry(end.text()).or_default().push(port);
+                match end.is_sure {
+                    true => note(&mut sure, &end, port),
+                    false => note(&mut doubtful, &end, port),
+                }
             }
         }
-        for (rule, ports) in told {
+        for (rule, ports) in doubtful {
+            let text = format!("{rule} stands before ours and may take {}", some(&ports));
+            let finding = Finding::warning("host ports", text);
+            self.findings
+                .push(finding.run("cnictl explain PORT --from ADDRESS"));
+        }
+        for (rule, ports) in sure {
             let text = format!("{rule} stands before ours and takes {}", some(&ports));
             self.findings
                 .push(Finding::error("host ports", text).run("cnictl reconcile"));

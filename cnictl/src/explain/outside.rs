@@ -78,8 +78,13 @@ pub fn ahead(way: &Way<'_>) -> Result<Finding, Error> {
     };
     let hook = way.hook();
     if let Some(end) = taken(&way.firewall, hook, &packet) {
-        let text = format!("{} takes it before ours", end.text());
-        return Ok(Finding::error("", text).run("cnictl reconcile"));
+        return Ok(match end.is_sure {
+            true => {
+                let text = format!("{} takes it before ours", end.text());
+                Finding::error("", text).run("cnictl reconcile")
+            }
+            false => Finding::warning("", format!("{} may take it before ours", end.text())),
+        });
     }
     let ends = way.firewall.ends(hook, true, &packet);
     let ends: Vec<_> = ends.iter().flatten().collect();

@@ -33,7 +33,10 @@ pub fn of(part: &[String]) -> Vec<Test> {
         Some((name, options)) => (name.as_str(), options),
         None => return Vec::new(),
     };
-    if matches!(name, "comment" | "?log" | "?counter" | "?comment") {
+    if matches!(
+        name,
+        "comment" | "?log" | "?counter" | "?comment" | "?immediate"
+    ) {
         return Vec::new();
     }
     if let (true, [value]) = (name.starts_with('-'), options) {

@@ -91,3 +91,25 @@ fn chains_are_followed_and_come_back() {
         assert_eq!(word(filtered), expected, "{forward:?} {other:?}");
     }
 }
+
+#[test]
+fn an_end_is_sure_where_every_rule_on_the_way_surely_matches() {
+    let cases: [(&[&str], &[&str], bool); 6] = [
+        (&["-j DROP"], &[], true),
+        (&["-j X"], &["-p tcp -j DROP"], true),
+        (&["-i eth0 -j X"], &["-j DROP"], false),
+        (&["-j X", "-j DROP"], &["-i eth0 -j DROP"], false),
+        (&["-i eth0 -j X", "-j DROP"], &["-p udp -j DROP"], true),
+        (&["-j X"], &["-i eth0 -j RETURN", "-j DROP"], false),
+    ];
+    for (forward, other, expected) in cases {
+        let firewall = firewall(false, &[("FORWARD", forward), ("X", other)]);
+        let ends = firewall.ends(Hook::Forward, false, &packet());
+        let last = ends[0].iter().rfind(|end| end.verdict == Verdict::Drop);
+        assert_eq!(
+            last.map(|end| end.is_sure),
+            Some(expected),
+            "{forward:?} {other:?}"
+        );
+    }
+}

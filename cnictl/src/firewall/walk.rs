@@ -13,6 +13,7 @@ pub fn walk(firewall: &Firewall, chain: &Chain, packet: &Packet) -> (Vec<End>, b
         packet,
         mark: Some(0),
         depth: 0,
+        is_sure: true,
         ends: Vec::new(),
     };
     let goes_through = walk.follow(chain);
@@ -24,6 +25,8 @@ struct Walk<'a> {
     packet: &'a Packet,
     mark: Option<u32>,
     depth: usize,
+    /// Whether a packet surely comes to the next rule.
+    is_sure: bool,
     ends: Vec<End>,
 }
 
@@ -31,7 +34,7 @@ impl Walk<'_> {
     /// Whether the packet may come out at the end of a chain.
     fn follow(&mut self, chain: &Chain) -> bool {
         if self.depth >= DEEPEST || self.ends.len() >= MOST {
-            self.end(chain, Verdict::Unknown, "too many chains");
+            self.end(chain, Verdict::Unknown, "too many chains", false);
             return false;
         }
         self.depth += 1;
@@ -52,33 +55,28 @@ impl Walk<'_> {
                 Target::Marks => self.mark = None,
                 Target::Return if self.depth == 1 => {
                     // The policy decides, and the rule is to be named.
-                    let drops = chain.base.is_some_and(|base| base.drops);
-                    self.end(
-                        chain,
-                        if drops {
-                            Verdict::Drop
-                        } else {
-                            Verdict::Accept
-                        },
-                        &rule.words,
-                    );
+                    let verdict = match chain.base.is_some_and(|base| base.drops) {
+                        true => Verdict::Drop,
+                        false => Verdict::Accept,
+                    };
+                    self.end(chain, verdict, &rule.words, surely);
                     if surely {
                         return false;
                     }
                 }
                 Target::Return if surely => return true,
-                Target::Return => {}
+                Target::Return => self.is_sure = false,
                 Target::Ends(verdict) => {
-                    self.end(chain, *verdict, &rule.words);
+                    self.end(chain, *verdict, &rule.words, surely);
                     if surely {
                         return false;
                     }
                 }
                 Target::Jump(name) if name == OURS => {
-                    self.end(chain, Verdict::Translate, &rule.words);
+                    self.end(chain, Verdict::Translate, &rule.words, false);
                 }
                 Target::Jump(name) | Target::Goto(name) => {
-                    let comes_back = self.into(chain, name, &rule.words);
+                    let comes_back = self.into(chain, name, &rule.words, surely);
                     let stays = matches!(rule.target, Target::Goto(_));
                     if surely && (stays || !comes_back) {
                         return comes_back;
@@ -89,26 +87,28 @@ impl Walk<'_> {
         true
     }
 
-    fn into(&mut self, from: &Chain, name: &str, words: &str) -> bool {
-        let place = self
-            .firewall
-            .places
-            .get(&(from.table.clone(), name.to_owned()));
-        match place.and_then(|place| self.firewall.chains.get(*place)) {
-            Some(chain) => self.follow(chain),
+    fn into(&mut self, from: &Chain, name: &str, words: &str, surely: bool) -> bool {
+        let place = (from.table.clone(), name.to_owned());
+        let place = self.firewall.places.get(&place);
+        let Some(chain) = place.and_then(|place| self.firewall.chains.get(*place)) else {
             // A target that is none of those known.
-            None => {
-                self.end(from, Verdict::Unknown, words);
-                true
-            }
-        }
+            self.end(from, Verdict::Unknown, words, false);
+            return true;
+        };
+        let (before, count) = (self.is_sure, self.ends.len());
+        self.is_sure = before && surely;
+        let comes_back = self.follow(chain);
+        self.is_sure = before && self.ends.len() == count;
+        comes_back
     }
 
-    fn end(&mut self, chain: &Chain, verdict: Verdict, rule: &str) {
+    fn end(&mut self, chain: &Chain, verdict: Verdict, rule: &str, surely: bool) {
         self.ends.push(End {
             verdict,
             place: chain.place(),
             rule: rule.to_owned(),
+            is_sure: self.is_sure && surely,
         });
+        self.is_sure &= surely;
     }
 }

@@ -2,6 +2,8 @@
 
 mod broken;
 mod cli;
+mod doctor;
+mod explain;
 mod gc;
 mod install;
 mod limits;
