@@ -90,6 +90,22 @@ pub enum Command {
     Man(Manual),
 }
 
+impl Command {
+    /// Whether a failure is to be a document, too. The verbs of a network print their own.
+    pub fn is_json(&self) -> bool {
+        match self {
+            Command::Ports(args) => args.shown.json,
+            Command::Limits(args) => args.shown.json,
+            Command::Sysctls(args) => args.shown.json,
+            Command::Who(args) => args.shown.json,
+            Command::Reconcile(args) => args.shown.json,
+            Command::Lint(args) => args.json,
+            Command::Gc(args) => args.common.json,
+            _ => false,
+        }
+    }
+}
+
 /// Every command on one screen.
 const OVERVIEW: &str = "\
 {about}

@@ -360,16 +360,17 @@ pub fn confirm<P: Operate>(entry: &Entry, outcome: Outcome) -> Outcome {
 
 /// The repair of what the runtime had before may have come after its new ADD.
 fn renewed<P: Operate>(now: &Entry) -> Outcome {
-    let Some(job) = Job::of::<P>(now) else {
-        return take_back::<P>(now);
-    };
+    put_right::<P>(now).unwrap_or_else(|| take_back::<P>(now))
+}
+
+/// Puts one attachment right; `None` when the plugin is not in its network's chain.
+pub fn put_right<P: Operate>(entry: &Entry) -> Option<Outcome> {
     let task = Task {
-        job,
+        job: Job::of::<P>(entry)?,
         is_dry: false,
         is_superseded: false,
     };
-    let mut outcomes = run::<P>(&[task]);
-    outcomes.pop().unwrap_or(Outcome::Renewed)
+    run::<P>(&[task]).pop()
 }
 
 fn take_back<P: Operate>(entry: &Entry) -> Outcome {

@@ -9,7 +9,7 @@ use common::cache::Cache;
 use common::json::Json;
 use common::{Attachment, Error};
 
-use super::{document, object, print, sorted, whole};
+use super::{document, lacking, object, print, sorted, unreadable, whole};
 use crate::cli::node::Limits;
 use crate::missing::{Missing, missing};
 use crate::owners::Owners;
@@ -30,13 +30,17 @@ pub fn run(args: &Limits) -> Result<u8, Error> {
         let (mut all, unknown) = look(&cache)?;
         all.retain(|row| owners.is_chosen(&row.owner, &args.chosen));
         let all = sorted(all, args.sort.as_deref(), |all| table(all, &owners));
+        let lacking = lacking(&cache, unknown);
         let shown = match args.shown.json {
-            true => document([("limits", json(&all, &owners))]),
+            true => document([
+                ("limits", json(&all, &owners)),
+                ("unreadable", unreadable(&lacking)),
+            ]),
             false => table(&all, &owners).text(Page::stdout()),
         };
         let Some(seconds) = args.watch else {
             print(&shown)?;
-            return whole(&cache, unknown);
+            return Ok(whole(lacking));
         };
         let page = Page::stdout();
         // On a terminal each table takes the place of the last one.

@@ -6,7 +6,7 @@ use common::json::Json;
 use tuning::Tuning;
 use tuning::list::{Change, changes, data_dirs};
 
-use super::{document, object, print, sorted, whole};
+use super::{document, lacking, object, print, sorted, unreadable, whole};
 use crate::cli::node::Sysctls;
 use crate::missing::{Missing, missing};
 use crate::owners::Owners;
@@ -32,11 +32,15 @@ pub fn run(args: &Sysctls) -> Result<u8, Error> {
     let mut all = joined(found.values, rows, &cache);
     all.retain(|row| owners.is_chosen(&row.change.owner, &args.chosen));
     let all = sorted(all, args.sort.as_deref(), |all| table(all, &owners));
+    let lacking = lacking(&cache, found.errors);
     match args.shown.json {
-        true => print(&document([("changes", json(&all, &owners))]))?,
+        true => print(&document([
+            ("changes", json(&all, &owners)),
+            ("unreadable", unreadable(&lacking)),
+        ]))?,
         false => print(&table(&all, &owners).text(Page::stdout()))?,
     };
-    whole(&cache, found.errors)
+    Ok(whole(lacking))
 }
 
 /// What was changed, and what is not as configured: one row where both are the same value's.

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use common::error::short;
+
 use crate::runner::network::{Plugin, is_list};
 use crate::runner::{Error, Network, Result};
 
@@ -86,7 +88,7 @@ fn known_extension(path: &Path) -> bool {
 }
 
 fn not_found(dir: &Path, network: &str, seen: &[String], unusable: &[String]) -> String {
-    let mut message = format!("no network {network:?} in {}", dir.display());
+    let mut message = format!("no network {:?} in {}", short(network), dir.display());
     if seen.is_empty() {
         message += ", which holds no usable .conflist, .conf or .json file";
     } else {

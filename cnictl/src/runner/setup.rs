@@ -3,6 +3,8 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
+use common::error::short;
+
 use crate::cli::network::{Attach, Common};
 use crate::cli::node::Gc;
 use crate::runner::attachment::{default_container, netns_path, parse_cni_arg, parse_cni_args};
@@ -110,7 +112,8 @@ fn is_there(netns: &str) -> Result<bool> {
 fn valid_attachment(text: &str) -> Result<ValidAttachment> {
     let Some((container, ifname)) = text.split_once('/') else {
         return Err(Error::Usage(format!(
-            "--valid expects CONTAINER/IFNAME: {text:?}"
+            "--valid expects CONTAINER/IFNAME: {:?}",
+            short(text)
         )));
     };
     names::check_container(container)?;
