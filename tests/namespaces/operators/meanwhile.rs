@@ -16,9 +16,20 @@ on_every_backend!(
 
 /// Runs a command, and something in its grace time.
 #[track_caller]
-fn waiting(place: &Place, (plugin, line): (&str, &[&str]), meanwhile: impl FnOnce()) -> Said {
+fn waiting(place: &Place, call: (&str, &[&str]), meanwhile: impl FnOnce()) -> Said {
+    waiting_for(1, place, call, meanwhile)
+}
+
+/// The same in the nth of them.
+#[track_caller]
+fn waiting_for(
+    nth: usize,
+    place: &Place,
+    (plugin, line): (&str, &[&str]),
+    meanwhile: impl FnOnce(),
+) -> Said {
     let call = place.command(plugin, line);
-    let grace = ("clock_nanosleep", "tv_sec=1,");
+    let grace = ("clock_nanosleep", "tv_sec=1,", nth);
     let answer = held_when(&place.net.host, &call, grace, meanwhile);
     Said::of(answer.expect("it never came that far"))
 }
@@ -179,7 +190,7 @@ fn who_comes_into_the_cache_after_its_removal_is_put_back(backend: Backend) {
         let place = Place::new(backend, 2);
         place.attach(plugin, 1, &place.capabilities(1));
         place.does(plugin, "ADD", 0, &place.capabilities(0));
-        let said = held(&place, (plugin, GC), ("clock_nanosleep", 2), || {
+        let said = waiting_for(2, &place, (plugin, GC), || {
             assert!(!place.rules().contains("8000"), "{}", place.rules());
             place.remember(0, &place.capabilities(0));
         });
