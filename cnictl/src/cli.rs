@@ -9,7 +9,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use install::{Completions, Install, Manual, Uninstall};
 use network::{Attach, Whole};
-use node::{Doctor, Explain, Gc, Limits, Lint, Ports, Reconcile, Sysctls, Who};
+use node::{Doctor, Explain, Gc, Limits, Lint, Metrics, Ports, Reconcile, Sysctls, Who};
 
 /// Runs CNI networks; shows, repairs, installs tuning, portmap and bandwidth
 #[derive(Debug, Parser)]
@@ -69,6 +69,9 @@ pub enum Command {
     /// Find out why a host port does not answer, station by station
     #[command(after_help = node::EXPLAIN)]
     Explain(Explain),
+    /// Print numbers of all that as OpenMetrics text, for node_exporter
+    #[command(after_help = node::METRICS)]
+    Metrics(Metrics),
     /// Re-apply every attachment of the runtime's cache that has drifted
     #[command(after_help = node::RECONCILE)]
     Reconcile(Reconcile),
@@ -109,12 +112,10 @@ impl Command {
 /// Every command on one screen.
 const OVERVIEW: &str = "\
 {about}
-Usage: {usage}
-
+Usage: {usage}; --help (of a command, too), --version
 {subcommands}{after-help}";
 
 const EXIT_CODES: &str = "\
-Options: --help (of a command, too), --version
 Exit code: 0 done, 1 failed, 2 usage, 10 (reconcile) something had drifted";
 
 #[cfg(test)]

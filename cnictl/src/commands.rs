@@ -13,6 +13,7 @@ mod install;
 mod limits;
 mod lint;
 mod man;
+mod metrics;
 pub(crate) mod ports;
 mod reconcile;
 mod runner;
@@ -68,6 +69,7 @@ pub fn run(cli: &Cli) -> ExitCode {
         Command::Who(args) => who::run(args),
         Command::Doctor(args) => doctor::run(args),
         Command::Explain(args) => explain::run(args),
+        Command::Metrics(args) => metrics::run(args),
         Command::Reconcile(args) => reconcile::run(args),
         Command::Lint(args) => lint::run(args),
         Command::Install(args) => install::run(args),

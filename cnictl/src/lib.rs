@@ -11,6 +11,7 @@
 //! | [`explain`] | why a host port does not answer |
 //! | [`firewall`] | what a firewall would do with a packet |
 //! | [`finding`] | what was found, and how it is shown |
+//! | [`record`], [`exposition`] | what the last `reconcile` did, and numbers for node_exporter |
 //! | [`install`] | puts plugins into a directory that runtimes use, and takes them out again |
 //! | [`lint`] | what is wrong with a configuration |
 //! | [`table`] | tables |
@@ -24,12 +25,14 @@ pub mod doctor;
 pub mod explain;
 pub mod finding;
 pub mod firewall;
+pub mod exposition;
 pub mod install;
 pub mod lint;
 pub mod mappings;
 pub mod missing;
 pub mod owners;
 pub mod plugins;
+pub mod record;
 pub mod repair;
 pub mod requests;
 pub mod runner;

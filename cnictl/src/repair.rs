@@ -39,7 +39,7 @@ pub enum Outcome {
 }
 
 /// How an attachment differs from its plan.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Difference {
     /// In short: `8080/tcp: chain and 6 rules missing`.
     pub line: String,

@@ -209,9 +209,26 @@ pub struct Reconcile {
     /// Also show the attachments that are in order, and every difference whole
     #[arg(long)]
     pub verbose: bool,
+    /// Where to note what was done, for metrics
+    #[arg(long, value_name = "DIR", default_value = crate::record::DEFAULT_DIR)]
+    pub state_dir: PathBuf,
     /// Options of every table.
     #[command(flatten)]
     pub shown: Shown,
+}
+
+/// `metrics`.
+#[derive(Debug, Args)]
+pub struct Metrics {
+    /// Write this file, whole or not at all, instead of stdout
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// libcni's cache
+    #[arg(long, value_name = "DIR", default_value = common::cache::DEFAULT_DIR)]
+    pub cache_dir: PathBuf,
+    /// Where reconcile notes what it did
+    #[arg(long, value_name = "DIR", default_value = crate::record::DEFAULT_DIR)]
+    pub state_dir: PathBuf,
 }
 
 /// `lint`.
@@ -304,6 +321,15 @@ A line for each station of a packet, up to the first one that is broken: that is
 changed and nothing is sent, unless --probe says so. What cannot be judged is called unknown.
 
 Exit code: 0 no station is broken, 1 one is.";
+/// Of `metrics`.
+pub const METRICS: &str = "\
+Examples:
+  cnictl metrics
+  cnictl metrics --output /var/lib/node_exporter/cni.prom
+      for node_exporter's textfile collector, by a timer; no port is opened
+
+What could not be read is missing, counted in cni_metrics_errors and on stderr, and the exit code is 1.
+Where the runtime's cache cannot be read at all, nothing is written.";
 
 /// Of `lint`.
 pub const LINT: &str = "\

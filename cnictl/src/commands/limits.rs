@@ -52,7 +52,7 @@ pub fn run(args: &Limits) -> Result<u8, Error> {
 
 /// Every limit, those of the kernel first, and the attachments of which it is not known what limits they
 /// lack.
-fn look(cache: &Cache) -> Result<(Vec<Row>, Vec<Error>), Error> {
+pub(super) fn look(cache: &Cache) -> Result<(Vec<Row>, Vec<Error>), Error> {
     let found = limits(cache)?;
     let Missing { rows, errors } = missing::<Bandwidth>(cache, &found);
     let mut all: Vec<Row> = found

@@ -1,17 +1,19 @@
 //! `reconcile`: puts right what has drifted since ADD, such as rules that a firewall's reload removed.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::cache::{Cache, Entry};
 use common::json::Json;
 use common::{Attachment, Error, Operate};
 
-use super::{DONE, FAILED, REPAIRED, document, object, print};
+use super::{DONE, FAILED, REPAIRED, document, note, object, print, unreadable};
 use crate::cli::node::Reconcile;
 use crate::owners::Owners;
 use crate::plugins::{Plugin, of};
+use crate::record::Record;
 use crate::repair::{Outcome, confirm, run as repair, tasks};
 use crate::table::{Page, Table, Tone, column};
 
@@ -31,8 +33,11 @@ impl Row<'_> {
 pub fn run(args: &Reconcile) -> Result<u8, Error> {
     let cache = super::cache(&args.shown.cache_dir)?;
     let mut rows = Vec::new();
+    let mut took = Vec::new();
     for plugin in Plugin::chosen(&args.plugins) {
+        let start = Instant::now();
         let outcomes = of!(plugin, P => outcomes::<P>(&cache, args.dry_run));
+        took.push((plugin, start.elapsed()));
         rows.extend(outcomes.into_iter().map(|(entry, outcome)| Row {
             plugin,
             entry,
@@ -46,6 +51,9 @@ pub fn run(args: &Reconcile) -> Result<u8, Error> {
             row.outcome = of!(row.plugin, P => confirm::<P>(row.entry, outcome));
         }
     }
+    if !args.dry_run {
+        remember(&args.state_dir, &rows, &took);
+    }
     let is_silent = cache.faults.is_empty() && rows.iter().all(Row::is_in_order);
     match (args.shown.json, is_silent && !args.verbose) {
         (true, _) => print(&json(&cache, &rows, args.dry_run))?,
@@ -53,6 +61,17 @@ pub fn run(args: &Reconcile) -> Result<u8, Error> {
         (false, true) => DONE,
     };
     Ok(code(&cache, &rows))
+}
+
+/// Notes what was found and done, for `metrics`. It is done all the same where that fails.
+fn remember(dir: &Path, rows: &[Row<'_>], took: &[(Plugin, Duration)]) {
+    for (plugin, took) in took {
+        let rows = rows.iter().filter(|row| row.plugin == *plugin);
+        let record = Record::of(rows.map(|row| &row.outcome), *took);
+        if let Err(error) = record.write(dir, *plugin) {
+            note(&format!("cnictl: warning: {error}"));
+        }
+    }
 }
 
 fn outcomes<P: Operate>(cache: &Cache, is_dry: bool) -> Vec<(&Entry, Outcome)> {
@@ -158,10 +177,9 @@ fn json(cache: &Cache, rows: &[Row<'_>], is_dry: bool) -> String {
             ("details", row.outcome.details().into()),
         ])
     });
-    let faults = cache.faults.iter().map(|fault| fault.to_string().into());
     document([
         ("dryRun", Json::Bool(is_dry)),
         ("attachments", Json::Array(attachments.collect())),
-        ("unreadable", Json::Array(faults.collect())),
+        ("unreadable", unreadable(&cache.faults)),
     ])
 }

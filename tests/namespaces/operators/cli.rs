@@ -34,6 +34,7 @@ fn help_names_every_command_on_one_screen() {
         "limits",
         "sysctls",
         "who",
+        "metrics",
         "reconcile",
         "lint",
         "install",

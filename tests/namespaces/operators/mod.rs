@@ -8,6 +8,7 @@ mod gc;
 mod install;
 mod limits;
 mod meanwhile;
+mod metrics;
 mod missing;
 mod originals;
 pub mod place;
