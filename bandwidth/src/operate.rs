@@ -7,6 +7,12 @@ use common::{Attachment, Drift, Error, Operate, Request};
 use crate::config::Config;
 use crate::list::{self, Limit};
 use crate::{Bandwidth, status, verbs};
+use common::{Attachment, Drift, Error, Operate, Plugin, Request};
+
+use crate::config::Config;
+use crate::list::{self, Limit};
+use crate::scaled::scaled;
+use crate::{Bandwidth, verbs};
 
 impl Operate for Bandwidth {
     type Row = Limit;
@@ -21,6 +27,34 @@ impl Operate for Bandwidth {
     fn missing(requests: &[&Request], _found: &[Limit]) -> Vec<Result<Vec<Limit>, Error>> {
         let missing = |request: &&Request| list::missing(request);
         requests.iter().map(missing).collect()
+    }
+
+    fn leftovers(
+        parts: &[(&Attachment, &[Request])],
+        cache: &Cache,
+    ) -> Vec<Result<Vec<Drift>, Error>> {
+        let limits = list::limits(cache);
+        let of = |(owner, requests): &(&Attachment, &[Request])| {
+            // What limits one direction takes back the other.
+            if !is_off(requests)? {
+                return Ok(Vec::new());
+            }
+            let limits = limits.as_ref().map_err(Error::clone)?.iter();
+            let own = limits.filter(|limit| limit.owner.as_ref() == Some(owner));
+            let drift = |limit: &Limit| {
+                let object = format!("{} limit", limit.direction);
+                let rate = scaled(limit.rate.into(), 1000, "bit/s");
+                Drift::new(object, "none", rate)
+            };
+            Ok(own.map(drift).collect())
+        };
+        parts.iter().map(of).collect()
+    }
+
+    fn retire(former: &[Request], now: &[Request]) -> Result<(), Error> {
+        let gone = is_off(now)?.then_some(former).unwrap_or_default();
+        let errors = gone.iter().filter_map(|request| Self::del(request).err());
+        Error::all(errors.collect()).map_or(Ok(()), Err)
     }
 
     fn owners(cache: &Cache) -> Result<Vec<Attachment>, Error> {
@@ -40,4 +74,14 @@ impl Operate for Bandwidth {
     fn judge(request: &Request) -> Result<(), Error> {
         Config::parse(request).map(drop)
     }
+}
+
+/// Whether requests limit nothing.
+fn is_off(requests: &[Request]) -> Result<bool, Error> {
+    for request in requests {
+        if !Config::parse(request)?.is_off() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }

@@ -5,7 +5,7 @@
 //! | [`cli`] | the command line and its help |
 //! | [`commands`] | a file per command |
 //! | [`plugins`] | the plugins that it knows from within |
-//! | [`requests`], [`repair`], [`dead`] | attachments of the cache: their requests, their repair, and what no one owns |
+//! | [`requests`], [`today`], [`repair`], [`dead`] | attachments of the cache: their requests, their repair, and what no one owns |
 //! | [`mappings`], [`missing`], [`state`], [`owners`] | what the kernel has and has not, how it stands, and whose it is |
 //! | [`doctor`] | what is wrong with a node |
 //! | [`explain`] | why a host port does not answer |
@@ -38,4 +38,5 @@ pub mod requests;
 pub mod runner;
 pub mod state;
 pub mod table;
+pub mod today;
 pub mod veth;

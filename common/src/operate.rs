@@ -59,6 +59,26 @@ pub trait Operate: Plugin {
         Vec::new()
     }
 
+    /// What attachments have of earlier configurations, beside what requests of today want, in their
+    /// order. An attachment whose chain has the plugin no more has no requests.
+    fn leftovers(
+        parts: &[(&Attachment, &[Request])],
+        cache: &Cache,
+    ) -> Vec<Result<Vec<Drift>, Error>>;
+
+    /// Takes back what [`Operate::leftovers`] names of one attachment, after ADD of the requests of
+    /// today; `former` are those of the earlier configuration.
+    ///
+    /// # Errors
+    /// What could not be taken back.
+    fn retire(former: &[Request], now: &[Request]) -> Result<(), Error> {
+        if !now.is_empty() {
+            return Ok(());
+        }
+        let errors = former.iter().filter_map(|request| Self::del(request).err());
+        Error::all(errors.collect()).map_or(Ok(()), Err)
+    }
+
     /// What people call the things that an attachment has, such as its host ports; nothing where only
     /// the attachment has a name.
     fn names(_request: &Request) -> Vec<String> {

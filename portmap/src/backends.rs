@@ -114,6 +114,23 @@ pub fn del(
     )
 }
 
+/// Removes what an attachment has in one backend; its connections stay.
+///
+/// # Errors
+/// Everything that could not be removed.
+pub fn del_from(
+    backend: Backend,
+    attachment: &Attachment,
+    mappings: &[PortMapping],
+    evidence: &Evidence,
+    log: &Log,
+) -> Result<(), Error> {
+    match backend {
+        Backend::Iptables => iptables::del(attachment, evidence, log).map(drop),
+        Backend::Nftables => nftables::del(attachment, mappings, evidence, log).map(drop),
+    }
+}
+
 /// Removes what a network's attachments have in any backend that are not valid, and gives the
 /// connections that lead there.
 ///

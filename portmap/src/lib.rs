@@ -17,6 +17,7 @@ pub mod list;
 mod localnet;
 mod many;
 mod mapping;
+mod moved;
 mod nftables;
 mod operate;
 mod outlook;

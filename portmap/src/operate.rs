@@ -8,6 +8,7 @@ use crate::config::{self, Config};
 use crate::host_port::{self, HostPort};
 use crate::plan::{Forward, Plan};
 use crate::{Portmap, list, many, outlook};
+use crate::{Portmap, list, many, moved};
 
 impl Operate for Portmap {
     type Row = list::Forward;
@@ -29,6 +30,17 @@ impl Operate for Portmap {
 
     fn owners(cache: &Cache) -> Result<Vec<Attachment>, Error> {
         list::owners(cache)
+    }
+
+    fn leftovers(
+        parts: &[(&Attachment, &[Request])],
+        cache: &Cache,
+    ) -> Vec<Result<Vec<Drift>, Error>> {
+        moved::leftovers(parts, cache)
+    }
+
+    fn retire(former: &[Request], now: &[Request]) -> Result<(), Error> {
+        moved::retire(former, now)
     }
 
     fn claims(request: &Request) -> Vec<String> {

@@ -29,6 +29,20 @@ impl Operate for Tuning {
         requests.iter().map(missing).collect()
     }
 
+    fn leftovers(
+        parts: &[(&Attachment, &[Request])],
+        cache: &Cache,
+    ) -> Vec<Result<Vec<Drift>, Error>> {
+        let owners = list::owners(cache);
+        let of = |(owner, requests): &(&Attachment, &[Request])| {
+            let owners = owners.as_ref().map_err(Error::clone)?;
+            let is_left = requests.is_empty() && owners.contains(owner);
+            let drift = || Drift::new("changed values", "none", "a backup of the originals");
+            Ok(is_left.then(drift).into_iter().collect())
+        };
+        parts.iter().map(of).collect()
+    }
+
     fn owners(cache: &Cache) -> Result<Vec<Attachment>, Error> {
         list::owners(cache)
     }

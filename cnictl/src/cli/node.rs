@@ -200,6 +200,9 @@ pub struct Reconcile {
     /// Only say what has drifted
     #[arg(long)]
     pub dry_run: bool,
+    /// Go by the configurations in this directory, not by those in the cache
+    #[arg(long, value_name = "DIR")]
+    pub config_dir: Option<PathBuf>,
     /// How long to wait for a DEL that ends in between
     #[arg(long, value_name = "SECONDS", default_value_t = GRACE)]
     pub grace: u64,

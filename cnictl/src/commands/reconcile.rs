@@ -14,8 +14,9 @@ use crate::cli::node::Reconcile;
 use crate::owners::Owners;
 use crate::plugins::{Plugin, of};
 use crate::record::Record;
-use crate::repair::{Outcome, confirm, run as repair, tasks};
+use crate::repair::{Outcome, confirm, run as repair, run_by, tasks_by};
 use crate::table::{Page, Table, Tone, column};
+use crate::today::Configs;
 
 /// What became of one plugin's part in an attachment.
 pub(super) struct Row<'a> {
@@ -32,11 +33,15 @@ impl Row<'_> {
 
 pub fn run(args: &Reconcile) -> Result<u8, Error> {
     let cache = super::cache(&args.shown.cache_dir)?;
+    let configs = match &args.config_dir {
+        Some(dir) => Configs::of(dir)?,
+        None => Configs::default(),
+    };
     let mut rows = Vec::new();
     let mut took = Vec::new();
     for plugin in Plugin::chosen(&args.plugins) {
         let start = Instant::now();
-        let outcomes = of!(plugin, P => outcomes::<P>(&cache, args.dry_run));
+        let outcomes = of!(plugin, P => outcomes::<P>(&cache, args.dry_run, &configs));
         took.push((plugin, start.elapsed()));
         rows.extend(outcomes.into_iter().map(|(entry, outcome)| Row {
             plugin,
@@ -74,9 +79,16 @@ fn remember(dir: &Path, rows: &[Row<'_>], took: &[(Plugin, Duration)]) {
     }
 }
 
-fn outcomes<P: Operate>(cache: &Cache, is_dry: bool) -> Vec<(&Entry, Outcome)> {
-    let tasks = tasks::<P>(cache, is_dry);
-    let outcomes = repair::<P>(&tasks);
+fn outcomes<'a, P: Operate>(
+    cache: &'a Cache,
+    is_dry: bool,
+    configs: &Configs,
+) -> Vec<(&'a Entry, Outcome)> {
+    let tasks = tasks_by::<P>(cache, is_dry, configs);
+    let outcomes = match configs.is_of_today() {
+        true => run_by::<P>(&tasks, cache),
+        false => repair::<P>(&tasks),
+    };
     let entries = tasks.iter().map(|task| task.job.entry);
     entries.zip(outcomes).collect()
 }

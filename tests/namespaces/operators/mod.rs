@@ -15,5 +15,6 @@ pub mod place;
 mod pods;
 mod ports;
 mod reconcile;
+mod today;
 mod together;
 mod who;
