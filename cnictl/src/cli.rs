@@ -9,7 +9,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use install::{Completions, Install, Manual, Uninstall};
 use network::{Attach, Whole};
-use node::{Doctor, Explain, Gc, Limits, Lint, Metrics, Ports, Reconcile, Sysctls, Who};
+use node::{Doctor, Explain, Gc, Limit, Limits, Lint, Metrics, Ports, Reconcile, Sysctls, Who};
 
 /// Runs CNI networks; shows, repairs, installs tuning, portmap and bandwidth
 #[derive(Debug, Parser)]
@@ -59,6 +59,9 @@ pub enum Command {
     Ports(Ports),
     /// Show every limit, what was sent and dropped, and what is missing
     Limits(Limits),
+    /// Give a running pod another limit
+    #[command(after_help = node::LIMIT)]
+    Limit(Limit),
     /// Show what tuning changed, from what, and what is missing
     Sysctls(Sysctls),
     /// Show which containers and which processes of the node have a port

@@ -10,6 +10,7 @@ mod gc;
 #[cfg(test)]
 mod golden;
 mod install;
+mod limit;
 mod limits;
 mod lint;
 mod man;
@@ -65,6 +66,7 @@ pub fn run(cli: &Cli) -> ExitCode {
         Command::Version(args) => outcome(&args.common, version::run(args)),
         Command::Ports(args) => ports::run(args),
         Command::Limits(args) => limits::run(args),
+        Command::Limit(args) => limit::run(args),
         Command::Sysctls(args) => sysctls::run(args),
         Command::Who(args) => who::run(args),
         Command::Doctor(args) => doctor::run(args),

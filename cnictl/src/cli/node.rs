@@ -9,6 +9,7 @@ use common::attachment::is_valid_name;
 use portmap::list::Forward;
 
 use crate::plugins::Plugin;
+use crate::runner::capabilities::bits;
 
 /// How long a runtime may take for the rest of an ADD or DEL, in seconds: its cache says what became
 /// of an attachment only after the last plugin of the chain.
@@ -117,6 +118,37 @@ pub struct Limits {
     /// Options of every table.
     #[command(flatten)]
     pub shown: Shown,
+}
+
+/// `limit`.
+#[derive(Debug, Args)]
+pub struct Limit {
+    /// A pod, or a container's ID
+    #[arg(value_name = "[NAMESPACE/]POD")]
+    pub pod: String,
+    /// Towards the container, in bits per second (20M), or none; and burst in bits
+    #[arg(long, value_name = "RATE[:BURST]", value_parser = rate, required_unless_present = "egress")]
+    pub ingress: Option<Rate>,
+    /// From the container, in bits per second (20M), or none; and burst in bits
+    #[arg(long, value_name = "RATE[:BURST]", value_parser = rate)]
+    pub egress: Option<Rate>,
+    /// The attachment to this network
+    #[arg(long, value_name = "NAME", value_parser = network_name)]
+    pub network: Option<String>,
+    /// libcni's cache
+    #[arg(long, value_name = "DIR", default_value = common::cache::DEFAULT_DIR)]
+    pub cache_dir: PathBuf,
+}
+
+/// A limit of one direction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rate {
+    /// As it was written.
+    pub text: String,
+    /// Bits per second; 0 for none.
+    pub rate: u64,
+    /// Bits; 0 where the plugin is to choose.
+    pub burst: u64,
 }
 
 /// `sysctls`.
@@ -294,6 +326,20 @@ fn wanted(text: &str) -> Result<Wanted, &'static str> {
     Ok(Wanted { number, protocols })
 }
 
+/// `20M`, `20M:1M` or `none`.
+fn rate(text: &str) -> Result<Rate, String> {
+    let (rate, burst) = match text.split_once(':') {
+        Some((rate, burst)) => (rate, Some(burst)),
+        None => (text, None),
+    };
+    let bits = |text| bits(text).map_err(|error| error.to_string());
+    Ok(Rate {
+        text: text.to_owned(),
+        rate: if text == "none" { 0 } else { bits(rate)? },
+        burst: burst.map_or(Ok(0), bits)?,
+    })
+}
+
 fn network_name(text: &str) -> Result<String, &'static str> {
     match is_valid_name(text) {
         true => Ok(text.to_owned()),
@@ -324,6 +370,17 @@ A line for each station of a packet, up to the first one that is broken: that is
 changed and nothing is sent, unless --probe says so. What cannot be judged is called unknown.
 
 Exit code: 0 no station is broken, 1 one is.";
+/// Of `limit`.
+pub const LIMIT: &str = "\
+Examples:
+  cnictl limit shop/web --ingress 20M
+      the other direction stays as it is
+  cnictl limit web --ingress none --egress 5M:1M
+
+It is changed in place: connections stay. The runtime does not know of it: what its own request says
+comes back with the next reconcile that looks at bandwidth (that of a firewall's reload does not), and is
+what a new pod gets.";
+
 /// Of `metrics`.
 pub const METRICS: &str = "\
 Examples:

@@ -162,7 +162,10 @@ fn rate_and_burst(text: &str) -> Result<(u64, u64)> {
 }
 
 /// A number of bits with an optional decimal suffix: `800k`, `10M`, `2.5G`.
-fn bits(text: &str) -> Result<u64> {
+///
+/// # Errors
+/// What is wrong with it.
+pub fn bits(text: &str) -> Result<u64> {
     let wrong = || {
         usage(
             "expected a number of bits with k, M or G, such as 10M",

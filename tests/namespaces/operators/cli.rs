@@ -32,6 +32,7 @@ fn help_names_every_command_on_one_screen() {
         "version",
         "ports",
         "limits",
+        "limit",
         "sysctls",
         "who",
         "metrics",
