@@ -10,9 +10,18 @@ use crate::{Bandwidth, status, verbs};
 use common::{Attachment, Drift, Error, Operate, Plugin, Request};
 
 use crate::config::Config;
+use crate::ifb;
 use crate::list::{self, Limit};
+use crate::plan::{Facts, Hook, Plan, Side};
 use crate::scaled::scaled;
+use crate::tc::filter::Verdict;
 use crate::{Bandwidth, verbs};
+
+/// Of a veth, in bytes, where nobody has set another.
+const USUAL_MTU: u32 = 1500;
+/// The largest packet that a veth is handed, in bytes (`GSO_LEGACY_MAX_SIZE` of
+/// include/linux/netdevice.h).
+const USUAL_GSO: u32 = 65_536;
 
 impl Operate for Bandwidth {
     type Row = Limit;
@@ -27,6 +36,50 @@ impl Operate for Bandwidth {
     fn missing(requests: &[&Request], _found: &[Limit]) -> Vec<Result<Vec<Limit>, Error>> {
         let missing = |request: &&Request| list::missing(request);
         requests.iter().map(missing).collect()
+    }
+
+    fn plan(request: &Request) -> Result<Vec<String>, Error> {
+        let config = Config::parse(request)?;
+        if config.is_off() {
+            return Ok(Vec::new());
+        }
+        let [ingress_ifb, _, egress_ifb] = ifb::names(&request.attachment);
+        let plan = Plan::new(
+            &config,
+            &Facts {
+                side: Side::Host,
+                link: "VETH".into(),
+                mtu: USUAL_MTU,
+                gso: USUAL_GSO,
+                ingress_ifb,
+                egress_ifb,
+            },
+        );
+        let root = plan.root.iter();
+        let mut lines: Vec<String> = root
+            .map(|numbers| format!("qdisc root of VETH: {}", numbers.ours))
+            .collect();
+        for detour in &plan.detours {
+            let (ifb, mtu, tbf) = (&detour.ifb, detour.mtu, detour.tbf.ours);
+            let hook = match detour.hook {
+                Hook::Ingress => "ingress",
+                Hook::Egress => "egress",
+            };
+            lines.push(format!("link {ifb} type ifb mtu {mtu}"));
+            lines.push(format!("qdisc root of {ifb}: {tbf}"));
+            lines.push(format!("qdisc clsact of VETH: {hook} hook"));
+            lines.extend(detour.filters.iter().map(|filter| {
+                let keys = filter.rule.keys.iter().map(|key| format!("match {key} "));
+                let keys: String = keys.collect();
+                let verdict = match filter.rule.verdict {
+                    Verdict::Redirect(_) => format!("mirred redirect to {ifb}"),
+                    _ => "pass".to_owned(),
+                };
+                let protocol = filter.protocol;
+                format!("filter of VETH {hook}: protocol {protocol:#06x} u32 {keys}{verdict}")
+            }));
+        }
+        Ok(lines)
     }
 
     fn leftovers(

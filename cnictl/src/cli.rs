@@ -10,6 +10,8 @@ use clap::{CommandFactory, Parser, Subcommand};
 use install::{Completions, Install, Manual, Uninstall};
 use network::{Attach, Whole};
 use node::{Doctor, Explain, Gc, Limit, Limits, Lint, Metrics, Ports, Reconcile, Sysctls, Who};
+use network::{Add, Attach, Whole};
+use node::{Gc, Limit, Limits, Lint, Metrics, Ports, Reconcile, Sysctls, Who};
 
 /// Runs CNI networks; shows, repairs, installs tuning, portmap and bandwidth
 #[derive(Debug, Parser)]
@@ -39,7 +41,7 @@ impl Cli {
 pub enum Command {
     /// Attach a namespace to a network: ADD for every plugin in order
     #[command(after_help = network::ADD, override_usage = "cnictl add [OPTIONS] NETWORK NETNS")]
-    Add(Attach),
+    Add(Add),
     /// Ask every plugin whether an attachment is still what ADD made it
     #[command(after_help = network::CHECK, override_usage = "cnictl check [OPTIONS] NETWORK NETNS")]
     Check(Attach),

@@ -58,7 +58,7 @@ const LONGEST: usize = 1000;
 /// Carries out a command line.
 pub fn run(cli: &Cli) -> ExitCode {
     let done = match &cli.command {
-        Command::Add(args) => outcome(&args.common, add::run(args)),
+        Command::Add(args) => outcome(&args.attach.common, add::run(args)),
         Command::Check(args) => outcome(&args.common, check::run(args)),
         Command::Del(args) => outcome(&args.common, del::run(args)),
         Command::Gc(args) => gc::run(args),

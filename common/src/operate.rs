@@ -59,6 +59,13 @@ pub trait Operate: Plugin {
         Vec::new()
     }
 
+    /// What ADD of a request would make where nothing is yet, a line each in the words of `ip`, `tc`,
+    /// `iptables`, `nft` and `sysctl`. Nothing of the node is changed.
+    ///
+    /// # Errors
+    /// What ADD would refuse.
+    fn plan(request: &Request) -> Result<Vec<String>, Error>;
+
     /// What attachments have of earlier configurations, beside what requests of today want, in their
     /// order. An attachment whose chain has the plugin no more has no requests.
     fn leftovers(

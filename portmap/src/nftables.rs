@@ -48,11 +48,15 @@ pub use claim::Taken;
 pub use list::list;
 pub use remove::{del, gc};
 
+use std::net::SocketAddr;
+
 use common::Family;
 use common::error::{Code, Error};
 use nft::socket::Nft;
 
 use crate::config::Config;
+use crate::host_port::HostPort;
+use crate::plan::Plan;
 
 /// Whether ADD could work: the kernel takes our table, and `nft` the configuration's conditions.
 ///
@@ -91,6 +95,26 @@ pub fn status(config: &Config) -> Result<(), Error> {
 pub fn lack(family: Family) -> Result<Option<String>, Error> {
     let missing = probe::missing(&mut Nft::open()?, family)?;
     Ok((!missing.is_empty()).then(|| missing.join("; ")))
+/// What ADD of a plan would make, a line each.
+pub fn shown(plan: &Plan) -> Vec<String> {
+    let owner = owner::text(&plan.attachment);
+    let mut lines = Vec::new();
+    for forwards in &plan.families {
+        let table = shared::table_name(forwards.family);
+        let elements = wanted::of_plan(forwards, plan.masquerade, &owner);
+        lines.extend(elements.iter().map(|((set, _), element)| {
+            let element = elements::shown(*set, element);
+            format!("nft {table} {}: {element}", set.name())
+        }));
+        let conditions = forwards.conditions.join(" ");
+        let ports = forwards.ports.iter().filter(|_| !conditions.is_empty());
+        lines.extend(ports.map(|port| {
+            let to = SocketAddr::new(forwards.container.addr, port.container_port);
+            let port = HostPort::from(port);
+            format!("nft {table} conditions: {conditions}: {port} to {to}")
+        }));
+    }
+    lines
 }
 
 /// What to say when a family's table cannot be read.

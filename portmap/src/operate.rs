@@ -4,11 +4,12 @@ use common::cache::Cache;
 use common::operate::Part;
 use common::{Attachment, Drift, Error, Operate, Request};
 
-use crate::config::{self, Config};
+use crate::config::{self, Backend, Config};
 use crate::host_port::{self, HostPort};
 use crate::plan::{Forward, Plan};
 use crate::{Portmap, list, many, outlook};
 use crate::{Portmap, list, many, moved};
+use crate::{Portmap, backends, iptables, list, many, moved, nftables};
 
 impl Operate for Portmap {
     type Row = list::Forward;
@@ -30,6 +31,23 @@ impl Operate for Portmap {
 
     fn owners(cache: &Cache) -> Result<Vec<Attachment>, Error> {
         list::owners(cache)
+    }
+
+    fn plan(request: &Request) -> Result<Vec<String>, Error> {
+        let (config, _) = Config::parse(request)?;
+        let plan = Plan::new(&config);
+        if plan.families.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut lines = match backends::choose(&config)? {
+            Backend::Iptables => iptables::shown(&plan, &config),
+            Backend::Nftables => nftables::shown(&plan),
+        };
+        if let Some(container) = crate::reached_from_loopback(&plan) {
+            let way = format!("of the interface towards {container}");
+            lines.push(format!("sysctl route_localnet {way} = 1"));
+        }
+        Ok(lines)
     }
 
     fn leftovers(

@@ -9,6 +9,8 @@ use crate::config::Config;
 use crate::list::{self, Change};
 use crate::plan::Unmet;
 use crate::{Tuning, allowlist, status};
+use crate::plan::{Plan, Unmet};
+use crate::{Tuning, allowlist, attribute};
 
 impl Operate for Tuning {
     type Row = Change;
@@ -27,6 +29,28 @@ impl Operate for Tuning {
             Ok(unmet.map(|one| Change::missing(request, one)).collect())
         };
         requests.iter().map(missing).collect()
+    }
+
+    fn plan(request: &Request) -> Result<Vec<String>, Error> {
+        let config = Config::parse(request)?;
+        allowlist::permit(&config)?;
+        let Plan {
+            sysctls,
+            link,
+            offloads,
+        } = Plan::new(config);
+        let ifname = &request.attachment.ifname;
+        let sysctls = sysctls.iter();
+        let sysctls = sysctls.map(|one| format!("sysctl {} = {}", one.name.text(), one.value));
+        let link = link.iter().map(|one| {
+            let (name, value) = (attribute::name(*one), attribute::value(*one));
+            format!("link {ifname} {name} {value}")
+        });
+        let offloads = offloads.iter().map(|one| {
+            let value = if one.on { "on" } else { "off" };
+            format!("{} {} {value}", one.side.key(), one.written)
+        });
+        Ok(sysctls.chain(link).chain(offloads).collect())
     }
 
     fn leftovers(

@@ -3,6 +3,7 @@
 mod broken;
 mod cli;
 mod doctor;
+mod dry;
 mod explain;
 mod gc;
 mod install;
