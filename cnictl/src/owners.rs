@@ -84,7 +84,7 @@ impl Shown<'_> {
         let container = column("CONTAINER").cut_to(9);
         match self.has_pods {
             true => vec![
-                column("POD").cut_to(20),
+                column("POD").cut_to(19),
                 network.spare(),
                 container.spare(),
                 ifname.spare(),

@@ -40,3 +40,13 @@ fn output(program: &str, arguments: &[&str]) -> Vec<u8> {
     assert!(output.status.success(), "{program} {arguments:?}: {told}");
     output.stdout
 }
+
+/// The names of packaging/schemas.
+fn schemas() -> Vec<String> {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../schemas");
+    let entries = std::fs::read_dir(dir).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let names: Vec<String> = names.collect();
+    assert!(names.len() > 3, "{names:?}");
+    names
+}
