@@ -2,11 +2,6 @@
 
 use common::cache::Cache;
 use common::operate::Part;
-use common::{Attachment, Drift, Error, Operate, Request};
-
-use crate::config::Config;
-use crate::list::{self, Limit};
-use crate::{Bandwidth, status, verbs};
 use common::{Attachment, Drift, Error, Operate, Plugin, Request};
 
 use crate::config::Config;
@@ -15,7 +10,7 @@ use crate::list::{self, Limit};
 use crate::plan::{Facts, Hook, Plan, Side};
 use crate::scaled::scaled;
 use crate::tc::filter::Verdict;
-use crate::{Bandwidth, verbs};
+use crate::{Bandwidth, status, verbs};
 
 /// Of a veth, in bytes, where nobody has set another.
 const USUAL_MTU: u32 = 1500;

@@ -8,10 +8,8 @@ pub mod node;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use install::{Completions, Install, Manual, Uninstall};
-use network::{Attach, Whole};
-use node::{Doctor, Explain, Gc, Limit, Limits, Lint, Metrics, Ports, Reconcile, Sysctls, Who};
 use network::{Add, Attach, Whole};
-use node::{Gc, Limit, Limits, Lint, Metrics, Ports, Reconcile, Sysctls, Who};
+use node::{Doctor, Explain, Gc, Limit, Limits, Lint, Metrics, Ports, Reconcile, Sysctls, Who};
 
 /// Runs CNI networks; shows, repairs, installs tuning, portmap and bandwidth
 #[derive(Debug, Parser)]

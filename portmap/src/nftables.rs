@@ -95,6 +95,8 @@ pub fn status(config: &Config) -> Result<(), Error> {
 pub fn lack(family: Family) -> Result<Option<String>, Error> {
     let missing = probe::missing(&mut Nft::open()?, family)?;
     Ok((!missing.is_empty()).then(|| missing.join("; ")))
+}
+
 /// What ADD of a plan would make, a line each.
 pub fn shown(plan: &Plan) -> Vec<String> {
     let owner = owner::text(&plan.attachment);

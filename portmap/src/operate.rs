@@ -7,9 +7,7 @@ use common::{Attachment, Drift, Error, Operate, Request};
 use crate::config::{self, Backend, Config};
 use crate::host_port::{self, HostPort};
 use crate::plan::{Forward, Plan};
-use crate::{Portmap, list, many, outlook};
-use crate::{Portmap, list, many, moved};
-use crate::{Portmap, backends, iptables, list, many, moved, nftables};
+use crate::{Portmap, backends, iptables, list, many, moved, nftables, outlook};
 
 impl Operate for Portmap {
     type Row = list::Forward;

@@ -7,10 +7,8 @@ use common::{Attachment, Drift, Error, Operate, Request};
 use crate::check::unmet;
 use crate::config::Config;
 use crate::list::{self, Change};
-use crate::plan::Unmet;
-use crate::{Tuning, allowlist, status};
 use crate::plan::{Plan, Unmet};
-use crate::{Tuning, allowlist, attribute};
+use crate::{Tuning, allowlist, attribute, status};
 
 impl Operate for Tuning {
     type Row = Change;

@@ -8,7 +8,7 @@ mod image;
 mod package;
 mod tarball;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
