@@ -17,7 +17,7 @@ use common::cache::{Cache, Entry};
 use common::{Family, Protocol};
 use portmap::address::{interface_towards, local};
 use portmap::firewall::Hook;
-use portmap::list::Forward;
+use portmap::list::row::Row;
 
 use crate::cli::node::Wanted;
 use crate::finding::{Finding, Severity};
@@ -78,19 +78,19 @@ pub fn explain(question: &Question<'_>, cache: &Cache) -> Result<Vec<Finding>, E
     let owners = Owners::of(cache);
     let (mut all, unknown) = mappings(cache, &owners)?;
     all.retain(|mapping| {
-        question.port.is(&mapping.forward)
+        question.port.is(&mapping.row.forward.port)
             && question
                 .from
                 .is_none_or(|from| family(mapping) == Family::of(from))
     });
     let mut findings: Vec<Finding> = cache.faults.iter().chain(&unknown).map(unread).collect();
     for mapping in serving(&all) {
-        let found = cache.find(&mapping.forward.owner).next();
-        let named = !mapping.forward.owner.container.is_empty();
+        let found = cache.find(&mapping.row.owner).next();
+        let named = !mapping.row.owner.container.is_empty();
         let way = Way {
             question,
             mapping,
-            owner: owners.name(&mapping.forward.owner),
+            owner: owners.name(&mapping.row.owner),
             entry: found.filter(|_| named),
             firewall: Firewall::read(family(mapping)),
             addresses: local(family(mapping))?,
@@ -108,13 +108,19 @@ fn unread(error: &Error) -> Finding {
 }
 
 fn family(mapping: &Mapping) -> Family {
-    Family::of(mapping.forward.to.ip())
+    Family::of(mapping.row.forward.to.ip())
 }
 
 /// Of each protocol, IP version and address the mapping that has its packets, or would have them.
 fn serving(all: &[Mapping]) -> Vec<&Mapping> {
     let mut chosen: Vec<&Mapping> = Vec::new();
-    let what = |m: &Mapping| (m.forward.protocol, family(m), m.forward.host_ip);
+    let what = |m: &Mapping| {
+        (
+            m.row.forward.port.protocol,
+            family(m),
+            m.row.forward.port.address,
+        )
+    };
     let rank = |m: &Mapping| match m.state {
         State::Active | State::Contested(_) => 0,
         State::Missing(_) => 1,
@@ -132,17 +138,17 @@ fn serving(all: &[Mapping]) -> Vec<&Mapping> {
 }
 
 impl Way<'_> {
-    fn forward(&self) -> &Forward {
-        &self.mapping.forward
+    fn row(&self) -> &Row {
+        &self.mapping.row
     }
 
     /// The findings up to the first error.
     fn stations(&self) -> Vec<Finding> {
-        let forward = self.forward();
+        let row = self.row();
         let title = format!(
             "{}/{} {}",
-            forward.host_port,
-            forward.protocol,
+            row.forward.port.number,
+            row.forward.port.protocol,
             family(self.mapping)
         );
         let mut findings = Vec::new();
@@ -183,7 +189,12 @@ impl Way<'_> {
             .iter()
             .copied()
             .filter(|ip| !ip.is_loopback() && !is_link_local(*ip));
-        self.forward().host_ip.or(from).or_else(|| others.next())
+        self.row()
+            .forward
+            .port
+            .address
+            .or(from)
+            .or_else(|| others.next())
     }
 
     /// A packet on its way to the node.
@@ -193,8 +204,8 @@ impl Way<'_> {
             from,
             to: self.host()?,
             is_local: true,
-            protocol: self.forward().protocol,
-            port: self.forward().host_port,
+            protocol: self.row().forward.port.protocol,
+            port: self.row().forward.port.number,
             interfaces: (came_by(from), None),
             states: &["NEW"],
         })
@@ -202,13 +213,13 @@ impl Way<'_> {
 
     /// The same on its way to the container.
     fn translated(&self) -> Result<Packet, Error> {
-        let to = self.forward().to;
+        let to = self.row().forward.to;
         let from = self.question.from;
         Ok(Packet {
             from,
             to: to.ip(),
             is_local: false,
-            protocol: self.forward().protocol,
+            protocol: self.row().forward.port.protocol,
             port: to.port(),
             interfaces: (came_by(from), interface_towards(to.ip())?),
             states: &["NEW", "DNAT"],

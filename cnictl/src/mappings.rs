@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use common::Error;
 use common::cache::Cache;
 use portmap::Portmap;
-use portmap::list::{Forward, complete, forwards, is_same};
+use portmap::list::row::Row;
+use portmap::list::{complete, forwards, is_same};
 
 use crate::missing::{Missing, missing};
 use crate::owners::Owners;
@@ -15,7 +16,7 @@ use crate::state::{State, of_forwards};
 #[derive(Debug, Clone)]
 pub struct Mapping {
     /// The port.
-    pub forward: Forward,
+    pub row: Row,
     /// How it stands.
     pub state: State,
 }
@@ -31,25 +32,28 @@ pub fn mappings(cache: &Cache, owners: &Owners<'_>) -> Result<(Vec<Mapping>, Vec
     let Missing { rows, errors } = missing::<Portmap>(cache, &found);
     let states = of_forwards(&found, cache, owners);
     let all = found.into_iter().zip(states);
-    let all = all.map(|(forward, state)| Mapping { forward, state });
+    let all = all.map(|(row, state)| Mapping { row, state });
     let mut all: Vec<Mapping> = all.collect();
     let mut unreached: HashMap<u16, Vec<usize>> = HashMap::new();
-    for (place, Mapping { forward, .. }) in all.iter().enumerate() {
-        if !forward.is_reached {
-            unreached.entry(forward.host_port).or_default().push(place);
+    for (place, Mapping { row, .. }) in all.iter().enumerate() {
+        if !row.is_reached {
+            unreached
+                .entry(row.forward.port.number)
+                .or_default()
+                .push(place);
         }
     }
-    for (forward, way_out) in rows {
+    for (row, way_out) in rows {
         let state = State::Missing(way_out);
-        let mut places = unreached.get(&forward.host_port).into_iter().flatten();
-        let is_it = |place: &&usize| {
-            all.get(**place)
-                .is_some_and(|m| is_same(&m.forward, &forward))
-        };
+        let mut places = unreached
+            .get(&row.forward.port.number)
+            .into_iter()
+            .flatten();
+        let is_it = |place: &&usize| all.get(**place).is_some_and(|m| is_same(&m.row, &row));
         match places.find(is_it).and_then(|place| all.get_mut(*place)) {
             // Its rules stand, and none leads there.
             Some(mapping) => mapping.state = state,
-            None => all.push(Mapping { forward, state }),
+            None => all.push(Mapping { row, state }),
         }
     }
     Ok((all, errors))

@@ -6,7 +6,7 @@ use std::path::Path;
 use common::cache::{Cache, Entry};
 use common::sys::netns::{Netns, OpenError};
 use common::{Attachment, Family, Protocol};
-use portmap::list::Forward;
+use portmap::list::row::Row;
 
 use crate::owners::Owners;
 use crate::table::Tone;
@@ -60,45 +60,43 @@ impl State {
 }
 
 /// The state of each host port that the kernel has.
-pub fn of_forwards(forwards: &[Forward], cache: &Cache, owners: &Owners<'_>) -> Vec<State> {
+pub fn of_forwards(forwards: &[Row], cache: &Cache, owners: &Owners<'_>) -> Vec<State> {
     let mut earlier: HashMap<(Family, Protocol, u16), Vec<usize>> = HashMap::new();
     let mut states: Vec<State> = Vec::with_capacity(forwards.len());
-    for (place, forward) in forwards.iter().enumerate() {
-        let family = Family::of(forward.to.ip());
-        let key = (family, forward.protocol, forward.host_port);
+    for (place, row) in forwards.iter().enumerate() {
+        let family = Family::of(row.forward.to.ip());
+        let port = row.forward.port;
+        let key = (family, port.protocol, port.number);
         let before = earlier.entry(key).or_default();
-        let (same, foreign) = rivals(forwards, forward, before);
-        let stale = staleness(forward, cache).map(State::Stale);
+        let (same, foreign) = rivals(forwards, row, before);
+        let stale = staleness(row, cache).map(State::Stale);
         states.push(stale.unwrap_or_else(|| behind(same, foreign, owners)));
         let rival = foreign.and_then(|(place, _)| states.get_mut(place));
         if let Some(rival @ State::Active) = rival {
-            *rival = State::Contested(holder(forward, owners));
+            *rival = State::Contested(holder(row, owners));
         }
-        if forward.is_reached && !forward.is_conditional {
+        if row.is_reached && !row.is_conditional {
             before.push(place);
         }
     }
     states
 }
 
-type Rival<'a> = Option<(usize, &'a Forward)>;
+type Rival<'a> = Option<(usize, &'a Row)>;
 
 /// The first of the earlier ones that takes a port's packets, in its own backend and in another one.
-fn rivals<'a>(all: &'a [Forward], forward: &Forward, before: &[usize]) -> (Rival<'a>, Rival<'a>) {
+fn rivals<'a>(all: &'a [Row], row: &Row, before: &[usize]) -> (Rival<'a>, Rival<'a>) {
     let earlier = before
         .iter()
         .filter_map(|place| Some((*place, all.get(*place)?)));
     let mut rivals = earlier.filter(|(_, other)| {
-        other.owner != forward.owner
-            && (other.host_ip.is_none() || other.host_ip == forward.host_ip)
+        other.owner != row.owner
+            && [None, row.forward.port.address].contains(&other.forward.port.address)
     });
     let same = rivals
         .clone()
-        .find(|(_, other)| other.backend == forward.backend);
-    (
-        same,
-        rivals.find(|(_, other)| other.backend != forward.backend),
-    )
+        .find(|(_, other)| other.backend == row.backend);
+    (same, rivals.find(|(_, other)| other.backend != row.backend))
 }
 
 fn behind(same: Rival<'_>, foreign: Rival<'_>, owners: &Owners<'_>) -> State {
@@ -109,15 +107,15 @@ fn behind(same: Rival<'_>, foreign: Rival<'_>, owners: &Owners<'_>) -> State {
     }
 }
 
-fn holder(forward: &Forward, owners: &Owners<'_>) -> String {
-    format!("{} in {}", owners.name(&forward.owner), forward.backend)
+fn holder(row: &Row, owners: &Owners<'_>) -> String {
+    format!("{} in {}", owners.name(&row.owner), row.backend)
 }
 
-fn staleness(forward: &Forward, cache: &Cache) -> Option<&'static str> {
-    if !forward.is_reached {
+fn staleness(row: &Row, cache: &Cache) -> Option<&'static str> {
+    if !row.is_reached {
         return Some("no rule leads here");
     }
-    gone(&forward.owner, cache)
+    gone(&row.owner, cache)
 }
 
 /// Why an owner is none any more.
@@ -147,14 +145,20 @@ pub fn gone(owner: &Attachment, cache: &Cache) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
+    use portmap::{Forward, HostPort};
+
     use super::*;
 
-    fn forward(container: &str, host_ip: Option<&str>, backend: &'static str) -> Forward {
-        Forward {
-            host_ip: host_ip.map(|ip| ip.parse().unwrap()),
-            host_port: 8080,
-            protocol: Protocol::Tcp,
-            to: "10.22.0.2:80".parse().unwrap(),
+    fn row(container: &str, host_ip: Option<&str>, backend: &'static str) -> Row {
+        Row {
+            forward: Forward {
+                port: HostPort {
+                    protocol: Protocol::Tcp,
+                    address: host_ip.map(|ip| ip.parse().unwrap()),
+                    number: 8080,
+                },
+                to: "10.22.0.2:80".parse().unwrap(),
+            },
             owner: Attachment {
                 network: "n".into(),
                 container: container.into(),
@@ -167,7 +171,7 @@ mod tests {
         }
     }
 
-    fn words(forwards: &[Forward]) -> Vec<&'static str> {
+    fn words(forwards: &[Row]) -> Vec<&'static str> {
         let cache = Cache::default();
         let states = of_forwards(forwards, &cache, &Owners::of(&cache));
         states.iter().map(State::word).collect()
@@ -176,10 +180,10 @@ mod tests {
     #[test]
     fn the_first_of_a_backend_takes_the_port_and_those_of_two_backends_contest_it() {
         let all = [
-            forward("a", None, "iptables-nft"),
-            forward("b", None, "iptables-nft"),
-            forward("c", Some("192.0.2.1"), "iptables-nft"),
-            forward("d", None, "nftables"),
+            row("a", None, "iptables-nft"),
+            row("b", None, "iptables-nft"),
+            row("c", Some("192.0.2.1"), "iptables-nft"),
+            row("d", None, "nftables"),
         ];
         assert_eq!(
             words(&all),
@@ -189,23 +193,23 @@ mod tests {
 
     #[test]
     fn one_address_and_conditions_leave_room_for_others() {
-        let mut conditional = forward("a", None, "iptables-nft");
+        let mut conditional = row("a", None, "iptables-nft");
         conditional.is_conditional = true;
         let all = [
             conditional,
-            forward("b", Some("192.0.2.1"), "iptables-nft"),
-            forward("c", Some("192.0.2.2"), "iptables-nft"),
-            forward("d", None, "iptables-nft"),
+            row("b", Some("192.0.2.1"), "iptables-nft"),
+            row("c", Some("192.0.2.2"), "iptables-nft"),
+            row("d", None, "iptables-nft"),
         ];
         assert_eq!(words(&all), ["active"; 4]);
     }
 
     #[test]
     fn what_no_rule_leads_to_is_stale_and_takes_nothing() {
-        let mut orphan = forward("a", None, "iptables-nft");
+        let mut orphan = row("a", None, "iptables-nft");
         orphan.is_reached = false;
         assert_eq!(
-            words(&[orphan, forward("b", None, "iptables-nft")]),
+            words(&[orphan, row("b", None, "iptables-nft")]),
             ["stale", "active"]
         );
     }
@@ -216,7 +220,7 @@ mod tests {
             exists: true,
             ..Cache::default()
         };
-        let all = [forward("a", None, "nftables")];
+        let all = [row("a", None, "nftables")];
         let states = of_forwards(&all, &cache, &Owners::of(&cache));
         assert_eq!(states, [State::Stale("not in the runtime's cache")]);
     }

@@ -60,17 +60,17 @@ const ELEMENT: [u16; 3] = [uapi::ELEM_KEY, uapi::ELEM_KEY_END, uapi::ELEM_FLAGS]
 /// Expressions that load something of a packet, its connection or the time into a register: with the
 /// number of the attribute that says into which. Without it, they would write.
 const LOADS: [(&str, u16); 11] = [
-    ("meta", 1),
-    ("ct", 1),
-    ("payload", 1),
-    ("exthdr", 1),
-    ("fib", 1),
-    ("rt", 1),
-    ("socket", 2),
-    ("osf", 1),
-    ("xfrm", 1),
-    ("hash", 2),
-    ("tunnel", 2),
+    ("meta", uapi::META_DREG),
+    ("ct", uapi::CT_DREG),
+    ("payload", uapi::PAYLOAD_DREG),
+    ("exthdr", uapi::EXTHDR_DREG),
+    ("fib", uapi::FIB_DREG),
+    ("rt", uapi::RT_DREG),
+    ("socket", uapi::SOCKET_DREG),
+    ("osf", uapi::OSF_DREG),
+    ("xfrm", uapi::XFRM_DREG),
+    ("hash", uapi::HASH_DREG),
+    ("tunnel", uapi::TUNNEL_DREG),
 ];
 /// Expressions that only compute with registers.
 const COMPUTES: [&str; 5] = ["cmp", "bitwise", "range", "byteorder", "lookup"];

@@ -6,7 +6,7 @@ use common::Family;
 use common::sys::netlink::{Refusal, attribute, each_attribute, text};
 use common::sys::nla::{Nla, body};
 
-use crate::expr::{Expr, decode_all};
+use crate::expr::Expr;
 use crate::uapi;
 
 /// The type of a comment in user data (`NFTNL_UDATA_*_COMMENT` of libnftnl's udata.h: 0 for tables,
@@ -271,7 +271,7 @@ impl Rule {
         Rule {
             handle,
             exprs: attribute(attributes, uapi::RULE_EXPRESSIONS)
-                .map(decode_all)
+                .map(Expr::decode_all)
                 .unwrap_or_default(),
             comment: attribute(attributes, uapi::RULE_USERDATA).and_then(comment),
         }

@@ -86,8 +86,62 @@ pub const ELEM_LIST_ELEMENTS: u16 = 3;
 pub const ELEM_LIST_SET_ID: u16 = 4;
 
 pub const LOOKUP_SET: u16 = 1;
+pub const LOOKUP_SREG: u16 = 2;
 pub const LOOKUP_DREG: u16 = 3;
 pub const LOOKUP_SET_ID: u16 = 4;
+/// `NFT_LOOKUP_F_INV` inverts.
+pub const LOOKUP_FLAGS: u16 = 5;
+
+pub const META_DREG: u16 = 1;
+pub const META_KEY: u16 = 2;
+pub const META_SREG: u16 = 3;
+
+pub const PAYLOAD_DREG: u16 = 1;
+pub const PAYLOAD_BASE: u16 = 2;
+pub const PAYLOAD_OFFSET: u16 = 3;
+pub const PAYLOAD_LEN: u16 = 4;
+
+pub const BITWISE_SREG: u16 = 1;
+pub const BITWISE_DREG: u16 = 2;
+pub const BITWISE_LEN: u16 = 3;
+pub const BITWISE_MASK: u16 = 4;
+pub const BITWISE_XOR: u16 = 5;
+/// `NFT_BITWISE_MASK_XOR`, which is 0, unless it is there.
+pub const BITWISE_OP: u16 = 6;
+
+pub const CMP_SREG: u16 = 1;
+pub const CMP_OP: u16 = 2;
+pub const CMP_DATA: u16 = 3;
+
+pub const FIB_DREG: u16 = 1;
+pub const FIB_RESULT: u16 = 2;
+pub const FIB_FLAGS: u16 = 3;
+
+pub const CT_DREG: u16 = 1;
+pub const CT_KEY: u16 = 2;
+
+pub const NAT_TYPE: u16 = 1;
+pub const NAT_FAMILY: u16 = 2;
+pub const NAT_REG_ADDR_MIN: u16 = 3;
+pub const NAT_REG_ADDR_MAX: u16 = 4;
+pub const NAT_REG_PROTO_MIN: u16 = 5;
+pub const NAT_REG_PROTO_MAX: u16 = 6;
+pub const NAT_FLAGS: u16 = 7;
+
+pub const MASQ_FLAGS: u16 = 1;
+
+pub const IMMEDIATE_DREG: u16 = 1;
+pub const IMMEDIATE_DATA: u16 = 2;
+/// `NFT_REG_VERDICT`
+pub const REG_VERDICT: u32 = 0;
+
+pub const EXTHDR_DREG: u16 = 1;
+pub const RT_DREG: u16 = 1;
+pub const SOCKET_DREG: u16 = 2;
+pub const OSF_DREG: u16 = 1;
+pub const XFRM_DREG: u16 = 1;
+pub const HASH_DREG: u16 = 2;
+pub const TUNNEL_DREG: u16 = 2;
 
 pub const DATA_VALUE: u16 = 1;
 pub const DATA_VERDICT: u16 = 2;

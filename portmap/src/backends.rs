@@ -3,12 +3,12 @@
 use common::error::Error;
 use common::log::Log;
 use common::netconf::ValidAttachment;
-use common::{Attachment, Drift, Family};
+use common::{Attachment, Drift};
 
-use crate::config::{Backend, Config, Evidence, Mark};
-use crate::conntrack::Stale;
-use crate::host_port::{self, HostPort};
+use crate::config::{Config, Evidence};
+use crate::host_port::{self, Forward};
 use crate::mapping::PortMapping;
+use crate::options::{Backend, Mark};
 use crate::plan::Plan;
 use crate::{iptables, nftables};
 
@@ -32,7 +32,7 @@ impl Undo {
         };
         if changed {
             let ports = plan.families.iter().flat_map(|family| &family.ports);
-            let ports = host_port::list(ports.map(HostPort::from));
+            let ports = host_port::list(ports.map(|forward| forward.port));
             log.changed(format!("mapped {ports} by {}", backend.name()));
         }
     }
@@ -96,7 +96,7 @@ pub fn check(plan: &Plan, config: &Config, tables: &iptables::Tables) -> Result<
     }
 }
 
-/// Removes what an attachment has in any backend, and gives the connections that lead there.
+/// Removes what an attachment has in any backend, and gives what it led to.
 /// `mappings` are its own as far as they are known, `evidence` what the request says of them.
 ///
 /// # Errors
@@ -106,7 +106,7 @@ pub fn del(
     mappings: &[PortMapping],
     evidence: &Evidence,
     log: &Log,
-) -> Result<Vec<Stale>, Error> {
+) -> Result<Vec<Forward>, Error> {
     both(
         nftables::del(attachment, mappings, evidence, log),
         iptables::del(attachment, evidence, log),
@@ -131,12 +131,12 @@ pub fn del_from(
     }
 }
 
-/// Removes what a network's attachments have in any backend that are not valid, and gives the
-/// connections that lead there.
+/// Removes what a network's attachments have in any backend that are not valid, and gives what
+/// they led to.
 ///
 /// # Errors
 /// Everything that could not be removed.
-pub fn gc(network: &str, valid: &[ValidAttachment], log: &Log) -> Result<Vec<Stale>, Error> {
+pub fn gc(network: &str, valid: &[ValidAttachment], log: &Log) -> Result<Vec<Forward>, Error> {
     both(
         nftables::gc(network, valid, log),
         iptables::gc(network, valid, log),
@@ -146,18 +146,18 @@ pub fn gc(network: &str, valid: &[ValidAttachment], log: &Log) -> Result<Vec<Sta
 
 /// What both backends removed.
 fn both(
-    nftables: Result<Option<Vec<Stale>>, Error>,
-    iptables: Result<Vec<iptables::Translation>, Error>,
+    nftables: Result<Option<Vec<Forward>>, Error>,
+    iptables: Result<Vec<Forward>, Error>,
     log: &Log,
-) -> Result<Vec<Stale>, Error> {
+) -> Result<Vec<Forward>, Error> {
     if let Ok(Some(removed)) = &nftables {
-        let ports = removed.iter().map(HostPort::from);
+        let ports = removed.iter().map(|forward| forward.port);
         log.changed(host_port::unmapped(ports, Backend::Nftables.name()));
     }
     match (nftables, iptables) {
         (Ok(all), Ok(more)) => {
             let mut all = all.unwrap_or_default();
-            all.extend(stale(more));
+            all.extend(more);
             Ok(all)
         }
         (Err(error), Err(also)) => Err(error.and(also)),
@@ -174,15 +174,4 @@ pub fn status(config: &Config) -> Result<(), Error> {
         Backend::Nftables => nftables::status(config),
         Backend::Iptables => iptables::status(config),
     }
-}
-
-fn stale(removed: Vec<iptables::Translation>) -> Vec<Stale> {
-    let of = |t: iptables::Translation| Stale {
-        family: Family::of(t.to.ip()),
-        protocol: t.protocol,
-        host_port: t.host_port,
-        host_ip: t.host_ip,
-        container: Some(t.to.ip()),
-    };
-    removed.into_iter().map(of).collect()
 }

@@ -1,9 +1,10 @@
 //! `conditionsV4` and `conditionsV6`: matches in a backend's own syntax, word by word.
 
+use common::Family;
 use common::decode::Object;
 use common::error::Error;
 
-use crate::config::Backend;
+use crate::options::Backend;
 
 /// The most bytes that the words of one list may have. `iptables-restore` reads lines of up to 10240
 /// bytes and takes what follows for another line.
@@ -99,6 +100,14 @@ pub fn parse(raw: Object<'_>, key: &'static str) -> Result<Vec<String>, Error> {
     match words.first() {
         Some(first) if !first.is_empty() => Ok(words),
         _ => Ok(Vec::new()),
+    }
+}
+
+/// The key of an IP version's conditions.
+pub fn key(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "conditionsV4",
+        Family::V6 => "conditionsV6",
     }
 }
 

@@ -9,64 +9,10 @@ use common::{Attachment, Family, Protocol, Request};
 
 use crate::conditions;
 use crate::mapping::{PortMapping, without_repetitions};
-
-/// The mark bit that asks for masquerading unless the configuration says otherwise. Kubernetes has
-/// 14 and 15.
-pub const DEFAULT_MARK_BIT: u8 = 13;
+use crate::options::{Backend, DEFAULT_MARK_BIT, Mark, Masquerade, OnConflict};
 
 /// The beginnings of our own chains' names. One that is to mark packets is our own mark.
 const OUR_CHAINS: [&str; 2] = ["CNI-HOSTPORT-", "CNI-DN-"];
-
-/// What rules are made with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Backend {
-    /// `iptables` and `ip6tables`, either variant.
-    Iptables,
-    /// nf_tables, over netlink.
-    Nftables,
-}
-
-impl Backend {
-    /// Its name in a configuration.
-    pub fn name(self) -> &'static str {
-        match self {
-            Backend::Iptables => "iptables",
-            Backend::Nftables => "nftables",
-        }
-    }
-}
-
-/// How the iptables backend marks packets that need masquerading; the nftables backend always takes
-/// the default bit.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Mark {
-    /// With this bit, 0 to 31, by chains of our own.
-    Bit(u8),
-    /// By somebody else's chain in the nat table (`externalSetMarkChain`).
-    Chain(String),
-}
-
-/// What is masqueraded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Masquerade {
-    /// Nothing (`"snat": false`).
-    Nothing,
-    /// What the container sends to itself through the node, and what the node sends to its own
-    /// mapped port from a loopback address.
-    Needed,
-    /// Everything that goes through a mapping (`"masqAll": true`).
-    All,
-}
-
-/// What to do about a host port that another attachment has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnConflict {
-    /// The newest attachment gets the packets. With iptables the older gets them back when the newer
-    /// goes; with nftables a port has one owner, and the older's CHECK names the new one.
-    Replace,
-    /// ADD fails and names the owner.
-    Error,
-}
 
 /// Everything that ADD and CHECK need from a request.
 #[derive(Debug, Clone, PartialEq)]
@@ -127,8 +73,8 @@ impl Config {
             masquerade: masquerade(raw)?,
             mark: mark(raw)?,
             on_conflict: on_conflict(raw)?,
-            conditions_v4: conditions::parse(raw, "conditionsV4")?,
-            conditions_v6: conditions::parse(raw, "conditionsV6")?,
+            conditions_v4: conditions::parse(raw, conditions::key(Family::V4))?,
+            conditions_v6: conditions::parse(raw, conditions::key(Family::V6))?,
             mappings: Vec::new(),
             container_v4: None,
             container_v6: None,
@@ -164,8 +110,14 @@ impl Config {
         let chain = matches!(self.mark, Mark::Chain(_)).then_some(Backend::Iptables);
         let options = [
             (chain, "externalSetMarkChain"),
-            (conditions::backend(&self.conditions_v4), "conditionsV4"),
-            (conditions::backend(&self.conditions_v6), "conditionsV6"),
+            (
+                conditions::backend(&self.conditions_v4),
+                conditions::key(Family::V4),
+            ),
+            (
+                conditions::backend(&self.conditions_v6),
+                conditions::key(Family::V6),
+            ),
         ];
         for (owner, key) in options {
             if let Some(owner) = owner.filter(|owner| *owner != backend) {
@@ -246,7 +198,10 @@ impl Evidence {
 }
 
 fn ports(mappings: &[PortMapping]) -> Vec<(Protocol, u16)> {
-    mappings.iter().map(|m| (m.protocol, m.host_port)).collect()
+    mappings
+        .iter()
+        .map(|m| (m.asked.protocol, m.asked.number))
+        .collect()
 }
 
 fn backend(raw: Object<'_>) -> Result<Option<Backend>, Error> {

@@ -19,7 +19,7 @@ use common::{Family, Protocol};
 use nix::errno::Errno;
 
 use crate::address;
-use crate::host_port::HostPort;
+use crate::host_port::{Forward, HostPort};
 use filter::{Filter, TUPLE_ORIG, filters};
 
 pub use filter::is_meant;
@@ -47,22 +47,18 @@ const LISTING_COST: u32 = 20_000;
 pub struct Stale {
     /// The IP version.
     pub family: Family,
-    /// The protocol.
-    pub protocol: Protocol,
-    /// The port they were opened to.
-    pub host_port: u16,
-    /// The address they were opened to; `None` for any address of this node.
-    pub host_ip: Option<IpAddr>,
+    /// The port they were opened to; without an address, at any of this node.
+    pub port: HostPort,
     /// The container that answers them; `None` for any, and for nobody.
     pub container: Option<IpAddr>,
 }
 
-impl From<&Stale> for HostPort {
-    fn from(stale: &Stale) -> HostPort {
-        HostPort {
-            protocol: stale.protocol,
-            address: stale.host_ip,
-            port: stale.host_port,
+impl From<Forward> for Stale {
+    fn from(Forward { port, to }: Forward) -> Stale {
+        Stale {
+            family: Family::of(to.ip()),
+            port,
+            container: Some(to.ip()),
         }
     }
 }
@@ -74,8 +70,8 @@ impl From<&Stale> for HostPort {
 pub fn drop_stale(stale: impl IntoIterator<Item = Stale>) -> Result<(), Error> {
     let mut groups: BTreeMap<(Family, Protocol), BTreeSet<Stale>> = BTreeMap::new();
     for one in stale {
-        if one.protocol != Protocol::Tcp {
-            let group = groups.entry((one.family, one.protocol));
+        if one.port.protocol != Protocol::Tcp {
+            let group = groups.entry((one.family, one.port.protocol));
             group.or_default().insert(one);
         }
     }
@@ -90,7 +86,10 @@ pub fn drop_stale(stale: impl IntoIterator<Item = Stale>) -> Result<(), Error> {
     let mut errors = Vec::new();
     for ((family, protocol), group) in groups {
         let group: Vec<Stale> = group.into_iter().collect();
-        let local = match group.iter().any(|s| s.host_ip.or(s.container).is_none()) {
+        let local = match group
+            .iter()
+            .any(|s| s.port.address.or(s.container).is_none())
+        {
             true => address::local(family),
             false => Ok(Vec::new()),
         };
@@ -105,7 +104,7 @@ pub fn drop_stale(stale: impl IntoIterator<Item = Stale>) -> Result<(), Error> {
             let mut ports = String::new();
             for one in &group {
                 // Writing to a String has no way to fail.
-                let _ = write!(ports, " {}/{protocol}", one.host_port);
+                let _ = write!(ports, " {}/{protocol}", one.port.number);
             }
             let tried = format!("drop old {family} connections to ports{ports}");
             errors.push(Error::new(Code::System, tried).with_details(refusal));
@@ -181,8 +180,8 @@ fn list(
     let Some(first) = group.first() else {
         return Ok(());
     };
-    let only = group.iter().all(|one| one.host_port == first.host_port);
-    let filter = Filter::listing(first.protocol, only.then_some(first.host_port));
+    let only = group.iter().all(|one| one.port.number == first.port.number);
+    let filter = Filter::listing(first.port.protocol, only.then_some(first.port.number));
     let filtered = nla::body(&header(family), &filter.attributes())?;
     let replies = match socket.request_bytes(CT_GET, DUMP, &filtered) {
         // Kernels before 5.8 cannot filter at all.

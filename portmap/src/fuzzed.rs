@@ -6,6 +6,7 @@ use common::Request;
 
 use crate::config::{Config, Evidence, understood_mappings};
 use crate::conntrack::{Stale, is_meant};
+use crate::host_port::HostPort;
 pub use crate::iptables::fuzzed as iptables;
 pub use crate::nftables::fuzzed as nftables;
 use crate::plan::{Plan, unserved};
@@ -36,9 +37,11 @@ pub fn connection(attributes: &[u8]) {
         for container in [None, Some(local[0])] {
             let stale = Stale {
                 family,
-                protocol: Protocol::Udp,
-                host_port: 8080,
-                host_ip: None,
+                port: HostPort {
+                    protocol: Protocol::Udp,
+                    address: None,
+                    number: 8080,
+                },
                 container,
             };
             let _ = is_meant(attributes, &stale, &local);

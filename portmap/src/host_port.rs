@@ -1,12 +1,10 @@
-//! What makes a host port one: an attachment owns it, or nobody does.
+//! A port of the node, and where it leads.
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use common::Protocol;
-
-use crate::plan::Forward;
 
 /// A port of the node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -15,8 +13,17 @@ pub struct HostPort {
     pub protocol: Protocol,
     /// The only address of the node that is mapped, or `None` for all.
     pub address: Option<IpAddr>,
+    /// Its number.
+    pub number: u16,
+}
+
+/// A port of the node that leads to one of a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Forward {
     /// The node's port.
-    pub port: u16,
+    pub port: HostPort,
+    /// The container's address and port.
+    pub to: SocketAddr,
 }
 
 impl fmt::Display for HostPort {
@@ -26,17 +33,7 @@ impl fmt::Display for HostPort {
             Some(IpAddr::V4(address)) => write!(f, "{address}:")?,
             None => {}
         }
-        write!(f, "{}/{}", self.port, self.protocol)
-    }
-}
-
-impl From<&Forward> for HostPort {
-    fn from(forward: &Forward) -> HostPort {
-        HostPort {
-            protocol: forward.protocol,
-            address: forward.host_ip,
-            port: forward.host_port,
-        }
+        write!(f, "{}/{}", self.number, self.protocol)
     }
 }
 
@@ -65,10 +62,10 @@ mod tests {
 
     #[test]
     fn a_list_names_each_port_once() {
-        let port = |protocol, address: Option<&str>, port| HostPort {
+        let port = |protocol, address: Option<&str>, number| HostPort {
             protocol,
             address: address.map(|address| address.parse().unwrap()),
-            port,
+            number,
         };
         let ports = [
             port(Protocol::Udp, None, 53),

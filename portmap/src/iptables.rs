@@ -17,6 +17,7 @@ mod native;
 mod observe;
 mod order;
 mod owner;
+mod refusal;
 mod remove;
 mod rules;
 mod shadow;
@@ -35,9 +36,10 @@ use common::result::Prefix;
 use common::{Attachment, Drift, Family, Protocol};
 use xtables::{Table, Variant};
 
-use crate::config::{Backend, Config, DEFAULT_MARK_BIT, Evidence, Mark};
-use crate::host_port::{HostPort, unmapped};
+use crate::config::{Config, Evidence};
+use crate::host_port::{Forward, HostPort, unmapped};
 use crate::mapping::PortMapping;
+use crate::options::{Backend, DEFAULT_MARK_BIT, Mark};
 use crate::plan::Plan;
 use compiled::Compiled;
 use rules::{Wanted, wanted};
@@ -45,7 +47,6 @@ use tool::Tool;
 
 pub use list::list;
 pub use many::{Tables, add as add_many, is_plain};
-pub use translation::Translation;
 
 /// Whether the programs are there.
 ///
@@ -295,11 +296,7 @@ pub fn check(plan: &Plan, config: &Config, tables: &Tables) -> Result<Vec<Drift>
 ///
 /// # Errors
 /// Everything that could not be removed.
-pub fn del(
-    attachment: &Attachment,
-    evidence: &Evidence,
-    log: &Log,
-) -> Result<Vec<Translation>, Error> {
+pub fn del(attachment: &Attachment, evidence: &Evidence, log: &Log) -> Result<Vec<Forward>, Error> {
     let native = native::del(attachment, evidence, &Family::ALL);
     everywhere(log, native, |family| {
         remove::del(family, attachment, evidence)
@@ -311,7 +308,7 @@ pub fn del(
 ///
 /// # Errors
 /// Everything that could not be removed.
-pub fn gc(network: &str, valid: &[ValidAttachment], log: &Log) -> Result<Vec<Translation>, Error> {
+pub fn gc(network: &str, valid: &[ValidAttachment], log: &Log) -> Result<Vec<Forward>, Error> {
     let mut alive: BTreeSet<String> = BTreeSet::new();
     for ValidAttachment { container, ifname } in valid {
         let attachment = Attachment {
@@ -387,9 +384,11 @@ fn of_any(config: &Config, family: Family) -> Config {
         len: 0,
     };
     let port = PortMapping {
-        protocol: Protocol::Tcp,
-        host_ip: None,
-        host_port: 1,
+        asked: HostPort {
+            protocol: Protocol::Tcp,
+            address: None,
+            number: 1,
+        },
         container_port: 1,
     };
     Config {
@@ -513,14 +512,14 @@ fn lost<T>() -> Result<T, Error> {
     ))
 }
 
-type Removed = Result<Option<Vec<Translation>>, Error>;
+type Removed = Result<Option<Vec<Forward>>, Error>;
 
 /// Runs a removal in the legacy variant too, and carries on after failures.
 fn everywhere(
     log: &Log,
     native: Removed,
     action: impl Fn(Family) -> Removed + Sync,
-) -> Result<Vec<Translation>, Error> {
+) -> Result<Vec<Forward>, Error> {
     let (outcome, other) = side_by_side(|| action(Family::V4), || action(Family::V6));
     let outcomes = [native, outcome, other.unwrap_or_else(lost)];
     let (mut removed, mut errors): (Option<Vec<_>>, _) = (None, Vec::new());
@@ -532,7 +531,7 @@ fn everywhere(
         }
     }
     if let Some(removed) = &removed {
-        let ports = removed.iter().map(HostPort::from);
+        let ports = removed.iter().map(|forward| forward.port);
         log.changed(unmapped(ports, Backend::Iptables.name()));
     }
     Error::all(errors).map_or(Ok(removed.unwrap_or_default()), Err)

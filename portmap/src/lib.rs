@@ -20,6 +20,7 @@ mod mapping;
 mod moved;
 mod nftables;
 mod operate;
+mod options;
 mod outlook;
 mod plan;
 pub mod program;
@@ -34,11 +35,14 @@ use common::log::Log;
 use common::version::Version;
 use common::{CniResult, Drift, Error, Family, Plugin, Request};
 
-use config::{Config, Evidence, Masquerade};
+use crate::options::Masquerade;
+use config::{Config, Evidence};
 use conntrack::Stale;
 use iptables::Tables;
 use plan::Plan;
 use turn::Turn;
+
+pub use host_port::{Forward, HostPort};
 
 /// The plugin.
 pub struct Portmap;
@@ -87,17 +91,16 @@ impl Plugin for Portmap {
         let evidence = Evidence::of_request(request);
         let _turn = Turn::of(&request.attachment)?;
         let log = &request.log;
-        forget(
-            backends::del(&request.attachment, &mappings, &evidence, log)?,
-            log,
-        );
+        let gone = backends::del(&request.attachment, &mappings, &evidence, log)?;
+        forget(gone.into_iter().map(Stale::from), log);
         Ok(())
     }
 
     fn gc(request: &Request) -> Result<(), Error> {
         let valid = request.conf.valid_attachments()?;
         let log = &request.log;
-        forget(backends::gc(&request.attachment.network, &valid, log)?, log);
+        let gone = backends::gc(&request.attachment.network, &valid, log)?;
+        forget(gone.into_iter().map(Stale::from), log);
         Ok(())
     }
 
@@ -148,11 +151,9 @@ fn stale(plan: &Plan) -> Vec<Stale> {
     let of = |forwards: &plan::Forwards| {
         let family = forwards.family;
         let ports = forwards.ports.clone();
-        ports.into_iter().map(move |port| Stale {
+        ports.into_iter().map(move |forward| Stale {
             family,
-            protocol: port.protocol,
-            host_port: port.host_port,
-            host_ip: port.host_ip,
+            port: forward.port,
             container: None,
         })
     };
@@ -160,7 +161,7 @@ fn stale(plan: &Plan) -> Vec<Stale> {
 }
 
 /// Drops connections. The rules are right without, so a failure is only worth a warning.
-fn forget(stale: Vec<Stale>, log: &Log) {
+fn forget(stale: impl IntoIterator<Item = Stale>, log: &Log) {
     if let Err(error) = conntrack::drop_stale(stale) {
         log.warn(error);
     }

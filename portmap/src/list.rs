@@ -2,55 +2,23 @@
 
 mod listen;
 mod missing;
+pub mod row;
 
-use std::net::{IpAddr, SocketAddr};
-
+use common::Attachment;
 use common::cache::{Cache, Entry};
 use common::error::Error;
-use common::{Attachment, Protocol};
 
 use crate::{iptables, nftables};
 
 pub use listen::{Listener, Process, listeners};
 pub use missing::{is_same, missing};
-
-/// Packets and bytes that a rule has seen: the first ones of connections.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Counters {
-    /// Packets.
-    pub packets: u64,
-    /// Bytes.
-    pub bytes: u64,
-}
-
-/// A host port as the kernel's state has it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Forward {
-    /// The only address of the node that is mapped, or `None` for all of the container's family.
-    pub host_ip: Option<IpAddr>,
-    /// The node's port.
-    pub host_port: u16,
-    /// The protocol.
-    pub protocol: Protocol,
-    /// The container's address and port.
-    pub to: SocketAddr,
-    /// Whom it belongs to, as far as the state says so; what it does not say is empty.
-    pub owner: Attachment,
-    /// What holds it: `iptables-nft`, `iptables-legacy`, `nftables`, or the reference's table.
-    pub backend: &'static str,
-    /// What the kernel counted, where it does.
-    pub counters: Option<Counters>,
-    /// Whether only some packets match, by conditions of the attachment.
-    pub is_conditional: bool,
-    /// Whether any rule leads here.
-    pub is_reached: bool,
-}
+use row::Row;
 
 /// Every host port, in the order in which each backend asks for them.
 ///
 /// # Errors
 /// What could not be read.
-pub fn forwards() -> Result<Vec<Forward>, Error> {
+pub fn forwards() -> Result<Vec<Row>, Error> {
     let mut all = iptables::list()?;
     all.extend(nftables::list()?);
     Ok(all)
@@ -58,8 +26,8 @@ pub fn forwards() -> Result<Vec<Forward>, Error> {
 
 /// Completes what the state does not say of owners from the runtime's cache, where that leaves no
 /// doubt: iptables' comments name no `eth0`, and the reference's nftables rules name a container alone.
-pub fn complete(forwards: &mut [Forward], cache: &Cache) {
-    for Forward { owner, .. } in forwards {
+pub fn complete(forwards: &mut [Row], cache: &Cache) {
+    for Row { owner, .. } in forwards {
         if owner.container.is_empty() {
             continue;
         }

@@ -6,8 +6,9 @@ use std::collections::BTreeSet;
 use common::error::Error;
 use common::{Attachment, Drift, Plugin, Request};
 
-use crate::config::{Backend, Config};
+use crate::config::Config;
 use crate::iptables::{self, Tables};
+use crate::options::Backend;
 use crate::plan::Plan;
 use crate::turn::Turn;
 use crate::{

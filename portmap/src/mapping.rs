@@ -12,13 +12,9 @@ use crate::host_port::HostPort;
 /// A port of the node that is forwarded to a port of the container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PortMapping {
-    /// The protocol.
-    pub protocol: Protocol,
-    /// The address of the node, as asked: `None` for all of both families; `0.0.0.0` and `::` stand
-    /// for all of their family.
-    pub host_ip: Option<IpAddr>,
-    /// The node's port, from 1 on.
-    pub host_port: u16,
+    /// The node's port, from 1 on. Its address is as asked: `None` for all of both families; `0.0.0.0` and
+    /// `::` stand for all of their family.
+    pub asked: HostPort,
     /// The container's port, from 1 on.
     pub container_port: u16,
 }
@@ -32,32 +28,33 @@ impl PortMapping {
     pub fn parse(value: Value<'_>) -> Result<PortMapping, Error> {
         let raw = value.object()?;
         Ok(PortMapping {
-            protocol: protocol(raw, value)?,
-            host_ip: host_ip(raw)?,
-            host_port: port(raw, "hostPort", value)?,
+            asked: HostPort {
+                protocol: protocol(raw, value)?,
+                address: host_ip(raw)?,
+                number: port(raw, "hostPort", value)?,
+            },
             container_port: port(raw, "containerPort", value)?,
         })
     }
 
     /// Whether packets of a family can match: its `hostIP` is absent or of that family.
     pub fn serves(&self, family: Family) -> bool {
-        self.host_ip.is_none_or(|addr| Family::of(addr) == family)
+        let address = self.asked.address;
+        address.is_none_or(|addr| Family::of(addr) == family)
     }
 
-    /// The one address of the node that is mapped; `None` for all of them.
-    pub fn only_on(&self) -> Option<IpAddr> {
-        self.host_ip.filter(|addr| !addr.is_unspecified())
+    /// The port that is mapped, in every IP version that it serves.
+    pub fn host_port(&self) -> HostPort {
+        HostPort {
+            address: self.asked.address.filter(|addr| !addr.is_unspecified()),
+            ..self.asked
+        }
     }
 }
 
 impl fmt::Display for PortMapping {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let port = HostPort {
-            protocol: self.protocol,
-            address: self.host_ip,
-            port: self.host_port,
-        };
-        port.fmt(f)
+        self.asked.fmt(f)
     }
 }
 
@@ -102,16 +99,15 @@ pub fn without_repetitions(
     mut lost: impl FnMut(&PortMapping),
 ) -> Vec<PortMapping> {
     let mut kept: Vec<PortMapping> = Vec::with_capacity(mappings.len());
-    let key = |m: &PortMapping| (m.protocol, m.host_port, m.host_ip);
     let mut seen = std::collections::HashMap::new();
     for mapping in mappings {
-        match seen.insert(key(&mapping), mapping.container_port) {
+        match seen.insert(mapping.asked, mapping.container_port) {
             None => kept.push(mapping),
             Some(first) => {
                 if first != mapping.container_port {
                     lost(&mapping);
                 }
-                seen.insert(key(&mapping), first);
+                seen.insert(mapping.asked, first);
             }
         }
     }

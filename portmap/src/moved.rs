@@ -5,11 +5,13 @@ use std::collections::HashMap;
 use common::cache::Cache;
 use common::{Attachment, Drift, Error, Request};
 
-use crate::config::{self, Backend, Config, Evidence};
-use crate::list::{self, Forward};
+use crate::backends;
+use crate::config::{self, Config, Evidence};
+use crate::list;
+use crate::list::row::Row;
+use crate::options::Backend;
 use crate::plan::Plan;
 use crate::turn::Turn;
-use crate::{backends, host_port};
 
 /// The host ports of attachments in backends that their requests do not ask for.
 pub fn leftovers(
@@ -21,7 +23,7 @@ pub fn leftovers(
         Err(error) => return parts.iter().map(|_| Err(error.clone())).collect(),
     };
     list::complete(&mut all, cache);
-    let mut by_owner: HashMap<&Attachment, Vec<&Forward>> = HashMap::new();
+    let mut by_owner: HashMap<&Attachment, Vec<&Row>> = HashMap::new();
     for forward in &all {
         by_owner.entry(&forward.owner).or_default().push(forward);
     }
@@ -46,20 +48,16 @@ fn wanted(requests: &[Request]) -> Result<Vec<Backend>, Error> {
     Ok(wanted)
 }
 
-fn backend(forward: &Forward) -> Backend {
-    match forward.backend.starts_with(Backend::Iptables.name()) {
+fn backend(row: &Row) -> Backend {
+    match row.backend.starts_with(Backend::Iptables.name()) {
         true => Backend::Iptables,
         false => Backend::Nftables,
     }
 }
 
-fn drift(forward: &Forward) -> Drift {
-    let port = host_port::HostPort {
-        protocol: forward.protocol,
-        address: forward.host_ip,
-        port: forward.host_port,
-    };
-    Drift::new(port, format!("nothing in {}", forward.backend), forward.to)
+fn drift(row: &Row) -> Drift {
+    let nothing = format!("nothing in {}", row.backend);
+    Drift::new(row.forward.port, nothing, row.forward.to)
 }
 
 /// Removes what an attachment has in the backends that its requests do not ask for. Connections stay:

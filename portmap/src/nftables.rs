@@ -34,6 +34,7 @@ pub mod private;
 mod probe;
 mod queue;
 mod reference;
+mod removal;
 mod remove;
 mod set;
 mod shared;
@@ -48,14 +49,11 @@ pub use claim::Taken;
 pub use list::list;
 pub use remove::{del, gc};
 
-use std::net::SocketAddr;
-
 use common::Family;
 use common::error::{Code, Error};
 use nft::socket::Nft;
 
 use crate::config::Config;
-use crate::host_port::HostPort;
 use crate::plan::Plan;
 
 /// Whether ADD could work: the kernel takes our table, and `nft` the configuration's conditions.
@@ -111,9 +109,10 @@ pub fn shown(plan: &Plan) -> Vec<String> {
         let conditions = forwards.conditions.join(" ");
         let ports = forwards.ports.iter().filter(|_| !conditions.is_empty());
         lines.extend(ports.map(|port| {
-            let to = SocketAddr::new(forwards.container.addr, port.container_port);
-            let port = HostPort::from(port);
-            format!("nft {table} conditions: {conditions}: {port} to {to}")
+            format!(
+                "nft {table} conditions: {conditions}: {} to {}",
+                port.port, port.to
+            )
         }));
     }
     lines

@@ -4,22 +4,21 @@ use common::cache::Cache;
 use common::operate::Part;
 use common::{Attachment, Drift, Error, Operate, Request};
 
-use crate::config::{self, Backend, Config};
+use crate::config::{self, Config};
 use crate::host_port::{self, HostPort};
-use crate::plan::{Forward, Plan};
+use crate::list::row::Row;
+use crate::options::Backend;
+use crate::plan::Plan;
 use crate::{Portmap, backends, iptables, list, many, moved, nftables, outlook};
 
 impl Operate for Portmap {
-    type Row = list::Forward;
+    type Row = Row;
 
     fn drifts(requests: &[&Request]) -> Vec<Result<Vec<Drift>, Error>> {
         many::drifts(requests)
     }
 
-    fn missing(
-        requests: &[&Request],
-        found: &[list::Forward],
-    ) -> Vec<Result<Vec<list::Forward>, Error>> {
+    fn missing(requests: &[&Request], found: &[Row]) -> Vec<Result<Vec<Row>, Error>> {
         list::missing(requests, found)
     }
 
@@ -63,15 +62,17 @@ impl Operate for Portmap {
         let Ok((config, _)) = Config::parse(request) else {
             return Vec::new();
         };
-        let claim = |family, port: Forward| {
-            let (ip, number, protocol) = (port.host_ip, port.host_port, port.protocol);
-            format!("{family} {ip:?} {number}/{protocol}")
-        };
+        let claim = |family,
+                     HostPort {
+                         protocol,
+                         address,
+                         number,
+                     }| { format!("{family} {address:?} {number}/{protocol}") };
         let families = Plan::new(&config).families.into_iter();
         let claims = families.flat_map(|forwards| {
             let family = forwards.family;
             let ports = forwards.ports.into_iter();
-            ports.map(move |port| claim(family, port))
+            ports.map(move |forward| claim(family, forward.port))
         });
         claims.collect()
     }
@@ -82,7 +83,7 @@ impl Operate for Portmap {
         };
         let plan = Plan::new(&config);
         let ports = plan.families.iter().flat_map(|family| &family.ports);
-        host_port::sorted(ports.map(HostPort::from))
+        host_port::sorted(ports.map(|forward| forward.port))
     }
 
     fn kernel() -> Vec<Part> {

@@ -4,7 +4,8 @@ use common::operate::Part;
 use common::sys::netlink::Netlink;
 use common::{Attachment, Error, Family, Request};
 
-use crate::config::{Backend, Config, DEFAULT_MARK_BIT, Mark, Masquerade, OnConflict};
+use crate::config::Config;
+use crate::options::{Backend, DEFAULT_MARK_BIT, Mark, Masquerade, OnConflict};
 use crate::{backends, conntrack, iptables, nftables};
 
 /// Tries each part in the calling thread's namespace.

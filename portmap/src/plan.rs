@@ -1,12 +1,14 @@
 //! What is to be forwarded, per IP version: a pure function of the configuration.
 
-use std::net::IpAddr;
+use std::net::SocketAddr;
 
 use common::result::Prefix;
 use common::{Attachment, Family, Protocol};
 
-use crate::config::{Config, Masquerade};
+use crate::config::Config;
+use crate::host_port::Forward;
 use crate::mapping::PortMapping;
+use crate::options::Masquerade;
 
 /// What is to be forwarded to one attachment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,19 +37,6 @@ pub struct Forwards {
     pub listed: Vec<(Protocol, u16)>,
 }
 
-/// One port that is forwarded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Forward {
-    /// The protocol.
-    pub protocol: Protocol,
-    /// The only address of the node that is mapped, or `None` for all.
-    pub host_ip: Option<IpAddr>,
-    /// The node's port.
-    pub host_port: u16,
-    /// The container's port.
-    pub container_port: u16,
-}
-
 impl Plan {
     /// The plan of a configuration.
     pub fn new(config: &Config) -> Plan {
@@ -71,7 +60,7 @@ impl Plan {
 pub fn unserved(config: &Config) -> impl Iterator<Item = &PortMapping> {
     config.mappings.iter().filter(|mapping| {
         // For an unspecified address, runtimes ask for both versions whatever the container has.
-        mapping.only_on().is_some()
+        mapping.host_port().address.is_some()
             && !Family::ALL
                 .into_iter()
                 .any(|f| config.container(f).is_some() && mapping.serves(f))
@@ -85,10 +74,8 @@ fn forwards(config: &Config, family: Family) -> Option<Forwards> {
         .iter()
         .filter(|mapping| mapping.serves(family))
         .map(|mapping| Forward {
-            protocol: mapping.protocol,
-            host_ip: mapping.only_on(),
-            host_port: mapping.host_port,
-            container_port: mapping.container_port,
+            port: mapping.host_port(),
+            to: SocketAddr::new(container.addr, mapping.container_port),
         })
         .collect();
     (!ports.is_empty()).then(|| Forwards {
@@ -99,7 +86,7 @@ fn forwards(config: &Config, family: Family) -> Option<Forwards> {
         listed: config
             .mappings
             .iter()
-            .map(|m| (m.protocol, m.host_port))
+            .map(|m| (m.asked.protocol, m.asked.number))
             .collect(),
     })
 }

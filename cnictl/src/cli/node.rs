@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use common::Protocol;
 use common::attachment::is_valid_name;
-use portmap::list::Forward;
+use portmap::HostPort;
 
 use crate::plugins::Plugin;
 use crate::runner::capabilities::bits;
@@ -221,8 +221,8 @@ pub struct Wanted {
 
 impl Wanted {
     /// Whether a host port is the one that is wanted.
-    pub fn is(&self, forward: &Forward) -> bool {
-        forward.host_port == self.number && self.protocols.contains(&forward.protocol)
+    pub fn is(&self, port: &HostPort) -> bool {
+        port.number == self.number && self.protocols.contains(&port.protocol)
     }
 }
 

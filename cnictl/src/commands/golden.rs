@@ -5,7 +5,8 @@ use std::path::Path;
 use bandwidth::list::Limit;
 use common::cache::{Cache, Entry};
 use common::{Attachment, Protocol, base64};
-use portmap::list::{Counters, Forward};
+use portmap::list::row::{Counters, Row};
+use portmap::{Forward, HostPort};
 use tuning::list::Change;
 
 use super::{limits, ports, reconcile, sysctls};
@@ -97,11 +98,15 @@ fn has_columns(table: &Table, names: &[&str]) {
 fn mapping(pod: usize, host: &str, to: &str, backend: &'static str, state: State) -> Mapping {
     let (address, port) = host.rsplit_once(':').unwrap();
     Mapping {
-        forward: Forward {
-            host_ip: address.parse().ok(),
-            host_port: port.parse().unwrap(),
-            protocol: Protocol::Tcp,
-            to: to.parse().unwrap(),
+        row: Row {
+            forward: Forward {
+                port: HostPort {
+                    protocol: Protocol::Tcp,
+                    address: address.parse().ok(),
+                    number: port.parse().unwrap(),
+                },
+                to: to.parse().unwrap(),
+            },
             owner: owner(pod),
             backend,
             counters: (state == State::Active).then_some(Counters {

@@ -1,8 +1,7 @@
 //! `install`: the plugins into a directory that runtimes use, by [`crate::install`].
 
-use std::env;
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::{env, fs};
 
 use common::{Code, Context, Error};
 

@@ -1,7 +1,6 @@
 //! `man`: the manual pages, from the command line's definition; a release is made with it.
 
-use std::fs;
-use std::io;
+use std::{fs, io};
 
 use clap_mangen::Man;
 use common::{Code, Context, Error};

@@ -130,20 +130,20 @@ impl Page {
             "cni_portmap_connections",
             "Connections that a host port's rule or element has seen",
         );
-        for Mapping { forward, state } in all {
+        for Mapping { row, state } in all {
             mappings.count(vec![
-                ("backend", forward.backend.into()),
+                ("backend", row.backend.into()),
                 ("state", state.word().into()),
             ]);
-            if let Some(counters) = forward.counters {
-                let mut labels = labels(owners, &forward.owner);
-                let address = forward.host_ip.map(|ip| ip.to_string());
+            if let Some(counters) = row.counters {
+                let mut labels = labels(owners, &row.owner);
+                let address = row.forward.port.address.map(|ip| ip.to_string());
                 labels.extend([
-                    ("backend", forward.backend.to_owned()),
-                    ("protocol", forward.protocol.name().to_owned()),
+                    ("backend", row.backend.to_owned()),
+                    ("protocol", row.forward.port.protocol.name().to_owned()),
                     ("host_ip", address.unwrap_or_default()),
-                    ("host_port", forward.host_port.to_string()),
-                    ("to", forward.to.to_string()),
+                    ("host_port", row.forward.port.number.to_string()),
+                    ("to", row.forward.to.to_string()),
                 ]);
                 connections.sample(labels, counters.packets);
             }

@@ -4,7 +4,8 @@ use std::net::IpAddr;
 
 use common::json::Json;
 use common::{Error, Family};
-use portmap::list::{Counters, Forward};
+use portmap::Forward;
+use portmap::list::row::Counters;
 
 use super::{document, lacking, object, print, sorted, text_or_null, unreadable, whole};
 use crate::cli::node::Ports;
@@ -16,9 +17,11 @@ pub fn run(args: &Ports) -> Result<u8, Error> {
     let cache = super::cache(&args.shown.cache_dir)?;
     let owners = Owners::of(&cache);
     let (mut all, unknown) = mappings(&cache, &owners)?;
-    all.retain(|Mapping { forward, .. }| {
-        args.port.as_ref().is_none_or(|port| port.is(forward))
-            && owners.is_chosen(&forward.owner, &args.chosen)
+    all.retain(|Mapping { row, .. }| {
+        args.port
+            .as_ref()
+            .is_none_or(|port| port.is(&row.forward.port))
+            && owners.is_chosen(&row.owner, &args.chosen)
     });
     let all = sorted(all, args.sort.as_deref(), |all| table(all, &owners));
     let lacking = lacking(&cache, unknown);
@@ -33,21 +36,21 @@ pub fn run(args: &Ports) -> Result<u8, Error> {
 }
 
 /// The host's address and port, as a client would write them.
-pub fn host(forward: &Forward) -> String {
-    let every = match Family::of(forward.to.ip()) {
+pub fn host(Forward { port, to }: &Forward) -> String {
+    let every = match Family::of(to.ip()) {
         Family::V4 => "0.0.0.0",
         Family::V6 => "[::]",
     };
-    let address = match forward.host_ip {
+    let address = match port.address {
         Some(IpAddr::V6(v6)) => format!("[{v6}]"),
         Some(IpAddr::V4(v4)) => v4.to_string(),
         None => every.to_owned(),
     };
-    format!("{address}:{}/{}", forward.host_port, forward.protocol)
+    format!("{address}:{}/{}", port.number, port.protocol)
 }
 
 pub(super) fn table(all: &[Mapping], owners: &Owners<'_>) -> Table {
-    let who = owners.shown(all.iter().map(|mapping| &mapping.forward.owner));
+    let who = owners.shown(all.iter().map(|mapping| &mapping.row.owner));
     let left = vec![column("HOST"), column("TO").optional()];
     let right = vec![
         column("STATE"),
@@ -57,49 +60,46 @@ pub(super) fn table(all: &[Mapping], owners: &Owners<'_>) -> Table {
         column("DETAILS").cut_to(16),
     ];
     let mut table = Table::new([left, who.columns(), right].concat());
-    for Mapping { forward, state } in all {
+    for Mapping { row, state } in all {
         let count = |of: fn(Counters) -> u64| {
-            forward.counters.map_or(Cell::from("-"), |counters| {
+            row.counters.map_or(Cell::from("-"), |counters| {
                 Cell::amount(of(counters), of(counters).to_string())
             })
         };
-        let left = vec![host(forward).into(), forward.to.to_string().into()];
+        let left = vec![host(&row.forward).into(), row.forward.to.to_string().into()];
         let right = vec![
             state.word().into(),
-            forward.backend.into(),
+            row.backend.into(),
             count(|counters| counters.packets),
             count(|counters| counters.bytes),
             state.details().into(),
         ];
-        table.row(
-            state.tone(),
-            [left, who.cells(&forward.owner), right].concat(),
-        );
+        table.row(state.tone(), [left, who.cells(&row.owner), right].concat());
     }
     table
 }
 
 /// The host ports as a document's list.
 pub fn json(all: &[Mapping], owners: &Owners<'_>) -> Json {
-    let one = |Mapping { forward, state }: &Mapping| {
+    let one = |Mapping { row, state }: &Mapping| {
         let count = |of: fn(Counters) -> u64| {
-            forward
-                .counters
+            row.counters
                 .map_or(Json::Null, |counters| Json::Number(of(counters).into()))
         };
-        let [pod, network, container, interface] = owners.members(&forward.owner);
-        let address = forward.host_ip.map(|ip| ip.to_string()).unwrap_or_default();
+        let [pod, network, container, interface] = owners.members(&row.owner);
+        let Forward { port, to } = row.forward;
+        let address = port.address.map(|ip| ip.to_string()).unwrap_or_default();
         object([
             ("hostIP", text_or_null(&address)),
-            ("hostPort", i64::from(forward.host_port).into()),
-            ("protocol", forward.protocol.name().into()),
-            ("containerIP", forward.to.ip().to_string().into()),
-            ("containerPort", i64::from(forward.to.port()).into()),
+            ("hostPort", i64::from(port.number).into()),
+            ("protocol", port.protocol.name().into()),
+            ("containerIP", to.ip().to_string().into()),
+            ("containerPort", i64::from(to.port()).into()),
             pod,
             network,
             container,
             interface,
-            ("backend", forward.backend.into()),
+            ("backend", row.backend.into()),
             ("packets", count(|counters| counters.packets)),
             ("bytes", count(|counters| counters.bytes)),
             ("state", state.word().into()),

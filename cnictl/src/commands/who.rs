@@ -16,7 +16,7 @@ pub fn run(args: &Who) -> Result<u8, Error> {
     let cache = super::cache(&args.shown.cache_dir)?;
     let owners = Owners::of(&cache);
     let (mut all, unknown) = mappings(&cache, &owners)?;
-    all.retain(|mapping| args.port.is(&mapping.forward));
+    all.retain(|mapping| args.port.is(&mapping.row.forward.port));
     let listeners = listeners(|port, protocol| port == *number && protocols.contains(&protocol))?;
     let lacking = lacking(&cache, unknown);
     let is_known = lacking.is_empty();
@@ -41,20 +41,20 @@ pub fn run(args: &Who) -> Result<u8, Error> {
 
 fn text(all: &[Mapping], owners: &Owners<'_>, listeners: &[Listener]) -> String {
     let mut out = String::new();
-    for Mapping { forward, state } in all {
+    for Mapping { row, state } in all {
         let details = match state {
             State::Active => String::new(),
             State::Missing(way_out) => format!(": {way_out}"),
             other => format!(" {}", other.details()),
         };
-        let pod = owners.pod(&forward.owner);
+        let pod = owners.pod(&row.owner);
         let pod = pod.map_or(String::new(), |pod| format!("pod {pod}  "));
         out.push_str(&format!(
             "{} -> {}  {pod}{}  ({}, {}{details})\n",
-            host(forward),
-            forward.to,
-            name(&forward.owner),
-            forward.backend,
+            host(&row.forward),
+            row.forward.to,
+            name(&row.owner),
+            row.backend,
             state.word(),
         ));
     }

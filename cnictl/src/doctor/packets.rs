@@ -51,7 +51,7 @@ struct Look<'a> {
 impl Look<'_> {
     fn mapped(&self) -> impl Iterator<Item = &Mapping> {
         let is_it = |mapping: &&Mapping| {
-            Family::of(mapping.forward.to.ip()) == self.family
+            Family::of(mapping.row.forward.to.ip()) == self.family
                 && matches!(mapping.state, State::Active | State::Contested(_))
         };
         self.node.mappings.iter().filter(is_it)
@@ -61,26 +61,26 @@ impl Look<'_> {
     fn ahead(&mut self) {
         let addresses = found("addresses", local(self.family), &mut self.findings);
         let (mut sure, mut doubtful) = (ByRule::new(), ByRule::new());
-        for Mapping { forward, .. } in self.mapped() {
+        for Mapping { row, .. } in self.mapped() {
             let usual = addresses
                 .iter()
                 .flatten()
                 .find(|ip| !ip.is_loopback())
                 .copied();
-            let Some(to) = forward.host_ip.or(usual) else {
+            let Some(to) = row.forward.port.address.or(usual) else {
                 continue;
             };
             let packet = Packet {
                 from: None,
                 to,
                 is_local: true,
-                protocol: forward.protocol,
-                port: forward.host_port,
+                protocol: row.forward.port.protocol,
+                port: row.forward.port.number,
                 interfaces: (None, None),
                 states: &["NEW"],
             };
             if let Some(end) = taken(self.firewall, Hook::Prerouting, &packet) {
-                let port = format!("{}/{}", forward.host_port, forward.protocol);
+                let port = format!("{}/{}", row.forward.port.number, row.forward.port.protocol);
                 match end.is_sure {
                     true => note(&mut sure, &end, port),
                     false => note(&mut doubtful, &end, port),
@@ -107,7 +107,7 @@ impl Look<'_> {
         let mut passed = 0;
         let targets: BTreeSet<_> = self
             .mapped()
-            .map(|m| (m.forward.to, m.forward.protocol))
+            .map(|m| (m.row.forward.to, m.row.forward.port.protocol))
             .collect();
         for (to, protocol) in targets {
             let out = interface_towards(to.ip());

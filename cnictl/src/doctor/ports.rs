@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use common::Protocol;
-use portmap::list::{Forward, Listener, listeners};
+use portmap::list::row::Row;
+use portmap::list::{Listener, listeners};
 
 use super::{Node, found};
 use crate::finding::{Finding, some};
@@ -26,9 +27,9 @@ pub(super) fn findings(node: &Node<'_>) -> Vec<Finding> {
 /// How many each backend has.
 fn backends(node: &Node<'_>) -> Finding {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    for Mapping { forward, state } in &node.mappings {
+    for Mapping { row, state } in &node.mappings {
         if !matches!(state, State::Missing(_)) {
-            *counts.entry(forward.backend).or_default() += 1;
+            *counts.entry(row.backend).or_default() += 1;
         }
     }
     let told: Vec<String> = counts
@@ -54,17 +55,17 @@ fn backends(node: &Node<'_>) -> Finding {
     }
 }
 
-fn port(forward: &Forward) -> String {
-    format!("{}/{}", forward.host_port, forward.protocol)
+fn port(row: &Row) -> String {
+    format!("{}/{}", row.forward.port.number, row.forward.port.protocol)
 }
 
 /// Those of which something is wrong.
 fn states(node: &Node<'_>) -> Vec<Finding> {
     let mut by_word: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    for Mapping { forward, state } in &node.mappings {
+    for Mapping { row, state } in &node.mappings {
         if *state != State::Active {
-            let owner = node.owners.name(&forward.owner);
-            let told = format!("{} of {owner} ({})", port(forward), state.details());
+            let owner = node.owners.name(&row.owner);
+            let told = format!("{} of {owner} ({})", port(row), state.details());
             by_word.entry(state.word()).or_default().push(told);
         }
     }
@@ -82,8 +83,10 @@ fn states(node: &Node<'_>) -> Vec<Finding> {
 
 /// Processes of the node that listen on a mapped port: no packet from outside comes to them.
 fn processes(node: &Node<'_>) -> Vec<Finding> {
-    let forwards = node.mappings.iter().map(|mapping| &mapping.forward);
-    let mapped: BTreeSet<(u16, Protocol)> = forwards.map(|f| (f.host_port, f.protocol)).collect();
+    let forwards = node.mappings.iter().map(|mapping| &mapping.row);
+    let mapped: BTreeSet<(u16, Protocol)> = forwards
+        .map(|row| (row.forward.port.number, row.forward.port.protocol))
+        .collect();
     if mapped.is_empty() {
         return Vec::new();
     }
@@ -112,9 +115,9 @@ pub fn process(listener: &Listener) -> String {
 
 /// What the reference's nftables backend made.
 fn reference(node: &Node<'_>) -> Option<Finding> {
-    let forwards = node.mappings.iter().map(|mapping| &mapping.forward);
+    let forwards = node.mappings.iter().map(|mapping| &mapping.row);
     let ports: Vec<String> = forwards
-        .filter(|forward| forward.backend == "nftables-reference")
+        .filter(|row| row.backend == "nftables-reference")
         .map(port)
         .collect();
     let text = format!("made by the reference's nftables backend: {}", some(&ports));

@@ -44,12 +44,10 @@ pub(super) fn findings(node: &Node<'_>) -> Vec<Finding> {
 /// Host ports in the variant that the programs do not use.
 fn elsewhere(node: &Node<'_>, variant: &str) -> Option<Finding> {
     let is_there = |backend: &str| backend.starts_with("iptables-") && backend != variant;
-    let mut backends = node.mappings.iter().map(|mapping| mapping.forward.backend);
+    let mut backends = node.mappings.iter().map(|mapping| mapping.row.backend);
     let other = backends.find(|backend| is_there(backend))?;
     let count = node.mappings.iter();
-    let count = count
-        .filter(|mapping| mapping.forward.backend == other)
-        .count();
+    let count = count.filter(|mapping| mapping.row.backend == other).count();
     let text = format!(
         "{count} host ports are in {other}, new ones come to {variant}: the node's programs have \
          changed since"

@@ -19,7 +19,7 @@ const NEARLY_FULL: u64 = 90;
 pub(super) fn findings(node: &Node<'_>) -> Vec<Finding> {
     let has = |family| {
         let mut mappings = node.mappings.iter();
-        mappings.any(|mapping| Family::of(mapping.forward.to.ip()) == family)
+        mappings.any(|mapping| Family::of(mapping.row.forward.to.ip()) == family)
     };
     let families = Family::ALL.into_iter();
     let findings = families.filter_map(|family| forwarding(family, has(family)));

@@ -37,7 +37,7 @@ pub fn forwarding(way: &Way<'_>) -> Result<Finding, Error> {
 
 /// Where the route to the container leads.
 pub fn route(way: &Way<'_>) -> Result<Finding, Error> {
-    let to = way.forward().to.ip();
+    let to = way.row().forward.to.ip();
     let away = interface_towards(elsewhere(family(way.mapping)))?;
     Ok(match interface_towards(to)? {
         None => Finding::error("", format!("the node has no route to {to}")).run("ip route"),
@@ -96,12 +96,12 @@ pub fn back(way: &Way<'_>) -> Result<Finding, Error> {
 /// What 127.0.0.1 needs.
 pub fn loopback(way: &Way<'_>) -> Result<Finding, Error> {
     let is_it = |ip: &IpAddr| ip.is_loopback() && ip.is_ipv4();
-    let is_asked = [way.question.from, way.forward().host_ip]
+    let is_asked = [way.question.from, way.row().forward.port.address]
         .iter()
         .flatten()
         .any(is_it);
     let out = match is_asked {
-        true => interface_towards(way.forward().to.ip())?,
+        true => interface_towards(way.row().forward.to.ip())?,
         false => None,
     };
     let Some(out) = out else {

@@ -43,7 +43,7 @@ fn within<T>(way: &Way<'_>, look: impl FnOnce() -> Result<T, Error>) -> Result<O
 
 /// Whether it has the address.
 pub fn address(way: &Way<'_>) -> Result<Finding, Error> {
-    let wanted = way.forward().to.ip();
+    let wanted = way.row().forward.to.ip();
     let Some(all) = within(way, || local(family(way.mapping)))? else {
         return Ok(Finding::warning("", UNKNOWN));
     };
@@ -59,7 +59,7 @@ pub fn address(way: &Way<'_>) -> Result<Finding, Error> {
 
 /// Who listens.
 pub fn listener(way: &Way<'_>) -> Result<Finding, Error> {
-    let (to, protocol) = (way.forward().to, way.forward().protocol);
+    let (to, protocol) = (way.row().forward.to, way.row().forward.port.protocol);
     if protocol == Protocol::Sctp {
         return Ok(Finding::warning(
             "",

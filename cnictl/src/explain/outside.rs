@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Whether the address is one of the node's.
 pub fn address(way: &Way<'_>) -> Result<Finding, Error> {
-    Ok(match way.forward().host_ip {
+    Ok(match way.row().forward.port.address {
         Some(ip) if !way.addresses.contains(&ip) => {
             let text = format!("the port is mapped on {ip}, which is no address of this node");
             Finding::error("", text).run("ip address")
@@ -52,16 +52,16 @@ pub fn filters(way: &Way<'_>) -> Result<Finding, Error> {
 
 /// The rule that translates.
 pub fn rule(way: &Way<'_>) -> Result<Finding, Error> {
-    let forward = way.forward();
-    let what = format!("{} of {}", host(forward), way.owner);
+    let row = way.row();
+    let what = format!("{} of {}", host(&row.forward), way.owner);
     Ok(match &way.mapping.state {
-        State::Active => Finding::ok("", format!("{what} is in {}", forward.backend)),
+        State::Active => Finding::ok("", format!("{what} is in {}", row.backend)),
         State::Missing(run) => {
             let text = format!("{what} is in the runtime's cache, and no rule leads there");
             Finding::error("", text).run(run)
         }
         State::Stale(why) => {
-            let text = format!("{what} is in {}, but {why}", forward.backend);
+            let text = format!("{what} is in {}, but {why}", row.backend);
             Finding::error("", text).run("cnictl gc --dry-run")
         }
         State::Shadowed(by) => Finding::error("", format!("{what} is behind that of {by}")),
@@ -88,7 +88,7 @@ pub fn ahead(way: &Way<'_>) -> Result<Finding, Error> {
     }
     let ends = way.firewall.ends(hook, true, &packet);
     let ends: Vec<_> = ends.iter().flatten().collect();
-    let is_ours = way.forward().backend == "nftables-reference" || ends.iter().any(|e| e.is_ours());
+    let is_ours = way.row().backend == "nftables-reference" || ends.iter().any(|e| e.is_ours());
     Ok(match (is_ours, ends.first()) {
         (true, _) => Finding::ok("", "none takes it before ours"),
         (false, Some(end)) => {
@@ -104,8 +104,9 @@ pub fn ahead(way: &Way<'_>) -> Result<Finding, Error> {
 
 /// Processes of the node that listen on the same port.
 pub fn processes(way: &Way<'_>) -> Result<Finding, Error> {
-    let forward = way.forward();
-    let is_it = |port, protocol| (port, protocol) == (forward.host_port, forward.protocol);
+    let row = way.row();
+    let is_it =
+        |port, protocol| (port, protocol) == (row.forward.port.number, row.forward.port.protocol);
     let all: Vec<String> = listeners(is_it)?.iter().map(process).collect();
     Ok(match all.is_empty() {
         true => Finding::ok("", "none of the node's own listens there"),
@@ -121,12 +122,12 @@ pub fn processes(way: &Way<'_>) -> Result<Finding, Error> {
 
 /// To whom.
 pub fn translation(way: &Way<'_>) -> Result<Finding, Error> {
-    let forward = way.forward();
-    let counted = forward.counters.map_or(String::new(), |counters| {
+    let row = way.row();
+    let counted = row.counters.map_or(String::new(), |counters| {
         format!(", {} connections so far", counters.packets)
     });
-    let text = format!("to {} of {}{counted}", forward.to, way.owner);
-    Ok(match forward.is_conditional {
+    let text = format!("to {} of {}{counted}", row.forward.to, way.owner);
+    Ok(match row.is_conditional {
         true => Finding::warning(
             "",
             format!("{text}, of packets that fulfil its conditions only"),
@@ -156,11 +157,11 @@ pub fn nobody(port: &Wanted, is_doubtful: bool) -> Result<Finding, Error> {
 
 /// One connection.
 pub fn probe(way: &Way<'_>) -> Finding {
-    let forward = way.forward();
-    let Some(host) = way.host().filter(|_| forward.protocol == PROBED) else {
+    let row = way.row();
+    let Some(host) = way.host().filter(|_| row.forward.port.protocol == PROBED) else {
         return Finding::warning("", "only TCP can be tried");
     };
-    let to = SocketAddr::new(host, forward.host_port);
+    let to = SocketAddr::new(host, row.forward.port.number);
     match TcpStream::connect_timeout(&to, PATIENCE) {
         Ok(_) => Finding::ok("", format!("{to} answers this node")),
         Err(cause) => Finding::error("", format!("{to} does not answer this node: {cause}")),

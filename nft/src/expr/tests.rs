@@ -1,6 +1,7 @@
-use common::sys::nla;
+use common::sys::nla::{self, Nla};
 
 use super::*;
+use crate::uapi;
 
 fn all() -> Vec<Expr> {
     let (a, b) = (Register(1), Register(4));
@@ -62,7 +63,7 @@ fn all() -> Vec<Expr> {
 fn what_is_written_is_read_back() {
     let written: Vec<Nla> = all().iter().map(Expr::encode).collect();
     let bytes = nla::body(&[], &written).unwrap();
-    assert_eq!(decode_all(&bytes), all());
+    assert_eq!(Expr::decode_all(&bytes), all());
 }
 
 #[test]
@@ -73,12 +74,16 @@ fn an_inverted_lookup_is_not_ours() {
             Nla::text(uapi::EXPR_NAME, "lookup"),
             Nla::nested(
                 uapi::EXPR_DATA,
-                [Nla::text(1, "s"), Nla::be32(2, 1), Nla::be32(5, 1)],
+                [
+                    Nla::text(uapi::LOOKUP_SET, "s"),
+                    Nla::be32(uapi::LOOKUP_SREG, 1),
+                    Nla::be32(uapi::LOOKUP_FLAGS, 1),
+                ],
             ),
         ],
     );
     let bytes = nla::body(&[], &[inverted]).unwrap();
-    assert_eq!(decode_all(&bytes), [Expr::Other("lookup".into())]);
+    assert_eq!(Expr::decode_all(&bytes), [Expr::Other("lookup".into())]);
 }
 
 #[test]
@@ -93,7 +98,7 @@ fn registers_are_numbered_as_the_kernel_reports_them() {
 fn garbage_is_read_without_a_panic() {
     for length in 0..64 {
         let bytes: Vec<u8> = (0..length).map(|n: u8| n.wrapping_mul(37)).collect();
-        decode_all(&bytes);
+        Expr::decode_all(&bytes);
         Expr::decode(&bytes);
     }
 }

@@ -74,7 +74,7 @@ fn mappings_are_read_as_containerd_and_as_podman_write_them() {
         shown,
         ["8081/tcp", "[2001:db8::1]:53/udp", "192.0.2.1:9/sctp"]
     );
-    assert_eq!(config.mappings[0].protocol, Protocol::Tcp);
+    assert_eq!(config.mappings[0].asked.protocol, Protocol::Tcp);
 }
 
 #[test]

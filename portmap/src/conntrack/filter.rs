@@ -121,9 +121,9 @@ pub fn filters(stale: &Stale, local: &[IpAddr]) -> Option<Vec<Filter>> {
         return None;
     }
     let base = Filter {
-        to: stale.host_ip.and_then(v4),
+        to: stale.port.address.and_then(v4),
         answers: stale.container.and_then(v4),
-        ..Filter::listing(stale.protocol, Some(stale.host_port))
+        ..Filter::listing(stale.port.protocol, Some(stale.port.number))
     };
     if base.to.is_some() || base.answers.is_some() {
         return Some(vec![base]);
@@ -158,14 +158,14 @@ pub fn is_meant(attributes: &[u8], stale: &Stale, local: &[IpAddr]) -> bool {
         Some((*number, u16::from_be_bytes(port)))
     });
     let answers = attribute(attributes, TUPLE_REPLY).and_then(|tuple| address_in(tuple, SRC));
-    let to_us = match (stale.host_ip, destination) {
+    let to_us = match (stale.port.address, destination) {
         (_, None) => false,
         (Some(only), Some(destination)) => only == destination,
         (None, Some(destination)) => {
             stale.container.is_some() || destination.is_loopback() || local.contains(&destination)
         }
     };
-    port == Some((stale.protocol.number(), stale.host_port))
+    port == Some((stale.port.protocol.number(), stale.port.number))
         && to_us
         && stale
             .container
@@ -185,13 +185,16 @@ fn address_in(tuple: &[u8], which: u16) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host_port::HostPort;
 
     fn stale(family: Family, host_ip: Option<&str>, container: Option<&str>) -> Stale {
         Stale {
             family,
-            protocol: Protocol::Udp,
-            host_port: 53,
-            host_ip: host_ip.map(|text| text.parse().unwrap()),
+            port: HostPort {
+                protocol: Protocol::Udp,
+                address: host_ip.map(|text| text.parse().unwrap()),
+                number: 53,
+            },
             container: container.map(|text| text.parse().unwrap()),
         }
     }

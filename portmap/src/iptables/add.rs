@@ -3,7 +3,6 @@
 use std::thread;
 use std::time::Duration;
 
-use common::Family;
 use common::error::{Code, Error};
 use xtables::state::State;
 use xtables::transaction::{Command, Transaction};
@@ -11,16 +10,15 @@ use xtables::{Table, Variant};
 
 use super::compiled::Compiled;
 use super::conflict::{self, Order};
+use super::refusal::{Failures, failed_at, refuse_the_hopeless, tried};
 use super::rules::{GUARD, Wanted, is_of_attachments};
 use super::tool::{Failure, Tool};
 use super::{by_place, kernel, observe, write};
-use crate::config::{Evidence, OnConflict};
+use crate::config::Evidence;
+use crate::options::OnConflict;
 
 /// How often rules that others change at the same time are read and written.
 const TRIES: u32 = 30;
-/// How often the same input may fail in the same way before it is not the others' doing.
-const SAME_FAILURES: u32 = 4;
-
 /// What takes back one IP version's changes to attachments' chains. What is shared stays.
 #[derive(Debug)]
 pub struct Undo {
@@ -235,72 +233,4 @@ pub fn read(tool: &Tool, wanted: &Wanted) -> Result<State, Error> {
         refuse_the_hopeless(&failure, wanted)?;
         Err(failure.error(Code::System, format!("read the {} rules", wanted.family)))
     })
-}
-
-fn tried(wanted: &Wanted) -> String {
-    format!("write the {} rules of {}", wanted.family, wanted.attachment)
-}
-
-/// Failures that trying again does not mend.
-fn refuse_the_hopeless(failure: &Failure, wanted: &Wanted) -> Result<(), Error> {
-    match failure.hopeless() {
-        Some(code) => Err(failure.error(code, tried(wanted))),
-        None => Ok(()),
-    }
-}
-
-/// Tells a refusal from a race: in a race, the input or the answer changes.
-#[derive(Default)]
-struct Failures {
-    last: Option<(String, Failure)>,
-    count: u32,
-}
-
-impl Failures {
-    fn note(&mut self, failure: Failure, input: &str, wanted: &Wanted) -> Result<(), Error> {
-        let this = (input.to_owned(), failure);
-        self.count = if self.last.as_ref() == Some(&this) {
-            self.count + 1
-        } else {
-            1
-        };
-        if self.count >= SAME_FAILURES {
-            return Err(refused(&this.1, input, wanted));
-        }
-        self.last = Some(this);
-        Ok(())
-    }
-}
-
-/// The key of an IP version's conditions.
-pub fn conditions_key(family: Family) -> &'static str {
-    match family {
-        Family::V4 => "conditionsV4",
-        Family::V6 => "conditionsV6",
-    }
-}
-
-/// The line of its input that a program could not do.
-fn failed_at<'a>(failure: &Failure, input: &'a str) -> Option<&'a str> {
-    let number = failure.line()?;
-    input.lines().nth(number.checked_sub(1)?)
-}
-
-/// The error of a program that refuses its input.
-pub fn refused(failure: &Failure, input: &str, wanted: &Wanted) -> Error {
-    let line = failed_at(failure, input);
-    // The legacy variant names the COMMIT line when the kernel refuses a rule.
-    let may_be_a_jump = line.is_none_or(|line| line.contains("dnat name: ") || line == "COMMIT");
-    if wanted.conditional && may_be_a_jump {
-        let key = conditions_key(wanted.family);
-        return failure.error(
-            Code::InvalidConfig,
-            format!("{key}: iptables refuses these matches"),
-        );
-    }
-    let tried = match line {
-        Some(line) => format!("{}, in {line:?}", tried(wanted)),
-        None => tried(wanted),
-    };
-    failure.error(Code::System, tried)
 }

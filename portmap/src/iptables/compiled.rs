@@ -10,13 +10,16 @@ use common::Family;
 use common::error::{Code, Error};
 use nft::socket::Nft;
 use xtables::legacy::edit::{self, Doomed};
+use xtables::nf_tables::{self, Seen, batch};
 use xtables::raw::{End, Raw, Test};
+use xtables::transaction::{Command, Transaction};
 use xtables::{Table, Variant};
 
-use super::add::conditions_key;
 use super::rules::{DNAT, Wanted};
 use super::tool::Tool;
-use super::{kernel, native, owner};
+use super::{kernel, owner};
+use crate::conditions;
+use crate::nftables::transaction;
 use crate::turn::Turn;
 
 /// The chain that no packet passes. It is there for moments, in one turn after the other.
@@ -40,7 +43,7 @@ impl Compiled {
         let mark = owner::comment(&wanted.attachment);
         let (variant, rules) = tried(tool, wanted.family, &jumps)?;
         let refuse = |why: String| {
-            let key = conditions_key(wanted.family);
+            let key = conditions::key(wanted.family);
             Error::new(Code::InvalidConfig, format!("{key}: {why}"))
         };
         if rules.len() < jumps.len() {
@@ -95,7 +98,7 @@ fn tried(tool: &Tool, family: Family, rules: &[String]) -> Result<(Variant, Vec<
     let made = kernel::raw(variant, family, SCRATCH);
     sweep_now(Some(variant), family)?;
     if let Err(failure) = written {
-        let key = conditions_key(family);
+        let key = conditions::key(family);
         return Err(match failure.hopeless() {
             Some(code) => failure.error(code, format!("try {key} out")),
             None => {
@@ -146,7 +149,7 @@ fn is_there(variant: Variant, family: Family) -> Result<bool, Error> {
         Variant::Legacy => Ok(!kernel::chains(family, &[SCRATCH.to_owned()])?.is_empty()),
         Variant::Nft => match Nft::open_if_any()? {
             Some(mut nft) => {
-                let found = xtables::nf_tables::present(&mut nft, family, Table::Nat, &[SCRATCH])?;
+                let found = nf_tables::present(&mut nft, family, Table::Nat, &[SCRATCH])?;
                 Ok(!found.is_empty())
             }
             None => Ok(false),
@@ -172,8 +175,21 @@ fn sweep_now(variant: Option<Variant>, family: Family) -> Result<(), Error> {
                     rules: Vec::new(),
                 },
             )?),
-            Variant::Nft => native::remove_chain(family, SCRATCH)?,
+            Variant::Nft => remove_from_nft(family)?,
         }
     }
     Ok(())
+}
+
+fn remove_from_nft(family: Family) -> Result<(), Error> {
+    transaction::run(&mut Nft::open()?, |nft| {
+        let mut seen = Seen::chains(nft, family, &[(Table::Nat, SCRATCH)])?;
+        let mut transaction = Transaction::default();
+        if let Some(rules) = seen.state.chain(SCRATCH) {
+            let flush = Command::Flush(SCRATCH.to_owned(), rules.to_vec());
+            transaction.push(Table::Nat, flush);
+            transaction.push(Table::Nat, Command::Remove(SCRATCH.to_owned()));
+        }
+        Ok((batch::commands(&mut seen, &transaction)?, ()))
+    })
 }

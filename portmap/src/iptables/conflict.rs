@@ -53,13 +53,14 @@ pub fn refuse(
 }
 
 fn refuse_one(state: &State, ours: &Forwards, jump: &owner::Jump) -> Result<(), Error> {
-    for theirs in translations(state.chain(&jump.chain).unwrap_or(&[])) {
-        if let Some(ours) = ours.overlapping(HostPort::from(&theirs)) {
-            return Err(Error::new(
-                Code::Conflict,
-                format!("host port {}/{} is taken", ours.host_port, ours.protocol),
-            )
-            .with_details(format!("by {}, which leads to {}", jump.comment, theirs.to)));
+    for theirs in translations(state.rules(&jump.chain)) {
+        if let Some(ours) = ours.overlapping(theirs.port) {
+            let HostPort {
+                number, protocol, ..
+            } = ours.port;
+            let msg = format!("host port {number}/{protocol} is taken");
+            return Err(Error::new(Code::Conflict, msg)
+                .with_details(format!("by {}, which leads to {}", jump.comment, theirs.to)));
         }
     }
     Ok(())

@@ -7,7 +7,7 @@ use xtables::state::State;
 use xtables::{Table, Variant, legacy, nf_tables};
 
 use super::order;
-use super::rules::{DNAT, FORMER_GUARD, Wanted};
+use super::rules::{DNAT, Wanted};
 
 /// Which of the named chains of the nat table exist in the legacy variant.
 ///
@@ -22,7 +22,7 @@ pub fn chains(family: Family, names: &[String]) -> Result<Vec<String>, Error> {
 /// What can be told, without iptables, of what an attachment needs.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Glimpse {
-    /// Whether a chain with one of its names exists, or may exist, or one of an earlier version's, or a jump
+    /// Whether a chain with one of its names exists, or may exist, or a jump
     /// that matters to where its own go.
     pub is_unusual: bool,
     /// The chains that all attachments share, each up to the first rule that only iptables can print.
@@ -41,7 +41,6 @@ pub fn glimpse(wanted: &Wanted) -> Result<Glimpse, Error> {
     let dispatch = tables.read(&[(Table::Nat, DNAT)]);
     Ok(Glimpse {
         is_unusual: own.iter().any(|name| tables.has_chain(Table::Nat, name))
-            || tables.has_chain(Table::Mangle, FORMER_GUARD)
             || dispatch.is_none_or(|state| order::may_matter(&state, wanted)),
         shared: tables.glimpse(&chains),
     })

@@ -15,7 +15,8 @@ use super::shadow::Reach;
 use super::tool::Tool;
 use super::translation::translations;
 use super::{kernel, native, owner};
-use crate::list::{Counters, Forward};
+use crate::host_port::HostPort;
+use crate::list::row::{Counters, Row};
 
 /// A rule without its `-A CHAIN`, and what it counted.
 type Counted = (String, Counters);
@@ -24,7 +25,7 @@ type Counted = (String, Counters);
 ///
 /// # Errors
 /// What a program said.
-pub fn list() -> Result<Vec<Forward>, Error> {
+pub fn list() -> Result<Vec<Row>, Error> {
     let mut all = Vec::new();
     if let Some(mut nft) = Nft::open_if_any()? {
         for family in Family::ALL {
@@ -63,7 +64,7 @@ fn counted(seen: &Seen) -> Chains {
     seen.state.table(Table::Nat).iter().map(chain).collect()
 }
 
-fn forwards(mut chains: Chains, backend: &'static str) -> Vec<Forward> {
+fn forwards(mut chains: Chains, backend: &'static str) -> Vec<Row> {
     let outer = chains.get("PREROUTING").into_iter().flatten();
     let is_led = outer
         .map(|(rule, _)| Meaning::of(rule))
@@ -83,7 +84,7 @@ fn forwards(mut chains: Chains, backend: &'static str) -> Vec<Forward> {
         // What several jumps lead to is shown where the first one stands.
         let forwards = chains.get_mut(&jump.chain).into_iter();
         let forwards = forwards.flat_map(|chain| reached(chain, &reach));
-        all.extend(forwards.map(|forward| Forward {
+        all.extend(forwards.map(|forward| Row {
             owner: attachment(&jump.comment),
             is_conditional: reach.is_conditional,
             is_reached: is_led,
@@ -96,28 +97,28 @@ fn forwards(mut chains: Chains, backend: &'static str) -> Vec<Forward> {
 }
 
 /// The forwards of a chain by what jumps test.
-type ByPort = BTreeMap<(Protocol, u16), Vec<Forward>>;
+type ByPort = BTreeMap<(Protocol, u16), Vec<Row>>;
 
 fn by_port(rules: &[Counted], backend: &'static str) -> ByPort {
     let mut chain = ByPort::new();
-    for forward in translated(rules, backend) {
-        let same = chain
-            .entry((forward.protocol, forward.host_port))
-            .or_default();
-        same.push(forward);
+    for row in translated(rules, backend) {
+        let HostPort {
+            protocol, number, ..
+        } = row.forward.port;
+        chain.entry((protocol, number)).or_default().push(row);
     }
     chain
 }
 
 /// Takes out what a jump leads to.
-fn reached(chain: &mut ByPort, reach: &Reach<'_>) -> Vec<Forward> {
+fn reached(chain: &mut ByPort, reach: &Reach<'_>) -> Vec<Row> {
     let mut all = Vec::new();
     for (protocol, ports) in reach.ports() {
         let keys = chain.range((protocol, *ports.start())..=(protocol, *ports.end()));
         let keys: Vec<_> = keys.map(|(key, _)| *key).collect();
         for key in keys {
             let forwards = chain.remove(&key).unwrap_or_default();
-            let meets = |forward: &Forward| reach.meets(forward.host_ip);
+            let meets = |row: &Row| reach.meets(row.forward.port.address);
             let (taken, left): (Vec<_>, Vec<_>) = forwards.into_iter().partition(meets);
             all.extend(taken);
             if !left.is_empty() {
@@ -129,19 +130,12 @@ fn reached(chain: &mut ByPort, reach: &Reach<'_>) -> Vec<Forward> {
 }
 
 /// The forwards of one chain, as yet without an owner.
-fn translated(rules: &[Counted], backend: &'static str) -> impl Iterator<Item = Forward> {
+fn translated(rules: &[Counted], backend: &'static str) -> impl Iterator<Item = Row> {
     rules.iter().flat_map(move |(rule, counters)| {
         let read = translations(std::slice::from_ref(rule));
-        read.into_iter().map(move |translation| Forward {
-            host_ip: translation.host_ip,
-            host_port: translation.host_port,
-            protocol: translation.protocol,
-            to: translation.to,
-            owner: Attachment {
-                network: String::new(),
-                container: String::new(),
-                ifname: String::new(),
-            },
+        read.into_iter().map(move |forward| Row {
+            forward,
+            owner: Attachment::default(),
             backend,
             counters: Some(*counters),
             is_conditional: false,
@@ -209,7 +203,7 @@ COMMIT
                 (
                     f.owner.container.as_str(),
                     f.owner.ifname.as_str(),
-                    f.host_port,
+                    f.forward.port.number,
                 )
             })
             .collect();
@@ -221,7 +215,10 @@ COMMIT
         assert_eq!(all[0].counters, Some(counted));
         assert!(!all[0].is_conditional && all[1].is_conditional);
         assert!(all[1].is_reached && !all[2].is_reached);
-        assert_eq!(all[2].host_ip, Some("192.0.2.1".parse().unwrap()));
+        assert_eq!(
+            all[2].forward.port.address,
+            Some("192.0.2.1".parse().unwrap())
+        );
     }
 
     #[test]

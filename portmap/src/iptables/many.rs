@@ -8,7 +8,8 @@ use xtables::{Table, Variant};
 use super::rules::is_of_attachments;
 use super::tool::Tool;
 use super::{all_wanted, native, reader, side_by_side, split, write};
-use crate::config::{Config, Evidence, Mark, OnConflict};
+use crate::config::{Config, Evidence};
+use crate::options::{Mark, OnConflict};
 use crate::plan::Plan;
 
 /// All rules of the tables that attachments are in, in each IP version, as far as they could be read.

@@ -20,13 +20,13 @@ use nix::errno::Errno;
 use nix::libc;
 use xtables::Table;
 use xtables::nf_tables::{self, Seen, batch};
-use xtables::transaction::{Command as Line, Transaction};
 
 use super::conflict::{self, Order};
 use super::rules::{Wanted, wanted};
 use super::{own_mark, write};
-use crate::config::{Config, DEFAULT_MARK_BIT, Evidence, Mark, OnConflict};
+use crate::config::{Config, Evidence};
 use crate::nftables::transaction;
+use crate::options::{DEFAULT_MARK_BIT, Mark, OnConflict};
 use crate::plan::{Forwards, Plan};
 use conditional::Conditional;
 
@@ -136,23 +136,6 @@ fn add_in(
         }
     }
     Ok(added)
-}
-
-/// Removes a chain of the nat table that nothing leads to.
-///
-/// # Errors
-/// Code 11 when the ruleset never holds still, 100 with what the kernel refused.
-pub fn remove_chain(family: Family, chain: &str) -> Result<(), Error> {
-    commit(&mut Nft::open()?, |nft| {
-        let mut seen = Seen::chains(nft, family, &[(Table::Nat, chain)])?;
-        let mut transaction = Transaction::default();
-        if let Some(rules) = seen.state.chain(chain) {
-            let flush = Line::Flush(chain.to_owned(), rules.to_vec());
-            transaction.push(Table::Nat, flush);
-            transaction.push(Table::Nat, Line::Remove(chain.to_owned()));
-        }
-        Ok((batch::commands(&mut seen, &transaction)?, ()))
-    })
 }
 
 /// Writes what many attachments lack, each as the ones before it leave the tables, in one batch.

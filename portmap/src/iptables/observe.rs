@@ -14,6 +14,7 @@ use super::rules::{
 use super::shadow::{self, Forwards, Reach, Rivals};
 use super::translation::translations;
 use crate::config::Evidence;
+use crate::host_port::HostPort;
 
 /// A jump rule as it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,9 +77,9 @@ fn speaks_for(evidence: &Evidence, rules: &[String]) -> bool {
     let Evidence { addresses, ports } = evidence;
     let made = translations(rules);
     !made.is_empty()
-        && made
-            .iter()
-            .all(|t| addresses.contains(&t.to.ip()) && ports.contains(&(t.protocol, t.host_port)))
+        && made.iter().all(|t| {
+            addresses.contains(&t.to.ip()) && ports.contains(&(t.port.protocol, t.port.number))
+        })
 }
 
 /// The chains of an attachment, of those that it can have.
@@ -176,7 +177,11 @@ fn is_part(rule: &Meaning, wanted: &Wanted, mark: &str) -> bool {
 pub fn shadows(state: &State, wanted: &Wanted, chain: &str) -> Vec<Drift> {
     let mut drifts = Vec::new();
     let family = wanted.family;
-    let ports: BTreeSet<u16> = wanted.ports.iter().map(|port| port.host_port).collect();
+    let ports: BTreeSet<u16> = wanted
+        .ports
+        .iter()
+        .map(|forward| forward.port.number)
+        .collect();
     let (mut left, mut rivals) = (Forwards::of(&wanted.ports), Rivals::default());
     for rule in state.rules(DNAT) {
         if left.is_empty() {
@@ -203,7 +208,10 @@ pub fn shadows(state: &State, wanted: &Wanted, chain: &str) -> Vec<Drift> {
         }
         for forward in lost {
             let object = format!("rules of {DNAT} ({family}) before those to {chain}");
-            let port = format!("none for {}/{}", forward.host_port, forward.protocol);
+            let HostPort {
+                number, protocol, ..
+            } = forward.port;
+            let port = format!("none for {number}/{protocol}");
             drifts.push(Drift::new(object, port, rule));
             left.remove(&forward);
         }
@@ -213,7 +221,11 @@ pub fn shadows(state: &State, wanted: &Wanted, chain: &str) -> Vec<Drift> {
 
 /// The chains of others that could have the wanted ports, which must be read to know.
 pub fn rivals(state: &State, wanted: &Wanted) -> Vec<String> {
-    let ports: BTreeSet<u16> = wanted.ports.iter().map(|port| port.host_port).collect();
+    let ports: BTreeSet<u16> = wanted
+        .ports
+        .iter()
+        .map(|forward| forward.port.number)
+        .collect();
     let jumps = state.rules(DNAT).iter();
     let mut rivals: Vec<String> = jumps
         .filter(|rule| shadow::may_have_one_of(rule, &ports))

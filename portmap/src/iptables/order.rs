@@ -13,7 +13,8 @@ use xtables::state::State;
 use super::observe::{jumps_to, strays};
 use super::owner;
 use super::rules::{self, DNAT, OWN_PREFIX, PORTS_A_RULE, Wanted};
-use super::shadow::{Forwards, Reach, may_have_one_of, translated};
+use super::shadow::{Forwards, Reach, may_have_one_of};
+use super::translation::translations;
 use crate::host_port::HostPort;
 
 /// The place of the jumps once those are gone that the attachment had, and what goes before them.
@@ -37,7 +38,11 @@ pub fn may_matter(state: &State, wanted: &Wanted) -> bool {
 }
 
 fn ports(wanted: &Wanted) -> BTreeSet<u16> {
-    wanted.ports.iter().map(|port| port.host_port).collect()
+    wanted
+        .ports
+        .iter()
+        .map(|forward| forward.port.number)
+        .collect()
 }
 
 /// The rules that are not the attachment's own.
@@ -80,13 +85,14 @@ enum Order {
 
 impl<'a> Scan<'a> {
     fn of(wanted: &'a Wanted) -> Scan<'a> {
-        let narrow = wanted.ports.iter().filter(|port| port.host_ip.is_some());
+        let narrow = wanted
+            .ports
+            .iter()
+            .filter(|forward| forward.port.address.is_some());
         Scan {
             container: &wanted.attachment.container,
-            ours: wanted.ports.iter().map(HostPort::from).collect(),
-            narrow: narrow
-                .map(|port| everywhere(HostPort::from(port)))
-                .collect(),
+            ours: wanted.ports.iter().map(|forward| forward.port).collect(),
+            narrow: narrow.map(|forward| everywhere(forward.port)).collect(),
             place: 0,
             before: Vec::new(),
             is_at_the_end: false,
@@ -110,8 +116,8 @@ impl<'a> Scan<'a> {
         }
         let reach = Reach::of(&meaning);
         let theirs = rivals.entry(jump.chain.clone()).or_insert_with(|| {
-            let rules = state.chain(&jump.chain).unwrap_or(&[]);
-            Forwards::of(&translated(rules))
+            let rules = state.rules(&jump.chain);
+            Forwards::of(&translations(rules))
         });
         let mut firsts = Vec::new();
         for port in theirs.behind(&reach) {
@@ -160,7 +166,7 @@ fn narrow(jump: &owner::Jump, ports: &[HostPort]) -> Vec<String> {
     let mut alike: BTreeMap<_, Vec<u16>> = BTreeMap::new();
     for port in ports {
         let same = alike.entry((port.protocol, port.address)).or_default();
-        same.push(port.port);
+        same.push(port.number);
     }
     let rules = alike.iter().flat_map(|((protocol, address), ports)| {
         let ports = ports.chunks(PORTS_A_RULE);

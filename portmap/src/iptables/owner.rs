@@ -96,18 +96,6 @@ pub fn jump(rule: &str) -> Option<(Jump, Meaning)> {
         .then_some((Jump { comment, chain }, meaning))
 }
 
-/// The same of a rule that versions of the reference before 0.8 made, in [`super::rules::OLD_SNAT`].
-/// The mark is given as if the rule were one of today's.
-pub fn old_jump(rule: &str) -> Option<Jump> {
-    let meaning = Meaning::of(rule);
-    let owner = meaning.comment()?.strip_prefix("snat ")?;
-    let chain = meaning.goes_to().to_owned();
-    owner.starts_with("name: ").then_some(Jump {
-        comment: format!("dnat {owner}"),
-        chain,
-    })
-}
-
 /// One jump rule's ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Jump {
@@ -178,17 +166,6 @@ mod tests {
             ours(&comment(&attachment("c", "eth0"))) && ours(&comment(&attachment("c", "net1")))
         );
         assert!(!ours(&comment(&attachment("cc", "eth0"))) && !ours("dnat name: \"n\" id: \"c"));
-    }
-
-    #[test]
-    fn an_old_jump_is_known_by_its_owner() {
-        let rule = r#"-m comment --comment "snat name: \"net1\" id: \"c\"" -j CNI-SN-1"#;
-        let jump = old_jump(rule).unwrap();
-        assert_eq!(jump.comment, comment(&attachment("c", "eth0")));
-        assert_eq!(jump.chain, "CNI-SN-1");
-        for other in ["-j CNI-SN-1", r#"-m comment --comment "snat" -j CNI-SN-1"#] {
-            assert_eq!(old_jump(other), None);
-        }
     }
 
     #[test]

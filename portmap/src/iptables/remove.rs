@@ -8,10 +8,11 @@ use xtables::legacy::edit::{self, Doomed};
 use xtables::state::State;
 
 use super::observe::{own_chains, strays};
-use super::rules::{DNAT, OLD_SNAT, exact_name, is_own_name, shared_name};
-use super::translation::{Translation, translations};
-use super::{kernel, owner, write};
+use super::rules::{DNAT, exact_name, is_own_name, shared_name};
+use super::translation::translations;
+use super::{kernel, owner};
 use crate::config::Evidence;
+use crate::host_port::Forward;
 
 /// Removes what an attachment has in the legacy variant, and says what it was; `None` for nothing.
 ///
@@ -21,23 +22,12 @@ pub fn del(
     family: Family,
     attachment: &Attachment,
     evidence: &Evidence,
-) -> Result<Option<Vec<Translation>>, Error> {
-    let names = [
-        shared_name(attachment),
-        exact_name(attachment),
-        write::old_name(attachment),
-    ];
+) -> Result<Option<Vec<Forward>>, Error> {
+    let names = [shared_name(attachment), exact_name(attachment)];
     if kernel::chains(family, &names)?.is_empty() {
         return Ok(None);
     }
-    let select = |state: &State| {
-        let mut chains = own_chains(state, attachment, evidence);
-        let old = write::old_name(attachment);
-        if write::is_old_of(state, attachment, &old) {
-            chains.push(old);
-        }
-        chains
-    };
+    let select = |state: &State| own_chains(state, attachment, evidence);
     let mark = owner::comment(attachment);
     remove(family, select, |comment| comment == mark)
 }
@@ -57,7 +47,7 @@ pub fn left(
     let state = edit::outlines(family, is_asked)?;
     let mut chains = own_chains(&state, attachment, evidence);
     chains.retain(|chain| {
-        let rules = state.chain(chain).unwrap_or(&[]);
+        let rules = state.rules(chain);
         !translations(rules).is_empty()
     });
     Ok(chains)
@@ -72,9 +62,8 @@ pub fn gc(
     family: Family,
     network: &str,
     is_valid: impl Fn(&str) -> bool,
-) -> Result<Option<Vec<Translation>>, Error> {
-    let leading = [DNAT.to_owned(), OLD_SNAT.to_owned()];
-    if kernel::chains(family, &leading)?.is_empty() {
+) -> Result<Option<Vec<Forward>>, Error> {
+    if kernel::chains(family, &[DNAT.to_owned()])?.is_empty() {
         return Ok(None);
     }
     let is_dead = |comment: &str| is_dead_of(comment, network, &is_valid);
@@ -93,10 +82,8 @@ pub fn dead_chains(state: &State, is_dead: impl Fn(&str) -> bool) -> Vec<String>
         .rules(DNAT)
         .iter()
         .filter_map(|rule| owner::jump(rule));
-    let old = state.chain(OLD_SNAT).unwrap_or(&[]).iter();
-    let old = old.filter_map(|rule| owner::old_jump(rule));
     let (mut dead, mut alive) = (BTreeSet::new(), BTreeSet::new());
-    for jump in jumps.map(|(jump, _)| jump).chain(old) {
+    for (jump, _) in jumps {
         match is_dead(&jump.comment) {
             true => &mut dead,
             false => &mut alive,
@@ -112,8 +99,8 @@ fn remove(
     family: Family,
     select: impl Fn(&State) -> Vec<String>,
     is_dead: impl Fn(&str) -> bool,
-) -> Result<Option<Vec<Translation>>, Error> {
-    let is_ours = |name: &str| is_own_name(name) || [DNAT, OLD_SNAT].contains(&name);
+) -> Result<Option<Vec<Forward>>, Error> {
+    let is_ours = |name: &str| is_own_name(name) || name == DNAT;
     let choose = |state: &State| Doomed {
         chains: select(state),
         rules: strays(state, &is_dead)

@@ -1,7 +1,7 @@
 //! Plan → chains and rules, name for name as the reference writes them.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use common::{Attachment, Family, Protocol};
 use xtables::Table;
@@ -10,8 +10,9 @@ use xtables::transaction::Command;
 use xtables::words::joined;
 
 use super::owner;
-use crate::config::{Mark, Masquerade};
-use crate::plan::{Forward, Forwards};
+use crate::host_port::{Forward, HostPort};
+use crate::options::{Mark, Masquerade};
+use crate::plan::Forwards;
 
 /// The chain that leads to those of attachments.
 pub const DNAT: &str = "CNI-HOSTPORT-DNAT";
@@ -21,14 +22,8 @@ pub const SETMARK: &str = "CNI-HOSTPORT-SETMARK";
 pub const MASQ: &str = "CNI-HOSTPORT-MASQ";
 /// The chain, in mangle, that drops foreign packets from and to loopback addresses.
 pub const GUARD: &str = "CNI-HOSTPORT-GUARD";
-/// The one that earlier versions had. It saw only what was about to be delivered.
-pub const FORMER_GUARD: &str = "CNI-HOSTPORT-LOCALNET";
 /// The beginning of attachments' chains.
 pub const OWN_PREFIX: &str = "CNI-DN-";
-/// The same of the second chain that versions of the reference before 0.8 made.
-pub const OLD_PREFIX: &str = "CNI-SN-";
-/// The chain that leads to those.
-pub const OLD_SNAT: &str = "CNI-HOSTPORT-SNAT";
 /// The length of attachments' chains' names.
 pub const OWN_LENGTH: usize = 28;
 
@@ -117,12 +112,8 @@ impl Wanted {
     /// Every chain but the attachment's own that has something to hold.
     pub fn all_chains(&self) -> Vec<(Table, &str)> {
         let shared = self.shared.iter().map(|s| (s.table, s.chain));
-        let former = [(Table::Mangle, "INPUT"), (Table::Mangle, FORMER_GUARD)];
         let all = self.chains.iter().copied().chain(shared);
-        let is_guarded = self.family == Family::V4;
-        all.chain(former.into_iter().filter(|_| is_guarded))
-            .map(|(table, chain)| (table, chain as &str))
-            .collect()
+        all.map(|(table, chain)| (table, chain as &str)).collect()
     }
 
     /// The chain that the reference uses.
@@ -138,7 +129,7 @@ impl Wanted {
 
 /// Whether a chain is an attachment's: only those are ever removed, whatever a comment says.
 pub fn is_own_name(chain: &str) -> bool {
-    chain.starts_with(OWN_PREFIX) || chain.starts_with(OLD_PREFIX)
+    chain.starts_with(OWN_PREFIX)
 }
 
 /// Whether a command is about attachments' own chains or the jumps to them. Everything else is shared,
@@ -181,14 +172,13 @@ pub fn wanted(
     };
     let mut own = Vec::new();
     for forward in ports {
-        let base = base(forward);
+        let base = base(forward.port);
         if let Some(chain) = marking {
             for source in masqueraded_sources(masquerade, *family, container) {
                 own.push(format!("{source}{base} -j {chain}"));
             }
         }
-        let to = SocketAddr::new(container.addr, forward.container_port);
-        own.push(format!("{base} -j DNAT --to-destination {to}"));
+        own.push(format!("{base} -j DNAT --to-destination {}", forward.to));
     }
     let (chains, shared) = shared(*family, masquerade, mark);
     Wanted {
@@ -204,16 +194,15 @@ pub fn wanted(
     }
 }
 
-/// The matches of one forward, as iptables prints them.
-fn base(forward: &Forward) -> String {
-    let Forward {
+/// The matches of a port, as iptables prints them.
+fn base(port: HostPort) -> String {
+    let HostPort {
         protocol,
-        host_ip,
-        host_port,
-        container_port: _,
-    } = forward;
-    let destination = host_ip.map_or_else(String::new, |addr| format!("-d {} ", whole(addr)));
-    format!("{destination}-p {protocol} -m {protocol} --dport {host_port}")
+        address,
+        number,
+    } = port;
+    let destination = address.map_or_else(String::new, |addr| format!("-d {} ", whole(addr)));
+    format!("{destination}-p {protocol} -m {protocol} --dport {number}")
 }
 
 /// An address as the network of one.
@@ -256,7 +245,7 @@ fn jumps(
     let comment = owner::comment(attachment);
     let needed: BTreeSet<(Protocol, u16)> = ports
         .iter()
-        .map(|port| (port.protocol, port.host_port))
+        .map(|forward| (forward.port.protocol, forward.port.number))
         .collect();
     let mut jumps = Vec::new();
     for protocol in Protocol::ALL {

@@ -10,9 +10,8 @@ use xtables::state::State;
 
 use super::owner::Jump;
 use super::rules::DNAT;
-use super::translation::{Translation, translations};
-use crate::host_port::HostPort;
-use crate::plan::Forward;
+use super::translation::translations;
+use crate::host_port::{Forward, HostPort};
 
 /// Whether a rule ends a chain for every packet that it matches. `-j` to a chain may come back, and
 /// what does not end anything (LOG, MARK, …) does not either.
@@ -46,10 +45,10 @@ impl Forwards {
     pub fn of(forwards: &[Forward]) -> Forwards {
         let mut all = Forwards::default();
         for forward in forwards {
-            let (protocol, port) = (forward.protocol, forward.host_port);
+            let (protocol, port) = (forward.port.protocol, forward.port.number);
             let same = all.by_port.entry((protocol, port)).or_default();
             same.push(*forward);
-            if let Some(addr) = forward.host_ip {
+            if let Some(addr) = forward.port.address {
                 let same = all.by_address.entry((protocol, addr, port)).or_default();
                 same.push(*forward);
             }
@@ -64,14 +63,14 @@ impl Forwards {
 
     /// Takes out one.
     pub fn remove(&mut self, one: &Forward) {
-        let (protocol, port) = (one.protocol, one.host_port);
+        let (protocol, port) = (one.port.protocol, one.port.number);
         if let Some(same) = self.by_port.get_mut(&(protocol, port)) {
-            same.retain(|forward| forward.host_ip != one.host_ip);
+            same.retain(|forward| forward.port.address != one.port.address);
             if same.is_empty() {
                 self.by_port.remove(&(protocol, port));
             }
         }
-        if let Some(addr) = one.host_ip {
+        if let Some(addr) = one.port.address {
             self.by_address.remove(&(protocol, addr, port));
         }
     }
@@ -93,7 +92,7 @@ impl Forwards {
             }
         }
         all.retain(|forward| {
-            let has = |list: &&str| contains(list, forward.host_port);
+            let has = |list: &&str| contains(list, forward.port.number);
             others.iter().all(has) && !tests.not_ports.iter().any(has)
         });
         all
@@ -131,7 +130,7 @@ impl Forwards {
             ..*reach
         };
         let ports = self.reached(&anywhere);
-        let ports = ports.iter().map(HostPort::from);
+        let ports = ports.iter().map(|forward| forward.port);
         let meets = |port: &HostPort| {
             reach.address.is_none() || port.address.is_none() || reach.address == port.address
         };
@@ -315,42 +314,31 @@ impl Rivals {
             return matched;
         }
         let translated = self.0.entry(jump.chain.clone()).or_insert_with(|| {
-            let rules = state.chain(&jump.chain).unwrap_or(&[]);
-            Forwards::of(&translated(rules))
+            let rules = state.rules(&jump.chain);
+            Forwards::of(&translations(rules))
         });
         matched.retain(|ours| translated.takes(ours));
         matched
     }
 }
 
-/// What the rules of a chain translate, as forwards.
-pub fn translated(rules: &[String]) -> Vec<Forward> {
-    let forward = |translation: Translation| Forward {
-        protocol: translation.protocol,
-        host_ip: translation.host_ip,
-        host_port: translation.host_port,
-        container_port: translation.to.port(),
-    };
-    translations(rules).into_iter().map(forward).collect()
-}
-
 impl Forwards {
     /// Whether one of these takes every packet of another.
     fn takes(&self, other: &Forward) -> bool {
-        let same = self.by_port.get(&(other.protocol, other.host_port));
+        let same = self.by_port.get(&(other.port.protocol, other.port.number));
         same.is_some_and(|same| {
-            let mut addresses = same.iter().map(|forward| forward.host_ip);
-            addresses.any(|addr| addr.is_none() || addr == other.host_ip)
+            let mut addresses = same.iter().map(|forward| forward.port.address);
+            addresses.any(|addr| addr.is_none() || addr == other.port.address)
         })
     }
 
     /// One of these that takes some packets of another.
     pub fn overlapping(&self, other: HostPort) -> Option<&Forward> {
-        let same = self.by_port.get(&(other.protocol, other.port))?;
+        let same = self.by_port.get(&(other.protocol, other.number))?;
         let meets = |addr: Option<IpAddr>| {
             addr.is_none() || other.address.is_none() || addr == other.address
         };
-        same.iter().find(|forward| meets(forward.host_ip))
+        same.iter().find(|forward| meets(forward.port.address))
     }
 }
 
@@ -381,10 +369,12 @@ mod tests {
 
     fn forward(host_ip: Option<&str>) -> Forward {
         Forward {
-            protocol: Protocol::Tcp,
-            host_ip: host_ip.map(|text| text.parse().unwrap()),
-            host_port: 8080,
-            container_port: 80,
+            port: HostPort {
+                protocol: Protocol::Tcp,
+                address: host_ip.map(|text| text.parse().unwrap()),
+                number: 8080,
+            },
+            to: "10.22.0.2:80".parse().unwrap(),
         }
     }
 

@@ -1,13 +1,12 @@
 //! The difference between what stands and what is wanted, as commands.
 
-use common::Attachment;
 use xtables::Table;
 use xtables::meaning::Meaning;
 use xtables::state::State;
 use xtables::transaction::{Command, Transaction};
 
 use super::observe::{self, Fault, Standing, jumps_to};
-use super::rules::{DNAT, FORMER_GUARD, OLD_PREFIX, OWN_LENGTH, Wanted};
+use super::rules::{DNAT, Wanted};
 use super::{order, owner};
 use crate::config::Evidence;
 
@@ -59,7 +58,6 @@ fn chains(state: &State, wanted: &Wanted, evidence: &Evidence) -> (Transaction, 
         };
         transaction.push(shared.table, command);
     }
-    remove(&mut transaction, state, Table::Mangle, FORMER_GUARD);
     let mine = observe::own_chains(state, &wanted.attachment, evidence);
     let chain = choose(state, wanted, &mine);
     own(&mut transaction, state, wanted, &chain);
@@ -177,27 +175,4 @@ fn leads_to(rule: &str, chain: &str) -> bool {
         Some("goto") => words.next() == Some(chain),
         first => first == Some(chain),
     }
-}
-
-/// The chain that versions of the reference before 0.8 made for an attachment.
-pub fn old_name(attachment: &Attachment) -> String {
-    attachment.shared_name(OLD_PREFIX, OWN_LENGTH)
-}
-
-/// Whether an old chain may be taken for the attachment's: its name says so, and no rule that leads
-/// there names somebody else.
-pub fn is_old_of(state: &State, attachment: &Attachment, chain: &str) -> bool {
-    let Attachment {
-        network,
-        container,
-        ifname: _,
-    } = attachment;
-    let mine = format!("name: \"{network}\" id: \"{container}\"");
-    let names_other = |rule: &String| {
-        rule.contains(chain)
-            && Meaning::of(rule)
-                .comment()
-                .is_some_and(|text| !text.ends_with(&mine))
-    };
-    state.chain(chain).is_some() && !state.table(Table::Nat).values().flatten().any(names_other)
 }

@@ -1,29 +1,26 @@
 //! What attachments claim and the kernel does not have.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
 
 use common::cache::means;
-use common::{Attachment, Error, Protocol, Request};
+use common::{Attachment, Error, Request};
 
-use super::Forward;
+use super::row::Row;
 use crate::backends;
 use crate::config::Config;
+use crate::host_port::Forward;
 use crate::plan::Plan;
-
-/// What leads where; whose it is stands beside it.
-type Key = (Option<IpAddr>, u16, Protocol, SocketAddr);
 
 /// The host ports that the plans of attachments have, and of which the kernel's state has none that any
 /// rule leads to.
-pub fn missing(requests: &[&Request], found: &[Forward]) -> Vec<Result<Vec<Forward>, Error>> {
-    let mut held: HashMap<Key, Vec<&Attachment>> = HashMap::new();
-    for forward in found.iter().filter(|forward| forward.is_reached) {
-        held.entry(key(forward)).or_default().push(&forward.owner);
+pub fn missing(requests: &[&Request], found: &[Row]) -> Vec<Result<Vec<Row>, Error>> {
+    let mut held: HashMap<Forward, Vec<&Attachment>> = HashMap::new();
+    for row in found.iter().filter(|row| row.is_reached) {
+        held.entry(row.forward).or_default().push(&row.owner);
     }
-    let is_missing = |forward: &Forward| {
-        let mut owners = held.get(&key(forward)).into_iter().flatten();
-        !owners.any(|owner| is_of(owner, &forward.owner))
+    let is_missing = |row: &Row| {
+        let mut owners = held.get(&row.forward).into_iter().flatten();
+        !owners.any(|owner| is_of(owner, &row.owner))
     };
     let of = |request: &&Request| {
         let mut all = planned(request)?;
@@ -34,19 +31,8 @@ pub fn missing(requests: &[&Request], found: &[Forward]) -> Vec<Result<Vec<Forwa
 }
 
 /// Whether a host port of the kernel is one that was found missing: its rules stand, and none leads there.
-pub fn is_same(found: &Forward, missing: &Forward) -> bool {
-    key(found) == key(missing) && is_of(&found.owner, &missing.owner)
-}
-
-fn key(forward: &Forward) -> Key {
-    let Forward {
-        host_ip,
-        host_port,
-        protocol,
-        to,
-        ..
-    } = forward;
-    (*host_ip, *host_port, *protocol, *to)
+pub fn is_same(found: &Row, missing: &Row) -> bool {
+    found.forward == missing.forward && is_of(&found.owner, &missing.owner)
 }
 
 /// Whether the owner that a rule names is an attachment; the reference's nftables rules name a container
@@ -59,18 +45,15 @@ fn is_of(shown: &Attachment, attachment: &Attachment) -> bool {
 }
 
 /// What ADD would make, as the table has it.
-fn planned(request: &Request) -> Result<Vec<Forward>, Error> {
+fn planned(request: &Request) -> Result<Vec<Row>, Error> {
     let (config, _) = Config::parse(request)?;
     let backend = backends::choose(&config)?.name();
     let plan = Plan::new(&config);
     let of = |family: &crate::plan::Forwards| {
-        let (container, is_conditional) = (family.container.addr, !family.conditions.is_empty());
+        let is_conditional = !family.conditions.is_empty();
         let ports = family.ports.clone().into_iter();
-        ports.map(move |port| Forward {
-            host_ip: port.host_ip,
-            host_port: port.host_port,
-            protocol: port.protocol,
-            to: SocketAddr::new(container, port.container_port),
+        ports.map(move |forward| Row {
+            forward,
             owner: request.attachment.clone(),
             backend,
             counters: None,

@@ -18,8 +18,9 @@ use super::set::{Purpose, SetId};
 use super::shared::{self, Need, Seen};
 use super::undo::{Change, Undo};
 use super::{layout, owner, remove, transaction, unreadable, wanted};
-use crate::config::{Evidence, Masquerade, OnConflict};
+use crate::config::Evidence;
 use crate::host_port::HostPort;
+use crate::options::{Masquerade, OnConflict};
 use crate::plan::{Forwards, Plan};
 
 /// What was done.
@@ -103,7 +104,7 @@ fn refuse_if_taken(nft: &mut Nft, plan: &Plan, forwards: &Forwards) -> Result<()
     let family = forwards.family;
     let failed = |refusal| unreadable(family, refusal);
     let sets = nft.sets(shared::place(family)).map_err(failed)?;
-    let ports: Vec<HostPort> = forwards.ports.iter().map(HostPort::from).collect();
+    let ports: Vec<HostPort> = forwards.ports.iter().map(|forward| forward.port).collect();
     let found = claim::overlapping(nft, family, &sets, &ports).map_err(failed)?;
     match claim::taken(&found, &owner::text(&plan.attachment)).first() {
         None => Ok(()),
@@ -122,7 +123,7 @@ pub fn need(forwards: &Forwards, masquerade: Masquerade) -> Need {
     let on_loopback = forwards
         .ports
         .iter()
-        .any(|port| port.host_ip.is_some_and(is_loopback));
+        .any(|forward| forward.port.address.is_some_and(is_loopback));
     Need {
         family: forwards.family,
         // What is masqueraded has route_localnet set.

@@ -54,7 +54,7 @@ pub fn of_ports(
         let target = found
             .get(&claim(port))
             .and_then(|element| target_of(element.data.as_deref()?))
-            .map(|(address, _)| address);
+            .map(|to| to.ip());
         let containers: BTreeSet<IpAddr> = container.into_iter().chain(target).collect();
         for address in containers {
             let purposes = prefixes.iter().map(|prefix| Purpose::Hairpin(*prefix));

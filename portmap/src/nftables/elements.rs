@@ -42,7 +42,7 @@ pub fn place(port: HostPort, purpose: Purpose, container: IpAddr) -> (SetId, Vec
     }
     key.extend(port.address.map(bytes).unwrap_or_default());
     key.extend([port.protocol.number(), 0, 0, 0]);
-    key.extend(padded_port(port.port));
+    key.extend(padded_port(port.number));
     let set = SetId {
         purpose,
         by_address: port.address.is_some(),
@@ -51,9 +51,9 @@ pub fn place(port: HostPort, purpose: Purpose, container: IpAddr) -> (SetId, Vec
 }
 
 /// The map's data: the container's address and port.
-pub fn target(container: IpAddr, port: u16) -> Vec<u8> {
-    let mut data = bytes(container);
-    data.extend(padded_port(port));
+pub fn target(to: SocketAddr) -> Vec<u8> {
+    let mut data = bytes(to.ip());
+    data.extend(padded_port(to.port()));
     data
 }
 
@@ -64,14 +64,14 @@ pub fn padded_port(port: u16) -> [u8; 4] {
 }
 
 /// The container's address and port in a map's data.
-pub fn target_of(data: &[u8]) -> Option<(IpAddr, u16)> {
+pub fn target_of(data: &[u8]) -> Option<SocketAddr> {
     let (container, port) = data.split_at_checked(data.len().checked_sub(4)?)?;
     let port = u16::from_be_bytes(port.get(..2)?.try_into().ok()?);
-    Some((address(container)?, port))
+    Some(SocketAddr::new(address(container)?, port))
 }
 
 /// The same of an element; of one who waits, what is masqueraded follows.
-pub fn element_target(set: SetId, element: &Element) -> Option<(IpAddr, u16)> {
+pub fn element_target(set: SetId, element: &Element) -> Option<SocketAddr> {
     let data = element.data.as_deref()?;
     match set.purpose {
         Purpose::Shadowed => target_of(data.get(..data.len().checked_sub(4)?)?),
@@ -99,7 +99,7 @@ pub fn host_port_of(set: SetId, key: &[u8]) -> Option<HostPort> {
     Some(HostPort {
         protocol,
         address: address(front),
-        port: u16::from_be_bytes(end.get(4..6)?.try_into().ok()?),
+        number: u16::from_be_bytes(end.get(4..6)?.try_into().ok()?),
     })
 }
 
@@ -111,7 +111,7 @@ pub fn shown(set: SetId, element: &Element) -> String {
     let port = host_port_of(set, &element.key)
         .map_or_else(|| format!("{:02x?}", element.key), |port| port.to_string());
     match (element_target(set, element), &element.data) {
-        (Some((address, to)), _) => format!("{port} to {}", SocketAddr::new(address, to)),
+        (Some(to), _) => format!("{port} to {to}"),
         (None, Some(data)) => format!("{port} to {data:02x?}"),
         (None, None) => port,
     }
@@ -126,7 +126,7 @@ mod tests {
         let port = HostPort {
             protocol: Protocol::Tcp,
             address: None,
-            port: 8080,
+            number: 8080,
         };
         let (_, key) = place(port, Purpose::Hairpin(20), "10.22.31.2".parse().unwrap());
         assert_eq!(key, [10, 22, 16, 0, 6, 0, 0, 0, 0x1f, 0x90, 0, 0]);

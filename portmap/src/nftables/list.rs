@@ -1,18 +1,16 @@
 //! Every host port in our tables and in those of the reference.
 
-use std::net::SocketAddr;
-
 use common::error::Error;
 use common::{Attachment, Family};
 use nft::expr::Expr;
-use nft::object::Rule;
 use nft::socket::Nft;
 
 use super::elements::{element_target, host_port_of};
 use super::layout::{CONDITIONS, HOSTPORTS, LOOKUPS};
 use super::set::{Purpose, SetId};
 use super::{private, reference, shared, translation, unreadable};
-use crate::list::Forward;
+use crate::host_port::Forward;
+use crate::list::row::Row;
 
 /// Our backend's name.
 const OURS: &str = "nftables";
@@ -23,7 +21,7 @@ const REFERENCE: &str = "nftables-reference";
 ///
 /// # Errors
 /// What the kernel refused.
-pub fn list() -> Result<Vec<Forward>, Error> {
+pub fn list() -> Result<Vec<Row>, Error> {
     let Some(mut nft) = Nft::open_if_any()? else {
         return Ok(Vec::new());
     };
@@ -32,9 +30,9 @@ pub fn list() -> Result<Vec<Forward>, Error> {
         let failed = |refusal| unreadable(family, refusal);
         let led = is_led(&mut nft, family, &["prerouting", HOSTPORTS]).map_err(failed)?;
         let conditional = conditional(&mut nft, family).map_err(failed)?;
-        all.extend(conditional.into_iter().map(|forward| Forward {
+        all.extend(conditional.into_iter().map(|row| Row {
             is_reached: led,
-            ..forward
+            ..row
         }));
         for purpose in [Purpose::Dnat, Purpose::Shadowed] {
             for by_address in [true, false] {
@@ -46,9 +44,9 @@ pub fn list() -> Result<Vec<Forward>, Error> {
                 let lookup: Vec<&str> = lookups.map(|(name, _)| *name).collect();
                 let led = led && is_led(&mut nft, family, &lookup).map_err(failed)?;
                 let elements = elements(&mut nft, family, id).map_err(failed)?;
-                all.extend(elements.into_iter().map(|forward| Forward {
+                all.extend(elements.into_iter().map(|row| Row {
                     is_reached: led,
-                    ..forward
+                    ..row
                 }));
             }
         }
@@ -56,14 +54,13 @@ pub fn list() -> Result<Vec<Forward>, Error> {
         all.extend(theirs.iter().filter_map(|rule| {
             let container = rule.comment.clone().unwrap_or_default();
             let owner = Attachment {
-                network: String::new(),
                 container,
-                ifname: String::new(),
+                ..Attachment::default()
             };
-            Some(Forward {
+            Some(Row {
                 owner,
                 backend: REFERENCE,
-                ..forward_of(family, rule)?
+                ..row(translation::of_rule(family, rule)?)
             })
         }));
     }
@@ -83,31 +80,24 @@ fn is_led(nft: &mut Nft, family: Family, chains: &[&str]) -> Answer<bool> {
 type Answer<T> = Result<T, common::sys::netlink::Refusal>;
 
 /// The forwards in a map, or of those who wait, the next one first.
-fn elements(nft: &mut Nft, family: Family, id: SetId) -> Answer<Vec<Forward>> {
+fn elements(nft: &mut Nft, family: Family, id: SetId) -> Answer<Vec<Row>> {
     let mut elements = nft.elements(shared::place(family), &id.name())?;
     if id.purpose == Purpose::Shadowed {
         elements.sort_by(|a, b| b.key.cmp(&a.key));
     }
     let forward = |element: &nft::object::Element| {
         let port = host_port_of(id, &element.key)?;
-        let (address, to) = element_target(id, element)?;
-        Some(Forward {
-            host_ip: port.address,
-            host_port: port.port,
-            protocol: port.protocol,
-            to: SocketAddr::new(address, to),
+        let to = element_target(id, element)?;
+        Some(Row {
             owner: attachment(element.comment.as_deref().unwrap_or_default()),
-            backend: OURS,
-            counters: None,
-            is_conditional: false,
-            is_reached: true,
+            ..row(Forward { port, to })
         })
     };
     Ok(elements.iter().filter_map(forward).collect())
 }
 
 /// The attachments with conditions: a rule that leads to a chain with forwards.
-fn conditional(nft: &mut Nft, family: Family) -> Answer<Vec<Forward>> {
+fn conditional(nft: &mut Nft, family: Family) -> Answer<Vec<Row>> {
     let place = shared::place(family);
     let mut all = Vec::new();
     for jump in nft.rules(place, CONDITIONS)? {
@@ -119,35 +109,28 @@ fn conditional(nft: &mut Nft, family: Family) -> Answer<Vec<Forward>> {
         }
         let owner = attachment(jump.comment.as_deref().unwrap_or_default());
         let rules = nft.rules(place, chain)?;
-        let forwards = rules.iter().filter_map(|rule| forward_of(family, rule));
-        all.extend(forwards.map(|forward| Forward {
+        let forwards = rules
+            .iter()
+            .filter_map(|rule| translation::of_rule(family, rule));
+        all.extend(forwards.map(|forward| Row {
             owner: owner.clone(),
             is_conditional: true,
-            ..forward
+            ..row(forward)
         }));
     }
     Ok(all)
 }
 
-/// The forward that a rule makes, as if it were ours and nobody's.
-pub fn forward_of(family: Family, rule: &Rule) -> Option<Forward> {
-    let stale = translation::of_rule(family, rule)?;
-    let port = rule.exprs.iter().find_map(|expr| match expr {
-        Expr::Load { value, .. } => value.get(..2).filter(|_| value.len() < 4),
-        _ => None,
-    });
-    let port = u16::from_be_bytes(port?.try_into().ok()?);
-    Some(Forward {
-        host_ip: stale.host_ip,
-        host_port: stale.host_port,
-        protocol: stale.protocol,
-        to: SocketAddr::new(stale.container?, port),
-        owner: attachment(""),
+/// A row without its owner.
+fn row(forward: Forward) -> Row {
+    Row {
+        forward,
+        owner: Attachment::default(),
         backend: OURS,
         counters: None,
         is_conditional: false,
         is_reached: true,
-    })
+    }
 }
 
 /// `NETWORK/CONTAINER/INTERFACE`, as our comments say it.

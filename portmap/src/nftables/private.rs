@@ -3,6 +3,8 @@
 //! One rule in the chain `conditions` tests the conditions and jumps there. That rule alone is in
 //! nft's own language, so nft compiles it: [`super::conditions`].
 
+use std::net::SocketAddr;
+
 use common::family::bytes;
 use common::result::Prefix;
 use common::{Attachment, Family};
@@ -13,8 +15,9 @@ use nft::uapi;
 
 use super::set::{MARK, Purpose};
 use super::wanted;
-use crate::config::Masquerade;
-use crate::plan::{Forward, Forwards};
+use crate::host_port::HostPort;
+use crate::options::Masquerade;
+use crate::plan::Forwards;
 
 /// What every such chain's name begins with.
 pub const PREFIX: &str = "attachment-";
@@ -33,21 +36,21 @@ pub fn rules(forwards: &Forwards, masquerade: Masquerade) -> Vec<Rule> {
         let purposes = wanted::masqueraded(forwards.family, forwards.container, masquerade);
         for purpose in purposes {
             let mut exprs = source(forwards.family, forwards.container, purpose);
-            exprs.extend(matches(forwards.family, forward));
+            exprs.extend(matches(forwards.family, forward.port));
             exprs.extend(set_mark(MARK));
             rules.push(Rule::new(exprs));
         }
-        let mut exprs = matches(forwards.family, forward);
-        exprs.extend(translate(forwards.family, forwards.container, forward));
+        let mut exprs = matches(forwards.family, forward.port);
+        exprs.extend(translate(forwards.family, forward.to));
         rules.push(Rule::new(exprs));
     }
     rules
 }
 
 /// Matches the packets of a port: host address, protocol, port.
-fn matches(family: Family, forward: &Forward) -> Vec<Expr> {
+fn matches(family: Family, port: HostPort) -> Vec<Expr> {
     let mut exprs = Vec::new();
-    if let Some(address) = forward.host_ip {
+    if let Some(address) = port.address {
         let offset = family.destination_offset();
         exprs.extend(network(offset, &bytes(address), family.bits(), family));
     }
@@ -55,14 +58,14 @@ fn matches(family: Family, forward: &Forward) -> Vec<Expr> {
         key: uapi::META_L4PROTO,
         into: FIRST,
     });
-    exprs.push(equal([forward.protocol.number()]));
+    exprs.push(equal([port.protocol.number()]));
     exprs.push(Expr::Payload {
         base: uapi::PAYLOAD_TRANSPORT_HEADER,
         offset: 2,
         len: 2,
         into: FIRST,
     });
-    exprs.push(equal(forward.host_port.to_be_bytes()));
+    exprs.push(equal(port.number.to_be_bytes()));
     exprs
 }
 
@@ -76,16 +79,16 @@ fn source(family: Family, container: Prefix, purpose: Purpose) -> Vec<Expr> {
     }
 }
 
-fn translate(family: Family, container: Prefix, forward: &Forward) -> [Expr; 3] {
+fn translate(family: Family, to: SocketAddr) -> [Expr; 3] {
     // The second of the registers of 16 bytes, as nft takes it.
     let port = Register(4);
     [
         Expr::Load {
-            value: bytes(container.addr),
+            value: bytes(to.ip()),
             into: FIRST,
         },
         Expr::Load {
-            value: forward.container_port.to_be_bytes().to_vec(),
+            value: to.port().to_be_bytes().to_vec(),
             into: port,
         },
         Expr::Dnat {

@@ -3,7 +3,7 @@
 //! the oldest, so that the next one serves in the step in which the newest goes.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use common::Family;
 use nft::object::Element;
@@ -18,7 +18,7 @@ pub struct Claim {
     /// Whose it is.
     pub owner: String,
     /// The container's address and port.
-    pub to: (IpAddr, u16),
+    pub to: SocketAddr,
     /// What is masqueraded.
     pub marks: Marks,
 }
@@ -154,13 +154,13 @@ pub fn to_elements(queues: &Queues, is_there: impl Fn(SetId) -> bool) -> Element
             continue;
         };
         for (number, claim) in (1..=u16::MAX).zip(waiting) {
-            let place = self::waiting(*port, number, claim.to.0);
-            let mut data = target(claim.to.0, claim.to.1);
+            let place = self::waiting(*port, number, claim.to.ip());
+            let mut data = target(claim.to);
             data.extend(padded_port(claim.marks.code()));
             insert(&mut elements, place, Some(data), &claim.owner);
         }
-        let (address, to_port) = serving.to;
-        let data = Some(target(address, to_port));
+        let address = serving.to.ip();
+        let data = Some(target(serving.to));
         let map = place(*port, Purpose::Dnat, address);
         insert(&mut elements, map, data, &serving.owner);
         for purpose in serving.marks.purposes() {
@@ -234,7 +234,7 @@ mod tests {
     fn of(owner: &str) -> Claim {
         Claim {
             owner: owner.into(),
-            to: ("10.22.0.2".parse().unwrap(), 80),
+            to: "10.22.0.2:80".parse().unwrap(),
             marks: Marks::of([Purpose::Hairpin(16), Purpose::Localhost]),
         }
     }
@@ -243,7 +243,7 @@ mod tests {
         HostPort {
             protocol: Protocol::Udp,
             address: address.map(|text| text.parse().unwrap()),
-            port: 53,
+            number: 53,
         }
     }
 

@@ -16,11 +16,10 @@ use nft::object::{Chain, Place, Rule};
 use nft::socket::Nft;
 use nft::uapi;
 
-use super::list::forward_of;
-use super::remove::Removal;
+use super::removal::Removal;
 use super::translation;
-use crate::config::{Evidence, Masquerade};
-use crate::host_port::HostPort;
+use crate::config::Evidence;
+use crate::options::Masquerade;
 use crate::plan::{Forwards, Plan};
 
 /// The reference's table.
@@ -56,7 +55,7 @@ impl Theirs {
     /// The container's address, to which a packet is translated or has been.
     fn address(&self, family: Family) -> Option<IpAddr> {
         match translation::of_rule(family, &self.rule) {
-            Some(forward) => forward.container,
+            Some(forward) => Some(forward.to.ip()),
             None => compared(&self.rule, family, family.destination_offset()),
         }
     }
@@ -156,7 +155,7 @@ fn only_address(all: &[Theirs], family: Family, evidence: &Evidence) -> Option<I
         .iter()
         .filter_map(|one| translation::of_rule(family, &one.rule));
     let is_named = |port: (Protocol, u16)| evidence.ports.contains(&port);
-    let are_named = forwards.all(|made| is_named((made.protocol, made.host_port)));
+    let are_named = forwards.all(|made| is_named((made.port.protocol, made.port.number)));
     let [address] = addresses.into_iter().collect::<Vec<_>>()[..] else {
         return None;
     };
@@ -172,10 +171,10 @@ pub fn removal(family: Family, own: &[Theirs]) -> Removal {
             handle: Some(one.rule.handle),
         },
     };
-    let stale = |one: &Theirs| translation::of_rule(family, &one.rule);
+    let gone = |one: &Theirs| translation::of_rule(family, &one.rule);
     Removal {
         commands: own.iter().map(delete).collect(),
-        stale: own.iter().filter_map(stale).collect(),
+        gone: own.iter().filter_map(gone).collect(),
     }
 }
 
@@ -237,19 +236,16 @@ pub fn check(nft: &mut Nft, plan: &Plan, forwards: &Forwards) -> Answer<Option<V
     }
     let is_reached = |one: &&Theirs| reached.iter().all(|c| c.contains(&one.chain.to_owned()));
     for forward in &forwards.ports {
-        let to = std::net::SocketAddr::new(forwards.container.addr, forward.container_port);
         let mut made = all.iter().filter(is_reached).filter_map(|one| {
-            let made = forward_of(family, &one.rule)?;
-            let is_it = (made.protocol, made.host_port, made.host_ip)
-                == (forward.protocol, forward.host_port, forward.host_ip);
-            is_it.then_some(made.to)
+            let made = translation::of_rule(family, &one.rule)?;
+            (made.port == forward.port).then_some(made.to)
         });
         // The first rule that matches translates.
         let first = made.next();
-        if first != Some(to) {
-            let object = format!("rule of {} in {table}", HostPort::from(forward));
+        if first != Some(forward.to) {
+            let object = format!("rule of {} in {table}", forward.port);
             let actual = first.map_or("no rule that is reached".to_owned(), |to| to.to_string());
-            drifts.push(Drift::new(object, to, actual));
+            drifts.push(Drift::new(object, forward.to, actual));
         }
     }
     drifts.extend(masquerade_drifts(nft, plan, forwards, &all, &table)?);

@@ -14,51 +14,18 @@ use nft::socket::Nft;
 
 use super::elements::{Elements, host_port_of};
 use super::layout::CONDITIONS;
+use super::removal::Removal;
 use super::set::{ATTACHMENTS, Purpose, SetId};
 use super::{claim, owner, private, reference, shared, transaction, translation, unreadable};
 use crate::config::Evidence;
-use crate::conntrack::Stale;
-use crate::host_port::HostPort;
+use crate::host_port::{Forward, HostPort};
 use crate::mapping::PortMapping;
 
 /// The most host ports that go in one batch. Without that bound, GC of a large node would need more
 /// memory at once than a socket may have.
 const AT_ONCE: usize = 10_000;
 
-/// What to delete, and the connections that end with it.
-#[derive(Debug, Default)]
-pub struct Removal {
-    /// The deletions.
-    pub commands: Vec<Command>,
-    /// The connections.
-    pub stale: Vec<Stale>,
-}
-
-impl Removal {
-    /// Takes the claims of some away. Where one of them was served, the next one is.
-    fn claims(
-        family: Family,
-        sets: &[Set],
-        found: &Elements,
-        is_gone: impl Fn(&str) -> bool,
-    ) -> Removal {
-        let (touched, wanted) = claim::without(family, sets, found, &is_gone);
-        let theirs = |element: &Element| element.comment.as_deref().is_some_and(&is_gone);
-        let mut gone = touched.clone();
-        gone.retain(|_, element| theirs(element));
-        Removal {
-            commands: claim::commands(family, &wanted, &touched),
-            stale: translation::of_elements(family, &gone),
-        }
-    }
-
-    fn extend(&mut self, more: Removal) {
-        self.commands.extend(more.commands);
-        self.stale.extend(more.stale);
-    }
-}
-
-/// Takes back everything that belongs to an attachment, and gives the connections that led there;
+/// Takes back everything that belongs to an attachment, and gives what it led to;
 /// `None` when there was nothing. The mappings only save listing the sets: where they do not explain
 /// what is there, the sets are listed. The reference's rules go as far as the evidence says that they
 /// are this attachment's.
@@ -70,12 +37,12 @@ pub fn del(
     mappings: &[PortMapping],
     evidence: &Evidence,
     log: &Log,
-) -> Result<Option<Vec<Stale>>, Error> {
+) -> Result<Option<Vec<Forward>>, Error> {
     let Some(mut nft) = Nft::open_if_any()? else {
         return Ok(None);
     };
     let own = owner::text(attachment);
-    let (stale, left) = transaction::run(&mut nft, |nft| {
+    let (gone, left) = transaction::run(&mut nft, |nft| {
         let mut left = BTreeSet::new();
         let mut views = Vec::new();
         for family in Family::ALL {
@@ -97,12 +64,12 @@ pub fn del(
             removal.extend(reference::removal(family, &theirs));
             left.extend(unknown);
         }
-        let Removal { commands, stale } = removal;
-        let stale = (!commands.is_empty()).then_some(stale);
-        Ok((commands, (stale, left)))
+        let Removal { commands, gone } = removal;
+        let gone = (!commands.is_empty()).then_some(gone);
+        Ok((commands, (gone, left)))
     })?;
     left.into_iter().for_each(|warning| log.warn(warning));
-    Ok(stale)
+    Ok(gone)
 }
 
 /// What looking up the mappings of a request gave in one family: elements of the owner.
@@ -123,11 +90,7 @@ impl View {
         let ports: BTreeSet<HostPort> = mappings
             .iter()
             .filter(|mapping| mapping.serves(family))
-            .map(|mapping| HostPort {
-                protocol: mapping.protocol,
-                address: mapping.only_on(),
-                port: mapping.host_port,
-            })
+            .map(PortMapping::host_port)
             .collect();
         let ports: Vec<HostPort> = ports.into_iter().collect();
         let mut found = Elements::new();
@@ -217,15 +180,15 @@ fn one_chain(nft: &mut Nft, family: Family, chain: String) -> Result<Removal, Re
     let action = Action::DeleteChain(chain);
     Ok(Removal {
         commands: vec![Command { place, action }],
-        stale: rules
+        gone: rules
             .iter()
             .filter_map(|rule| translation::of_rule(family, rule))
             .collect(),
     })
 }
 
-/// Takes back everything on a network that belongs to none of its valid attachments, and gives the
-/// connections that led there; `None` when there was nothing.
+/// Takes back everything on a network that belongs to none of its valid attachments, and gives
+/// what it led to; `None` when there was nothing.
 ///
 /// Who is dead is decided once: who comes while this runs is not in the runtime's list, and lives. The
 /// reference's rules name a container and no network, so they stay; those of containers that are not
@@ -237,13 +200,13 @@ pub fn gc(
     network: &str,
     valid: &[ValidAttachment],
     log: &Log,
-) -> Result<Option<Vec<Stale>>, Error> {
+) -> Result<Option<Vec<Forward>>, Error> {
     let Some(mut nft) = Nft::open_if_any()? else {
         return Ok(None);
     };
     let dead = dead(&mut nft, network, valid)?;
     let is_dead = |by: &str| dead.contains(by);
-    let mut stale: Option<Vec<Stale>> = None;
+    let mut all: Option<Vec<Forward>> = None;
     let mut more = !dead.is_empty();
     while more {
         let (rest, gone) = transaction::run(&mut nft, |nft| {
@@ -258,13 +221,13 @@ pub fn gc(
                 removal.extend(Removal::claims(family, &sets, &some, is_dead));
                 removal.extend(rules(nft, family, |by, _| is_dead(by)).map_err(failed)?);
             }
-            let Removal { commands, stale } = removal;
-            let gone = (!commands.is_empty()).then_some(stale);
+            let Removal { commands, gone } = removal;
+            let gone = (!commands.is_empty()).then_some(gone);
             Ok((commands, (rest, gone)))
         })?;
         more = rest;
         if let Some(gone) = gone {
-            stale.get_or_insert_default().extend(gone);
+            all.get_or_insert_default().extend(gone);
         }
     }
     let is_valid = |id: &str| valid.iter().any(|attachment| attachment.container == id);
@@ -274,7 +237,7 @@ pub fn gc(
         let unknown = left.iter().filter(|id| !is_valid(id));
         unknown.for_each(|id| log.warn(reference::stays(family, id)));
     }
-    Ok(stale)
+    Ok(all)
 }
 
 /// The owners on a network that are not valid.

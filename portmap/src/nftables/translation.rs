@@ -1,6 +1,6 @@
-//! The forwards that elements and rules make, for the connections that end with them.
+//! The forwards that elements and rules make.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use common::family::address;
 use common::{Family, Protocol};
@@ -10,31 +10,25 @@ use nft::uapi;
 
 use super::elements::{Elements, element_target, host_port_of};
 use super::set::Purpose;
-use crate::conntrack::Stale;
+use crate::host_port::{Forward, HostPort};
 
-/// The connections through elements of the maps.
-pub fn of_elements(family: Family, elements: &Elements) -> Vec<Stale> {
+/// Those of elements of the maps.
+pub fn of_elements(elements: &Elements) -> Vec<Forward> {
     elements
         .iter()
         .filter(|((id, _), _)| matches!(id.purpose, Purpose::Dnat | Purpose::Shadowed))
         .filter_map(|((id, key), element)| {
             let port = host_port_of(*id, key)?;
-            let (container, _) = element_target(*id, element)?;
-            Some(Stale {
-                family,
-                protocol: port.protocol,
-                host_port: port.port,
-                host_ip: port.address,
-                container: Some(container),
-            })
+            let to = element_target(*id, element)?;
+            Some(Forward { port, to })
         })
         .collect()
 }
 
-/// The connections through a rule that translates one port, ours or the reference's; `None` for a
-/// rule of another form.
-pub fn of_rule(family: Family, rule: &Rule) -> Option<Stale> {
-    let (mut protocol, mut host_port, mut host_ip, mut container) = (None, None, None, None);
+/// That of a rule that translates one port, ours or the reference's; `None` for a rule of another form.
+pub fn of_rule(family: Family, rule: &Rule) -> Option<Forward> {
+    let (mut protocol, mut number, mut host) = (None, None, None);
+    let (mut container, mut port) = (None, None);
     let mut loaded: Option<&Expr> = None;
     for expr in &rule.exprs {
         match (expr, loaded) {
@@ -46,14 +40,18 @@ pub fn of_rule(family: Family, rule: &Rule) -> Option<Stale> {
             }
             (Expr::Compare { value, .. }, Some(Expr::Payload { base, offset, .. })) => {
                 if *base == uapi::PAYLOAD_TRANSPORT_HEADER && *offset == 2 {
-                    let port = value.as_slice().try_into().ok();
-                    host_port = port.map(u16::from_be_bytes);
+                    number = value.as_slice().try_into().ok().map(u16::from_be_bytes);
                 } else if *offset == family.destination_offset() {
-                    host_ip = address(value);
+                    host = address(value);
                 }
             }
             (Expr::Load { value, .. }, _) => {
                 container = container.or(address(value));
+                // Padded or not; nft writes both.
+                let first = value.get(..2).filter(|_| value.len() < 4);
+                port = port.or(first
+                    .and_then(|first| first.try_into().ok())
+                    .map(u16::from_be_bytes));
             }
             _ => {}
         }
@@ -61,12 +59,13 @@ pub fn of_rule(family: Family, rule: &Rule) -> Option<Stale> {
     }
     let is_translation = matches!(rule.exprs.last(), Some(Expr::Dnat { .. }));
     let container: IpAddr = container.filter(|_| is_translation)?;
-    Some(Stale {
-        family,
-        protocol: protocol?,
-        host_port: host_port?,
-        host_ip,
-        container: Some(container),
+    Some(Forward {
+        port: HostPort {
+            protocol: protocol?,
+            address: host,
+            number: number?,
+        },
+        to: SocketAddr::new(container, port?),
     })
 }
 
@@ -75,9 +74,9 @@ mod tests {
     use common::result::Prefix;
 
     use super::*;
-    use crate::config::Masquerade;
     use crate::nftables::private;
-    use crate::plan::{Forward, Forwards};
+    use crate::options::Masquerade;
+    use crate::plan::Forwards;
 
     #[test]
     fn a_rule_s_forward_is_read_back() {
@@ -93,23 +92,18 @@ mod tests {
                 container,
                 conditions: vec![],
                 ports: vec![Forward {
-                    protocol: Protocol::Udp,
-                    host_ip: host_ip.map(|ip| ip.parse().unwrap()),
-                    host_port: 53,
-                    container_port: 5353,
+                    port: HostPort {
+                        protocol: Protocol::Udp,
+                        address: host_ip.map(|ip| ip.parse().unwrap()),
+                        number: 53,
+                    },
+                    to: SocketAddr::new(container.addr, 5353),
                 }],
                 listed: vec![],
             };
             let rules = private::rules(&forwards, Masquerade::Needed);
-            let stale: Vec<Stale> = rules.iter().filter_map(|r| of_rule(family, r)).collect();
-            let expected = Stale {
-                family,
-                protocol: Protocol::Udp,
-                host_port: 53,
-                host_ip: forwards.ports[0].host_ip,
-                container: Some(container.addr),
-            };
-            assert_eq!(stale, [expected]);
+            let read: Vec<Forward> = rules.iter().filter_map(|r| of_rule(family, r)).collect();
+            assert_eq!(read, forwards.ports);
         }
     }
 }

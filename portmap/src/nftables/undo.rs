@@ -75,7 +75,7 @@ impl Change {
             .copied()
             .collect();
         let owner = owner::text(&self.attachment);
-        let container = self.after.values().next().map(|claim| claim.to.0);
+        let container = self.after.values().next().map(|claim| claim.to.ip());
         let now = claim::of_ports(nft, self.family, &sets, &owner, &ports, container)?;
         let restored = self.restored(&sets, &now);
         let seen = conditional::observe(nft, self.family, &self.attachment)?;

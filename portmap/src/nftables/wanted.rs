@@ -9,8 +9,8 @@ use super::elements::{Elements, index};
 use super::queue::to_elements;
 use super::queue::{Claim, Marks};
 use super::set::Purpose;
-use crate::config::Masquerade;
 use crate::host_port::HostPort;
+use crate::options::Masquerade;
 use crate::plan::Forwards;
 
 /// The claims of a plan. With conditions there are none: rules decide then.
@@ -28,11 +28,11 @@ pub fn claims(
     for forward in &forwards.ports {
         let claim = Claim {
             owner: owner.to_owned(),
-            to: (forwards.container.addr, forward.container_port),
+            to: forward.to,
             marks,
         };
         // Of two mappings of one port, the first counts.
-        claims.entry(HostPort::from(forward)).or_insert(claim);
+        claims.entry(forward.port).or_insert(claim);
     }
     claims
 }
@@ -60,10 +60,12 @@ pub fn masqueraded(family: Family, container: Prefix, masquerade: Masquerade) ->
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::*;
+    use crate::host_port::Forward;
     use crate::nftables::elements::shown;
     use crate::nftables::set::ATTACHMENTS;
-    use crate::plan::Forward;
     use common::Protocol;
 
     fn forwards(container: &str, host_ip: Option<&str>) -> Forwards {
@@ -73,10 +75,12 @@ mod tests {
             container,
             conditions: vec![],
             ports: vec![Forward {
-                protocol: Protocol::Tcp,
-                host_ip: host_ip.map(|ip| ip.parse().unwrap()),
-                host_port: 8080,
-                container_port: 80,
+                port: HostPort {
+                    protocol: Protocol::Tcp,
+                    address: host_ip.map(|ip| ip.parse().unwrap()),
+                    number: 8080,
+                },
+                to: SocketAddr::new(container.addr, 80),
             }],
             listed: vec![],
         }

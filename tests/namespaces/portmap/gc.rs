@@ -3,10 +3,7 @@
 use super::node::{Backend, Host, REFERENCE, mapping, on_both_variants, on_every_backend, request};
 
 on_every_backend!(gc_removes_the_dead_of_its_network_only);
-on_both_variants!(
-    gc_removes_what_the_reference_left,
-    gc_removes_the_chains_of_old_versions_whose_owner_is_dead,
-);
+on_both_variants!(gc_removes_what_the_reference_left,);
 
 fn gc(host: &Host, network: &str, valid: &[(&str, &str)]) {
     let valid: Vec<String> = valid
@@ -94,37 +91,4 @@ fn gc_removes_what_the_reference_left(backend: Backend) {
     );
     gc(&host, "net1", &[]);
     host.is_clean();
-}
-
-fn gc_removes_the_chains_of_old_versions_whose_owner_is_dead(backend: Backend) {
-    let host = Host::usual(backend);
-    let owners = [
-        ("CNI-SN-dead", "net1", "a"),
-        ("CNI-SN-alive", "net1", "b"),
-        ("CNI-SN-other", "net2", "a"),
-        // Whose the chain is cannot be told: two networks lead there.
-        ("CNI-SN-shared", "net1", "a"),
-        ("CNI-SN-shared", "net2", "a"),
-        // Not a chain of an attachment, whatever the comment says.
-        ("MINE", "net1", "a"),
-    ];
-    host.iptables("iptables", "-t nat -N CNI-HOSTPORT-SNAT");
-    for (chain, network, id) in owners {
-        if !host.nat("iptables").contains(&format!(":{chain} ")) {
-            host.iptables("iptables", &format!("-t nat -N {chain}"));
-            host.iptables("iptables", &format!("-t nat -A {chain} -j MASQUERADE"));
-        }
-        let comment = format!("snat_name:_\"{network}\"_id:_\"{id}\"");
-        host.iptables(
-            "iptables",
-            &format!("-t nat -A CNI-HOSTPORT-SNAT -m comment --comment {comment} -j {chain}"),
-        );
-    }
-    gc(&host, "net1", &[("b", "eth0")]);
-    let nat = host.nat("iptables");
-    assert!(!nat.contains("CNI-SN-dead"), "{nat}");
-    for kept in ["CNI-SN-alive", "CNI-SN-other", "CNI-SN-shared", "MINE"] {
-        assert!(nat.contains(&format!("-A {kept} -j MASQUERADE")), "{nat}");
-        assert!(nat.contains(&format!("-j {kept}\n")), "{nat}");
-    }
 }

@@ -19,7 +19,6 @@ on_every_backend!(
 on_both_variants!(
     a_port_of_a_loopback_address_is_not_reached_by_neighbours,
     a_pod_does_not_speak_to_the_node_from_a_loopback_address,
-    the_guard_of_earlier_versions_is_no_drift_and_add_replaces_it,
 );
 
 const LOOPBACK: [u8; 4] = [127, 0, 0, 1];
@@ -153,34 +152,6 @@ fn a_port_of_a_loopback_address_is_not_reached_by_neighbours(backend: Backend) {
         host.run("ADD", &request);
         assert_eq!(attack().server(), None, "{snat}");
     }
-}
-
-/// Earlier versions had another, which saw the destination only.
-fn the_guard_of_earlier_versions_is_no_drift_and_add_replaces_it(backend: Backend) {
-    let host = Host::usual(backend);
-    let request = request("", &mapping("tcp", 8080, 80));
-    host.run("ADD", &request);
-    for command in [
-        "-F PREROUTING",
-        "-F CNI-HOSTPORT-GUARD",
-        "-X CNI-HOSTPORT-GUARD",
-        "-N CNI-HOSTPORT-LOCALNET",
-        "-A INPUT -d 127.0.0.0/8 ! -i lo -j CNI-HOSTPORT-LOCALNET",
-        "-A CNI-HOSTPORT-LOCALNET -m conntrack ! --ctstate DNAT -j DROP",
-    ] {
-        host.iptables("iptables", &format!("-t mangle {command}"));
-    }
-    host.run("CHECK", &request);
-    let other = request.replace("8080", "8081");
-    host.ok(&host.call("ADD", &other).env("CNI_CONTAINERID", "other"));
-    let mangle = host.table("iptables", "mangle");
-    assert!(!mangle.contains("LOCALNET"), "{mangle}");
-    assert_eq!(
-        mangle.matches("! -i lo -j CNI-HOSTPORT-GUARD").count(),
-        2,
-        "{mangle}"
-    );
-    host.run("CHECK", &request);
 }
 
 /// `route_localnet` lets in packets that come from such an address, too.

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Write;
+use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 
 use common::result::Prefix;
@@ -17,8 +18,10 @@ use super::super::many::apply;
 use super::super::rules::{DNAT, GUARD, MASQ, SETMARK, wanted};
 use super::super::write;
 use super::*;
-use crate::config::{Evidence, Mark, Masquerade};
-use crate::plan::{Forward, Forwards};
+use crate::config::Evidence;
+use crate::host_port::{Forward, HostPort};
+use crate::options::{Mark, Masquerade};
+use crate::plan::Forwards;
 
 const VARIANTS: [&str; 2] = ["nft", "legacy"];
 
@@ -236,11 +239,13 @@ fn made(family: Family) -> Vec<Transaction> {
         Family::V4 => "192.0.2.7",
         Family::V6 => "2001:db8::7",
     };
-    let port = |protocol, host_ip: Option<&str>, host_port| Forward {
-        protocol,
-        host_ip: host_ip.map(|text| text.parse().unwrap()),
-        host_port,
-        container_port: 80,
+    let port = |protocol, address: Option<&str>, number| Forward {
+        port: HostPort {
+            protocol,
+            address: address.map(|text| text.parse().unwrap()),
+            number,
+        },
+        to: SocketAddr::new(Prefix::from_text(container).unwrap().addr, 80),
     };
     let ports = vec![
         port(Protocol::Tcp, None, 8080),
@@ -248,7 +253,7 @@ fn made(family: Family) -> Vec<Transaction> {
         port(Protocol::Udp, Some(host_ip), 53),
         port(Protocol::Sctp, None, 9),
     ];
-    let listed = ports.iter().map(|port| (port.protocol, port.host_port));
+    let listed = ports.iter().map(|one| (one.port.protocol, one.port.number));
     let of = |ifname: &str, masquerade, length: u8| {
         let attachment = Attachment {
             network: "net".into(),

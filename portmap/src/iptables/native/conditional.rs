@@ -7,9 +7,9 @@ use xtables::nf_tables::{Seen, batch};
 use xtables::transaction::{Command as Line, Transaction};
 use xtables::{Table, Variant};
 
-use super::super::add::refused;
 use super::super::compiled::Compiled;
 use super::super::observe::jumps_to;
+use super::super::refusal::refused;
 use super::super::rules::{DNAT, Wanted};
 use super::super::tool::Tool;
 use super::super::{by_place, write};

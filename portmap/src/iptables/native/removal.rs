@@ -12,11 +12,12 @@ use xtables::transaction::Transaction;
 
 use super::super::observe::own_chains;
 use super::super::remove::{dead_chains, is_dead_of};
-use super::super::rules::{DNAT, OLD_PREFIX, exact_name, shared_name};
-use super::super::translation::{Translation, translations};
+use super::super::rules::{DNAT, exact_name, shared_name};
+use super::super::translation::translations;
 use super::super::{owner, write};
 use super::{Undo, commit, steady};
 use crate::config::Evidence;
+use crate::host_port::Forward;
 use crate::plan::Plan;
 
 /// How much is read.
@@ -36,13 +37,13 @@ pub fn del(
     attachment: &Attachment,
     evidence: &Evidence,
     families: &[Family],
-) -> Result<Option<Vec<Translation>>, Error> {
+) -> Result<Option<Vec<Forward>>, Error> {
     if !may_have(families, attachment)? {
         return Ok(None);
     }
     let mark = owner::comment(attachment);
     let look = |nft: &mut Nft, family, depth| look(nft, family, attachment, depth);
-    let select = |state: &State| selected(state, attachment, evidence);
+    let select = |state: &State| own_chains(state, attachment, evidence);
     remove(families, look, select, |comment| comment == mark)
 }
 
@@ -61,19 +62,15 @@ fn may_have(families: &[Family], attachment: &Attachment) -> Result<bool, Error>
     Ok(families.iter().any(is_there))
 }
 
-fn names(attachment: &Attachment) -> [String; 3] {
-    let old = write::old_name(attachment);
-    [shared_name(attachment), exact_name(attachment), old]
+fn names(attachment: &Attachment) -> [String; 2] {
+    [shared_name(attachment), exact_name(attachment)]
 }
 
 /// Removes what a network's attachments have, unless `is_valid` says of their mark that they live.
 ///
 /// # Errors
 /// As [`del`].
-pub fn gc(
-    network: &str,
-    is_valid: impl Fn(&str) -> bool,
-) -> Result<Option<Vec<Translation>>, Error> {
+pub fn gc(network: &str, is_valid: impl Fn(&str) -> bool) -> Result<Option<Vec<Forward>>, Error> {
     let is_dead = |comment: &str| is_dead_of(comment, network, &is_valid);
     let look = |nft: &mut Nft, family, _| match has_dispatch(nft, family)? {
         true => Seen::whole(nft, family, &[Table::Nat]).map(Some),
@@ -88,8 +85,7 @@ pub fn gc(
 }
 
 fn has_dispatch(nft: &mut Nft, family: Family) -> Result<bool, Error> {
-    let leading = [DNAT, super::super::rules::OLD_SNAT];
-    nf_tables::present(nft, family, Table::Nat, &leading).map(|found| !found.is_empty())
+    nf_tables::present(nft, family, Table::Nat, &[DNAT]).map(|found| !found.is_empty())
 }
 
 /// The chains of an attachment that translate. The reference leaves an empty one where all host addresses
@@ -110,7 +106,7 @@ pub fn left(
         return Ok(Vec::new());
     };
     let mut chains = own_chains(&state, attachment, evidence);
-    chains.retain(|chain| !translations(state.chain(chain).unwrap_or(&[])).is_empty());
+    chains.retain(|chain| !translations(state.rules(chain)).is_empty());
     Ok(chains)
 }
 
@@ -129,7 +125,7 @@ pub fn leave(
         return Ok(Vec::new());
     };
     let mut transaction = Transaction::default();
-    for chain in selected(&seen.state, &plan.attachment, evidence) {
+    for chain in own_chains(&seen.state, &plan.attachment, evidence) {
         write::remove(&mut transaction, &seen.state, Table::Nat, &chain);
     }
     undo.note_of(&seen, &plan.attachment, evidence, &transaction);
@@ -157,7 +153,7 @@ fn look(
     if present.is_empty() {
         return Ok(None);
     }
-    if depth == Depth::Whole || present.iter().any(|name| name.starts_with(OLD_PREFIX)) {
+    if depth == Depth::Whole {
         return Seen::whole(nft, family, &[Table::Nat]).map(Some);
     }
     let mut chains = vec![(Table::Nat, DNAT)];
@@ -165,19 +161,10 @@ fn look(
     Seen::chains(nft, family, &chains).map(Some)
 }
 
-fn selected(state: &State, attachment: &Attachment, evidence: &Evidence) -> Vec<String> {
-    let mut chains = own_chains(state, attachment, evidence);
-    let old = write::old_name(attachment);
-    if write::is_old_of(state, attachment, &old) {
-        chains.push(old);
-    }
-    chains
-}
-
 /// What a removal came to.
 #[derive(Default)]
 struct Outcome {
-    gone: Option<Vec<Translation>>,
+    gone: Option<Vec<Forward>>,
     errors: Vec<Error>,
 }
 
@@ -188,7 +175,7 @@ fn remove(
     look: impl Fn(&mut Nft, Family, Depth) -> Result<Option<Seen>, Error>,
     select: impl Fn(&State) -> Vec<String>,
     is_dead: impl Fn(&str) -> bool,
-) -> Result<Option<Vec<Translation>>, Error> {
+) -> Result<Option<Vec<Forward>>, Error> {
     let Some(mut nft) = Nft::open_if_any()? else {
         return Ok(None);
     };
@@ -225,12 +212,12 @@ fn plan(
     mut seen: Seen,
     select: impl Fn(&State) -> Vec<String>,
     is_dead: impl Fn(&str) -> bool,
-    gone: &mut Option<Vec<Translation>>,
+    gone: &mut Option<Vec<Forward>>,
 ) -> Result<Vec<Command>, Error> {
     let mut transaction = Transaction::default();
     for chain in select(&seen.state) {
         write::remove(&mut transaction, &seen.state, Table::Nat, &chain);
-        let made = translations(seen.state.chain(&chain).unwrap_or(&[]));
+        let made = translations(seen.state.rules(&chain));
         gone.get_or_insert_default().extend(made);
     }
     write::delete_strays(&mut transaction, &seen.state, is_dead);

@@ -109,7 +109,7 @@ impl Change {
             })
         };
         let chain = |name: &String| {
-            let rules = seen.state.chain(name).unwrap_or(&[]).iter().enumerate();
+            let rules = seen.state.rules(name).iter().enumerate();
             let rules = rules.filter_map(|(place, words)| former(name, place, words));
             (name.clone(), rules.collect())
         };

@@ -3,10 +3,13 @@ use common::{Attachment, Family, Protocol};
 use xtables::Table;
 
 use super::*;
-use crate::config::{Evidence, Mark, Masquerade};
+use crate::config::Evidence;
+use crate::host_port::Forward;
 use crate::iptables::many::apply;
-use crate::iptables::{observe, rules, shadow, write};
-use crate::plan::{self, Forward};
+use crate::iptables::translation::translations;
+use crate::iptables::{observe, rules, write};
+use crate::options::{Mark, Masquerade};
+use crate::plan;
 
 /// An attachment of a container on a network: `8080` and `1:8080` are ports of all addresses and of one.
 fn of(network: &str, container: &str, ports: &[&str]) -> Wanted {
@@ -15,12 +18,13 @@ fn of(network: &str, container: &str, ports: &[&str]) -> Wanted {
             Some((last, port)) => (Some(format!("192.0.2.{last}").parse().unwrap()), port),
             None => (None, *text),
         };
-        Forward {
+        let port = HostPort {
             protocol: Protocol::Tcp,
-            host_ip: address,
-            host_port: port.parse().unwrap(),
-            container_port: 80,
-        }
+            address,
+            number: port.parse().unwrap(),
+        };
+        let to = "10.22.0.2:80".parse().unwrap();
+        Forward { port, to }
     };
     let ports: Vec<Forward> = ports.iter().map(forward).collect();
     let forwards = plan::Forwards {
@@ -29,7 +33,7 @@ fn of(network: &str, container: &str, ports: &[&str]) -> Wanted {
         conditions: Vec::new(),
         listed: ports
             .iter()
-            .map(|port| (port.protocol, port.host_port))
+            .map(|forward| (forward.port.protocol, forward.port.number))
             .collect(),
         ports,
     };
@@ -55,8 +59,8 @@ fn served(state: &State, address: &str, port: u16) -> Option<String> {
     jumps.find_map(|rule| {
         let (jump, meaning) = owner::jump(rule)?;
         let reach = Reach::of(&meaning);
-        let made = Forwards::of(&shadow::translated(state.chain(&jump.chain)?));
-        let takes = |to: &HostPort| to.port == port && to.address.is_none_or(|a| a == address);
+        let made = Forwards::of(&translations(state.chain(&jump.chain)?));
+        let takes = |to: &HostPort| to.number == port && to.address.is_none_or(|a| a == address);
         made.behind(&reach).iter().any(takes).then_some(())?;
         let (_, id) = jump.comment.split_once("id: \"")?;
         Some(id.trim_end_matches('"').to_owned())
@@ -101,9 +105,9 @@ fn packets_go_to_one_address_before_all_and_to_the_newest_of_equals() {
             ] {
                 let has = |wanted: &Wanted, by: Option<&str>| {
                     wanted.ports.iter().any(|forward| {
-                        let on = forward.host_ip.map(|ip| ip.to_string());
+                        let on = forward.port.address.map(|ip| ip.to_string());
                         let asked = by.map(|by| format!("192.0.2.{by}"));
-                        forward.host_port == port && on == asked
+                        forward.port.number == port && on == asked
                     })
                 };
                 let newest = |by| order.iter().rev().find(|n| has(&all[**n], by));

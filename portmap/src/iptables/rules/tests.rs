@@ -1,3 +1,5 @@
+use std::net::SocketAddr;
+
 use common::result::Prefix;
 
 use super::*;
@@ -13,11 +15,15 @@ fn forwards(family: Family, conditions: &[&str], ports: &[(&str, u16, u16)]) -> 
         conditions: conditions.iter().map(|word| (*word).to_owned()).collect(),
         ports: ports
             .iter()
-            .map(|(protocol, host_port, container_port)| Forward {
-                protocol: Protocol::from_text(protocol).unwrap(),
-                host_ip: None,
-                host_port: *host_port,
-                container_port: *container_port,
+            .map(|(protocol, number, container_port)| {
+                let port = HostPort {
+                    protocol: Protocol::from_text(protocol).unwrap(),
+                    address: None,
+                    number: *number,
+                };
+                let addr = Prefix::from_text(container).unwrap().addr;
+                let to = SocketAddr::new(addr, *container_port);
+                Forward { port, to }
             })
             .collect(),
         listed: ports

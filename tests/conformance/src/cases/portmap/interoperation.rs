@@ -32,24 +32,19 @@ table ip cni_hostport {
 EOF
 "#;
 
-/// What the reference's iptables backend makes for `cid-0001` of `net1`, and an old SNAT chain.
+/// What the reference's iptables backend makes for `cid-0001` of `net1`.
 const REFERENCE_IPTABLES: &str = r#"
 iptables-VARIANT-restore -w --noflush <<'EOF'
 *nat
 :CNI-HOSTPORT-DNAT - [0:0]
 :CNI-HOSTPORT-SETMARK - [0:0]
 :CNI-HOSTPORT-MASQ - [0:0]
-:CNI-HOSTPORT-SNAT - [0:0]
 :DN - [0:0]
-:SN - [0:0]
 -A PREROUTING -m addrtype --dst-type LOCAL -j CNI-HOSTPORT-DNAT
 -A OUTPUT -m addrtype --dst-type LOCAL -j CNI-HOSTPORT-DNAT
--A POSTROUTING -s 127.0.0.1 ! -d 127.0.0.1 -j CNI-HOSTPORT-SNAT
 -A DN -s 10.22.0.0/16 -p tcp -m tcp --dport 8080 -j CNI-HOSTPORT-SETMARK
 -A DN -p tcp -m tcp --dport 8080 -j DNAT --to-destination 10.22.0.2:80
--A SN -s 127.0.0.1 -d 10.22.0.2 -p tcp -m tcp --dport 80 -j MASQUERADE
 -A CNI-HOSTPORT-DNAT -p tcp -m comment --comment "dnat name: \"net1\" id: \"cid-0001\"" -m multiport --dports 8080 -j DN
--A CNI-HOSTPORT-SNAT -m comment --comment "snat name: \"net1\" id: \"cid-0001\"" -j SN
 COMMIT
 EOF
 "#;
@@ -163,13 +158,9 @@ fn with_other_backend<'p>(request: Request<'p>) -> Request<'p> {
 
 fn reference_iptables(variant: &str) -> String {
     let dn = chain("net1", "cid-0001");
-    let sn = dn.replace("CNI-DN-", "CNI-SN-");
     REFERENCE_IPTABLES
         .replace("VARIANT", variant)
         .replace(":DN ", &format!(":{dn} "))
-        .replace(":SN ", &format!(":{sn} "))
         .replace("-A DN ", &format!("-A {dn} "))
-        .replace("-A SN ", &format!("-A {sn} "))
         .replace("-j DN\n", &format!("-j {dn}\n"))
-        .replace("-j SN\n", &format!("-j {sn}\n"))
 }

@@ -1,0 +1,32 @@
+//! A row of the table of host ports.
+
+use common::Attachment;
+
+use crate::host_port::Forward;
+
+/// Packets and bytes that a rule has seen: the first ones of connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counters {
+    /// Packets.
+    pub packets: u64,
+    /// Bytes.
+    pub bytes: u64,
+}
+
+/// A host port, and what is known of it. Without an address, it is mapped on all of the container's IP
+/// version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// What leads where.
+    pub forward: Forward,
+    /// Whom it belongs to, as far as the state says so; what it does not say is empty.
+    pub owner: Attachment,
+    /// What holds it: `iptables-nft`, `iptables-legacy`, `nftables`, or the reference's table.
+    pub backend: &'static str,
+    /// What the kernel counted, where it does.
+    pub counters: Option<Counters>,
+    /// Whether only some packets match, by conditions of the attachment.
+    pub is_conditional: bool,
+    /// Whether any rule leads here.
+    pub is_reached: bool,
+}
