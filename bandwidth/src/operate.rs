@@ -100,7 +100,7 @@ impl Operate for Bandwidth {
     }
 
     fn retire(former: &[Request], now: &[Request]) -> Result<(), Error> {
-        let gone = is_off(now)?.then_some(former).unwrap_or_default();
+        let gone = if is_off(now)? { former } else { &[] };
         let errors = gone.iter().filter_map(|request| Self::del(request).err());
         Error::all(errors.collect()).map_or(Ok(()), Err)
     }
