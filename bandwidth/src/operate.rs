@@ -1,11 +1,22 @@
 //! What the tool for people needs of this plugin.
 
 use common::cache::Cache;
-use common::{Attachment, Drift, Error, Operate, Request};
+use common::operate::Part;
+use common::{Attachment, Drift, Error, Operate, Plugin, Request};
 
 use crate::config::Config;
+use crate::ifb;
 use crate::list::{self, Limit};
-use crate::{Bandwidth, verbs};
+use crate::plan::{Facts, Hook, Plan, Side};
+use crate::scaled::scaled;
+use crate::tc::filter::Verdict;
+use crate::{Bandwidth, status, verbs};
+
+/// Of a veth, in bytes, where nobody has set another.
+const USUAL_MTU: u32 = 1500;
+/// The largest packet that a veth is handed, in bytes (`GSO_LEGACY_MAX_SIZE` of
+/// include/linux/netdevice.h).
+const USUAL_GSO: u32 = 65_536;
 
 impl Operate for Bandwidth {
     type Row = Limit;
@@ -22,11 +33,103 @@ impl Operate for Bandwidth {
         requests.iter().map(missing).collect()
     }
 
+    fn plan(request: &Request) -> Result<Vec<String>, Error> {
+        let config = Config::parse(request)?;
+        if config.is_off() {
+            return Ok(Vec::new());
+        }
+        let [ingress_ifb, _, egress_ifb] = ifb::names(&request.attachment);
+        let plan = Plan::new(
+            &config,
+            &Facts {
+                side: Side::Host,
+                link: "VETH".into(),
+                mtu: USUAL_MTU,
+                gso: USUAL_GSO,
+                ingress_ifb,
+                egress_ifb,
+            },
+        );
+        let root = plan.root.iter();
+        let mut lines: Vec<String> = root
+            .map(|numbers| format!("qdisc root of VETH: {}", numbers.ours))
+            .collect();
+        for detour in &plan.detours {
+            let (ifb, mtu, tbf) = (&detour.ifb, detour.mtu, detour.tbf.ours);
+            let hook = match detour.hook {
+                Hook::Ingress => "ingress",
+                Hook::Egress => "egress",
+            };
+            lines.push(format!("link {ifb} type ifb mtu {mtu}"));
+            lines.push(format!("qdisc root of {ifb}: {tbf}"));
+            lines.push(format!("qdisc clsact of VETH: {hook} hook"));
+            lines.extend(detour.filters.iter().map(|filter| {
+                let keys = filter.rule.keys.iter().map(|key| format!("match {key} "));
+                let keys: String = keys.collect();
+                let verdict = match filter.rule.verdict {
+                    Verdict::Redirect(_) => format!("mirred redirect to {ifb}"),
+                    _ => "pass".to_owned(),
+                };
+                let protocol = filter.protocol;
+                format!("filter of VETH {hook}: protocol {protocol:#06x} u32 {keys}{verdict}")
+            }));
+        }
+        Ok(lines)
+    }
+
+    fn leftovers(
+        parts: &[(&Attachment, &[Request])],
+        cache: &Cache,
+    ) -> Vec<Result<Vec<Drift>, Error>> {
+        let limits = list::limits(cache);
+        let of = |(owner, requests): &(&Attachment, &[Request])| {
+            // What limits one direction takes back the other.
+            if !is_off(requests)? {
+                return Ok(Vec::new());
+            }
+            let limits = limits.as_ref().map_err(Error::clone)?.iter();
+            let own = limits.filter(|limit| limit.owner.as_ref() == Some(owner));
+            let drift = |limit: &Limit| {
+                let object = format!("{} limit", limit.direction);
+                let rate = scaled(limit.rate.into(), 1000, "bit/s");
+                Drift::new(object, "none", rate)
+            };
+            Ok(own.map(drift).collect())
+        };
+        parts.iter().map(of).collect()
+    }
+
+    fn retire(former: &[Request], now: &[Request]) -> Result<(), Error> {
+        let gone = if is_off(now)? { former } else { &[] };
+        let errors = gone.iter().filter_map(|request| Self::del(request).err());
+        Error::all(errors.collect()).map_or(Ok(()), Err)
+    }
+
     fn owners(cache: &Cache) -> Result<Vec<Attachment>, Error> {
         list::owners(cache)
+    }
+
+    fn kernel() -> Vec<Part> {
+        status::parts().unwrap_or_else(|error| {
+            vec![Part {
+                name: "rtnetlink".to_owned(),
+                purpose: "bandwidth limits nothing",
+                fault: Some(error.to_string()),
+            }]
+        })
     }
 
     fn judge(request: &Request) -> Result<(), Error> {
         Config::parse(request).map(drop)
     }
+}
+
+/// Whether requests limit nothing.
+fn is_off(requests: &[Request]) -> Result<bool, Error> {
+    for request in requests {
+        if !Config::parse(request)?.is_off() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }

@@ -1,7 +1,8 @@
 //! STATUS: tries everything that ADD needs in a namespace that is thrown away.
 
 use common::error::{Code, Error};
-use common::sys::netlink::Netlink;
+use common::operate::Part;
+use common::sys::netlink::{Netlink, Refusal};
 use common::sys::netns;
 use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkInfo};
 
@@ -10,13 +11,21 @@ use crate::tbf::Tbf;
 use crate::tc::filter::{self, Rule, Verdict};
 use crate::tc::qdisc::{self, HookKind};
 
+const ANY: &str = "bandwidth limits nothing";
+const EGRESS: &str = "bandwidth limits nothing that a container sends";
+
 /// Names everything that the kernel lacks.
 ///
 /// # Errors
 /// Code 50.
 pub fn probe() -> Result<(), Error> {
-    let missing = netns::in_a_new_one(|| Ok(try_all(&mut Netlink::route()?)))
+    let parts = netns::in_a_new_one(parts)
         .map_err(|error| Error::new(Code::NotAvailable, error.msg).with_details(error.details))?;
+    let missing = parts.iter().filter_map(|part| {
+        let fault = part.fault.as_ref()?;
+        Some(format!("no {}: {fault}", part.name))
+    });
+    let missing: Vec<String> = missing.collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -26,7 +35,15 @@ pub fn probe() -> Result<(), Error> {
     )
 }
 
-fn try_all(netlink: &mut Netlink) -> Vec<String> {
+/// Tries every part in the calling thread's namespace, which is to be thrown away.
+///
+/// # Errors
+/// Code 100 when the kernel gives no socket.
+pub fn parts() -> Result<Vec<Part>, Error> {
+    Ok(try_all(&mut Netlink::route()?))
+}
+
+fn try_all(netlink: &mut Netlink) -> Vec<Part> {
     let name = "bwp-probe";
     let ifb = netlink
         .create_link(vec![
@@ -39,26 +56,34 @@ fn try_all(netlink: &mut Netlink) -> Vec<String> {
         // Everything else can be tried on the loopback, which every namespace has.
         Ok(None) | Err(_) => 1,
     };
-    let mut missing = Vec::new();
-    if let Err(refusal) = ifb {
-        missing.push(format!("no ifb (module ifb): {refusal}"));
-    }
-    let mut check = |what: &str, outcome: Result<(), common::sys::netlink::Refusal>| {
-        if let Err(refusal) = outcome {
-            missing.push(format!("no {what}: {refusal}"));
-        }
+    let mut parts = Vec::new();
+    let mut check = |name: &str, purpose, outcome: Result<(), Refusal>| {
+        parts.push(Part {
+            name: name.to_owned(),
+            purpose,
+            fault: outcome.err().map(|refusal| refusal.to_string()),
+        });
     };
+    check("ifb (module ifb)", EGRESS, ifb.map(drop));
     let tbf = Tbf {
         rate: 1_000_000,
         buffer: 1_562_500,
         limit: 125_000,
     };
-    check("tbf (module sch_tbf)", qdisc::set_root(netlink, link, tbf));
+    check(
+        "tbf (module sch_tbf)",
+        ANY,
+        qdisc::set_root(netlink, link, tbf),
+    );
     // Subnets need clsact; both qdiscs are of one module, and of two ages.
     let hook = qdisc::add_hook(netlink, link, HookKind::Ingress)
         .and_then(|()| qdisc::delete_hook(netlink, link))
         .and_then(|()| qdisc::add_hook(netlink, link, HookKind::Clsact));
-    check("ingress and clsact qdisc (module sch_ingress)", hook);
+    check(
+        "ingress and clsact qdisc (module sch_ingress)",
+        EGRESS,
+        hook,
+    );
     let mut filter = |verdict: Verdict, place| {
         let rule = Rule {
             keys: Vec::new(),
@@ -66,10 +91,9 @@ fn try_all(netlink: &mut Netlink) -> Vec<String> {
         };
         filter::add(netlink, link, Hook::Ingress.parent("clsact"), place, &rule)
     };
-    check("u32 filter (module cls_u32)", filter(Verdict::Pass, (1, 3)));
-    check(
-        "mirred action (module act_mirred)",
-        filter(Verdict::Redirect(link), (1, 3)),
-    );
-    missing
+    let pass = filter(Verdict::Pass, (1, 3));
+    check("u32 filter (module cls_u32)", EGRESS, pass);
+    let mirred = filter(Verdict::Redirect(link), (1, 3));
+    check("mirred action (module act_mirred)", EGRESS, mirred);
+    parts
 }

@@ -8,8 +8,8 @@ pub mod node;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use install::{Completions, Install, Manual, Uninstall};
-use network::{Attach, Whole};
-use node::{Gc, Limits, Lint, Ports, Reconcile, Sysctls, Who};
+use network::{Add, Attach, Whole};
+use node::{Doctor, Explain, Gc, Limit, Limits, Lint, Metrics, Ports, Reconcile, Sysctls, Who};
 
 /// Runs CNI networks; shows, repairs, installs tuning, portmap and bandwidth
 #[derive(Debug, Parser)]
@@ -39,7 +39,7 @@ impl Cli {
 pub enum Command {
     /// Attach a namespace to a network: ADD for every plugin in order
     #[command(after_help = network::ADD, override_usage = "cnictl add [OPTIONS] NETWORK NETNS")]
-    Add(Attach),
+    Add(Add),
     /// Ask every plugin whether an attachment is still what ADD made it
     #[command(after_help = network::CHECK, override_usage = "cnictl check [OPTIONS] NETWORK NETNS")]
     Check(Attach),
@@ -59,10 +59,22 @@ pub enum Command {
     Ports(Ports),
     /// Show every limit, what was sent and dropped, and what is missing
     Limits(Limits),
+    /// Give a running pod another limit
+    #[command(after_help = node::LIMIT)]
+    Limit(Limit),
     /// Show what tuning changed, from what, and what is missing
     Sysctls(Sysctls),
     /// Show which containers and which processes of the node have a port
     Who(Who),
+    /// Find what is wrong with this node
+    #[command(after_help = node::DOCTOR)]
+    Doctor(Doctor),
+    /// Find out why a host port does not answer, station by station
+    #[command(after_help = node::EXPLAIN)]
+    Explain(Explain),
+    /// Print numbers of all that as OpenMetrics text, for node_exporter
+    #[command(after_help = node::METRICS)]
+    Metrics(Metrics),
     /// Re-apply every attachment of the runtime's cache that has drifted
     #[command(after_help = node::RECONCILE)]
     Reconcile(Reconcile),
@@ -84,16 +96,27 @@ pub enum Command {
     Man(Manual),
 }
 
+impl Command {
+    /// Whether a failure is to be a document, too. The verbs of a network print their own.
+    pub fn is_json(&self) -> bool {
+        match self {
+            Command::Ports(args) => args.shown.json,
+            Command::Limits(args) => args.shown.json,
+            Command::Sysctls(args) => args.shown.json,
+            Command::Who(args) => args.shown.json,
+            Command::Reconcile(args) => args.shown.json,
+            Command::Lint(args) => args.json,
+            Command::Gc(args) => args.common.json,
+            _ => false,
+        }
+    }
+}
+
 /// Every command on one screen.
 const OVERVIEW: &str = "\
 {about}
-
-Usage: {usage}
-
-Commands:
-{subcommands}
-
-Options: --help (of a command, too), --version{after-help}";
+Usage: {usage}; --help (of a command, too), --version
+{subcommands}{after-help}";
 
 const EXIT_CODES: &str = "\
 Exit code: 0 done, 1 failed, 2 usage, 10 (reconcile) something had drifted";

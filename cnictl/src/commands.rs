@@ -4,28 +4,35 @@ mod add;
 mod check;
 mod completions;
 mod del;
+mod doctor;
+mod explain;
 mod gc;
 #[cfg(test)]
 mod golden;
 mod install;
+mod limit;
 mod limits;
 mod lint;
 mod man;
-mod ports;
+mod metrics;
+pub(crate) mod ports;
 mod reconcile;
 mod runner;
 mod status;
 mod sysctls;
 mod uninstall;
+mod usage;
 mod version;
 mod wait;
 mod who;
 
+use std::fmt::Display;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
 use common::cache::{Cache, DEFAULT_DIR};
+use common::error::shortened;
 use common::json::Json;
 use common::{Code, Context, Error};
 
@@ -40,13 +47,18 @@ const SCHEMA: i64 = 1;
 const DONE: u8 = 0;
 /// Exit code: what was asked for failed, or was not found.
 const FAILED: u8 = 1;
+/// Exit code: the command line makes no sense.
+const USAGE: u8 = 2;
 /// Exit code: something was not in order, and was repaired (or would be, with `--dry-run`).
 const REPAIRED: u8 = 10;
+
+/// The most of a word that an error is shown with, in bytes.
+const LONGEST: usize = 1000;
 
 /// Carries out a command line.
 pub fn run(cli: &Cli) -> ExitCode {
     let done = match &cli.command {
-        Command::Add(args) => outcome(&args.common, add::run(args)),
+        Command::Add(args) => outcome(&args.attach.common, add::run(args)),
         Command::Check(args) => outcome(&args.common, check::run(args)),
         Command::Del(args) => outcome(&args.common, del::run(args)),
         Command::Gc(args) => gc::run(args),
@@ -54,8 +66,12 @@ pub fn run(cli: &Cli) -> ExitCode {
         Command::Version(args) => outcome(&args.common, version::run(args)),
         Command::Ports(args) => ports::run(args),
         Command::Limits(args) => limits::run(args),
+        Command::Limit(args) => limit::run(args),
         Command::Sysctls(args) => sysctls::run(args),
         Command::Who(args) => who::run(args),
+        Command::Doctor(args) => doctor::run(args),
+        Command::Explain(args) => explain::run(args),
+        Command::Metrics(args) => metrics::run(args),
         Command::Reconcile(args) => reconcile::run(args),
         Command::Lint(args) => lint::run(args),
         Command::Install(args) => install::run(args),
@@ -65,7 +81,25 @@ pub fn run(cli: &Cli) -> ExitCode {
         Command::Man(args) => man::run(args),
     };
     ExitCode::from(done.unwrap_or_else(|error| {
-        note(&format!("cnictl: {error}"));
+        if cli.command.is_json() {
+            // Where stdout is what failed, stderr has the error.
+            let _ = print(&document([("error", failure(&error))]));
+        }
+        complain(&error);
+        FAILED
+    }))
+}
+
+/// What the command line is not: help and a version go to stdout, what makes no sense to stderr.
+pub fn refuse(error: clap::Error) -> ExitCode {
+    let error = usage::bounded(error);
+    let text = error.render().to_string();
+    if error.use_stderr() {
+        note(text.trim_end());
+        return ExitCode::from(USAGE);
+    }
+    ExitCode::from(print(&text).unwrap_or_else(|error| {
+        complain(&error);
         FAILED
     }))
 }
@@ -105,14 +139,26 @@ fn cache(dir: &Path) -> Result<Cache, Error> {
     Ok(cache)
 }
 
-/// The exit code after a table that rests on the cache was shown.
-///
-/// # Errors
-/// The files that could not be read, and what else is not known: the table may lack that.
-fn whole(cache: &Cache, unknown: Vec<Error>) -> Result<u8, Error> {
-    let mut errors = cache.faults.clone();
-    errors.extend(unknown);
-    Error::all(errors).map_or(Ok(DONE), Err)
+/// What a table that rests on the cache lacks: the files that could not be read, and what else is not
+/// known.
+fn lacking(cache: &Cache, unknown: Vec<Error>) -> Vec<Error> {
+    cache.faults.iter().cloned().chain(unknown).collect()
+}
+
+/// The same as a document's list.
+fn unreadable(lacking: &[Error]) -> Json {
+    Json::Array(lacking.iter().map(|one| one.to_string().into()).collect())
+}
+
+/// The exit code after such a table was shown.
+fn whole(lacking: Vec<Error>) -> u8 {
+    match Error::all(lacking) {
+        None => DONE,
+        Some(error) => {
+            complain(&error);
+            FAILED
+        }
+    }
 }
 
 /// Rows in the order of a column of their table, where one is named.
@@ -122,6 +168,16 @@ fn sorted<T>(rows: Vec<T>, by: Option<&str>, table: impl Fn(&[T]) -> Table) -> V
     let mut rows: Vec<Option<T>> = rows.into_iter().map(Some).collect();
     let take = |place: usize| rows.get_mut(place)?.take();
     order.into_iter().filter_map(take).collect()
+}
+
+/// An error on stderr. It may quote a path or a name of any length.
+fn complain(error: &dyn Display) {
+    let text = error.to_string();
+    let words: Vec<_> = text
+        .split(' ')
+        .map(|word| shortened(word, LONGEST))
+        .collect();
+    note(&format!("cnictl: {}", words.join(" ")));
 }
 
 /// A line on stderr. Nobody may be reading any more, which is no reason to fail.
@@ -140,6 +196,15 @@ fn document(members: impl IntoIterator<Item = (&'static str, Json)>) -> String {
 fn object(members: impl IntoIterator<Item = (&'static str, Json)>) -> Json {
     let fields = members.into_iter().map(|(key, value)| (key.into(), value));
     Json::Object(fields.collect())
+}
+
+/// An error as an object.
+fn failure(error: &Error) -> Json {
+    object([
+        ("code", i64::from(error.code.number()).into()),
+        ("msg", error.msg.as_str().into()),
+        ("details", error.details.as_str().into()),
+    ])
 }
 
 fn text_or_null(text: &str) -> Json {

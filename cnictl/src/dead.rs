@@ -15,6 +15,7 @@ use common::request::{Environment, Request};
 use common::{Operate, Plugin};
 
 use crate::plugins::show_warnings;
+use crate::repair::{Outcome, put_right};
 use crate::requests::requests;
 
 /// The interface of what does not say one.
@@ -29,6 +30,8 @@ pub enum Fate {
     Removed,
     /// It stays: why.
     Left(&'static str),
+    /// It was removed while the runtime added it anew, and put back.
+    Restored,
     /// Somebody else removed it meanwhile.
     Gone,
     /// It was to be removed and is not, as far as is known: why.
@@ -42,6 +45,7 @@ impl Fate {
             Fate::Dead => "dead",
             Fate::Removed => "removed",
             Fate::Left(_) => "left",
+            Fate::Restored => "restored",
             Fate::Gone => "gone",
             Fate::Failed(_) => "failed",
         }
@@ -52,6 +56,7 @@ impl Fate {
         match self {
             Fate::Dead | Fate::Removed => String::new(),
             Fate::Left(why) => (*why).to_owned(),
+            Fate::Restored => "the runtime has it by now, so it was put back".into(),
             Fate::Gone => "somebody else removed it".into(),
             Fate::Failed(error) => error.to_string(),
         }
@@ -208,6 +213,28 @@ pub fn remove<P: Operate>(dir: &Path, dead: &mut [Dead]) -> Result<(), Error> {
         };
     }
     Ok(())
+}
+
+/// Puts back one that was removed, where the runtime's cache has it by now: its ADD was under way, and
+/// all that the cache says of that comes after the last plugin's.
+pub fn restore<P: Operate>(dir: &Path, dead: &mut Dead) {
+    if dead.fate != Fate::Removed {
+        return;
+    }
+    let cache = match Cache::read(dir) {
+        Ok(cache) => cache,
+        Err(error) => {
+            dead.fate = Fate::Failed(error);
+            return;
+        }
+    };
+    for entry in cache.find(&dead.attachment) {
+        dead.fate = match put_right::<P>(entry) {
+            Some(Outcome::Failed(error)) => Fate::Failed(error),
+            Some(_) => Fate::Restored,
+            None => continue,
+        };
+    }
 }
 
 fn still_there(attachment: &Attachment) -> Error {

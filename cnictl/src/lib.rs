@@ -5,8 +5,13 @@
 //! | [`cli`] | the command line and its help |
 //! | [`commands`] | a file per command |
 //! | [`plugins`] | the plugins that it knows from within |
-//! | [`requests`], [`repair`], [`dead`] | attachments of the cache: their requests, their repair, and what no one owns |
+//! | [`requests`], [`today`], [`repair`], [`dead`] | attachments of the cache: their requests, their repair, and what no one owns |
 //! | [`mappings`], [`missing`], [`state`], [`owners`] | what the kernel has and has not, how it stands, and whose it is |
+//! | [`doctor`] | what is wrong with a node |
+//! | [`explain`] | why a host port does not answer |
+//! | [`firewall`] | what a firewall would do with a packet |
+//! | [`finding`] | what was found, and how it is shown |
+//! | [`record`], [`exposition`] | what the last `reconcile` did, and numbers for node_exporter |
 //! | [`install`] | puts plugins into a directory that runtimes use, and takes them out again |
 //! | [`lint`] | what is wrong with a configuration |
 //! | [`table`] | tables |
@@ -16,15 +21,22 @@
 pub mod cli;
 pub mod commands;
 pub mod dead;
+pub mod doctor;
+pub mod explain;
+pub mod exposition;
+pub mod finding;
+pub mod firewall;
 pub mod install;
 pub mod lint;
 pub mod mappings;
 pub mod missing;
 pub mod owners;
 pub mod plugins;
+pub mod record;
 pub mod repair;
 pub mod requests;
 pub mod runner;
 pub mod state;
 pub mod table;
+pub mod today;
 pub mod veth;

@@ -5,11 +5,13 @@
 //! | [`place`] | where in a text a value stands |
 //! | [`document`] | a file, its values, and what is found in it |
 //! | [`list`] | a list: its keys, its version, its order |
+//! | [`folder`] | plugins in files of their own |
 //! | [`part`] | a plugin's part: what ADD would refuse, and keys that nobody reads |
 //! | [`capability`] | what a part asks of the runtime |
 
 pub mod capability;
 pub mod document;
+pub mod folder;
 pub mod list;
 pub mod part;
 pub mod place;
@@ -34,8 +36,15 @@ const EXTENSIONS: [&str; 3] = ["conflist", "conf", "json"];
 pub fn path(path: &Path) -> Result<Vec<Finding>, Error> {
     match path.is_dir() {
         true => directory(path),
-        false => Ok(list::findings(path, &read(path)?)),
+        false => file_of(path, &read(path)?),
     }
+}
+
+/// What is wrong with a file, and with those of its folder.
+fn file_of(path: &Path, bytes: &[u8]) -> Result<Vec<Finding>, Error> {
+    let mut found = list::findings(path, bytes);
+    found.extend(folder::findings(path, bytes)?);
+    Ok(found)
 }
 
 /// The plugins whose configurations are known.
@@ -61,7 +70,7 @@ fn directory(dir: &Path) -> Result<Vec<Finding>, Error> {
     let mut names: HashMap<String, PathBuf> = HashMap::new();
     for file in files {
         let bytes = read(&file)?;
-        found.extend(list::findings(&file, &bytes));
+        found.extend(file_of(&file, &bytes)?);
         let Ok(document) = Document::read(&file, &bytes) else {
             continue;
         };
@@ -80,7 +89,11 @@ fn directory(dir: &Path) -> Result<Vec<Finding>, Error> {
     Ok(found)
 }
 
-fn files(dir: &Path) -> Result<Vec<PathBuf>, Error> {
+/// The files of a directory that runtimes read, in their order.
+///
+/// # Errors
+/// What cannot be read.
+pub fn files(dir: &Path) -> Result<Vec<PathBuf>, Error> {
     let names = file::names(dir)?.ok_or_else(|| does_not_exist(dir))?;
     let paths = names.iter().map(|name| dir.join(name));
     let is_read = |path: &PathBuf| {

@@ -15,6 +15,9 @@ fn main() -> ExitCode {
     let name = called.as_deref().map(Path::new).and_then(Path::file_name);
     match name.is_some_and(|name| name == veth::NAME) {
         true => veth::main(),
-        false => commands::run(&Cli::parse()),
+        false => match Cli::try_parse() {
+            Ok(cli) => commands::run(&cli),
+            Err(error) => commands::refuse(error),
+        },
     }
 }

@@ -40,17 +40,17 @@ impl<'a> Owners<'a> {
     /// Whether an owner is among those that a command line chooses.
     pub fn is_chosen(&self, owner: &Attachment, chosen: &Chosen) -> bool {
         let Chosen { pod, network } = chosen;
-        let is_pod = |wanted: &String| {
-            let pod = self.pod(owner);
-            let own = pod
-                .and_then(|pod| pod.split_once('/'))
-                .map(|(_, name)| name);
-            pod == Some(wanted) || own == Some(wanted)
-        };
-        pod.as_ref().is_none_or(is_pod)
+        pod.as_ref().is_none_or(|wanted| self.is_pod(owner, wanted))
             && network
                 .as_ref()
                 .is_none_or(|wanted| owner.network == *wanted)
+    }
+
+    /// Whether an owner is a pod, by `NAMESPACE/NAME` or its name alone.
+    pub fn is_pod(&self, owner: &Attachment, wanted: &str) -> bool {
+        let pod = self.pod(owner);
+        let own = pod.and_then(|pod| pod.split_once('/'));
+        pod == Some(wanted) || own.is_some_and(|(_, name)| name == wanted)
     }
 
     /// How the owners of a table's rows are shown in it.
@@ -84,7 +84,7 @@ impl Shown<'_> {
         let container = column("CONTAINER").cut_to(9);
         match self.has_pods {
             true => vec![
-                column("POD").cut_to(20),
+                column("POD").cut_to(19),
                 network.spare(),
                 container.spare(),
                 ifname.spare(),

@@ -2,6 +2,8 @@
 //!
 //! Each step is done for all of them before the next, so that a plugin can look once for all.
 
+mod moved;
+
 use std::collections::HashMap;
 use std::fs;
 use std::io::ErrorKind;
@@ -14,8 +16,11 @@ use common::error::{Code, Error};
 use common::sys::netns::{self, Netns, OpenError};
 use common::{Drift, Operate, Request};
 
+use moved::Move;
+
 use crate::plugins::show_warnings;
-use crate::requests::requests;
+use crate::requests::{requests, requests_by};
+use crate::today::Configs;
 
 /// How an attachment was found, and what became of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,7 +44,7 @@ pub enum Outcome {
 }
 
 /// How an attachment differs from its plan.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Difference {
     /// In short: `8080/tcp: chain and 6 rules missing`.
     pub line: String,
@@ -137,6 +142,8 @@ pub struct Job<'a> {
     pub requests: Result<Vec<Request>, Error>,
     /// Why nothing is to be done, known before anything is looked at.
     pub obstacle: Option<Outcome>,
+    /// The plugin's parts by the cache's configuration, where another one counts.
+    pub former: Vec<Request>,
     /// See [`Operate::claims`].
     pub claims: Vec<String>,
     /// When the runtime made it; nothing is done where that is not known.
@@ -144,10 +151,16 @@ pub struct Job<'a> {
 }
 
 impl<'a> Job<'a> {
-    /// `None` when the plugin is not in the network's chain.
-    pub fn of<P: Operate>(entry: &'a Entry) -> Option<Job<'a>> {
-        let requests = requests::<P>(entry);
-        if requests.as_ref().is_ok_and(Vec::is_empty) {
+    /// `None` when the plugin is not in the network's chain, and was not.
+    pub fn of<P: Operate>(entry: &'a Entry, configs: &Configs) -> Option<Job<'a>> {
+        let config = configs.of_entry(entry);
+        let requests = config.and_then(|config| requests_by::<P>(entry, &config));
+        let former = match configs.is_of_today() {
+            // What makes no sense any more has no parts that are known.
+            true => requests_by::<P>(entry, &entry.config).unwrap_or_default(),
+            false => Vec::new(),
+        };
+        if requests.as_ref().is_ok_and(Vec::is_empty) && former.is_empty() {
             return None;
         }
         let made = made(entry);
@@ -162,6 +175,7 @@ impl<'a> Job<'a> {
         Some(Job {
             entry,
             requests,
+            former,
             obstacle,
             claims,
             made: made.ok(),
@@ -190,7 +204,19 @@ pub struct Task<'a> {
 /// The attachments whose networks have the plugin, oldest first, as the runtime made them: so the newest
 /// has the last word again.
 pub fn tasks<P: Operate>(cache: &Cache, is_dry: bool) -> Vec<Task<'_>> {
-    let mut jobs: Vec<Job<'_>> = cache.entries.iter().filter_map(Job::of::<P>).collect();
+    tasks_by::<P>(cache, is_dry, &Configs::default())
+}
+
+/// The same by given configurations.
+pub fn tasks_by<'a, P: Operate>(
+    cache: &'a Cache,
+    is_dry: bool,
+    configs: &Configs,
+) -> Vec<Task<'a>> {
+    let entries = cache.entries.iter();
+    let mut jobs: Vec<Job<'_>> = entries
+        .filter_map(|entry| Job::of::<P>(entry, configs))
+        .collect();
     jobs.sort_by_key(|job| job.made);
     let mut newest: HashMap<&str, usize> = HashMap::new();
     for (place, job) in jobs.iter().enumerate() {
@@ -228,6 +254,16 @@ const AT_ONCE: usize = 100;
 
 /// Puts the attachments right, or only says what is wrong with them; oldest first.
 pub fn run<P: Operate>(tasks: &[Task<'_>]) -> Vec<Outcome> {
+    put_right_all::<P>(tasks, &mut [])
+}
+
+/// The same, and takes back what they have of the cache's configurations beside those that count.
+pub fn run_by<P: Operate>(tasks: &[Task<'_>], cache: &Cache) -> Vec<Outcome> {
+    let mut moves = moved::of::<P>(tasks, cache);
+    put_right_all::<P>(tasks, &mut moves)
+}
+
+fn put_right_all<P: Operate>(tasks: &[Task<'_>], moves: &mut [Move]) -> Vec<Outcome> {
     let mut steps = steps(tasks);
     let mut todo: Vec<&mut Step<'_>> = steps.iter_mut().collect();
     each(&mut todo, P::drifts, |step, drifts| {
@@ -251,9 +287,17 @@ pub fn run<P: Operate>(tasks: &[Task<'_>]) -> Vec<Outcome> {
         let verdict = drifts.and_then(|drifts| verdict(&step.entry.attachment, &drifts));
         step.obstacle = verdict.err().map(Outcome::Failed);
     });
+    for (place, one) in moves.iter_mut().enumerate() {
+        let is_hindered = |step: &Step<'_>| step.task == place && step.obstacle.is_some();
+        if let Some(task) = tasks.get(place)
+            && !steps.iter().any(is_hindered)
+        {
+            one.carry_out::<P>(task);
+        }
+    }
     let outcome = |(place, task): (usize, &Task<'_>)| {
         let steps: Vec<&Step<'_>> = steps.iter().filter(|step| step.task == place).collect();
-        task.outcome(&steps)
+        task.outcome(&steps, moves.get(place))
     };
     tasks.iter().enumerate().map(outcome).collect()
 }
@@ -304,16 +348,19 @@ fn each<T>(
 }
 
 impl Task<'_> {
-    fn outcome(&self, steps: &[&Step<'_>]) -> Outcome {
+    fn outcome(&self, steps: &[&Step<'_>], moved: Option<&Move>) -> Outcome {
         match (&self.job.obstacle, &self.job.requests) {
             (Some(obstacle), _) => return obstacle.clone(),
             (None, Err(error)) => return Outcome::Failed(error.clone()),
             (None, Ok(_)) => {}
         }
-        if let Some(obstacle) = steps.iter().find_map(|step| step.obstacle.clone()) {
+        let mut obstacles = steps.iter().filter_map(|step| step.obstacle.clone());
+        let obstacle = obstacles.next();
+        if let Some(obstacle) = obstacle.or_else(|| moved?.obstacle.clone()) {
             return obstacle;
         }
         let drifts = steps.iter().filter_map(|step| step.drift.as_ref());
+        let drifts = drifts.chain(moved.and_then(|moved| moved.what.as_ref()));
         let drifts: Vec<&Difference> = drifts.collect();
         match (Difference::join(&drifts), self.is_superseded, self.is_dry) {
             (None, ..) => Outcome::InOrder,
@@ -360,16 +407,17 @@ pub fn confirm<P: Operate>(entry: &Entry, outcome: Outcome) -> Outcome {
 
 /// The repair of what the runtime had before may have come after its new ADD.
 fn renewed<P: Operate>(now: &Entry) -> Outcome {
-    let Some(job) = Job::of::<P>(now) else {
-        return take_back::<P>(now);
-    };
+    put_right::<P>(now).unwrap_or_else(|| take_back::<P>(now))
+}
+
+/// Puts one attachment right; `None` when the plugin is not in its network's chain.
+pub fn put_right<P: Operate>(entry: &Entry) -> Option<Outcome> {
     let task = Task {
-        job,
+        job: Job::of::<P>(entry, &Configs::default())?,
         is_dry: false,
         is_superseded: false,
     };
-    let mut outcomes = run::<P>(&[task]);
-    outcomes.pop().unwrap_or(Outcome::Renewed)
+    run::<P>(&[task]).pop()
 }
 
 fn take_back<P: Operate>(entry: &Entry) -> Outcome {

@@ -15,8 +15,16 @@ use common::{CniResult, Plugin};
 /// # Errors
 /// What the cache's configuration or result has that the plugin would refuse.
 pub fn requests<P: Plugin>(entry: &Entry) -> Result<Vec<Request>, Error> {
-    let tried = || format!("read the configuration in {}", entry.file.display());
-    let fields = match Json::parse(&entry.config).context(Code::Decoding, tried)? {
+    requests_by::<P>(entry, &entry.config)
+}
+
+/// The same by another configuration of the network.
+///
+/// # Errors
+/// As [`requests`].
+pub fn requests_by<P: Plugin>(entry: &Entry, config: &[u8]) -> Result<Vec<Request>, Error> {
+    let tried = || format!("read the configuration for {}", entry.file.display());
+    let fields = match Json::parse(config).context(Code::Decoding, tried)? {
         Json::Object(fields) => fields,
         other => return Err(other.kind()).context(Code::Decoding, tried),
     };

@@ -112,6 +112,8 @@ pub enum Tone {
     Plain,
     /// As something that was put right.
     Good,
+    /// As something that may not be as it should.
+    Doubtful,
     /// As something that is not as it should be.
     Bad,
 }
@@ -209,6 +211,7 @@ impl Table {
             out.push_str(&match tone {
                 Tone::Plain => line + "\n",
                 Tone::Good => paint(page, "32", &line),
+                Tone::Doubtful => paint(page, "33", &line),
                 Tone::Bad => paint(page, "31", &line),
             });
         }

@@ -7,6 +7,17 @@ use crate::error::Error;
 use crate::plugin::Plugin;
 use crate::request::Request;
 
+/// A part of the kernel that a plugin uses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// What it is, with its module where it has one.
+    pub name: String,
+    /// What does not work without it.
+    pub purpose: &'static str,
+    /// Why it cannot be used.
+    pub fault: Option<String>,
+}
+
 /// A plugin whose attachments can be looked at, repaired and removed all at once.
 pub trait Operate: Plugin {
     /// One line of the table of what the plugin made.
@@ -48,9 +59,50 @@ pub trait Operate: Plugin {
         Vec::new()
     }
 
+    /// What ADD of a request would make where nothing is yet, a line each in the words of `ip`, `tc`,
+    /// `iptables`, `nft` and `sysctl`. Nothing of the node is changed.
+    ///
+    /// # Errors
+    /// What ADD would refuse.
+    fn plan(request: &Request) -> Result<Vec<String>, Error>;
+
+    /// What attachments have of earlier configurations, beside what requests of today want, in their
+    /// order. An attachment whose chain has the plugin no more has no requests.
+    fn leftovers(
+        parts: &[(&Attachment, &[Request])],
+        cache: &Cache,
+    ) -> Vec<Result<Vec<Drift>, Error>>;
+
+    /// Takes back what [`Operate::leftovers`] names of one attachment, after ADD of the requests of
+    /// today; `former` are those of the earlier configuration.
+    ///
+    /// # Errors
+    /// What could not be taken back.
+    fn retire(former: &[Request], now: &[Request]) -> Result<(), Error> {
+        if !now.is_empty() {
+            return Ok(());
+        }
+        let errors = former.iter().filter_map(|request| Self::del(request).err());
+        Error::all(errors.collect()).map_or(Ok(()), Err)
+    }
+
     /// What people call the things that an attachment has, such as its host ports; nothing where only
     /// the attachment has a name.
     fn names(_request: &Request) -> Vec<String> {
         Vec::new()
+    }
+
+    /// Tries the parts of the kernel that ADD may need, in the calling thread's namespace, which is to be
+    /// thrown away. One that is no use without another may be left out.
+    fn kernel() -> Vec<Part> {
+        Vec::new()
+    }
+
+    /// Which way ADD of a network would take on this node, and why; `None` where there is only one.
+    ///
+    /// # Errors
+    /// Why it cannot be said.
+    fn choice(_request: &Request) -> Result<Option<String>, Error> {
+        Ok(None)
     }
 }

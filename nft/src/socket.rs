@@ -130,7 +130,7 @@ impl Nft {
     /// What the kernel refused.
     pub fn sets(&mut self, place: Place) -> Answer<Vec<Set>> {
         let table = [Nla::text(uapi::SET_TABLE, place.table)];
-        let replies = self.dump(uapi::GETSET, place.family, &table)?;
+        let replies = self.dump(uapi::GETSET, place.family.nf_number(), &table)?;
         Ok(replies.iter().map(|m| Set::decode(content(m))).collect())
     }
 
@@ -143,7 +143,7 @@ impl Nft {
             Nla::text(uapi::RULE_TABLE, place.table),
             Nla::text(uapi::RULE_CHAIN, chain),
         ];
-        let replies = self.dump(uapi::GETRULE, place.family, &names)?;
+        let replies = self.dump(uapi::GETRULE, place.family.nf_number(), &names)?;
         Ok(replies.iter().map(|m| Rule::decode(content(m))).collect())
     }
 
@@ -156,7 +156,7 @@ impl Nft {
             Nla::text(uapi::ELEM_LIST_TABLE, place.table),
             Nla::text(uapi::ELEM_LIST_SET, set),
         ];
-        let replies = self.dump(uapi::GETSETELEM, place.family, &names)?;
+        let replies = self.dump(uapi::GETSETELEM, place.family.nf_number(), &names)?;
         let decode = |m: &Message| Element::decode_list(content(m));
         Ok(replies.iter().flat_map(decode).collect())
     }
@@ -197,6 +197,14 @@ impl Nft {
     /// # Errors
     /// What the kernel refused.
     pub fn list(&mut self, kind: u16, family: Family, filter: &[Nla]) -> Answer<Vec<Vec<u8>>> {
+        self.list_of(kind, family.nf_number(), filter)
+    }
+
+    /// The same of any family of nf_tables' (`NFPROTO_*`).
+    ///
+    /// # Errors
+    /// What the kernel refused.
+    pub fn list_of(&mut self, kind: u16, family: u8, filter: &[Nla]) -> Answer<Vec<Vec<u8>>> {
         let replies = self.dump(kind, family, filter)?;
         Ok(replies.iter().map(|m| content(m).to_vec()).collect())
     }
@@ -251,8 +259,8 @@ impl Nft {
         Ok(numbers.iter().map(answer).collect())
     }
 
-    fn dump(&mut self, kind: u16, family: Family, filter: &[Nla]) -> Answer<Vec<Message>> {
-        let request = attributes(family.nf_number(), filter)?;
+    fn dump(&mut self, kind: u16, family: u8, filter: &[Nla]) -> Answer<Vec<Message>> {
+        let request = attributes(family, filter)?;
         match self.netlink.request_bytes(kind, DUMP, &request) {
             Err(refusal) if refusal.is_absence() => Ok(Vec::new()),
             answer => answer,

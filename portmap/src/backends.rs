@@ -135,6 +135,17 @@ pub fn remove(gone: &Gone<'_>, log: &Log) -> Result<Vec<Forward>, Error> {
     Error::all(errors).map_or(Ok(removed), Err)
 }
 
+/// Removes what one backend has of an attachment; its connections stay.
+///
+/// # Errors
+/// Everything that could not be removed.
+pub fn remove_from(kind: BackendKind, gone: &Gone<'_>, log: &Log) -> Result<(), Error> {
+    match kind {
+        BackendKind::Iptables => Iptables::remove(gone, log).map(drop),
+        BackendKind::Nftables => Nftables::remove(gone, log).map(drop),
+    }
+}
+
 fn by<B: Backend>(gone: &Gone<'_>, log: &Log) -> Result<Vec<Forward>, Error> {
     let removed = B::remove(gone, log)?;
     if let Some(removed) = &removed {

@@ -114,7 +114,7 @@ pub fn drop_stale(stale: impl IntoIterator<Item = Stale>) -> Result<(), Error> {
 }
 
 /// How many connections this namespace has, of all kinds; `None` where the kernel does not say.
-fn entries(socket: &mut Netlink) -> Option<u32> {
+pub fn entries(socket: &mut Netlink) -> Option<u32> {
     let replies = socket.request_bytes(CT_GET_STATS, GET, &[0; HEADER]).ok()?;
     let attributes = replies.first()?.body.get(HEADER..)?;
     u32_at(attribute(attributes, GLOBAL_ENTRIES)?, 0).map(u32::from_be)

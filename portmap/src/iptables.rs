@@ -31,7 +31,7 @@ mod translation;
 mod undo;
 mod write;
 
-use common::error::Error;
+use common::error::{Code, Error};
 use common::log::Log;
 use common::{Drift, Family};
 
@@ -43,8 +43,11 @@ use crate::options::BackendKind;
 use crate::plan::Plan;
 use observe::Tables;
 use tool::Tool;
+use xtables::Variant;
 
 pub use observe::is_plain;
+pub use rules::shown;
+pub use status::try_rules;
 
 /// The backend.
 pub struct Iptables;
@@ -96,4 +99,30 @@ impl Backend for Iptables {
 /// As [`Tool::usual`].
 pub fn is_installed() -> Result<bool, Error> {
     Ok(Tool::usual(Family::V4)?.is_some() || Tool::usual(Family::V6)?.is_some())
+}
+
+/// The variant of an IP version's usual programs; `None` where they are not there or do not say.
+///
+/// # Errors
+/// As [`Tool::usual`].
+pub fn usual_variant(family: Family) -> Result<Option<&'static str>, Error> {
+    let variant = Tool::usual(family)?.and_then(|tool| tool.variant);
+    Ok(variant.map(|variant| match variant {
+        Variant::Nft => "iptables-nft",
+        Variant::Legacy => "iptables-legacy",
+    }))
+}
+
+/// All legacy tables of an IP version, as `iptables-save` prints them.
+///
+/// # Errors
+/// Code 103 where the legacy program is not installed, code 100 with what it said.
+pub fn save_legacy(family: Family) -> Result<String, Error> {
+    let tried = format!("list the legacy tables ({family})");
+    let tool = Tool::of(family, Variant::Legacy)?.ok_or_else(|| {
+        let error = Error::new(Code::Unsupported, tried.clone());
+        error.with_details("iptables-legacy-save is not installed")
+    })?;
+    let saved = tool.save_all();
+    saved.map_err(|failure| failure.error(Code::System, tried))
 }

@@ -2,12 +2,13 @@
 //!
 //! parse → plan → observe → diff → apply; docs/portmap.md has the keys.
 
-mod address;
+pub mod address;
 mod backend;
 mod backends;
 mod conditions;
 mod config;
 mod conntrack;
+pub mod firewall;
 #[cfg(fuzzing)]
 pub mod fuzzed;
 mod host_port;
@@ -17,11 +18,13 @@ pub mod list;
 mod localnet;
 mod many;
 mod mapping;
+mod moved;
 mod nftables;
 mod operate;
 mod options;
+mod outlook;
 mod plan;
-mod program;
+pub mod program;
 mod turn;
 
 use std::net::IpAddr;

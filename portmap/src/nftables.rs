@@ -46,6 +46,7 @@ mod wanted;
 use common::error::{Code, Error};
 use common::log::Log;
 use common::{Drift, Family};
+use nft::socket::Nft;
 
 use crate::backend::{Backend, Gone, Job};
 use crate::config::Config;
@@ -96,6 +97,38 @@ impl Backend for Nftables {
     fn status(config: &Config) -> Result<(), Error> {
         status::status(config)
     }
+}
+
+/// What the kernel lacks for our table of an IP version; `None` when that is nothing.
+///
+/// # Errors
+/// When it does not answer.
+pub fn lack(family: Family) -> Result<Option<String>, Error> {
+    let missing = probe::missing(&mut Nft::open()?, family)?;
+    Ok((!missing.is_empty()).then(|| missing.join("; ")))
+}
+
+/// What ADD of a plan would make, a line each.
+pub fn shown(plan: &Plan) -> Vec<String> {
+    let owner = owner::text(&plan.attachment);
+    let mut lines = Vec::new();
+    for forwards in &plan.families {
+        let table = shared::table_name(forwards.family);
+        let elements = wanted::of_plan(forwards, plan.masquerade, &owner);
+        lines.extend(elements.iter().map(|((set, _), element)| {
+            let element = elements::shown(*set, element);
+            format!("nft {table} {}: {element}", set.name())
+        }));
+        let conditions = forwards.conditions.join(" ");
+        let ports = forwards.ports.iter().filter(|_| !conditions.is_empty());
+        lines.extend(ports.map(|port| {
+            format!(
+                "nft {table} conditions: {conditions}: {} to {}",
+                port.port, port.to
+            )
+        }));
+    }
+    lines
 }
 
 /// What to say when a family's table cannot be read.

@@ -1,13 +1,15 @@
 //! What the tool for people needs of this plugin.
 
 use common::cache::Cache;
+use common::operate::Part;
 use common::{Attachment, Drift, Error, Operate, Request};
 
 use crate::config::Config;
 use crate::host_port::{self, HostPort};
 use crate::list::row::Row;
+use crate::options::BackendKind;
 use crate::plan::Plan;
-use crate::{Portmap, list, many};
+use crate::{Portmap, backends, iptables, list, many, moved, nftables, outlook};
 
 impl Operate for Portmap {
     type Row = Row;
@@ -26,6 +28,34 @@ impl Operate for Portmap {
 
     fn owners(cache: &Cache) -> Result<Vec<Attachment>, Error> {
         list::owners(cache)
+    }
+
+    fn plan(request: &Request) -> Result<Vec<String>, Error> {
+        let (config, _) = Config::parse(request)?;
+        let plan = Plan::new(&config);
+        if plan.families.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut lines = match backends::choose(&config)? {
+            BackendKind::Iptables => iptables::shown(&plan, &config),
+            BackendKind::Nftables => nftables::shown(&plan),
+        };
+        if let Some(container) = crate::reached_from_loopback(&plan) {
+            let way = format!("of the interface towards {container}");
+            lines.push(format!("sysctl route_localnet {way} = 1"));
+        }
+        Ok(lines)
+    }
+
+    fn leftovers(
+        parts: &[(&Attachment, &[Request])],
+        cache: &Cache,
+    ) -> Vec<Result<Vec<Drift>, Error>> {
+        moved::leftovers(parts, cache)
+    }
+
+    fn retire(former: &[Request], now: &[Request]) -> Result<(), Error> {
+        moved::retire(former, now)
     }
 
     fn claims(request: &Request) -> Vec<String> {
@@ -54,6 +84,14 @@ impl Operate for Portmap {
         let plan = Plan::new(&config);
         let ports = plan.families.iter().flat_map(|family| &family.ports);
         host_port::sorted(ports.map(|forward| forward.port))
+    }
+
+    fn kernel() -> Vec<Part> {
+        outlook::kernel()
+    }
+
+    fn choice(request: &Request) -> Result<Option<String>, Error> {
+        outlook::choice(request)
     }
 
     fn judge(request: &Request) -> Result<(), Error> {

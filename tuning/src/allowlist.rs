@@ -36,6 +36,22 @@ impl Rule {
     }
 }
 
+/// What the node's list says of a network's sysctls.
+///
+/// # Errors
+/// Why ADD would refuse them, or that a line is no regular expression.
+pub fn outlook(config: &Config) -> Result<String, Error> {
+    let text = read()?;
+    for (number, line) in lines(text.as_deref().unwrap_or_default()) {
+        compile(number, line)?;
+    }
+    permit(config)?;
+    Ok(match text {
+        Some(_) => format!("{PATH} permits its sysctls"),
+        None => format!("every sysctl is permitted: there is no {PATH}"),
+    })
+}
+
 /// Refuses sysctls that are not on the node's list.
 ///
 /// # Errors

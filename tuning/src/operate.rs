@@ -1,13 +1,14 @@
 //! What the tool for people needs of this plugin.
 
 use common::cache::Cache;
+use common::operate::Part;
 use common::{Attachment, Drift, Error, Operate, Request};
 
-use crate::Tuning;
 use crate::check::unmet;
 use crate::config::Config;
 use crate::list::{self, Change};
-use crate::plan::Unmet;
+use crate::plan::{Plan, Unmet};
+use crate::{Tuning, allowlist, attribute, status};
 
 impl Operate for Tuning {
     type Row = Change;
@@ -28,8 +29,52 @@ impl Operate for Tuning {
         requests.iter().map(missing).collect()
     }
 
+    fn plan(request: &Request) -> Result<Vec<String>, Error> {
+        let config = Config::parse(request)?;
+        allowlist::permit(&config)?;
+        let Plan {
+            sysctls,
+            link,
+            offloads,
+        } = Plan::new(config);
+        let ifname = &request.attachment.ifname;
+        let sysctls = sysctls.iter();
+        let sysctls = sysctls.map(|one| format!("sysctl {} = {}", one.name.text(), one.value));
+        let link = link.iter().map(|one| {
+            let (name, value) = (attribute::name(*one), attribute::value(*one));
+            format!("link {ifname} {name} {value}")
+        });
+        let offloads = offloads.iter().map(|one| {
+            let value = if one.on { "on" } else { "off" };
+            format!("{} {} {value}", one.side.key(), one.written)
+        });
+        Ok(sysctls.chain(link).chain(offloads).collect())
+    }
+
+    fn leftovers(
+        parts: &[(&Attachment, &[Request])],
+        cache: &Cache,
+    ) -> Vec<Result<Vec<Drift>, Error>> {
+        let owners = list::owners(cache);
+        let of = |(owner, requests): &(&Attachment, &[Request])| {
+            let owners = owners.as_ref().map_err(Error::clone)?;
+            let is_left = requests.is_empty() && owners.contains(owner);
+            let drift = || Drift::new("changed values", "none", "a backup of the originals");
+            Ok(is_left.then(drift).into_iter().collect())
+        };
+        parts.iter().map(of).collect()
+    }
+
     fn owners(cache: &Cache) -> Result<Vec<Attachment>, Error> {
         list::owners(cache)
+    }
+
+    fn kernel() -> Vec<Part> {
+        status::parts()
+    }
+
+    fn choice(request: &Request) -> Result<Option<String>, Error> {
+        allowlist::outlook(&Config::parse(request)?).map(Some)
     }
 
     fn judge(request: &Request) -> Result<(), Error> {

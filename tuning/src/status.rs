@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use common::operate::Part;
 use common::sys::ethtool::Ethtool;
 use common::sys::file::{self, Draft};
 use common::sys::netns;
@@ -59,13 +60,20 @@ pub fn status(request: &Request) -> Result<(), Error> {
 }
 
 fn allowlist_fault(config: &Config) -> Option<Error> {
-    let text = match allowlist::read() {
-        Ok(text) => text.unwrap_or_default(),
-        Err(error) => return Some(error),
-    };
-    let invalid =
-        allowlist::lines(&text).find_map(|(number, line)| allowlist::compile(number, line).err());
-    invalid.or_else(|| allowlist::permit(config).err())
+    allowlist::outlook(config).err()
+}
+
+/// Tries offloads in the calling thread's namespace.
+pub fn parts() -> Vec<Part> {
+    let features = Ethtool::open().and_then(|mut ethtool| {
+        let features = ethtool.features(LOOPBACK_INDEX);
+        features.context(Code::System, || format!("read the offloads of {LOOPBACK}"))
+    });
+    vec![Part {
+        name: "ethtool over netlink".to_owned(),
+        purpose: "tuning switches no offload",
+        fault: features.err().map(|error| error.to_string()),
+    }]
 }
 
 /// Writes a backup of nobody, under a name that no other STATUS has. GC removes what is left of it

@@ -63,6 +63,17 @@ pub struct Attach {
     pub common: Common,
 }
 
+/// `add`.
+#[derive(Debug, Args)]
+pub struct Add {
+    /// Only print what each plugin would make: rules, elements, queues, sysctls
+    #[arg(long)]
+    pub dry_run: bool,
+    /// The attachment.
+    #[command(flatten)]
+    pub attach: Attach,
+}
+
 /// A verb about the network as a whole.
 #[derive(Debug, Args)]
 pub struct Whole {
@@ -99,6 +110,8 @@ Examples:
   cnictl add podnet pod1 --capability 'aliases=[\"web\"]' --arg IgnoreUnknown=1 --arg K8S_POD_NAME=web
   cnictl add podnet pod1 --trace 2>trace.txt
       every request (variables and stdin) and every answer
+  cnictl add podnet pod1 --publish 8080:80 --ip 10.22.0.9/16 --dry-run
+      what tuning, portmap and bandwidth would make; nothing is run, and nothing is changed
 
 If a plugin fails, the whole chain gets DEL, and nothing is remembered. Requests, environment
 variables and the cache are those of libcni and cnitool: what one of the tools added, the other can

@@ -1,5 +1,6 @@
 //! The commands that look at this node and what the plugins made on it.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -8,6 +9,7 @@ use common::attachment::is_valid_name;
 use portmap::HostPort;
 
 use crate::plugins::Plugin;
+use crate::runner::capabilities::bits;
 
 /// How long a runtime may take for the rest of an ADD or DEL, in seconds: its cache says what became
 /// of an attachment only after the last plugin of the chain.
@@ -118,6 +120,37 @@ pub struct Limits {
     pub shown: Shown,
 }
 
+/// `limit`.
+#[derive(Debug, Args)]
+pub struct Limit {
+    /// A pod, or a container's ID
+    #[arg(value_name = "[NAMESPACE/]POD")]
+    pub pod: String,
+    /// Towards the container, in bits per second (20M), or none; and burst in bits
+    #[arg(long, value_name = "RATE[:BURST]", value_parser = rate, required_unless_present = "egress")]
+    pub ingress: Option<Rate>,
+    /// From the container, in bits per second (20M), or none; and burst in bits
+    #[arg(long, value_name = "RATE[:BURST]", value_parser = rate)]
+    pub egress: Option<Rate>,
+    /// The attachment to this network
+    #[arg(long, value_name = "NAME", value_parser = network_name)]
+    pub network: Option<String>,
+    /// libcni's cache
+    #[arg(long, value_name = "DIR", default_value = common::cache::DEFAULT_DIR)]
+    pub cache_dir: PathBuf,
+}
+
+/// A limit of one direction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rate {
+    /// As it was written.
+    pub text: String,
+    /// Bits per second; 0 for none.
+    pub rate: u64,
+    /// Bits; 0 where the plugin is to choose.
+    pub burst: u64,
+}
+
 /// `sysctls`.
 #[derive(Debug, Args)]
 pub struct Sysctls {
@@ -146,6 +179,37 @@ pub struct Who {
     pub shown: Shown,
 }
 
+/// `doctor`.
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// Directory with network configurations [default: $NETCONFPATH or /etc/cni/net.d]
+    #[arg(long, value_name = "DIR")]
+    pub conf_dir: Option<PathBuf>,
+    /// Directories with plugins [default: $CNI_PATH or /opt/cni/bin:/usr/lib/cni]
+    #[arg(long, value_name = "DIR:DIR")]
+    pub path: Option<String>,
+    /// Options of every table.
+    #[command(flatten)]
+    pub shown: Shown,
+}
+
+/// `explain`.
+#[derive(Debug, Args)]
+pub struct Explain {
+    /// A port of the node, such as 8080 or 8080/tcp
+    #[arg(value_name = "PORT[/PROTOCOL]", value_parser = wanted)]
+    pub port: Wanted,
+    /// Who asks for it: an address outside, or one of this node
+    #[arg(long, value_name = "ADDRESS")]
+    pub from: Option<IpAddr>,
+    /// Open one TCP connection, after all stations
+    #[arg(long)]
+    pub probe: bool,
+    /// Options of every table.
+    #[command(flatten)]
+    pub shown: Shown,
+}
+
 /// A port, of some protocols.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted {
@@ -168,6 +232,9 @@ pub struct Reconcile {
     /// Only say what has drifted
     #[arg(long)]
     pub dry_run: bool,
+    /// Go by the configurations in this directory, not by those in the cache
+    #[arg(long, value_name = "DIR")]
+    pub config_dir: Option<PathBuf>,
     /// How long to wait for a DEL that ends in between
     #[arg(long, value_name = "SECONDS", default_value_t = GRACE)]
     pub grace: u64,
@@ -177,9 +244,26 @@ pub struct Reconcile {
     /// Also show the attachments that are in order, and every difference whole
     #[arg(long)]
     pub verbose: bool,
+    /// Where to note what was done, for metrics
+    #[arg(long, value_name = "DIR", default_value = crate::record::DEFAULT_DIR)]
+    pub state_dir: PathBuf,
     /// Options of every table.
     #[command(flatten)]
     pub shown: Shown,
+}
+
+/// `metrics`.
+#[derive(Debug, Args)]
+pub struct Metrics {
+    /// Write this file, whole or not at all, instead of stdout
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// libcni's cache
+    #[arg(long, value_name = "DIR", default_value = common::cache::DEFAULT_DIR)]
+    pub cache_dir: PathBuf,
+    /// Where reconcile notes what it did
+    #[arg(long, value_name = "DIR", default_value = crate::record::DEFAULT_DIR)]
+    pub state_dir: PathBuf,
 }
 
 /// `lint`.
@@ -242,6 +326,20 @@ fn wanted(text: &str) -> Result<Wanted, &'static str> {
     Ok(Wanted { number, protocols })
 }
 
+/// `20M`, `20M:1M` or `none`.
+fn rate(text: &str) -> Result<Rate, String> {
+    let (rate, burst) = match text.split_once(':') {
+        Some((rate, burst)) => (rate, Some(burst)),
+        None => (text, None),
+    };
+    let bits = |text| bits(text).map_err(|error| error.to_string());
+    Ok(Rate {
+        text: text.to_owned(),
+        rate: if text == "none" { 0 } else { bits(rate)? },
+        burst: burst.map_or(Ok(0), bits)?,
+    })
+}
+
 fn network_name(text: &str) -> Result<String, &'static str> {
     match is_valid_name(text) {
         true => Ok(text.to_owned()),
@@ -252,6 +350,46 @@ fn network_name(text: &str) -> Result<String, &'static str> {
 /// Of `reconcile`.
 pub const RECONCILE: &str = "\
 Exit code: 0 all in order, 10 something had drifted, 1 something could not be read or repaired.";
+
+/// Of `doctor`.
+pub const DOCTOR: &str = "\
+A line for each finding: ok, warning or error, what it means, and what to run. Parts of the kernel are
+tried in a network namespace that is thrown away; nothing of the node is changed. What could not be looked
+at is an error of its own.
+
+Exit code: 0 no error was found, 1 an error was found.";
+
+/// Of `explain`.
+pub const EXPLAIN: &str = "\
+Examples:
+  cnictl explain 8080
+  cnictl explain 8080/tcp --from 203.0.113.7
+  cnictl explain 8080/tcp --from 127.0.0.1 --probe
+
+A line for each station of a packet, up to the first one that is broken: that is the answer. Nothing is
+changed and nothing is sent, unless --probe says so. What cannot be judged is called unknown.
+
+Exit code: 0 no station is broken, 1 one is.";
+/// Of `limit`.
+pub const LIMIT: &str = "\
+Examples:
+  cnictl limit shop/web --ingress 20M
+      the other direction stays as it is
+  cnictl limit web --ingress none --egress 5M:1M
+
+It is changed in place: connections stay. The runtime does not know of it: what its own request says
+comes back with the next reconcile that looks at bandwidth (that of a firewall's reload does not), and is
+what a new pod gets.";
+
+/// Of `metrics`.
+pub const METRICS: &str = "\
+Examples:
+  cnictl metrics
+  cnictl metrics --output /var/lib/node_exporter/cni.prom
+      for node_exporter's textfile collector, by a timer; no port is opened
+
+What could not be read is missing, counted in cni_metrics_errors and on stderr, and the exit code is 1.
+Where the runtime's cache cannot be read at all, nothing is written.";
 
 /// Of `lint`.
 pub const LINT: &str = "\

@@ -1,19 +1,31 @@
 //! `add`: ADD of every plugin in order.
 
+mod dry;
+
 use super::note;
 use super::runner::{print, runner};
-use crate::cli::network::Attach;
-use crate::runner::{Result, capabilities, setup};
+use crate::cli::network::{Add, Attach};
+use crate::runner::{Attachment, Network, Result, capabilities, setup};
 
-pub fn run(attach: &Attach) -> Result<()> {
+pub fn run(args: &Add) -> Result<()> {
+    let attach = &args.attach;
     let network = setup::network(&attach.common, &attach.network)?;
     let on = setup::attachment(attach, false)?;
-    for name in capabilities::unclaimed(&network, &on.capabilities) {
+    let unclaimed = capabilities::unclaimed(&network, &on.capabilities).into_iter();
+    // A dry run takes addresses for what the main plugin would give.
+    for name in unclaimed.filter(|name| !args.dry_run || *name != "ips") {
         note(&format!(
             "capability {name} goes to no plugin: none has \"capabilities\": {{\"{name}\": true}}"
         ));
     }
-    let result = runner(&attach.common).add(&network, &on)?;
+    match args.dry_run {
+        true => dry::run(attach, &network, &on),
+        false => add(attach, &network, &on),
+    }
+}
+
+fn add(attach: &Attach, network: &Network, on: &Attachment) -> Result<()> {
+    let result = runner(&attach.common).add(network, on)?;
     print(&format!("{result:#}"));
     Ok(())
 }

@@ -173,6 +173,7 @@ fn limit(pod: usize, direction: &'static str, state: State) -> limits::Row {
     };
     limits::Row {
         limit,
+        current: None,
         owner: owner(pod),
         state,
     }
@@ -190,6 +191,10 @@ fn limits_are_as_in_the_files() {
     let table = limits::table(&all, &Owners::of(&cache));
     has_columns(&table, &LIMITS);
     is_as_in("limits", &table);
+    let mut watched = all;
+    watched[0].current = Some(9_700_000);
+    let table = limits::table(&watched, &Owners::of(&cache));
+    is_as_in("limits-watch", &table);
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! `limits`: every limit of the node, with what the kernel counts.
 
+use std::collections::HashMap;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bandwidth::list::{Limit, limits};
 use bandwidth::{Bandwidth, scaled};
@@ -9,7 +10,7 @@ use common::cache::Cache;
 use common::json::Json;
 use common::{Attachment, Error};
 
-use super::{document, object, print, sorted, whole};
+use super::{document, lacking, object, print, sorted, unreadable, whole};
 use crate::cli::node::Limits;
 use crate::missing::{Missing, missing};
 use crate::owners::Owners;
@@ -19,24 +20,32 @@ use crate::table::{Cell, Page, Table, column};
 /// A limit, whose it is, and how it stands.
 pub(super) struct Row {
     pub limit: Limit,
+    /// Bits per second since the last look, where there was one.
+    pub current: Option<u64>,
     pub owner: Attachment,
     pub state: State,
 }
 
 pub fn run(args: &Limits) -> Result<u8, Error> {
+    let mut last = Last::default();
     loop {
         let cache = super::cache(&args.shown.cache_dir)?;
         let owners = Owners::of(&cache);
         let (mut all, unknown) = look(&cache)?;
         all.retain(|row| owners.is_chosen(&row.owner, &args.chosen));
+        last.compare(&mut all, Instant::now());
         let all = sorted(all, args.sort.as_deref(), |all| table(all, &owners));
+        let lacking = lacking(&cache, unknown);
         let shown = match args.shown.json {
-            true => document([("limits", json(&all, &owners))]),
+            true => document([
+                ("limits", json(&all, &owners)),
+                ("unreadable", unreadable(&lacking)),
+            ]),
             false => table(&all, &owners).text(Page::stdout()),
         };
         let Some(seconds) = args.watch else {
             print(&shown)?;
-            return whole(&cache, unknown);
+            return Ok(whole(lacking));
         };
         let page = Page::stdout();
         // On a terminal each table takes the place of the last one.
@@ -48,7 +57,7 @@ pub fn run(args: &Limits) -> Result<u8, Error> {
 
 /// Every limit, those of the kernel first, and the attachments of which it is not known what limits they
 /// lack.
-fn look(cache: &Cache) -> Result<(Vec<Row>, Vec<Error>), Error> {
+pub(super) fn look(cache: &Cache) -> Result<(Vec<Row>, Vec<Error>), Error> {
     let found = limits(cache)?;
     let Missing { rows, errors } = missing::<Bandwidth>(cache, &found);
     let mut all: Vec<Row> = found
@@ -64,6 +73,7 @@ fn look(cache: &Cache) -> Result<(Vec<Row>, Vec<Error>), Error> {
             None => all.push(Row {
                 owner: limit.owner.clone().unwrap_or_default(),
                 limit,
+                current: None,
                 state,
             }),
         }
@@ -79,6 +89,7 @@ impl Row {
         Row {
             owner: owner.unwrap_or_default(),
             limit,
+            current: None,
             state: gone.map_or(State::Active, State::Stale),
         }
     }
@@ -90,12 +101,37 @@ impl Row {
     }
 }
 
+/// What the last look found: bytes sent, by device.
+#[derive(Debug, Default)]
+struct Last(HashMap<String, (u64, Instant)>);
+
+impl Last {
+    /// Completes rows with what they sent since, and takes the last one's place.
+    fn compare(&mut self, rows: &mut [Row], now: Instant) {
+        let mut next = HashMap::new();
+        for Row { limit, current, .. } in rows {
+            if let Some((bytes, then)) = self.0.get(&limit.device) {
+                *current = rate(*bytes, limit.bytes, now.duration_since(*then));
+            }
+            next.insert(limit.device.clone(), (limit.bytes, now));
+        }
+        self.0 = next;
+    }
+}
+
+/// Bits per second; `None` for a counter that began anew.
+fn rate(before: u64, after: u64, took: Duration) -> Option<u64> {
+    let bits = u128::from(after.checked_sub(before)?) * 8;
+    u64::try_from(bits * 1000 / took.as_millis().max(1)).ok()
+}
+
 pub(super) fn table(all: &[Row], owners: &Owners<'_>) -> Table {
     let who = owners.shown(all.iter().map(|row| &row.owner));
     let left = vec![column("LINK").optional(), column("DIRECTION")];
+    let is_watched = all.iter().any(|row| row.current.is_some());
+    let now = is_watched.then(|| column("NOW").number());
+    let state = vec![column("STATE"), column("RATE").number()];
     let right = vec![
-        column("STATE"),
-        column("RATE").number(),
         column("BURST").number().spare(),
         column("LATENCY").number().spare(),
         column("DROPPED").number().spare(),
@@ -104,18 +140,22 @@ pub(super) fn table(all: &[Row], owners: &Owners<'_>) -> Table {
         column("DEVICE").spare(),
         column("DETAILS").cut_to(16),
     ];
-    let mut table = Table::new([left, who.columns(), right].concat());
+    let now = now.into_iter().collect();
+    let mut table = Table::new([left, who.columns(), state, now, right].concat());
     for Row {
         limit,
+        current,
         owner,
         state,
     } in all
     {
         let link = limit.link.clone().unwrap_or_else(|| "?".into());
         let left = vec![link.into(), limit.direction.into()];
+        let rate = |rate: u64| Cell::amount(rate, scaled(rate.into(), 1000, "bit/s"));
+        let now = current.map_or(Cell::from("-"), rate);
+        let now = is_watched.then_some(now).into_iter().collect();
+        let middle = vec![state.word().into(), rate(limit.rate)];
         let right = vec![
-            state.word().into(),
-            Cell::amount(limit.rate, scaled(limit.rate.into(), 1000, "bit/s")),
             Cell::amount(limit.burst, scaled(limit.burst.into(), 1024, "B")),
             Cell::amount(limit.latency, format!("{} ms", limit.latency / 1000)),
             Cell::amount(limit.drops, limit.drops.to_string()),
@@ -124,7 +164,8 @@ pub(super) fn table(all: &[Row], owners: &Owners<'_>) -> Table {
             limit.device.clone().into(),
             state.details().into(),
         ];
-        table.row(state.tone(), [left, who.cells(owner), right].concat());
+        let cells = [left, who.cells(owner), middle, now, right];
+        table.row(state.tone(), cells.concat());
     }
     table
 }
@@ -143,6 +184,10 @@ fn json(all: &[Row], owners: &Owners<'_>) -> Json {
             ("device", limit.device.as_str().into()),
             ("direction", limit.direction.into()),
             ("rateBitsPerSecond", number(limit.rate)),
+            (
+                "currentBitsPerSecond",
+                row.current.map_or(Json::Null, number),
+            ),
             ("burstBytes", number(limit.burst)),
             ("latencyMicroseconds", number(limit.latency)),
             ("limitBytes", number(limit.limit.into())),
@@ -156,4 +201,18 @@ fn json(all: &[Row], owners: &Owners<'_>) -> Json {
         ])
     };
     Json::Array(all.iter().map(one).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_is_what_was_sent_since_and_none_for_a_new_counter() {
+        let second = Duration::from_secs(1);
+        assert_eq!(rate(1000, 126_000, second), Some(1_000_000));
+        assert_eq!(rate(0, 125_000, 2 * second), Some(500_000));
+        assert_eq!(rate(7, 7, Duration::ZERO), Some(0));
+        assert_eq!(rate(7, 6, second), None);
+    }
 }

@@ -7,7 +7,7 @@ use common::{Error, Family};
 use portmap::Forward;
 use portmap::list::row::Counters;
 
-use super::{document, object, print, sorted, text_or_null, whole};
+use super::{document, lacking, object, print, sorted, text_or_null, unreadable, whole};
 use crate::cli::node::Ports;
 use crate::mappings::{Mapping, mappings};
 use crate::owners::Owners;
@@ -24,11 +24,15 @@ pub fn run(args: &Ports) -> Result<u8, Error> {
             && owners.is_chosen(&row.owner, &args.chosen)
     });
     let all = sorted(all, args.sort.as_deref(), |all| table(all, &owners));
+    let lacking = lacking(&cache, unknown);
     match args.shown.json {
-        true => print(&document([("portMappings", json(&all, &owners))]))?,
+        true => print(&document([
+            ("portMappings", json(&all, &owners)),
+            ("unreadable", unreadable(&lacking)),
+        ]))?,
         false => print(&table(&all, &owners).text(Page::stdout()))?,
     };
-    whole(&cache, unknown)
+    Ok(whole(lacking))
 }
 
 /// The host's address and port, as a client would write them.

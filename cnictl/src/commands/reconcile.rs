@@ -1,19 +1,22 @@
 //! `reconcile`: puts right what has drifted since ADD, such as rules that a firewall's reload removed.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::cache::{Cache, Entry};
 use common::json::Json;
 use common::{Attachment, Error, Operate};
 
-use super::{DONE, FAILED, REPAIRED, document, object, print};
+use super::{DONE, FAILED, REPAIRED, document, note, object, print, unreadable};
 use crate::cli::node::Reconcile;
 use crate::owners::Owners;
 use crate::plugins::{Plugin, of};
-use crate::repair::{Outcome, confirm, run as repair, tasks};
+use crate::record::Record;
+use crate::repair::{Outcome, confirm, run as repair, run_by, tasks_by};
 use crate::table::{Page, Table, Tone, column};
+use crate::today::Configs;
 
 /// What became of one plugin's part in an attachment.
 pub(super) struct Row<'a> {
@@ -30,9 +33,16 @@ impl Row<'_> {
 
 pub fn run(args: &Reconcile) -> Result<u8, Error> {
     let cache = super::cache(&args.shown.cache_dir)?;
+    let configs = match &args.config_dir {
+        Some(dir) => Configs::of(dir)?,
+        None => Configs::default(),
+    };
     let mut rows = Vec::new();
+    let mut took = Vec::new();
     for plugin in Plugin::chosen(&args.plugins) {
-        let outcomes = of!(plugin, P => outcomes::<P>(&cache, args.dry_run));
+        let start = Instant::now();
+        let outcomes = of!(plugin, P => outcomes::<P>(&cache, args.dry_run, &configs));
+        took.push((plugin, start.elapsed()));
         rows.extend(outcomes.into_iter().map(|(entry, outcome)| Row {
             plugin,
             entry,
@@ -46,6 +56,9 @@ pub fn run(args: &Reconcile) -> Result<u8, Error> {
             row.outcome = of!(row.plugin, P => confirm::<P>(row.entry, outcome));
         }
     }
+    if !args.dry_run {
+        remember(&args.state_dir, &rows, &took);
+    }
     let is_silent = cache.faults.is_empty() && rows.iter().all(Row::is_in_order);
     match (args.shown.json, is_silent && !args.verbose) {
         (true, _) => print(&json(&cache, &rows, args.dry_run))?,
@@ -55,9 +68,27 @@ pub fn run(args: &Reconcile) -> Result<u8, Error> {
     Ok(code(&cache, &rows))
 }
 
-fn outcomes<P: Operate>(cache: &Cache, is_dry: bool) -> Vec<(&Entry, Outcome)> {
-    let tasks = tasks::<P>(cache, is_dry);
-    let outcomes = repair::<P>(&tasks);
+/// Notes what was found and done, for `metrics`. It is done all the same where that fails.
+fn remember(dir: &Path, rows: &[Row<'_>], took: &[(Plugin, Duration)]) {
+    for (plugin, took) in took {
+        let rows = rows.iter().filter(|row| row.plugin == *plugin);
+        let record = Record::of(rows.map(|row| &row.outcome), *took);
+        if let Err(error) = record.write(dir, *plugin) {
+            note(&format!("cnictl: warning: {error}"));
+        }
+    }
+}
+
+fn outcomes<'a, P: Operate>(
+    cache: &'a Cache,
+    is_dry: bool,
+    configs: &Configs,
+) -> Vec<(&'a Entry, Outcome)> {
+    let tasks = tasks_by::<P>(cache, is_dry, configs);
+    let outcomes = match configs.is_of_today() {
+        true => run_by::<P>(&tasks, cache),
+        false => repair::<P>(&tasks),
+    };
     let entries = tasks.iter().map(|task| task.job.entry);
     entries.zip(outcomes).collect()
 }
@@ -158,10 +189,9 @@ fn json(cache: &Cache, rows: &[Row<'_>], is_dry: bool) -> String {
             ("details", row.outcome.details().into()),
         ])
     });
-    let faults = cache.faults.iter().map(|fault| fault.to_string().into());
     document([
         ("dryRun", Json::Bool(is_dry)),
         ("attachments", Json::Array(attachments.collect())),
-        ("unreadable", Json::Array(faults.collect())),
+        ("unreadable", unreadable(&cache.faults)),
     ])
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{DONE, FAILED, note};
+use super::{DONE, FAILED, complain, note};
 use crate::cli::network::Common;
 use crate::runner::answer::Answer;
 use crate::runner::chain::Outcome;
@@ -22,7 +22,7 @@ pub fn outcome(common: &Common, done: Result<()>) -> std::result::Result<u8, com
     if common.json {
         print(&format!("{:#}", json!({ "error": error.to_json() })));
     }
-    note(&format!("cnictl: {error}"));
+    complain(&error);
     Ok(FAILED)
 }
 

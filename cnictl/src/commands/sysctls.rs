@@ -1,12 +1,14 @@
 //! `sysctls`: what tuning changed, from what, what it is now, and what is not as it was configured.
 
+use std::path::PathBuf;
+
 use common::Error;
 use common::cache::Cache;
 use common::json::Json;
 use tuning::Tuning;
 use tuning::list::{Change, changes, data_dirs};
 
-use super::{document, object, print, sorted, whole};
+use super::{document, lacking, object, print, sorted, unreadable, whole};
 use crate::cli::node::Sysctls;
 use crate::missing::{Missing, missing};
 use crate::owners::Owners;
@@ -22,21 +24,31 @@ pub(super) struct Row {
 pub fn run(args: &Sysctls) -> Result<u8, Error> {
     let cache = super::cache(&args.shown.cache_dir)?;
     let owners = Owners::of(&cache);
-    let dirs = match args.data_dirs.is_empty() {
-        true => data_dirs(&cache),
-        false => args.data_dirs.iter().cloned().collect(),
-    };
-    let mut found = changes(&dirs, &cache)?;
-    let Missing { rows, errors } = missing::<Tuning>(&cache, &found.values);
-    found.errors.extend(errors);
-    let mut all = joined(found.values, rows, &cache);
+    let (mut all, unknown) = look(&args.data_dirs, &cache)?;
     all.retain(|row| owners.is_chosen(&row.change.owner, &args.chosen));
     let all = sorted(all, args.sort.as_deref(), |all| table(all, &owners));
+    let lacking = lacking(&cache, unknown);
     match args.shown.json {
-        true => print(&document([("changes", json(&all, &owners))]))?,
+        true => print(&document([
+            ("changes", json(&all, &owners)),
+            ("unreadable", unreadable(&lacking)),
+        ]))?,
         false => print(&table(&all, &owners).text(Page::stdout()))?,
     };
-    whole(&cache, found.errors)
+    Ok(whole(lacking))
+}
+
+/// Every value that was changed, in the usual directories where none is named, and what could not be
+/// read of them.
+pub(super) fn look(dirs: &[PathBuf], cache: &Cache) -> Result<(Vec<Row>, Vec<Error>), Error> {
+    let dirs = match dirs {
+        [] => data_dirs(cache),
+        dirs => dirs.iter().cloned().collect(),
+    };
+    let mut found = changes(&dirs, cache)?;
+    let Missing { rows, errors } = missing::<Tuning>(cache, &found.values);
+    found.errors.extend(errors);
+    Ok((joined(found.values, rows, cache), found.errors))
 }
 
 /// What was changed, and what is not as configured: one row where both are the same value's.

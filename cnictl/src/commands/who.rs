@@ -5,7 +5,7 @@ use common::json::Json;
 use portmap::list::{Listener, listeners};
 
 use super::ports::{host, json};
-use super::{FAILED, document, object, print, whole};
+use super::{FAILED, document, lacking, object, print, unreadable, whole};
 use crate::cli::node::{Wanted, Who};
 use crate::mappings::{Mapping, mappings};
 use crate::owners::{Owners, name};
@@ -17,8 +17,9 @@ pub fn run(args: &Who) -> Result<u8, Error> {
     let owners = Owners::of(&cache);
     let (mut all, unknown) = mappings(&cache, &owners)?;
     all.retain(|mapping| args.port.is(&mapping.row.forward.port));
-    let listeners = listeners(*number, protocols)?;
-    let is_known = cache.faults.is_empty() && unknown.is_empty();
+    let listeners = listeners(|port, protocol| port == *number && protocols.contains(&protocol))?;
+    let lacking = lacking(&cache, unknown);
+    let is_known = lacking.is_empty();
     let is_nobody = all.is_empty() && listeners.is_empty();
     match args.shown.json {
         true => print(&document([
@@ -27,13 +28,14 @@ pub fn run(args: &Who) -> Result<u8, Error> {
                 "listeners",
                 Json::Array(listeners.iter().map(listener).collect()),
             ),
+            ("unreadable", unreadable(&lacking)),
         ]))?,
         false if is_nobody && is_known => print(&format!("nobody has port {number}\n"))?,
         false => print(&text(&all, &owners, &listeners))?,
     };
     match is_nobody && is_known {
         true => Ok(FAILED),
-        false => whole(&cache, unknown),
+        false => Ok(whole(lacking)),
     }
 }
 

@@ -187,7 +187,7 @@ fn version(document: &Document<'_>, parts: &[Node<'_>], found: &mut Vec<Finding>
 }
 
 /// A type that is close to one of ours.
-fn name_of(document: &Document<'_>, node: &Node<'_>) -> Option<Finding> {
+pub fn name_of(document: &Document<'_>, node: &Node<'_>) -> Option<Finding> {
     let at = node.get("type")?;
     let written = at.text()?;
     let ours = super::ours().find(|plugin| keys::near(written, plugin.name()).is_some())?;

@@ -267,7 +267,11 @@ fn leave_out(part: &mut Json, path: &[usize]) -> bool {
 }
 
 /// The request of an ADD with this part.
-fn request(part: &Json, (network, version): (&str, Version)) -> Result<Request, Error> {
+/// The request of an ADD that has a part of a list.
+///
+/// # Errors
+/// What ADD would refuse.
+pub fn request(part: &Json, (network, version): (&str, Version)) -> Result<Request, Error> {
     let Json::Object(fields) = part else {
         return Err(Error::new(Code::Decoding, "no object"));
     };

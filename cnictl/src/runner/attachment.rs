@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use common::error::short;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha512};
 
@@ -60,7 +61,8 @@ pub fn parse_cni_arg(pair: &str) -> Result<(String, String)> {
             Ok((key.to_owned(), value.to_owned()))
         }
         _ => Err(Error::Usage(format!(
-            "invalid CNI_ARGS pair {pair:?}: expected KEY=VALUE"
+            "invalid CNI_ARGS pair {:?}: expected KEY=VALUE",
+            short(pair)
         ))),
     }
 }

@@ -4,6 +4,7 @@
 
 use std::net::IpAddr;
 
+use common::error::short;
 use serde_json::{Map, Value, json};
 
 use crate::runner::{Error, Network, Result};
@@ -89,9 +90,7 @@ fn object(text: &str) -> Result<Map<String, Value>> {
     match serde_json::from_str(text) {
         Ok(Value::Object(map)) => Ok(map),
         Ok(_) => Err(usage("CAP_ARGS is not a JSON object", text)),
-        Err(error) => Err(Error::Usage(format!(
-            "CAP_ARGS is not JSON ({error}): {text:?}"
-        ))),
+        Err(error) => Err(usage(&format!("CAP_ARGS is not JSON ({error})"), text)),
     }
 }
 
@@ -106,7 +105,8 @@ fn named(pair: &str) -> Result<(String, Value)> {
             )
         })?;
     let value = serde_json::from_str(json).map_err(|error| {
-        Error::Usage(format!("--capability {name}: not JSON ({error}): {json:?}"))
+        let problem = format!("--capability {}: not JSON ({error})", short(name));
+        usage(&problem, json)
     })?;
     Ok((name.to_owned(), value))
 }
@@ -162,7 +162,10 @@ fn rate_and_burst(text: &str) -> Result<(u64, u64)> {
 }
 
 /// A number of bits with an optional decimal suffix: `800k`, `10M`, `2.5G`.
-fn bits(text: &str) -> Result<u64> {
+///
+/// # Errors
+/// What is wrong with it.
+pub fn bits(text: &str) -> Result<u64> {
     let wrong = || {
         usage(
             "expected a number of bits with k, M or G, such as 10M",
@@ -192,7 +195,7 @@ fn bits(text: &str) -> Result<u64> {
 }
 
 fn usage(problem: &str, text: &str) -> Error {
-    Error::Usage(format!("{problem}: {text:?}"))
+    Error::Usage(format!("{problem}: {:?}", short(text)))
 }
 
 #[cfg(test)]

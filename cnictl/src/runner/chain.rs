@@ -256,7 +256,7 @@ impl Runner<'_> {
     }
 
     /// The result of the last ADD, in the version of the configuration, which may have changed since.
-    fn cached_result(&self, network: &Network, on: &Attachment) -> Result<Option<Value>> {
+    pub fn cached_result(&self, network: &Network, on: &Attachment) -> Result<Option<Value>> {
         let entry = self.cache.read(&network.name, &on.container, &on.ifname)?;
         let Some(result) = entry.and_then(|entry| entry.result) else {
             return Ok(None);

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use common::error::short;
+
 use crate::runner::network::{Plugin, is_list};
 use crate::runner::{Error, Network, Result};
 
@@ -12,8 +14,7 @@ pub const DEFAULT: &str = "/etc/cni/net.d";
 /// Finds the network that the user named.
 ///
 /// A path (anything with a slash, or a file with one of the three extensions) is read as it is.
-/// Everything else is the `name` of a network in one of the files of `dir`: first
-/// `.conflist`, then `.conf` and `.json`, each in the order of their names.
+/// Everything else is the `name` of a network in one of the files of `dir`, in the order of [`all`].
 /// Files that cannot be used do not hide the others, but are told when nothing is found.
 pub fn find(dir: &Path, network: &str) -> Result<Network> {
     let path = Path::new(network);
@@ -22,17 +23,22 @@ pub fn find(dir: &Path, network: &str) -> Result<Network> {
     }
     let mut unusable = Vec::new();
     let mut seen = Vec::new();
-    for file in files(dir, &["conflist"])?
-        .into_iter()
-        .chain(files(dir, &["conf", "json"])?)
-    {
-        match load(&file) {
+    for one in all(dir)? {
+        match one {
             Ok(found) if found.name == network => return Ok(found),
             Ok(other) => seen.push(other.name),
             Err(error) => unusable.push(error.to_string()),
         }
     }
     Err(Error::Usage(not_found(dir, network, &seen, &unusable)))
+}
+
+/// The networks of a directory, or why a file of it cannot be used: first `.conflist`, then `.conf` and
+/// `.json`, each in the order of their names.
+pub fn all(dir: &Path) -> Result<Vec<Result<Network>>> {
+    let lists = files(dir, &["conflist"])?.into_iter();
+    let all = lists.chain(files(dir, &["conf", "json"])?);
+    Ok(all.map(|file| load(&file)).collect())
 }
 
 /// Reads one file, and the plugins in the directory named for its network.
@@ -86,7 +92,7 @@ fn known_extension(path: &Path) -> bool {
 }
 
 fn not_found(dir: &Path, network: &str, seen: &[String], unusable: &[String]) -> String {
-    let mut message = format!("no network {network:?} in {}", dir.display());
+    let mut message = format!("no network {:?} in {}", short(network), dir.display());
     if seen.is_empty() {
         message += ", which holds no usable .conflist, .conf or .json file";
     } else {

@@ -3,6 +3,7 @@
 //! They become parts of file names here and in plugins, so every verb checks them.
 
 use common::attachment::{ifname_fault, is_valid_name};
+use common::error::short;
 
 use crate::runner::{Error, Result};
 
@@ -19,7 +20,7 @@ pub fn check_container(id: &str) -> Result<()> {
 /// Refuses what the kernel would not take as the name of an interface.
 pub fn check_interface(name: &str) -> Result<()> {
     ifname_fault(name).map_or(Ok(()), |fault| {
-        Err(Error::Usage(format!("{fault}: {name:?}")))
+        Err(Error::Usage(format!("{fault}: {:?}", short(name))))
     })
 }
 
@@ -28,6 +29,7 @@ fn check(what: &str, name: &str) -> Result<()> {
         return Ok(());
     }
     Err(Error::Usage(format!(
-        "{what} {name:?} must begin with a letter or digit and hold only letters, digits, '_', '.' and '-'"
+        "{what} {:?} must begin with a letter or digit and hold only letters, digits, '_', '.' and '-'",
+        short(name)
     )))
 }

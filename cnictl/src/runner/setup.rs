@@ -3,6 +3,8 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
+use common::error::short;
+
 use crate::cli::network::{Attach, Common};
 use crate::cli::node::Gc;
 use crate::runner::attachment::{default_container, netns_path, parse_cni_arg, parse_cni_args};
@@ -16,23 +18,29 @@ const DEFAULT_PATH: &str = "/opt/cni/bin:/usr/lib/cni";
 
 /// The network that was named.
 pub fn network(common: &Common, name: &str) -> Result<Network> {
-    let dir = common
-        .conf_dir
-        .clone()
+    conf_dir::find(&configurations(common.conf_dir.as_ref()), name)
+}
+
+/// The directory of configurations: the one that was named, or the usual one.
+pub fn configurations(named: Option<&PathBuf>) -> PathBuf {
+    let dir = named
+        .cloned()
         .or_else(|| variable("NETCONFPATH").map(PathBuf::from));
-    conf_dir::find(dir.as_deref().unwrap_or(Path::new(conf_dir::DEFAULT)), name)
+    dir.unwrap_or_else(|| PathBuf::from(conf_dir::DEFAULT))
+}
+
+/// The directories of plugins: those that were named, or the usual ones.
+pub fn plugins(named: Option<&String>) -> Vec<PathBuf> {
+    let path = named.cloned().or_else(|| variable("CNI_PATH"));
+    let path = path.as_deref().unwrap_or(DEFAULT_PATH);
+    let dirs = path.split(':').filter(|dir| !dir.is_empty());
+    dirs.map(PathBuf::from).collect()
 }
 
 /// The runner; its own binary stands in for a missing `veth`.
 pub fn runner<'a>(common: &Common, observer: Option<&'a dyn Observer>) -> Runner<'a> {
-    let path = common.path.clone().or_else(|| variable("CNI_PATH"));
-    let path = path.as_deref().unwrap_or(DEFAULT_PATH);
     Runner {
-        path: path
-            .split(':')
-            .filter(|dir| !dir.is_empty())
-            .map(PathBuf::from)
-            .collect(),
+        path: plugins(common.path.as_ref()),
         cache: Cache::new(&common.cache_dir),
         builtin: env::current_exe().ok(),
         observer,
@@ -104,7 +112,8 @@ fn is_there(netns: &str) -> Result<bool> {
 fn valid_attachment(text: &str) -> Result<ValidAttachment> {
     let Some((container, ifname)) = text.split_once('/') else {
         return Err(Error::Usage(format!(
-            "--valid expects CONTAINER/IFNAME: {text:?}"
+            "--valid expects CONTAINER/IFNAME: {:?}",
+            short(text)
         )));
     };
     names::check_container(container)?;

@@ -93,3 +93,76 @@ fn nothing_of_a_file_can_end_a_line_or_steer_a_terminal() {
         "{stdout:?}"
     );
 }
+
+#[test]
+fn plugins_in_files_of_their_own_are_looked_at_where_libcni_reads_them() {
+    let list = |more: &str| format!(r#"{{"cniVersion":"1.0.0","name":"net"{more}}}"#);
+    let inlined = r#","plugins":[{"type":"ptp"}]"#;
+    let only = format!(r#"{inlined},"loadOnlyInlinedPlugins":true"#);
+    let part = r#"{"type":"tuning","mtuu":1400}"#;
+    for (name, more, file, text, expected) in [
+        (
+            "folder",
+            inlined,
+            "10.conf",
+            part,
+            "net/10.conf:1:18: warning: \"mtuu\"",
+        ),
+        (
+            "bare",
+            "",
+            "10.conf",
+            part,
+            "net/10.conf:1:18: warning: \"mtuu\"",
+        ),
+        ("bad", inlined, "10.conf", "{", "net/10.conf:1:"),
+        (
+            "untyped",
+            inlined,
+            "10.conf",
+            "{}",
+            "net/10.conf:1:1: error: ",
+        ),
+        (
+            "refused",
+            inlined,
+            "10.conf",
+            r#"{"type":"tuning","mtu":"x"}"#,
+            "net/10.conf:1:",
+        ),
+        (
+            "unread",
+            &only,
+            "10.conf",
+            part,
+            "a.conflist:1:63: warning: the plugins in ",
+        ),
+        (
+            "none",
+            "",
+            "10.json",
+            part,
+            "a.conflist:1:1: error: no plugins here",
+        ),
+        (
+            "good",
+            inlined,
+            "10.conf",
+            r#"{"type":"tuning","mtu":1400}"#,
+            "",
+        ),
+    ] {
+        let dir = directory(name, &[("a.conflist", &list(more))]);
+        fs::create_dir(dir.join("net")).unwrap();
+        fs::write(dir.join("net").join(file), text).unwrap();
+        for path in [dir.clone(), dir.join("a.conflist")] {
+            let (code, stdout, stderr) = lint(&[path.to_str().unwrap()]);
+            assert_eq!(
+                (code, stderr.as_str()),
+                (i32::from(!expected.is_empty()), "")
+            );
+            assert!(stdout.contains(expected), "{name}: {stdout}");
+            assert!(stdout.lines().count() <= 1, "{name}: {stdout}");
+        }
+    }
+}

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -59,6 +59,15 @@ impl Draft {
     pub fn sync(&self) -> Result<(), Error> {
         let synced = File::open(&self.path).and_then(|file| file.sync_all());
         synced.context(Code::Io, || self.tried())
+    }
+
+    /// Lets everybody read it.
+    ///
+    /// # Errors
+    /// Code 5 with the path.
+    pub fn publish(&self) -> Result<(), Error> {
+        let readable = fs::Permissions::from_mode(0o644);
+        fs::set_permissions(&self.path, readable).context(Code::Io, || self.tried())
     }
 
     /// Gives the file its name; who has it already goes.
@@ -261,7 +270,7 @@ fn is_absence(cause: &io::Error) -> bool {
 mod tests {
     use super::*;
     use crate::sys::scratch::Scratch;
-    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::os::unix::fs::symlink;
     use std::os::unix::net::UnixListener;
 
     #[test]

@@ -74,6 +74,15 @@ fn of_any(config: &Config, family: Family) -> Config {
     }
 }
 
+/// Whether the kernel takes the rules of an IP version in nf_tables; nothing is changed.
+///
+/// # Errors
+/// What it refuses.
+pub fn try_rules(config: &Config, family: Family) -> Result<(), Error> {
+    let any = of_any(config, family);
+    native::probe(&Plan::new(&any), &any)
+}
+
 /// Whether an attachment can have the conditions of an IP version.
 ///
 /// # Errors

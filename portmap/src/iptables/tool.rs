@@ -175,6 +175,14 @@ impl Tool {
         self.saved(table, &["-c"])
     }
 
+    /// Every table as it is printed.
+    ///
+    /// # Errors
+    /// How it failed.
+    pub fn save_all(&self) -> Result<String, Failure> {
+        run(&self.save_program(), &[], "")
+    }
+
     /// What the program prints of a table. One that could not print all of it calls that a success.
     fn saved(&self, table: Table, options: &[&str]) -> Result<String, Failure> {
         let path = self.save_program();

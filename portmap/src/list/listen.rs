@@ -33,13 +33,13 @@ pub struct Process {
     pub name: String,
 }
 
-/// Who listens on a port in this network namespace.
+/// Who listens on some ports in the calling thread's network namespace. SCTP is left out.
 ///
 /// # Errors
 /// What could not be read. An IP version that the kernel does not have is none of that.
-pub fn listeners(port: u16, protocols: &[Protocol]) -> Result<Vec<Listener>, Error> {
+pub fn listeners(is_wanted: impl Fn(u16, Protocol) -> bool) -> Result<Vec<Listener>, Error> {
     let mut sockets = Vec::new();
-    for protocol in protocols {
+    for protocol in Protocol::ALL {
         let (files, state) = match protocol {
             Protocol::Tcp => (["tcp", "tcp6"], LISTEN),
             Protocol::Udp => (["udp", "udp6"], UNCONNECTED),
@@ -53,8 +53,8 @@ pub fn listeners(port: u16, protocols: &[Protocol]) -> Result<Vec<Listener>, Err
                 text => text.context(Code::Io, || tried(&path))?,
             };
             let found = text.lines().filter_map(|line| socket(line, state));
-            let found = found.filter(|(local, _)| local.port() == port);
-            sockets.extend(found.map(|(local, inode)| (local, *protocol, inode)));
+            let found = found.filter(|(local, _)| is_wanted(local.port(), protocol));
+            sockets.extend(found.map(|(local, inode)| (local, protocol, inode)));
         }
     }
     if sockets.is_empty() {

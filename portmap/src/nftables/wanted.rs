@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 use common::Family;
 use common::result::Prefix;
 
-#[cfg(any(test, fuzzing))]
 use super::elements::{Elements, index};
-#[cfg(any(test, fuzzing))]
 use super::queue::to_elements;
 use super::queue::{Claim, Marks};
 use super::set::Purpose;
@@ -40,7 +38,6 @@ pub fn claims(
 }
 
 /// Everything that a plan wants where nobody else claims its ports.
-#[cfg(any(test, fuzzing))]
 pub fn of_plan(forwards: &Forwards, masquerade: Masquerade, owner: &str) -> Elements {
     let claims = claims(forwards, masquerade, owner);
     let (place, element) = index(owner, claims.len());

@@ -11,7 +11,7 @@ use super::session::{Expected, Step, quote, run};
 const PAGE: &str = "docs/operations.md";
 
 /// The commands of the table, each so that it has something to print.
-const COMMANDS: [(&str, &str); 7] = [
+const COMMANDS: [(&str, &str); 9] = [
     ("ports", "cnictl ports"),
     ("who", "cnictl who 8080"),
     ("limits", "cnictl limits"),
@@ -21,6 +21,8 @@ const COMMANDS: [(&str, &str); 7] = [
         "lint",
         "echo '{\"mtuu\": 1}' > bad.conf; cnictl lint bad.conf",
     ),
+    ("doctor", "cnictl doctor"),
+    ("explain", "cnictl explain 8080"),
     // The attachment is in the kernel and no more in the cache.
     ("gc", "rm /var/lib/cni/results/*; cnictl gc --dry-run"),
 ];

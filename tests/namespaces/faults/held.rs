@@ -25,24 +25,24 @@ pub fn held_before(
     (name, nth): (&str, usize),
     meanwhile: impl FnOnce(),
 ) -> Option<Answer> {
-    held(host, call, (name, &nth.to_string(), ""), meanwhile)
+    held(host, call, (name, &nth.to_string(), "", 1), meanwhile)
 }
 
-/// Runs `call` and does `meanwhile` before the first system call of a name that strace shows with a
-/// text. None when there is none.
+/// Runs `call` and does `meanwhile` before the nth system call of a name that strace shows with a
+/// text. None when there are not so many.
 pub fn held_when(
     host: &Namespace,
     call: &Call,
-    (name, text): (&str, &str),
+    (name, text, nth): (&str, &str, usize),
     meanwhile: impl FnOnce(),
 ) -> Option<Answer> {
-    held(host, call, (name, "1+", text), meanwhile)
+    held(host, call, (name, "1+", text, nth), meanwhile)
 }
 
 fn held(
     host: &Namespace,
     call: &Call,
-    (name, when, text): (&str, &str, &str),
+    (name, when, text, nth): (&str, &str, &str, usize),
     meanwhile: impl FnOnce(),
 ) -> Option<Answer> {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
@@ -67,8 +67,10 @@ fn held(
             break;
         }
         seen += 1;
-        let mut calls = told.lines().filter(|line| line.starts_with(name));
-        if calls.next_back().is_some_and(|line| line.contains(text))
+        let calls: Vec<&str> = told.lines().filter(|line| line.starts_with(name)).collect();
+        let is_it = |line: &&&str| line.contains(text);
+        if calls.last().as_ref().is_some_and(is_it)
+            && calls.iter().filter(is_it).count() == nth
             && let Some(meanwhile) = meanwhile.take()
         {
             meanwhile();

@@ -50,6 +50,7 @@ const SPARED: &[&str] = &[
     "exit",
     "exit_group",
     "futex",
+    "getpid",
     "getrandom",
     "gettid",
     "madvise",

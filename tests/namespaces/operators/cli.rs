@@ -32,8 +32,10 @@ fn help_names_every_command_on_one_screen() {
         "version",
         "ports",
         "limits",
+        "limit",
         "sysctls",
         "who",
+        "metrics",
         "reconcile",
         "lint",
         "install",
@@ -103,11 +105,78 @@ fn what_makes_no_sense_is_refused_on_stderr() {
 
 #[test]
 fn output_that_cannot_be_written_is_a_failure() {
-    let full = std::fs::File::options().write(true).open("/dev/full");
-    let mut command = Command::new(binary("cnictl"));
-    let command = command.args(["completions", "bash"]).stdout(full.unwrap());
-    let output = command.output().unwrap();
-    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    for line in [
+        &["completions", "bash"][..],
+        &["--help"],
+        &["--version"],
+        &["ports", "--help"],
+        &["man", "/dev/full"],
+    ] {
+        let full = std::fs::File::options().write(true).open("/dev/full");
+        let mut command = Command::new(binary("cnictl"));
+        let output = command.args(line).stdout(full.unwrap()).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{line:?} {output:?}");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.starts_with("cnictl: write "), "{line:?} {said}");
+    }
+}
+
+#[test]
+fn an_argument_of_any_length_is_quoted_in_short() {
+    let long = "x".repeat(100_000);
+    let option = format!("--{long}");
+    let pair = format!("--plugin={long}");
+    for line in [
+        &[long.as_str()][..],
+        &["ports", &long],
+        &["ports", &option],
+        &["ports", "--port", &long],
+        &["ports", "--network", &option],
+        &["reconcile", &pair],
+        &["reconcile", "--grace", &long],
+        &["ports", "--cache-dir", &long],
+        &["lint", &long],
+        &["add", &long, "pod"],
+        &["add", "/nonexistent", "pod", "--arg", &long],
+        &["add", "/nonexistent", "pod", "--capability", &long],
+        &["status", &option],
+        &["gc", "podnet", "--valid", &long],
+    ] {
+        let output = run("cnictl", line);
+        assert!(!output.status.success(), "{line:?}");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.len() < 3000, "{}: {}", said.len(), &said[..3000]);
+    }
+}
+
+/// A program that reads documents gets one, whatever is wrong.
+#[test]
+fn a_cache_that_cannot_be_listed_is_a_document_too() {
+    let dir = std::env::temp_dir().join(format!("no-cache-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    std::fs::write(dir.join("results"), "").unwrap();
+    let place = dir.display().to_string();
+    for command in [
+        &["ports"][..],
+        &["who", "80"],
+        &["limits"],
+        &["sysctls"],
+        &["reconcile"],
+        &["gc"],
+    ] {
+        let line = [command, &["--json", "--cache-dir", &place]].concat();
+        let output = run("cnictl", &line);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(
+            (&document["schema"], &document["error"]["code"]),
+            (&1.into(), &5.into()),
+            "{document}"
+        );
+        let msg = document["error"]["msg"].as_str().unwrap();
+        assert!(msg.contains(&place), "{msg}");
+    }
+    std::fs::remove_dir_all(&dir).unwrap();
 }
 
 #[test]

@@ -85,3 +85,102 @@ fn a_line_fits_into_80_columns() {
     );
     assert!(said.stdout.contains("16 Mbit/s"), "{said:?}");
 }
+
+/// Direction and rate of every limit that is there.
+fn rates(place: &Place) -> Vec<(String, u64)> {
+    let all = listed(place).into_iter();
+    let there = all.filter(|one| one["state"] != "missing");
+    let rate = |one: Value| {
+        let direction = one["direction"].as_str().unwrap().to_owned();
+        (direction, one["rateBitsPerSecond"].as_u64().unwrap())
+    };
+    there.map(rate).collect()
+}
+
+#[test]
+fn a_running_pod_gets_another_limit_until_it_is_reconciled() {
+    let place = Place::new(Backend::Nftables, 2);
+    place.attach_all("bandwidth");
+    place.name_pod(0, "shop", "web");
+    let other = [
+        ("egress".to_owned(), 16_000_000),
+        ("ingress".to_owned(), 8_000_000),
+    ];
+    let with = |rates: &[(&str, u64)]| {
+        let own = rates.iter().map(|(d, rate)| ((*d).to_owned(), *rate));
+        let mut all: Vec<(String, u64)> = own.chain(other.clone()).collect();
+        all.sort();
+        all
+    };
+    let sorted = || {
+        let mut all = rates(&place);
+        all.sort();
+        all
+    };
+    let limit = |line: &[&str]| {
+        let said = place.run("bandwidth", &[&["limit", "shop/web"], line].concat());
+        assert_eq!(said.code, Some(0), "{said:?}");
+        assert!(
+            said.stderr.contains("the runtime does not know of it"),
+            "{said:?}"
+        );
+        said.stdout
+    };
+    let told = limit(&["--ingress", "20M"]);
+    assert_eq!(told, format!("net1/{}/eth0: ingress 20M\n", place.id(0)));
+    assert_eq!(
+        sorted(),
+        with(&[("egress", 16_000_000), ("ingress", 20_000_000)])
+    );
+    limit(&["--egress", "5M:1M", "--ingress", "none"]);
+    assert_eq!(sorted(), with(&[("egress", 5_000_000)]));
+    limit(&["--egress", "none", "--ingress", "none"]);
+    assert_eq!(sorted(), with(&[]));
+    limit(&["--ingress", "20M"]);
+    let said = place.run("bandwidth", &["reconcile", "--json"]);
+    assert_eq!(said.states(), ["repaired", "ok"], "{said:?}");
+    assert_eq!(
+        sorted(),
+        with(&[("egress", 16_000_000), ("ingress", 8_000_000)])
+    );
+}
+
+#[test]
+fn a_limit_that_nobody_can_have_is_refused_and_changes_nothing() {
+    let place = Place::new(Backend::Nftables, 2);
+    place.attach_all("bandwidth");
+    place.name_pod(0, "shop", "web");
+    place.name_pod(1, "test", "web");
+    let before = rates(&place);
+    for (line, code, text) in [
+        (
+            &["limit", "none", "--ingress", "1M"][..],
+            1,
+            "no attachment of \"none\"",
+        ),
+        (
+            &["limit", "web", "--ingress", "1M"],
+            1,
+            "--network or the container's ID",
+        ),
+        (&["limit", "web"], 2, "--ingress"),
+        (
+            &["limit", "web", "--ingress", "x"],
+            2,
+            "expected a number of bits",
+        ),
+        (
+            &["limit", "shop/web", "--ingress", "1M:1"],
+            1,
+            "burst cannot be less than 8 bits",
+        ),
+    ] {
+        let said = place.run("bandwidth", line);
+        assert_eq!(said.code, Some(code), "{line:?} {said:?}");
+        assert!(said.stderr.contains(text), "{line:?} {said:?}");
+    }
+    assert_eq!(rates(&place), before);
+    let id = place.id(1);
+    let said = place.run("bandwidth", &["limit", &id, "--ingress", "1M"]);
+    assert_eq!(said.code, Some(0), "{said:?}");
+}

@@ -11,13 +11,25 @@ on_every_backend!(
     a_deletion_while_reconcile_looks_is_not_undone,
     a_deletion_that_ends_after_a_repair_takes_it_back,
     what_the_runtime_makes_anew_after_a_repair_is_what_it_gets,
+    who_comes_into_the_cache_after_its_removal_is_put_back,
 );
 
 /// Runs a command, and something in its grace time.
 #[track_caller]
-fn waiting(place: &Place, (plugin, line): (&str, &[&str]), meanwhile: impl FnOnce()) -> Said {
+fn waiting(place: &Place, call: (&str, &[&str]), meanwhile: impl FnOnce()) -> Said {
+    waiting_for(1, place, call, meanwhile)
+}
+
+/// The same in the nth of them.
+#[track_caller]
+fn waiting_for(
+    nth: usize,
+    place: &Place,
+    (plugin, line): (&str, &[&str]),
+    meanwhile: impl FnOnce(),
+) -> Said {
     let call = place.command(plugin, line);
-    let grace = ("clock_nanosleep", "tv_sec=1,");
+    let grace = ("clock_nanosleep", "tv_sec=1,", nth);
     let answer = held_when(&place.net.host, &call, grace, meanwhile);
     Said::of(answer.expect("it never came that far"))
 }
@@ -170,4 +182,25 @@ fn what_the_runtime_makes_anew_after_a_repair_is_what_it_gets(backend: Backend) 
     );
     place.does("portmap", "CHECK", 0, &anew);
     assert!(!place.rules().contains("8000"), "{}", place.rules());
+}
+
+/// Its ADD was under way: what looked dead was its own work.
+fn who_comes_into_the_cache_after_its_removal_is_put_back(backend: Backend) {
+    for plugin in ["portmap", "bandwidth", "tuning"] {
+        let place = Place::new(backend, 2);
+        place.attach(plugin, 1, &place.capabilities(1));
+        place.does(plugin, "ADD", 0, &place.capabilities(0));
+        let said = waiting_for(2, &place, (plugin, GC), || {
+            assert!(!place.rules().contains("8000"), "{}", place.rules());
+            place.remember(0, &place.capabilities(0));
+        });
+        assert_eq!(
+            (said.code, said.states()),
+            (Some(0), vec!["restored".into()]),
+            "{said:?}"
+        );
+        for index in [0, 1] {
+            place.does(plugin, "CHECK", index, &place.capabilities(index));
+        }
+    }
 }

@@ -87,6 +87,10 @@ impl Place {
         self.directory.join("cache")
     }
 
+    pub fn state_dir(&self) -> PathBuf {
+        self.directory.join("state")
+    }
+
     pub fn data_dir(&self) -> PathBuf {
         self.directory.join("data")
     }
@@ -261,6 +265,10 @@ impl Place {
         let cache = self.cache_dir().display().to_string();
         let lock = self.directory.join("lock").display().to_string();
         let mut words = [line, &["--cache-dir", &cache]].concat();
+        let state = self.state_dir().display().to_string();
+        if ["reconcile", "metrics"].contains(&line[0]) {
+            words.extend(["--state-dir", &state]);
+        }
         if line[0] == "reconcile" && !line.contains(&"--grace") {
             words.push("--grace=0");
         }

@@ -11,7 +11,7 @@ use common::Error;
 use common::json::Json;
 
 use crate::cli::node::Gc;
-use crate::commands::{DONE, FAILED, document, note, object, print};
+use crate::commands::{DONE, FAILED, complain, document, object, print};
 use crate::dead::{self, Dead, Fate};
 use crate::owners::{cells, members};
 use crate::plugins::{Plugin, of};
@@ -34,16 +34,21 @@ pub fn run(args: &Gc) -> Result<u8, Error> {
             dead: of!(plugin, P => dead::find::<P>(dir, &args.networks)),
         })
         .collect();
-    if !args.dry_run && all.iter().any(Found::has_dead) {
+    if !args.dry_run && all.iter().any(|found| found.has(&Fate::Dead)) {
         thread::sleep(Duration::from_secs(args.grace));
         all.iter_mut().for_each(|found| found.remove(dir));
+    }
+    if all.iter().any(|found| found.has(&Fate::Removed)) {
+        // The ADD of one of them may have been under way, and its end not yet in the cache.
+        thread::sleep(Duration::from_secs(args.grace));
+        all.iter_mut().for_each(|found| found.restore(dir));
     }
     match args.common.json {
         true => print(&json(&all))?,
         false => print(&text(&all))?,
     };
     for (plugin, error) in all.iter().filter_map(Found::error) {
-        note(&format!("cnictl: {plugin}: {error}"));
+        complain(&format!("{plugin}: {error}"));
     }
     Ok(match all.iter().any(Found::has_failed) {
         true => FAILED,
@@ -62,8 +67,8 @@ impl Found {
         Some((self.plugin.name(), error))
     }
 
-    fn has_dead(&self) -> bool {
-        self.rows().any(|(_, one)| one.fate == Fate::Dead)
+    fn has(&self, fate: &Fate) -> bool {
+        self.rows().any(|(_, one)| one.fate == *fate)
     }
 
     fn has_failed(&self) -> bool {
@@ -77,6 +82,13 @@ impl Found {
             && let Err(error) = of!(plugin, P => dead::remove::<P>(dir, dead))
         {
             self.dead = Err(error);
+        }
+    }
+
+    fn restore(&mut self, dir: &Path) {
+        let plugin = self.plugin;
+        for one in self.dead.iter_mut().flatten() {
+            of!(plugin, P => dead::restore::<P>(dir, one));
         }
     }
 }

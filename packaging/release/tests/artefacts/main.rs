@@ -8,7 +8,7 @@ mod image;
 mod package;
 mod tarball;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -39,4 +39,14 @@ fn output(program: &str, arguments: &[&str]) -> Vec<u8> {
     let told = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{program} {arguments:?}: {told}");
     output.stdout
+}
+
+/// The names of packaging/schemas.
+fn schemas() -> Vec<String> {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../schemas");
+    let entries = std::fs::read_dir(dir).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let names: Vec<String> = names.collect();
+    assert!(names.len() > 3, "{names:?}");
+    names
 }

@@ -106,8 +106,10 @@ fn manual_pages() -> Vec<String> {
         "del",
         "gc",
         "install",
+        "limit",
         "limits",
         "lint",
+        "metrics",
         "ports",
         "reconcile",
         "status",
@@ -170,6 +172,8 @@ fn the_package_has_the_plugins_where_debian_has_the_reference() {
     ];
     expected.extend(of_tool.map(str::to_owned));
     expected.extend(manual_pages());
+    let schemas = crate::schemas().into_iter();
+    expected.extend(schemas.map(|name| format!("/usr/share/cni-meta-plugins/schemas/{name}")));
     expected.sort();
     let mut files = files;
     files.sort_by_key(|(name, _)| *name);

@@ -22,7 +22,8 @@ fn members() -> Vec<Member> {
 fn the_tarball_has_the_plugins_at_top_level_and_what_must_go_with_them() {
     let members = members();
     let names: Vec<&str> = members.iter().map(|m| m.name.as_str()).collect();
-    let expected = [
+    let schemas = crate::schemas();
+    let others = [
         "./",
         "./LICENSE",
         "./README.md",
@@ -36,6 +37,13 @@ fn the_tarball_has_the_plugins_at_top_level_and_what_must_go_with_them() {
         "./portmap",
         "./tuning",
     ];
+    let schemas = schemas.iter().map(|name| format!("./{name}"));
+    let mut expected: Vec<String> = others
+        .map(str::to_owned)
+        .into_iter()
+        .chain(schemas)
+        .collect();
+    expected.sort();
     assert_eq!(names, expected);
     archive::assert_plain(&members);
     for member in &members {

@@ -1,0 +1,143 @@
+//! `add --dry-run`: what ADD would make, plugin by plugin. Nothing is run and nothing is changed.
+
+use clap::ValueEnum;
+use common::Operate;
+use common::netconf::Unversioned;
+use common::request::Environment;
+use serde_json::{Value, json};
+
+use crate::cli::network::Attach;
+use crate::commands::runner::{print, runner};
+use crate::plugins::{Plugin, of};
+use crate::runner::request::{Request, RequestWriter};
+use crate::runner::{Attachment, Error, Network, Result, Runner, Verb, exec};
+
+/// What stands for the address that the main plugin has not given yet (RFC 5737).
+const EXAMPLE: &str = "192.0.2.2/24";
+
+/// What one plugin of the chain would do.
+struct Part {
+    plugin: String,
+    plan: Vec<String>,
+    /// Why there is no plan.
+    remark: Option<String>,
+}
+
+pub fn run(attach: &Attach, network: &Network, on: &Attachment) -> Result<()> {
+    let runner = runner(&attach.common);
+    let (result, assumed) = result(&runner, network, on)?;
+    let writer = RequestWriter {
+        network,
+        path: &runner.path,
+    };
+    let part = |plugin: &crate::runner::network::Plugin| {
+        let program = exec::find(&plugin.kind, &runner.path, runner.builtin.as_deref())?;
+        let request = writer.attachment(Verb::Add, plugin, on, Some(&result));
+        let known = Plugin::value_variants().iter();
+        let known = known.copied().find(|one| one.name() == plugin.kind);
+        Ok(match known {
+            Some(known) => Part {
+                plugin: plugin.kind.clone(),
+                plan: of!(known, P => plan::<P>(&request))?,
+                remark: None,
+            },
+            None => Part {
+                plugin: plugin.kind.clone(),
+                plan: Vec::new(),
+                remark: Some(format!("{} says when it runs", program.path.display())),
+            },
+        })
+    };
+    let parts: Vec<Part> = network.plugins.iter().map(part).collect::<Result<_>>()?;
+    match attach.common.json {
+        true => print(&format!("{:#}", document(network, &parts, &assumed))),
+        false => print(text(&parts, &assumed).trim_end()),
+    }
+    Ok(())
+}
+
+/// The result that the chain's plugins would get: that of an earlier ADD, or one with the addresses that
+/// were asked for; and what of it is only assumed.
+fn result(runner: &Runner<'_>, network: &Network, on: &Attachment) -> Result<(Value, Vec<String>)> {
+    if let Some(known) = runner.cached_result(network, on)? {
+        return Ok((known, Vec::new()));
+    }
+    let asked = on.capabilities.get("ips").and_then(Value::as_array);
+    let asked: Vec<String> = asked
+        .into_iter()
+        .flatten()
+        .filter_map(|ip| ip.as_str().map(str::to_owned))
+        .collect();
+    let mut assumed = vec!["VETH: the name of the host's end".to_owned()];
+    let addresses = match asked.is_empty() {
+        false => asked,
+        true => {
+            let text = format!("{EXAMPLE}: the container's address; --ip gives another");
+            assumed.push(text);
+            vec![EXAMPLE.to_owned()]
+        }
+    };
+    let ips = addresses
+        .iter()
+        .map(|address| json!({"address": address, "interface": 1}));
+    let result = json!({
+        "cniVersion": "1.0.0",
+        "interfaces": [{"name": "VETH"}, {"name": on.ifname, "sandbox": on.netns}],
+        "ips": ips.collect::<Value>(),
+    });
+    let result = crate::runner::cache::in_version(result, &network.cni_version)
+        .map_err(|problem| Error::config(&network.name, problem))?;
+    Ok((result, assumed))
+}
+
+fn plan<P: Operate>(request: &Request) -> Result<Vec<String>> {
+    let named = |error: common::Error| common::Error {
+        msg: format!("plugin {}: {}", P::NAME, error.msg),
+        ..error
+    };
+    let plan = || {
+        let conf = Unversioned::parse(&request.stdin)?.supported(P::VERSIONS)?;
+        let environment = Environment::read(|name| {
+            let own = request.env.iter().find(|(key, _)| *key == name);
+            own.map(|(_, value)| value.clone())
+        })?;
+        P::plan(&environment.request(conf))
+    };
+    Ok(plan().map_err(named)?)
+}
+
+fn text(parts: &[Part], assumed: &[String]) -> String {
+    let mut text = String::new();
+    for Part {
+        plugin,
+        plan,
+        remark,
+    } in parts
+    {
+        let head = match (remark, plan.as_slice()) {
+            (Some(remark), _) => remark,
+            (None, []) => "nothing",
+            (None, _) => "",
+        };
+        text += format!("{plugin}: {head}").trim_end();
+        text.push('\n');
+        text.extend(plan.iter().map(|line| format!("  {line}\n")));
+    }
+    text.extend(assumed.iter().map(|what| format!("assumed: {what}\n")));
+    text
+}
+
+fn document(network: &Network, parts: &[Part], assumed: &[String]) -> Value {
+    let parts = parts.iter().map(|part| {
+        let Part {
+            plugin,
+            plan,
+            remark,
+        } = part;
+        json!({"plugin": plugin, "plan": plan, "remark": remark})
+    });
+    json!({
+        "schema": 1, "network": network.name, "dryRun": true,
+        "plugins": parts.collect::<Value>(), "assumed": assumed,
+    })
+}

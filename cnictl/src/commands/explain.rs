@@ -1,0 +1,33 @@
+//! `explain`: why a host port does not answer.
+
+use common::Error;
+
+use super::{DONE, FAILED, document, note, print};
+use crate::cli::node::Explain;
+use crate::explain::{Question, explain};
+use crate::finding::{Finding, Severity, json, text};
+use crate::table::Page;
+
+pub fn run(args: &Explain) -> Result<u8, Error> {
+    let cache = super::cache(&args.shown.cache_dir)?;
+    let question = Question {
+        port: &args.port,
+        from: args.from,
+        may_probe: args.probe,
+    };
+    let findings = explain(&question, &cache)?;
+    print(&match args.shown.json {
+        true => document([("findings", json(&findings))]),
+        false => text(&findings, Page::stdout()),
+    })?;
+    let is_broken = |finding: &&Finding| finding.severity == Severity::Error;
+    Ok(match findings.iter().find(is_broken) {
+        None => DONE,
+        Some(Finding { object, .. }) => {
+            if !args.shown.json {
+                note(&format!("cnictl: broken at {object}"));
+            }
+            FAILED
+        }
+    })
+}

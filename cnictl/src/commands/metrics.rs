@@ -1,0 +1,259 @@
+//! `metrics`: what the tables show and the last `reconcile` did, as numbers for node_exporter.
+
+use std::path::Path;
+use std::time::Instant;
+
+use common::cache::Cache;
+use common::sys::file::Draft;
+use common::{Attachment, Code, Error};
+
+use super::{lacking, limits, print, sysctls, whole};
+use crate::cli::node::Metrics;
+use crate::exposition::{Kind, Labels, Metric, text};
+use crate::mappings::{Mapping, mappings};
+use crate::owners::Owners;
+use crate::plugins::Plugin;
+use crate::record::Record;
+use crate::state::State;
+
+pub fn run(args: &Metrics) -> Result<u8, Error> {
+    let start = Instant::now();
+    let cache = super::cache(&args.cache_dir)?;
+    let mut page = Page::default();
+    page.attachments(&cache);
+    page.node(&cache);
+    let mut records = Vec::new();
+    for plugin in Plugin::chosen(&[]) {
+        match Record::read(&args.state_dir, plugin) {
+            Ok(record) => records.extend(record.map(|record| (plugin, record))),
+            Err(error) => page.errors.push(error),
+        }
+    }
+    page.reconciled(&records);
+    let lacking = lacking(&cache, page.errors);
+    let mut errors = Metric::new(
+        Kind::Gauge,
+        "cni_metrics_errors",
+        "What could not be read for these metrics, which may lack that",
+    );
+    errors.sample(Labels::new(), lacking.len() as u64);
+    let mut took = Metric::new(
+        Kind::Gauge,
+        "cni_metrics_duration_seconds",
+        "How long it took to read all of this",
+    );
+    took.seconds(Labels::new(), start.elapsed().as_secs_f64());
+    page.metrics.extend([errors, took]);
+    let text = text(page.metrics)?;
+    match &args.output {
+        Some(file) => write(file, &text)?,
+        None => drop(print(&text)?),
+    }
+    Ok(whole(lacking))
+}
+
+/// Whole or not at all, and readable: node_exporter is not root.
+fn write(file: &Path, text: &str) -> Result<(), Error> {
+    let refused = |details: &str| {
+        let msg = format!("--output {} cannot be written", file.display());
+        Err(Error::new(Code::Io, msg).with_details(details))
+    };
+    let dir = match file.parent() {
+        Some(dir) if dir.as_os_str().is_empty() => Path::new("."),
+        Some(dir) => dir,
+        None => return refused("it is a directory"),
+    };
+    let Some(name) = file.file_name().and_then(|name| name.to_str()) else {
+        return refused("it ends in no name of a file");
+    };
+    if !dir.is_dir() {
+        return refused("its directory does not exist");
+    }
+    let draft = Draft::write(
+        dir,
+        &format!(".{name}.{}", std::process::id()),
+        text.as_bytes(),
+    )?;
+    draft.publish()?;
+    draft.replace(name)
+}
+
+/// What was found so far.
+#[derive(Debug, Default)]
+struct Page {
+    metrics: Vec<Metric>,
+    errors: Vec<Error>,
+}
+
+impl Page {
+    fn attachments(&mut self, cache: &Cache) {
+        let mut all = gauge("cni_attachments", "Attachments in the runtime's cache");
+        for entry in &cache.entries {
+            all.count(vec![("network", entry.attachment.network.clone())]);
+        }
+        self.metrics.push(all);
+    }
+
+    /// What the kernel has; what cannot be read of it leaves the rest.
+    fn node(&mut self, cache: &Cache) {
+        let owners = Owners::of(cache);
+        match mappings(cache, &owners) {
+            Ok((all, unknown)) => {
+                self.errors.extend(unknown);
+                self.mappings(&all, &owners);
+            }
+            Err(error) => self.errors.push(error),
+        }
+        match limits::look(cache) {
+            Ok((all, unknown)) => {
+                self.errors.extend(unknown);
+                self.limits(&all, &owners);
+            }
+            Err(error) => self.errors.push(error),
+        }
+        match sysctls::look(&[], cache) {
+            Ok((all, unknown)) => {
+                self.errors.extend(unknown);
+                let mut values = gauge("cni_tuning_values", "Values that tuning changed");
+                for row in &all {
+                    values.count(vec![("state", row.state.word().into())]);
+                }
+                self.metrics.push(values);
+            }
+            Err(error) => self.errors.push(error),
+        }
+    }
+
+    fn mappings(&mut self, all: &[Mapping], owners: &Owners<'_>) {
+        let mut mappings = gauge("cni_portmap_mappings", "Host ports");
+        let mut connections = counter(
+            "cni_portmap_connections",
+            "Connections that a host port's rule or element has seen",
+        );
+        for Mapping { row, state } in all {
+            mappings.count(vec![
+                ("backend", row.backend.into()),
+                ("state", state.word().into()),
+            ]);
+            if let Some(counters) = row.counters {
+                let mut labels = labels(owners, &row.owner);
+                let address = row.forward.port.address.map(|ip| ip.to_string());
+                labels.extend([
+                    ("backend", row.backend.to_owned()),
+                    ("protocol", row.forward.port.protocol.name().to_owned()),
+                    ("host_ip", address.unwrap_or_default()),
+                    ("host_port", row.forward.port.number.to_string()),
+                    ("to", row.forward.to.to_string()),
+                ]);
+                connections.sample(labels, counters.packets);
+            }
+        }
+        self.metrics.extend([mappings, connections]);
+    }
+
+    fn limits(&mut self, all: &[limits::Row], owners: &Owners<'_>) {
+        let mut limits = gauge("cni_bandwidth_limits", "Limits");
+        for row in all {
+            limits.count(vec![("state", row.state.word().into())]);
+        }
+        self.metrics.push(limits);
+        type Value = fn(&bandwidth::list::Limit) -> u64;
+        let each: [(Metric, Value); 6] = [
+            (
+                gauge(
+                    "cni_bandwidth_limit_bytes_per_second",
+                    "What a limit lets through",
+                ),
+                |limit| limit.rate / 8,
+            ),
+            (
+                counter("cni_bandwidth_sent_bytes", "Bytes that a limit let through"),
+                |limit| limit.bytes,
+            ),
+            (
+                counter(
+                    "cni_bandwidth_sent_packets",
+                    "Packets that a limit let through",
+                ),
+                |limit| limit.packets,
+            ),
+            (
+                counter(
+                    "cni_bandwidth_dropped_packets",
+                    "Packets that a limit dropped",
+                ),
+                |limit| limit.drops.into(),
+            ),
+            (
+                counter("cni_bandwidth_overlimits", "How often a packet had to wait"),
+                |limit| limit.overlimits.into(),
+            ),
+            (
+                gauge("cni_bandwidth_backlog_bytes", "Bytes that wait"),
+                |limit| limit.backlog.into(),
+            ),
+        ];
+        for (mut metric, value) in each {
+            // What is missing has no counters, unless its queue is there.
+            let is_there = |row: &&limits::Row| {
+                row.limit.packets > 0 || !matches!(row.state, State::Missing(_))
+            };
+            for row in all.iter().filter(is_there) {
+                let mut labels = labels(owners, &row.owner);
+                labels.push(("direction", row.limit.direction.to_owned()));
+                labels.push(("device", row.limit.device.clone()));
+                metric.sample(labels, value(&row.limit));
+            }
+            self.metrics.push(metric);
+        }
+    }
+
+    fn reconciled(&mut self, records: &[(Plugin, Record)]) {
+        let of = |plugin: Plugin| vec![("plugin", plugin.name().to_owned())];
+        let mut states = gauge(
+            "cni_reconcile_attachments",
+            "Attachments at the last reconcile, by what it found and did",
+        );
+        let mut repairs = counter(
+            "cni_reconcile_repairs",
+            "Attachments that reconcile repaired since the node started",
+        );
+        let mut finished = gauge(
+            "cni_reconcile_last_timestamp_seconds",
+            "When the last reconcile ended",
+        );
+        let mut took = gauge(
+            "cni_reconcile_duration_seconds",
+            "How long the last reconcile took",
+        );
+        for (plugin, record) in records {
+            for (state, count) in &record.states {
+                let mut labels = of(*plugin);
+                labels.push(("state", state.clone()));
+                states.sample(labels, *count);
+            }
+            repairs.sample(of(*plugin), record.repairs);
+            finished.sample(of(*plugin), record.finished);
+            took.seconds(of(*plugin), record.took.as_secs_f64());
+        }
+        self.metrics.extend([states, repairs, finished, took]);
+    }
+}
+
+fn gauge(name: &'static str, help: &'static str) -> Metric {
+    Metric::new(Kind::Gauge, name, help)
+}
+
+fn counter(name: &'static str, help: &'static str) -> Metric {
+    Metric::new(Kind::Counter, name, help)
+}
+
+/// Whose something is. What is not known is empty.
+fn labels(owners: &Owners<'_>, owner: &Attachment) -> Labels {
+    vec![
+        ("pod", owners.pod(owner).unwrap_or_default().to_owned()),
+        ("network", owner.network.clone()),
+        ("container", owner.container.clone()),
+        ("interface", owner.ifname.clone()),
+    ]
+}

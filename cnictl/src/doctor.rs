@@ -1,0 +1,109 @@
+//! What is wrong with a node.
+//!
+//! | module | what it looks at |
+//! | --- | --- |
+//! | [`kernel`] | parts of the kernel that the plugins use |
+//! | [`programs`] | the variants of iptables, and the plugins' versions |
+//! | [`networks`] | configurations, plugins, backends, the allowlist |
+//! | [`cache`] | the runtime's caches |
+//! | [`attachments`] | attachments that are not as ADD left them, and leftovers |
+//! | [`ports`] | host ports that others have, too |
+//! | [`packets`] | rules of others that keep packets away |
+//! | [`sysctls`] | forwarding, filters of routes, the guard of loopback addresses, conntrack |
+
+mod attachments;
+mod cache;
+mod kernel;
+mod networks;
+pub(crate) mod packets;
+pub(crate) mod ports;
+mod programs;
+pub(crate) mod sysctls;
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use common::Error;
+use common::Family;
+use common::cache::Cache;
+
+use crate::finding::Finding;
+use crate::firewall::Firewall;
+use crate::mappings::{Mapping, mappings};
+use crate::owners::Owners;
+use networks::Networks;
+
+/// Where things are on the node.
+#[derive(Debug)]
+pub struct Places {
+    /// libcni's cache.
+    pub cache: PathBuf,
+    /// The configurations of networks.
+    pub configurations: PathBuf,
+    /// The plugins.
+    pub plugins: Vec<PathBuf>,
+}
+
+/// What is known of a node.
+struct Node<'a> {
+    places: &'a Places,
+    cache: &'a Cache,
+    owners: &'a Owners<'a>,
+    mappings: Vec<Mapping>,
+    firewalls: [(Family, Firewall); 2],
+    /// The types of plugins that networks and attachments have.
+    used: BTreeSet<String>,
+}
+
+/// Everything, in the order in which it is to be read.
+pub fn examine(places: &Places) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let read = Cache::read(&places.cache);
+    let cache = read.as_ref().cloned().unwrap_or_default();
+    let owners = Owners::of(&cache);
+    let mappings = mappings(&cache, &owners).map(|(mappings, errors)| {
+        findings.extend(
+            errors
+                .iter()
+                .map(|error| Finding::unread("host ports", error)),
+        );
+        mappings
+    });
+    let mappings = found("host ports", mappings, &mut findings).unwrap_or_default();
+    let firewalls = Family::ALL.map(|family| (family, Firewall::read(family)));
+    for (family, firewall) in &firewalls {
+        let object = format!("firewall ({family})");
+        let errors = firewall.errors.iter();
+        findings.extend(errors.map(|error| Finding::unread(&object, error)));
+    }
+    let networks = Networks::read(places, &mut findings);
+    let node = Node {
+        places,
+        cache: &cache,
+        owners: &owners,
+        mappings,
+        firewalls,
+        used: &networks.types | &cache::types(&cache),
+    };
+    let mut all = programs::findings(&node);
+    all.extend(kernel::findings(&node));
+    all.extend(networks.findings(&node));
+    all.extend(cache::findings(&node, read.as_ref().err()));
+    all.extend(findings);
+    all.extend(attachments::findings(&node));
+    all.extend(ports::findings(&node));
+    all.extend(packets::findings(&node));
+    all.extend(sysctls::findings(&node));
+    all
+}
+
+/// What was looked for; a failure is a finding.
+fn found<T>(object: &str, look: Result<T, Error>, findings: &mut Vec<Finding>) -> Option<T> {
+    match look {
+        Ok(found) => Some(found),
+        Err(error) => {
+            findings.push(Finding::unread(object, &error));
+            None
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! Attachments that are not as ADD left them, and what is left of those that are gone.
+
+use common::Operate;
+
+use super::Node;
+use crate::dead::{self, Dead};
+use crate::finding::{Finding, some};
+use crate::lint;
+use crate::owners::name;
+use crate::plugins::of;
+use crate::repair::{Outcome, run, tasks};
+
+pub(super) fn findings(node: &Node<'_>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for plugin in lint::ours() {
+        findings.extend(of!(plugin, P => drifts::<P>(node)));
+        findings.extend(of!(plugin, P => leftovers::<P>(node)));
+    }
+    findings
+}
+
+/// What `cnictl reconcile --dry-run` would say.
+fn drifts<P: Operate>(node: &Node<'_>) -> Vec<Finding> {
+    let tasks = tasks::<P>(node.cache, true);
+    let outcomes = run::<P>(&tasks);
+    let (mut drifted, mut failed, mut gone) = (Vec::new(), Vec::new(), Vec::new());
+    let mut in_order = 0;
+    for (task, outcome) in tasks.iter().zip(outcomes) {
+        let owner = node.owners.name(&task.job.entry.attachment);
+        match outcome {
+            Outcome::InOrder | Outcome::Superseded => in_order += 1,
+            Outcome::Drifted(what) => drifted.push(format!("{owner}: {}", what.whole)),
+            Outcome::Gone => gone.push(owner),
+            Outcome::Failed(error) => failed.push(format!("{owner}: {error}")),
+            Outcome::Repaired(_) | Outcome::Deleted | Outcome::Renewed => {}
+        }
+    }
+    let mut findings = Vec::new();
+    if in_order > 0 {
+        let text = format!("{in_order} attachments are as ADD left them");
+        findings.push(Finding::ok(P::NAME, text));
+    }
+    let count = drifted.len();
+    if count > 0 {
+        let text = format!(
+            "{count} attachments have changed since ADD: {}",
+            some(&drifted)
+        );
+        findings.push(Finding::error(P::NAME, text).run("cnictl reconcile"));
+    }
+    if !failed.is_empty() {
+        let count = failed.len();
+        let text = format!(
+            "{count} attachments could not be looked at: {}",
+            some(&failed)
+        );
+        findings.push(Finding::error(P::NAME, text));
+    }
+    if !gone.is_empty() {
+        let text = format!(
+            "{}: the network namespace is gone, the runtime's cache has it still: \
+                            DEL failed or is yet to come",
+            some(&gone)
+        );
+        findings.push(Finding::warning(P::NAME, text).run("crictl pods; ls /var/lib/cni/results"));
+    }
+    findings
+}
+
+/// What nobody in the cache owns.
+fn leftovers<P: Operate>(node: &Node<'_>) -> Vec<Finding> {
+    // Without a whole cache nobody is known to be dead.
+    if !node.cache.exists || !node.cache.faults.is_empty() {
+        return Vec::new();
+    }
+    let dead = match dead::find::<P>(&node.places.cache, &[]) {
+        Ok(dead) => dead,
+        Err(error) => return vec![Finding::unread(P::NAME, &error)],
+    };
+    if dead.is_empty() {
+        return Vec::new();
+    }
+    let names: Vec<String> = dead
+        .iter()
+        .map(|Dead { attachment, .. }| name(attachment))
+        .collect();
+    let text = format!(
+        "something is left of {}, which the runtime's cache does not have",
+        some(&names)
+    );
+    vec![Finding::warning(P::NAME, text).run("cnictl gc --dry-run")]
+}

@@ -1,0 +1,75 @@
+//! The runtime's caches.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use common::Error;
+use common::cache::{Cache, DEFAULT_DIR};
+use common::decode::Object;
+use common::json::Json;
+
+use super::{Node, found};
+use crate::finding::{Finding, some};
+
+/// Where runtimes keep theirs: libcni's own place, and that of cri-dockerd and of kubelets before 1.24.
+const KNOWN: [&str; 2] = [DEFAULT_DIR, "/var/lib/cni/cache"];
+
+pub(super) fn findings(node: &Node<'_>, error: Option<&Error>) -> Vec<Finding> {
+    let dir = &node.places.cache;
+    let object = format!("cache {}", dir.display());
+    let mut findings = Vec::new();
+    if let Some(error) = error {
+        findings.push(Finding::unread(&object, error));
+    } else if node.cache.exists {
+        let text = format!(
+            "{} attachments of {} networks",
+            node.cache.entries.len(),
+            node.cache.networks().len()
+        );
+        findings.push(Finding::ok(&object, text));
+    } else {
+        let text = "is not there: whose host ports and limits are is not known, and nothing can be \
+                    put back";
+        findings.push(Finding::warning(&object, text).run("cnictl doctor --cache-dir DIR"));
+    }
+    if !node.cache.faults.is_empty() {
+        let faults: Vec<String> = node.cache.faults.iter().map(Error::to_string).collect();
+        let text = format!(
+            "{} of its files cannot be read: {}",
+            faults.len(),
+            some(&faults)
+        );
+        findings.push(Finding::error(&object, text));
+    }
+    let others = KNOWN
+        .map(Path::new)
+        .into_iter()
+        .filter(|other| other != dir);
+    for other in others {
+        let object = format!("cache {}", other.display());
+        let read = found(&object, Cache::read(other), &mut findings).unwrap_or_default();
+        if read.exists {
+            let text = format!("is there, too, with {} attachments", read.entries.len());
+            let run = format!("cnictl doctor --cache-dir {}", other.display());
+            findings.push(Finding::ok(object, text).run(run));
+        }
+    }
+    findings
+}
+
+/// The types of the plugins that attachments have.
+pub fn types(cache: &Cache) -> BTreeSet<String> {
+    let configs: BTreeSet<&[u8]> = cache.entries.iter().map(|e| e.config.as_slice()).collect();
+    let mut types = BTreeSet::new();
+    for config in configs {
+        let Ok(Json::Object(fields)) = Json::parse(config) else {
+            continue;
+        };
+        let list = Object::root(&fields);
+        for plugin in list.list("plugins").unwrap_or_default() {
+            let kind = plugin.object().and_then(|plugin| plugin.string("type"));
+            types.extend(kind.ok().flatten());
+        }
+    }
+    types
+}

@@ -1,0 +1,244 @@
+//! Rules of others that keep packets away from mapped ports, or answers from leaving.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use common::Family;
+use common::cache::Entry;
+use common::decode::Object;
+use common::json::Json;
+use portmap::address::{interface_towards, local};
+use portmap::firewall::Hook;
+
+use super::{Node, found};
+use crate::finding::{Finding, some};
+use crate::firewall::{End, Filtered, Firewall, Packet, Verdict};
+use crate::mappings::Mapping;
+use crate::state::State;
+
+/// Somewhere else (TEST-NET-1 and the prefix for documentation).
+const ELSEWHERE: [&str; 2] = ["192.0.2.1", "2001:db8::1"];
+
+pub(super) fn findings(node: &Node<'_>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (family, firewall) in &node.firewalls {
+        if firewall.has_chain("KUBE-SERVICES") {
+            let text =
+                "kube-proxy is there: a Service's NodePort or address of the same number wins";
+            findings.push(Finding::ok(format!("firewall ({family})"), text));
+        }
+        let mut look = Look {
+            node,
+            family: *family,
+            firewall,
+            findings: Vec::new(),
+        };
+        look.ahead();
+        look.forward();
+        look.masquerade();
+        findings.append(&mut look.findings);
+    }
+    findings
+}
+
+struct Look<'a> {
+    node: &'a Node<'a>,
+    family: Family,
+    firewall: &'a Firewall,
+    findings: Vec<Finding>,
+}
+
+impl Look<'_> {
+    fn mapped(&self) -> impl Iterator<Item = &Mapping> {
+        let is_it = |mapping: &&Mapping| {
+            Family::of(mapping.row.forward.to.ip()) == self.family
+                && matches!(mapping.state, State::Active | State::Contested(_))
+        };
+        self.node.mappings.iter().filter(is_it)
+    }
+
+    /// Rules that take the packets of a mapped port before they come to ours.
+    fn ahead(&mut self) {
+        let addresses = found("addresses", local(self.family), &mut self.findings);
+        let (mut sure, mut doubtful) = (ByRule::new(), ByRule::new());
+        for Mapping { row, .. } in self.mapped() {
+            let usual = addresses
+                .iter()
+                .flatten()
+                .find(|ip| !ip.is_loopback())
+                .copied();
+            let Some(to) = row.forward.port.address.or(usual) else {
+                continue;
+            };
+            let packet = Packet {
+                from: None,
+                to,
+                is_local: true,
+                protocol: row.forward.port.protocol,
+                port: row.forward.port.number,
+                interfaces: (None, None),
+                states: &["NEW"],
+            };
+            if let Some(end) = taken(self.firewall, Hook::Prerouting, &packet) {
+                let port = format!("{}/{}", row.forward.port.number, row.forward.port.protocol);
+                match end.is_sure {
+                    true => note(&mut sure, &end, port),
+                    false => note(&mut doubtful, &end, port),
+                }
+            }
+        }
+        for (rule, ports) in doubtful {
+            let text = format!("{rule} stands before ours and may take {}", some(&ports));
+            let finding = Finding::warning("host ports", text);
+            self.findings
+                .push(finding.run("cnictl explain PORT --from ADDRESS"));
+        }
+        for (rule, ports) in sure {
+            let text = format!("{rule} stands before ours and takes {}", some(&ports));
+            self.findings
+                .push(Finding::error("host ports", text).run("cnictl reconcile"));
+        }
+    }
+
+    /// What becomes of packets on their way to containers.
+    fn forward(&mut self) {
+        let object = format!("FORWARD ({})", self.family);
+        let (mut dropped, mut unknown) = (ByRule::new(), ByRule::new());
+        let mut passed = 0;
+        let targets: BTreeSet<_> = self
+            .mapped()
+            .map(|m| (m.row.forward.to, m.row.forward.port.protocol))
+            .collect();
+        for (to, protocol) in targets {
+            let out = interface_towards(to.ip());
+            let Some(out) = found(&object, out, &mut self.findings) else {
+                continue;
+            };
+            let packet = Packet {
+                from: None,
+                to: to.ip(),
+                is_local: false,
+                protocol,
+                port: to.port(),
+                interfaces: (None, out),
+                states: &["NEW", "DNAT"],
+            };
+            let port = format!("{to}/{protocol}");
+            match self.firewall.filters(Hook::Forward, &packet) {
+                Filtered::Passed => passed += 1,
+                Filtered::Dropped(end) => note(&mut dropped, &end, port),
+                Filtered::Unknown(end) => note(&mut unknown, &end, port),
+            }
+        }
+        if passed > 0 {
+            let text = format!("lets packets to {passed} mapped ports of containers pass");
+            self.findings.push(Finding::ok(&object, text));
+        }
+        for (rule, ports) in dropped {
+            let text = format!("{rule} drops what is mapped to {}", some(&ports));
+            let run = "cnictl explain PORT";
+            self.findings.push(Finding::error(&object, text).run(run));
+        }
+        for (rule, ports) in unknown {
+            let text = format!(
+                "{rule} may drop what is mapped to {}: it cannot be judged from here",
+                some(&ports)
+            );
+            self.findings
+                .push(Finding::warning(&object, text).run("cnictl explain PORT --probe"));
+        }
+    }
+
+    /// What main plugins made for packets of containers to elsewhere, which a flush takes away and nobody
+    /// puts back.
+    fn masquerade(&mut self) {
+        let Some(to) = ELSEWHERE
+            .iter()
+            .filter_map(|ip| ip.parse::<IpAddr>().ok())
+            .find(|ip| Family::of(*ip) == self.family)
+        else {
+            return;
+        };
+        let out = interface_towards(to);
+        let out = found("masquerading", out, &mut self.findings).flatten();
+        let mut lost = Vec::new();
+        for entry in self
+            .node
+            .cache
+            .entries
+            .iter()
+            .filter(|entry| is_masqueraded(entry))
+        {
+            for from in addresses(entry).filter(|ip| Family::of(*ip) == self.family) {
+                let packet = Packet {
+                    from: Some(from),
+                    to,
+                    is_local: false,
+                    protocol: common::Protocol::Tcp,
+                    port: 443,
+                    interfaces: (None, out.clone()),
+                    states: &["NEW"],
+                };
+                let ends = self.firewall.ends(Hook::Postrouting, true, &packet);
+                if ends
+                    .iter()
+                    .flatten()
+                    .all(|end| end.verdict == Verdict::Accept)
+                {
+                    lost.push(format!(
+                        "{from} of {}",
+                        self.node.owners.name(&entry.attachment)
+                    ));
+                }
+            }
+        }
+        if !lost.is_empty() {
+            let text = format!(
+                "ipMasq is true, and no rule masquerades {}: a flush took what the main plugin had \
+                 made, and only a new ADD makes it again: restart these pods",
+                some(&lost)
+            );
+            self.findings.push(Finding::error("masquerading", text));
+        }
+    }
+}
+
+/// Ports by the rule that decides.
+type ByRule = BTreeMap<String, Vec<String>>;
+
+fn note(told: &mut ByRule, end: &End, port: String) {
+    told.entry(end.text()).or_default().push(port);
+}
+
+/// What may translate a packet's destination before it comes to a rule of portmap's.
+pub fn taken(firewall: &Firewall, hook: Hook, packet: &Packet) -> Option<End> {
+    let ends = firewall.ends(hook, true, packet);
+    let mut foreign = ends.into_iter().flatten().take_while(|end| !end.is_ours());
+    foreign.find(|end| end.verdict == Verdict::Translate)
+}
+
+/// Whether the main plugin of an attachment was to masquerade.
+fn is_masqueraded(entry: &Entry) -> bool {
+    let Ok(Json::Object(fields)) = Json::parse(&entry.config) else {
+        return false;
+    };
+    let list = Object::root(&fields);
+    let plugins = list.list("plugins").unwrap_or_default();
+    let main = plugins.first().and_then(|plugin| plugin.object().ok());
+    main.is_some_and(|main| main.boolean("ipMasq").ok().flatten() == Some(true))
+}
+
+/// The addresses of an attachment's result.
+pub fn addresses(entry: &Entry) -> impl Iterator<Item = IpAddr> {
+    let texts = match &entry.result {
+        Some(Json::Object(fields)) => {
+            let ips = Object::root(fields).list("ips").unwrap_or_default();
+            let text = |ip: &common::decode::Value<'_>| ip.object().ok()?.string("address").ok()?;
+            ips.iter().filter_map(text).collect()
+        }
+        _ => Vec::<String>::new(),
+    };
+    texts
+        .into_iter()
+        .filter_map(|text| text.split('/').next()?.parse().ok())
+}

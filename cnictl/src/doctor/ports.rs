@@ -1,0 +1,125 @@
+//! Host ports that others have, too.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use common::Protocol;
+use portmap::list::row::Row;
+use portmap::list::{Listener, listeners};
+
+use super::{Node, found};
+use crate::finding::{Finding, some};
+use crate::mappings::Mapping;
+use crate::state::State;
+
+const OBJECT: &str = "host ports";
+
+pub(super) fn findings(node: &Node<'_>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if !node.mappings.is_empty() {
+        findings.push(backends(node));
+    }
+    findings.extend(states(node));
+    findings.extend(processes(node));
+    findings.extend(reference(node));
+    findings
+}
+
+/// How many each backend has.
+fn backends(node: &Node<'_>) -> Finding {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for Mapping { row, state } in &node.mappings {
+        if !matches!(state, State::Missing(_)) {
+            *counts.entry(row.backend).or_default() += 1;
+        }
+    }
+    let told: Vec<String> = counts
+        .iter()
+        .map(|(backend, n)| format!("{n} in {backend}"))
+        .collect();
+    let (iptables, others): (Vec<&str>, Vec<&str>) = counts
+        .keys()
+        .copied()
+        .partition(|backend| backend.starts_with("iptables"));
+    let text = match told.is_empty() {
+        true => "none is mapped".to_owned(),
+        false => told.join(", "),
+    };
+    match iptables.is_empty() || others.is_empty() {
+        true => Finding::ok(OBJECT, text),
+        false => {
+            let text = format!(
+                "two backends at once: {text}: a port of both goes to whichever comes first"
+            );
+            Finding::warning(OBJECT, text).run("cnictl ports --sort backend")
+        }
+    }
+}
+
+fn port(row: &Row) -> String {
+    format!("{}/{}", row.forward.port.number, row.forward.port.protocol)
+}
+
+/// Those of which something is wrong.
+fn states(node: &Node<'_>) -> Vec<Finding> {
+    let mut by_word: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for Mapping { row, state } in &node.mappings {
+        if *state != State::Active {
+            let owner = node.owners.name(&row.owner);
+            let told = format!("{} of {owner} ({})", port(row), state.details());
+            by_word.entry(state.word()).or_default().push(told);
+        }
+    }
+    let finding = |(word, told): (&str, Vec<String>)| {
+        let text = format!("{} {word}: {}", told.len(), some(&told));
+        match word {
+            "missing" => Finding::error(OBJECT, text).run("cnictl reconcile"),
+            "contested" => Finding::error(OBJECT, text).run("cnictl ports"),
+            "stale" => Finding::warning(OBJECT, text).run("cnictl gc --dry-run"),
+            _ => Finding::warning(OBJECT, text).run("cnictl ports"),
+        }
+    };
+    by_word.into_iter().map(finding).collect()
+}
+
+/// Processes of the node that listen on a mapped port: no packet from outside comes to them.
+fn processes(node: &Node<'_>) -> Vec<Finding> {
+    let forwards = node.mappings.iter().map(|mapping| &mapping.row);
+    let mapped: BTreeSet<(u16, Protocol)> = forwards
+        .map(|row| (row.forward.port.number, row.forward.port.protocol))
+        .collect();
+    if mapped.is_empty() {
+        return Vec::new();
+    }
+    let mut findings = Vec::new();
+    let listeners = listeners(|port, protocol| mapped.contains(&(port, protocol)));
+    let listeners = found("processes that listen", listeners, &mut findings).unwrap_or_default();
+    let told: Vec<String> = listeners.iter().map(process).collect();
+    if !told.is_empty() {
+        let text = format!(
+            "a process listens on a port that is mapped, and gets nothing from outside: {}",
+            some(&told)
+        );
+        findings.push(Finding::warning(OBJECT, text).run("cnictl who PORT"));
+    }
+    findings
+}
+
+/// A listener in short.
+pub fn process(listener: &Listener) -> String {
+    let who = listener.process.as_ref();
+    let who = who.map_or("a process that is not visible".to_owned(), |process| {
+        format!("{} ({})", process.name, process.id)
+    });
+    format!("{}/{} by {who}", listener.local, listener.protocol)
+}
+
+/// What the reference's nftables backend made.
+fn reference(node: &Node<'_>) -> Option<Finding> {
+    let forwards = node.mappings.iter().map(|mapping| &mapping.row);
+    let ports: Vec<String> = forwards
+        .filter(|row| row.backend == "nftables-reference")
+        .map(port)
+        .collect();
+    let text = format!("made by the reference's nftables backend: {}", some(&ports));
+    (!ports.is_empty()).then(|| Finding::warning(OBJECT, text).run("cnictl reconcile --dry-run"))
+}

@@ -1,0 +1,243 @@
+//! Why a host port does not answer: each station of a packet, as far as the first one that is broken.
+//!
+//! | module | what it looks at |
+//! | --- | --- |
+//! | [`outside`] | on the node, up to the rule that translates |
+//! | [`inside`] | the container: its namespace, its address, who listens, its own firewall |
+//! | [`between`] | the way from the node to the container, and back |
+
+mod between;
+mod inside;
+mod outside;
+
+use std::net::IpAddr;
+
+use common::Error;
+use common::cache::{Cache, Entry};
+use common::{Family, Protocol};
+use portmap::address::{interface_towards, local};
+use portmap::firewall::Hook;
+use portmap::list::row::Row;
+
+use crate::cli::node::Wanted;
+use crate::finding::{Finding, Severity};
+use crate::firewall::{Firewall, Packet};
+use crate::mappings::{Mapping, mappings};
+use crate::owners::Owners;
+use crate::state::State;
+
+/// A question.
+#[derive(Debug)]
+pub struct Question<'a> {
+    /// The port.
+    pub port: &'a Wanted,
+    /// Who asks for it.
+    pub from: Option<IpAddr>,
+    /// Whether one connection may be opened.
+    pub may_probe: bool,
+}
+
+/// The way of packets to one host port of one IP version.
+struct Way<'a> {
+    question: &'a Question<'a>,
+    mapping: &'a Mapping,
+    owner: String,
+    entry: Option<&'a Entry>,
+    firewall: Firewall,
+    /// The node's addresses.
+    addresses: Vec<IpAddr>,
+}
+
+/// A station: what was found there.
+type Station = fn(&Way<'_>) -> Result<Finding, Error>;
+
+/// In the order in which packets come to them.
+const STATIONS: [(&str, Station); 15] = [
+    ("address", outside::address),
+    ("filters of PREROUTING", outside::filters),
+    ("rule", outside::rule),
+    ("other rules", outside::ahead),
+    ("processes", outside::processes),
+    ("translation", outside::translation),
+    ("namespace", inside::namespace),
+    ("container's address", inside::address),
+    ("listener", inside::listener),
+    ("container's filters", inside::filters),
+    ("forwarding", between::forwarding),
+    ("route", between::route),
+    ("FORWARD", between::forward),
+    ("way back", between::back),
+    ("loopback", between::loopback),
+];
+
+/// The stations of every way to a port. A way ends at the first station that is broken.
+///
+/// # Errors
+/// What could not be read of the kernel's state.
+pub fn explain(question: &Question<'_>, cache: &Cache) -> Result<Vec<Finding>, Error> {
+    let owners = Owners::of(cache);
+    let (mut all, unknown) = mappings(cache, &owners)?;
+    all.retain(|mapping| {
+        question.port.is(&mapping.row.forward.port)
+            && question
+                .from
+                .is_none_or(|from| family(mapping) == Family::of(from))
+    });
+    let mut findings: Vec<Finding> = cache.faults.iter().chain(&unknown).map(unread).collect();
+    for mapping in serving(&all) {
+        let found = cache.find(&mapping.row.owner).next();
+        let named = !mapping.row.owner.container.is_empty();
+        let way = Way {
+            question,
+            mapping,
+            owner: owners.name(&mapping.row.owner),
+            entry: found.filter(|_| named),
+            firewall: Firewall::read(family(mapping)),
+            addresses: local(family(mapping))?,
+        };
+        findings.extend(way.stations());
+    }
+    if all.is_empty() {
+        findings.push(outside::nobody(question.port, !findings.is_empty())?);
+    }
+    Ok(findings)
+}
+
+fn unread(error: &Error) -> Finding {
+    Finding::unread("cache", error)
+}
+
+fn family(mapping: &Mapping) -> Family {
+    Family::of(mapping.row.forward.to.ip())
+}
+
+/// Of each protocol, IP version and address the mapping that has its packets, or would have them.
+fn serving(all: &[Mapping]) -> Vec<&Mapping> {
+    let mut chosen: Vec<&Mapping> = Vec::new();
+    let what = |m: &Mapping| {
+        (
+            m.row.forward.port.protocol,
+            family(m),
+            m.row.forward.port.address,
+        )
+    };
+    let rank = |m: &Mapping| match m.state {
+        State::Active | State::Contested(_) => 0,
+        State::Missing(_) => 1,
+        State::Stale(_) => 2,
+        State::Shadowed(_) => 3,
+    };
+    for mapping in all {
+        match chosen.iter_mut().find(|other| what(other) == what(mapping)) {
+            Some(other) if rank(mapping) < rank(other) => *other = mapping,
+            Some(_) => {}
+            None => chosen.push(mapping),
+        }
+    }
+    chosen
+}
+
+impl Way<'_> {
+    fn row(&self) -> &Row {
+        &self.mapping.row
+    }
+
+    /// The findings up to the first error.
+    fn stations(&self) -> Vec<Finding> {
+        let row = self.row();
+        let title = format!(
+            "{}/{} {}",
+            row.forward.port.number,
+            row.forward.port.protocol,
+            family(self.mapping)
+        );
+        let mut findings = Vec::new();
+        for (name, station) in STATIONS {
+            let found = station(self).unwrap_or_else(|error| Finding::unread("", &error));
+            let is_broken = found.severity == Severity::Error;
+            findings.push(Finding {
+                object: format!("{title}: {name}"),
+                ..found
+            });
+            if is_broken {
+                return findings;
+            }
+        }
+        if self.question.may_probe {
+            let found = outside::probe(self);
+            findings.push(Finding {
+                object: format!("{title}: probe"),
+                ..found
+            });
+        }
+        findings
+    }
+
+    /// Where packets come from: from this node itself, or from outside.
+    fn hook(&self) -> Hook {
+        match self.question.from {
+            Some(from) if from.is_loopback() || self.addresses.contains(&from) => Hook::Output,
+            _ => Hook::Prerouting,
+        }
+    }
+
+    /// The address that a client writes.
+    fn host(&self) -> Option<IpAddr> {
+        let from = self.question.from.filter(IpAddr::is_loopback);
+        let mut others = self
+            .addresses
+            .iter()
+            .copied()
+            .filter(|ip| !ip.is_loopback() && !is_link_local(*ip));
+        self.row()
+            .forward
+            .port
+            .address
+            .or(from)
+            .or_else(|| others.next())
+    }
+
+    /// A packet on its way to the node.
+    fn arriving(&self) -> Option<Packet> {
+        let from = self.question.from;
+        Some(Packet {
+            from,
+            to: self.host()?,
+            is_local: true,
+            protocol: self.row().forward.port.protocol,
+            port: self.row().forward.port.number,
+            interfaces: (came_by(from), None),
+            states: &["NEW"],
+        })
+    }
+
+    /// The same on its way to the container.
+    fn translated(&self) -> Result<Packet, Error> {
+        let to = self.row().forward.to;
+        let from = self.question.from;
+        Ok(Packet {
+            from,
+            to: to.ip(),
+            is_local: false,
+            protocol: self.row().forward.port.protocol,
+            port: to.port(),
+            interfaces: (came_by(from), interface_towards(to.ip())?),
+            states: &["NEW", "DNAT"],
+        })
+    }
+}
+
+/// The interface by which packets from an address come, where that is known.
+fn came_by(from: Option<IpAddr>) -> Option<String> {
+    interface_towards(from?).ok().flatten()
+}
+
+fn is_link_local(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(v4) => v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+    }
+}
+
+/// The protocol that `--probe` speaks.
+const PROBED: Protocol = Protocol::Tcp;

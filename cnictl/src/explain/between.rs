@@ -1,0 +1,121 @@
+//! The way from the node to the container, and back.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use common::Error;
+use common::Family;
+use portmap::address::interface_towards;
+use portmap::firewall::Hook;
+
+use super::{Way, family};
+use crate::doctor::sysctls;
+use crate::finding::Finding;
+use crate::firewall::Filtered;
+
+/// An address that is nobody's neighbour (TEST-NET-1 and the prefix for documentation).
+fn elsewhere(family: Family) -> IpAddr {
+    match family {
+        Family::V4 => Ipv4Addr::new(192, 0, 2, 1).into(),
+        Family::V6 => Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into(),
+    }
+}
+
+/// Whether the node forwards.
+pub fn forwarding(way: &Way<'_>) -> Result<Finding, Error> {
+    if way.hook() == Hook::Output {
+        return Ok(Finding::ok("", "not needed: the packet is this node's own"));
+    }
+    let found = sysctls::forwarding(family(way.mapping), true);
+    Ok(found.map_or_else(
+        || Finding::ok("", "the node forwards"),
+        |finding| Finding {
+            text: format!("{} {}", finding.object, finding.text),
+            ..finding
+        },
+    ))
+}
+
+/// Where the route to the container leads.
+pub fn route(way: &Way<'_>) -> Result<Finding, Error> {
+    let to = way.row().forward.to.ip();
+    let away = interface_towards(elsewhere(family(way.mapping)))?;
+    Ok(match interface_towards(to)? {
+        None => Finding::error("", format!("the node has no route to {to}")).run("ip route"),
+        Some(out) if Some(&out) == away.as_ref() && way.entry.is_some() => {
+            let text = format!("to {to} leads out by {out}, as to everywhere else");
+            Finding::warning("", text).run(format!("ip route get {to}"))
+        }
+        Some(out) => Finding::ok("", format!("to {to} by {out}")),
+    })
+}
+
+/// Whether the firewall lets it through.
+pub fn forward(way: &Way<'_>) -> Result<Finding, Error> {
+    if way.hook() == Hook::Output {
+        return Ok(Finding::ok(
+            "",
+            "is not passed: the packet is this node's own",
+        ));
+    }
+    Ok(
+        match way.firewall.filters(Hook::Forward, &way.translated()?) {
+            Filtered::Passed => Finding::ok("", "lets it pass"),
+            Filtered::Dropped(end) => Finding::error("", format!("{} drops it", end.text())),
+            Filtered::Unknown(end) => {
+                let text = format!("unknown: {} may drop it", end.text());
+                Finding::warning("", text).run("cnictl explain PORT --from ADDRESS --probe")
+            }
+        },
+    )
+}
+
+/// Routes of answers.
+pub fn back(way: &Way<'_>) -> Result<Finding, Error> {
+    let to = way.question.from.filter(|from| !from.is_loopback());
+    let to = to.unwrap_or_else(|| elsewhere(family(way.mapping)));
+    if way.hook() == Hook::Prerouting
+        && way.question.from.is_some()
+        && interface_towards(to)?.is_none()
+    {
+        return Ok(Finding::error("", format!("the node has no route to {to}")).run("ip route"));
+    }
+    Ok(match way.way_out(to)? {
+        None => Finding::warning(
+            "",
+            "unknown: the runtime's cache does not have this container",
+        ),
+        Some(None) => {
+            let text =
+                format!("the container has no route to {to}: it gets packets, and cannot answer");
+            Finding::error("", text)
+        }
+        Some(Some(out)) => Finding::ok("", format!("the container answers {to} by {out}")),
+    })
+}
+
+/// What 127.0.0.1 needs.
+pub fn loopback(way: &Way<'_>) -> Result<Finding, Error> {
+    let is_it = |ip: &IpAddr| ip.is_loopback() && ip.is_ipv4();
+    let is_asked = [way.question.from, way.row().forward.port.address]
+        .iter()
+        .flatten()
+        .any(is_it);
+    let out = match is_asked {
+        true => interface_towards(way.row().forward.to.ip())?,
+        false => None,
+    };
+    let Some(out) = out else {
+        return Ok(Finding::ok("", "not asked for"));
+    };
+    let value = sysctls::read(&format!("net/ipv4/conf/{out}/route_localnet"))?;
+    Ok(match value.as_deref() {
+        Some("1") => Finding::ok("", format!("route_localnet of {out} is 1")),
+        value => {
+            let text = format!(
+                "route_localnet of {out} is {}: what comes from 127.0.0.1 is dropped",
+                value.unwrap_or("not there")
+            );
+            Finding::error("", text).run("cnictl reconcile")
+        }
+    })
+}

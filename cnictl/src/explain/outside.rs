@@ -1,0 +1,169 @@
+//! On the node, up to the rule that translates.
+
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use common::Error;
+use portmap::list::listeners;
+
+use super::{PROBED, Way};
+use crate::cli::node::Wanted;
+use crate::commands::ports::host;
+use crate::doctor::packets::taken;
+use crate::doctor::ports::process;
+use crate::finding::{Finding, some};
+use crate::firewall::Filtered;
+use crate::state::State;
+
+/// How long a connection may take to be made.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Whether the address is one of the node's.
+pub fn address(way: &Way<'_>) -> Result<Finding, Error> {
+    Ok(match way.row().forward.port.address {
+        Some(ip) if !way.addresses.contains(&ip) => {
+            let text = format!("the port is mapped on {ip}, which is no address of this node");
+            Finding::error("", text).run("ip address")
+        }
+        Some(ip) => Finding::ok("", format!("{ip} is this node's")),
+        None => {
+            let all: Vec<String> = way.addresses.iter().map(ToString::to_string).collect();
+            Finding::ok("", format!("any of this node's: {}", some(&all)))
+        }
+    })
+}
+
+/// What the firewall does before anything is translated.
+pub fn filters(way: &Way<'_>) -> Result<Finding, Error> {
+    if let Some(error) = Error::all(way.firewall.errors.clone()) {
+        return Ok(Finding::unread("", &error));
+    }
+    let Some(packet) = way.arriving() else {
+        return Ok(Finding::error(
+            "",
+            "this node has no address of the IP version",
+        ));
+    };
+    Ok(match way.firewall.filters(way.hook(), &packet) {
+        Filtered::Dropped(end) => Finding::error("", format!("{} drops it", end.text())),
+        Filtered::Passed | Filtered::Unknown(_) => Finding::ok("", "nothing surely drops it"),
+    })
+}
+
+/// The rule that translates.
+pub fn rule(way: &Way<'_>) -> Result<Finding, Error> {
+    let row = way.row();
+    let what = format!("{} of {}", host(&row.forward), way.owner);
+    Ok(match &way.mapping.state {
+        State::Active => Finding::ok("", format!("{what} is in {}", row.backend)),
+        State::Missing(run) => {
+            let text = format!("{what} is in the runtime's cache, and no rule leads there");
+            Finding::error("", text).run(run)
+        }
+        State::Stale(why) => {
+            let text = format!("{what} is in {}, but {why}", row.backend);
+            Finding::error("", text).run("cnictl gc --dry-run")
+        }
+        State::Shadowed(by) => Finding::error("", format!("{what} is behind that of {by}")),
+        State::Contested(by) => {
+            Finding::warning("", format!("{what} is also {by}")).run("cnictl ports")
+        }
+    })
+}
+
+/// Rules of others before it.
+pub fn ahead(way: &Way<'_>) -> Result<Finding, Error> {
+    let Some(packet) = way.arriving() else {
+        return Ok(Finding::warning("", "unknown"));
+    };
+    let hook = way.hook();
+    if let Some(end) = taken(&way.firewall, hook, &packet) {
+        return Ok(match end.is_sure {
+            true => {
+                let text = format!("{} takes it before ours", end.text());
+                Finding::error("", text).run("cnictl reconcile")
+            }
+            false => Finding::warning("", format!("{} may take it before ours", end.text())),
+        });
+    }
+    let ends = way.firewall.ends(hook, true, &packet);
+    let ends: Vec<_> = ends.iter().flatten().collect();
+    let is_ours = way.row().backend == "nftables-reference" || ends.iter().any(|e| e.is_ours());
+    Ok(match (is_ours, ends.first()) {
+        (true, _) => Finding::ok("", "none takes it before ours"),
+        (false, Some(end)) => {
+            let text = format!("{} ends the search before ours", end.text());
+            Finding::error("", text).run("cnictl reconcile")
+        }
+        (false, None) => {
+            let text = format!("nothing leads from {} to ours", hook.name());
+            Finding::error("", text).run("cnictl reconcile")
+        }
+    })
+}
+
+/// Processes of the node that listen on the same port.
+pub fn processes(way: &Way<'_>) -> Result<Finding, Error> {
+    let row = way.row();
+    let is_it =
+        |port, protocol| (port, protocol) == (row.forward.port.number, row.forward.port.protocol);
+    let all: Vec<String> = listeners(is_it)?.iter().map(process).collect();
+    Ok(match all.is_empty() {
+        true => Finding::ok("", "none of the node's own listens there"),
+        false => {
+            let text = format!(
+                "the port is taken on the node, too, where nothing from outside comes: {}",
+                some(&all)
+            );
+            Finding::warning("", text)
+        }
+    })
+}
+
+/// To whom.
+pub fn translation(way: &Way<'_>) -> Result<Finding, Error> {
+    let row = way.row();
+    let counted = row.counters.map_or(String::new(), |counters| {
+        format!(", {} connections so far", counters.packets)
+    });
+    let text = format!("to {} of {}{counted}", row.forward.to, way.owner);
+    Ok(match row.is_conditional {
+        true => Finding::warning(
+            "",
+            format!("{text}, of packets that fulfil its conditions only"),
+        ),
+        false => Finding::ok("", text),
+    })
+}
+
+/// Of a port that no attachment has.
+pub fn nobody(port: &Wanted, is_doubtful: bool) -> Result<Finding, Error> {
+    let Wanted { number, protocols } = port;
+    let all = listeners(|port, protocol| port == *number && protocols.contains(&protocol))?;
+    let all: Vec<String> = all.iter().map(process).collect();
+    let object = format!("{number}: rule");
+    Ok(match (all.is_empty(), is_doubtful) {
+        (false, _) => {
+            let text = format!("no container has it; the node's own: {}", some(&all));
+            Finding::warning(object, text)
+        }
+        (true, true) => Finding::error(object, "none leads to a container, as far as is known"),
+        (true, false) => {
+            let text = "nobody has it: no attachment of the runtime's cache, and no process";
+            Finding::error(object, text).run("cnictl ports")
+        }
+    })
+}
+
+/// One connection.
+pub fn probe(way: &Way<'_>) -> Finding {
+    let row = way.row();
+    let Some(host) = way.host().filter(|_| row.forward.port.protocol == PROBED) else {
+        return Finding::warning("", "only TCP can be tried");
+    };
+    let to = SocketAddr::new(host, row.forward.port.number);
+    match TcpStream::connect_timeout(&to, PATIENCE) {
+        Ok(_) => Finding::ok("", format!("{to} answers this node")),
+        Err(cause) => Finding::error("", format!("{to} does not answer this node: {cause}")),
+    }
+}

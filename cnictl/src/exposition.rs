@@ -1,0 +1,124 @@
+//! Metrics as OpenMetrics text, which node_exporter's textfile collector reads, too.
+
+use std::fmt;
+
+use common::{Code, Context, Error};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::Registry;
+
+/// The labels of one sample.
+pub type Labels = Vec<(&'static str, String)>;
+
+/// What a metric counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// What goes up only, as long as the thing lives.
+    Counter,
+    /// What is so now.
+    Gauge,
+}
+
+/// A metric with its samples, in order.
+#[derive(Debug)]
+pub struct Metric {
+    name: &'static str,
+    kind: Kind,
+    help: &'static str,
+    samples: Vec<(Labels, f64)>,
+}
+
+impl Metric {
+    /// A metric without samples; the help has no full stop at its end, which is added.
+    pub fn new(kind: Kind, name: &'static str, help: &'static str) -> Metric {
+        Metric {
+            name,
+            kind,
+            help,
+            samples: Vec::new(),
+        }
+    }
+
+    /// Adds a sample. Counts beyond 2^53 lose their last digits, as in all of this format's readers.
+    pub fn sample(&mut self, labels: Labels, value: u64) {
+        self.samples.push((labels, value as f64));
+    }
+
+    /// Adds a sample in seconds.
+    pub fn seconds(&mut self, labels: Labels, value: f64) {
+        self.samples.push((labels, value));
+    }
+
+    /// Adds one to the sample with these labels.
+    pub fn count(&mut self, labels: Labels) {
+        match self.samples.iter_mut().find(|(known, _)| *known == labels) {
+            Some((_, value)) => *value += 1.0,
+            None => self.samples.push((labels, 1.0)),
+        }
+    }
+}
+
+/// What is written.
+#[derive(Debug)]
+struct Page(Vec<Metric>);
+
+impl Collector for Page {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        for Metric {
+            name,
+            kind,
+            help,
+            samples,
+        } in self.0.iter().filter(|metric| !metric.samples.is_empty())
+        {
+            let kind_of = match kind {
+                Kind::Counter => MetricType::Counter,
+                Kind::Gauge => MetricType::Gauge,
+            };
+            let help = format!("{help}.");
+            let mut metric = encoder.encode_descriptor(name, &help, None, kind_of)?;
+            for (labels, value) in samples {
+                let mut sample = metric.encode_family(labels)?;
+                match kind {
+                    Kind::Gauge => sample.encode_gauge(value)?,
+                    Kind::Counter => sample.encode_counter::<NoLabelSet, f64, f64>(value, None)?,
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The text of metrics.
+///
+/// # Errors
+/// Code 100 where it cannot be made.
+pub fn text(metrics: Vec<Metric>) -> Result<String, Error> {
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(Page(metrics)));
+    let mut text = String::new();
+    encode(&mut text, &registry).context(Code::System, || "write metrics".into())?;
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_are_written_in_order_and_labels_are_escaped() {
+        let mut mappings = Metric::new(Kind::Gauge, "a", "How many");
+        for state in ["b", "a\"\n", "b"] {
+            mappings.count(vec![("state", state.to_owned())]);
+        }
+        let mut bytes = Metric::new(Kind::Counter, "b_bytes", "Bytes");
+        bytes.sample(Labels::new(), 1 << 40);
+        let none = Metric::new(Kind::Gauge, "none", "None");
+        let expected = "# HELP a How many.\n# TYPE a gauge\na{state=\"b\"} 2.0\n\
+                        a{state=\"a\\\"\\n\"} 1.0\n# HELP b_bytes Bytes.\n\
+                        # TYPE b_bytes counter\nb_bytes_total 1099511627776.0\n# EOF\n";
+        assert_eq!(text(vec![mappings, bytes, none]).unwrap(), expected);
+    }
+}

@@ -1,0 +1,259 @@
+//! What a firewall would do with a packet, as far as that can be judged from its rules.
+//!
+//! A rule with a match that is not understood may match or not, so a packet can have several ends. Only
+//! where all of them are alike it is known what becomes of it.
+
+mod test;
+mod walk;
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use common::Error;
+use common::{Family, Protocol};
+use portmap::firewall::{self, Base, Hook};
+
+use test::Test;
+use walk::walk;
+
+/// The chain that leads to those of attachments, in both variants of iptables.
+const OURS: &str = "CNI-HOSTPORT-DNAT";
+
+/// A packet, as far as it is known.
+#[derive(Debug, Clone)]
+pub struct Packet {
+    /// Its source.
+    pub from: Option<IpAddr>,
+    /// Its destination.
+    pub to: IpAddr,
+    /// Whether that is an address of this node.
+    pub is_local: bool,
+    /// Its protocol.
+    pub protocol: Protocol,
+    /// Its destination port.
+    pub port: u16,
+    /// Where it came in and where it goes out.
+    pub interfaces: (Option<String>, Option<String>),
+    /// The states of its connection, as iptables calls them.
+    pub states: &'static [&'static str],
+}
+
+/// What ends a packet's way through a chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It goes on.
+    Accept,
+    /// It is dropped or refused.
+    Drop,
+    /// Its destination is translated.
+    Translate,
+    /// Its source is.
+    Masquerade,
+    /// Somebody else decides.
+    Unknown,
+}
+
+/// An end, and what decides it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct End {
+    /// What becomes of the packet.
+    pub verdict: Verdict,
+    /// The table and chain.
+    pub place: String,
+    /// The rule, or the policy.
+    pub rule: String,
+    /// Whether a packet that comes there surely ends there.
+    pub is_sure: bool,
+}
+
+impl End {
+    /// Whether it is portmap that decides.
+    pub fn is_ours(&self) -> bool {
+        self.place.ends_with(" cni_portmap") || self.rule.contains(OURS)
+    }
+
+    /// For people.
+    pub fn text(&self) -> String {
+        format!("{} ({})", self.rule, self.place)
+    }
+}
+
+struct Rule {
+    words: String,
+    tests: Vec<Test>,
+    target: Target,
+}
+
+enum Target {
+    Nothing,
+    Marks,
+    Return,
+    Ends(Verdict),
+    Jump(String),
+    Goto(String),
+}
+
+struct Chain {
+    table: String,
+    name: String,
+    base: Option<Base>,
+    rules: Vec<Rule>,
+}
+
+/// The rules of one IP version.
+pub struct Firewall {
+    chains: Vec<Chain>,
+    places: HashMap<(String, String), usize>,
+    /// What could not be read.
+    pub errors: Vec<Error>,
+}
+
+impl Firewall {
+    /// That of the calling thread's namespace.
+    pub fn read(family: Family) -> Firewall {
+        let (chains, errors) = firewall::chains(family);
+        Firewall::of(chains, errors)
+    }
+
+    fn of(chains: Vec<firewall::Chain>, errors: Vec<Error>) -> Firewall {
+        let names = chains.iter().map(|c| (c.table.clone(), c.name.clone()));
+        let places = names.enumerate().map(|(place, name)| (name, place));
+        let places = places.collect();
+        let chains = chains.into_iter().map(|chain| Chain {
+            table: chain.table,
+            name: chain.name,
+            base: chain.base,
+            rules: chain.rules.into_iter().map(Rule::of).collect(),
+        });
+        Firewall {
+            chains: chains.collect(),
+            places,
+            errors,
+        }
+    }
+
+    /// The tables, each as often as it has chains, with how many rules the chain has.
+    pub fn tables(&self) -> impl Iterator<Item = (&str, usize)> {
+        let chains = self.chains.iter();
+        chains.map(|chain| (chain.table.as_str(), chain.rules.len()))
+    }
+
+    /// Whether it has a chain of that name.
+    pub fn has_chain(&self, name: &str) -> bool {
+        self.chains.iter().any(|chain| chain.name == name)
+    }
+
+    /// The ends of a packet in each of a hook's chains that translate, or in those that do not, in their
+    /// order.
+    pub fn ends(&self, hook: Hook, is_nat: bool, packet: &Packet) -> Vec<Vec<End>> {
+        let is_it = |base: &Base| base.hook == hook && base.is_nat == is_nat;
+        let chains = self.chains.iter();
+        let chains = chains.filter_map(|chain| Some((chain.base.filter(is_it)?, chain)));
+        let mut chains: Vec<(Base, &Chain)> = chains.collect();
+        chains.sort_by_key(|(base, _)| base.priority);
+        let walked = chains.iter().map(|(base, chain)| {
+            let (mut ends, goes_through) = walk(self, chain, packet);
+            if goes_through {
+                let (verdict, rule) = match base.drops {
+                    true => (Verdict::Drop, "policy DROP"),
+                    false => (Verdict::Accept, "policy ACCEPT"),
+                };
+                ends.push(End {
+                    verdict,
+                    place: chain.place(),
+                    rule: rule.to_owned(),
+                    is_sure: true,
+                });
+            }
+            ends
+        });
+        walked.collect()
+    }
+
+    /// What a hook's filters do with a packet.
+    pub fn filters(&self, hook: Hook, packet: &Packet) -> Filtered {
+        let ends = self.ends(hook, false, packet);
+        let is_drop = |end: &&End| end.verdict == Verdict::Drop;
+        let sure = |ends: &Vec<End>| {
+            let drops = ends.iter().all(|end| is_drop(&end));
+            drops.then(|| ends.first().cloned()).flatten()
+        };
+        if let Some(end) = ends.iter().find_map(sure) {
+            return Filtered::Dropped(end);
+        }
+        let mut all = ends.iter().flatten();
+        match all.find(|end| is_drop(end) || end.verdict == Verdict::Unknown) {
+            Some(end) => Filtered::Unknown(end.clone()),
+            None => Filtered::Passed,
+        }
+    }
+}
+
+/// What filters do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Filtered {
+    /// They let the packet pass.
+    Passed,
+    /// They drop it: what does.
+    Dropped(End),
+    /// It cannot be judged: what may drop it.
+    Unknown(End),
+}
+
+impl Chain {
+    fn place(&self) -> String {
+        format!("chain {} of {}", self.name, self.table)
+    }
+}
+
+impl Rule {
+    fn of(rule: firewall::Rule) -> Rule {
+        Rule {
+            tests: rule
+                .matches
+                .iter()
+                .flat_map(|part| test::of(part))
+                .collect(),
+            target: Target::of(&rule.target),
+            words: rule.words,
+        }
+    }
+
+    /// Whether a packet matches, where that is known.
+    fn matches(&self, packet: &Packet, mark: Option<u32>) -> Option<bool> {
+        let mut known = Some(true);
+        for test in &self.tests {
+            match test.holds(packet, mark) {
+                Some(true) => {}
+                Some(false) => return Some(false),
+                None => known = None,
+            }
+        }
+        known
+    }
+}
+
+impl Target {
+    fn of(words: &[String]) -> Target {
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        match words.as_slice() {
+            [] => Target::Nothing,
+            ["goto", chain, ..] => Target::Goto((*chain).to_owned()),
+            ["ACCEPT", ..] => Target::Ends(Verdict::Accept),
+            ["DROP" | "REJECT", ..] => Target::Ends(Verdict::Drop),
+            ["RETURN", ..] => Target::Return,
+            ["DNAT" | "REDIRECT" | "NETMAP", ..] => Target::Ends(Verdict::Translate),
+            ["MASQUERADE" | "SNAT", ..] => Target::Ends(Verdict::Masquerade),
+            ["QUEUE" | "NFQUEUE" | "TPROXY" | "?map", ..] => Target::Ends(Verdict::Unknown),
+            ["MARK" | "CONNMARK" | "?set", ..] => Target::Marks,
+            [
+                "LOG" | "NFLOG" | "CT" | "TCPMSS" | "NOTRACK" | "TRACE" | "SET" | "CHECKSUM",
+                ..,
+            ] => Target::Nothing,
+            [chain, ..] => Target::Jump((*chain).to_owned()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

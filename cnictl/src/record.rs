@@ -1,0 +1,149 @@
+//! What the last `reconcile` found and did, for `metrics`: a small file for each plugin.
+//!
+//! ```text
+//! <state dir>/reconcile-<plugin>.json
+//! {"finished": <seconds since 1970>, "milliseconds": …, "states": {"ok": 3, "repaired": 1},
+//!  "repairs": <since the node started>}
+//! ```
+
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use common::Error;
+use common::error::{Code, Context};
+use common::sys::file::{self, Content, Draft};
+use serde_json::{Map, Value, json};
+
+use crate::plugins::Plugin;
+use crate::repair::Outcome;
+
+/// Where the files are; it goes when the node restarts.
+pub const DEFAULT_DIR: &str = "/run/cni/cnictl";
+
+/// What was found and done with one plugin's part of attachments.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Record {
+    /// When it ended, in seconds since 1970.
+    pub finished: u64,
+    /// How long it took.
+    pub took: Duration,
+    /// How many attachments were found in each state.
+    pub states: Vec<(String, u64)>,
+    /// How many were repaired since the node started.
+    pub repairs: u64,
+}
+
+impl Record {
+    /// What became of attachments now.
+    pub fn of<'a>(outcomes: impl Iterator<Item = &'a Outcome>, took: Duration) -> Record {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let mut record = Record {
+            finished: now.map_or(0, |since| since.as_secs()),
+            took,
+            ..Record::default()
+        };
+        for outcome in outcomes {
+            record.count(outcome.word());
+        }
+        record.repairs = record.state(REPAIRED);
+        record
+    }
+
+    fn count(&mut self, word: &str) {
+        match self.states.iter_mut().find(|(known, _)| known == word) {
+            Some((_, count)) => *count += 1,
+            None => self.states.push((word.to_owned(), 1)),
+        }
+    }
+
+    fn state(&self, word: &str) -> u64 {
+        let found = self.states.iter().find(|(known, _)| known == word);
+        found.map_or(0, |(_, count)| *count)
+    }
+
+    /// Writes it in the place of the last one, and adds that one's repairs.
+    ///
+    /// # Errors
+    /// Code 5 with the path.
+    pub fn write(&self, dir: &Path, plugin: Plugin) -> Result<(), Error> {
+        // What makes no sense is written over.
+        let before = Record::read(dir, plugin).ok().flatten();
+        let repairs = before.map_or(0, |before| before.repairs) + self.repairs;
+        let states = self.states.iter().map(|(word, n)| (word.clone(), json!(n)));
+        let milliseconds = u64::try_from(self.took.as_millis()).unwrap_or(u64::MAX);
+        let text = json!({
+            "finished": self.finished,
+            "milliseconds": milliseconds,
+            "states": states.collect::<Map<String, Value>>(),
+            "repairs": repairs,
+        });
+        let draft = format!(".{}.{}", name(plugin), std::process::id());
+        Draft::write(dir, &draft, text.to_string().as_bytes())?.replace(&name(plugin))
+    }
+
+    /// The last one; `None` where there was none since the node started.
+    ///
+    /// # Errors
+    /// Code 5 or 6 with the path.
+    pub fn read(dir: &Path, plugin: Plugin) -> Result<Option<Record>, Error> {
+        let path = dir.join(name(plugin));
+        let bytes = match file::read_state(&path)? {
+            Content::Absent => return Ok(None),
+            Content::NoFile(what) => return Err(file::no_file(&path, what)),
+            Content::Bytes(bytes) => bytes,
+        };
+        let tried = || format!("understand {}", path.display());
+        let value: Value = serde_json::from_slice(&bytes).context(Code::Decoding, tried)?;
+        let number = |key: &str| value.get(key).and_then(Value::as_u64);
+        let states = value.get("states").and_then(Value::as_object);
+        let record = || {
+            let states = states?.iter();
+            Some(Record {
+                finished: number("finished")?,
+                took: Duration::from_millis(number("milliseconds")?),
+                states: states
+                    .map(|(word, n)| Some((word.clone(), n.as_u64()?)))
+                    .collect::<Option<_>>()?,
+                repairs: number("repairs")?,
+            })
+        };
+        record().map(Some).ok_or_else(|| {
+            Error::new(Code::Decoding, tried()).with_details("a number is missing in it")
+        })
+    }
+}
+
+const REPAIRED: &str = "repaired";
+
+fn name(plugin: Plugin) -> String {
+    format!("reconcile-{}.json", plugin.name())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use common::error::Error;
+
+    #[test]
+    fn a_record_is_read_back_and_repairs_add_up() {
+        let dir = std::env::temp_dir().join(format!("record-{}", std::process::id()));
+        assert_eq!(Record::read(&dir, Plugin::Tuning), Ok(None));
+        let failed = Outcome::Failed(Error::new(Code::Io, "x"));
+        let repaired = Outcome::Repaired(crate::repair::Difference::default());
+        let outcomes = [&repaired, &failed, &repaired];
+        let record = Record::of(outcomes.into_iter(), Duration::from_millis(7));
+        for repairs in [2, 4] {
+            record.write(&dir, Plugin::Tuning).unwrap();
+            let mut read = Record::read(&dir, Plugin::Tuning).unwrap().unwrap();
+            assert_eq!((read.repairs, read.state("failed")), (repairs, 1));
+            read.states.reverse();
+            read.repairs = 2;
+            assert_eq!(read.states.len(), record.states.len());
+            assert_eq!(read.took, record.took);
+        }
+        std::fs::write(dir.join(name(Plugin::Tuning)), "{}").unwrap();
+        assert!(Record::read(&dir, Plugin::Tuning).is_err());
+        assert_eq!(std::fs::read_dir(&dir).unwrap().count(), 1);
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+}

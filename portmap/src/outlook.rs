@@ -1,0 +1,95 @@
+//! What this node has for ADD: parts of the kernel, and the backend.
+
+use common::operate::Part;
+use common::sys::netlink::Netlink;
+use common::{Attachment, Error, Family, Request};
+
+use crate::config::Config;
+use crate::options::{BackendKind, DEFAULT_MARK_BIT, Mark, Masquerade, OnConflict};
+use crate::{backends, conntrack, iptables, nftables};
+
+/// Tries each part in the calling thread's namespace.
+pub fn kernel() -> Vec<Part> {
+    let mut parts = Vec::new();
+    for (family, purpose) in [
+        (Family::V4, "portmap's nftables backend maps no host port"),
+        (
+            Family::V6,
+            "portmap's nftables backend maps no port of IPv6",
+        ),
+    ] {
+        parts.push(Part {
+            name: format!("nf_tables ({family})"),
+            purpose,
+            fault: nftables::lack(family).unwrap_or_else(|error| Some(error.to_string())),
+        });
+        let tried = iptables::try_rules(&any(), family);
+        parts.push(Part {
+            name: format!("xtables' matches and targets ({family})"),
+            purpose: match family {
+                Family::V4 => "portmap's iptables backend maps no host port",
+                Family::V6 => "portmap's iptables backend maps no port of IPv6",
+            },
+            fault: tried.err().map(|error| error.to_string()),
+        });
+    }
+    parts.push(Part {
+        name: "conntrack over netlink (nf_conntrack_netlink)".to_owned(),
+        purpose: "connections to a container that is gone do not end",
+        fault: follow_connections().err().map(|error| error.to_string()),
+    });
+    parts
+}
+
+fn follow_connections() -> Result<(), Error> {
+    let mut socket = Netlink::netfilter()?;
+    match conntrack::entries(&mut socket) {
+        Some(_) => Ok(()),
+        None => Err(Error::new(
+            common::Code::Unsupported,
+            "the kernel does not say how many connections there are",
+        )),
+    }
+}
+
+/// The configuration of a network that says nothing.
+fn any() -> Config {
+    Config {
+        attachment: Attachment {
+            network: "any".to_owned(),
+            container: "any".to_owned(),
+            ifname: "eth0".to_owned(),
+        },
+        backend: None,
+        masquerade: Masquerade::Needed,
+        mark: Mark::Bit(DEFAULT_MARK_BIT),
+        on_conflict: OnConflict::Replace,
+        conditions_v4: Vec::new(),
+        conditions_v6: Vec::new(),
+        mappings: Vec::new(),
+        container_v4: None,
+        container_v6: None,
+    }
+}
+
+/// The backend of a network, and why it is that one.
+///
+/// # Errors
+/// Why it cannot work.
+pub fn choice(request: &Request) -> Result<Option<String>, Error> {
+    let config = Config::of_network(request)?;
+    let backend = backends::choose(&config)?;
+    let why = match (config.backend, &config.mark, backend) {
+        (Some(_), ..) => "the configuration says so".to_owned(),
+        (None, Mark::Chain(chain), _) => {
+            format!("externalSetMarkChain {chain} is one of iptables'")
+        }
+        (None, _, BackendKind::Iptables) => "iptables is installed".to_owned(),
+        (None, _, BackendKind::Nftables) => "iptables is not installed".to_owned(),
+    };
+    backends::status(&config).map_err(|error| Error {
+        msg: format!("backend {} ({why}): {}", backend.name(), error.msg),
+        ..error
+    })?;
+    Ok(Some(format!("backend {}: {why}", backend.name())))
+}

@@ -1,0 +1,159 @@
+//! `reconcile --config-dir`: attachments of yesterday get the configuration of today.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use sandbox::probe::tcp::{Connection, Server, exchange};
+use serde_json::{Value, json};
+
+use super::place::{Backend, NETWORK, Place, Said, on_every_backend};
+
+on_every_backend!(running_pods_move_to_another_backend_and_their_connections_live);
+
+/// A directory with today's list.
+fn today(place: &Place, plugins: &[Value]) -> PathBuf {
+    let dir = place.directory.join("net.d");
+    fs::create_dir_all(&dir).unwrap();
+    let list = json!({"cniVersion": "1.0.0", "name": NETWORK, "plugins": plugins});
+    fs::write(dir.join("10-net.conflist"), list.to_string()).unwrap();
+    dir
+}
+
+fn reconcile(place: &Place, dir: &std::path::Path, line: &[&str]) -> Said {
+    let dir = dir.display().to_string();
+    let line = [&["reconcile", "--config-dir", &dir], line].concat();
+    Said::of(place.tool(&line).run(&place.net.host).unwrap())
+}
+
+fn backends(place: &Place) -> Vec<String> {
+    let document = place.run("portmap", &["ports", "--json"]).json();
+    let all = document["portMappings"].as_array().unwrap().clone();
+    let words = |one: &Value| {
+        let word = |key: &str| one[key].as_str().unwrap().to_owned();
+        format!("{} {}", word("backend"), word("state"))
+    };
+    let mut all: Vec<String> = all.iter().map(words).collect();
+    all.dedup();
+    all
+}
+
+fn running_pods_move_to_another_backend_and_their_connections_live(backend: Backend) {
+    let place = Place::new(backend, 2);
+    for plugin in ["tuning", "portmap", "bandwidth"] {
+        place.attach_all(plugin);
+    }
+    let _servers =
+        [0, 1].map(|index| Server::start(place.pod(index), 80, &format!("pod{index}")).unwrap());
+    // A pod is the other one's client.
+    let client = |index: usize| place.pod(1 - index);
+    let to = |index: u16| SocketAddr::new([10, 22, 0, 1].into(), 8000 + index);
+    let mut connection = Connection::open(client(0), to(0), Duration::from_secs(10)).unwrap();
+    assert_eq!(connection.echo("before").unwrap(), "before");
+    let (key, shown) = match backend {
+        Backend::Nftables => ("iptables", "iptables-nft active"),
+        _ => ("nftables", "nftables active"),
+    };
+    let dir = today(
+        &place,
+        &[
+            json!({"type": "tuning", "mtu": 1300, "dataDir": place.data_dir(),
+                   "sysctl": {"net.core.somaxconn": "600"}}),
+            json!({"type": "portmap", "backend": key, "capabilities": {"portMappings": true}}),
+            json!({"type": "bandwidth", "ingressRate": 4_000_000}),
+        ],
+    );
+    let rules = place.rules();
+    let said = reconcile(&place, &dir, &["--dry-run", "--json"]);
+    assert_eq!(
+        (said.code, said.states()),
+        (Some(10), vec!["drifted".into(); 6]),
+        "{said:?}"
+    );
+    let nothing = format!("nothing in {}", backend.shown());
+    for part in [&nothing, "expected 1300", "expected 600", "500000"] {
+        assert!(said.stdout.contains(part), "{part}: {}", said.stdout);
+    }
+    assert_eq!(place.rules(), rules);
+    let said = reconcile(&place, &dir, &["--json"]);
+    assert_eq!(
+        (said.code, said.states()),
+        (Some(10), vec!["repaired".into(); 6]),
+        "{said:?}"
+    );
+    assert_eq!(connection.echo("after").unwrap(), "after");
+    for index in [0, 1] {
+        let answer = exchange(client(index.into()), to(index));
+        assert_eq!(answer.server(), Some(format!("pod{index}").as_str()));
+    }
+    let document = place.run("portmap", &["ports", "--json"]).json();
+    for one in document["portMappings"].as_array().unwrap() {
+        assert_eq!(
+            format!("{} {}", one["backend"].as_str().unwrap(), "active"),
+            shown,
+            "{document}"
+        );
+    }
+    let limits = place.run("bandwidth", &["limits", "--json"]).json();
+    let limits = limits["limits"].as_array().unwrap();
+    let there = |one: &&Value| one["state"] != "missing";
+    let rates: Vec<&Value> = limits
+        .iter()
+        .filter(there)
+        .map(|one| &one["rateBitsPerSecond"])
+        .collect();
+    assert_eq!(rates, [4_000_000, 4_000_000], "{limits:?}");
+    let link = place.pod(0).sh(["ip", "link", "show", "eth0"]);
+    assert!(link.contains("mtu 1300"), "{link}");
+    let said = reconcile(&place, &dir, &[]);
+    assert_eq!((said.code, said.stdout.as_str()), (Some(0), ""), "{said:?}");
+}
+
+#[test]
+fn what_a_network_has_no_more_is_taken_back() {
+    let place = Place::new(Backend::Nftables, 1);
+    for plugin in ["tuning", "portmap", "bandwidth"] {
+        place.attach_all(plugin);
+    }
+    let dir = today(&place, &[json!({"type": "bridge"})]);
+    let said = reconcile(&place, &dir, &["--json"]);
+    assert_eq!(
+        (said.code, said.states()),
+        (Some(10), vec!["repaired".into(); 3]),
+        "{said:?}"
+    );
+    assert!(!place.rules().contains("8000"), "{}", place.rules());
+    let queues = place.net.host.sh(["tc", "qdisc", "show"]);
+    assert!(!queues.contains("tbf"), "{queues}");
+    assert_eq!(fs::read_dir(place.data_dir()).unwrap().count(), 0);
+    assert_eq!(backends(&place), ["nftables missing"]);
+    let said = reconcile(&place, &dir, &[]);
+    assert_eq!((said.code, said.stdout.as_str()), (Some(0), ""), "{said:?}");
+    // The cache's configuration counts again where no other is given.
+    let said = place.run("portmap", &["reconcile", "--json"]);
+    assert_eq!(said.states(), ["repaired"], "{said:?}");
+}
+
+#[test]
+fn a_network_that_is_not_there_keeps_what_it_has_unless_a_file_cannot_be_used() {
+    let place = Place::new(Backend::Nftables, 1);
+    place.attach_all("portmap");
+    let dir = place.directory.join("net.d");
+    let said = reconcile(&place, &dir, &["--plugin", "portmap"]);
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(said.stderr.contains("is not a directory"), "{said:?}");
+    fs::create_dir(&dir).unwrap();
+    let said = reconcile(&place, &dir, &["--plugin", "portmap"]);
+    assert_eq!((said.code, said.stdout.as_str()), (Some(0), ""), "{said:?}");
+    let rules = place.rules();
+    fs::write(dir.join("20-bad.conflist"), "{").unwrap();
+    let said = reconcile(&place, &dir, &["--plugin", "portmap", "--json"]);
+    assert_eq!(
+        (said.code, said.states()),
+        (Some(1), vec!["failed".into()]),
+        "{said:?}"
+    );
+    assert!(said.stdout.contains("20-bad.conflist"), "{said:?}");
+    assert_eq!(place.rules(), rules);
+}
