@@ -19,13 +19,14 @@ WITH_ARTEFACTS = $$([ "$$(id -u)" != 0 ] || echo --features dist/artefacts)
 TARGET = $$(uname -m)-unknown-linux-musl
 RELEASED = $$(packaging/release/compile $(TARGET) $(CURDIR)/target/release-build/$$(dpkg --print-architecture))
 
-.PHONY: help test one check runtimes demo bench conformance packages dist dist-arm64 image test-dist reproducible fuzz soak
+.PHONY: help test one check runtimes nodes demo bench conformance packages dist dist-arm64 image test-dist reproducible fuzz soak
 
 help:
 	@echo 'make demo    build, then show a pod-like namespace get its chain and lose it again'
 	@echo 'make test    formatting, lints, documentation, and every test'
 	@echo 'make one T=NAME   the tests with NAME in their names, and what they run, built'
 	@echo 'make runtimes pods of containerd and containers of podman with our plugins (as root)'
+	@echo 'make nodes   pods of kubelet, over dockershim and over containerd, with kube-proxy (as root)'
 	@echo 'make fuzz    hostile input for every reader, FUZZ_SECONDS for each'
 	@echo 'make soak    10,000 attachments that come and go on one node'
 	@echo 'make bench   time every verb against the reference'
@@ -50,7 +51,14 @@ runtimes: packages
 	@.ci/packages $(RUNTIMES)
 	cargo build --workspace --bins
 	cargo test --package runtimes --no-run
-	timeout 300 cargo test --package runtimes --no-fail-fast
+	timeout 300 cargo test --package runtimes --no-fail-fast -- --skip kubelet::
+
+# kubelet and kube-proxy are built once, outside of the tree: four minutes of two idle cores.
+nodes: packages
+	@.ci/packages $(RUNTIMES)
+	tests/nodes/kubernetes
+	cargo build --workspace --bins
+	timeout 1800 cargo test --package runtimes --no-fail-fast -- kubelet::
 
 check:
 	cargo fmt --all --check
