@@ -4,6 +4,7 @@ mod add;
 mod check;
 mod completions;
 mod del;
+mod follow;
 mod gc;
 #[cfg(test)]
 mod golden;
@@ -57,6 +58,7 @@ pub fn run(cli: &Cli) -> ExitCode {
         Command::Sysctls(args) => sysctls::run(args),
         Command::Who(args) => who::run(args),
         Command::Reconcile(args) => reconcile::run(args),
+        Command::Follow(args) => follow::run(args),
         Command::Lint(args) => lint::run(args),
         Command::Install(args) => install::run(args),
         Command::Uninstall(args) => uninstall::run(args),

@@ -6,6 +6,7 @@
 //! | [`commands`] | a file per command |
 //! | [`plugins`] | the plugins that it knows from within |
 //! | [`requests`], [`repair`], [`dead`] | attachments of the cache: their requests, their repair, and what no one owns |
+//! | [`follow`] | repairs what others change, as soon as they have done so |
 //! | [`mappings`], [`missing`], [`state`], [`owners`] | what the kernel has and has not, how it stands, and whose it is |
 //! | [`install`] | puts plugins into a directory that runtimes use, and takes them out again |
 //! | [`lint`] | what is wrong with a configuration |
@@ -16,6 +17,7 @@
 pub mod cli;
 pub mod commands;
 pub mod dead;
+pub mod follow;
 pub mod install;
 pub mod lint;
 pub mod mappings;

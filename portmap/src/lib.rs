@@ -17,6 +17,7 @@ mod localnet;
 mod many;
 mod mapping;
 mod nftables;
+pub mod notice;
 mod operate;
 mod plan;
 mod program;
@@ -36,6 +37,8 @@ use conntrack::Stale;
 use iptables::Tables;
 use plan::Plan;
 use turn::Turn;
+
+pub use xtables::legacy::stamp as legacy_stamp;
 
 /// The plugin.
 pub struct Portmap;

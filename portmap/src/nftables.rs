@@ -27,13 +27,13 @@ mod conditions;
 mod elements;
 #[cfg(fuzzing)]
 pub mod fuzzed;
-mod layout;
+pub mod layout;
 mod list;
 mod owner;
 pub mod private;
 mod probe;
 mod queue;
-mod reference;
+pub mod reference;
 mod remove;
 mod set;
 mod shared;

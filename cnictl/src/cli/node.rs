@@ -182,6 +182,20 @@ pub struct Reconcile {
     pub shown: Shown,
 }
 
+/// `follow`.
+#[derive(Debug, Args)]
+pub struct Follow {
+    /// libcni's cache
+    #[arg(long, value_name = "DIR", default_value = common::cache::DEFAULT_DIR)]
+    pub cache_dir: PathBuf,
+    /// How long to wait for a DEL that ends in between
+    #[arg(long, value_name = "SECONDS", default_value_t = GRACE)]
+    pub grace: u64,
+    /// Of this plugin only; repeatable
+    #[arg(long = "plugin", value_name = "NAME")]
+    pub plugins: Vec<Plugin>,
+}
+
 /// `lint`.
 #[derive(Debug, Args)]
 pub struct Lint {
@@ -252,6 +266,13 @@ fn network_name(text: &str) -> Result<String, &'static str> {
 /// Of `reconcile`.
 pub const RECONCILE: &str = "\
 Exit code: 0 all in order, 10 something had drifted, 1 something could not be read or repaired.";
+
+/// Of `follow`.
+pub const FOLLOW: &str = "\
+It listens to what the kernel reports of nf_tables, qdiscs, filters and links in its own network
+namespace, and looks twice a second at tables of the legacy iptables, where there are any. Whatever
+drifts is repaired within a second after the last change; a line says what was done, and after whose
+change. SIGHUP: look at everything now. SIGTERM: end, with exit code 0.";
 
 /// Of `lint`.
 pub const LINT: &str = "\

@@ -1,6 +1,7 @@
 //! The commands for operators: on every backend, with what others left, and on a narrow terminal.
 
 mod cli;
+mod follow;
 mod gc;
 mod install;
 mod limits;
