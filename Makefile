@@ -5,6 +5,9 @@ PACKAGES = iproute2 iptables nftables conntrack strace util-linux containernetwo
 # Real callers of the plugins, and what their container runs.
 RUNTIMES = containerd runc podman conmon busybox-static
 
+# A node that systemd boots.
+NODES = debootstrap systemd-container
+
 # Seconds for each of the fuzz targets in `make test`.
 FUZZ_SECONDS = 7
 
@@ -19,13 +22,14 @@ WITH_ARTEFACTS = $$([ "$$(id -u)" != 0 ] || echo --features dist/artefacts)
 TARGET = $$(uname -m)-unknown-linux-musl
 RELEASED = $$(packaging/release/compile $(TARGET) $(CURDIR)/target/release-build/$$(dpkg --print-architecture))
 
-.PHONY: help test one check runtimes demo bench conformance packages dist dist-arm64 image test-dist reproducible fuzz soak
+.PHONY: help test one check runtimes nodes demo bench conformance packages dist dist-arm64 image test-dist reproducible fuzz soak
 
 help:
 	@echo 'make demo    build, then show a pod-like namespace get its chain and lose it again'
 	@echo 'make test    formatting, lints, documentation, and every test'
 	@echo 'make one T=NAME   the tests with NAME in their names, and what they run, built'
 	@echo 'make runtimes pods of containerd and containers of podman with our plugins (as root)'
+	@echo 'make nodes   a Debian that systemd boots, with firewalld and cnictl follow (as root)'
 	@echo 'make fuzz    hostile input for every reader, FUZZ_SECONDS for each'
 	@echo 'make soak    10,000 attachments that come and go on one node'
 	@echo 'make bench   time every verb against the reference'
@@ -50,7 +54,13 @@ runtimes: packages
 	@.ci/packages $(RUNTIMES)
 	cargo build --workspace --bins
 	cargo test --package runtimes --no-run
-	timeout 300 cargo test --package runtimes --no-fail-fast
+	timeout 300 cargo test --package runtimes --test runtimes --no-fail-fast
+
+# The first time, debootstrap takes some minutes.
+nodes: packages
+	@.ci/packages $(NODES)
+	cargo build --workspace --bins
+	timeout 1800 cargo test --package runtimes --test firewalls -- --nocapture
 
 check:
 	cargo fmt --all --check

@@ -10,6 +10,7 @@
 //! | [`containerd`] | [`Containerd`]: the daemon |
 //! | [`cri`] | [`cri::Client`]: pods, as the kubelet makes them |
 //! | [`podman`] | [`podman::Podman`]: containers with published ports |
+//! | [`debian`] | [`debian::Debian`]: a node that systemd has booted |
 //! | [`leftovers`] | what a runtime and the plugins left behind |
 //! | [`record`] | keeps what the runtime sent, for testdata/captures |
 //!
@@ -19,6 +20,7 @@ mod cgroup;
 pub mod chain;
 pub mod containerd;
 pub mod cri;
+pub mod debian;
 mod grpc;
 pub mod image;
 pub mod leftovers;
