@@ -1,17 +1,24 @@
-//! Network namespaces: opened by path, entered for one closure, left on every path.
+//! Network namespaces: opened by path, entered for one closure.
+//!
+//! A thread of its own enters each, and ends there: nobody has to find the way back.
 
 use std::fs::File;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::thread;
 
+use nix::errno::Errno;
 use nix::fcntl::OFlag;
+use nix::libc;
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::statfs::{NSFS_MAGIC, fstatfs};
 
 use super::regular;
 use crate::error::{Code, Context, Error};
 
+/// `_IO(0xb7, 0x3)`: the kind of an open namespace (include/uapi/linux/nsfs.h).
+const NS_GET_NSTYPE: libc::Ioctl = 0xb703;
 /// The calling thread's own namespace.
 const OWN: &str = "/proc/thread-self/ns/net";
 
@@ -72,13 +79,19 @@ impl Netns {
         };
         let kind = fstatfs(&entry).map_err(|errno| unknown(&errno.desc()))?;
         if kind.filesystem_type() == NSFS_MAGIC {
-            let file = regular::reopen(&entry, OFlag::O_RDONLY);
-            return Ok(Netns {
-                file: file.map_err(|cause| unknown(&cause))?,
-                path: path.to_owned(),
-            });
+            let file = regular::reopen(&entry, OFlag::O_RDONLY).map_err(|cause| unknown(&cause))?;
+            let path = path.to_owned();
+            return match is_of_networks(&file).map_err(|errno| unknown(&errno.desc()))? {
+                true => Ok(Netns { file, path }),
+                false => {
+                    let error = Error::new(Code::InvalidNetns, tried());
+                    let error =
+                        error.with_details("it is a namespace, but not a network namespace");
+                    Err(OpenError::Foreign(error))
+                }
+            };
         }
-        let error = Error::new(Code::InvalidNetns, tried()).with_details("this is no namespace");
+        let error = Error::new(Code::InvalidNetns, tried()).with_details("it is not a namespace");
         // `ip netns del` and runtimes unmount first and remove the empty file after.
         match entry.metadata().map_err(|cause| unknown(&cause))? {
             meta if meta.is_file() && meta.len() == 0 => Err(OpenError::Gone(error)),
@@ -104,30 +117,32 @@ impl Netns {
         self.file.as_fd()
     }
 
-    /// Runs `action` with the calling thread inside the namespace.
+    /// Runs `action` inside the namespace, in a thread of its own.
     ///
     /// # Errors
-    /// Code 8 when it cannot be entered (it is no network namespace, or permission is missing), else
-    /// what `action` gives.
-    pub fn run<T>(&self, action: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    /// Code 8 when it cannot be entered (permission is missing), code 11 without a thread, else what
+    /// `action` gives.
+    pub fn run<T: Send>(
+        &self,
+        action: impl FnOnce() -> Result<T, Error> + Send,
+    ) -> Result<T, Error> {
         let tried = || format!("enter network namespace {}", self.path.display());
-        let home = File::open(OWN).context(Code::InvalidNetns, || format!("open {OWN}"))?;
-        setns(&self.file, CloneFlags::CLONE_NEWNET).context(Code::InvalidNetns, tried)?;
-        let _back = Back(home);
-        action()
+        in_a_thread(tried, || {
+            setns(&self.file, CloneFlags::CLONE_NEWNET).context(Code::InvalidNetns, tried)?;
+            action()
+        })
     }
 }
 
-/// Returns to the namespace it holds when dropped.
-struct Back(File);
-
-impl Drop for Back {
-    fn drop(&mut self) {
-        if setns(&self.0, CloneFlags::CLONE_NEWNET).is_err() {
-            // To go on would change the container where the host was meant. There is no known way
-            // to get here: the thread had this namespace and its privileges a moment ago.
-            std::process::abort();
-        }
+/// Whether an open namespace is one of networks. Kernels before 4.11 do not say; they refuse to let
+/// anybody enter another kind as one.
+#[allow(unsafe_code)]
+fn is_of_networks(namespace: &File) -> Result<bool, Errno> {
+    // SAFETY: `namespace` is open, and NS_GET_NSTYPE (ioctl_ns(2)) has no argument.
+    let kind = unsafe { libc::ioctl(namespace.as_raw_fd(), NS_GET_NSTYPE) };
+    match Errno::result(kind) {
+        Err(Errno::ENOTTY) => Ok(true),
+        kind => Ok(kind? == libc::CLONE_NEWNET),
     }
 }
 
@@ -139,22 +154,27 @@ pub fn is_own(path: &Path) -> bool {
 
 /// Runs `action` in a new, empty namespace that is gone afterwards.
 ///
-/// A thread of its own enters it: what happens to that thread cannot leave the caller elsewhere.
-///
 /// # Errors
-/// Code 100 when the kernel gives no namespace, else what `action` gives.
+/// Code 100 when the kernel gives no namespace, code 11 without a thread, else what `action` gives.
 pub fn in_a_new_one<T: Send>(action: impl FnOnce() -> Result<T, Error> + Send) -> Result<T, Error> {
-    let made = || Error::new(Code::System, "make a network namespace to try things in");
-    let inside = move || {
-        unshare(CloneFlags::CLONE_NEWNET).map_err(|errno| made().with_details(errno.desc()))?;
+    let tried = || "make a network namespace to try things in".to_owned();
+    in_a_thread(tried, || {
+        unshare(CloneFlags::CLONE_NEWNET).context(Code::System, tried)?;
         action()
-    };
-    std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().spawn_scoped(scope, inside);
-        match thread {
-            Ok(thread) => thread.join().unwrap_or_else(|_| Err(made())),
-            Err(cause) => Err(made().with_details(cause)),
-        }
+    })
+}
+
+fn in_a_thread<T: Send>(
+    tried: impl Fn() -> String,
+    inside: impl FnOnce() -> Result<T, Error> + Send,
+) -> Result<T, Error> {
+    thread::scope(|scope| {
+        let thread = thread::Builder::new().spawn_scoped(scope, inside);
+        let thread = thread.context(Code::TryAgainLater, || {
+            format!("{}: start a thread", tried())
+        })?;
+        let ended = |_| Err(Error::new(Code::System, tried()).with_details("the thread panicked"));
+        thread.join().unwrap_or_else(ended)
     })
 }
 
@@ -177,11 +197,24 @@ mod tests {
     }
 
     #[test]
-    fn a_namespace_of_another_type_is_refused_when_entered() {
-        let mount = Netns::open(Path::new("/proc/self/ns/mnt")).unwrap();
-        let error = mount.run(|| Ok(())).unwrap_err();
-        assert_eq!(error.code, Code::InvalidNetns);
-        assert_eq!(error.msg, "enter network namespace /proc/self/ns/mnt");
+    fn a_namespace_of_another_kind_is_not_one_of_networks() {
+        let opened = Netns::open(Path::new("/proc/self/ns/mnt"));
+        assert!(
+            matches!(opened, Err(OpenError::Foreign(error)) if error.code == Code::InvalidNetns)
+        );
+    }
+
+    #[test]
+    fn who_enters_a_namespace_leaves_its_caller_where_it_was() {
+        let link = |path: &str| std::fs::read_link(path).unwrap();
+        let (before, own) = (link(OWN), Netns::own().unwrap());
+        let (inside, entered) = in_a_new_one(|| {
+            let entered = own.run(|| Ok(link(OWN)))?;
+            Ok((link(OWN), entered))
+        })
+        .unwrap();
+        assert_ne!(inside, before);
+        assert_eq!((entered, link(OWN)), (before.clone(), before));
     }
 
     #[test]
