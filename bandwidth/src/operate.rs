@@ -1,20 +1,18 @@
 //! What the tool for people needs of this plugin.
 
 use common::cache::Cache;
-use common::{Attachment, Drift, Error, Operate, Request};
+use common::{Attachment, Drift, Error, Operate, Request, step};
 
 use crate::config::Config;
 use crate::list::{self, Limit};
-use crate::{Bandwidth, verbs};
+use crate::{Bandwidth, look};
 
 impl Operate for Bandwidth {
     type Row = Limit;
 
     fn drifts(requests: &[&Request]) -> Vec<Result<Vec<Drift>, Error>> {
-        requests
-            .iter()
-            .map(|request| verbs::drifts(request))
-            .collect()
+        let drifts = |request: &&Request| look::steps(request).map(step::drifts);
+        requests.iter().map(drifts).collect()
     }
 
     fn missing(requests: &[&Request], _found: &[Limit]) -> Vec<Result<Vec<Limit>, Error>> {

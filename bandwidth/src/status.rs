@@ -5,10 +5,10 @@ use common::sys::netlink::Netlink;
 use common::sys::netns;
 use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkInfo};
 
-use crate::plan::Hook;
 use crate::tbf::Tbf;
 use crate::tc::filter::{self, Rule, Verdict};
 use crate::tc::qdisc::{self, HookKind};
+use crate::tc::{ETH_P_ALL, Hook};
 
 /// Names everything that the kernel lacks.
 ///
@@ -63,10 +63,13 @@ fn try_all(netlink: &mut Netlink) -> Vec<String> {
         };
         filter::add(netlink, link, Hook::Ingress.parent("clsact"), place, &rule)
     };
-    check("u32 filter (module cls_u32)", filter(Verdict::Pass, (1, 3)));
+    check(
+        "u32 filter (module cls_u32)",
+        filter(Verdict::Pass, (1, ETH_P_ALL)),
+    );
     check(
         "mirred action (module act_mirred)",
-        filter(Verdict::Redirect(link), (1, 3)),
+        filter(Verdict::Redirect(link), (1, ETH_P_ALL)),
     );
     missing
 }
