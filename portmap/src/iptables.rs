@@ -317,7 +317,10 @@ pub fn status(config: &Config) -> Result<(), Error> {
     };
     match variant(Family::V4)? {
         Some(Variant::Nft) => {
-            let any = of_any(config, Family::V4);
+            let any = Config {
+                conditions_v4: Vec::new(),
+                ..of_any(config, Family::V4)
+            };
             native::probe(&Plan::new(&any), &any).map_err(not_available)?;
         }
         Some(Variant::Legacy) | None => {

@@ -10,12 +10,13 @@ use common::Family;
 use common::error::{Code, Error};
 use nft::socket::Nft;
 use xtables::legacy::edit::{self, Doomed};
+use xtables::nf_tables::concern::Concern;
 use xtables::nf_tables::{self, Seen, batch};
 use xtables::raw::{End, Raw, Test};
 use xtables::transaction::{Command, Transaction};
 use xtables::{Table, Variant};
 
-use super::rules::{DNAT, Wanted};
+use super::rules::{DNAT, Wanted, leading_to};
 use super::tool::Tool;
 use super::{kernel, owner};
 use crate::conditions;
@@ -30,6 +31,8 @@ pub const SCRATCH: &str = "CNI-HOSTPORT-SCRATCH";
 pub struct Compiled {
     variant: Variant,
     rules: Vec<Vec<Test>>,
+    /// `NFTA_RULE_EXPRESSIONS` of each, in the order made.
+    expressions: Vec<Vec<u8>>,
 }
 
 impl Compiled {
@@ -54,6 +57,7 @@ impl Compiled {
         }
         Ok(Compiled {
             variant,
+            expressions: rules.iter().map(|rule| rule.expressions.clone()).collect(),
             rules: sorted(wanted.family, rules),
         })
     }
@@ -68,9 +72,21 @@ impl Compiled {
     /// # Errors
     /// Code 100 when the kernel does not say.
     pub fn stand(&self, family: Family, chain: &str) -> Result<bool, Error> {
-        let mut standing = kernel::raw(self.variant, family, DNAT)?;
+        let concern = leading_to(vec![chain.to_owned()]);
+        let standing = kernel::raw(self.variant, family, DNAT, &concern)?;
+        Ok(self.are(family, standing, chain))
+    }
+
+    /// As [`Compiled::stand`], of rules that were read.
+    pub fn are(&self, family: Family, mut standing: Vec<Raw>, chain: &str) -> bool {
         standing.retain(|rule| matches!(&rule.end, End::Chain(name) if name == chain));
-        Ok(sorted(family, standing) == self.rules)
+        sorted(family, standing) == self.rules
+    }
+
+    /// What each jump became in the nf_tables variant.
+    pub fn of_each_jump(&self, jumps: usize) -> impl Iterator<Item = &[Vec<u8>]> {
+        let rules = self.expressions.len() / jumps.max(1);
+        self.expressions.chunks(rules.max(1))
     }
 }
 
@@ -95,7 +111,7 @@ fn tried(tool: &Tool, family: Family, rules: &[String]) -> Result<(Variant, Vec<
     let text = format!("*nat\n-N {SCRATCH}\n{lines}COMMIT\n");
     let written = tool.restore(&text);
     let variant = variant(tool, family)?;
-    let made = kernel::raw(variant, family, SCRATCH);
+    let made = kernel::raw(variant, family, SCRATCH, &Concern::default());
     sweep_now(Some(variant), family)?;
     if let Err(failure) = written {
         let key = conditions::key(family);
@@ -183,7 +199,7 @@ fn sweep_now(variant: Option<Variant>, family: Family) -> Result<(), Error> {
 
 fn remove_from_nft(family: Family) -> Result<(), Error> {
     transaction::run(&mut Nft::open()?, |nft| {
-        let mut seen = Seen::chains(nft, family, &[(Table::Nat, SCRATCH)])?;
+        let mut seen = Seen::chains(nft, family, &[(Table::Nat, SCRATCH)], &Concern::default())?;
         let mut transaction = Transaction::default();
         if let Some(rules) = seen.state.chain(SCRATCH) {
             let flush = Command::Flush(SCRATCH.to_owned(), rules.to_vec());
