@@ -76,7 +76,7 @@ pub fn remove(
         }
     }
     Err(Error::new(Code::TryAgainLater, tried())
-        .with_details(format!("others changed it {TRIES} times in between")))
+        .with_details(format!("others changed it {TRIES} times meanwhile")))
 }
 
 /// The chains of the nat table whose names pass `is_asked`, each rule as far as it can be read.
