@@ -77,7 +77,7 @@ pub fn add(plan: &Plan, config: &Config, log: &Log) -> Result<Undo, Error> {
         Backend::Nftables => {
             let added = nftables::add(plan, config.on_conflict)?;
             for nftables::Taken { port, by } in &added.taken {
-                log.warn(format!("host port {port} was of {by}"));
+                log.warn(format!("host port {port} belonged to {by}"));
             }
             Ok(Undo::Nftables(added))
         }

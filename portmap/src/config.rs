@@ -48,7 +48,7 @@ impl Config {
         let result = request.conf.required_prev_result()?;
         let mappings = mappings(request.conf.object())?;
         let mappings = without_repetitions(mappings, |lost| {
-            let text = format!("{lost} is mapped twice, the first counts");
+            let text = format!("{lost} is mapped twice, the first mapping wins");
             request.log.warn(text);
         });
         let ifname = &request.attachment.ifname;
@@ -229,7 +229,7 @@ fn mark(raw: Object<'_>) -> Result<Mark, Error> {
     let chain = raw.get("externalSetMarkChain");
     match (bit, chain) {
         (Some(bit), Some(_)) => {
-            Err(bit.refuse("markMasqBit and externalSetMarkChain exclude each other"))
+            Err(bit.refuse("markMasqBit and externalSetMarkChain cannot both be set"))
         }
         (None, None) => Ok(Mark::Bit(DEFAULT_MARK_BIT)),
         (Some(bit), None) => u8::try_from(bit.integer()?)

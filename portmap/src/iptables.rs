@@ -452,7 +452,7 @@ fn side_by_side<T: Send>(
 fn lost<T>() -> Result<T, Error> {
     Err(Error::new(
         Code::System,
-        "a thread of the plugin ended by accident",
+        "a thread of the plugin ended unexpectedly",
     ))
 }
 

@@ -45,7 +45,7 @@ impl Turn {
         take(&name, Children::Hold, PATIENCE).map_err(|()| {
             let msg = format!("wait for another change of {attachment}");
             Error::new(Code::TryAgainLater, msg).with_details(format!(
-                "it has not ended for {} seconds",
+                "it has not finished within {} seconds",
                 PATIENCE.as_secs()
             ))
         })

@@ -72,12 +72,12 @@ impl Undo {
         for mut transaction in transactions {
             if tool.variant == Some(Variant::Legacy) {
                 by_place::unmake(tool.family, &mut transaction).map_err(|error| {
-                    let tried = format!("take back the {} rules", tool.family);
+                    let tried = format!("roll back the {} rules", tool.family);
                     Error::new(error.code, tried).with_details(error)
                 })?;
             }
             tool.restore(&transaction.text()).map_err(|failure| {
-                failure.error(Code::System, format!("take back the {} rules", tool.family))
+                failure.error(Code::System, format!("roll back the {} rules", tool.family))
             })?;
         }
         Ok(())
@@ -212,7 +212,7 @@ fn slow(
         thread::sleep(Duration::from_millis(u64::from(attempt.min(10))));
     }
     Err(Error::new(Code::TryAgainLater, tried(&wanted))
-        .with_details(format!("others changed them {TRIES} times in between")))
+        .with_details(format!("others changed them {TRIES} times meanwhile")))
 }
 
 /// Two attachments may both have found a port free. The one whose rules came later gives way.

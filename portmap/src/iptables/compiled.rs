@@ -47,7 +47,7 @@ impl Compiled {
             Error::new(Code::InvalidConfig, format!("{key}: {why}"))
         };
         if rules.len() < jumps.len() {
-            return Err(refuse("iptables makes no rule of these words".into()));
+            return Err(refuse("iptables creates no rule from them".into()));
         }
         for rule in &rules {
             judge::fault(rule, &mark).map_or(Ok(()), |why| Err(refuse(why)))?;
@@ -100,7 +100,7 @@ fn tried(tool: &Tool, family: Family, rules: &[String]) -> Result<(Variant, Vec<
     if let Err(failure) = written {
         let key = conditions::key(family);
         return Err(match failure.hopeless() {
-            Some(code) => failure.error(code, format!("try {key} out")),
+            Some(code) => failure.error(code, format!("try {key}")),
             None => {
                 let msg = format!("{key}: iptables refuses these matches");
                 failure.error(Code::InvalidConfig, msg)
