@@ -74,7 +74,8 @@ pub fn run(program: &Program, request: &Request) -> Result<Answer> {
         }
         child.wait_with_output()
     });
-    let output = output.map_err(|error| cannot(format!("cannot talk to {path}: {error}")))?;
+    let output =
+        output.map_err(|error| cannot(format!("cannot communicate with {path}: {error}")))?;
     Ok(Answer {
         success: output.status.success(),
         status: output.status.to_string(),
