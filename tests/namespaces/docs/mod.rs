@@ -22,3 +22,4 @@ mod places;
 mod references;
 mod schema;
 mod session;
+mod wording;
