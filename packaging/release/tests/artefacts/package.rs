@@ -104,6 +104,8 @@ fn manual_pages() -> Vec<String> {
         "check",
         "completions",
         "del",
+        "doctor",
+        "explain",
         "gc",
         "install",
         "limit",
