@@ -1,24 +1,19 @@
 //! The daemon containerd with its CRI plugin, on a machine of its own.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
-use std::process::Child;
-use std::thread;
+use std::io;
 use std::time::Duration;
 
 use sandbox::wait_until;
 
 use crate::chain::{self, Ending, Network};
 use crate::cri::Client;
+use crate::daemon::Daemon;
 use crate::{Machine, image};
 
 /// Where it listens.
 pub(crate) const SOCKET: &str = "/run/containerd/containerd.sock";
 
-/// What it tells about itself.
-const LOG: &str = "/run/containerd.log";
-
-/// The longest that its start may take; it takes about half a second.
+/// The longest that it may take to know an image.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A handler makes pods with a certain network configuration: the configuration is chosen for each pod,
@@ -39,7 +34,7 @@ pub(crate) fn handler(ending: Ending) -> &'static str {
 #[derive(Debug)]
 pub struct Containerd<'machine> {
     machine: &'machine Machine,
-    process: Child,
+    daemon: Daemon<'machine>,
     /// Pods.
     pub client: Client,
 }
@@ -58,10 +53,10 @@ impl<'machine> Containerd<'machine> {
             machine.write(&file, &network.conflist(ending))?;
         }
         let client = Client::new(machine.path(SOCKET), machine.cgroup.path());
-        let process = launch(machine, &client)?;
+        let daemon = launch(machine, &client)?;
         let containerd = Self {
             machine,
-            process,
+            daemon,
             client,
         };
         containerd.import(&image::pack(machine)?)?;
@@ -73,16 +68,9 @@ impl<'machine> Containerd<'machine> {
     /// # Errors
     /// As [`Containerd::start`].
     pub fn crash_and_restart(&mut self) -> io::Result<()> {
-        self.kill()?;
-        self.process = launch(self.machine, &self.client)?;
+        self.daemon.end("KILL")?;
+        self.daemon = launch(self.machine, &self.client)?;
         Ok(())
-    }
-
-    /// The process we have is `nsenter`, which waits for the daemon and reaps it.
-    fn kill(&mut self) -> io::Result<()> {
-        self.machine
-            .sh(&["sh", "-c", "kill -KILL $(cat /run/containerd.pid)"])?;
-        self.process.wait().map(drop)
     }
 
     fn import(&self, archive: &str) -> io::Result<()> {
@@ -101,45 +89,9 @@ impl<'machine> Containerd<'machine> {
     }
 }
 
-impl Drop for Containerd<'_> {
-    fn drop(&mut self) {
-        // What is left of it ends with the machine.
-        let _ = self.kill();
-        if thread::panicking() {
-            let _ = writeln!(io::stderr(), "containerd's log:\n{}", log(self.machine));
-        }
-    }
-}
-
-fn launch(machine: &Machine, client: &Client) -> io::Result<Child> {
-    let start = "echo $$ >/run/containerd.pid; exec containerd --config /run/containerd.toml";
-    let output = File::options()
-        .create(true)
-        .append(true)
-        .open(machine.path(LOG))?;
-    let mut process = machine
-        .command(&["sh", "-c", start])
-        .stdout(output.try_clone()?)
-        .stderr(output)
-        .spawn()?;
-    let mut ended = false;
-    wait_until(PATIENCE, || {
-        ended = process.try_wait().is_ok_and(|status| status.is_some());
-        ended || client.is_ready()
-    });
-    if !ended && client.is_ready() {
-        return Ok(process);
-    }
-    let _ = process.kill();
-    process.wait()?;
-    Err(io::Error::other(format!(
-        "start containerd (packages containerd and runc): {}",
-        log(machine)
-    )))
-}
-
-fn log(machine: &Machine) -> String {
-    fs::read_to_string(machine.path(LOG)).unwrap_or_default()
+fn launch<'machine>(machine: &'machine Machine, client: &Client) -> io::Result<Daemon<'machine>> {
+    let command = "containerd --config /run/containerd.toml";
+    Daemon::start(machine, "containerd", command, || client.is_ready())
 }
 
 pub(crate) fn networks(handler: &str) -> String {

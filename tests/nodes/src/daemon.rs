@@ -1,8 +1,9 @@
 //! A daemon of a machine: its log, its process number, its end.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write};
 use std::process::Child;
+use std::thread;
 use std::time::Duration;
 
 use sandbox::wait_until;
@@ -82,6 +83,9 @@ impl Drop for Daemon<'_> {
         if matches!(self.process.try_wait(), Ok(None)) {
             // What cannot be ended now ends with the machine.
             let _ = self.end("KILL");
+        }
+        if thread::panicking() {
+            let _ = writeln!(io::stderr(), "{}'s log:\n{}", self.name, self.log());
         }
     }
 }

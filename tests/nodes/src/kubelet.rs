@@ -305,16 +305,8 @@ impl<'machine> Kubelet<'machine> {
             program("kube-proxy")?,
             api.url()
         );
-        let health = [
-            "busybox",
-            "wget",
-            "-q",
-            "-O",
-            "-",
-            "http://127.0.0.1:10256/healthz",
-        ];
         Daemon::start(self.machine, "kube-proxy", &command, || {
-            self.machine.sh(&health).is_ok()
+            is_healthy(self.machine, 10256)
         })
     }
 
@@ -472,13 +464,12 @@ fn launch(machine: &Machine, runtime: Runtime) -> io::Result<Daemon<'_>> {
          --authentication-token-webhook=false --anonymous-auth=true --authorization-mode=AlwaysAllow \
          --eviction-hard= --image-gc-high-threshold=100 --minimum-container-ttl-duration=0s --v=2"
     );
-    let health = [
-        "busybox",
-        "wget",
-        "-q",
-        "-O",
-        "-",
-        "http://127.0.0.1:10248/healthz",
-    ];
-    Daemon::start(machine, "kubelet", &command, || machine.sh(&health).is_ok())
+    Daemon::start(machine, "kubelet", &command, || is_healthy(machine, 10248))
+}
+
+/// Whether a daemon of Kubernetes says so itself.
+fn is_healthy(machine: &Machine, port: u16) -> bool {
+    let page = format!("http://127.0.0.1:{port}/healthz");
+    let fetch = ["busybox", "wget", "-q", "-O", "-", &page];
+    machine.sh(&fetch).is_ok()
 }

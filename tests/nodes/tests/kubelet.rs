@@ -13,7 +13,7 @@ use runtimes::{Machine, image, leftovers};
 use sandbox::probe::{sctp, throughput, udp};
 use sandbox::{Namespace, Snapshot, wait_until};
 
-use crate::pod::fetch;
+use crate::pod::{assert_page_within, fetch};
 
 const NETWORK: Network = Network {
     name: "pods",
@@ -36,12 +36,7 @@ fn busy(name: &str, port: u16) -> Manifest {
 /// The page comes from `address`, sooner or later.
 #[track_caller]
 fn assert_page(client: &Namespace, address: SocketAddr) {
-    let mut last = String::new();
-    let came = wait_until(PATIENCE, || {
-        last = fetch(client, address);
-        last == image::PAGE
-    });
-    assert!(came, "{address}: {last}");
+    assert_page_within(PATIENCE, client, address);
 }
 
 /// The pod's attachment, once the pod has one other than `not`.

@@ -17,8 +17,14 @@ const FETCH: Duration = Duration::from_secs(2);
 /// The web page comes from `address`, maybe after a while: servers need a moment to start.
 #[track_caller]
 pub fn assert_page(client: &Namespace, address: SocketAddr) {
+    assert_page_within(PATIENCE, client, address);
+}
+
+/// The same with other patience.
+#[track_caller]
+pub fn assert_page_within(patience: Duration, client: &Namespace, address: SocketAddr) {
     let mut last = String::new();
-    let came = wait_until(PATIENCE, || {
+    let came = wait_until(patience, || {
         last = fetch(client, address);
         last == image::PAGE
     });
