@@ -105,6 +105,8 @@ impl Command {
             Command::Sysctls(args) => args.shown.json,
             Command::Who(args) => args.shown.json,
             Command::Reconcile(args) => args.shown.json,
+            Command::Doctor(args) => args.shown.json,
+            Command::Explain(args) => args.shown.json,
             Command::Lint(args) => args.json,
             Command::Gc(args) => args.common.json,
             _ => false,

@@ -159,6 +159,7 @@ fn a_cache_that_cannot_be_listed_is_a_document_too() {
     for command in [
         &["ports"][..],
         &["who", "80"],
+        &["explain", "80"],
         &["limits"],
         &["sysctls"],
         &["reconcile"],
