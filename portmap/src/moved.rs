@@ -10,7 +10,7 @@ use crate::backends;
 use crate::config::{self, Config, Evidence};
 use crate::list;
 use crate::list::row::Row;
-use crate::options::BackendKind as Backend;
+use crate::options::BackendKind;
 use crate::plan::Plan;
 use crate::turn::Turn;
 
@@ -38,7 +38,7 @@ pub fn leftovers(
 }
 
 /// The backends of requests that map anything.
-fn wanted(requests: &[Request]) -> Result<Vec<Backend>, Error> {
+fn wanted(requests: &[Request]) -> Result<Vec<BackendKind>, Error> {
     let mut wanted = Vec::new();
     for request in requests {
         let (config, _) = Config::parse(request)?;
@@ -49,10 +49,10 @@ fn wanted(requests: &[Request]) -> Result<Vec<Backend>, Error> {
     Ok(wanted)
 }
 
-fn backend(row: &Row) -> Backend {
-    match row.backend.starts_with(Backend::Iptables.name()) {
-        true => Backend::Iptables,
-        false => Backend::Nftables,
+fn backend(row: &Row) -> BackendKind {
+    match row.backend.starts_with(BackendKind::Iptables.name()) {
+        true => BackendKind::Iptables,
+        false => BackendKind::Nftables,
     }
 }
 
@@ -79,7 +79,7 @@ pub fn retire(former: &[Request], now: &[Request]) -> Result<(), Error> {
         mappings: &mappings,
         evidence: &evidence,
     };
-    let unwanted = [Backend::Iptables, Backend::Nftables].into_iter();
+    let unwanted = [BackendKind::Iptables, BackendKind::Nftables].into_iter();
     let errors = unwanted.filter(|backend| !wanted.contains(backend));
     let errors =
         errors.filter_map(|backend| backends::remove_from(backend, &gone, &request.log).err());

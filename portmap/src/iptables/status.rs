@@ -28,8 +28,7 @@ pub fn status(config: &Config) -> Result<(), Error> {
     };
     match variant(Family::V4)? {
         Some(Variant::Nft) => {
-            let any = of_any(config, Family::V4);
-            native::probe(&Plan::new(&any), &any).map_err(not_available)?;
+            try_rules(config, Family::V4).map_err(not_available)?;
         }
         Some(Variant::Legacy) | None => {
             let tool = usual(Family::V4).map_err(not_available)?;
