@@ -156,10 +156,16 @@ impl<'a> Job<'a> {
         let config = configs.of_entry(entry);
         let requests = config.and_then(|config| requests_by::<P>(entry, &config));
         let former = match configs.is_of_today() {
-            // What makes no sense any more has no parts that are known.
-            true => requests_by::<P>(entry, &entry.config).unwrap_or_default(),
-            false => Vec::new(),
+            true => requests_by::<P>(entry, &entry.config),
+            false => Ok(Vec::new()),
         };
+        let requests = match (requests, &former) {
+            // Whether anything is to go is not known, so nothing is in order.
+            (Ok(now), Err(error)) if now.is_empty() => Err(error.clone()),
+            (requests, _) => requests,
+        };
+        // Beside today's parts, what is left of others is found in the kernel.
+        let former = former.unwrap_or_default();
         if requests.as_ref().is_ok_and(Vec::is_empty) && former.is_empty() {
             return None;
         }
