@@ -2,10 +2,11 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::fs;
 use std::path::Path;
 
 use common::cache::Entry;
-use common::error::{Code, Error};
+use common::error::{Code, Context, Error};
 use serde_json::{Value, json};
 
 use crate::runner::Network;
@@ -26,7 +27,8 @@ impl Configs {
     /// # Errors
     /// Code 5 when there is no such directory, or it cannot be read.
     pub fn of(dir: &Path) -> Result<Configs, Error> {
-        if !dir.is_dir() {
+        let look = || format!("look at --config-dir {}", dir.display());
+        if !fs::metadata(dir).context(Code::Io, look)?.is_dir() {
             let msg = format!("--config-dir {} is not a directory", dir.display());
             return Err(Error::new(Code::Io, msg));
         }

@@ -1,5 +1,6 @@
 //! `del`: DEL of every plugin in reverse order.
 
+use super::note;
 use super::runner::{runner, tell};
 use crate::cli::network::Attach;
 use crate::runner::chain::Outcome;
@@ -9,8 +10,12 @@ pub fn run(attach: &Attach) -> Result<()> {
     let network = setup::network(&attach.common, &attach.network)?;
     let runner = runner(&attach.common);
     let given = setup::attachment(attach, true)?;
-    // What nobody can read must not stand in the way of DEL for ever.
-    let on = runner.recall(&network, given.clone()).unwrap_or(given);
+    let on = runner.recall(&network, given.clone());
+    let on = on.unwrap_or_else(|error| {
+        // What nobody can read must not stand in the way of DEL for ever.
+        note(&format!("cnictl: warning: DEL goes on without it: {error}"));
+        given
+    });
     runner.del(&network, &on)?;
     tell(&attach.common, Verb::Del, &network.name, &Outcome::Done);
     Ok(())

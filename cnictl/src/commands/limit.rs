@@ -99,8 +99,8 @@ fn changed(entry: &Entry, args: &Limit) -> Result<Vec<u8>, Error> {
         .capabilities
         .iter()
         .find(|(name, _)| name == Bandwidth::NAME);
-    let asked = asked.map(|(_, value)| value.to_string());
-    let asked = asked.and_then(|text| serde_json::from_str(&text).ok());
+    let asked = asked.map(|(_, value)| serde_json::from_str(&value.to_string()));
+    let asked: Option<Map<String, Value>> = asked.transpose().context(Code::Decoding, tried)?;
     for part in parts.into_iter().filter_map(Value::as_object_mut) {
         if part.get("type").and_then(Value::as_str) == Some(Bandwidth::NAME) {
             limit(part, asked.as_ref(), args);

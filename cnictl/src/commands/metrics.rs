@@ -1,5 +1,6 @@
 //! `metrics`: what the tables show and the last `reconcile` did, as numbers for node_exporter.
 
+use std::fs;
 use std::path::Path;
 use std::time::Instant;
 
@@ -66,8 +67,10 @@ fn write(file: &Path, text: &str) -> Result<(), Error> {
     let Some(name) = file.file_name().and_then(|name| name.to_str()) else {
         return refused("it ends in no name of a file");
     };
-    if !dir.is_dir() {
-        return refused("its directory does not exist");
+    match fs::metadata(dir) {
+        Ok(data) if data.is_dir() => {}
+        Ok(_) => return refused("it would be in something that is no directory"),
+        Err(error) => return refused(&format!("its directory: {error}")),
     }
     let draft = Draft::write(
         dir,
