@@ -142,7 +142,10 @@ fn a_network_that_is_not_there_keeps_what_it_has_unless_a_file_cannot_be_used() 
     let dir = place.directory.join("net.d");
     let said = reconcile(&place, &dir, &["--plugin", "portmap"]);
     assert_eq!(said.code, Some(1), "{said:?}");
-    assert!(said.stderr.contains("net.d: No such file or directory"), "{said:?}");
+    assert!(
+        said.stderr.contains("net.d: No such file or directory"),
+        "{said:?}"
+    );
     fs::create_dir(&dir).unwrap();
     let said = reconcile(&place, &dir, &["--plugin", "portmap"]);
     assert_eq!((said.code, said.stdout.as_str()), (Some(0), ""), "{said:?}");
