@@ -79,6 +79,7 @@ impl Job<'_> {
             }
         }
         self.leftover_hook(changes)?;
+        self.mark_link(changes)?;
         self.root(changes)?;
         // What cannot be undone comes last, and its failure harms nobody.
         self.delete_leftover_ifbs(changes);
@@ -164,6 +165,21 @@ impl Job<'_> {
         ifb.name.clone_from(name);
         ifb.alias = Some(mark);
         Ok(ifb)
+    }
+
+    /// Where no ifb says whose the limit is, the link does, unless it has somebody else's alias.
+    fn mark_link(&self, changes: &mut Changes<'_>) -> Result<(), Error> {
+        let (index, name, mark) = (self.link.index, &self.link.name, self.mark.to_string());
+        let alias = self.link.alias.clone().unwrap_or_default();
+        let is_free = alias.is_empty() || Mark::of(self.link).is_some();
+        let is_needed = self.plan.root.is_some() && self.plan.detours.is_empty();
+        if !is_needed || !is_free || alias == mark {
+            return Ok(());
+        }
+        let undo = Undo::Alias(index, alias);
+        changes.make((format!("mark {name}"), "alias"), Some(undo), |netlink| {
+            netlink.set_alias(index, &mark)
+        })
     }
 
     fn is_kept(&self, side: &HookState) -> bool {

@@ -145,7 +145,8 @@ fn of_ifb(detour: &Detour, side: &HookState) -> Vec<Drift> {
 /// ours stand depends on who else was there at ADD.
 fn of_filters(link: &str, detour: &Detour, side: &HookState, hook: Option<&Qdisc>) -> Vec<Drift> {
     let Some(hook) = hook else {
-        let drift = Drift::new(format!("ingress qdisc of {link}"), "one", "none");
+        let object = format!("clsact or ingress qdisc of {link}");
+        let drift = Drift::new(object, "one", "none");
         return vec![drift.of_missing("qdisc")];
     };
     let object = format!("{} filters of {link} ({} qdisc)", detour.hook, hook.kind);

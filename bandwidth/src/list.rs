@@ -161,8 +161,12 @@ struct Ways<'a> {
 
 impl Ways<'_> {
     fn of<'a>(host: &mut Netlink, links: &'a [Link]) -> Result<Ways<'a>, Error> {
-        let marks = links.iter().filter_map(mark).map(|mark| (mark.link, mark));
-        let is_unmarked = |link: &Link| link.kind == "ifb" && is_ours(link) && mark(link).is_none();
+        let marks = links
+            .iter()
+            .filter_map(Mark::of)
+            .map(|mark| (mark.link, mark));
+        let is_unmarked =
+            |link: &Link| link.kind == "ifb" && is_ours(link) && Mark::of(link).is_none();
         Ok(Ways {
             marks: marks.collect(),
             senders: match links.iter().any(is_unmarked) {
@@ -176,7 +180,7 @@ impl Ways<'_> {
     /// The limit of what an ifb is sent: of a veth's ingress hook, so of what the container sends, or of
     /// its egress hook, where only some of what goes there is limited.
     fn behind_ifb(&self, ifb: &Link, counted: Counted) -> Limit {
-        let mark = mark(ifb);
+        let mark = Mark::of(ifb);
         let index = mark.as_ref().map(|mark| mark.link);
         let index = index.or_else(|| self.senders.get(&ifb.index).copied());
         let link = index.and_then(|index| self.links.get(&index));
@@ -201,10 +205,6 @@ impl Ways<'_> {
             ..Limit::of(veth, "ingress", counted)
         }
     }
-}
-
-fn mark(link: &Link) -> Option<Mark> {
-    Mark::parse(link.alias.as_deref()?)
 }
 
 /// The links to which packets that come into veths are redirected, each with one that does so.
@@ -264,9 +264,7 @@ pub(crate) fn owners(cache: &Cache) -> Result<Vec<Attachment>, Error> {
     let ifbs = Netlink::route()?
         .links(Some(InfoKind::Ifb))
         .context(Code::System, || "list ifbs".into())?;
-    let marks = ifbs
-        .iter()
-        .filter_map(|link| Mark::parse(link.alias.as_deref()?));
+    let marks = ifbs.iter().filter_map(Mark::of);
     Ok(marks.map(|mark| attachment(mark.owner, cache)).collect())
 }
 

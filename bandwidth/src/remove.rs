@@ -8,16 +8,16 @@ use common::sys::link::Link;
 use common::sys::netlink::{Netlink, Refusal};
 
 use crate::ifb::{self, Evidence, Slot};
-use crate::owner::Owner;
+use crate::owner::{Mark, Owner};
 use crate::plan::Hook;
 use crate::tc::filter::{self, Filter};
 use crate::tc::qdisc::{self, HookKind, Qdisc};
 use crate::tc::{BUCKET, handle_text};
 
-/// The link that an attachment's ifbs stand behind.
+/// The link that an attachment's ifbs are behind.
 #[derive(Debug, Clone, Copy)]
-struct Behind {
-    link: u32,
+struct Behind<'a> {
+    link: &'a Link,
     /// The link is known to be the attachment's; else only a filter to its ifb proves it.
     is_certain: bool,
 }
@@ -88,20 +88,18 @@ pub fn slots_of(
         marks.map(|mark| mark.link).all(|of| of == link.index)
     };
     let link = link.filter(|link| is_behind(link));
-    let behind = match link {
-        Some(link) => Some(Behind {
-            link: link.index,
-            is_certain: true,
-        }),
-        None => slots.iter().find_map(guess),
+    let guessed = match link {
+        Some(_) => None,
+        None => match guess(netlink, slots) {
+            Ok(guessed) => guessed,
+            Err(error) => return vec![error],
+        },
     };
-    if let Some(behind) = behind {
-        match restore(netlink, behind, slots) {
-            Ok(true) => {
-                let of_link = || format!("link {}", behind.link);
-                let name = link.map_or_else(of_link, |link| link.name.clone());
-                log.changed(format!("removed the limits of {name}"));
-            }
+    if let Some(behind) = link.or(guessed.as_ref()) {
+        let is_certain = link.is_some();
+        let link = behind;
+        match restore(netlink, Behind { link, is_certain }, slots) {
+            Ok(true) => log.changed(format!("removed the limits of {}", link.name)),
             Ok(false) => {}
             // What is left is found by the ifbs' marks: they go last.
             Err(error) => return vec![error],
@@ -120,23 +118,29 @@ pub fn slots_of(
     errors
 }
 
-/// The link that an ifb's mark or a filter names.
-fn guess(slot: &Slot) -> Option<Behind> {
-    let link = match (&slot.mark, slot.user) {
-        (Some(mark), _) => mark.link,
-        (None, user) => user?,
+/// The link that an ifb's mark or a filter names, if it is there.
+fn guess(netlink: &mut Netlink, slots: &[Slot]) -> Result<Option<Link>, Error> {
+    let named = |slot: &Slot| {
+        slot.link.as_ref()?;
+        slot.mark.as_ref().map(|mark| mark.link).or(slot.user)
     };
-    slot.link.as_ref().map(|_| Behind {
-        link,
-        is_certain: false,
-    })
+    match slots.iter().find_map(named) {
+        Some(index) => netlink
+            .link_by_index(index)
+            .context(Code::System, || format!("look up link {index}")),
+        None => Ok(None),
+    }
 }
 
-/// Takes our filters, hook qdisc and token bucket from the link, each whatever becomes of the others.
-/// Says whether there were any.
-fn restore(netlink: &mut Netlink, behind: Behind, slots: &[Slot]) -> Result<bool, Error> {
-    let Behind { link, is_certain } = behind;
-    let tried = |what: &str| format!("{what} of link {link}");
+/// Takes our filters, hook qdisc, token bucket and mark from the link, each whatever becomes of the
+/// others. Says whether there were any.
+fn restore(netlink: &mut Netlink, behind: Behind<'_>, slots: &[Slot]) -> Result<bool, Error> {
+    let Behind {
+        link: behind,
+        is_certain,
+    } = behind;
+    let link = behind.index;
+    let tried = |what: &str| format!("{what} of {}", behind.name);
     let hook =
         qdisc::hook(netlink, link).context(Code::System, || tried("read the ingress qdisc"))?;
     let filters = match &hook {
@@ -150,7 +154,12 @@ fn restore(netlink: &mut Netlink, behind: Behind, slots: &[Slot]) -> Result<bool
     }
     // The link may be another attachment's by now, and so is its token bucket then.
     let others = ifb::led_to(netlink, filters.iter().map(|(_, filter)| filter), &ifbs)?;
-    let is_others = others.iter().any(|(_, m)| m.link == link && m.root_made);
+    let mark = Mark::of(behind);
+    let is_owned =
+        |slot: &Slot| slot.mark.as_ref().map(|m| &m.owner) == mark.as_ref().map(|m| &m.owner);
+    let is_marked = mark.is_some() && (is_certain || slots.iter().any(is_owned));
+    let is_others =
+        (mark.is_some() && !is_marked) || others.iter().any(|(_, m)| m.link == link && m.root_made);
     let of_root = match is_others {
         true => Ok(false),
         false => root(netlink, link).context(Code::System, || {
@@ -176,6 +185,10 @@ fn restore(netlink: &mut Netlink, behind: Behind, slots: &[Slot]) -> Result<bool
         None => Ok(false),
     };
     match (of_hook, of_root) {
+        (Ok(_), Ok(_)) if is_marked => netlink
+            .set_alias(link, "")
+            .context(Code::System, || tried("remove the alias"))
+            .map(|()| true),
         (Ok(hook), Ok(root)) => Ok(hook || root),
         (Err(error), Ok(_)) | (Ok(_), Err(error)) => Err(error),
         (Err(error), Err(also)) => Err(error.and(also)),

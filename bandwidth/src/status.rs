@@ -75,15 +75,8 @@ fn try_all(netlink: &mut Netlink) -> Vec<Part> {
         ANY,
         qdisc::set_root(netlink, link, tbf),
     );
-    // Subnets need clsact; both qdiscs are of one module, and of two ages.
-    let hook = qdisc::add_hook(netlink, link, HookKind::Ingress)
-        .and_then(|()| qdisc::delete_hook(netlink, link))
-        .and_then(|()| qdisc::add_hook(netlink, link, HookKind::Clsact));
-    check(
-        "ingress and clsact qdisc (module sch_ingress)",
-        EGRESS,
-        hook,
-    );
+    let hook = qdisc::add_hook(netlink, link, HookKind::Clsact);
+    check("clsact qdisc (module sch_ingress)", EGRESS, hook);
     let mut filter = |verdict: Verdict, place| {
         let rule = Rule {
             keys: Vec::new(),

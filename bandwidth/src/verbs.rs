@@ -10,7 +10,6 @@ use common::sys::link::Link;
 use common::sys::netlink::Netlink;
 use common::version::Version;
 use common::{Attachment, Drift, Plugin, Request};
-use netlink_packet_route::link::InfoKind;
 
 use crate::apply::{Done, Job, PRIORITIES};
 use crate::config::Config;
@@ -76,18 +75,14 @@ impl Plugin for Bandwidth {
         let mut errors = Vec::new();
         let (mut host_link, mut named_in) = (None, None);
         match request.netns.as_ref().map(|_| Place::of(request)) {
-            Some(Ok(mut place)) if place.side == Side::Container => {
-                let link = Some(&place.link);
-                let inside = &mut place.netlink;
-                errors.extend(remove::attachment(
-                    inside,
+            Some(Ok(mut place)) => match place.is_of(attachment, result.as_ref()) {
+                Ok(is_own) if place.side == Side::Container => errors.extend(remove::attachment(
+                    &mut place.netlink,
                     attachment,
-                    link,
+                    Some(&place.link).filter(|_| is_own),
                     result.as_ref(),
                     &request.log,
-                ));
-            }
-            Some(Ok(mut place)) => match is_meant(&mut place, attachment, result.as_ref()) {
+                )),
                 Ok(true) => host_link = Some(place.link),
                 // The path is another container's by now.
                 Ok(false) => named_in = Some(None),
@@ -100,7 +95,7 @@ impl Plugin for Bandwidth {
         match Netlink::route() {
             Ok(mut host) => {
                 if let (Some(result), Some(netns)) = (result.as_ref(), named_in) {
-                    match place::named(&mut host, &attachment.ifname, result, netns) {
+                    match place::named(&mut host, attachment, result, netns) {
                         Ok(link) => host_link = link,
                         Err(error) => errors.push(error),
                     }
@@ -134,21 +129,25 @@ impl Plugin for Bandwidth {
             })
             .collect();
         let mut host = Netlink::route()?;
-        let ifbs = host
-            .links(Some(InfoKind::Ifb))
-            .context(Code::System, || "list ifbs".into())?;
-        let mut dead: HashMap<Owner, Vec<Slot>> = HashMap::new();
-        for slot in ifbs.into_iter().filter_map(Slot::marked) {
-            let Some(owner) = slot.mark.as_ref().map(|mark| mark.owner.clone()) else {
+        let links = host
+            .links(None)
+            .context(Code::System, || "list links".into())?;
+        let mut dead: HashMap<Owner, (Vec<Slot>, Option<Link>)> = HashMap::new();
+        for link in links {
+            let owner = Mark::of(&link).map(|mark| mark.owner);
+            let is_dead = |owner: &Owner| owner.is_on(network) && !valid.contains(owner);
+            let Some(owner) = owner.filter(is_dead) else {
                 continue;
             };
-            if owner.is_on(network) && !valid.contains(&owner) {
-                dead.entry(owner).or_default().push(slot);
+            let (slots, own) = dead.entry(owner).or_default();
+            match link.kind.as_str() {
+                "ifb" => slots.extend(Slot::marked(link)),
+                _ => *own = Some(link),
             }
         }
         let errors = dead
             .values()
-            .flat_map(|slots| remove::slots_of(&mut host, slots, None, &request.log))
+            .flat_map(|(slots, own)| remove::slots_of(&mut host, slots, own.as_ref(), &request.log))
             .collect();
         Error::all(errors).map_or(Ok(()), Err)
     }
@@ -183,14 +182,6 @@ pub fn look(request: &Request) -> Result<Option<(Side, Plan, Actual)>, Error> {
     let actual = observe(&mut place, &request.attachment, &result)?;
     let plan = Plan::new(&config, &facts(&place, &actual));
     Ok(Some((place.side, plan, actual)))
-}
-
-fn is_meant(
-    place: &mut Place,
-    attachment: &Attachment,
-    result: Option<&CniResult>,
-) -> Result<bool, Error> {
-    result.map_or(Ok(true), |result| place.is_of(attachment, result))
 }
 
 fn observe(
@@ -231,10 +222,11 @@ fn mark(attachment: &Attachment, place: &Place, plan: &Plan, actual: &Actual) ->
     Mark {
         owner: Owner::of(attachment),
         link: place.link.index,
-        hook_made: actual.hook.is_none()
-            || is_replaced
-            || sides.iter().any(was_made)
-            || sides.iter().any(is_shared),
+        hook_made: !plan.detours.is_empty()
+            && (actual.hook.is_none()
+                || is_replaced
+                || sides.iter().any(was_made)
+                || sides.iter().any(is_shared)),
         root_made: plan.root.is_some(),
     }
 }

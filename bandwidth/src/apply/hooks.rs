@@ -41,17 +41,14 @@ impl Job<'_> {
         })
     }
 
-    /// The hook qdisc that is to be there: clsact if that is there, or if packets that go out are to
-    /// make a detour.
+    /// The hook qdisc that is to be there: clsact, so that agents that come later find both hooks. An
+    /// ingress qdisc serves where packets that go out make no detour.
     fn kind(&self) -> HookKind {
-        let is_clsact = self
-            .actual
-            .hook
-            .as_ref()
-            .is_some_and(|hook| hook.kind == "clsact");
-        match is_clsact || self.plan.detour(Hook::Egress).is_some() {
-            true => HookKind::Clsact,
-            false => HookKind::Ingress,
+        let hook = self.actual.hook.as_ref();
+        let is_ingress = hook.is_some_and(|hook| hook.kind == HookKind::Ingress.text());
+        match is_ingress && self.plan.detour(Hook::Egress).is_none() {
+            true => HookKind::Ingress,
+            false => HookKind::Clsact,
         }
     }
 
