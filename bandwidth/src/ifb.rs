@@ -11,9 +11,8 @@ use common::sys::netlink::Netlink;
 use netlink_packet_route::link::InfoKind;
 
 use crate::owner::{Mark, Owner};
-use crate::plan::Hook;
 use crate::tc::filter::{self, Filter};
-use crate::tc::qdisc;
+use crate::tc::{Hook, qdisc};
 
 /// Characters of an interface's name.
 const LENGTH: usize = 15;

@@ -11,13 +11,13 @@ use common::sys::netlink::{Netlink, Refusal};
 use common::{Attachment, Request};
 use netlink_packet_route::link::InfoKind;
 
+use crate::look::Look;
 use crate::owner::{Mark, Owner};
-use crate::plan::{Hook, Side};
+use crate::plan::Side;
 use crate::tbf::Tbf;
 use crate::tc::counters::{Counted, roots};
 use crate::tc::filter;
-use crate::tc::qdisc;
-use crate::verbs;
+use crate::tc::{Hook, qdisc};
 
 /// The beginnings of our ifbs' names; the reference's begin with the first.
 const PREFIXES: [&str; 2] = ["bwp", "bwe"];
@@ -126,15 +126,15 @@ pub fn limits(cache: &Cache) -> Result<Vec<Limit>, Error> {
 /// # Errors
 /// As CHECK's, but for the drifts.
 pub fn missing(request: &Request) -> Result<Vec<Limit>, Error> {
-    let Some((side, plan, actual)) = verbs::look(request)? else {
+    let Some(look) = Look::at(request)? else {
         return Ok(Vec::new());
     };
     let limit = |(device, bucket, hook): (String, Tbf, Hook)| Limit {
         owner: Some(request.attachment.clone()),
-        link: Some(plan.link.clone()),
-        ..Limit::planned(device, direction(side, hook), bucket)
+        link: Some(look.plan.link.clone()),
+        ..Limit::planned(device, direction(look.place.side, hook), bucket)
     };
-    Ok(plan.missing(&actual).into_iter().map(limit).collect())
+    Ok(look.difference().missing().into_iter().map(limit).collect())
 }
 
 /// As the configuration calls what crosses a link's hook.

@@ -1,18 +1,24 @@
-//! DEL: takes back what belongs to an attachment, as far as it is still there.
+//! DEL and GC: take back what belongs to attachments, as far as it is still there.
 
-use common::Attachment;
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+
 use common::error::{Code, Context, Error};
 use common::log::Log;
+use common::netconf::ValidAttachment;
 use common::result::CniResult;
 use common::sys::link::Link;
 use common::sys::netlink::{Netlink, Refusal};
+use common::{Attachment, Request};
 
 use crate::ifb::{self, Evidence, Slot};
+use crate::observe;
 use crate::owner::{Mark, Owner};
-use crate::plan::Hook;
+use crate::place::{self, Missing, Place};
+use crate::plan::Side;
 use crate::tc::filter::{self, Filter};
-use crate::tc::qdisc::{self, HookKind, Qdisc};
-use crate::tc::{BUCKET, handle_text};
+use crate::tc::qdisc;
+use crate::tc::{BUCKET, Hook, handle_text};
 
 /// The link that an attachment's ifbs are behind.
 #[derive(Debug, Clone, Copy)]
@@ -31,36 +37,128 @@ enum Made {
     IfUsed,
 }
 
-/// Takes back an attachment's ifbs, and what is on its link where that is known. Carries on after a
-/// failure.
-pub fn attachment(
-    netlink: &mut Netlink,
-    attachment: &Attachment,
-    link: Option<&Link>,
-    result: Option<&CniResult>,
-    log: &Log,
-) -> Vec<Error> {
-    let evidence = Evidence {
-        link: link.map(|link| link.index),
-        result,
+/// An attachment that goes.
+struct Leaving<'a> {
+    attachment: &'a Attachment,
+    result: Option<&'a CniResult>,
+    log: &'a Log,
+}
+
+/// DEL: takes back what belongs to the attachment. Neither limits nor a sound result are needed.
+///
+/// # Errors
+/// Everything that could not be taken back.
+pub fn del(request: &Request) -> Result<(), Error> {
+    let result = request.conf.prev_result().ok().flatten();
+    let leaving = Leaving {
+        attachment: &request.attachment,
+        result: result.as_ref(),
+        log: &request.log,
     };
     let mut errors = Vec::new();
-    let mut slots = Vec::new();
-    for hook in [Hook::Ingress, Hook::Egress] {
-        match ifb::find(netlink, attachment, hook, evidence) {
-            Ok(slot) => slots.push(slot),
+    let (mut link, mut named_in) = (None, None);
+    match request.netns.as_ref().map(|_| Place::of(request)) {
+        Some(Ok(mut place)) => match place.is_of(leaving.attachment, leaving.result) {
+            Ok(is_own) if place.side == Side::Container => {
+                let link = Some(&place.link).filter(|_| is_own);
+                errors.extend(leaving.remove(&mut place.netlink, link));
+            }
+            Ok(true) => link = Some(place.link),
+            // The path is another container's by now.
+            Ok(false) => named_in = Some(None),
             Err(error) => errors.push(error),
+        },
+        // The namespace or the interface is gone, and with them the veth, most likely.
+        Some(Err(Missing::Nothing(_))) | None => named_in = Some(request.netns.as_deref()),
+        Some(Err(Missing::Unknown(error))) => errors.push(error),
+    }
+    let on_node = leaving.on_node(link, named_in);
+    errors.extend(on_node.unwrap_or_else(|error| vec![error]));
+    Error::all(errors).map_or(Ok(()), Err)
+}
+
+/// GC: takes back what belongs to dead attachments of this network.
+///
+/// # Errors
+/// Everything that could not be taken back.
+pub fn gc(request: &Request) -> Result<(), Error> {
+    let network = &request.attachment.network;
+    let owner = |valid: ValidAttachment| {
+        Owner::of(&Attachment {
+            network: network.clone(),
+            container: valid.container,
+            ifname: valid.ifname,
+        })
+    };
+    let valid = request.conf.valid_attachments()?.into_iter();
+    let valid: HashSet<Owner> = valid.map(owner).collect();
+    let mut host = Netlink::route()?;
+    let links = host
+        .links(None)
+        .context(Code::System, || "list links".into())?;
+    let mut dead: HashMap<Owner, (Vec<Slot>, Option<Link>)> = HashMap::new();
+    for link in links {
+        let owner = Mark::of(&link).map(|mark| mark.owner);
+        let is_dead = |owner: &Owner| owner.is_on(network) && !valid.contains(owner);
+        let Some(owner) = owner.filter(is_dead) else {
+            continue;
+        };
+        let (slots, own) = dead.entry(owner).or_default();
+        match link.kind.as_str() {
+            "ifb" => slots.extend(Slot::marked(link)),
+            _ => *own = Some(link),
         }
     }
-    // An ifb that has another name by now is found by what leads to it.
-    if let Some(link) = link.filter(|_| slots.iter().all(|slot| slot.link.is_none())) {
-        match strays(netlink, attachment, link.index) {
-            Ok(strays) => slots.extend(strays),
-            Err(error) => errors.push(error),
+    let errors = dead
+        .values()
+        .flat_map(|(slots, own)| slots_of(&mut host, slots, own.as_ref(), &request.log))
+        .collect();
+    Error::all(errors).map_or(Ok(()), Err)
+}
+
+impl Leaving<'_> {
+    /// Takes back what is on the node: on the link, or on the one that the result names in a namespace.
+    fn on_node(
+        &self,
+        mut link: Option<Link>,
+        named_in: Option<Option<&Path>>,
+    ) -> Result<Vec<Error>, Error> {
+        let mut host = Netlink::route()?;
+        let mut errors = Vec::new();
+        if let (Some(result), Some(netns)) = (self.result, named_in) {
+            match place::named(&mut host, self.attachment, result, netns) {
+                Ok(named) => link = named,
+                Err(error) => errors.push(error),
+            }
         }
+        errors.extend(self.remove(&mut host, link.as_ref()));
+        Ok(errors)
     }
-    errors.extend(slots_of(netlink, &slots, link, log));
-    errors
+
+    /// Takes back the ifbs, and what is on the link where that is known. Carries on after a failure.
+    fn remove(&self, netlink: &mut Netlink, link: Option<&Link>) -> Vec<Error> {
+        let evidence = Evidence {
+            link: link.map(|link| link.index),
+            result: self.result,
+        };
+        let mut errors = Vec::new();
+        let mut slots = Vec::new();
+        for hook in [Hook::Ingress, Hook::Egress] {
+            match ifb::find(netlink, self.attachment, hook, evidence) {
+                Ok(slot) => slots.push(slot),
+                Err(error) => errors.push(error),
+            }
+        }
+        // An ifb that has another name by now is found by what leads to it.
+        if let Some(link) = link.filter(|_| slots.iter().all(|slot| slot.link.is_none())) {
+            match strays(netlink, self.attachment, link.index) {
+                Ok(strays) => slots.extend(strays),
+                Err(error) => errors.push(error),
+            }
+        }
+        errors.extend(slots_of(netlink, &slots, link, self.log));
+        errors
+    }
 }
 
 fn strays(netlink: &mut Netlink, attachment: &Attachment, link: u32) -> Result<Vec<Slot>, Error> {
@@ -76,12 +174,7 @@ fn strays(netlink: &mut Netlink, attachment: &Attachment, link: u32) -> Result<V
 }
 
 /// Takes back the ifbs in these slots and what leads to them.
-pub fn slots_of(
-    netlink: &mut Netlink,
-    slots: &[Slot],
-    link: Option<&Link>,
-    log: &Log,
-) -> Vec<Error> {
+fn slots_of(netlink: &mut Netlink, slots: &[Slot], link: Option<&Link>, log: &Log) -> Vec<Error> {
     // The mark says behind which link they stand, whatever has the namespace's path by now.
     let is_behind = |link: &Link| {
         let marks = slots.iter().filter_map(|slot| slot.mark.as_ref());
@@ -174,14 +267,8 @@ fn restore(netlink: &mut Netlink, behind: Behind<'_>, slots: &[Slot]) -> Result<
         return of_root;
     }
     let of_hook = match hook {
-        Some(hook) => hooks(
-            netlink,
-            (link, &hook.kind),
-            &filters,
-            &ifbs,
-            made(&hook, slots),
-        )
-        .context(Code::System, || tried("delete the filters")),
+        Some(hook) => hooks(netlink, (link, &hook.kind), &filters, &ifbs, made(slots))
+            .context(Code::System, || tried("delete the filters")),
         None => Ok(false),
     };
     match (of_hook, of_root) {
@@ -195,17 +282,14 @@ fn restore(netlink: &mut Netlink, behind: Behind<'_>, slots: &[Slot]) -> Result<
     }
 }
 
-/// Whether a hook qdisc was made for us.
-fn made(hook: &Qdisc, slots: &[Slot]) -> Made {
-    let mut marks = slots.iter().filter_map(|slot| slot.mark.as_ref());
-    let is_unmarked = slots.iter().all(|slot| slot.mark.is_none());
-    // The reference marks nothing, and always makes an ingress qdisc for its filter.
-    if hook.kind == HookKind::Ingress.text() && is_unmarked {
-        Made::IfUsed
-    } else if marks.any(|mark| mark.hook_made) {
-        Made::Yes
-    } else {
-        Made::No
+/// Whether the hook qdisc was made for us. The reference marks nothing, and always makes one; an ifb that
+/// is gone took its mark along.
+fn made(slots: &[Slot]) -> Made {
+    let marks: Vec<&Mark> = slots.iter().filter_map(|slot| slot.mark.as_ref()).collect();
+    match marks.iter().any(|mark| mark.hook_made) {
+        true => Made::Yes,
+        false if marks.is_empty() => Made::IfUsed,
+        false => Made::No,
     }
 }
 
@@ -229,7 +313,7 @@ fn hooks<'f>(
     ifbs: &[u32],
     made: Made,
 ) -> Result<bool, Refusal> {
-    let is_own = |filter: &Filter| crate::observe::is_own(filter, ifbs);
+    let is_own = |filter: &Filter| observe::is_own(filter, ifbs);
     let (own, others): (Vec<_>, Vec<_>) = filters
         .iter()
         .filter(|(_, filter)| filter.kind != "u32" || filter.rule.is_some())

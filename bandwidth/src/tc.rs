@@ -7,6 +7,8 @@ pub mod counters;
 pub mod filter;
 pub mod qdisc;
 
+use std::fmt;
+
 use common::error::{Code, Error};
 use common::sys::netlink::{Refusal, u32_at};
 use nix::errno::Errno;
@@ -32,6 +34,41 @@ pub const INGRESS: Handle = 0xffff_fff1;
 pub const HOOK_INGRESS: Handle = 0xffff_fff2;
 /// Parent of filters for packets that go out (`TC_H_MIN_EGRESS`), with clsact only.
 pub const HOOK_EGRESS: Handle = 0xffff_fff3;
+
+/// The direction in which packets cross a link, as seen by that link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hook {
+    /// Coming in.
+    Ingress,
+    /// Going out.
+    Egress,
+}
+
+impl Hook {
+    /// The parent of filters on this hook of a qdisc of that kind. On an ingress qdisc, which has but
+    /// one, filters stand below the qdisc itself, as the reference puts them.
+    pub fn parent(self, kind: &str) -> Handle {
+        match self {
+            Hook::Ingress if kind == "ingress" => HOOKS,
+            Hook::Ingress => HOOK_INGRESS,
+            Hook::Egress => HOOK_EGRESS,
+        }
+    }
+}
+
+impl fmt::Display for Hook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Hook::Ingress => "ingress",
+            Hook::Egress => "egress",
+        })
+    }
+}
+
+/// `ETH_P_*` numbers, the protocols that filters are for (include/uapi/linux/if_ether.h).
+pub const ETH_P_ALL: u16 = 3;
+pub const ETH_P_IP: u16 = 0x0800;
+pub const ETH_P_IPV6: u16 = 0x86dd;
 
 /// Bytes before the attributes (`struct tcmsg`).
 const HEADER: usize = 20;

@@ -15,8 +15,7 @@ use netlink_packet_route::tc::{
 use nix::libc;
 
 pub use self::decode::decode;
-use super::{ABSENT, Handle};
-use crate::plan::Hook;
+use super::{ABSENT, Handle, Hook};
 
 /// `flowid 1:1` of a filter that redirects, as the reference sets it.
 pub const REDIRECTED: Handle = 0x0001_0001;
@@ -84,6 +83,23 @@ impl Verdict {
     /// Whether filters of ours do this, to a link that is there.
     pub fn is_planned(&self) -> bool {
         matches!(self, Verdict::Redirect(1..) | Verdict::Pass)
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Rule { keys, verdict } = self;
+        if keys.is_empty() {
+            f.write_str("everything")?;
+        }
+        for (index, key) in keys.iter().enumerate() {
+            write!(f, "{}{key}", if index == 0 { "" } else { ", " })?;
+        }
+        match verdict {
+            Verdict::Redirect(_) => f.write_str(" redirect"),
+            Verdict::Pass => f.write_str(" pass"),
+            Verdict::Other(what, _) => write!(f, " {what}"),
+        }
     }
 }
 

@@ -126,6 +126,16 @@ fn of_two_containers_with_one_interface_the_later_one_keeps_its_limit() {
 }
 
 #[test]
+fn del_frees_a_veth_whose_ifb_somebody_deleted() {
+    let pod = Pod::new();
+    let before = pod.state();
+    pod.add(both());
+    pod.sh(&format!("ip link del {IFB}"));
+    pod.del(both());
+    assert_eq!(pod.state(), before);
+}
+
+#[test]
 fn an_alias_of_somebody_else_stays() {
     let towards = || json!({"ingressRate": 8_000_000, "ingressBurst": 800_000});
     let pod = Pod::new();
