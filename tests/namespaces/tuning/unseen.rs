@@ -97,7 +97,7 @@ fn check_names_no_drift_that_there_is_not() {
             assert_ne!(error["code"], json!(101), "{when}");
         }
     });
-    assert!(tried > 20, "{tried}");
+    assert!(tried > 15, "{tried}");
     pod.ip(["link", "set", "eth0", "mtu", "1300"]);
     every_fault(&pod, "CHECK", |answer, when| {
         assert_ne!(answer.code, Some(0), "{when}");
