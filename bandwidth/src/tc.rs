@@ -1,7 +1,7 @@
 //! Traffic control over netlink: queueing disciplines and filters, as `tc` shows and changes them.
 //!
-//! Requests are typed by netlink-packet-route; replies are read attribute by attribute, so that what
-//! a newer kernel adds cannot make the rest unreadable.
+//! Replies are read attribute by attribute, so that what a newer kernel adds cannot make the rest
+//! unreadable.
 
 pub mod counters;
 pub mod filter;
@@ -10,7 +10,8 @@ pub mod qdisc;
 use std::fmt;
 
 use common::error::{Code, Error};
-use common::sys::netlink::{Refusal, u32_at};
+use common::sys::netlink::{Message, Netlink, Refusal, u32_at};
+use common::sys::nla::{self, Nla};
 use nix::errno::Errno;
 
 /// What the kernel answers of a qdisc, or of filters below one, that is not there: `EINVAL` for those
@@ -78,16 +79,42 @@ const TCA_OPTIONS: u16 = 2;
 const TCA_CHAIN: u16 = 11;
 
 /// The fields of a `struct tcmsg`.
+#[derive(Debug, Clone, Copy, Default)]
 struct Header {
     index: u32,
     handle: Handle,
+    parent: Handle,
     info: u32,
+}
+
+impl Header {
+    fn request(
+        self,
+        netlink: &mut Netlink,
+        (kind, flags): (u16, u16),
+        attributes: &[Nla],
+    ) -> Result<Vec<Message>, Refusal> {
+        netlink.request_bytes(kind, flags, &self.body(attributes)?)
+    }
+
+    fn body(self, attributes: &[Nla]) -> Result<Vec<u8>, Refusal> {
+        let Header {
+            index,
+            handle,
+            parent,
+            info,
+        } = self;
+        // The family and its padding come first.
+        let header = [0, index, handle, parent, info].map(u32::to_ne_bytes);
+        nla::body(header.as_flattened(), attributes)
+    }
 }
 
 fn header(body: &[u8]) -> Option<Header> {
     Some(Header {
         index: u32_at(body, 4)?,
         handle: u32_at(body, 8)?,
+        parent: u32_at(body, 12)?,
         info: u32_at(body, 16)?,
     })
 }
