@@ -12,7 +12,7 @@
 //! | [`apply`] | ADD: makes their changes, or none |
 //! | [`remove`] | DEL and GC |
 //! | [`status`] | STATUS |
-//! | [`list`], [`operate`], [`scaled`] | for the tool for people |
+//! | [`list`], [`operate`], [`mod@scaled`] | for the tool for people |
 
 mod amount;
 mod apply;
