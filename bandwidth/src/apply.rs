@@ -1,41 +1,19 @@
-//! ADD: makes the kernel hold the plan, changing only what differs, all or nothing.
+//! ADD: makes the changes of a difference, all of them or none.
 
-mod hooks;
-
-pub use hooks::PRIORITIES;
-
-use common::error::{Code, Context, Error};
-use common::sys::link::{Change, Link};
+use common::error::{Code, Error};
+use common::log::Log;
+use common::sys::link::{self, Link};
+use common::sys::netlink::{Netlink, Refusal};
 use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkInfo};
 use nix::errno::Errno;
 
-use crate::ifb::{self, Slot};
-use crate::observe::{Actual, HookState};
+use crate::change::{Change, On, Spot, Step};
+use crate::ifb;
+use crate::observe::Actual;
 use crate::owner::Mark;
-use crate::plan::{Detour, Plan};
-use crate::tbf::Tbf;
-use crate::tc::qdisc::{self, Bucket, Count, Qdisc};
-use crate::tc::{BUCKET, handle_text};
-use crate::undo::{Changes, Undo};
-
-const TBF: &str = "tbf (module sch_tbf)";
-const IFB: &str = "ifb (module ifb)";
-
-/// What ADD is to do, decided.
-pub struct Job<'a> {
-    /// What the kernel is to hold.
-    pub plan: &'a Plan,
-    /// What it holds.
-    pub actual: &'a Actual,
-    /// The link to limit.
-    pub link: &'a Link,
-    /// The mark for each ifb.
-    pub mark: &'a Mark,
-    /// The first of the priorities for our filters.
-    pub priority: u16,
-    /// Ifbs that an earlier plugin of the same chain made: not leftovers, though not planned.
-    pub kept: &'a [String],
-}
+use crate::plan::Plan;
+use crate::tc::filter::{self, Filter, Rule, Verdict};
+use crate::tc::{Hook, qdisc, refused};
 
 /// What was done.
 pub struct Done {
@@ -45,246 +23,256 @@ pub struct Done {
     pub changed: bool,
 }
 
-impl Job<'_> {
-    /// Does it, in an order that limits nothing before everything is ready.
-    ///
-    /// # Errors
-    /// Code 100 or 103; nothing is changed then.
-    pub fn run(&self, mut changes: Changes<'_>) -> Result<Done, Error> {
-        match self.steps(&mut changes) {
-            Ok(ifbs) => Ok(Done {
-                ifbs,
-                changed: changes.is_any(),
-            }),
-            Err(error) => Err(changes.undo(error)),
+/// Makes the changes of steps, in their order.
+///
+/// # Errors
+/// Code 100 or 103; nothing is changed then, or the error says what could not be taken back.
+pub fn apply(
+    netlink: &mut Netlink,
+    log: &Log,
+    (link, plan, actual): (&Link, &Plan, &Actual),
+    steps: Vec<Step>,
+) -> Result<Done, Error> {
+    let ifb = |hook| {
+        plan.detour(hook)
+            .and_then(|_| actual.side(hook).slot.link.clone())
+    };
+    let mut kernel = Kernel {
+        netlink,
+        link,
+        ifbs: [ifb(Hook::Ingress), ifb(Hook::Egress)],
+    };
+    let mut changed = false;
+    let mut undos = Vec::new();
+    for Step { change, undo, .. } in steps {
+        let Some(change) = change else { continue };
+        if let Some(warning) = change.warning() {
+            log.warn(warning);
+        }
+        let outcome = kernel.make(&change);
+        // Where the kernel's answer did not come the change may be made.
+        if !outcome.as_ref().is_err_and(|refusal| refusal.is_answer) {
+            undos.extend(undo);
+        }
+        let error = |refusal: &Refusal| refused(refusal, change.tried(&link.name), change.needs());
+        match outcome {
+            Ok(()) => changed = true,
+            Err(refusal) if change.is_optional() => log.warn(error(&refusal)),
+            Err(refusal) => return Err(kernel.undo(undos, error(&refusal))),
+        }
+    }
+    let ifbs = kernel.ifbs.into_iter().flatten().collect();
+    Ok(Done { ifbs, changed })
+}
+
+/// The links of one attachment, and a socket in their namespace.
+struct Kernel<'a> {
+    netlink: &'a mut Netlink,
+    link: &'a Link,
+    /// The ifbs of the plan as far as they are there, the one behind the ingress hook first.
+    ifbs: [Option<Link>; 2],
+}
+
+impl Kernel<'_> {
+    /// Takes changes back, the last one first. What fails is reported along with `error`; then the ifbs
+    /// stay with their marks, by which DEL finds the rest.
+    fn undo(mut self, undos: Vec<Change>, error: Error) -> Error {
+        let mut failures = Vec::new();
+        for undo in undos.into_iter().rev() {
+            if undo.is_of_record() && !failures.is_empty() {
+                continue;
+            }
+            if let Err(refusal) = self.make(&undo) {
+                let tried = format!("undo: {}", undo.tried(&self.link.name));
+                failures.push(Error::new(Code::System, tried).with_details(refusal));
+            }
+        }
+        failures.into_iter().fold(error, Error::and)
+    }
+
+    fn ifb(&mut self, hook: Hook) -> &mut Option<Link> {
+        let [ingress, egress] = &mut self.ifbs;
+        match hook {
+            Hook::Ingress => ingress,
+            Hook::Egress => egress,
         }
     }
 
-    fn steps(&self, changes: &mut Changes<'_>) -> Result<Vec<Link>, Error> {
-        let mut ifbs = Vec::new();
-        for side in &self.actual.sides {
-            if let Some(detour) = self.plan.detour(side.hook) {
-                ifbs.push(self.ifb(changes, detour, side)?);
-            }
+    fn index(&mut self, on: &On) -> Result<u32, Refusal> {
+        match on {
+            On::Limited(_) => Ok(self.link.index),
+            On::Ifb(hook, _) => self.index_of_ifb(*hook),
         }
-        self.hook(changes)?;
-        for (detour, ifb) in self.plan.detours.iter().zip(&ifbs) {
-            if let Some(side) = self.actual.sides.iter().find(|s| s.hook == detour.hook) {
-                self.filters(changes, detour, side, ifb.index)?;
-            }
-        }
-        for side in &self.actual.sides {
-            if self.plan.detour(side.hook).is_none() {
-                self.leftover(changes, side)?;
-            }
-        }
-        self.leftover_hook(changes)?;
-        self.root(changes)?;
-        // What cannot be undone comes last, and its failure harms nobody.
-        self.delete_leftover_ifbs(changes);
-        Ok(ifbs)
     }
 
-    /// The ifb with its token bucket, marked and up.
-    fn ifb(
-        &self,
-        changes: &mut Changes<'_>,
-        detour: &Detour,
-        side: &HookState,
-    ) -> Result<Link, Error> {
-        let mut ifb = match &side.slot.link {
-            Some(ifb) if ifb.name == detour.ifb => ifb.clone(),
-            _ => self.new_ifb(changes, detour, &side.slot)?,
-        };
-        let (index, name) = (ifb.index, &ifb.name);
-        let mark = self.mark.to_string();
-        let alias = ifb.alias.clone().unwrap_or_default();
-        if alias != mark {
-            let undo = Undo::Alias(index, alias);
-            changes.make((format!("mark {name}"), IFB), Some(undo), |netlink| {
-                netlink.set_alias(index, &mark)
-            })?;
-        }
-        if ifb.mtu != detour.mtu {
-            let undo = Undo::Change(index, Change::Mtu(ifb.mtu));
-            let tried = format!("set mtu {} on {name}", detour.mtu);
-            changes.make((tried, IFB), Some(undo), |netlink| {
-                netlink.change_link(index, Change::Mtu(detour.mtu))
-            })?;
-            ifb.mtu = detour.mtu;
-        }
-        let name = &ifb.name;
-        bucket(
-            changes,
-            (index, name),
-            side.bucket.as_ref(),
-            detour.tbf.ours,
-        )?;
-        if !ifb.up {
-            let undo = Undo::Change(index, Change::Up(false));
-            let tried = format!("set {name} up");
-            changes.make((tried, IFB), Some(undo), |netlink| {
-                netlink.change_link(index, Change::Up(true))
-            })?;
-        }
-        Ok(ifb)
+    fn index_of_ifb(&mut self, hook: Hook) -> Result<u32, Refusal> {
+        let ifb = self.ifb(hook).as_ref();
+        ifb.map(|ifb| ifb.index).ok_or_else(|| Errno::ENODEV.into())
     }
 
-    /// A new ifb with its mark. It is made under the attachment's own name: nobody ever finds one without
-    /// a mark under the name that the container's other interfaces would take too, and whoever comes
-    /// second there keeps the name that it has.
-    fn new_ifb(
-        &self,
-        changes: &mut Changes<'_>,
-        detour: &Detour,
-        slot: &Slot,
-    ) -> Result<Link, Error> {
-        let first_name = &slot.first_name;
-        let mut ifb = match &slot.link {
-            Some(left) => left.clone(),
-            None => create(changes, first_name, detour.mtu)?,
-        };
-        changes.remember(Undo::DeleteLink(ifb.index));
-        let mark = self.mark.to_string();
-        let mut name = &detour.ifb;
-        changes.make((format!("mark {name}"), IFB), None, |netlink| {
-            match netlink.name_and_mark(ifb.index, name, &mark) {
-                Err(refusal) if refusal.says(&[Errno::EEXIST]) && name != first_name => {
-                    // Not where the same ADD runs twice.
-                    let other = netlink.link_by_name(name)?;
-                    if other.is_some_and(|other| ifb::is_marked(&other, &self.mark.owner)) {
-                        return Err(refusal);
-                    }
-                    name = first_name;
-                    netlink.name_and_mark(ifb.index, name, &mark)
-                }
-                done => done,
+    /// Makes one change. An undo may be about a change that was not made.
+    fn make(&mut self, change: &Change) -> Result<(), Refusal> {
+        let link = self.link.index;
+        match change {
+            Change::CreateIfb(hook, name, mtu) => self.create_ifb(*hook, name, *mtu),
+            Change::NameIfb {
+                hook,
+                name,
+                first_name,
+                mark,
+            } => self.name_ifb(*hook, (name, first_name), mark),
+            Change::DropIfb(hook, name) => self.drop_ifb(*hook, name),
+            Change::DeleteIfb(ifb) => self.netlink.delete_link(ifb.index),
+            Change::Alias(on, alias) => {
+                let index = self.index(on)?;
+                self.netlink.set_alias(index, alias)
             }
+            Change::Attribute(on, attribute) => self.set(on, *attribute),
+            Change::SetRoot(on, tbf) => {
+                let index = self.index(on)?;
+                qdisc::set_root(self.netlink, index, *tbf)
+            }
+            Change::DeleteRoot(on, _) => {
+                let index = self.index(on)?;
+                qdisc::delete_root(self.netlink, index)
+            }
+            Change::DeleteStranger(on, _) => {
+                let index = self.index(on)?;
+                qdisc::delete_stranger(self.netlink, index)
+            }
+            Change::AddHook(kind, _) => qdisc::add_hook(self.netlink, link, *kind),
+            Change::DeleteHook => self.delete_hook(),
+            Change::AddFilter(spot, rule) => {
+                let rule = self.led(*spot, rule)?;
+                filter::add(self.netlink, link, spot.parent, spot.place, &rule)
+            }
+            Change::AddFilters(spot, rules) => self.add_filters(*spot, rules),
+            Change::DeleteFilter(spot, rule) => self.delete_filter(*spot, rule),
+            Change::DeleteFilters(spot, deletion) => {
+                filter::delete(self.netlink, link, spot.parent, *deletion)
+            }
+        }
+    }
+
+    fn create_ifb(&mut self, hook: Hook, name: &str, mtu: u32) -> Result<(), Refusal> {
+        self.netlink.create_link(vec![
+            LinkAttribute::IfName(name.to_owned()),
+            LinkAttribute::Mtu(mtu),
+            // As the reference: nothing waits in the device, only in its token bucket.
+            LinkAttribute::TxQueueLen(0),
+            LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Ifb)]),
+        ])?;
+        // It is created, whatever is said of this look.
+        let looked = self.netlink.link_by_name(name);
+        let is_answer = false;
+        let found = looked.map_err(|refusal| Refusal {
+            is_answer,
+            ..refusal
         })?;
-        ifb.name.clone_from(name);
-        ifb.alias = Some(mark);
-        Ok(ifb)
+        *self.ifb(hook) = Some(found.ok_or(Errno::ENODEV)?);
+        Ok(())
     }
 
-    fn is_kept(&self, side: &HookState) -> bool {
-        self.kept.contains(&side.slot.name)
-    }
-
-    /// The link's own token bucket; one that an older limit left is removed, when the mark of an ifb
-    /// says that it is ours.
-    fn root(&self, changes: &mut Changes<'_>) -> Result<(), Error> {
-        let (index, name) = (self.link.index, &self.link.name);
-        if let Some(numbers) = &self.plan.root {
-            return bucket(
-                changes,
-                (index, name),
-                self.actual.root.as_ref(),
-                numbers.ours,
-            );
+    /// Names and marks an ifb in one step: nobody ever finds one without a mark under the name that the
+    /// container's other interfaces would take too, and whoever comes second there keeps the name that
+    /// it has.
+    fn name_ifb(
+        &mut self,
+        hook: Hook,
+        (name, first_name): (&str, &str),
+        mark: &Mark,
+    ) -> Result<(), Refusal> {
+        let index = self.index_of_ifb(hook)?;
+        let alias = mark.to_string();
+        let mut name = name;
+        match self.netlink.name_and_mark(index, name, &alias) {
+            Err(refusal) if refusal.says(&[Errno::EEXIST]) && name != first_name => {
+                // Not where the same ADD runs twice.
+                let other = self.netlink.link_by_name(name)?;
+                if other.is_some_and(|other| ifb::is_marked(&other, &mark.owner)) {
+                    return Err(refusal);
+                }
+                name = first_name;
+                self.netlink.name_and_mark(index, name, &alias)?;
+            }
+            done => done?,
         }
-        let is_left = self.actual.sides.iter().any(|side| {
-            !self.is_kept(side) && side.slot.mark.as_ref().is_some_and(|mark| mark.root_made)
-        });
-        match self.actual.root.as_ref().and_then(|root| root.bucket) {
-            Some(old) if is_left => {
-                let tried = format!("delete the root qdisc of {name}");
-                changes.make(
-                    (tried, TBF),
-                    Some(Undo::SetRoot(index, old.tbf)),
-                    |netlink| qdisc::delete_root(netlink, index),
-                )
+        if let Some(ifb) = self.ifb(hook) {
+            name.clone_into(&mut ifb.name);
+        }
+        Ok(())
+    }
+
+    fn drop_ifb(&mut self, hook: Hook, name: &str) -> Result<(), Refusal> {
+        if let Some(ifb) = self.ifb(hook) {
+            let index = ifb.index;
+            return self.netlink.delete_link(index);
+        }
+        match self.netlink.link_by_name(name)? {
+            Some(link) if link.kind == "ifb" && link.alias.is_none() => {
+                self.netlink.delete_link(link.index)
             }
             _ => Ok(()),
         }
     }
 
-    fn delete_leftover_ifbs(&self, changes: &mut Changes<'_>) {
-        for side in &self.actual.sides {
-            let is_planned = self.plan.detour(side.hook).is_some();
-            let ifb = side.slot.link.as_ref();
-            let left = ifb.filter(|_| !is_planned && !self.is_kept(side));
-            for ifb in left.into_iter().chain(&side.strays) {
-                let tried = format!("delete {}", ifb.name);
-                let deleted =
-                    changes.make((tried, IFB), None, |netlink| netlink.delete_link(ifb.index));
-                if let Err(error) = deleted {
-                    changes.log.warn(error);
+    fn set(&mut self, on: &On, attribute: link::Change) -> Result<(), Refusal> {
+        let index = self.index(on)?;
+        self.netlink.change_link(index, attribute)?;
+        if let (On::Ifb(hook, _), link::Change::Mtu(mtu)) = (on, attribute)
+            && let Some(ifb) = self.ifb(*hook)
+        {
+            ifb.mtu = mtu;
+        }
+        Ok(())
+    }
+
+    fn delete_hook(&mut self) -> Result<(), Refusal> {
+        let link = self.link.index;
+        let Some(hook) = qdisc::hook(self.netlink, link)? else {
+            return Ok(());
+        };
+        match filter::of_hooks(self.netlink, link, &hook.kind)?.is_empty() {
+            true => qdisc::delete_hook(self.netlink, link),
+            false => Ok(()),
+        }
+    }
+
+    /// A planned rule with the ifb that is there by now.
+    fn led(&mut self, spot: Spot, rule: &Rule) -> Result<Rule, Refusal> {
+        let mut rule = rule.clone();
+        if rule.verdict == Verdict::Redirect(0) {
+            rule.verdict = Verdict::Redirect(self.index_of_ifb(spot.hook)?);
+        }
+        Ok(rule)
+    }
+
+    fn add_filters(&mut self, spot: Spot, rules: &[Rule]) -> Result<(), Refusal> {
+        let mut there: Vec<Rule> = self.at(spot)?.filter_map(|f| f.rule).collect();
+        for rule in rules {
+            match there.iter().position(|found| found == rule) {
+                Some(place) => drop(there.swap_remove(place)),
+                None => {
+                    filter::add(self.netlink, self.link.index, spot.parent, spot.place, rule)?;
                 }
             }
         }
+        Ok(())
     }
-}
 
-fn create(changes: &mut Changes<'_>, name: &str, mtu: u32) -> Result<Link, Error> {
-    let tried = || format!("create {name}");
-    let attributes = vec![
-        LinkAttribute::IfName(name.to_owned()),
-        LinkAttribute::Mtu(mtu),
-        // As the reference: nothing waits in the device, only in its token bucket.
-        LinkAttribute::TxQueueLen(0),
-        LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Ifb)]),
-    ];
-    let undo = Undo::DeleteIfb(name.to_owned());
-    changes.make((tried(), IFB), Some(undo), |netlink| {
-        netlink.create_link(attributes)
-    })?;
-    changes
-        .netlink
-        .link_by_name(name)
-        .context(Code::System, tried)?
-        .ok_or_else(|| Error::new(Code::System, tried()).with_details("it is gone again"))
-}
-
-/// Makes a token bucket the root qdisc of a link. One that has our handle is changed in place, which
-/// keeps its queue.
-fn bucket(
-    changes: &mut Changes<'_>,
-    (link, name): (u32, &str),
-    actual: Option<&Qdisc>,
-    wanted: Tbf,
-) -> Result<(), Error> {
-    let mut undo = Undo::DeleteRoot(link);
-    match actual {
-        None => {}
-        Some(Qdisc {
-            kind: _,
-            handle: BUCKET,
-            bucket: Some(bucket),
-            stranger,
-        }) => {
-            let as_wanted = Bucket {
-                tbf: wanted,
-                peak: 0,
-                count: Count::default(),
-            };
-            if *bucket == as_wanted && stranger.is_none() {
-                return Ok(());
-            }
-            if let Some(stranger) = stranger {
-                changes.log.warn(format!(
-                    "{name}: qdisc {stranger} gives way to the queue of the limit"
-                ));
-                let tried = format!("delete qdisc {stranger} of {name}");
-                changes.make((tried, TBF), None, |netlink| {
-                    qdisc::delete_stranger(netlink, link)
-                })?;
-            }
-            undo = Undo::SetRoot(link, bucket.tbf);
-        }
-        Some(other) => {
-            let handle = handle_text(other.handle);
-            changes.log.warn(format!(
-                "{name}: root qdisc {} {handle} gives way to the limit",
-                other.kind
-            ));
-            let tried = format!("delete the root qdisc {} {handle} of {name}", other.kind);
-            changes.make((tried, TBF), None, |netlink| {
-                qdisc::delete_root(netlink, link)
-            })?;
-        }
+    /// Deletes the filter that does this; its handle was the kernel's choice.
+    fn delete_filter(&mut self, spot: Spot, rule: &Rule) -> Result<(), Refusal> {
+        let rule = self.led(spot, rule)?;
+        let found = self.at(spot)?.find(|f| f.rule.as_ref() == Some(&rule));
+        let deletion = found.map(|found| filter::Deletion::of(&found));
+        deletion.map_or(Ok(()), |deletion| {
+            filter::delete(self.netlink, self.link.index, spot.parent, deletion)
+        })
     }
-    let tried = format!("set the root qdisc of {name} to {wanted}");
-    changes.make((tried, TBF), Some(undo), |netlink| {
-        qdisc::set_root(netlink, link, wanted)
-    })
+
+    fn at(&mut self, spot: Spot) -> Result<impl Iterator<Item = Filter> + use<>, Refusal> {
+        let filters = filter::list(self.netlink, self.link.index, spot.parent)?;
+        let is_at = move |f: &Filter| (f.priority, f.protocol) == spot.place;
+        Ok(filters.into_iter().filter(is_at))
+    }
 }

@@ -9,25 +9,7 @@ use crate::amount;
 use crate::keys::LIMITS;
 use crate::scaled::scaled;
 use crate::subnets::Subnets;
-use crate::tbf;
-
-/// A limit, valid: the rate is at least one byte per second and the burst at least one byte.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limit {
-    /// Bits per second.
-    pub rate: u64,
-    /// Bits; 0 for none given.
-    pub burst: u64,
-}
-
-/// What a burst means that runtimes send where nobody asked for one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BurstPolicy {
-    /// Not set: the burst follows the rate.
-    Auto,
-    /// What it says.
-    Literal,
-}
+use crate::tbf::{self, BurstPolicy, Limit};
 
 /// The configuration, which cannot be wrong any more.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,192 +1,200 @@
-//! The differences between the plan and what the kernel holds.
+//! The difference between the plan and what the kernel holds, in steps.
+
+mod bucket;
+mod hooks;
 
 use common::Drift;
+use common::sys::link::{self, Link};
 
+use self::bucket::bucket;
+use crate::change::{Change, On, Step};
 use crate::observe::{Actual, HookState};
-use crate::plan::{Detour, Hook, Numbers, Plan};
+use crate::owner::Mark;
+use crate::plan::{Detour, Plan};
 use crate::tbf::Tbf;
-use crate::tc::filter::{Filter, Verdict};
-use crate::tc::qdisc::{Bucket, Count, Qdisc};
-use crate::tc::{BUCKET, handle_text};
+use crate::tc::Hook;
+use crate::tc::qdisc::Qdisc;
 
-impl Plan {
-    /// Every difference. A direction that has no limit is not looked at: it may be another's.
-    pub fn drifts(&self, actual: &Actual) -> Vec<Drift> {
-        let mut drifts = Vec::new();
-        if let Some(numbers) = &self.root {
-            drifts.extend(of_bucket(&self.link, numbers, actual.root.as_ref()));
-        }
-        for detour in &self.detours {
-            if let Some(side) = actual.sides.iter().find(|side| side.hook == detour.hook) {
-                drifts.extend(of_ifb(detour, side));
-                drifts.extend(of_filters(&self.link, detour, side, actual.hook.as_ref()));
-            }
-        }
-        drifts
+/// Priorities that the filters of one hook take: one for each of IPv4, IPv6 and everything.
+pub const PRIORITIES: u16 = 3;
+
+/// A plan and what the kernel holds.
+pub struct Difference<'a> {
+    /// What the kernel is to hold.
+    pub plan: &'a Plan,
+    /// What it holds.
+    pub actual: &'a Actual,
+    /// The link to limit.
+    pub link: &'a Link,
+    /// The mark for each ifb.
+    pub mark: &'a Mark,
+    /// The first of the priorities for our filters.
+    pub priority: u16,
+    /// Interfaces that earlier plugins of the chain named: their ifbs are no leftovers, though not
+    /// planned.
+    pub kept: &'a [String],
+}
+
+impl Difference<'_> {
+    /// Every step, in an order that limits nothing before everything is ready. What cannot be undone
+    /// comes last. A direction that has no limit is no drift: it may be another's.
+    pub fn steps(&self) -> Vec<Step> {
+        let detours = || {
+            let detours = self.plan.detours.iter();
+            detours.map(|detour| (detour, self.actual.side(detour.hook)))
+        };
+        let left = || self.actual.sides.iter().filter(|side| self.is_left(side));
+        let mut steps: Vec<Step> = Vec::new();
+        steps.extend(detours().flat_map(|(detour, side)| self.ifb(detour, side)));
+        steps.extend(self.hook());
+        steps.extend(detours().flat_map(|(detour, side)| self.filters(detour, side)));
+        steps.extend(left().flat_map(|side| self.leftover_filters(side)));
+        steps.extend(self.leftover_hook());
+        steps.extend(self.mark_of_link());
+        steps.extend(self.root());
+        let strays = self.actual.sides.iter().flat_map(|side| &side.strays);
+        let ifbs = left().filter_map(|side| side.slot.link.as_ref());
+        let delete = |ifb: &Link| Step::change(Change::DeleteIfb(ifb.clone()), None);
+        steps.extend(ifbs.chain(strays).map(delete));
+        steps
     }
 
     /// The devices of the plan without a bucket, or to which not all leads that is to be limited: each
     /// with its numbers and the hook where its packets leave their usual path.
-    pub fn missing(&self, actual: &Actual) -> Vec<(String, Tbf, Hook)> {
+    pub fn missing(&self) -> Vec<(String, Tbf, Hook)> {
         let has_bucket = |qdisc: Option<&Qdisc>| qdisc.is_some_and(|q| q.bucket.is_some());
-        let root = self.root.filter(|_| !has_bucket(actual.root.as_ref()));
-        let root = root.map(|numbers| (self.link.clone(), numbers.ours, Hook::Egress));
-        let detours = self.detours.iter().filter(|detour| {
-            let side = actual.sides.iter().find(|side| side.hook == detour.hook);
-            side.is_none_or(|side| {
-                let hook = actual.hook.as_ref();
-                !has_bucket(side.bucket.as_ref())
-                    || !of_filters(&self.link, detour, side, hook).is_empty()
-            })
+        let root = self.plan.root;
+        let root = root.filter(|_| !has_bucket(self.actual.root.as_ref()));
+        let root = root.map(|numbers| (self.plan.link.clone(), numbers.ours, Hook::Egress));
+        let detours = self.plan.detours.iter().filter(|detour| {
+            let side = self.actual.side(detour.hook);
+            !has_bucket(side.bucket.as_ref())
+                || self.actual.hook.is_none()
+                || !self.filter_drifts(detour, side).is_empty()
         });
         let detours = detours.map(|d| (d.ifb.clone(), d.tbf.ours, d.hook));
         root.into_iter().chain(detours).collect()
     }
-}
 
-/// The differences of a token bucket that is the root qdisc of `link`.
-fn of_bucket(link: &str, numbers: &Numbers, actual: Option<&Qdisc>) -> Vec<Drift> {
-    let object = format!("root qdisc of {link}");
-    let Some(qdisc) = actual else {
-        return vec![Drift::new(object, numbers.ours, "none").of_missing("qdisc")];
-    };
-    let mut drifts = Vec::new();
-    if qdisc.handle != BUCKET && qdisc.kind == "tbf" {
-        let (expected, actual) = (handle_text(BUCKET), handle_text(qdisc.handle));
-        drifts.push(Drift::new(
-            format!("handle of the {object}"),
-            expected,
-            actual,
-        ));
+    /// Whether an older limit left what is behind a hook.
+    fn is_left(&self, side: &HookState) -> bool {
+        self.plan.detour(side.hook).is_none() && !self.kept.contains(&side.slot.name)
     }
-    match qdisc.bucket {
-        Some(bucket) => {
-            drifts.extend(of_numbers(&object, numbers, bucket));
-            let queue = qdisc.stranger.iter();
-            drifts
-                .extend(queue.map(|q| Drift::new(format!("queue of the {object}"), "its own", q)));
+
+    /// The ifb with its token bucket, marked and up.
+    fn ifb(&self, detour: &Detour, side: &HookState) -> Vec<Step> {
+        let name = &detour.ifb;
+        let on = || On::Ifb(detour.hook, name.clone());
+        let set = |new, old| {
+            let undo = Change::Attribute(on(), old);
+            Step::change(Change::Attribute(on(), new), Some(undo))
+        };
+        let up = || set(link::Change::Up(true), link::Change::Up(false));
+        let bucket = bucket(&on(), &detour.tbf, side.bucket.as_ref());
+        let Some(ifb) = &side.slot.link else {
+            let later = bucket.into_iter().chain([up()]);
+            let mut steps = self.new_ifb(detour, side);
+            steps.extend(later.map(|step| Step {
+                drift: None,
+                ..step
+            }));
+            return steps;
+        };
+        let mut steps = Vec::new();
+        match ifb.name == *name {
+            true => steps.extend(self.alias(on(), ifb)),
+            false => steps.push(self.name(detour, side)),
         }
-        None => drifts.push(Drift::new(object, numbers.ours, &qdisc.kind)),
-    }
-    drifts
-}
-
-fn of_numbers(object: &str, numbers: &Numbers, actual: Bucket) -> Vec<Drift> {
-    let Bucket { tbf, peak, count } = actual;
-    let mut drifts = Vec::new();
-    if peak != 0 {
-        let found = format!("{peak} bytes per second");
-        drifts.push(Drift::new(
-            format!("peak rate of the {object}"),
-            "none",
-            found,
-        ));
-    }
-    if count != Count::default() {
-        let Count { overhead, mpu, atm } = count;
-        let cells = if atm { " in cells of ATM" } else { "" };
-        drifts.push(Drift::new(
-            format!("length of packets in the {object}"),
-            "as they are",
-            format!("overhead {overhead} mpu {mpu} bytes{cells}"),
-        ));
-    }
-    if Some(tbf) == numbers.reference {
-        return drifts;
-    }
-    let Tbf {
-        rate,
-        buffer,
-        limit,
-    } = numbers.ours;
-    let mut differ = |what: &str, unit: &str, expected: u64, actual: u64| {
-        if expected != actual {
-            drifts.push(Drift::new(
-                format!("{what} of the {object}"),
-                format!("{expected} {unit}"),
-                format!("{actual} {unit}"),
-            ));
+        if ifb.mtu != detour.mtu {
+            let drift = Drift::new(format!("mtu of {name}"), detour.mtu, ifb.mtu);
+            let step = set(link::Change::Mtu(detour.mtu), link::Change::Mtu(ifb.mtu));
+            steps.push(step.because_of(drift));
         }
-    };
-    differ("rate", "bytes per second", rate, tbf.rate);
-    differ("burst", "ticks", buffer.into(), tbf.buffer.into());
-    differ("limit", "bytes", limit.into(), tbf.limit.into());
-    drifts
-}
+        steps.extend(bucket);
+        if !ifb.up {
+            steps.push(up().because_of(Drift::new(format!("state of {name}"), "up", "down")));
+        }
+        steps
+    }
 
-/// The differences of the ifb itself.
-fn of_ifb(detour: &Detour, side: &HookState) -> Vec<Drift> {
-    let object = &detour.ifb;
-    let Some(ifb) = &side.slot.link else {
+    fn new_ifb(&self, detour: &Detour, side: &HookState) -> Vec<Step> {
         let found = match &side.slot.taken_by {
             Some(kind) => format!("a link of kind {kind} that is not this container's"),
             None => "none".into(),
         };
-        return vec![Drift::new(object, "a link of kind ifb", found).of_missing("ifb")];
-    };
-    let mut drifts = Vec::new();
-    // The reference's ifbs have no alias.
-    if let Some(alias) = ifb.alias.as_deref().filter(|alias| !alias.is_empty())
-        && side.slot.mark.is_none()
-    {
-        drifts.push(Drift::new(format!("alias of {object}"), "its owner", alias));
+        let drift = Drift::new(&detour.ifb, "a link of kind ifb", found).of_missing("ifb");
+        let first_name = || side.slot.first_name.clone();
+        let create = Change::CreateIfb(detour.hook, first_name(), detour.mtu);
+        let undo = Change::DropIfb(detour.hook, first_name());
+        let create = Step::change(create, Some(undo)).because_of(drift);
+        vec![create, self.name(detour, side)]
     }
-    if ifb.mtu != detour.mtu {
-        drifts.push(Drift::new(format!("mtu of {object}"), detour.mtu, ifb.mtu));
-    }
-    if !ifb.up {
-        drifts.push(Drift::new(format!("state of {object}"), "up", "down"));
-    }
-    drifts.extend(of_bucket(object, &detour.tbf, side.bucket.as_ref()));
-    drifts
-}
 
-/// The differences of the filters that lead to the ifb. Their priorities are not compared: where
-/// ours stand depends on who else was there at ADD.
-fn of_filters(link: &str, detour: &Detour, side: &HookState, hook: Option<&Qdisc>) -> Vec<Drift> {
-    let Some(hook) = hook else {
-        let drift = Drift::new(format!("ingress qdisc of {link}"), "one", "none");
-        return vec![drift.of_missing("qdisc")];
-    };
-    let object = format!("{} filters of {link} ({} qdisc)", detour.hook, hook.kind);
-    let mut own = side.own();
-    let mut drifts = Vec::new();
-    for planned in &detour.filters {
-        let found = own.next();
-        if !found.is_some_and(|found| is_as_planned(planned, found, side.slot.index())) {
-            let text = found.map_or("none".into(), describe);
-            let drift = Drift::new(&object, format!("{planned} {}", detour.ifb), text);
-            drifts.push(match found {
-                Some(_) => drift,
-                None => drift.of_missing("filter"),
-            });
+    fn name(&self, detour: &Detour, side: &HookState) -> Step {
+        let first_name = side.slot.first_name.clone();
+        let undo = Change::DropIfb(detour.hook, first_name.clone());
+        let change = Change::NameIfb {
+            hook: detour.hook,
+            name: detour.ifb.clone(),
+            first_name,
+            mark: self.mark.clone(),
+        };
+        Step::change(change, Some(undo))
+    }
+
+    /// The alias of an ifb. The reference's have none, which is no drift.
+    fn alias(&self, on: On, link: &Link) -> Option<Step> {
+        let (old, new) = (
+            link.alias.clone().unwrap_or_default(),
+            self.mark.to_string(),
+        );
+        if old == new {
+            return None;
+        }
+        let drift = match old.is_empty() || Mark::of(link).is_some() {
+            true => None,
+            false => Some(Drift::new(format!("alias of {on}"), "its owner", &old)),
+        };
+        let undo = Change::Alias(on.clone(), old);
+        let step = Step::change(Change::Alias(on, new), Some(undo));
+        Some(Step { drift, ..step })
+    }
+
+    /// Where no ifb says whose the limit is, the link does, unless it has somebody else's alias.
+    fn mark_of_link(&self) -> Option<Step> {
+        let is_needed = self.plan.root.is_some() && self.plan.detours.is_empty();
+        let is_free = |alias: &str| alias.is_empty() || Mark::of(self.link).is_some();
+        match is_needed && self.link.alias.as_deref().is_none_or(is_free) {
+            true => self.alias(self.limited(), self.link),
+            false => None,
         }
     }
-    drifts.extend(own.map(|more| Drift::new(&object, "no more", describe(more))));
-    drifts
+
+    fn limited(&self) -> On {
+        On::Limited(self.link.name.clone())
+    }
+
+    /// The link's own token bucket; one that an older limit left goes, when the mark of an ifb says that
+    /// it is ours.
+    fn root(&self) -> Vec<Step> {
+        let root = self.actual.root.as_ref();
+        if let Some(numbers) = &self.plan.root {
+            return bucket(&self.limited(), numbers, root);
+        }
+        let is_left = |side: &HookState| {
+            let mark = side.slot.mark.as_ref();
+            !self.kept.contains(&side.slot.name) && mark.is_some_and(|mark| mark.root_made)
+        };
+        match root.and_then(|root| root.bucket) {
+            Some(old) if self.actual.sides.iter().any(is_left) => {
+                let undo = Change::SetRoot(self.limited(), old.tbf);
+                let delete = Change::DeleteRoot(self.limited(), None);
+                vec![Step::change(delete, Some(undo))]
+            }
+            _ => Vec::new(),
+        }
+    }
 }
 
-fn is_as_planned(planned: &crate::plan::PlannedFilter, found: &Filter, ifb: Option<u32>) -> bool {
-    let Some(rule) = &found.rule else {
-        return false;
-    };
-    let is_same_verdict = match (&planned.rule.verdict, &rule.verdict) {
-        (Verdict::Redirect(_), Verdict::Redirect(target)) => Some(*target) == ifb,
-        (planned, found) => planned == found,
-    };
-    found.protocol == planned.protocol && rule.keys == planned.rule.keys && is_same_verdict
-}
-
-fn describe(filter: &Filter) -> String {
-    let rule = filter.rule.as_ref().map_or(filter.kind.clone(), |rule| {
-        let gone = matches!(rule.verdict, Verdict::Redirect(0));
-        format!(
-            "{rule}{}",
-            if gone { " to a link that is gone" } else { "" }
-        )
-    });
-    format!(
-        "protocol {:#06x} pref {} {rule}",
-        filter.protocol, filter.priority
-    )
-}
+#[cfg(test)]
+mod tests;

@@ -11,9 +11,8 @@ use common::sys::netlink::Netlink;
 use netlink_packet_route::link::InfoKind;
 
 use crate::owner::{Mark, Owner};
-use crate::plan::Hook;
 use crate::tc::filter::{self, Filter};
-use crate::tc::qdisc;
+use crate::tc::{Hook, qdisc};
 
 /// Characters of an interface's name.
 const LENGTH: usize = 15;
@@ -52,7 +51,7 @@ impl Slot {
         Slot {
             name: link.name.clone(),
             first_name: link.name.clone(),
-            mark: mark(&link),
+            mark: Mark::of(&link),
             link: Some(link),
             user: None,
             taken_by: None,
@@ -119,7 +118,7 @@ pub fn find(
         _ if second.link.is_some() => Ok(second),
         None if second.taken_by.is_some() => Ok(Slot::free(name, None)),
         None => Ok(Slot { name, ..second }),
-        Some(link) if link.kind == "ifb" && mark(&link).is_none() => {
+        Some(link) if link.kind == "ifb" && Mark::of(&link).is_none() => {
             let user = user(netlink, &link, evidence)?;
             Ok(match is_adopted(&link, attachment, user, evidence) {
                 true => Slot {
@@ -159,7 +158,7 @@ pub fn led_to<'f>(
             .link_by_index(target)
             .context(Code::System, || format!("look up link {target}"))?;
         let link = link.filter(|link| link.kind == "ifb");
-        found.extend(link.and_then(|link| mark(&link).map(|mark| (link, mark))));
+        found.extend(link.and_then(|link| Mark::of(&link).map(|mark| (link, mark))));
     }
     Ok(found)
 }
@@ -168,7 +167,7 @@ pub fn led_to<'f>(
 fn exact(name: String, link: Option<Link>, owner: &Owner) -> Slot {
     match link {
         // Without a mark: a crash came between creating and marking.
-        Some(link) if link.kind == "ifb" && mark(&link).is_none_or(|m| m.owner == *owner) => {
+        Some(link) if link.kind == "ifb" && Mark::of(&link).is_none_or(|m| m.owner == *owner) => {
             Slot::own(link)
         }
         Some(link) => Slot::free(name, Some(link.kind)),
@@ -182,13 +181,9 @@ fn by_name(netlink: &mut Netlink, name: &str) -> Result<Option<Link>, Error> {
         .context(Code::System, || format!("look up {name}"))
 }
 
-fn mark(link: &Link) -> Option<Mark> {
-    Mark::parse(link.alias.as_deref()?)
-}
-
 /// Whether a link is an ifb with the mark of that owner.
 pub fn is_marked(link: &Link, owner: &Owner) -> bool {
-    link.kind == "ifb" && mark(link).is_some_and(|mark| mark.owner == *owner)
+    link.kind == "ifb" && Mark::of(link).is_some_and(|mark| mark.owner == *owner)
 }
 
 /// Whether an ifb without mark under the shared name is this attachment's: one that the reference

@@ -1,9 +1,22 @@
 //! `bandwidth`: limits what a container sends and receives.
 //!
-//! Every verb is parse → plan → observe → diff → apply. docs/bandwidth.md has the keys.
+//! | module | what it holds |
+//! | --- | --- |
+//! | [`config`], [`amount`], [`subnets`] | what is asked |
+//! | [`keys`] | the table of its keys |
+//! | [`plan`], [`tbf`] | what the kernel is to hold |
+//! | [`place`], [`ifb`], [`owner`] | where it is to hold that, and whose it is |
+//! | [`observe`], [`tc`] | what it holds |
+//! | [`look`] | all of that for one attachment |
+//! | [`diff`], [`change`] | the steps from one to the other |
+//! | [`apply`] | ADD: makes their changes, or none |
+//! | [`remove`] | DEL and GC |
+//! | [`status`] | STATUS |
+//! | [`list`], [`operate`], [`mod@scaled`] | for the tool for people |
 
 mod amount;
 mod apply;
+mod change;
 mod config;
 mod diff;
 #[cfg(fuzzing)]
@@ -11,6 +24,7 @@ pub mod fuzzed;
 mod ifb;
 mod keys;
 pub mod list;
+mod look;
 mod observe;
 mod operate;
 mod owner;
@@ -22,15 +36,101 @@ mod status;
 mod subnets;
 mod tbf;
 mod tc;
-mod undo;
-mod verbs;
 
 use std::process::ExitCode;
 
+use common::keys::Key;
+use common::result::{CniResult, Interface};
+use common::sys::link::Link;
+use common::version::Version;
+use common::{Error, Plugin, Request, drift, step};
+
+use apply::Done;
+use config::Config;
+use look::Look;
+use place::Place;
+
 pub use scaled::scaled;
-pub use verbs::Bandwidth;
+
+/// The plugin.
+pub struct Bandwidth;
+
+impl Plugin for Bandwidth {
+    const NAME: &'static str = "bandwidth";
+    const VERSIONS: &'static [Version] = Version::WITH_INTERFACES;
+    const KEYS: &'static [&'static [Key]] = crate::keys::KEYS;
+
+    fn add(request: &Request) -> Result<CniResult, Error> {
+        let config = Config::parse(request)?;
+        let mut result = request.conf.required_prev_result()?;
+        if config.is_off() {
+            return Ok(result);
+        }
+        let mut look = Look::new(request, &config, &result)?;
+        let log = &request.log;
+        look.plan
+            .too_small()
+            .into_iter()
+            .for_each(|bucket| log.warn(bucket));
+        let steps = look.difference().steps();
+        let Look {
+            place,
+            plan,
+            actual,
+            ..
+        } = &mut look;
+        let at = (&place.link, &*plan, &*actual);
+        let Done { ifbs, changed } = apply::apply(&mut place.netlink, log, at, steps)?;
+        if changed {
+            log.changed(format!("limited {}: {}", plan.link, config.limits()));
+        }
+        for ifb in ifbs {
+            insert(&mut result, interface(&ifb, place, request.conf.version));
+        }
+        Ok(result)
+    }
+
+    fn check(request: &Request) -> Result<(), Error> {
+        drift::verdict(&request.attachment, &step::drifts(look::steps(request)?))
+    }
+
+    fn del(request: &Request) -> Result<(), Error> {
+        remove::del(request)
+    }
+
+    fn gc(request: &Request) -> Result<(), Error> {
+        remove::gc(request)
+    }
+
+    fn status(request: &Request) -> Result<(), Error> {
+        Config::parse(request)?;
+        status::probe()
+    }
+}
 
 /// Handles the request in this process's environment and on stdin.
 pub fn main() -> ExitCode {
     common::run::<Bandwidth>()
+}
+
+fn interface(ifb: &Link, place: &Place, version: Version) -> Interface {
+    Interface {
+        name: ifb.name.clone(),
+        mac: ifb.mac.map(|mac| mac.to_string()).unwrap_or_default(),
+        mtu: (version >= Version::V110).then_some(ifb.mtu.into()),
+        sandbox: place.sandbox(),
+        ..Interface::default()
+    }
+}
+
+/// Puts an ifb into the result, in the place of one that an earlier ADD put there.
+fn insert(result: &mut CniResult, interface: Interface) {
+    let old = result
+        .interfaces
+        .iter_mut()
+        .find(|i| i.name == interface.name && i.sandbox == interface.sandbox);
+    match old {
+        Some(old) => *old = interface,
+        None => result.interfaces.push(interface),
+    }
 }

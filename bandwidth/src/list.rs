@@ -11,13 +11,13 @@ use common::sys::netlink::{Netlink, Refusal};
 use common::{Attachment, Request};
 use netlink_packet_route::link::InfoKind;
 
+use crate::look::Look;
 use crate::owner::{Mark, Owner};
-use crate::plan::{Hook, Side};
+use crate::plan::Side;
 use crate::tbf::Tbf;
 use crate::tc::counters::{Counted, roots};
 use crate::tc::filter;
-use crate::tc::qdisc;
-use crate::verbs;
+use crate::tc::{Hook, qdisc};
 
 /// The beginnings of our ifbs' names; the reference's begin with the first.
 const PREFIXES: [&str; 2] = ["bwp", "bwe"];
@@ -126,15 +126,15 @@ pub fn limits(cache: &Cache) -> Result<Vec<Limit>, Error> {
 /// # Errors
 /// As CHECK's, but for the drifts.
 pub fn missing(request: &Request) -> Result<Vec<Limit>, Error> {
-    let Some((side, plan, actual)) = verbs::look(request)? else {
+    let Some(look) = Look::at(request)? else {
         return Ok(Vec::new());
     };
     let limit = |(device, bucket, hook): (String, Tbf, Hook)| Limit {
         owner: Some(request.attachment.clone()),
-        link: Some(plan.link.clone()),
-        ..Limit::planned(device, direction(side, hook), bucket)
+        link: Some(look.plan.link.clone()),
+        ..Limit::planned(device, direction(look.place.side, hook), bucket)
     };
-    Ok(plan.missing(&actual).into_iter().map(limit).collect())
+    Ok(look.difference().missing().into_iter().map(limit).collect())
 }
 
 /// As the configuration calls what crosses a link's hook.
@@ -161,8 +161,12 @@ struct Ways<'a> {
 
 impl Ways<'_> {
     fn of<'a>(host: &mut Netlink, links: &'a [Link]) -> Result<Ways<'a>, Error> {
-        let marks = links.iter().filter_map(mark).map(|mark| (mark.link, mark));
-        let is_unmarked = |link: &Link| link.kind == "ifb" && is_ours(link) && mark(link).is_none();
+        let marks = links
+            .iter()
+            .filter_map(Mark::of)
+            .map(|mark| (mark.link, mark));
+        let is_unmarked =
+            |link: &Link| link.kind == "ifb" && is_ours(link) && Mark::of(link).is_none();
         Ok(Ways {
             marks: marks.collect(),
             senders: match links.iter().any(is_unmarked) {
@@ -176,7 +180,7 @@ impl Ways<'_> {
     /// The limit of what an ifb is sent: of a veth's ingress hook, so of what the container sends, or of
     /// its egress hook, where only some of what goes there is limited.
     fn behind_ifb(&self, ifb: &Link, counted: Counted) -> Limit {
-        let mark = mark(ifb);
+        let mark = Mark::of(ifb);
         let index = mark.as_ref().map(|mark| mark.link);
         let index = index.or_else(|| self.senders.get(&ifb.index).copied());
         let link = index.and_then(|index| self.links.get(&index));
@@ -201,10 +205,6 @@ impl Ways<'_> {
             ..Limit::of(veth, "ingress", counted)
         }
     }
-}
-
-fn mark(link: &Link) -> Option<Mark> {
-    Mark::parse(link.alias.as_deref()?)
 }
 
 /// The links to which packets that come into veths are redirected, each with one that does so.
@@ -264,9 +264,7 @@ pub(crate) fn owners(cache: &Cache) -> Result<Vec<Attachment>, Error> {
     let ifbs = Netlink::route()?
         .links(Some(InfoKind::Ifb))
         .context(Code::System, || "list ifbs".into())?;
-    let marks = ifbs
-        .iter()
-        .filter_map(|link| Mark::parse(link.alias.as_deref()?));
+    let marks = ifbs.iter().filter_map(Mark::of);
     Ok(marks.map(|mark| attachment(mark.owner, cache)).collect())
 }
 

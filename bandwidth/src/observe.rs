@@ -8,10 +8,9 @@ use common::sys::netlink::Netlink;
 
 use crate::ifb::{self, Evidence, Slot};
 use crate::owner::{Mark, Owner};
-use crate::plan::Hook;
+use crate::tc::Hook;
 use crate::tc::filter::{self, Filter, Verdict};
 use crate::tc::qdisc::{self, Qdisc};
-use crate::tc::{HOOK_EGRESS, HOOK_INGRESS, HOOKS, Handle};
 
 /// The state of a link and of the ifbs beside it.
 #[derive(Debug, Clone)]
@@ -100,6 +99,15 @@ impl Actual {
         Ok(Actual { root, hook, sides })
     }
 
+    /// The state of a hook.
+    pub fn side(&self, hook: Hook) -> &HookState {
+        let [ingress, egress] = &self.sides;
+        match hook {
+            Hook::Ingress => ingress,
+            Hook::Egress => egress,
+        }
+    }
+
     /// Whether somebody else has filters on any hook.
     pub fn has_others(&self) -> bool {
         self.sides.iter().any(|side| side.others().next().is_some())
@@ -109,29 +117,29 @@ impl Actual {
 impl HookState {
     /// Our filters, in the order in which they are asked.
     pub fn own(&self) -> impl Iterator<Item = &Filter> {
-        self.filters.iter().filter(|filter| self.is_own(filter))
+        let ifbs = self.ifbs();
+        self.filters
+            .iter()
+            .filter(move |filter| is_own(filter, &ifbs))
     }
 
     /// Everybody else's filters, without the hash tables that the kernel lists among them.
     pub fn others(&self) -> impl Iterator<Item = &Filter> {
+        let ifbs = self.ifbs();
         self.filters
             .iter()
-            .filter(|f| (f.kind != "u32" || f.rule.is_some()) && !self.is_own(f))
+            .filter(move |f| (f.kind != "u32" || f.rule.is_some()) && !is_own(f, &ifbs))
     }
 
     /// What our ifb says of itself, also one that has another name by now.
     pub fn mark(&self) -> Option<Mark> {
-        let strays = self
-            .strays
-            .iter()
-            .filter_map(|stray| Slot::marked(stray.clone())?.mark);
+        let strays = self.strays.iter().filter_map(Mark::of);
         self.slot.mark.clone().into_iter().chain(strays).next()
     }
 
-    fn is_own(&self, filter: &Filter) -> bool {
+    fn ifbs(&self) -> Vec<u32> {
         let strays = self.strays.iter().map(|stray| stray.index);
-        let ifbs: Vec<u32> = self.slot.index().into_iter().chain(strays).collect();
-        is_own(filter, &ifbs)
+        self.slot.index().into_iter().chain(strays).collect()
     }
 }
 
@@ -146,17 +154,5 @@ pub fn is_own(filter: &Filter, ifbs: &[u32]) -> bool {
         verdict => verdict
             .target()
             .is_some_and(|target| ifbs.contains(&target)),
-    }
-}
-
-impl Hook {
-    /// The parent of filters on this hook of a qdisc of that kind. On an ingress qdisc, which has but
-    /// one, filters stand below the qdisc itself, as the reference puts them.
-    pub fn parent(self, kind: &str) -> Handle {
-        match self {
-            Hook::Ingress if kind == "ingress" => HOOKS,
-            Hook::Ingress => HOOK_INGRESS,
-            Hook::Egress => HOOK_EGRESS,
-        }
     }
 }

@@ -2,15 +2,15 @@
 
 use common::cache::Cache;
 use common::operate::Part;
-use common::{Attachment, Drift, Error, Operate, Plugin, Request};
+use common::{Attachment, Drift, Error, Operate, Plugin, Request, step};
 
 use crate::config::Config;
 use crate::ifb;
 use crate::list::{self, Limit};
-use crate::plan::{Facts, Hook, Plan, Side};
+use crate::plan::{Facts, Plan, Side};
 use crate::scaled::scaled;
 use crate::tc::filter::Verdict;
-use crate::{Bandwidth, status, verbs};
+use crate::{Bandwidth, look, status};
 
 /// Of a veth, in bytes, where nobody has set another.
 const USUAL_MTU: u32 = 1500;
@@ -22,10 +22,8 @@ impl Operate for Bandwidth {
     type Row = Limit;
 
     fn drifts(requests: &[&Request]) -> Vec<Result<Vec<Drift>, Error>> {
-        requests
-            .iter()
-            .map(|request| verbs::drifts(request))
-            .collect()
+        let drifts = |request: &&Request| look::steps(request).map(step::drifts);
+        requests.iter().map(drifts).collect()
     }
 
     fn missing(requests: &[&Request], _found: &[Limit]) -> Vec<Result<Vec<Limit>, Error>> {
@@ -56,10 +54,7 @@ impl Operate for Bandwidth {
             .collect();
         for detour in &plan.detours {
             let (ifb, mtu, tbf) = (&detour.ifb, detour.mtu, detour.tbf.ours);
-            let hook = match detour.hook {
-                Hook::Ingress => "ingress",
-                Hook::Egress => "egress",
-            };
+            let hook = detour.hook;
             lines.push(format!("link {ifb} type ifb mtu {mtu}"));
             lines.push(format!("qdisc root of {ifb}: {tbf}"));
             lines.push(format!("qdisc clsact of VETH: {hook} hook"));

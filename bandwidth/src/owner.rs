@@ -1,4 +1,5 @@
-//! The mark on each of our ifbs, its alias: whose it is, and what else was made along with it.
+//! The mark on each of our ifbs, its alias: whose it is, and what else was made along with it. A limit
+//! without an ifb has its mark on the limited link itself.
 //!
 //! `cni-bandwidth NETWORK/CONTAINER/IFNAME link=7 hook=made root=made`. An alias has 255 bytes
 //! (`IFALIASZ` in include/uapi/linux/if.h); where the names do not fit, hashes take their place.
@@ -6,6 +7,7 @@
 use std::fmt;
 
 use common::Attachment;
+use common::sys::link::Link;
 
 /// The first word of an alias of ours.
 const WORD: &str = "cni-bandwidth";
@@ -77,6 +79,11 @@ impl fmt::Display for Owner {
 }
 
 impl Mark {
+    /// The mark on a link; `None` where its alias is not one of ours.
+    pub fn of(link: &Link) -> Option<Mark> {
+        Mark::parse(link.alias.as_deref()?)
+    }
+
     /// Reads an alias; `None` when it is not one of ours.
     pub fn parse(alias: &str) -> Option<Mark> {
         let mut words = alias.split(' ');

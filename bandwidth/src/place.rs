@@ -13,6 +13,7 @@ use common::sys::peer;
 use common::{Attachment, Request};
 
 use crate::ifb;
+use crate::owner::{Mark, Owner};
 use crate::plan::Side;
 use crate::tbf::GSO_DEFAULT;
 
@@ -126,12 +127,23 @@ impl Place {
         }
     }
 
-    /// Whether a result speaks of this link: another container may have the path of the namespace by
-    /// now. One that got another name is known by its hardware address.
+    /// Whether this link is an attachment's: another container may have the path of the namespace by
+    /// now. The link's own mark decides, else the result. A link that got another name is known by its
+    /// hardware address.
     ///
     /// # Errors
-    /// Code 100 when the kernel refuses to tell.
-    pub fn is_of(&mut self, attachment: &Attachment, result: &CniResult) -> Result<bool, Error> {
+    /// Code 100 when the kernel does not say.
+    pub fn is_of(
+        &mut self,
+        attachment: &Attachment,
+        result: Option<&CniResult>,
+    ) -> Result<bool, Error> {
+        if let Some(mark) = Mark::of(&self.link) {
+            return Ok(mark.owner == Owner::of(attachment));
+        }
+        let Some(result) = result.filter(|_| self.side == Side::Host) else {
+            return Ok(true);
+        };
         let mac = self.link.mac;
         let is_same = |named: &Interface| mac.is_some() && Mac::from_text(&named.mac) == mac;
         let has_address = result.host_interfaces(&attachment.ifname).any(is_same);
@@ -211,15 +223,15 @@ fn veth_into(host: &mut Netlink, name: &str, netns: Option<&Netns>) -> Result<Op
     Ok(is_into.then_some(link))
 }
 
-/// The veth of the host that a result names with its hardware address, if it still lives, and leads to
-/// the namespace where one is given and there. A name alone may be another's by now, and a veth with both
-/// ends in the host is no container's.
+/// The veth of the host that a result names and that is known to be the attachment's, if it still lives,
+/// and leads to the namespace where one is given and there: by its mark, else by its hardware address. A
+/// name alone may be another's by now, and a veth with both ends in the host is no container's.
 ///
 /// # Errors
-/// Code 100 when the kernel refuses to tell.
+/// Code 100 when the kernel does not say.
 pub fn named(
     netlink: &mut Netlink,
-    ifname: &str,
+    attachment: &Attachment,
     result: &CniResult,
     netns: Option<&Path>,
 ) -> Result<Option<Link>, Error> {
@@ -228,10 +240,15 @@ pub fn named(
         None | Some(Err(OpenError::Gone(_) | OpenError::Foreign(_))) => None,
         Some(Err(OpenError::Unusable(error))) => return Err(error),
     };
-    for interface in result.host_interfaces(ifname) {
+    let owner = Owner::of(attachment);
+    for interface in result.host_interfaces(&attachment.ifname) {
         let mac = Mac::from_text(&interface.mac);
+        let is_own = |link: &Link| match Mark::of(link) {
+            Some(mark) => mark.owner == owner,
+            None => mac.is_some() && link.mac == mac,
+        };
         let link = veth_into(netlink, &interface.name, netns.as_ref())?;
-        if let Some(link) = link.filter(|link| mac.is_some() && link.mac == mac) {
+        if let Some(link) = link.filter(is_own) {
             return Ok(Some(link));
         }
     }

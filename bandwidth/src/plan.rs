@@ -5,15 +5,11 @@ use std::net::IpAddr;
 
 use common::result::Prefix;
 
-use crate::config::{Config, Limit};
+use crate::config::Config;
 use crate::subnets::Subnets;
-use crate::tbf::{LATENCY, Packets, Tbf};
+use crate::tbf::{LATENCY, Limit, Packets, Tbf};
 use crate::tc::filter::{Key, Rule, Verdict};
-
-/// `ETH_P_*` numbers (include/uapi/linux/if_ether.h).
-const ETH_P_ALL: u16 = 3;
-const ETH_P_IP: u16 = 0x0800;
-const ETH_P_IPV6: u16 = 0x86dd;
+use crate::tc::{ETH_P_ALL, ETH_P_IP, ETH_P_IPV6, Hook};
 
 /// Bytes of an Ethernet header, which a token bucket counts and an MTU does not.
 const ETH_HLEN: u64 = 14;
@@ -25,15 +21,6 @@ pub enum Side {
     Host,
     /// The container's own interface: what leaves it comes from the container.
     Container,
-}
-
-/// The direction in which packets cross a link, as seen by that link.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Hook {
-    /// Coming in.
-    Ingress,
-    /// Going out.
-    Egress,
 }
 
 /// What the plan depends on beside the configuration.
@@ -289,15 +276,6 @@ impl fmt::Display for Detour {
     }
 }
 
-impl fmt::Display for Hook {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Hook::Ingress => "ingress",
-            Hook::Egress => "egress",
-        })
-    }
-}
-
 impl fmt::Display for PlannedFilter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let PlannedFilter { protocol, rule } = self;
@@ -308,23 +286,6 @@ impl fmt::Display for PlannedFilter {
             other => format!("{other:#06x}"),
         };
         write!(f, "protocol {protocol} u32 match {rule}")
-    }
-}
-
-impl fmt::Display for Rule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Rule { keys, verdict } = self;
-        if keys.is_empty() {
-            f.write_str("everything")?;
-        }
-        for (index, key) in keys.iter().enumerate() {
-            write!(f, "{}{key}", if index == 0 { "" } else { ", " })?;
-        }
-        match verdict {
-            Verdict::Redirect(_) => f.write_str(" redirect"),
-            Verdict::Pass => f.write_str(" pass"),
-            Verdict::Other(what, _) => write!(f, " {what}"),
-        }
     }
 }
 

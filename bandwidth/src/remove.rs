@@ -1,23 +1,29 @@
-//! DEL: takes back what belongs to an attachment, as far as it is still there.
+//! DEL and GC: take back what belongs to attachments, as far as it is still there.
 
-use common::Attachment;
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+
 use common::error::{Code, Context, Error};
 use common::log::Log;
+use common::netconf::ValidAttachment;
 use common::result::CniResult;
 use common::sys::link::Link;
 use common::sys::netlink::{Netlink, Refusal};
+use common::{Attachment, Request};
 
 use crate::ifb::{self, Evidence, Slot};
-use crate::owner::Owner;
-use crate::plan::Hook;
+use crate::observe;
+use crate::owner::{Mark, Owner};
+use crate::place::{self, Missing, Place};
+use crate::plan::Side;
 use crate::tc::filter::{self, Filter};
-use crate::tc::qdisc::{self, HookKind, Qdisc};
-use crate::tc::{BUCKET, handle_text};
+use crate::tc::qdisc;
+use crate::tc::{BUCKET, Hook, handle_text};
 
-/// The link that an attachment's ifbs stand behind.
+/// The link that an attachment's ifbs are behind.
 #[derive(Debug, Clone, Copy)]
-struct Behind {
-    link: u32,
+struct Behind<'a> {
+    link: &'a Link,
     /// The link is known to be the attachment's; else only a filter to its ifb proves it.
     is_certain: bool,
 }
@@ -31,36 +37,128 @@ enum Made {
     IfUsed,
 }
 
-/// Takes back an attachment's ifbs, and what is on its link where that is known. Carries on after a
-/// failure.
-pub fn attachment(
-    netlink: &mut Netlink,
-    attachment: &Attachment,
-    link: Option<&Link>,
-    result: Option<&CniResult>,
-    log: &Log,
-) -> Vec<Error> {
-    let evidence = Evidence {
-        link: link.map(|link| link.index),
-        result,
+/// An attachment that goes.
+struct Leaving<'a> {
+    attachment: &'a Attachment,
+    result: Option<&'a CniResult>,
+    log: &'a Log,
+}
+
+/// DEL: takes back what belongs to the attachment. Neither limits nor a sound result are needed.
+///
+/// # Errors
+/// Everything that could not be taken back.
+pub fn del(request: &Request) -> Result<(), Error> {
+    let result = request.conf.prev_result().ok().flatten();
+    let leaving = Leaving {
+        attachment: &request.attachment,
+        result: result.as_ref(),
+        log: &request.log,
     };
     let mut errors = Vec::new();
-    let mut slots = Vec::new();
-    for hook in [Hook::Ingress, Hook::Egress] {
-        match ifb::find(netlink, attachment, hook, evidence) {
-            Ok(slot) => slots.push(slot),
+    let (mut link, mut named_in) = (None, None);
+    match request.netns.as_ref().map(|_| Place::of(request)) {
+        Some(Ok(mut place)) => match place.is_of(leaving.attachment, leaving.result) {
+            Ok(is_own) if place.side == Side::Container => {
+                let link = Some(&place.link).filter(|_| is_own);
+                errors.extend(leaving.remove(&mut place.netlink, link));
+            }
+            Ok(true) => link = Some(place.link),
+            // The path is another container's by now.
+            Ok(false) => named_in = Some(None),
             Err(error) => errors.push(error),
+        },
+        // The namespace or the interface is gone, and with them the veth, most likely.
+        Some(Err(Missing::Nothing(_))) | None => named_in = Some(request.netns.as_deref()),
+        Some(Err(Missing::Unknown(error))) => errors.push(error),
+    }
+    let on_node = leaving.on_node(link, named_in);
+    errors.extend(on_node.unwrap_or_else(|error| vec![error]));
+    Error::all(errors).map_or(Ok(()), Err)
+}
+
+/// GC: takes back what belongs to dead attachments of this network.
+///
+/// # Errors
+/// Everything that could not be taken back.
+pub fn gc(request: &Request) -> Result<(), Error> {
+    let network = &request.attachment.network;
+    let owner = |valid: ValidAttachment| {
+        Owner::of(&Attachment {
+            network: network.clone(),
+            container: valid.container,
+            ifname: valid.ifname,
+        })
+    };
+    let valid = request.conf.valid_attachments()?.into_iter();
+    let valid: HashSet<Owner> = valid.map(owner).collect();
+    let mut host = Netlink::route()?;
+    let links = host
+        .links(None)
+        .context(Code::System, || "list links".into())?;
+    let mut dead: HashMap<Owner, (Vec<Slot>, Option<Link>)> = HashMap::new();
+    for link in links {
+        let owner = Mark::of(&link).map(|mark| mark.owner);
+        let is_dead = |owner: &Owner| owner.is_on(network) && !valid.contains(owner);
+        let Some(owner) = owner.filter(is_dead) else {
+            continue;
+        };
+        let (slots, own) = dead.entry(owner).or_default();
+        match link.kind.as_str() {
+            "ifb" => slots.extend(Slot::marked(link)),
+            _ => *own = Some(link),
         }
     }
-    // An ifb that has another name by now is found by what leads to it.
-    if let Some(link) = link.filter(|_| slots.iter().all(|slot| slot.link.is_none())) {
-        match strays(netlink, attachment, link.index) {
-            Ok(strays) => slots.extend(strays),
-            Err(error) => errors.push(error),
+    let errors = dead
+        .values()
+        .flat_map(|(slots, own)| slots_of(&mut host, slots, own.as_ref(), &request.log))
+        .collect();
+    Error::all(errors).map_or(Ok(()), Err)
+}
+
+impl Leaving<'_> {
+    /// Takes back what is on the node: on the link, or on the one that the result names in a namespace.
+    fn on_node(
+        &self,
+        mut link: Option<Link>,
+        named_in: Option<Option<&Path>>,
+    ) -> Result<Vec<Error>, Error> {
+        let mut host = Netlink::route()?;
+        let mut errors = Vec::new();
+        if let (Some(result), Some(netns)) = (self.result, named_in) {
+            match place::named(&mut host, self.attachment, result, netns) {
+                Ok(named) => link = named,
+                Err(error) => errors.push(error),
+            }
         }
+        errors.extend(self.remove(&mut host, link.as_ref()));
+        Ok(errors)
     }
-    errors.extend(slots_of(netlink, &slots, link, log));
-    errors
+
+    /// Takes back the ifbs, and what is on the link where that is known. Carries on after a failure.
+    fn remove(&self, netlink: &mut Netlink, link: Option<&Link>) -> Vec<Error> {
+        let evidence = Evidence {
+            link: link.map(|link| link.index),
+            result: self.result,
+        };
+        let mut errors = Vec::new();
+        let mut slots = Vec::new();
+        for hook in [Hook::Ingress, Hook::Egress] {
+            match ifb::find(netlink, self.attachment, hook, evidence) {
+                Ok(slot) => slots.push(slot),
+                Err(error) => errors.push(error),
+            }
+        }
+        // An ifb that has another name by now is found by what leads to it.
+        if let Some(link) = link.filter(|_| slots.iter().all(|slot| slot.link.is_none())) {
+            match strays(netlink, self.attachment, link.index) {
+                Ok(strays) => slots.extend(strays),
+                Err(error) => errors.push(error),
+            }
+        }
+        errors.extend(slots_of(netlink, &slots, link, self.log));
+        errors
+    }
 }
 
 fn strays(netlink: &mut Netlink, attachment: &Attachment, link: u32) -> Result<Vec<Slot>, Error> {
@@ -76,32 +174,25 @@ fn strays(netlink: &mut Netlink, attachment: &Attachment, link: u32) -> Result<V
 }
 
 /// Takes back the ifbs in these slots and what leads to them.
-pub fn slots_of(
-    netlink: &mut Netlink,
-    slots: &[Slot],
-    link: Option<&Link>,
-    log: &Log,
-) -> Vec<Error> {
+fn slots_of(netlink: &mut Netlink, slots: &[Slot], link: Option<&Link>, log: &Log) -> Vec<Error> {
     // The mark says behind which link they stand, whatever has the namespace's path by now.
     let is_behind = |link: &Link| {
         let marks = slots.iter().filter_map(|slot| slot.mark.as_ref());
         marks.map(|mark| mark.link).all(|of| of == link.index)
     };
     let link = link.filter(|link| is_behind(link));
-    let behind = match link {
-        Some(link) => Some(Behind {
-            link: link.index,
-            is_certain: true,
-        }),
-        None => slots.iter().find_map(guess),
+    let guessed = match link {
+        Some(_) => None,
+        None => match guess(netlink, slots) {
+            Ok(guessed) => guessed,
+            Err(error) => return vec![error],
+        },
     };
-    if let Some(behind) = behind {
-        match restore(netlink, behind, slots) {
-            Ok(true) => {
-                let of_link = || format!("link {}", behind.link);
-                let name = link.map_or_else(of_link, |link| link.name.clone());
-                log.changed(format!("removed the limits of {name}"));
-            }
+    if let Some(behind) = link.or(guessed.as_ref()) {
+        let is_certain = link.is_some();
+        let link = behind;
+        match restore(netlink, Behind { link, is_certain }, slots) {
+            Ok(true) => log.changed(format!("removed the limits of {}", link.name)),
             Ok(false) => {}
             // What is left is found by the ifbs' marks: they go last.
             Err(error) => return vec![error],
@@ -120,23 +211,29 @@ pub fn slots_of(
     errors
 }
 
-/// The link that an ifb's mark or a filter names.
-fn guess(slot: &Slot) -> Option<Behind> {
-    let link = match (&slot.mark, slot.user) {
-        (Some(mark), _) => mark.link,
-        (None, user) => user?,
+/// The link that an ifb's mark or a filter names, if it is there.
+fn guess(netlink: &mut Netlink, slots: &[Slot]) -> Result<Option<Link>, Error> {
+    let named = |slot: &Slot| {
+        slot.link.as_ref()?;
+        slot.mark.as_ref().map(|mark| mark.link).or(slot.user)
     };
-    slot.link.as_ref().map(|_| Behind {
-        link,
-        is_certain: false,
-    })
+    match slots.iter().find_map(named) {
+        Some(index) => netlink
+            .link_by_index(index)
+            .context(Code::System, || format!("look up link {index}")),
+        None => Ok(None),
+    }
 }
 
-/// Takes our filters, hook qdisc and token bucket from the link, each whatever becomes of the others.
-/// Says whether there were any.
-fn restore(netlink: &mut Netlink, behind: Behind, slots: &[Slot]) -> Result<bool, Error> {
-    let Behind { link, is_certain } = behind;
-    let tried = |what: &str| format!("{what} of link {link}");
+/// Takes our filters, hook qdisc, token bucket and mark from the link, each whatever becomes of the
+/// others. Says whether there were any.
+fn restore(netlink: &mut Netlink, behind: Behind<'_>, slots: &[Slot]) -> Result<bool, Error> {
+    let Behind {
+        link: behind,
+        is_certain,
+    } = behind;
+    let link = behind.index;
+    let tried = |what: &str| format!("{what} of {}", behind.name);
     let hook =
         qdisc::hook(netlink, link).context(Code::System, || tried("read the ingress qdisc"))?;
     let filters = match &hook {
@@ -150,7 +247,12 @@ fn restore(netlink: &mut Netlink, behind: Behind, slots: &[Slot]) -> Result<bool
     }
     // The link may be another attachment's by now, and so is its token bucket then.
     let others = ifb::led_to(netlink, filters.iter().map(|(_, filter)| filter), &ifbs)?;
-    let is_others = others.iter().any(|(_, m)| m.link == link && m.root_made);
+    let mark = Mark::of(behind);
+    let is_owned =
+        |slot: &Slot| slot.mark.as_ref().map(|m| &m.owner) == mark.as_ref().map(|m| &m.owner);
+    let is_marked = mark.is_some() && (is_certain || slots.iter().any(is_owned));
+    let is_others =
+        (mark.is_some() && !is_marked) || others.iter().any(|(_, m)| m.link == link && m.root_made);
     let of_root = match is_others {
         true => Ok(false),
         false => root(netlink, link).context(Code::System, || {
@@ -165,34 +267,29 @@ fn restore(netlink: &mut Netlink, behind: Behind, slots: &[Slot]) -> Result<bool
         return of_root;
     }
     let of_hook = match hook {
-        Some(hook) => hooks(
-            netlink,
-            (link, &hook.kind),
-            &filters,
-            &ifbs,
-            made(&hook, slots),
-        )
-        .context(Code::System, || tried("delete the filters")),
+        Some(hook) => hooks(netlink, (link, &hook.kind), &filters, &ifbs, made(slots))
+            .context(Code::System, || tried("delete the filters")),
         None => Ok(false),
     };
     match (of_hook, of_root) {
+        (Ok(_), Ok(_)) if is_marked => netlink
+            .set_alias(link, "")
+            .context(Code::System, || tried("remove the alias"))
+            .map(|()| true),
         (Ok(hook), Ok(root)) => Ok(hook || root),
         (Err(error), Ok(_)) | (Ok(_), Err(error)) => Err(error),
         (Err(error), Err(also)) => Err(error.and(also)),
     }
 }
 
-/// Whether a hook qdisc was made for us.
-fn made(hook: &Qdisc, slots: &[Slot]) -> Made {
-    let mut marks = slots.iter().filter_map(|slot| slot.mark.as_ref());
-    let is_unmarked = slots.iter().all(|slot| slot.mark.is_none());
-    // The reference marks nothing, and always makes an ingress qdisc for its filter.
-    if hook.kind == HookKind::Ingress.text() && is_unmarked {
-        Made::IfUsed
-    } else if marks.any(|mark| mark.hook_made) {
-        Made::Yes
-    } else {
-        Made::No
+/// Whether the hook qdisc was made for us. The reference marks nothing, and always makes one; an ifb that
+/// is gone took its mark along.
+fn made(slots: &[Slot]) -> Made {
+    let marks: Vec<&Mark> = slots.iter().filter_map(|slot| slot.mark.as_ref()).collect();
+    match marks.iter().any(|mark| mark.hook_made) {
+        true => Made::Yes,
+        false if marks.is_empty() => Made::IfUsed,
+        false => Made::No,
     }
 }
 
@@ -216,7 +313,7 @@ fn hooks<'f>(
     ifbs: &[u32],
     made: Made,
 ) -> Result<bool, Refusal> {
-    let is_own = |filter: &Filter| crate::observe::is_own(filter, ifbs);
+    let is_own = |filter: &Filter| observe::is_own(filter, ifbs);
     let (own, others): (Vec<_>, Vec<_>) = filters
         .iter()
         .filter(|(_, filter)| filter.kind != "u32" || filter.rule.is_some())

@@ -6,10 +6,10 @@ use common::sys::netlink::{Netlink, Refusal};
 use common::sys::netns;
 use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkInfo};
 
-use crate::plan::Hook;
 use crate::tbf::Tbf;
 use crate::tc::filter::{self, Rule, Verdict};
 use crate::tc::qdisc::{self, HookKind};
+use crate::tc::{ETH_P_ALL, Hook};
 
 const ANY: &str = "bandwidth limits nothing";
 const EGRESS: &str = "bandwidth limits nothing that a container sends";
@@ -75,15 +75,8 @@ fn try_all(netlink: &mut Netlink) -> Vec<Part> {
         ANY,
         qdisc::set_root(netlink, link, tbf),
     );
-    // Subnets need clsact; both qdiscs are of one module, and of two ages.
-    let hook = qdisc::add_hook(netlink, link, HookKind::Ingress)
-        .and_then(|()| qdisc::delete_hook(netlink, link))
-        .and_then(|()| qdisc::add_hook(netlink, link, HookKind::Clsact));
-    check(
-        "ingress and clsact qdisc (module sch_ingress)",
-        EGRESS,
-        hook,
-    );
+    let hook = qdisc::add_hook(netlink, link, HookKind::Clsact);
+    check("clsact qdisc (module sch_ingress)", EGRESS, hook);
     let mut filter = |verdict: Verdict, place| {
         let rule = Rule {
             keys: Vec::new(),
@@ -91,9 +84,9 @@ fn try_all(netlink: &mut Netlink) -> Vec<Part> {
         };
         filter::add(netlink, link, Hook::Ingress.parent("clsact"), place, &rule)
     };
-    let pass = filter(Verdict::Pass, (1, 3));
+    let pass = filter(Verdict::Pass, (1, ETH_P_ALL));
     check("u32 filter (module cls_u32)", EGRESS, pass);
-    let mirred = filter(Verdict::Redirect(link), (1, 3));
+    let mirred = filter(Verdict::Redirect(link), (1, ETH_P_ALL));
     check("mirred action (module act_mirred)", EGRESS, mirred);
     parts
 }

@@ -11,8 +11,6 @@
 
 use std::fmt;
 
-use crate::config::{BurstPolicy, Limit};
-
 /// Ticks of the kernel's packet scheduler in 8 microseconds: a tick is 64 nanoseconds
 /// (`PSCHED_SHIFT` in include/net/pkt_sched.h; /proc/net/psched says the same).
 const TICKS_IN_8_MICROSECONDS: u64 = 125;
@@ -35,6 +33,24 @@ const ETHERNET_HEADER: u32 = 14;
 /// Bursts that runtimes send where nobody asked for one, in bits: kubelet (2^31 - 1), containerd
 /// (2^32 - 1) and CRI-O (8 × (2^32 - 1) - 1, the most that the reference takes).
 const UNSET_BURSTS: [u64; 3] = [2_147_483_647, 4_294_967_295, 34_359_738_359];
+
+/// A limit, valid: the rate is at least one byte per second and the burst at least one byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit {
+    /// Bits per second.
+    pub rate: u64,
+    /// Bits; 0 for none given.
+    pub burst: u64,
+}
+
+/// What a burst means that runtimes send where nobody asked for one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BurstPolicy {
+    /// Not set: the burst follows the rate.
+    Auto,
+    /// What it says.
+    Literal,
+}
 
 /// The packets that a link may be handed, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

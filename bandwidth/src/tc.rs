@@ -1,14 +1,17 @@
 //! Traffic control over netlink: queueing disciplines and filters, as `tc` shows and changes them.
 //!
-//! Requests are typed by netlink-packet-route; replies are read attribute by attribute, so that what
-//! a newer kernel adds cannot make the rest unreadable.
+//! Replies are read attribute by attribute, so that what a newer kernel adds cannot make the rest
+//! unreadable.
 
 pub mod counters;
 pub mod filter;
 pub mod qdisc;
 
+use std::fmt;
+
 use common::error::{Code, Error};
-use common::sys::netlink::{Refusal, u32_at};
+use common::sys::netlink::{Message, Netlink, Refusal, u32_at};
+use common::sys::nla::{self, Nla};
 use nix::errno::Errno;
 
 /// What the kernel answers of a qdisc, or of filters below one, that is not there: `EINVAL` for those
@@ -33,6 +36,41 @@ pub const HOOK_INGRESS: Handle = 0xffff_fff2;
 /// Parent of filters for packets that go out (`TC_H_MIN_EGRESS`), with clsact only.
 pub const HOOK_EGRESS: Handle = 0xffff_fff3;
 
+/// The direction in which packets cross a link, as seen by that link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hook {
+    /// Coming in.
+    Ingress,
+    /// Going out.
+    Egress,
+}
+
+impl Hook {
+    /// The parent of filters on this hook of a qdisc of that kind. On an ingress qdisc, which has but
+    /// one, filters stand below the qdisc itself, as the reference puts them.
+    pub fn parent(self, kind: &str) -> Handle {
+        match self {
+            Hook::Ingress if kind == "ingress" => HOOKS,
+            Hook::Ingress => HOOK_INGRESS,
+            Hook::Egress => HOOK_EGRESS,
+        }
+    }
+}
+
+impl fmt::Display for Hook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Hook::Ingress => "ingress",
+            Hook::Egress => "egress",
+        })
+    }
+}
+
+/// `ETH_P_*` numbers, the protocols that filters are for (include/uapi/linux/if_ether.h).
+pub const ETH_P_ALL: u16 = 3;
+pub const ETH_P_IP: u16 = 0x0800;
+pub const ETH_P_IPV6: u16 = 0x86dd;
+
 /// Bytes before the attributes (`struct tcmsg`).
 const HEADER: usize = 20;
 /// Attribute numbers (include/uapi/linux/rtnetlink.h).
@@ -41,16 +79,42 @@ const TCA_OPTIONS: u16 = 2;
 const TCA_CHAIN: u16 = 11;
 
 /// The fields of a `struct tcmsg`.
+#[derive(Debug, Clone, Copy, Default)]
 struct Header {
     index: u32,
     handle: Handle,
+    parent: Handle,
     info: u32,
+}
+
+impl Header {
+    fn request(
+        self,
+        netlink: &mut Netlink,
+        (kind, flags): (u16, u16),
+        attributes: &[Nla],
+    ) -> Result<Vec<Message>, Refusal> {
+        netlink.request_bytes(kind, flags, &self.body(attributes)?)
+    }
+
+    fn body(self, attributes: &[Nla]) -> Result<Vec<u8>, Refusal> {
+        let Header {
+            index,
+            handle,
+            parent,
+            info,
+        } = self;
+        // The family and its padding come first.
+        let header = [0, index, handle, parent, info].map(u32::to_ne_bytes);
+        nla::body(header.as_flattened(), attributes)
+    }
 }
 
 fn header(body: &[u8]) -> Option<Header> {
     Some(Header {
         index: u32_at(body, 4)?,
         handle: u32_at(body, 8)?,
+        parent: u32_at(body, 12)?,
         info: u32_at(body, 16)?,
     })
 }

@@ -11,7 +11,7 @@
 //! | [`version`] | the spec versions |
 //! | [`attachment`] | the owner of what we create, and names derived from it |
 //! | [`cache`], [`base64`] | libcni's cache of attachments |
-//! | [`drift`] | one difference between plan and kernel |
+//! | [`drift`], [`step`] | one difference between plan and kernel, and what to do about it |
 //! | [`error`] | the one error, shaped by the protocol |
 //! | [`json`], [`decode`] | JSON that keeps order and duplicates, and typed reading of it |
 //! | [`keys`] | tables of keys, and what a misspelt one means |
@@ -40,6 +40,7 @@ pub mod plugin;
 pub mod protocol;
 pub mod request;
 pub mod result;
+pub mod step;
 pub mod sys;
 pub mod version;
 
@@ -55,3 +56,4 @@ pub use plugin::{Plugin, run};
 pub use protocol::Protocol;
 pub use request::Request;
 pub use result::CniResult;
+pub use step::Step;

@@ -8,6 +8,7 @@
 
 mod format;
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use common::sys::file::{self, Content, Draft};
@@ -50,7 +51,7 @@ pub struct Saved {
 pub struct Backup {
     /// Whose it is; the reference does not say.
     pub owner: Option<Attachment>,
-    /// The container's namespace, as [`crate::kernel::Container::netns_id`] names it; the reference
+    /// The container's namespace, as [`crate::observe::Container::netns_id`] names it; the reference
     /// does not say.
     pub netns: Option<String>,
     /// What to put back.
@@ -69,6 +70,13 @@ pub struct Shown {
     pub written: String,
     /// What it read after that.
     pub reads: String,
+}
+
+impl Shown {
+    /// Whether ADD wrote this value and the kernel showed it so.
+    pub fn is_of(&self, written: &str, reads: &str) -> bool {
+        self.written == written && self.reads == reads
+    }
 }
 
 impl Store {
@@ -136,6 +144,16 @@ impl Store {
             Err(error) => errors.push(error),
         }
         (all, errors)
+    }
+
+    /// How the kernel showed what ADD wrote, where ADD found that worth a note.
+    ///
+    /// # Errors
+    /// Code 5 with what could not be read.
+    pub fn shown(&self) -> Result<Vec<Shown>, Error> {
+        let (all, errors) = self.all();
+        let shown = all.into_iter().flat_map(|saved| saved.backup.shown);
+        Error::all(errors).map_or_else(|| Ok(shown.collect()), Err)
     }
 
     /// Removes what a killed ADD left half written. Nothing there is success.
@@ -218,6 +236,18 @@ impl Saved {
             backup,
             faults,
         }
+    }
+}
+
+/// The names in a directory of backups, in order. Where a file is in its place, or above it, there are
+/// none.
+///
+/// # Errors
+/// Code 5 with the path.
+pub fn names(dir: &Path) -> Result<Vec<OsString>, Error> {
+    match file::names(dir) {
+        Err(_) if dir.ancestors().any(Path::is_file) => Ok(Vec::new()),
+        names => Ok(names?.unwrap_or_default()),
     }
 }
 

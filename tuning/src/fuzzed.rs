@@ -5,7 +5,8 @@ use common::Request;
 use crate::allowlist;
 use crate::backup::Backup;
 use crate::config::Config;
-use crate::kernel::{Actual, Reading};
+use crate::diff;
+use crate::observe::{Actual, Reading};
 use crate::plan::Plan;
 
 /// A configuration, as every verb reads it: what it plans is no drift once it is there.
@@ -23,7 +24,9 @@ pub fn configuration(request: &Request) {
         ends: Vec::new(),
         sysctls: values.map(|s| Reading::Value(s.value.clone())).collect(),
     };
-    let drifts = plan.unmet(&actual, &request.attachment.ifname, &[]);
+    // Offloads need the link.
+    let steps = diff::steps(&plan, &actual, &request.attachment.ifname, &[]);
+    let drifts = steps.map(common::step::drifts).unwrap_or_default();
     assert_eq!(drifts.len(), 1, "only the missing link: {drifts:?}");
     for setting in &plan.sysctls {
         let path = setting.name.path();

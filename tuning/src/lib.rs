@@ -6,35 +6,39 @@
 //! | [`keys`] | the table of its keys |
 //! | [`sysctl`] | the name of a sysctl, and the file it means |
 //! | [`allowlist`] | the sysctls that the administrator permits |
-//! | [`plan`] | the values that the kernel shall have, and how it differs from them |
+//! | [`plan`] | the values that the kernel is to have |
+//! | [`observe`] | what it has inside the container's namespace |
+//! | [`diff`], [`change`] | the steps from one to the other |
+//! | [`look`] | all of that for one attachment |
 //! | [`attribute`] | names and values of a link's attributes |
 //! | [`meaning`] | when two texts of a sysctl are the same value |
-//! | [`kernel`] | reads and changes the kernel inside the container's namespace |
 //! | [`offload`] | offloads in ethtool's names, of the interface and of its peer |
-//! | [`originals`] | the values before ADD |
-//! | [`backup`] | the file that holds the originals |
+//! | [`apply`] | ADD: makes their changes, or none |
+//! | [`originals`], [`backup`] | the values before ADD, and the file that holds them |
 //! | [`restore`] | puts originals back |
+//! | [`remove`] | DEL and GC |
+//! | [`status`] | STATUS |
 //! | [`list`], [`operate`] | for the tool for people: what was changed, and whose it is |
-//! | [`add`], [`check`], [`del`], [`gc`], [`status`] | one verb each |
 
-mod add;
 mod allowlist;
+mod apply;
 mod attribute;
 mod backup;
-mod check;
+mod change;
 mod config;
-mod del;
+mod diff;
 #[cfg(fuzzing)]
 pub mod fuzzed;
-mod gc;
-mod kernel;
 mod keys;
 pub mod list;
+mod look;
 mod meaning;
+mod observe;
 mod offload;
 mod operate;
 mod originals;
 mod plan;
+mod remove;
 mod restore;
 mod status;
 mod sysctl;
@@ -44,7 +48,7 @@ use std::process::ExitCode;
 use common::keys::Key;
 use common::sys::netns::Netns;
 use common::version::Version;
-use common::{CniResult, Error, Plugin, Request};
+use common::{CniResult, Error, Plugin, Request, drift, step};
 
 use config::Config;
 use plan::Plan;
@@ -66,7 +70,7 @@ impl Plugin for Tuning {
         let netns = Netns::open(request.required_netns()?)?;
         let ifname = &request.attachment.ifname;
         let mut ends = offload::ends::open(&netns, ifname, &plan.sides())?;
-        netns.run(|| add::add(&plan, request, &store, &mut ends))?;
+        netns.run(|| apply::apply(&plan, request, &store, &mut ends))?;
         plan.show_in(
             &mut result,
             &request.attachment.ifname,
@@ -76,15 +80,15 @@ impl Plugin for Tuning {
     }
 
     fn check(request: &Request) -> Result<(), Error> {
-        check::check(request)
+        drift::verdict(&request.attachment, &step::drifts(look::steps(request)?))
     }
 
     fn del(request: &Request) -> Result<(), Error> {
-        del::del(request)
+        remove::del(request)
     }
 
     fn gc(request: &Request) -> Result<(), Error> {
-        gc::gc(request)
+        remove::gc(request)
     }
 
     fn status(request: &Request) -> Result<(), Error> {

@@ -11,10 +11,10 @@ use common::sys::link::Link;
 use common::sys::netns::{Netns, OpenError};
 use common::{Attachment, Error, Request};
 
-use crate::backup::Backup;
-use crate::kernel::{self, Container, Reading, Seen, read};
+use crate::backup::{self, Backup};
+use crate::change::Step;
+use crate::observe::{self, Container, Reading, Seen, read};
 use crate::offload::ends;
-use crate::plan::Unmet;
 use crate::sysctl::Name;
 use crate::{attribute, config};
 
@@ -36,14 +36,18 @@ pub struct Change {
 
 impl Change {
     /// A value of an attachment's plan that the kernel does not have.
-    pub fn missing(request: &Request, Unmet { what, drift }: Unmet) -> Change {
-        Change {
+    pub fn missing(request: &Request, step: Step) -> Option<Change> {
+        let drift = step.drift?;
+        let what = step
+            .change
+            .map_or("interface".into(), |change| change.what());
+        Some(Change {
             owner: request.attachment.clone(),
             what,
             before: None,
             wanted: Some(drift.expected),
             now: Some(drift.actual),
-        }
+        })
     }
 }
 
@@ -111,7 +115,7 @@ fn backups<'a>(
 ) -> Result<Vec<(Attachment, Backup)>, Error> {
     let mut all = Vec::new();
     for dir in dirs {
-        for name in file::names(dir)?.unwrap_or_default() {
+        for name in backup::names(dir)? {
             let stem = name.to_str().and_then(|name| name.strip_suffix(".json"));
             let Some(stem) = stem.filter(|stem| !stem.starts_with('.')) else {
                 continue;
@@ -196,6 +200,6 @@ fn present(netns: &Netns, ifname: &str, backup: &Backup) -> Result<Present, Erro
     netns.run(|| {
         let sysctls = sysctls.collect::<Result<_, Error>>()?;
         let link = Container::open(ifname)?.link()?;
-        Ok((sysctls, link, kernel::seen(&mut ends)?))
+        Ok((sysctls, link, observe::seen(&mut ends)?))
     })
 }

@@ -5,9 +5,7 @@ pub mod ends;
 use common::decode::Object;
 use common::error::short;
 use common::sys::ethtool::Feature;
-use common::{Code, Drift, Error};
-
-use crate::plan::Unmet;
+use common::{Code, Error};
 
 /// ethtool's names, short and long, and the kernel's features behind them. What an interface cannot
 /// switch of a group is left alone, as by ethtool.
@@ -193,25 +191,6 @@ impl Wish {
 pub fn of_side(values: &[(Side, Value)], side: Side) -> Vec<Value> {
     let own = values.iter().filter(|(of, _)| *of == side);
     own.map(|(_, value)| value.clone()).collect()
-}
-
-/// What is not as planned.
-pub fn unmet(side: Side, link: &str, values: &[Value], known: &[Feature]) -> Vec<Unmet> {
-    let words = |on| if on { "on" } else { "off" };
-    let host = if side == Side::Host {
-        " on the node"
-    } else {
-        ""
-    };
-    let drift = |value: &Value| {
-        let feature = known.iter().find(|feature| feature.name == value.name)?;
-        let object = format!("offload {} of {link}{host}", value.name);
-        (feature.active != value.on).then(|| Unmet {
-            what: format!("{} {}", side.key(), value.name),
-            drift: Drift::new(object, words(value.on), words(feature.active)),
-        })
-    };
-    values.iter().filter_map(drift).collect()
 }
 
 #[cfg(test)]

@@ -2,29 +2,28 @@
 
 use common::cache::Cache;
 use common::operate::Part;
-use common::{Attachment, Drift, Error, Operate, Request};
+use common::{Attachment, Drift, Error, Operate, Request, step};
 
-use crate::check::unmet;
 use crate::config::Config;
 use crate::list::{self, Change};
-use crate::plan::{Plan, Unmet};
+use crate::look::steps;
+use crate::plan::Plan;
 use crate::{Tuning, allowlist, attribute, status};
 
 impl Operate for Tuning {
     type Row = Change;
 
     fn drifts(requests: &[&Request]) -> Vec<Result<Vec<Drift>, Error>> {
-        let drifts = |request: &&Request| {
-            let unmet = unmet(request)?.into_iter();
-            Ok(unmet.map(|Unmet { drift, .. }| drift).collect())
-        };
+        let drifts = |request: &&Request| steps(request).map(step::drifts);
         requests.iter().map(drifts).collect()
     }
 
     fn missing(requests: &[&Request], _found: &[Change]) -> Vec<Result<Vec<Change>, Error>> {
         let missing = |request: &&Request| {
-            let unmet = unmet(request)?.into_iter();
-            Ok(unmet.map(|one| Change::missing(request, one)).collect())
+            let steps = steps(request)?.into_iter();
+            Ok(steps
+                .filter_map(|step| Change::missing(request, step))
+                .collect())
         };
         requests.iter().map(missing).collect()
     }

@@ -2,13 +2,11 @@
 
 use std::collections::HashSet;
 
-use common::sys::link::{Change, Link};
-use common::{Code, Error};
+use common::sys::link;
 
 use crate::attribute;
-use crate::kernel::{Actual, Reading};
+use crate::change::Change;
 use crate::offload::{Side, Value};
-use crate::plan::Plan;
 use crate::sysctl::Name;
 
 /// Values as they were, in the order in which they were changed.
@@ -17,47 +15,23 @@ pub struct Originals {
     /// Sysctls and their values, changed first.
     pub sysctls: Vec<(Name, String)>,
     /// The link's attributes.
-    pub link: Vec<Change>,
+    pub link: Vec<link::Change>,
     /// Offloads as they were switched, of the link and of its peer.
     pub offloads: Vec<(Side, Value)>,
 }
 
 impl Originals {
-    /// The present values of everything that a plan sets.
-    ///
-    /// Sysctls that cannot be read have no original.
-    ///
-    /// # Errors
-    /// Code 7 for a sysctl that does not exist, code 100 for an interface that is not there or has no
-    /// such attribute: the plan cannot be carried out.
-    pub fn of(plan: &Plan, actual: &Actual, ifname: &str) -> Result<Originals, Error> {
+    /// The values that steps put back.
+    pub fn of<'a>(undos: impl IntoIterator<Item = &'a Change>) -> Originals {
         let mut originals = Originals::default();
-        for (setting, reading) in plan.sysctls.iter().zip(&actual.sysctls) {
-            match reading {
-                Reading::Value(value) => {
-                    originals
-                        .sysctls
-                        .push((setting.name.clone(), value.clone()));
-                }
-                Reading::Missing => return Err(no_such_sysctl(&setting.name, &setting.written)),
-                Reading::WriteOnly | Reading::Unreadable(_) => {}
+        for undo in undos {
+            match undo.clone() {
+                Change::Sysctl(name, value) => originals.sysctls.push((name, value)),
+                Change::Link(change) => originals.link.push(change),
+                Change::Offload(side, value) => originals.offloads.push((side, value)),
             }
         }
-        if let Some(link) = required_link(plan, actual, ifname)? {
-            for change in &plan.link {
-                originals.link.push(original(link, *change)?);
-            }
-        }
-        for (side, Value { name, .. }) in plan.features(actual)? {
-            let end = actual.ends.iter().find(|seen| seen.side == side);
-            let features = end.map_or(&[][..], |seen| &seen.features);
-            let before = features.iter().find(|feature| feature.name == name);
-            let before = before.map(|before| before.wanted);
-            originals
-                .offloads
-                .extend(before.map(|on| (side, Value { name, on })));
-        }
-        Ok(originals)
+        originals
     }
 
     /// The sides that have offloads.
@@ -92,42 +66,6 @@ impl Originals {
     }
 }
 
-fn no_such_sysctl(name: &Name, written: &str) -> Error {
-    Error::new(
-        Code::InvalidConfig,
-        format!("sysctl {written} does not exist in the container's namespace"),
-    )
-    .with_details(format!("there is no {}", name.path().display()))
-}
-
-/// The interface, where the plan needs one.
-fn required_link<'a>(
-    plan: &Plan,
-    actual: &'a Actual,
-    ifname: &str,
-) -> Result<Option<&'a Link>, Error> {
-    let first = plan.link.first().map(|change| attribute::name(*change));
-    match (
-        &actual.link,
-        first.or(plan.offloads.first().map(|_| "offloads")),
-    ) {
-        (_, None) => Ok(None),
-        (Some(link), _) => Ok(Some(link)),
-        (None, Some(what)) => Err(Error::new(Code::System, format!("set {what} on {ifname}"))
-            .with_details(format!("the container has no interface {ifname}"))),
-    }
-}
-
-fn original(link: &Link, change: Change) -> Result<Change, Error> {
-    attribute::present(link, change).ok_or_else(|| {
-        Error::new(
-            Code::System,
-            format!("set {} on {}", attribute::name(change), link.name),
-        )
-        .with_details("the interface has no Ethernet address")
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -140,17 +78,17 @@ mod tests {
     fn the_first_value_known_stays() {
         let first = Originals {
             sysctls: vec![sysctl("net/a", "1")],
-            link: vec![Change::Mtu(1500)],
+            link: vec![link::Change::Mtu(1500)],
             offloads: vec![],
         };
         let second = Originals {
             sysctls: vec![sysctl("net/b", "3"), sysctl("net/a", "2")],
-            link: vec![Change::Mtu(1400), Change::TxQLen(1000)],
+            link: vec![link::Change::Mtu(1400), link::Change::TxQLen(1000)],
             offloads: vec![],
         };
         let both = Originals {
             sysctls: vec![sysctl("net/a", "1"), sysctl("net/b", "3")],
-            link: vec![Change::Mtu(1500), Change::TxQLen(1000)],
+            link: vec![link::Change::Mtu(1500), link::Change::TxQLen(1000)],
             offloads: vec![],
         };
         assert_eq!(first.completed_by(&second), both);

@@ -1,19 +1,14 @@
-//! The values that the kernel shall have, and how it differs from them.
+//! The values that the kernel is to have.
 
-use std::collections::HashMap;
 use std::fmt;
 
-use common::sys::link::{Change, Link};
+use common::CniResult;
+use common::sys::link::Change;
 use common::version::Version;
-use common::{CniResult, Code, Drift, Error};
 
 use crate::attribute;
-use crate::backup::Shown;
 use crate::config::{Config, Setting};
-use crate::kernel::{Actual, Reading};
-use crate::meaning;
-use crate::offload::{self, Side, Value, Wish};
-use crate::sysctl::Name;
+use crate::offload::{Side, Wish};
 
 /// What ADD sets, in this order: sysctls, then the link's attributes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,15 +19,6 @@ pub struct Plan {
     pub link: Vec<Change>,
     /// Offloads, last.
     pub offloads: Vec<Wish>,
-}
-
-/// Something of the plan that the kernel does not have, or has otherwise.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unmet {
-    /// What it is, as the list of changes calls it.
-    pub what: String,
-    /// How it differs.
-    pub drift: Drift,
 }
 
 impl Plan {
@@ -74,88 +60,6 @@ impl Plan {
         Side::ALL.into_iter().filter(is_wanted).collect()
     }
 
-    /// The features that the offloads mean on the interfaces that there are.
-    ///
-    /// # Errors
-    /// Code 7 for offloads that an interface does not have or cannot switch, and where there is no peer.
-    pub fn features(&self, actual: &Actual) -> Result<Vec<(Side, Value)>, Error> {
-        let mut all = Vec::new();
-        if actual.link.is_none() {
-            return Ok(all);
-        }
-        for wish in &self.offloads {
-            let seen = actual.ends.iter().find(|seen| seen.side == wish.side);
-            let seen = seen.ok_or_else(|| {
-                let msg = "hostOffload: the container's interface has no veth peer on this node";
-                Error::new(Code::InvalidConfig, msg)
-            })?;
-            let values = wish.values(&seen.link, &seen.features)?;
-            all.extend(values.into_iter().map(|value| (wish.side, value)));
-        }
-        Ok(all)
-    }
-
-    /// The offloads that are not as planned.
-    ///
-    /// # Errors
-    /// As [`Plan::features`].
-    pub fn offloads_unmet(&self, actual: &Actual) -> Result<Vec<Unmet>, Error> {
-        let values = self.features(actual)?;
-        let unmet = actual.ends.iter().flat_map(|seen| {
-            let own = offload::of_side(&values, seen.side);
-            offload::unmet(seen.side, &seen.link, &own, &seen.features)
-        });
-        Ok(unmet.collect())
-    }
-
-    /// What reads otherwise than planned, or cannot be read, by name: what ADD changes.
-    pub fn differing(&self, actual: &Actual) -> Vec<String> {
-        let sysctls = self.sysctls.iter().zip(&actual.sysctls);
-        let sysctls = sysctls
-            .filter(|(setting, reading)| match reading {
-                Reading::Value(value) => !meaning::same(value, &setting.value),
-                _ => true,
-            })
-            .map(|(setting, _)| format!("sysctl {}", setting.name.text()));
-        let link = self.link.iter().filter(|change| {
-            let link = actual.link.as_ref();
-            link.and_then(|link| attribute::present(link, **change)) != Some(**change)
-        });
-        let link = link.map(|c| format!("{} {}", attribute::name(*c), attribute::value(*c)));
-        sysctls.chain(link).collect()
-    }
-
-    /// Every difference between this plan and what the kernel has, where `shown` is how it showed what
-    /// ADD wrote. That the interface is gone is a difference whatever the plan says.
-    pub fn unmet(&self, actual: &Actual, ifname: &str, shown: &[Shown]) -> Vec<Unmet> {
-        let shown: HashMap<&Name, &Shown> = shown.iter().map(|s| (&s.name, s)).collect();
-        let mut unmet: Vec<Unmet> = self
-            .sysctls
-            .iter()
-            .zip(&actual.sysctls)
-            .filter_map(|(setting, reading)| {
-                sysctl_drift(setting, reading, shown.get(&setting.name))
-            })
-            .collect();
-        match &actual.link {
-            None => {
-                let drift = Drift::new(format!("interface {ifname}"), "present", "none");
-                unmet.push(Unmet {
-                    what: "interface".into(),
-                    drift: drift.of_missing("interface"),
-                });
-            }
-            Some(link) => {
-                unmet.extend(
-                    self.link
-                        .iter()
-                        .filter_map(|change| link_drift(*change, link)),
-                );
-            }
-        }
-        unmet
-    }
-
     /// Writes the new MAC, and from 1.1.0 on the new MTU, into what the chain's result says of the
     /// container's interface.
     pub fn show_in(&self, result: &mut CniResult, ifname: &str, version: Version) {
@@ -172,39 +76,6 @@ impl Plan {
             }
         }
     }
-}
-
-impl Shown {
-    /// Whether ADD wrote this value and the kernel showed it so.
-    fn is_of(&self, setting: &Setting, actual: &str) -> bool {
-        self.written == setting.value && self.reads == actual
-    }
-}
-
-fn sysctl_drift(setting: &Setting, reading: &Reading, shown: Option<&&Shown>) -> Option<Unmet> {
-    let actual = match reading {
-        Reading::Value(actual) if meaning::same(actual, &setting.value) => return None,
-        Reading::Value(actual) if shown.is_some_and(|s| s.is_of(setting, actual)) => return None,
-        Reading::WriteOnly => return None,
-        Reading::Value(actual) => setting.name.shown(actual),
-        Reading::Missing => "no such sysctl",
-        Reading::Unreadable(why) => why.as_str(),
-    };
-    let (what, wanted) = (setting.name.text(), setting.name.shown(&setting.value));
-    let drift = Drift::new(format!("sysctl {what}"), wanted, actual);
-    Some(Unmet { what, drift })
-}
-
-fn link_drift(change: Change, link: &Link) -> Option<Unmet> {
-    let present = attribute::present(link, change);
-    (present != Some(change)).then(|| Unmet {
-        what: attribute::name(change).to_owned(),
-        drift: Drift::new(
-            format!("{} of {}", attribute::name(change), link.name),
-            attribute::value(change),
-            present.map_or_else(|| "none".to_owned(), attribute::value),
-        ),
-    })
 }
 
 impl fmt::Display for Plan {

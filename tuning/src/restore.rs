@@ -9,8 +9,8 @@ use common::{Code, Error};
 use nix::errno::Errno;
 
 use crate::attribute;
-use crate::kernel::{self, Container, Reading};
 use crate::meaning;
+use crate::observe::{self, Container, Reading};
 use crate::offload::ends::Ends;
 use crate::offload::{self, Side, Value};
 use crate::originals::Originals;
@@ -111,7 +111,7 @@ fn restore_link(container: &mut Container, changes: &[Change], outcome: &mut Out
                 is_final: is_final(refusal.errno),
                 error: Error::new(
                     Code::System,
-                    format!("restore: {}", kernel::tried(*change, container.ifname())),
+                    format!("restore: {}", observe::tried(*change, container.ifname())),
                 )
                 .with_details(refusal),
             }),
@@ -121,7 +121,7 @@ fn restore_link(container: &mut Container, changes: &[Change], outcome: &mut Out
 
 /// Whether a sysctl is there and reads otherwise.
 fn is_other(name: &Name, value: &str) -> bool {
-    match kernel::read(name) {
+    match observe::read(name) {
         Ok(Reading::Value(present)) => !meaning::same(&present, value),
         Ok(Reading::Missing) => false,
         Ok(Reading::WriteOnly | Reading::Unreadable(_)) | Err(_) => true,
@@ -130,7 +130,7 @@ fn is_other(name: &Name, value: &str) -> bool {
 
 /// Writes a value, and looks whether the kernel has it then.
 fn put(name: &Name, value: &str) -> Result<(), Failure> {
-    match kernel::write(name, value) {
+    match observe::write(name, value) {
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(cause) => {
             let errno = cause.raw_os_error().map(Errno::from_raw);
@@ -141,7 +141,7 @@ fn put(name: &Name, value: &str) -> Result<(), Failure> {
         }
         Ok(()) => {}
     }
-    match kernel::read(name) {
+    match observe::read(name) {
         Ok(Reading::Value(present)) if !meaning::same(&present, value) => {
             let present = short(name.shown(&present)).into_owned();
             Err(Failure {

@@ -13,7 +13,7 @@ use common::{Code, Context, Error, Request};
 use crate::allowlist;
 use crate::backup::DRAFT;
 use crate::config::{Config, Setting};
-use crate::kernel::{self, Reading};
+use crate::observe::{self, Reading};
 use crate::offload::Wish;
 use crate::sysctl::Name;
 
@@ -112,7 +112,7 @@ fn missing(settings: &[Setting]) -> Result<Vec<&str>, Error> {
     netns::in_a_new_one(move || {
         let mut missing = Vec::new();
         for (written, name) in names {
-            if kernel::read(&name)? == Reading::Missing {
+            if observe::read(&name)? == Reading::Missing {
                 missing.push(written);
             }
         }

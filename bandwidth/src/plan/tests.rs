@@ -1,5 +1,5 @@
 use super::*;
-use crate::config::BurstPolicy;
+use crate::tbf::BurstPolicy;
 
 fn facts(side: Side) -> Facts {
     Facts {

@@ -3,8 +3,8 @@
 use common::sys::netlink::{DUMP, Message, Netlink, Refusal, attribute, u32_at};
 use nix::libc;
 
-use super::qdisc::{self, about, decode};
-use super::{BUCKET, HEADER, header};
+use super::qdisc::{self, decode};
+use super::{BUCKET, HEADER, Header, header};
 use crate::tbf::Tbf;
 
 /// `TCA_STATS2` (include/uapi/linux/rtnetlink.h), and what stands in it
@@ -36,7 +36,7 @@ pub struct Counted {
 /// # Errors
 /// What the kernel refused.
 pub fn roots(netlink: &mut Netlink) -> Result<Vec<(u32, Counted)>, Refusal> {
-    let replies = netlink.request(libc::RTM_GETQDISC, DUMP, &about(0, 0, 0))?;
+    let replies = Header::default().request(netlink, (libc::RTM_GETQDISC, DUMP), &[])?;
     Ok(replies.iter().filter_map(counted).collect())
 }
 

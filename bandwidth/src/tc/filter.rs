@@ -7,16 +7,27 @@ mod decode;
 use std::fmt;
 
 use common::sys::netlink::{CREATE, DUMP, GET, Netlink, Refusal};
-use netlink_packet_route::tc::{
-    TcAction, TcActionAttribute, TcActionMirrorOption, TcActionOption, TcActionType, TcAttribute,
-    TcFilterU32Option, TcMessage, TcMirror, TcMirrorActionType, TcOption, TcU32Key, TcU32Selector,
-    TcU32SelectorFlags,
-};
+use common::sys::nla::Nla;
 use nix::libc;
 
 pub use self::decode::decode;
-use super::{ABSENT, Handle};
-use crate::plan::Hook;
+use super::{ABSENT, Handle, Header, Hook, TCA_CHAIN, TCA_KIND, TCA_OPTIONS};
+
+/// Attributes of a filter (include/uapi/linux/pkt_cls.h) and of its action.
+const TCA_U32_CLASSID: u16 = 1;
+const TCA_U32_SEL: u16 = 5;
+const TCA_U32_ACT: u16 = 7;
+const TCA_ACT_KIND: u16 = 1;
+const TCA_ACT_OPTIONS: u16 = 2;
+const TCA_MIRRED_PARMS: u16 = 2;
+const TCA_EGRESS_REDIR: u32 = 1;
+const TC_ACT_STOLEN: u32 = 4;
+const TC_U32_TERMINAL: u8 = 1;
+/// Actions are numbered in their order.
+const FIRST_ACTION: u16 = 1;
+/// Bytes of a `struct tc_u32_sel` without its keys, and of one key.
+const SELECTOR: usize = 16;
+const KEY: usize = 16;
 
 /// `flowid 1:1` of a filter that redirects, as the reference sets it.
 pub const REDIRECTED: Handle = 0x0001_0001;
@@ -87,6 +98,23 @@ impl Verdict {
     }
 }
 
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Rule { keys, verdict } = self;
+        if keys.is_empty() {
+            f.write_str("everything")?;
+        }
+        for (index, key) in keys.iter().enumerate() {
+            write!(f, "{}{key}", if index == 0 { "" } else { ", " })?;
+        }
+        match verdict {
+            Verdict::Redirect(_) => f.write_str(" redirect"),
+            Verdict::Pass => f.write_str(" pass"),
+            Verdict::Other(what, _) => write!(f, " {what}"),
+        }
+    }
+}
+
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Key {
@@ -103,8 +131,8 @@ impl fmt::Display for Key {
 /// # Errors
 /// What the kernel refused.
 pub fn list(netlink: &mut Netlink, link: u32, parent: Handle) -> Result<Vec<Filter>, Refusal> {
-    let request = about(link, parent, 0, 0);
-    match netlink.request(libc::RTM_GETTFILTER, DUMP, &request) {
+    let about = about(link, parent, (0, 0));
+    match about.request(netlink, (libc::RTM_GETTFILTER, DUMP), &[]) {
         Ok(replies) => Ok(replies.iter().filter_map(|m| decode(m, link)).collect()),
         Err(refusal) if refusal.says(&ABSENT) => Ok(Vec::new()),
         Err(refusal) => Err(refusal),
@@ -138,17 +166,13 @@ pub fn add(
     netlink: &mut Netlink,
     link: u32,
     parent: Handle,
-    (priority, protocol): (u16, u16),
+    place: (u16, u16),
     rule: &Rule,
 ) -> Result<(), Refusal> {
-    let mut request = about(link, parent, priority, protocol);
-    let options = options(rule).into_iter().map(TcOption::U32).collect();
-    request.attributes = vec![
-        TcAttribute::Kind("u32".into()),
-        TcAttribute::Options(options),
-    ];
-    netlink
-        .request(libc::RTM_NEWTFILTER, CREATE, &request)
+    let attributes = [Nla::text(TCA_KIND, "u32"), options(rule)];
+    let request = (libc::RTM_NEWTFILTER, CREATE);
+    about(link, parent, place)
+        .request(netlink, request, &attributes)
         .map(drop)
 }
 
@@ -219,89 +243,77 @@ pub fn delete(
     parent: Handle,
     deletion: Deletion,
 ) -> Result<(), Refusal> {
-    let (priority, protocol) = deletion.place;
-    let mut request = about(link, parent, priority, protocol);
-    request.header.handle = deletion.handle.into();
-    request.attributes = vec![TcAttribute::Kind("u32".into())];
+    let about = Header {
+        handle: deletion.handle,
+        ..about(link, parent, deletion.place)
+    };
+    let mut attributes = vec![Nla::text(TCA_KIND, "u32")];
     if deletion.chain != 0 {
-        request.attributes.push(TcAttribute::Chain(deletion.chain));
+        attributes.push(Nla::u32(TCA_CHAIN, deletion.chain));
     }
-    match netlink.request(libc::RTM_DELTFILTER, GET, &request) {
+    match about.request(netlink, (libc::RTM_DELTFILTER, GET), &attributes) {
         Err(refusal) if !refusal.says(&ABSENT) => Err(refusal),
         _ => Ok(()),
     }
 }
 
-fn about(link: u32, parent: Handle, priority: u16, protocol: u16) -> TcMessage {
-    let mut message = TcMessage::with_index(link.cast_signed());
-    message.header.parent = parent.into();
-    message.header.info = u32::from(priority) << 16 | u32::from(protocol.to_be());
-    message
+fn about(index: u32, parent: Handle, (priority, protocol): (u16, u16)) -> Header {
+    Header {
+        index,
+        handle: 0,
+        parent,
+        info: u32::from(priority) << 16 | u32::from(protocol.to_be()),
+    }
 }
 
-fn options(rule: &Rule) -> Vec<TcFilterU32Option> {
-    let mut selector = TcU32Selector::default();
-    selector.flags = TcU32SelectorFlags::Terminal;
-    selector.keys = rule.keys.iter().map(key).collect();
-    if selector.keys.is_empty() {
-        // As the reference and tc write it: one key that compares nothing.
-        selector.keys.push(TcU32Key::default());
+/// A `struct tc_u32_sel` with its keys, the flowid, and the action.
+fn options(rule: &Rule) -> Nla {
+    // As the reference and tc write it: without keys, one that compares nothing.
+    let count = u8::try_from(rule.keys.len().max(1)).unwrap_or(u8::MAX);
+    let mut selector = vec![TC_U32_TERMINAL, 0, count];
+    selector.resize(SELECTOR, 0);
+    for key in &rule.keys {
+        selector.extend(key.mask.to_be_bytes());
+        selector.extend(key.value.to_be_bytes());
+        selector.extend(key.offset.to_ne_bytes());
+        selector.extend([0; 4]);
     }
-    selector.nkeys = u8::try_from(selector.keys.len()).unwrap_or(u8::MAX);
+    selector.resize(SELECTOR + KEY * usize::from(count), 0);
     let classid = match rule.verdict {
         Verdict::Redirect(_) => REDIRECTED,
         Verdict::Pass | Verdict::Other(..) => PASSED,
     };
     let mut options = vec![
-        TcFilterU32Option::ClassId(classid.into()),
-        TcFilterU32Option::Selector(selector),
+        Nla::u32(TCA_U32_CLASSID, classid),
+        Nla::value(TCA_U32_SEL, selector),
     ];
     if let Verdict::Redirect(target) = rule.verdict {
-        options.push(TcFilterU32Option::Action(vec![redirect(target)]));
+        options.push(Nla::nested(TCA_U32_ACT, [redirect(target)]));
     }
-    options
-}
-
-fn key(key: &Key) -> TcU32Key {
-    let mut raw = TcU32Key::default();
-    raw.off = key.offset;
-    raw.val = key.value;
-    raw.mask = key.mask;
-    raw
+    Nla::nested(TCA_OPTIONS, options)
 }
 
 /// `action mirred egress redirect dev TARGET`. The packet ends here (`stolen`): with any other
 /// control the kernel sends on a copy and lets the original pass, unlimited.
-fn redirect(target: u32) -> TcAction {
-    let mut mirror = TcMirror::default();
-    mirror.generic.action = TcActionType::Stolen;
-    mirror.eaction = TcMirrorActionType::EgressRedir;
-    mirror.ifindex = target;
-    let mut action = TcAction::default();
-    action.attributes = vec![
-        TcActionAttribute::Kind("mirred".into()),
-        TcActionAttribute::Options(vec![TcActionOption::Mirror(TcActionMirrorOption::Parms(
-            mirror,
-        ))]),
+fn redirect(target: u32) -> Nla {
+    // `struct tc_mirred`: index, capab, action, refcnt, bindcnt, eaction, ifindex.
+    let parms = [0, 0, TC_ACT_STOLEN, 0, 0, TCA_EGRESS_REDIR, target].map(u32::to_ne_bytes);
+    let parms = Nla::value(TCA_MIRRED_PARMS, parms.as_flattened());
+    let action = [
+        Nla::text(TCA_ACT_KIND, "mirred"),
+        Nla::nested(TCA_ACT_OPTIONS, [parms]),
     ];
-    action
+    Nla::nested(FIRST_ACTION, action)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use common::sys::netlink::Message;
-    use netlink_packet_core::Emitable;
 
     fn read_back(written: &Rule) -> Filter {
-        let mut request = about(7, 0xffff_0000, 1, 3);
-        let options = options(written).into_iter().map(TcOption::U32).collect();
-        request.attributes = vec![
-            TcAttribute::Kind("u32".into()),
-            TcAttribute::Options(options),
-        ];
-        let mut body = vec![0; request.buffer_len()];
-        request.emit(&mut body);
+        let attributes = [Nla::text(TCA_KIND, "u32"), options(written)];
+        let body = about(7, 0xffff_0000, (1, 3)).body(&attributes).unwrap();
         let message = Message {
             kind: libc::RTM_NEWTFILTER,
             sequence: 1,

@@ -6,13 +6,12 @@ use common::sys::netlink::{
     CREATE, GET, Message, Netlink, REPLACE, Refusal, attribute, each_attribute, text, u16_at,
     u32_at,
 };
-use netlink_packet_core::DefaultNla;
-use netlink_packet_route::tc::{TcAttribute, TcMessage, TcOption};
+use common::sys::nla::Nla;
 use nix::libc;
 
 use super::{
-    ABSENT, BUCKET, HEADER, HOOKS, Handle, INGRESS, ROOT, TCA_KIND, TCA_OPTIONS, handle_text,
-    header,
+    ABSENT, BUCKET, HEADER, HOOKS, Handle, Header, INGRESS, ROOT, TCA_KIND, TCA_OPTIONS,
+    handle_text, header,
 };
 use crate::tbf::Tbf;
 
@@ -25,6 +24,9 @@ const RATESPEC: usize = 12;
 const LINKLAYER_ATM: u8 = 2;
 /// `TC_LINKLAYER_MASK`
 const LINKLAYER: u8 = 0x0f;
+/// Asks for one qdisc: listing would cost those of every link of the node. The kernel answers as it tells
+/// of changes, to which whoever asked listens only with NLM_F_ECHO (`qdisc_notify`).
+const GET_ONE: (u16, u16) = (libc::RTM_GETQDISC, libc::NLM_F_ECHO as u16);
 /// The class of a token bucket whose queue it is.
 const QUEUE: Handle = BUCKET | 1;
 
@@ -111,9 +113,8 @@ pub fn root_and_queue(netlink: &mut Netlink, link: u32) -> Result<Option<Qdisc>,
 /// The kernel does not show that queue, a `bfifo`, but says so when a qdisc is asked for by another
 /// kind than it has (`tc_get_qdisc` in net/sched/sch_api.c).
 fn stranger(netlink: &mut Netlink, link: u32) -> Result<Option<String>, Refusal> {
-    let mut request = about(link, 0, QUEUE);
-    request.attributes = vec![TcAttribute::Kind("bfifo".into())];
-    match netlink.request(libc::RTM_GETQDISC, libc::NLM_F_ECHO as u16, &request) {
+    let kind = Nla::text(TCA_KIND, "bfifo");
+    match about(link, 0, QUEUE).request(netlink, GET_ONE, &[kind]) {
         Ok(replies) => Ok(replies.iter().find_map(|r| decode(r, link)).map(told)),
         Err(refusal) if refusal.text.contains("qdisc name") => {
             // "noop", which drops everything, is not shown either.
@@ -147,11 +148,7 @@ pub fn hook(netlink: &mut Netlink, link: u32) -> Result<Option<Qdisc>, Refusal> 
 }
 
 fn get(netlink: &mut Netlink, link: u32, parent: Handle) -> Result<Option<Qdisc>, Refusal> {
-    let request = about(link, 0, parent);
-    // Listing would cost the qdiscs of every link of the node. The kernel answers a request for one
-    // as it tells of changes, to which whoever asked listens only with NLM_F_ECHO (`qdisc_notify`).
-    let echo = libc::NLM_F_ECHO as u16;
-    match netlink.request(libc::RTM_GETQDISC, echo, &request) {
+    match about(link, 0, parent).request(netlink, GET_ONE, &[]) {
         // None: one that the kernel does not show.
         Ok(replies) => Ok(replies.iter().find_map(|reply| decode(reply, link))),
         Err(refusal) if refusal.says(&ABSENT) => Ok(None),
@@ -165,13 +162,10 @@ fn get(netlink: &mut Netlink, link: u32, parent: Handle) -> Result<Option<Qdisc>
 /// # Errors
 /// What the kernel refused.
 pub fn set_root(netlink: &mut Netlink, link: u32, tbf: Tbf) -> Result<(), Refusal> {
-    let mut request = about(link, BUCKET, ROOT);
-    request.attributes = vec![
-        TcAttribute::Kind("tbf".into()),
-        TcAttribute::Options(options(tbf)),
-    ];
-    netlink
-        .request(libc::RTM_NEWQDISC, REPLACE, &request)
+    let attributes = [Nla::text(TCA_KIND, "tbf"), options(tbf)];
+    let request = (libc::RTM_NEWQDISC, REPLACE);
+    about(link, BUCKET, ROOT)
+        .request(netlink, request, &attributes)
         .map(drop)
 }
 
@@ -188,10 +182,10 @@ pub fn delete_root(netlink: &mut Netlink, link: u32) -> Result<(), Refusal> {
 /// # Errors
 /// What the kernel refused, `EEXIST` when the link has one.
 pub fn add_hook(netlink: &mut Netlink, link: u32, kind: HookKind) -> Result<(), Refusal> {
-    let mut request = about(link, HOOKS, INGRESS);
-    request.attributes = vec![TcAttribute::Kind(kind.text().into())];
-    netlink
-        .request(libc::RTM_NEWQDISC, CREATE, &request)
+    let kind = Nla::text(TCA_KIND, kind.text());
+    let request = (libc::RTM_NEWQDISC, CREATE);
+    about(link, HOOKS, INGRESS)
+        .request(netlink, request, &[kind])
         .map(drop)
 }
 
@@ -203,22 +197,24 @@ pub fn delete_hook(netlink: &mut Netlink, link: u32) -> Result<(), Refusal> {
     delete(netlink, about(link, 0, INGRESS))
 }
 
-fn delete(netlink: &mut Netlink, request: TcMessage) -> Result<(), Refusal> {
-    match netlink.request(libc::RTM_DELQDISC, GET, &request) {
+fn delete(netlink: &mut Netlink, about: Header) -> Result<(), Refusal> {
+    match about.request(netlink, (libc::RTM_DELQDISC, GET), &[]) {
         Err(refusal) if !refusal.says(&ABSENT) => Err(refusal),
         _ => Ok(()),
     }
 }
 
-pub(super) fn about(link: u32, handle: Handle, parent: Handle) -> TcMessage {
-    let mut message = TcMessage::with_index(link.cast_signed());
-    message.header.handle = handle.into();
-    message.header.parent = parent.into();
-    message
+fn about(index: u32, handle: Handle, parent: Handle) -> Header {
+    Header {
+        index,
+        handle,
+        parent,
+        info: 0,
+    }
 }
 
 /// `struct tc_tbf_qopt`, and the rate once more where 32 bits do not hold it.
-fn options(tbf: Tbf) -> Vec<TcOption> {
+fn options(tbf: Tbf) -> Nla {
     let Tbf {
         rate,
         buffer,
@@ -231,12 +227,11 @@ fn options(tbf: Tbf) -> Vec<TcOption> {
     parms.extend(limit.to_ne_bytes());
     parms.extend(buffer.to_ne_bytes());
     parms.extend([0; 4]);
-    let mut options = vec![TcOption::Other(DefaultNla::new(TCA_TBF_PARMS, parms))];
+    let mut options = vec![Nla::value(TCA_TBF_PARMS, parms)];
     if u64::from(short) != rate {
-        let long = rate.to_ne_bytes().to_vec();
-        options.push(TcOption::Other(DefaultNla::new(TCA_TBF_RATE64, long)));
+        options.push(Nla::value(TCA_TBF_RATE64, rate.to_ne_bytes()));
     }
-    options
+    Nla::nested(TCA_OPTIONS, options)
 }
 
 /// Reads an `RTM_NEWQDISC` about a link; `None` for any other message.
@@ -299,16 +294,10 @@ fn u64_at(value: &[u8]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use netlink_packet_core::Emitable;
 
     fn read_back(tbf: Tbf) -> Option<Qdisc> {
-        let mut request = about(7, BUCKET, ROOT);
-        request.attributes = vec![
-            TcAttribute::Kind("tbf".into()),
-            TcAttribute::Options(options(tbf)),
-        ];
-        let mut body = vec![0; request.buffer_len()];
-        request.emit(&mut body);
+        let attributes = [Nla::text(TCA_KIND, "tbf"), options(tbf)];
+        let body = about(7, BUCKET, ROOT).body(&attributes).unwrap();
         let message = Message {
             kind: libc::RTM_NEWQDISC,
             sequence: 1,

@@ -33,7 +33,10 @@ pub fn namespace(way: &Way<'_>) -> Result<Finding, Error> {
 }
 
 /// Looks at something in the container's namespace; `None` where that is not known.
-fn within<T>(way: &Way<'_>, look: impl FnOnce() -> Result<T, Error>) -> Result<Option<T>, Error> {
+fn within<T: Send>(
+    way: &Way<'_>,
+    look: impl FnOnce() -> Result<T, Error> + Send,
+) -> Result<Option<T>, Error> {
     let Some(entry) = way.entry else {
         return Ok(None);
     };

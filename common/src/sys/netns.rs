@@ -1,9 +1,12 @@
-//! Network namespaces: opened by path, entered for one closure, left on every path.
+//! Network namespaces: opened by path, entered for one closure.
+//!
+//! A thread of its own enters each, and ends there: nobody has to find the way back.
 
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
@@ -14,11 +17,10 @@ use nix::sys::statfs::{NSFS_MAGIC, fstatfs};
 use super::regular;
 use crate::error::{Code, Context, Error};
 
+/// `_IO(0xb7, 0x3)`: the kind of an open namespace (include/uapi/linux/nsfs.h).
+const NS_GET_NSTYPE: libc::Ioctl = 0xb703;
 /// The calling thread's own namespace.
 const OWN: &str = "/proc/thread-self/ns/net";
-
-/// `NS_GET_NSTYPE` of linux/nsfs.h
-const TYPE: libc::c_ulong = 0xb703;
 
 /// An open network namespace.
 #[derive(Debug)]
@@ -78,18 +80,17 @@ impl Netns {
         let kind = fstatfs(&entry).map_err(|errno| unknown(&errno.desc()))?;
         let foreign = |what| Error::new(Code::InvalidNetns, tried()).with_details(what);
         if kind.filesystem_type() == NSFS_MAGIC {
-            let file = regular::reopen(&entry, OFlag::O_RDONLY);
-            let file = file.map_err(|cause| unknown(&cause))?;
+            let file = regular::reopen(&entry, OFlag::O_RDONLY).map_err(|cause| unknown(&cause))?;
             let path = path.to_owned();
-            return match is_of_network(&file).map_err(|errno| unknown(&errno.desc()))? {
+            return match is_of_networks(&file).map_err(|errno| unknown(&errno.desc()))? {
                 true => Ok(Netns { file, path }),
                 false => {
-                    let what = "this is a namespace, but not of a network";
+                    let what = "it is a namespace, but not a network namespace";
                     Err(OpenError::Foreign(foreign(what)))
                 }
             };
         }
-        let error = foreign("this is no namespace");
+        let error = foreign("it is not a namespace");
         // `ip netns del` and runtimes unmount first and remove the empty file after.
         match entry.metadata().map_err(|cause| unknown(&cause))? {
             meta if meta.is_file() && meta.len() == 0 => Err(OpenError::Gone(error)),
@@ -115,42 +116,32 @@ impl Netns {
         self.file.as_fd()
     }
 
-    /// Runs `action` with the calling thread inside the namespace.
+    /// Runs `action` inside the namespace, in a thread of its own.
     ///
     /// # Errors
-    /// Code 8 when it cannot be entered (it is no network namespace, or permission is missing), else
-    /// what `action` gives.
-    pub fn run<T>(&self, action: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    /// Code 8 when it cannot be entered (permission is missing), code 11 without a thread, else what
+    /// `action` gives.
+    pub fn run<T: Send>(
+        &self,
+        action: impl FnOnce() -> Result<T, Error> + Send,
+    ) -> Result<T, Error> {
         let tried = || format!("enter network namespace {}", self.path.display());
-        let home = File::open(OWN).context(Code::InvalidNetns, || format!("open {OWN}"))?;
-        setns(&self.file, CloneFlags::CLONE_NEWNET).context(Code::InvalidNetns, tried)?;
-        let _back = Back(home);
-        action()
+        in_a_thread(tried, || {
+            setns(&self.file, CloneFlags::CLONE_NEWNET).context(Code::InvalidNetns, tried)?;
+            action()
+        })
     }
 }
 
-/// Whether an open namespace is a network's. Kernels before 4.11 do not say; they refuse to enter others.
-#[allow(unsafe_code, reason = "nix has no such request")]
-fn is_of_network(file: &File) -> Result<bool, Errno> {
-    // SAFETY: the descriptor is open, and the request takes no argument.
-    let kind = unsafe { libc::ioctl(file.as_raw_fd(), TYPE as _) };
+/// Whether an open namespace is one of networks. Kernels before 4.11 do not say; they refuse to let
+/// anybody enter another kind as one.
+#[allow(unsafe_code)]
+fn is_of_networks(namespace: &File) -> Result<bool, Errno> {
+    // SAFETY: `namespace` is open, and NS_GET_NSTYPE (ioctl_ns(2)) has no argument.
+    let kind = unsafe { libc::ioctl(namespace.as_raw_fd(), NS_GET_NSTYPE) };
     match Errno::result(kind) {
-        Ok(kind) => Ok(kind == libc::CLONE_NEWNET),
         Err(Errno::ENOTTY) => Ok(true),
-        Err(errno) => Err(errno),
-    }
-}
-
-/// Returns to the namespace it holds when dropped.
-struct Back(File);
-
-impl Drop for Back {
-    fn drop(&mut self) {
-        if setns(&self.0, CloneFlags::CLONE_NEWNET).is_err() {
-            // To go on would change the container where the host was meant. There is no known way
-            // to get here: the thread had this namespace and its privileges a moment ago.
-            std::process::abort();
-        }
+        kind => Ok(kind? == libc::CLONE_NEWNET),
     }
 }
 
@@ -162,22 +153,27 @@ pub fn is_own(path: &Path) -> bool {
 
 /// Runs `action` in a new, empty namespace that is gone afterwards.
 ///
-/// A thread of its own enters it: what happens to that thread cannot leave the caller elsewhere.
-///
 /// # Errors
-/// Code 100 when the kernel gives no namespace, else what `action` gives.
+/// Code 100 when the kernel gives no namespace, code 11 without a thread, else what `action` gives.
 pub fn in_a_new_one<T: Send>(action: impl FnOnce() -> Result<T, Error> + Send) -> Result<T, Error> {
-    let made = || Error::new(Code::System, "make a network namespace to try things in");
-    let inside = move || {
-        unshare(CloneFlags::CLONE_NEWNET).map_err(|errno| made().with_details(errno.desc()))?;
+    let tried = || "make a network namespace to try things in".to_owned();
+    in_a_thread(tried, || {
+        unshare(CloneFlags::CLONE_NEWNET).context(Code::System, tried)?;
         action()
-    };
-    std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().spawn_scoped(scope, inside);
-        match thread {
-            Ok(thread) => thread.join().unwrap_or_else(|_| Err(made())),
-            Err(cause) => Err(made().with_details(cause)),
-        }
+    })
+}
+
+fn in_a_thread<T: Send>(
+    tried: impl Fn() -> String,
+    inside: impl FnOnce() -> Result<T, Error> + Send,
+) -> Result<T, Error> {
+    thread::scope(|scope| {
+        let thread = thread::Builder::new().spawn_scoped(scope, inside);
+        let thread = thread.context(Code::TryAgainLater, || {
+            format!("{}: start a thread", tried())
+        })?;
+        let ended = |_| Err(Error::new(Code::System, tried()).with_details("the thread panicked"));
+        thread.join().unwrap_or_else(ended)
     })
 }
 
@@ -200,14 +196,26 @@ mod tests {
     }
 
     #[test]
-    fn a_namespace_of_another_type_is_no_network_s() {
+    fn a_namespace_of_another_kind_is_not_one_of_networks() {
         let opened = Netns::open(Path::new("/proc/self/ns/mnt"));
         let Err(OpenError::Foreign(error)) = opened else {
             panic!("{opened:?}");
         };
         assert_eq!(error.code, Code::InvalidNetns);
         assert!(error.msg.ends_with("/proc/self/ns/mnt"), "{error}");
-        assert!(Netns::own().is_ok());
+    }
+
+    #[test]
+    fn who_enters_a_namespace_leaves_its_caller_where_it_was() {
+        let link = |path: &str| std::fs::read_link(path).unwrap();
+        let (before, own) = (link(OWN), Netns::own().unwrap());
+        let (inside, entered) = in_a_new_one(|| {
+            let entered = own.run(|| Ok(link(OWN)))?;
+            Ok((link(OWN), entered))
+        })
+        .unwrap();
+        assert_ne!(inside, before);
+        assert_eq!((entered, link(OWN)), (before.clone(), before));
     }
 
     #[test]

@@ -122,7 +122,7 @@ impl Pods for Limited {
             batch(host, "ip", &link)?;
             return batch(host, "tc", &qdisc);
         }
-        for what in ["root", "ingress"] {
+        for what in ["root", "clsact", "ingress"] {
             // Mostly there is none.
             let _ = host.try_sh(&["tc", "qdisc", "del", "dev", "veth0", what]);
         }

@@ -101,7 +101,7 @@ fn a_direction_that_is_no_longer_limited_is_set_free() {
     let ingress = json!({"ingressRate": 8_000_000, "ingressBurst": 800_000});
     pod.add(ingress.clone());
     assert_eq!(pod.ifbs(), Vec::<String>::new());
-    assert!(!pod.sh("tc qdisc show dev veth0").contains("ingress"));
+    assert!(!pod.sh("tc qdisc show dev veth0").contains("clsact"));
     pod.check(ingress);
 }
 
@@ -133,8 +133,8 @@ fn add_repairs_whatever_has_drifted() {
         "tc qdisc del dev veth0 root",
         "tc qdisc replace dev veth0 root handle 1: tbf rate 1mbit burst 5000 limit 9000",
         "tc qdisc change dev veth0 root handle 1: tbf rate 8mbit burst 100000 limit 125000 peakrate 9mbit mtu 2000",
-        "tc qdisc del dev veth0 ingress",
-        "tc filter del dev veth0 parent ffff:",
+        "tc qdisc del dev veth0 clsact",
+        "tc filter del dev veth0 ingress",
         "ip link set IFB down",
         "ip link set IFB mtu 900",
         "ip link del IFB",

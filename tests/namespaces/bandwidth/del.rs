@@ -54,6 +54,12 @@ fn del_without_namespace_finds_the_veth_that_the_result_names_unless_it_is_anoth
         let mut other = conf.clone();
         other["prevResult"]["interfaces"][0]["mac"] = json!("02:00:00:00:00:99");
         let call = || pod.call("DEL").env("CNI_NETNS", netns);
+        // Without a mark, as an earlier release left it, the address decides.
+        let mark = ["ip", "link", "set", "veth0", "alias"];
+        pod.host().try_sh(&[&mark[..], &[""]].concat()).unwrap();
+        let limited_before = limited;
+        let limited = pod.state();
+        assert_ne!(limited, limited_before);
         // The same name, another address.
         succeeds(&pod.finish(call(), &other));
         assert_eq!(pod.state(), limited);
@@ -81,10 +87,19 @@ fn del_with_a_path_that_is_another_container_s_by_now_takes_its_own_limits_and_l
                 other("ADD", &pod, &conf);
             }
             let before = pod.state();
-            pod.add(keys.clone());
-            let call = pod.call("DEL").netns(&pod.net.containers[1]);
-            succeeds(&pod.finish(call, &pod.conf(keys.clone())));
-            assert_eq!(pod.state(), before, "{keys} {others:?}");
+            // Also where the result does not have the address of the veth's end.
+            for interface in [
+                json!({"name": "veth0"}),
+                json!({"name": "veth0", "mac": "02:00:00:00:00:0a"}),
+            ] {
+                let mut keys = keys.clone();
+                pod.add(keys.clone());
+                keys["prevResult"] = pod.conf(json!({}))["prevResult"].take();
+                keys["prevResult"]["interfaces"][0] = interface;
+                let call = pod.call("DEL").netns(&pod.net.containers[1]);
+                succeeds(&pod.finish(call, &pod.conf(keys.clone())));
+                assert_eq!(pod.state(), before, "{keys} {others:?}");
+            }
             if others.is_some() {
                 other("CHECK", &pod, &conf);
             }
@@ -93,13 +108,56 @@ fn del_with_a_path_that_is_another_container_s_by_now_takes_its_own_limits_and_l
 }
 
 #[test]
-fn del_succeeds_when_the_namespace_is_gone() {
+fn of_two_containers_with_one_interface_the_later_one_keeps_its_limit() {
+    let towards = || json!({"ingressRate": 8_000_000, "ingressBurst": 800_000});
     let pod = Pod::new();
+    let before = pod.state();
+    let run = |verb: &str, container: &str| {
+        let call = pod.call(verb).env("CNI_CONTAINERID", container);
+        pod.finish(call, &pod.conf(towards()))
+    };
+    for container in ["earlier", "later"] {
+        assert_eq!(run("ADD", container).code, Some(0));
+    }
+    succeeds(&run("DEL", "earlier"));
+    succeeds(&run("CHECK", "later"));
+    succeeds(&run("DEL", "later"));
+    assert_eq!(pod.state(), before);
+}
+
+#[test]
+fn del_frees_a_veth_whose_ifb_somebody_deleted() {
+    let pod = Pod::new();
+    let before = pod.state();
     pod.add(both());
-    pod.sh("ip link del veth0");
-    let call = pod.call("DEL").env("CNI_NETNS", "/run/netns/nowhere");
-    succeeds(&pod.finish(call, &pod.conf(both())));
-    assert_eq!(pod.ifbs(), Vec::<String>::new());
+    pod.sh(&format!("ip link del {IFB}"));
+    pod.del(both());
+    assert_eq!(pod.state(), before);
+}
+
+#[test]
+fn an_alias_of_somebody_else_stays() {
+    let towards = || json!({"ingressRate": 8_000_000, "ingressBurst": 800_000});
+    let pod = Pod::new();
+    pod.sh("ip link set veth0 alias uplink");
+    let before = pod.state();
+    pod.add(towards());
+    pod.check(towards());
+    assert!(pod.sh("ip link show veth0").contains("alias uplink"));
+    pod.del(towards());
+    assert_eq!(pod.state(), before);
+}
+
+#[test]
+fn del_succeeds_when_the_namespace_is_gone_or_was_never_one_of_networks() {
+    for netns in ["/run/netns/nowhere", "/proc/self/ns/mnt"] {
+        let pod = Pod::new();
+        pod.add(both());
+        pod.sh("ip link del veth0");
+        let call = pod.call("DEL").env("CNI_NETNS", netns);
+        succeeds(&pod.finish(call, &pod.conf(both())));
+        assert_eq!(pod.ifbs(), Vec::<String>::new());
+    }
 }
 
 #[test]

@@ -39,11 +39,11 @@ const DRIFTS: &[(&str, &str)] = &[
         "peak rate of the root qdisc of veth0: expected none",
     ),
     (
-        "tc qdisc del dev veth0 ingress",
-        "ingress qdisc of veth0: expected one, found none",
+        "tc qdisc del dev veth0 clsact",
+        "clsact or ingress qdisc of veth0: expected one, found none",
     ),
     (
-        "tc filter del dev veth0 parent ffff:",
+        "tc filter del dev veth0 ingress",
         "redirect bwpe3b332d93142, found none",
     ),
     (
@@ -182,11 +182,9 @@ fn check_sees_every_drift_of_the_filter() {
     let pod = Pod::new();
     pod.add(both());
     for (filter, told) in FILTERS {
-        pod.sh("tc filter del dev veth0 parent ffff:");
+        pod.sh("tc filter del dev veth0 ingress");
         let filter = filter.replace("IFB", IFB);
-        pod.sh(&format!(
-            "tc filter add dev veth0 parent ffff: pref 1 {filter}"
-        ));
+        pod.sh(&format!("tc filter add dev veth0 ingress pref 1 {filter}"));
         let (code, text) = error(&pod.run("CHECK", both()));
         assert_eq!(code, 101, "{filter}: {text}");
         assert!(text.contains(told), "{filter}: {text}");
@@ -200,10 +198,10 @@ fn check_sees_a_filter_in_a_hash_table_that_nothing_looks_into() {
     let pod = Pod::new();
     pod.add(both());
     let after = pod.state();
-    pod.sh("tc filter del dev veth0 parent ffff:");
-    pod.sh("tc filter add dev veth0 parent ffff: pref 1 protocol all handle 5: u32 divisor 1");
+    pod.sh("tc filter del dev veth0 ingress");
+    pod.sh("tc filter add dev veth0 ingress pref 1 protocol all handle 5: u32 divisor 1");
     pod.sh(&format!(
-        "tc filter add dev veth0 parent ffff: pref 1 protocol all u32 ht 5: match u32 0 0 flowid 1:1 action mirred egress redirect dev {IFB}"
+        "tc filter add dev veth0 ingress pref 1 protocol all u32 ht 5: match u32 0 0 flowid 1:1 action mirred egress redirect dev {IFB}"
     ));
     let (code, text) = error(&pod.run("CHECK", both()));
     assert!(code == 101 && text.contains("in hash table 5:"), "{text}");
@@ -253,7 +251,7 @@ fn check_sees_a_second_way_to_the_ifb() {
     let pod = Pod::new();
     pod.add(both());
     pod.sh(&format!(
-        "tc filter add dev veth0 parent ffff: pref 9 protocol ip u32 match u32 0 0 flowid 1:1 action mirred egress redirect dev {IFB}"
+        "tc filter add dev veth0 ingress pref 9 protocol ip u32 match u32 0 0 flowid 1:1 action mirred egress redirect dev {IFB}"
     ));
     let (code, text) = error(&pod.run("CHECK", both()));
     assert!(code == 101 && text.contains("expected no more"), "{text}");

@@ -67,6 +67,19 @@ fn gc_keeps_every_valid_attachment_also_of_hashed_names() {
 }
 
 #[test]
+fn gc_frees_a_veth_that_was_limited_towards_its_container_alone() {
+    let pod = Pod::new();
+    let before = pod.state();
+    let towards = || json!({"ingressRate": 8_000_000, "ingressBurst": 800_000});
+    pod.add(towards());
+    let limited = pod.state();
+    gc(&pod, json!([{"containerID": "cid-0001", "ifname": "eth0"}]));
+    assert_eq!(pod.state(), limited);
+    gc(&pod, json!([]));
+    assert_eq!(pod.state(), before);
+}
+
+#[test]
 fn gc_takes_an_ifb_whose_veth_is_gone() {
     let pod = Pod::new();
     run(&pod, "ADD", 0, "net1", "dead");

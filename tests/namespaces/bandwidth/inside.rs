@@ -59,10 +59,7 @@ fn a_macvlan_is_limited_checked_and_set_free() {
     assert!(root(IFB).contains("rate 8Mbit"), "{}", root(IFB));
     succeeds(&pod.finish(call(&pod, "CHECK"), &conf(&pod)));
     assert_eq!(state(pod.host()), host);
-    for drift in [
-        "tc qdisc del dev net1 root",
-        "tc qdisc del dev net1 ingress",
-    ] {
+    for drift in ["tc qdisc del dev net1 root", "tc qdisc del dev net1 clsact"] {
         sh(pod.container(), drift);
         assert_eq!(
             error(&pod.finish(call(&pod, "CHECK"), &conf(&pod))).0,

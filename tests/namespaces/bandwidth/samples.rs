@@ -84,7 +84,7 @@ fn assert_filter(pod: &Pod, sample: &Sample) {
     let mut recorded = sample.json("tc-filter.json");
     let actions = recorded[2]["options"]["actions"].as_array_mut().unwrap();
     actions.truncate(1);
-    let filters = pod.sh("tc -j filter show dev veth0 parent ffff:");
+    let filters = pod.sh("tc -j filter show dev veth0 ingress");
     let mut filters: Value = serde_json::from_str(&filters).unwrap();
     for filters in [&mut recorded, &mut filters] {
         filters[2]["options"]["actions"][0]["index"].take();

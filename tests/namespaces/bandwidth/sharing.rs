@@ -70,16 +70,57 @@ fn an_empty_qdisc_of_somebody_else_survives() {
 }
 
 #[test]
+fn an_agent_that_comes_later_finds_both_hooks_and_keeps_them() {
+    let pod = Pod::new();
+    pod.add(both());
+    let limited = pod.state();
+    // As such agents do it, whether or not there is one.
+    pod.sh("tc qdisc replace dev veth0 clsact");
+    assert_eq!(pod.state(), limited);
+    let filter = "pref 9 protocol ip u32 match ip dst 10.9.9.9/32 flowid 9:9";
+    pod.sh(&format!("tc filter add dev veth0 egress {filter}"));
+    pod.check(both());
+    pod.del(both());
+    let qdiscs = pod.sh("tc qdisc show dev veth0");
+    assert!(
+        qdiscs.contains("clsact") && !qdiscs.contains("tbf"),
+        "{qdiscs}"
+    );
+    assert!(
+        pod.sh("tc filter show dev veth0 egress")
+            .contains("flowid 9:9")
+    );
+    assert_eq!(pod.sh("tc filter show dev veth0 ingress"), "");
+}
+
+#[test]
+fn an_ingress_qdisc_that_an_earlier_release_made_stays_until_del() {
+    let pod = Pod::new();
+    let before = pod.state();
+    pod.add(both());
+    pod.sh("tc qdisc del dev veth0 clsact; tc qdisc add dev veth0 ingress");
+    pod.add(both());
+    let after = pod.sh("tc qdisc show dev veth0");
+    assert!(
+        after.contains("ingress") && !after.contains("clsact"),
+        "{after}"
+    );
+    pod.check(both());
+    pod.del(both());
+    assert_eq!(pod.state(), before);
+}
+
+#[test]
 fn a_filter_that_comes_later_survives_and_keeps_our_qdisc() {
     let pod = Pod::new();
     pod.add(both());
     let filter = "protocol ip pref 7 u32 match ip dst 10.9.9.9/32 flowid 9:9";
-    pod.sh(&format!("tc filter add dev veth0 parent ffff: {filter}"));
+    pod.sh(&format!("tc filter add dev veth0 ingress {filter}"));
     pod.check(both());
     pod.add(both());
     pod.check(both());
     pod.del(both());
-    let filters = pod.sh("tc filter show dev veth0 parent ffff:");
+    let filters = pod.sh("tc filter show dev veth0 ingress");
     assert!(
         filters.contains("flowid 9:9") && !filters.contains("mirred"),
         "{filters}"

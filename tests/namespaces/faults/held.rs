@@ -8,14 +8,20 @@ use std::time::Duration;
 use sandbox::plugin::{Answer, Call};
 use sandbox::{Namespace, wait_until};
 
-/// Runs `call` and does `meanwhile` before the `nth` request to the kernel. None when there are fewer.
+/// Runs `call` and does `meanwhile` before the `nth` request that a thread of it makes of the kernel. None when there are fewer.
 pub fn held_at(
     host: &Namespace,
     call: &Call,
     nth: usize,
     meanwhile: impl FnOnce(),
 ) -> Option<Answer> {
-    held_before(host, call, ("sendto", nth), meanwhile)
+    held(
+        host,
+        call,
+        ("sendto", &nth.to_string(), "", 1),
+        &["-f"],
+        meanwhile,
+    )
 }
 
 /// Runs `call` and does `meanwhile` before the `nth` system call of a name. None when there are fewer.
@@ -25,7 +31,7 @@ pub fn held_before(
     (name, nth): (&str, usize),
     meanwhile: impl FnOnce(),
 ) -> Option<Answer> {
-    held(host, call, (name, &nth.to_string(), "", 1), meanwhile)
+    held(host, call, (name, &nth.to_string(), "", 1), &[], meanwhile)
 }
 
 /// Runs `call` and does `meanwhile` before the nth system call of a name that strace shows with a
@@ -36,13 +42,14 @@ pub fn held_when(
     (name, text, nth): (&str, &str, usize),
     meanwhile: impl FnOnce(),
 ) -> Option<Answer> {
-    held(host, call, (name, "1+", text, nth), meanwhile)
+    held(host, call, (name, "1+", text, nth), &[], meanwhile)
 }
 
 fn held(
     host: &Namespace,
     call: &Call,
     (name, when, text, nth): (&str, &str, &str, usize),
+    threads: &[&str],
     meanwhile: impl FnOnce(),
 ) -> Option<Answer> {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
@@ -50,24 +57,42 @@ fn held(
     let log = std::env::temp_dir().join(format!("held-{}-{number}", std::process::id()));
     let log_name = log.display().to_string();
     let inject = format!("inject={name}:signal=SIGSTOP:when={when}");
-    let trace = format!("trace={name}");
+    let trace = format!("trace={name},execve");
     let strace = ["strace", "-o", &log_name, "-e", &trace, "-e", &inject];
-    let running = call.clone().under(&strace).spawn(host).unwrap();
+    let running = call
+        .clone()
+        .under(&[&strace, threads].concat())
+        .spawn(host)
+        .unwrap();
     let tracer = running.id().unwrap();
     let told = || fs::read_to_string(&log).unwrap_or_default();
-    let stops = |told: &str| told.matches("stopped by SIGSTOP").count();
+    // Every thread stops for one signal.
+    let stops = |told: &str| {
+        let signals = told.split("--- SIGSTOP {").skip(1);
+        signals
+            .filter(|rest| rest.contains("stopped by SIGSTOP"))
+            .count()
+    };
+    // Threads end, too; the first line is the start of the plugin.
+    let has_ended = |told: &str| {
+        let first = told.split(' ').next().unwrap_or_default();
+        let plugin = if threads.is_empty() { "+++" } else { first };
+        let mut lines = told.lines();
+        lines.any(|line| line.starts_with(plugin) && line.contains("exited with"))
+    };
     let mut meanwhile = Some(meanwhile);
     let mut seen = 0;
     loop {
         wait_until(Duration::from_secs(60), || {
-            stops(&told()) > seen || told().contains("exited with")
+            stops(&told()) > seen || has_ended(&told())
         });
         let told = told();
         if stops(&told) == seen {
             break;
         }
         seen += 1;
-        let calls: Vec<&str> = told.lines().filter(|line| line.starts_with(name)).collect();
+        let called = format!("{name}(");
+        let calls: Vec<&str> = told.lines().filter(|line| line.contains(&called)).collect();
         let is_it = |line: &&&str| line.contains(text);
         if calls.last().as_ref().is_some_and(is_it)
             && (text.is_empty() || calls.iter().filter(is_it).count() == nth)

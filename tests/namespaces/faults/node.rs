@@ -113,7 +113,7 @@ impl Node {
         }
         for index in [MINE, OTHER] {
             let veth = &self.place.pod(index).host_interface;
-            lines.extend(["root", "ingress"].map(|at| format!("tc qdisc del dev {veth} {at}")));
+            lines.extend(["root", "clsact"].map(|at| format!("tc qdisc del dev {veth} {at}")));
         }
         let ifbs = self.host().sh(["ip", "-o", "link", "show", "type", "ifb"]);
         for ifb in ifbs

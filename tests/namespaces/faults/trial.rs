@@ -166,11 +166,6 @@ impl Trial<'_> {
                 account.failed += 1;
                 (self.failed)(answer)
             }
-            // When there is no way back from a namespace the plugin ends at once.
-            None => {
-                account.failed += 1;
-                (self.failed)(answer)
-            }
             code => Some(format!("exit code {code:?}")),
         }
     }

@@ -218,7 +218,7 @@ fn a_bucket_that_was_removed_is_a_limit_that_is_missing() {
     host.sh(["tc", "qdisc", "del", "dev", &veth, "root"]);
     assert_eq!(states(), [egress("active"), ingress("missing")]);
     // The bucket is there, and nothing leads to it.
-    host.sh(["tc", "qdisc", "del", "dev", &veth, "ingress"]);
+    host.sh(["tc", "qdisc", "del", "dev", &veth, "clsact"]);
     assert_eq!(states(), [egress("missing"), ingress("missing")]);
     let all = rows(&place, "limits");
     assert!(

@@ -214,7 +214,7 @@ fn a_success_on_stdout_is_a_success() {
             let inject = format!("inject={calls}:error={errno}:when={nth}");
             let log = pod.scratch.path().join("strace").display().to_string();
             let trace = format!("trace={calls}");
-            let strace = ["strace", "-o", &log, "-e", &trace, "-e", &inject];
+            let strace = ["strace", "-f", "-o", &log, "-e", &trace, "-e", &inject];
             let call = pod.call("ADD").under(&strace);
             let answer = pod.finish(call, &pod.conf(json!({"mtu": 1400})));
             let is_met = std::fs::read_to_string(&log)

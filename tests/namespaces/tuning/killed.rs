@@ -71,7 +71,7 @@ fn after_add_was_killed_before_any_change_to_kernel_or_disk_del_leaves_nothing()
             // So that it has to be made again.
             let _ = std::fs::remove_dir(pod.data_dir());
             let inject = format!("inject={call}:signal=SIGKILL:when={nth}");
-            let strace = ["strace", "-o", "/dev/null", "-e", &inject];
+            let strace = ["strace", "-f", "-o", "/dev/null", "-e", &inject];
             let add = pod.call("ADD").stdin(pod.conf(keys()).to_string());
             let ended = add.under(&strace).run(&pod.net.host).unwrap();
             pod.del(keys());

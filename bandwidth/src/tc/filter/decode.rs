@@ -1,29 +1,21 @@
 //! Filters as the kernel tells of them.
 
 use common::sys::netlink::{Message, attribute, each_attribute, text, u16_at, u32_at};
-use netlink_packet_route::tc::TcU32SelectorFlags;
 use nix::libc;
 
-use super::{Filter, Key, PASSED, REDIRECTED, Rule, Verdict};
+use super::{
+    Filter, KEY, Key, PASSED, REDIRECTED, Rule, SELECTOR, TC_ACT_STOLEN, TC_U32_TERMINAL,
+    TCA_ACT_KIND, TCA_ACT_OPTIONS, TCA_EGRESS_REDIR, TCA_MIRRED_PARMS, TCA_U32_ACT,
+    TCA_U32_CLASSID, TCA_U32_SEL, Verdict,
+};
 use crate::tc::{HEADER, TCA_CHAIN, TCA_KIND, TCA_OPTIONS, handle_text, header};
 
-const TCA_U32_CLASSID: u16 = 1;
-const TCA_U32_SEL: u16 = 5;
 const TCA_U32_POLICE: u16 = 6;
-const TCA_U32_ACT: u16 = 7;
 const TCA_U32_INDEV: u16 = 8;
 const TCA_U32_MARK: u16 = 10;
-const TCA_ACT_KIND: u16 = 1;
-const TCA_ACT_OPTIONS: u16 = 2;
-const TCA_MIRRED_PARMS: u16 = 2;
-const TCA_EGRESS_REDIR: u32 = 1;
-const TC_ACT_STOLEN: u32 = 4;
 /// The number of the first hash table that the kernel makes by itself, for each place of a hook: the
 /// one that is looked into (`gen_new_htid` in net/sched/cls_u32.c).
 const FIRST_OWN_TABLE: u32 = 0x800;
-/// Bytes of a `struct tc_u32_sel` without its keys, and of one key.
-const SELECTOR: usize = 16;
-const KEY: usize = 16;
 
 /// Reads an `RTM_NEWTFILTER` about a link; `None` for any other message.
 pub fn decode(message: &Message, link: u32) -> Option<Filter> {
@@ -94,7 +86,7 @@ fn rule(options: &[u8], aside: Option<String>) -> Option<Rule> {
 
 /// Whether a selector ends the search and looks at fixed offsets only.
 fn is_plain(selector: &[u8]) -> bool {
-    selector.first() == Some(&TcU32SelectorFlags::Terminal.bits()) && u16_at(selector, 6) == Some(0)
+    selector.first() == Some(&TC_U32_TERMINAL) && u16_at(selector, 6) == Some(0)
 }
 
 fn keys(selector: &[u8]) -> Option<Vec<Key>> {

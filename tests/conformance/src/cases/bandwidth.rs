@@ -120,7 +120,7 @@ fn free(namespace: &Namespace, device: &str) -> Verdict {
     ensure(
         !kinds
             .iter()
-            .any(|kind| kind == "\"tbf\"" || kind == "\"ingress\""),
+            .any(|kind| ["\"tbf\"", "\"ingress\"", "\"clsact\""].contains(&kind.as_str())),
         || format!("{device} has {kinds:?}"),
     )
 }

@@ -122,12 +122,12 @@ fn found(table: &mut Table) {
         ("the token bucket is gone", "tc qdisc del dev veth0 root"),
         (
             "the ingress qdisc is gone",
-            "tc qdisc del dev veth0 ingress",
+            "(tc qdisc del dev veth0 clsact || tc qdisc del dev veth0 ingress)",
         ),
-        ("the filter is gone", "tc filter del dev veth0 parent ffff:"),
+        ("the filter is gone", "tc filter del dev veth0 ingress"),
         (
             "everything is gone",
-            "tc qdisc del dev veth0 root; tc qdisc del dev veth0 ingress; ip link del IFB",
+            "tc qdisc del dev veth0 root; (tc qdisc del dev veth0 clsact || tc qdisc del dev veth0 ingress); ip link del IFB",
         ),
         ("the ifb is down", "ip link set IFB down"),
     ] {

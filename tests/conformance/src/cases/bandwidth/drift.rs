@@ -94,40 +94,40 @@ const DRIFTS: [(&str, &str); 42] = [
     ),
     (
         "the ingress qdisc is gone",
-        "tc qdisc del dev veth0 ingress",
+        "(tc qdisc del dev veth0 clsact || tc qdisc del dev veth0 ingress)",
     ),
     (
         "the ingress qdisc was made again without the filter",
-        "tc qdisc del dev veth0 ingress; tc qdisc add dev veth0 ingress",
+        "(tc qdisc del dev veth0 clsact || tc qdisc del dev veth0 ingress); tc qdisc add dev veth0 ingress",
     ),
     (
         "clsact is in place of the ingress qdisc, without the filter",
-        "tc qdisc del dev veth0 ingress; tc qdisc add dev veth0 clsact",
+        "(tc qdisc del dev veth0 clsact || tc qdisc del dev veth0 ingress); tc qdisc add dev veth0 clsact",
     ),
-    ("the filter is gone", "tc filter del dev veth0 parent ffff:"),
+    ("the filter is gone", "tc filter del dev veth0 ingress"),
     (
         "the filter redirects to another device",
-        "ip link add ifb9 type ifb; ip link set ifb9 up; tc filter del dev veth0 parent ffff:; tc filter add dev veth0 parent ffff: protocol all pref 1 u32 match u32 0 0 flowid 1:1 action mirred egress redirect dev ifb9",
+        "ip link add ifb9 type ifb; ip link set ifb9 up; tc filter del dev veth0 ingress; tc filter add dev veth0 ingress protocol all pref 1 u32 match u32 0 0 flowid 1:1 action mirred egress redirect dev ifb9",
     ),
     (
         "the filter mirrors instead of redirecting",
-        "tc filter del dev veth0 parent ffff:; tc filter add dev veth0 parent ffff: protocol all pref 1 u32 match u32 0 0 flowid 1:1 action mirred egress mirror dev IFB",
+        "tc filter del dev veth0 ingress; tc filter add dev veth0 ingress protocol all pref 1 u32 match u32 0 0 flowid 1:1 action mirred egress mirror dev IFB",
     ),
     (
         "the filter redirects to the ingress of the ifb",
-        "tc filter del dev veth0 parent ffff:; tc filter add dev veth0 parent ffff: protocol all pref 1 u32 match u32 0 0 flowid 1:1 action mirred ingress redirect dev IFB",
+        "tc filter del dev veth0 ingress; tc filter add dev veth0 ingress protocol all pref 1 u32 match u32 0 0 flowid 1:1 action mirred ingress redirect dev IFB",
     ),
     (
         "the filter is for IPv4 alone",
-        "tc filter del dev veth0 parent ffff:; tc filter add dev veth0 parent ffff: protocol ip pref 1 u32 match u32 0 0 flowid 1:1 action mirred egress redirect dev IFB",
+        "tc filter del dev veth0 ingress; tc filter add dev veth0 ingress protocol ip pref 1 u32 match u32 0 0 flowid 1:1 action mirred egress redirect dev IFB",
     ),
     (
         "the filter is for one address alone",
-        "tc filter del dev veth0 parent ffff:; tc filter add dev veth0 parent ffff: protocol all pref 1 u32 match ip src 192.0.2.1 flowid 1:1 action mirred egress redirect dev IFB",
+        "tc filter del dev veth0 ingress; tc filter add dev veth0 ingress protocol all pref 1 u32 match ip src 192.0.2.1 flowid 1:1 action mirred egress redirect dev IFB",
     ),
     (
         "the filter has no action",
-        "tc filter del dev veth0 parent ffff:; tc filter add dev veth0 parent ffff: protocol all pref 1 u32 match u32 0 0 flowid 1:1",
+        "tc filter del dev veth0 ingress; tc filter add dev veth0 ingress protocol all pref 1 u32 match u32 0 0 flowid 1:1",
     ),
     (
         "the ifb was made again without its token bucket",
@@ -151,15 +151,15 @@ const DRIFTS: [(&str, &str); 42] = [
     ),
     (
         "the filter is in a chain that no packet reaches",
-        "tc filter del dev veth0 parent ffff:; tc filter add dev veth0 parent ffff: protocol all pref 1 chain 5 u32 match u32 0 0 flowid 1:1 action mirred egress redirect dev IFB",
+        "tc filter del dev veth0 ingress; tc filter add dev veth0 ingress protocol all pref 1 chain 5 u32 match u32 0 0 flowid 1:1 action mirred egress redirect dev IFB",
     ),
     (
         "the filter is in a hash table that nothing looks into",
-        "tc filter del dev veth0 parent ffff:; tc filter add dev veth0 parent ffff: protocol all pref 1 handle 5: u32 divisor 1; tc filter add dev veth0 parent ffff: protocol all pref 1 u32 ht 5: match u32 0 0 flowid 1:1 action mirred egress redirect dev IFB",
+        "tc filter del dev veth0 ingress; tc filter add dev veth0 ingress protocol all pref 1 handle 5: u32 divisor 1; tc filter add dev veth0 ingress protocol all pref 1 u32 ht 5: match u32 0 0 flowid 1:1 action mirred egress redirect dev IFB",
     ),
     (
         "the filter is for another incoming link",
-        "tc filter del dev veth0 parent ffff:; tc filter add dev veth0 parent ffff: protocol all pref 1 u32 match u32 0 0 indev lo flowid 1:1 action mirred egress redirect dev IFB",
+        "tc filter del dev veth0 ingress; tc filter add dev veth0 ingress protocol all pref 1 u32 match u32 0 0 indev lo flowid 1:1 action mirred egress redirect dev IFB",
     ),
     ("the host interface is gone", "ip link del veth0"),
 ];
@@ -237,7 +237,7 @@ pub fn cases(table: &mut Table) {
         script(
             &pods.net.host,
             &format!(
-                "tc qdisc del dev veth0 root; tc qdisc del dev veth0 ingress; ip link del {ifb}"
+                "tc qdisc del dev veth0 root; (tc qdisc del dev veth0 clsact || tc qdisc del dev veth0 ingress); ip link del {ifb}"
             ),
         )?;
         let request = request.added()?;

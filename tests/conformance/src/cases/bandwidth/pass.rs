@@ -94,7 +94,7 @@ const HARMLESS: [(&str, &str); 9] = [
     ),
     (
         "somebody adds an ingress filter behind ours",
-        "tc filter add dev veth0 parent ffff: protocol ip pref 49000 u32 match ip src 192.0.2.1 flowid 1:2",
+        "tc filter add dev veth0 ingress protocol ip pref 49000 u32 match ip src 192.0.2.1 flowid 1:2",
     ),
     (
         "packets were limited",

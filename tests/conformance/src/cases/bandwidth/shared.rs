@@ -44,7 +44,7 @@ pub fn cases(table: &mut Table) {
     table.case("DEL leaves a filter that somebody added after ADD", |lab| {
         let pods = lab.pod()?;
         let request = pods.request(both()).added()?;
-        script(&pods.net.host, "tc filter add dev veth0 parent ffff: protocol ip pref 49 u32 match ip src 192.0.2.1 flowid 1:2")?;
+        script(&pods.net.host, "tc filter add dev veth0 ingress protocol ip pref 49 u32 match ip src 192.0.2.1 flowid 1:2")?;
         request.check()?.silent()?;
         request.del()?.silent()?;
         let left = filters(&pods)?;

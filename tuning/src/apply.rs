@@ -4,13 +4,16 @@ use std::collections::HashSet;
 
 use common::error::short;
 use common::sys::file;
-use common::{Attachment, Code, Context, Error, Request};
+use common::sys::link::{self, Link};
+use common::{Attachment, Code, Context, Drift, Error, Request, step};
 
 use crate::attribute;
 use crate::backup::{Backup, Saved, Shown, Slot, Store};
+use crate::change::{Change, Step};
 use crate::config::Setting;
-use crate::kernel::{self, Actual, Container, Reading};
+use crate::diff;
 use crate::meaning;
+use crate::observe::{self, Actual, Container, Reading};
 use crate::offload::{self, ends::Ends};
 use crate::originals::Originals;
 use crate::plan::Plan;
@@ -24,14 +27,16 @@ use crate::sysctl::Name;
 ///
 /// # Errors
 /// What was tried and refused; everything is then as before, or the error says what is not.
-pub fn add(plan: &Plan, request: &Request, store: &Store, ends: &mut Ends) -> Result<(), Error> {
+pub fn apply(plan: &Plan, request: &Request, store: &Store, ends: &mut Ends) -> Result<(), Error> {
     let attachment = &request.attachment;
     if plan.is_empty() {
         return Ok(());
     }
     let mut container = Container::open(&attachment.ifname)?;
     let actual = container.observe(plan, ends)?;
-    let originals = Originals::of(plan, &actual, &attachment.ifname)?;
+    is_possible(plan, &actual, &attachment.ifname)?;
+    let steps = diff::steps(plan, &actual, &attachment.ifname, &[])?;
+    let originals = Originals::of(steps.iter().filter_map(|step| step.undo.as_ref()));
     let mut slot = store.slot()?;
     let before = slot.saved().map(|saved| saved.bytes.clone());
     let mut backup = backup(&originals, slot.saved(), &container, attachment)?;
@@ -40,23 +45,75 @@ pub fn add(plan: &Plan, request: &Request, store: &Store, ends: &mut Ends) -> Re
     if is_new {
         store.write(&mut slot, text.as_bytes())?;
     }
-    let mut changed = Originals::default();
-    apply(plan, &actual, &originals, &mut container, &mut changed)
-        .and_then(|()| switch(plan, &actual, &originals, ends, &mut changed))
+    let mut touched = 0;
+    make(&steps, &actual, &mut container, &mut touched)
+        .and_then(|()| switch(plan, &steps, actual.link, ends, &mut touched))
         .and_then(|()| note_shown(plan, &mut backup, store, &mut slot))
         .map_err(|error| {
+            let undos = steps
+                .iter()
+                .take(touched)
+                .filter(|step| step.change.is_some());
+            let changed = Originals::of(undos.filter_map(|step| step.undo.as_ref()));
             let failures = restore::restore(&mut container, ends, &changed).failures;
             undo(error, failures, store, &mut slot, before.as_deref())
         })?;
-    let mut differing = plan.differing(&actual);
-    let offloads = plan.offloads_unmet(&actual)?.into_iter();
-    differing.extend(offloads.map(|one| format!("{} {}", one.drift.object, one.drift.expected)));
-    match differing {
-        names if !names.is_empty() => request.log.changed(format!("set {}", names.join(", "))),
+    match steps.iter().filter_map(said).collect::<Vec<_>>().join(", ") {
+        names if !names.is_empty() => request.log.changed(format!("set {names}")),
         _ if is_new => request.log.changed("saved the original values"),
         _ => {}
     }
     Ok(())
+}
+
+/// What the log says of a step; nothing where the value was the same before.
+fn said(step: &Step) -> Option<String> {
+    let is_other = step.drift.is_some() || step.undo.is_none();
+    let change = step.change.as_ref().filter(|_| is_other)?;
+    Some(match (change, &step.drift) {
+        (Change::Offload(..), Some(drift)) => format!("{} {}", drift.object, drift.expected),
+        (Change::Sysctl(name, _), _) => format!("sysctl {}", name.text()),
+        (Change::Link(change), _) => {
+            format!("{} {}", attribute::name(*change), attribute::value(*change))
+        }
+        (Change::Offload(..), None) => return None,
+    })
+}
+
+/// Whether the plan can be carried out.
+///
+/// # Errors
+/// Code 7 for a sysctl that does not exist, code 100 for an interface that is not there or has no such
+/// attribute.
+fn is_possible(plan: &Plan, actual: &Actual, ifname: &str) -> Result<(), Error> {
+    let mut sysctls = plan.sysctls.iter().zip(&actual.sysctls);
+    if let Some((setting, _)) = sysctls.find(|(_, reading)| **reading == Reading::Missing) {
+        let written = &setting.written;
+        let msg = format!("sysctl {written} does not exist in the container's namespace");
+        let details = format!("there is no {}", setting.name.path().display());
+        return Err(Error::new(Code::InvalidConfig, msg).with_details(details));
+    }
+    let mut names = plan.link.iter().map(|change| attribute::name(*change));
+    let offloads = plan.offloads.first().map(|_| "offloads");
+    let (refused, why) = match &actual.link {
+        None => {
+            let why = format!("the container has no interface {ifname}");
+            (names.next().or(offloads), why)
+        }
+        Some(link) => {
+            let is_absent = |change: &&link::Change| attribute::present(link, **change).is_none();
+            let absent = plan.link.iter().find(is_absent);
+            let absent = absent.map(|change| attribute::name(*change));
+            (absent, "the interface has no Ethernet address".to_owned())
+        }
+    };
+    match refused {
+        None => Ok(()),
+        Some(what) => {
+            let tried = format!("set {what} on {ifname}");
+            Err(Error::new(Code::System, tried).with_details(why))
+        }
+    }
 }
 
 /// Completes the backup with how the kernel shows what was written, where it has words of its own.
@@ -71,7 +128,7 @@ fn note_shown(
     let known = known.filter(|shown| !planned.contains(&shown.name));
     let mut shown: Vec<Shown> = known.cloned().collect();
     for Setting { name, value, .. } in &plan.sysctls {
-        match kernel::read(name)? {
+        match observe::read(name)? {
             Reading::Value(reads) if !meaning::same(&reads, value) => shown.push(Shown {
                 name: name.clone(),
                 written: value.clone(),
@@ -127,66 +184,58 @@ fn sound(saved: &Saved) -> Result<Backup, Error> {
     )))
 }
 
-/// Sets every value, noting the original of each before it is touched. Sysctls are written even when
-/// they read right: one that is written before may change them.
-fn apply(
-    plan: &Plan,
+/// Sets sysctls and attributes of the link. `touched` counts the steps that may have been made.
+fn make(
+    steps: &[Step],
     actual: &Actual,
-    originals: &Originals,
     container: &mut Container,
-    changed: &mut Originals,
+    touched: &mut usize,
 ) -> Result<(), Error> {
-    // Both are in the plan's order; those without an original are left out in the second.
-    let mut known = originals.sysctls.iter().peekable();
-    for setting in &plan.sysctls {
-        let original = known.next_if(|(name, _)| *name == setting.name);
-        changed.sysctls.extend(original.cloned());
-        kernel::write(&setting.name, &setting.value).context(Code::System, || {
-            let shown = short(setting.name.shown(&setting.value));
-            format!("set sysctl {} to {shown:?}", setting.name.text())
-        })?;
-    }
-    let Some(link) = &actual.link else {
-        return Ok(());
-    };
-    for change in &plan.link {
-        let original = attribute::present(link, *change);
-        if original == Some(*change) {
-            continue;
+    for step in steps {
+        *touched += 1;
+        match (&step.change, &actual.link) {
+            (Some(Change::Sysctl(name, value)), _) => {
+                observe::write(name, value).context(Code::System, || {
+                    let shown = short(name.shown(value));
+                    format!("set sysctl {} to {shown:?}", name.text())
+                })?;
+            }
+            (Some(Change::Link(change)), Some(link)) => container
+                .change(link, *change)
+                .context(Code::System, || observe::tried(*change, &link.name))?,
+            _ => {}
         }
-        changed.link.extend(original);
-        container
-            .change(link, *change)
-            .context(Code::System, || kernel::tried(*change, &link.name))?;
     }
     Ok(())
 }
 
-/// Switches the offloads. One may stay off for another one that it needs, which the kernel does not say.
+/// Switches the offloads, all of an interface at once. One may stay off for another one that it needs,
+/// which the kernel does not say.
 fn switch(
     plan: &Plan,
-    actual: &Actual,
-    originals: &Originals,
+    steps: &[Step],
+    link: Option<Link>,
     ends: &mut Ends,
-    changed: &mut Originals,
+    touched: &mut usize,
 ) -> Result<(), Error> {
-    let values = plan.features(actual)?;
+    let changes = steps.iter().filter_map(|step| step.change.as_ref());
+    let values = Originals::of(changes).offloads;
     if values.is_empty() {
         return Ok(());
     }
-    changed.offloads.clone_from(&originals.offloads);
+    *touched = steps.len();
     for end in ends.iter_mut() {
         end.switch(&offload::of_side(&values, end.side))?;
     }
     let now = Actual {
-        link: actual.link.clone(),
+        link,
         sysctls: Vec::new(),
-        ends: kernel::seen(ends)?,
+        ends: observe::seen(ends)?,
     };
-    match plan.offloads_unmet(&now)?.as_slice() {
+    match step::drifts(diff::offloads(plan, &now)?).as_slice() {
         [] => Ok(()),
         unmet => {
-            let drifts: Vec<String> = unmet.iter().map(|one| one.drift.to_string()).collect();
+            let drifts: Vec<String> = unmet.iter().map(Drift::to_string).collect();
             let msg = "the kernel did not switch every offload";
             Err(Error::new(Code::System, msg)
                 .with_details(format!("{}; it may need another one", drifts.join("; "))))
@@ -194,7 +243,7 @@ fn switch(
     }
 }
 
-/// Completes an error when `apply` was taken back. The backup becomes what it was, unless something
+/// Completes an error when the changes were taken back. The backup becomes what it was, unless something
 /// could not be put back: then it stays for DEL.
 fn undo(
     error: Error,

@@ -1,4 +1,5 @@
-//! Reads and changes the kernel inside the container's namespace.
+//! What the kernel has inside the container's namespace; and the two ways to change it, of which nothing
+//! is decided here.
 
 use std::io;
 use std::path::Path;

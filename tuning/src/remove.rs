@@ -1,0 +1,172 @@
+//! DEL puts back what the backup holds, and removes it. GC removes the backups of this network's dead
+//! attachments: their namespaces are gone or unknown, so nothing is restored. Backups that the reference
+//! wrote do not say whose they are, and stay.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use common::netconf::ValidAttachment;
+use common::sys::file::{self, Content};
+use common::sys::netns::{Netns, OpenError};
+use common::{Attachment, Error, Request};
+
+use crate::backup::{self, Backup, Saved, Store};
+use crate::config;
+use crate::observe::Container;
+use crate::offload::ends;
+use crate::restore::{self, Outcome};
+
+/// The age from which a file that is still being written has lost its writer.
+const ABANDONED: Duration = Duration::from_secs(600);
+
+/// Restores the attachment.
+///
+/// Nothing but `dataDir` is read from the configuration, so that no mistake in it keeps anything
+/// from being cleaned up.
+///
+/// # Errors
+/// Every value that could not be put back. The backup then stays for another try, unless that
+/// would be pointless.
+pub fn del(request: &Request) -> Result<(), Error> {
+    // A `dataDir` that is no path never had a backup; ADD refuses it.
+    let dir =
+        config::data_dir(request.conf.object()).unwrap_or_else(|_| config::default_data_dir());
+    let store = Store::new(&dir, &request.attachment);
+    let (all, mut errors) = store.all();
+    if !all.is_empty() {
+        match open(request) {
+            Ok(netns) => all.iter().for_each(|saved| {
+                errors.extend(one(saved, netns.as_ref(), request).err());
+            }),
+            Err(error) => errors.push(error),
+        }
+    }
+    errors.extend(store.remove_draft().err());
+    Error::all(errors).map_or(Ok(()), Err)
+}
+
+/// Removes what belongs to this network and to none of the valid attachments.
+///
+/// # Errors
+/// Everything that could not be read or removed.
+pub fn gc(request: &Request) -> Result<(), Error> {
+    let dir = config::data_dir(request.conf.object())?;
+    let valid: BTreeSet<ValidAttachment> = request.conf.valid_attachments()?.into_iter().collect();
+    let is_dead = |owner: &Attachment| {
+        let attachment = ValidAttachment {
+            container: owner.container.clone(),
+            ifname: owner.ifname.clone(),
+        };
+        owner.network == request.attachment.network && !valid.contains(&attachment)
+    };
+    let mut errors = Vec::new();
+    for name in backup::names(&dir)? {
+        let Some(name) = name.to_str() else { continue };
+        let path = dir.join(name);
+        match is_waste(&path, name, is_dead, request) {
+            Ok(true) => match file::remove(&path) {
+                Ok(()) => request.log.changed(format!("removed the backup {name}")),
+                Err(error) => errors.push(error),
+            },
+            Ok(false) => {}
+            Err(error) => errors.push(error),
+        }
+    }
+    Error::all(errors).map_or(Ok(()), Err)
+}
+
+/// Restores what one backup holds, and removes it.
+fn one(saved: &Saved, netns: Option<&Netns>, request: &Request) -> Result<(), Error> {
+    let Saved {
+        path,
+        bytes: _,
+        backup,
+        faults,
+    } = saved;
+    if !faults.is_empty() {
+        let faults = faults.join("; ");
+        request
+            .log
+            .warn(format!("backup {}: {faults}", path.display()));
+    }
+    let Outcome { restored, failures } = match netns {
+        Some(netns) => restore(netns, backup, &request.attachment)?,
+        None => Outcome::default(),
+    };
+    if !restored.is_empty() {
+        request
+            .log
+            .changed(format!("restored {}", restored.join(", ")));
+    }
+    let is_over = failures.iter().all(|failure| failure.is_final);
+    let mut errors: Vec<Error> = failures.into_iter().map(|failure| failure.error).collect();
+    if is_over {
+        match file::remove(path) {
+            Ok(()) if restored.is_empty() => request.log.changed("removed the backup"),
+            removed => errors.extend(removed.err()),
+        }
+    }
+    Error::all(errors).map_or(Ok(()), Err)
+}
+
+/// The container's namespace, or `None` when nothing can be in it any more: no path was given, it is
+/// gone, or something that is no namespace has taken its place.
+fn open(request: &Request) -> Result<Option<Netns>, Error> {
+    let Some(path) = &request.netns else {
+        return Ok(None);
+    };
+    match Netns::open(path) {
+        Ok(netns) => Ok(Some(netns)),
+        Err(OpenError::Gone(_) | OpenError::Foreign(_)) => Ok(None),
+        Err(OpenError::Unusable(error)) => Err(error),
+    }
+}
+
+fn restore(netns: &Netns, backup: &Backup, attachment: &Attachment) -> Result<Outcome, Error> {
+    let originals = &backup.originals;
+    let mut ends = ends::open(netns, &attachment.ifname, &originals.sides())?;
+    netns.run(|| {
+        let mut container = Container::open(&attachment.ifname)?;
+        let here = container.netns_id()?;
+        if backup.netns.is_some() && here.is_some() && backup.netns != here {
+            // The namespace that was tuned is gone; this one never was.
+            return Ok(Outcome::default());
+        }
+        Ok(restore::restore(&mut container, &mut ends, originals))
+    })
+}
+
+/// Whether a file is a backup of a dead attachment, or one whose writer was killed long ago.
+fn is_waste(
+    path: &Path,
+    name: &str,
+    is_dead: impl Fn(&Attachment) -> bool,
+    request: &Request,
+) -> Result<bool, Error> {
+    if name.starts_with('.') && name.ends_with(backup::DRAFT) {
+        return Ok(is_abandoned(path));
+    }
+    if name.starts_with('.') || !name.ends_with(".json") {
+        return Ok(false);
+    }
+    match file::read_state(path)? {
+        Content::Absent => Ok(false),
+        Content::NoFile(what) => {
+            request
+                .log
+                .warn(format!("{} is {what}, not a backup", path.display()));
+            Ok(false)
+        }
+        Content::Bytes(bytes) => {
+            let owner = Saved::new(path.to_owned(), bytes).backup.owner;
+            Ok(owner.is_some_and(|owner| backup::is_named_for(name, &owner) && is_dead(&owner)))
+        }
+    }
+}
+
+fn is_abandoned(path: &Path) -> bool {
+    let modified = fs::symlink_metadata(path).and_then(|meta| meta.modified());
+    modified.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > ABANDONED))
+}
