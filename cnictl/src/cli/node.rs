@@ -266,6 +266,20 @@ pub struct Metrics {
     pub state_dir: PathBuf,
 }
 
+/// `follow`.
+#[derive(Debug, Args)]
+pub struct Follow {
+    /// libcni's cache
+    #[arg(long, value_name = "DIR", default_value = common::cache::DEFAULT_DIR)]
+    pub cache_dir: PathBuf,
+    /// How long to wait for a DEL that ends in between
+    #[arg(long, value_name = "SECONDS", default_value_t = GRACE)]
+    pub grace: u64,
+    /// Of this plugin only; repeatable
+    #[arg(long = "plugin", value_name = "NAME")]
+    pub plugins: Vec<Plugin>,
+}
+
 /// `lint`.
 #[derive(Debug, Args)]
 pub struct Lint {
@@ -390,6 +404,13 @@ Examples:
 
 What could not be read is missing, counted in cni_metrics_errors and on stderr, and the exit code is 1.
 Where the runtime's cache cannot be read at all, nothing is written.";
+
+/// Of `follow`.
+pub const FOLLOW: &str = "\
+It listens to what the kernel reports of nf_tables, qdiscs, filters and links in its own network
+namespace, and looks twice a second at tables of the legacy iptables, where there are any. Whatever
+drifts is repaired within a second after the last change; a line says what was done, and after whose
+change. SIGHUP: look at everything now. SIGTERM: end, with exit code 0.";
 
 /// Of `lint`.
 pub const LINT: &str = "\
