@@ -1,5 +1,7 @@
 //! `follow`: what others change comes back by itself, and nothing else happens.
 
+mod rights;
+
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::net::UnixDatagram;
@@ -35,12 +37,22 @@ impl Follower {
     /// Starts it, and waits until it is ready.
     #[track_caller]
     fn start(place: &Place, words: &[&str]) -> Follower {
+        Follower::start_by(place, &[], words)
+    }
+
+    /// The same by a program that runs it.
+    #[track_caller]
+    fn start_by(place: &Place, runner: &[&str], words: &[&str]) -> Follower {
         let socket = place.directory.join("notify");
         let manager = UnixDatagram::bind(&socket).unwrap();
         manager.set_read_timeout(Some(LONG)).unwrap();
         let call = place
             .tool(&[&["follow"], words].concat())
             .env("NOTIFY_SOCKET", &socket.display().to_string());
+        let call = match runner {
+            [] => call,
+            runner => call.under(runner),
+        };
         let mut command = call.command(&place.net.host);
         command.stdin(Stdio::null()).stderr(Stdio::inherit());
         let mut child = command.spawn().unwrap();
