@@ -167,11 +167,15 @@ impl State<'_> {
         self.look_at_legacy(now)?;
         let concern = std::mem::take(&mut self.concern);
         let line = self.looker.look(&concern, now);
-        self.pace.looked(now, Instant::now());
+        let is_in_order = line.is_empty();
+        self.pace.looked(now, Instant::now(), is_in_order);
         // What has changed in between is looked at once more. Were it not, a table that is repaired here and
         // flushed again at once would look like the one before.
         self.look_at_legacy(now)?;
-        line.map_or(Ok(()), |line| (self.print)(&line))
+        match line.after(&concern.causes) {
+            Some(line) => (self.print)(&line),
+            None => Ok(()),
+        }
     }
 }
 

@@ -13,8 +13,9 @@ use crate::owners::Owners;
 use crate::plugins::{Plugin, of};
 use crate::repair::{Outcome, confirm, run, tasks};
 
-/// How long after a failure the same is tried again: at first, and in the end.
-const RETRY: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(60)];
+/// How long after a failure the same is tried again: at first, and in the end. Soon at first, as somebody may
+/// have removed again what was repaired before it was looked at.
+const RETRY: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(60)];
 
 /// A plugin's part in an attachment.
 type Part = (Plugin, Attachment);
@@ -72,7 +73,7 @@ impl Looker {
     }
 
     /// Looks at the attachments of the plugins, and says in a line what was done or is not in order.
-    pub fn look(&mut self, concern: &Concern, now: Instant) -> Option<String> {
+    pub fn look(&mut self, concern: &Concern, now: Instant) -> Line {
         let mut line = Line::default();
         // A try changes things, and so ends in another look.
         let is_try = self.retry.is_none_or(|(at, _)| at <= now);
@@ -101,7 +102,7 @@ impl Looker {
             line.failed.extend(unreadable.clone());
         }
         self.unreadable = unreadable;
-        line.after(&concern.causes)
+        line
     }
 
     fn look_at(

@@ -10,6 +10,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const REST: u32 = 100;
 /// The longest rest after a last change: with [`QUIET`] and a repair, ports are dead for less than a second.
 const SHORT: Duration = Duration::from_millis(600);
+/// The longest rest after a look that was not in vain: who changes one thing often changes another.
+const SHORTEST: Duration = Duration::from_millis(200);
 /// The longest rest while changes go on.
 const LONG: Duration = Duration::from_secs(60);
 
@@ -18,8 +20,8 @@ const LONG: Duration = Duration::from_secs(60);
 pub struct Pace {
     /// The first and the last change since the last look.
     changes: Option<(Instant, Instant)>,
-    /// When the last look ended, and how long it took.
-    looked: Option<(Instant, Duration)>,
+    /// When the last look ended, and how long the rest after it is at most, if it becomes quiet and if not.
+    looked: Option<(Instant, [Duration; 2])>,
 }
 
 impl Pace {
@@ -29,21 +31,23 @@ impl Pace {
         self.changes = Some((first, now));
     }
 
-    /// Notes a look.
-    pub fn looked(&mut self, from: Instant, to: Instant) {
+    /// Notes a look, and whether all was in order.
+    pub fn looked(&mut self, from: Instant, to: Instant, is_in_order: bool) {
         self.changes = None;
-        self.looked = Some((to, to.saturating_duration_since(from)));
+        let rest = to.saturating_duration_since(from) * REST;
+        let short = if is_in_order { SHORT } else { SHORTEST };
+        self.looked = Some((to, [rest.min(short), rest.min(LONG)]));
     }
 
     /// When the next look is due, if nothing else changes.
     pub fn due(&self) -> Option<Instant> {
         let (first, last) = self.changes?;
-        let rested = |most: Duration| {
-            let rest = |(end, took): (Instant, Duration)| end + most.min(took * REST);
-            self.looked.map(rest)
+        let [short, long] = match self.looked {
+            Some((end, rests)) => rests.map(|rest| Some(end + rest)),
+            None => [None; 2],
         };
-        let quiet = Some(last + QUIET).max(rested(SHORT));
-        let patience = Some(first + PATIENCE).max(rested(LONG));
+        let quiet = Some(last + QUIET).max(short);
+        let patience = Some(first + PATIENCE).max(long);
         quiet.min(patience)
     }
 }
@@ -58,7 +62,7 @@ mod tests {
         let at = |ms: u64| start + Duration::from_millis(ms);
         let mut pace = Pace::default();
         if let Some((from, to)) = look {
-            pace.looked(at(from), at(to));
+            pace.looked(at(from), at(to), true);
         }
         changes.iter().for_each(|ms| pace.changed(at(*ms)));
         let due = pace.due()?.duration_since(start).as_millis();
@@ -87,6 +91,16 @@ mod tests {
         ] {
             assert_eq!(due(changes, look), expected, "{changes:?} {look:?}");
         }
+    }
+
+    #[test]
+    fn a_look_that_repaired_is_followed_by_another_one_sooner() {
+        let start = Instant::now();
+        let at = |ms: u64| start + Duration::from_millis(ms);
+        let mut pace = Pace::default();
+        pace.looked(at(0), at(50), false);
+        pace.changed(at(60));
+        assert_eq!(pace.due(), Some(at(250)));
     }
 
     #[test]

@@ -29,6 +29,11 @@ impl Line {
         }
     }
 
+    /// Whether nothing was done.
+    pub fn is_empty(&self) -> bool {
+        self.repaired.is_empty() && self.taken_back.is_empty() && self.failed.is_empty()
+    }
+
     /// The line; `None` where nothing was done.
     pub fn after(&self, causes: &BTreeSet<String>) -> Option<String> {
         let parts = [

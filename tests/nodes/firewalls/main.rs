@@ -55,11 +55,12 @@ fn host_ports_are_dead_for_at_most_a_second_and_stay() {
 
 /// As docs/operations.md has it.
 fn table(rows: &[Value]) -> String {
-    let mut text =
-        String::from("| situation | iptables, ms | nftables, ms |\n| --- | --- | --- |\n");
+    let mut text = String::from(
+        "| situation | iptables, ms (in all) | nftables, ms (in all) |\n| --- | --- | --- |\n",
+    );
     for pair in rows.chunks(2) {
         let dead = |row: &Value| match row["served"] == true {
-            true => row["deadMilliseconds"].to_string(),
+            true => format!("{} ({})", row["deadMilliseconds"], row["wholeMilliseconds"]),
             false => "stays dead".to_owned(),
         };
         let cells: Vec<String> = pair.iter().map(dead).collect();
