@@ -41,6 +41,8 @@ const LEGACY: Duration = Duration::from_millis(500);
 pub struct Follow {
     /// The plugins whose attachments are repaired.
     pub plugins: Vec<Plugin>,
+    /// Where the networks' configurations are, if those of the cache do not count.
+    pub config_dir: Option<PathBuf>,
     /// libcni's cache.
     pub cache_dir: PathBuf,
     /// How long a runtime may take for the rest of a DEL.
@@ -71,7 +73,7 @@ pub fn run(follow: Follow, print: &dyn Fn(&str) -> Result<(), Error>) -> Result<
         plugins: follow.plugins,
         print,
         listener: Listener::new()?,
-        looker: Looker::new(follow.cache_dir, follow.grace),
+        looker: Looker::new(follow.cache_dir, follow.config_dir, follow.grace),
         manager: Manager::of_environment(),
         pace: Pace::default(),
         concern: Concern::default(),

@@ -269,6 +269,9 @@ pub struct Metrics {
 /// `follow`.
 #[derive(Debug, Args)]
 pub struct Follow {
+    /// Go by the configurations in this directory, not by those in the cache
+    #[arg(long, value_name = "DIR")]
+    pub config_dir: Option<PathBuf>,
     /// libcni's cache
     #[arg(long, value_name = "DIR", default_value = common::cache::DEFAULT_DIR)]
     pub cache_dir: PathBuf,
@@ -384,6 +387,7 @@ A line for each station of a packet, up to the first one that is broken: that is
 changed and nothing is sent, unless --probe says so. What cannot be judged is called unknown.
 
 Exit code: 0 no station is broken, 1 one is.";
+
 /// Of `limit`.
 pub const LIMIT: &str = "\
 Examples:
@@ -392,8 +396,8 @@ Examples:
   cnictl limit web --ingress none --egress 5M:1M
 
 It is changed in place: connections stay. The runtime does not know of it: what its own request says
-comes back with the next reconcile that looks at bandwidth (that of a firewall's reload does not), and is
-what a new pod gets.";
+comes back with the next reconcile that looks at bandwidth, at once where follow does, and is what a new
+pod gets.";
 
 /// Of `metrics`.
 pub const METRICS: &str = "\

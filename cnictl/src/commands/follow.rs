@@ -11,12 +11,14 @@ use crate::plugins::Plugin;
 
 pub fn run(args: &node::Follow) -> Result<u8, Error> {
     let node::Follow {
+        config_dir,
         cache_dir,
         grace,
         plugins,
     } = args;
     let what = Follow {
         plugins: Plugin::chosen(plugins),
+        config_dir: config_dir.clone(),
         cache_dir: cache_dir.clone(),
         grace: Duration::from_secs(*grace),
     };

@@ -11,7 +11,8 @@ use super::changes::Concern;
 use super::report::{Line, shown};
 use crate::owners::Owners;
 use crate::plugins::{Plugin, of};
-use crate::repair::{Outcome, confirm, run, tasks};
+use crate::repair::{Outcome, confirm, run_by, tasks_by};
+use crate::today::Configs;
 
 /// How long after a failure the same is tried again: at first, and in the end. Soon at first, as somebody may
 /// have removed again what was repaired before it was looked at.
@@ -24,6 +25,7 @@ type Part = (Plugin, Attachment);
 #[derive(Debug)]
 pub struct Looker {
     cache_dir: PathBuf,
+    config_dir: Option<PathBuf>,
     grace: Duration,
     /// Repairs that stand if the runtime still has the attachments after the grace time.
     unconfirmed: Vec<Repair>,
@@ -44,10 +46,12 @@ struct Repair {
 }
 
 impl Looker {
-    /// Of a cache. `grace` is how long a runtime may take for the rest of a DEL.
-    pub fn new(cache_dir: PathBuf, grace: Duration) -> Looker {
+    /// Of a cache, and of a directory where its configurations do not count. `grace` is how long a runtime
+    /// may take for the rest of a DEL.
+    pub fn new(cache_dir: PathBuf, config_dir: Option<PathBuf>, grace: Duration) -> Looker {
         Looker {
             cache_dir,
+            config_dir,
             grace,
             unconfirmed: Vec::new(),
             failed: BTreeMap::new(),
@@ -77,11 +81,11 @@ impl Looker {
         let mut line = Line::default();
         // A try changes things, and so ends in another look.
         let is_try = self.retry.is_none_or(|(at, _)| at <= now);
-        let unreadable = match Cache::read(&self.cache_dir) {
-            Ok(cache) => {
+        let unreadable = match self.read() {
+            Ok((cache, configs)) => {
                 let owners = Owners::of(&cache);
                 for plugin in &concern.plugins {
-                    self.look_at(*plugin, &cache, &owners, is_try, &mut line);
+                    self.look_at(*plugin, (&cache, &configs), &owners, is_try, &mut line);
                 }
                 let there: BTreeSet<&Attachment> = cache
                     .entries
@@ -105,10 +109,15 @@ impl Looker {
         line
     }
 
+    fn read(&self) -> Result<(Cache, Configs), Error> {
+        let cache = Cache::read(&self.cache_dir)?;
+        Ok((cache, Configs::given(self.config_dir.as_deref())?))
+    }
+
     fn look_at(
         &mut self,
         plugin: Plugin,
-        cache: &Cache,
+        (cache, configs): (&Cache, &Configs),
         owners: &Owners<'_>,
         is_try: bool,
         line: &mut Line,
@@ -117,7 +126,7 @@ impl Looker {
             true => BTreeSet::new(),
             false => self.failed.keys().map(|(_, one)| one.clone()).collect(),
         };
-        for (entry, outcome) in of!(plugin, P => outcomes::<P>(cache, &held)) {
+        for (entry, outcome) in of!(plugin, P => outcomes::<P>(cache, configs, &held)) {
             let part = (plugin, entry.attachment.clone());
             let what = shown(plugin, &owners.name(&entry.attachment), &outcome);
             match &outcome {
@@ -181,13 +190,14 @@ impl Looker {
 /// What was found of each attachment, and repaired but for those that are held.
 fn outcomes<'a, P: Operate>(
     cache: &'a Cache,
+    configs: &Configs,
     held: &BTreeSet<Attachment>,
 ) -> Vec<(&'a Entry, Outcome)> {
-    let mut tasks = tasks::<P>(cache, false);
+    let mut tasks = tasks_by::<P>(cache, false, configs);
     for task in &mut tasks {
         task.is_dry = held.contains(&task.job.entry.attachment);
     }
-    let outcomes = run::<P>(&tasks);
+    let outcomes = run_by::<P>(&tasks, cache, configs);
     let entries = tasks.iter().map(|task| task.job.entry);
     entries.zip(outcomes).collect()
 }

@@ -15,6 +15,7 @@ use sandbox::wait_until;
 use serde_json::json;
 
 use super::place::{Backend, Place, on_every_backend};
+use super::today::{backends, today};
 
 on_every_backend!(
     what_others_remove_comes_back_and_is_reported_once,
@@ -211,6 +212,22 @@ fn a_repair_of_what_the_runtime_deletes_is_taken_back(backend: Backend) {
     let line = follower.line(2);
     assert!(line.starts_with("taken back 1: portmap of net1/"), "{line}");
     assert!(!place.rules().contains("8000"), "{}", place.rules());
+}
+
+#[test]
+fn what_goes_by_the_configuration_of_today_is_repaired_by_it() {
+    let place = Place::new(Backend::IptablesNft, 1);
+    place.attach_all("portmap");
+    let part = json!({"type": "portmap", "backend": "nftables",
+                      "capabilities": {"portMappings": true}});
+    let dir = today(&place, &[part]).display().to_string();
+    let words = ["--grace=0", "--plugin=portmap", "--config-dir", &dir];
+    let follower = Follower::start(&place, &words);
+    assert!(follower.line(1).starts_with("after the start: repaired 1: "));
+    assert_eq!(backends(&place), ["nftables active"]);
+    sh(&place, "nft flush ruleset");
+    assert!(follower.line(2).contains("by nft: repaired 1: "));
+    assert_eq!(backends(&place), ["nftables active"]);
 }
 
 #[test]
