@@ -5,6 +5,9 @@ PACKAGES = iproute2 iptables nftables conntrack strace util-linux containernetwo
 # Real callers of the plugins, and what their container runs.
 RUNTIMES = containerd runc podman conmon busybox-static
 
+# A node that systemd boots.
+NODES = debootstrap systemd-container
+
 # Seconds for each of the fuzz targets in `make test`.
 FUZZ_SECONDS = 7
 
@@ -26,7 +29,7 @@ help:
 	@echo 'make test    formatting, lints, documentation, and every test'
 	@echo 'make one T=NAME   the tests with NAME in their names, and what they run, built'
 	@echo 'make runtimes pods of containerd and containers of podman with our plugins (as root)'
-	@echo 'make nodes   pods of kubelet, over dockershim and over containerd, with kube-proxy (as root)'
+	@echo 'make nodes   pods of kubelet, over dockershim and over containerd, with kube-proxy, and a Debian that systemd boots, with firewalls (as root)'
 	@echo 'make fuzz    hostile input for every reader, FUZZ_SECONDS for each'
 	@echo 'make soak    10,000 attachments that come and go on one node'
 	@echo 'make bench   time every verb against the reference'
@@ -51,14 +54,16 @@ runtimes: packages
 	@.ci/packages $(RUNTIMES)
 	cargo build --workspace --bins
 	cargo test --package runtimes --no-run
-	timeout 300 cargo test --package runtimes --no-fail-fast -- --skip kubelet::
+	timeout 300 cargo test --package runtimes --test runtimes --no-fail-fast -- --skip kubelet::
 
-# kubelet and kube-proxy are built once, outside of the tree: four minutes of two idle cores.
+# kubelet and kube-proxy are built once, outside of the tree: four minutes of two idle cores; debootstrap
+# takes some more.
 nodes: packages
-	@.ci/packages $(RUNTIMES)
+	@.ci/packages $(RUNTIMES) $(NODES)
 	tests/nodes/kubernetes
 	cargo build --workspace --bins
-	timeout 1800 cargo test --package runtimes --no-fail-fast -- kubelet::
+	timeout 1800 cargo test --package runtimes --test runtimes --no-fail-fast -- kubelet::
+	timeout 1800 cargo test --package runtimes --test firewalls -- --nocapture
 
 check:
 	cargo fmt --all --check

@@ -9,7 +9,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use install::{Completions, Install, Manual, Uninstall};
 use network::{Add, Attach, Whole};
-use node::{Doctor, Explain, Gc, Limit, Limits, Lint, Metrics, Ports, Reconcile, Sysctls, Who};
+use node::{Doctor, Explain, Follow, Gc, Limit, Limits, Lint, Metrics, Ports, Reconcile, Sysctls, Who};
 
 /// Runs CNI networks; shows, repairs, installs tuning, portmap and bandwidth
 #[derive(Debug, Parser)]
@@ -78,6 +78,9 @@ pub enum Command {
     /// Re-apply every attachment of the runtime's cache that has drifted
     #[command(after_help = node::RECONCILE)]
     Reconcile(Reconcile),
+    /// Repair whatever others change, as soon as they have
+    #[command(after_help = node::FOLLOW)]
+    Follow(Follow),
     /// Find what is wrong with a configuration, before a pod does
     #[command(after_help = node::LINT)]
     Lint(Lint),
@@ -121,6 +124,7 @@ Usage: {usage}; --help (of a command, too), --version
 {subcommands}{after-help}";
 
 const EXIT_CODES: &str = "\
+Options: --help (of a command, too), --version
 Exit code: 0 done, 1 failed, 2 usage, 10 (reconcile) something had drifted";
 
 #[cfg(test)]

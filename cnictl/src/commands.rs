@@ -6,6 +6,7 @@ mod completions;
 mod del;
 mod doctor;
 mod explain;
+mod follow;
 mod gc;
 #[cfg(test)]
 mod golden;
@@ -73,6 +74,7 @@ pub fn run(cli: &Cli) -> ExitCode {
         Command::Explain(args) => explain::run(args),
         Command::Metrics(args) => metrics::run(args),
         Command::Reconcile(args) => reconcile::run(args),
+        Command::Follow(args) => follow::run(args),
         Command::Lint(args) => lint::run(args),
         Command::Install(args) => install::run(args),
         Command::Uninstall(args) => uninstall::run(args),

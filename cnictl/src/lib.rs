@@ -6,6 +6,7 @@
 //! | [`commands`] | a file per command |
 //! | [`plugins`] | the plugins that it knows from within |
 //! | [`requests`], [`today`], [`repair`], [`dead`] | attachments of the cache: their requests, their repair, and what no one owns |
+//! | [`follow`] | repairs what others change, as soon as they have done so |
 //! | [`mappings`], [`missing`], [`state`], [`owners`] | what the kernel has and has not, how it stands, and whose it is |
 //! | [`doctor`] | what is wrong with a node |
 //! | [`explain`] | why a host port does not answer |
@@ -26,6 +27,7 @@ pub mod explain;
 pub mod exposition;
 pub mod finding;
 pub mod firewall;
+pub mod follow;
 pub mod install;
 pub mod lint;
 pub mod mappings;

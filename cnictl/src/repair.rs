@@ -263,9 +263,12 @@ pub fn run<P: Operate>(tasks: &[Task<'_>]) -> Vec<Outcome> {
     put_right_all::<P>(tasks, &mut [])
 }
 
-/// The same, and takes back what they have of the cache's configurations beside those that count.
-pub fn run_by<P: Operate>(tasks: &[Task<'_>], cache: &Cache) -> Vec<Outcome> {
-    let mut moves = moved::of::<P>(tasks, cache);
+/// The same by given configurations, and takes back what they have of the cache's beside those that count.
+pub fn run_by<P: Operate>(tasks: &[Task<'_>], cache: &Cache, configs: &Configs) -> Vec<Outcome> {
+    let mut moves = match configs.is_of_today() {
+        true => moved::of::<P>(tasks, cache),
+        false => Vec::new(),
+    };
     put_right_all::<P>(tasks, &mut moves)
 }
 

@@ -22,6 +22,14 @@ pub struct Configs {
 }
 
 impl Configs {
+    /// Those of a directory, if one is given, or else those of the cache.
+    ///
+    /// # Errors
+    /// As [`Configs::of`].
+    pub fn given(dir: Option<&Path>) -> Result<Configs, Error> {
+        dir.map_or_else(|| Ok(Configs::default()), Configs::of)
+    }
+
     /// Those of a directory, as runtimes read it. A network that is not there keeps what the cache has.
     ///
     /// # Errors

@@ -37,6 +37,7 @@ pub const NEWGEN: u16 = message(15);
 pub const GETGEN: u16 = message(16);
 
 pub const GEN_ID: u16 = 1;
+pub const GEN_PROC_NAME: u16 = 3;
 pub const LIST_ELEM: u16 = 1;
 
 pub const TABLE_NAME: u16 = 1;

@@ -20,6 +20,7 @@ mod many;
 mod mapping;
 mod moved;
 mod nftables;
+pub mod notice;
 mod operate;
 mod options;
 mod outlook;
@@ -45,6 +46,7 @@ use plan::Plan;
 use turn::Turn;
 
 pub use host_port::{Forward, HostPort};
+pub use xtables::legacy::stamp as legacy_stamp;
 
 /// The plugin.
 pub struct Portmap;

@@ -25,14 +25,14 @@ mod diff;
 mod elements;
 #[cfg(fuzzing)]
 pub mod fuzzed;
-mod layout;
+pub mod layout;
 mod list;
 mod observe;
 mod owner;
 pub mod private;
 mod probe;
 mod queue;
-mod reference;
+pub mod reference;
 mod removal;
 mod remove;
 mod set;

@@ -120,18 +120,12 @@ impl Reader {
     /// # Errors
     /// Code 100 where the kernel refuses, or says what makes no sense.
     pub fn of(family: Family, table: Table) -> Result<Option<Reader>, Error> {
-        let refused = |details: &str| unreadable(family, table, details);
-        if !has(family, table)? {
+        let Some(found) = ask(family, table, xtables::read)? else {
             return Ok(None);
-        }
-        match xtables::read(family == Family::V6, table.name()) {
-            // Taken away meanwhile, with its module.
-            Err(Errno::ENOENT) => Ok(None),
-            Err(errno) => Err(refused(errno.desc())),
-            Ok(found) => match Reader::new(family, found) {
-                reader if reader.is_whole() => Ok(Some(reader)),
-                _ => Err(refused("its entries make no sense")),
-            },
+        };
+        match Reader::new(family, found) {
+            reader if reader.is_whole() => Ok(Some(reader)),
+            _ => Err(unreadable(family, table, "its entries make no sense")),
         }
     }
 
@@ -340,6 +334,37 @@ fn unknown_word() -> String {
 
 fn unknown() -> Vec<String> {
     vec![unknown_word()]
+}
+
+/// What tells a namespace's tables from other ones, without their entries; nothing where it has none.
+///
+/// # Errors
+/// As [`Reader::of`].
+pub fn stamp() -> Result<Vec<Vec<u8>>, Error> {
+    let mut stamps = Vec::new();
+    for family in Family::ALL {
+        for table in Table::ALL {
+            stamps.extend(ask(family, table, xtables::info)?);
+        }
+    }
+    Ok(stamps)
+}
+
+/// Asks the kernel for something of a table; `None` where this namespace has no such table.
+fn ask<T>(
+    family: Family,
+    table: Table,
+    look: fn(bool, &str) -> Result<T, Errno>,
+) -> Result<Option<T>, Error> {
+    if !has(family, table)? {
+        return Ok(None);
+    }
+    match look(family == Family::V6, table.name()) {
+        Ok(found) => Ok(Some(found)),
+        // Taken away meanwhile, with its module.
+        Err(Errno::ENOENT) => Ok(None),
+        Err(errno) => Err(unreadable(family, table, errno.desc())),
+    }
 }
 
 /// Whether a namespace has a table, without making it.

@@ -266,6 +266,23 @@ pub struct Metrics {
     pub state_dir: PathBuf,
 }
 
+/// `follow`.
+#[derive(Debug, Args)]
+pub struct Follow {
+    /// Go by the configurations in this directory, not by those in the cache
+    #[arg(long, value_name = "DIR")]
+    pub config_dir: Option<PathBuf>,
+    /// libcni's cache
+    #[arg(long, value_name = "DIR", default_value = common::cache::DEFAULT_DIR)]
+    pub cache_dir: PathBuf,
+    /// How long to wait for a DEL that ends in between
+    #[arg(long, value_name = "SECONDS", default_value_t = GRACE)]
+    pub grace: u64,
+    /// Of this plugin only; repeatable
+    #[arg(long = "plugin", value_name = "NAME")]
+    pub plugins: Vec<Plugin>,
+}
+
 /// `lint`.
 #[derive(Debug, Args)]
 pub struct Lint {
@@ -370,6 +387,7 @@ A line for each station of a packet, up to the first one that is broken: that is
 changed and nothing is sent, unless --probe says so. What cannot be judged is called unknown.
 
 Exit code: 0 no station is broken, 1 one is.";
+
 /// Of `limit`.
 pub const LIMIT: &str = "\
 Examples:
@@ -378,8 +396,8 @@ Examples:
   cnictl limit web --ingress none --egress 5M:1M
 
 It is changed in place: connections stay. The runtime does not know of it: what its own request says
-comes back with the next reconcile that looks at bandwidth (that of a firewall's reload does not), and is
-what a new pod gets.";
+comes back with the next reconcile that looks at bandwidth, at once where follow does, and is what a new
+pod gets.";
 
 /// Of `metrics`.
 pub const METRICS: &str = "\
@@ -390,6 +408,13 @@ Examples:
 
 What could not be read is missing, counted in cni_metrics_errors and on stderr, and the exit code is 1.
 Where the runtime's cache cannot be read at all, nothing is written.";
+
+/// Of `follow`.
+pub const FOLLOW: &str = "\
+It listens to what the kernel reports of nf_tables, qdiscs, filters and links in its own network
+namespace, and looks twice a second at tables of the legacy iptables, where there are any. Whatever
+drifts is repaired within a second after the last change; a line says what was done, and after whose
+change. SIGHUP: look at everything now. SIGTERM: end, with exit code 0.";
 
 /// Of `lint`.
 pub const LINT: &str = "\

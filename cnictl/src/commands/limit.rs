@@ -40,7 +40,7 @@ pub fn run(args: &Limit) -> Result<u8, Error> {
     ))?;
     note(
         "the runtime does not know of it: the limit of its own request comes back with the next \
-         cnictl reconcile that looks at bandwidth, and with every new pod",
+         cnictl reconcile or follow that looks at bandwidth, and with every new pod",
     );
     Ok(code)
 }

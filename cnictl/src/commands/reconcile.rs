@@ -14,7 +14,7 @@ use crate::cli::node::Reconcile;
 use crate::owners::Owners;
 use crate::plugins::{Plugin, of};
 use crate::record::Record;
-use crate::repair::{Outcome, confirm, run as repair, run_by, tasks_by};
+use crate::repair::{Outcome, confirm, run_by, tasks_by};
 use crate::table::{Page, Table, Tone, column};
 use crate::today::Configs;
 
@@ -33,10 +33,7 @@ impl Row<'_> {
 
 pub fn run(args: &Reconcile) -> Result<u8, Error> {
     let cache = super::cache(&args.shown.cache_dir)?;
-    let configs = match &args.config_dir {
-        Some(dir) => Configs::of(dir)?,
-        None => Configs::default(),
-    };
+    let configs = Configs::given(args.config_dir.as_deref())?;
     let mut rows = Vec::new();
     let mut took = Vec::new();
     for plugin in Plugin::chosen(&args.plugins) {
@@ -85,10 +82,7 @@ fn outcomes<'a, P: Operate>(
     configs: &Configs,
 ) -> Vec<(&'a Entry, Outcome)> {
     let tasks = tasks_by::<P>(cache, is_dry, configs);
-    let outcomes = match configs.is_of_today() {
-        true => run_by::<P>(&tasks, cache),
-        false => repair::<P>(&tasks),
-    };
+    let outcomes = run_by::<P>(&tasks, cache, configs);
     let entries = tasks.iter().map(|task| task.job.entry);
     entries.zip(outcomes).collect()
 }

@@ -3,6 +3,7 @@
 //! Message layouts: include/uapi/linux/netlink.h. The socket stays in the namespace in which it was
 //! opened, whichever namespace the thread enters later.
 
+pub mod groups;
 mod refusal;
 mod wire;
 
@@ -295,7 +296,7 @@ impl Netlink {
 fn set_extended_errors(fd: &OwnedFd) {
     let on: libc::c_int = 1;
     for option in [libc::NETLINK_EXT_ACK, libc::NETLINK_CAP_ACK] {
-        set_option(fd, option, on);
+        let _ = set_option(fd, option, on);
     }
 }
 
@@ -322,18 +323,19 @@ fn cookie(fd: &OwnedFd) -> Result<u64, Errno> {
 }
 
 #[allow(unsafe_code)]
-fn set_option(fd: &OwnedFd, option: libc::c_int, value: libc::c_int) {
+fn set_option(fd: &OwnedFd, option: libc::c_int, value: libc::c_int) -> Result<(), Errno> {
     // SAFETY: `fd` is an open socket, and the pointer and length describe `value`, which lives
     // through the call.
-    unsafe {
+    let failed = unsafe {
         libc::setsockopt(
             fd.as_raw_fd(),
             libc::SOL_NETLINK,
             option,
             (&raw const value).cast(),
             size_of::<libc::c_int>() as libc::socklen_t,
-        );
-    }
+        )
+    };
+    Errno::result(failed).map(drop)
 }
 
 #[cfg(test)]

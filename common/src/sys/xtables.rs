@@ -92,9 +92,7 @@ pub fn read(is_ipv6: bool, table: &str) -> Result<XTable, Errno> {
     let socket = Socket::new(is_ipv6)?;
     let name = name(table);
     for _ in 0..TRIES {
-        let mut info = vec![0; INFO];
-        fill(&mut info, 0, &name);
-        socket.get(GET_INFO, &mut info)?;
+        let info = socket.info(&name)?;
         let number = |at| u32_at(&info, at).ok_or(Errno::EIO);
         let size = number(SIZE)?;
         let before = Machine::THIS.after_name();
@@ -122,6 +120,15 @@ pub fn read(is_ipv6: bool, table: &str) -> Result<XTable, Errno> {
         });
     }
     Err(Errno::EAGAIN)
+}
+
+/// Where a table's chains begin, how many entries it has, and their size, as the kernel says it: other bytes
+/// mean another table. As [`read`] it makes the table.
+///
+/// # Errors
+/// As [`read`].
+pub fn info(is_ipv6: bool, table: &str) -> Result<Vec<u8>, Errno> {
+    Socket::new(is_ipv6)?.info(&name(table))
 }
 
 /// Puts a table in the place of one with `count` entries. `origins` says of each new entry which one of
@@ -223,6 +230,14 @@ impl Socket {
         };
         let socket = socket(family, SockType::Raw, SockFlag::SOCK_CLOEXEC, RAW)?;
         Ok(Socket { socket, level })
+    }
+
+    /// `struct ipt_getinfo`
+    fn info(&self, name: &[u8; NAME]) -> Result<Vec<u8>, Errno> {
+        let mut info = vec![0; INFO];
+        fill(&mut info, 0, name);
+        self.get(GET_INFO, &mut info)?;
+        Ok(info)
     }
 
     #[allow(unsafe_code, reason = "nix has no options of a caller's own size")]

@@ -23,7 +23,7 @@ use crate::options::Masquerade;
 use crate::plan::{Forwards, Plan};
 
 /// The reference's table.
-const TABLE: &str = "cni_hostport";
+pub const TABLE: &str = "cni_hostport";
 /// Its chains that hold rules of containers. The second one is of older versions.
 const CHAINS: [&str; 3] = ["hostports", "hostip_hostports", "masquerading"];
 /// The one that leads there; in older versions the hooks' chains do.

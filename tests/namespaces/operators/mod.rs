@@ -5,6 +5,7 @@ mod cli;
 mod doctor;
 mod dry;
 mod explain;
+mod follow;
 mod gc;
 mod install;
 mod limits;

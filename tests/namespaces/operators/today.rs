@@ -13,7 +13,7 @@ use super::place::{Backend, NETWORK, Place, Said, on_every_backend};
 on_every_backend!(running_pods_move_to_another_backend_and_their_connections_live);
 
 /// A directory with today's list.
-fn today(place: &Place, plugins: &[Value]) -> PathBuf {
+pub(super) fn today(place: &Place, plugins: &[Value]) -> PathBuf {
     let dir = place.directory.join("net.d");
     fs::create_dir_all(&dir).unwrap();
     let list = json!({"cniVersion": "1.0.0", "name": NETWORK, "plugins": plugins});
@@ -27,7 +27,7 @@ fn reconcile(place: &Place, dir: &std::path::Path, line: &[&str]) -> Said {
     Said::of(place.tool(&line).run(&place.net.host).unwrap())
 }
 
-fn backends(place: &Place) -> Vec<String> {
+pub(super) fn backends(place: &Place) -> Vec<String> {
     let document = place.run("portmap", &["ports", "--json"]).json();
     let all = document["portMappings"].as_array().unwrap().clone();
     let words = |one: &Value| {

@@ -14,6 +14,7 @@
 //! | [`kubelet`] | [`kubelet::Kubelet`]: a node with kubelet, over dockershim or containerd |
 //! | [`trouble`] | plugins that refuse or dawdle when the test says so |
 //! | [`podman`] | [`podman::Podman`]: containers with published ports |
+//! | [`debian`] | [`debian::Debian`]: a node that systemd has booted |
 //! | [`leftovers`] | what a runtime and the plugins left behind |
 //! | [`record`] | keeps what the runtime sent, for testdata/captures |
 //!
@@ -25,6 +26,7 @@ pub mod chain;
 pub mod containerd;
 pub mod cri;
 pub mod daemon;
+pub mod debian;
 mod grpc;
 pub mod image;
 pub mod kubelet;

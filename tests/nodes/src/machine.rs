@@ -184,7 +184,7 @@ impl Drop for Machine {
 
 /// A user namespace will not do: its root may not make cgroups, and it lacks the users and groups that
 /// container file systems are made with.
-fn must_be_root() -> io::Result<()> {
+pub(crate) fn must_be_root() -> io::Result<()> {
     let map = fs::read_to_string("/proc/self/uid_map")?;
     if map.split_whitespace().eq(["0", "0", "4294967295"]) && geteuid().is_root() {
         return Ok(());

@@ -88,11 +88,7 @@ fn reference(root: &str, version: &str) -> PathBuf {
     made
 }
 
-const SHIPPED_UNITS: [&str; 3] = [
-    "cni-reconcile-all.service",
-    "cni-reconcile.service",
-    "cni-reconcile.timer",
-];
+const SHIPPED_UNITS: [&str; 1] = ["cni-follow.service"];
 
 /// The pages of docs/man, and those of the tool and its commands.
 fn manual_pages() -> Vec<String> {
@@ -106,6 +102,7 @@ fn manual_pages() -> Vec<String> {
         "del",
         "doctor",
         "explain",
+        "follow",
         "gc",
         "install",
         "limit",
@@ -135,10 +132,7 @@ fn the_package_s_units_and_completions_are_of_its_tool() {
         let text = String::from_utf8_lossy(&member.bytes);
         let is_page = member.name.ends_with(".gz");
         if member.name.ends_with(".service") {
-            assert!(
-                text.contains("ExecStart=/usr/sbin/cnictl reconcile"),
-                "{text}"
-            );
+            assert!(text.contains("ExecStart=/usr/sbin/cnictl follow"), "{text}");
             assert!(!text.contains("/usr/local/"), "{text}");
         } else if member.kind == '0' && member.name.contains("completions") && !is_page {
             assert!(text.contains("reconcile"), "{}: {text}", member.name);

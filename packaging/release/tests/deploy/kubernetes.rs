@@ -194,8 +194,16 @@ pub enum Resource {
 pub struct VolumeMount {
     pub name: String,
     pub mount_path: String,
+    pub mount_propagation: Option<MountPropagation>,
     #[serde(default)]
     pub read_only: bool,
+}
+
+#[derive(Deserialize)]
+pub enum MountPropagation {
+    None,
+    HostToContainer,
+    Bidirectional,
 }
 
 #[derive(Deserialize)]
@@ -217,6 +225,7 @@ pub struct HostPath {
 pub enum HostPathType {
     Directory,
     DirectoryOrCreate,
+    FileOrCreate,
 }
 
 /// Whether a name is one of RFC 1123's labels, as the API wants it of objects, containers and volumes.

@@ -14,7 +14,10 @@ struct Kustomization {
     api_version: String,
     kind: String,
     namespace: Option<String>,
+    #[serde(default)]
     resources: Vec<String>,
+    #[serde(default)]
+    components: Vec<String>,
     #[serde(default)]
     images: Vec<Image>,
     #[serde(default)]
@@ -44,19 +47,39 @@ struct Target {
 }
 
 /// RFC 6902.
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(tag = "op", rename_all = "lowercase", deny_unknown_fields)]
 enum Operation {
     Replace { path: String, value: Value },
+    Add { path: String, value: Value },
+}
+
+impl Operation {
+    /// Whether the path was there: for `add` that of the object, or of the list at whose end (`-`) it adds.
+    fn apply(self, object: &mut Value) -> bool {
+        match self {
+            Operation::Replace { path, value } => match object.pointer_mut(&path) {
+                Some(place) => *place = value,
+                None => return false,
+            },
+            Operation::Add { path, value } => {
+                let Some((parent, key)) = path.rsplit_once('/') else {
+                    return false;
+                };
+                match object.pointer_mut(parent) {
+                    Some(Value::Array(list)) if key == "-" => list.push(value),
+                    Some(Value::Object(fields)) => drop(fields.insert(key.to_owned(), value)),
+                    _ => return false,
+                }
+            }
+        }
+        true
+    }
 }
 
 /// The objects of a directory with a kustomization.yaml.
 pub fn build(dir: &Path) -> Vec<Value> {
-    let path = dir.join("kustomization.yaml");
-    let told = |what: &dyn std::fmt::Display| format!("{}: {what}", path.display());
-    let text = fs::read_to_string(&path).unwrap();
-    let this: Kustomization =
-        serde_norway::from_str(&text).unwrap_or_else(|e| panic!("{}", told(&e)));
+    let this = kustomization(dir);
     assert_eq!(this.api_version, "kustomize.config.k8s.io/v1beta1");
     assert_eq!(this.kind, "Kustomization");
     let mut objects = Vec::new();
@@ -67,7 +90,32 @@ pub fn build(dir: &Path) -> Vec<Value> {
             false => objects.push(read(&path)),
         }
     }
-    for object in &mut objects {
+    for component in &this.components {
+        change(&dir.join(component), &mut objects);
+    }
+    apply(dir, &this, &mut objects);
+    objects
+}
+
+/// What a directory's component makes of objects.
+pub fn change(dir: &Path, objects: &mut [Value]) {
+    let this = kustomization(dir);
+    assert_eq!(this.api_version, "kustomize.config.k8s.io/v1alpha1");
+    assert_eq!(this.kind, "Component");
+    assert!(this.resources.is_empty() && this.components.is_empty());
+    apply(dir, &this, objects);
+}
+
+fn kustomization(dir: &Path) -> Kustomization {
+    let path = dir.join("kustomization.yaml");
+    let text = fs::read_to_string(&path).unwrap();
+    serde_norway::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+/// Namespace, patches and images.
+fn apply(dir: &Path, this: &Kustomization, objects: &mut [Value]) {
+    let told = |what: &dyn std::fmt::Display| format!("{}: {what}", dir.display());
+    for object in &mut *objects {
         if let Some(namespace) = &this.namespace {
             let key = if object["kind"] == "Namespace" {
                 "name"
@@ -83,9 +131,9 @@ pub fn build(dir: &Path) -> Vec<Value> {
         let object = objects.iter_mut().find(is_it);
         let object = object.unwrap_or_else(|| panic!("{}", told(&format!("no {kind} {name}"))));
         let operations: Vec<Operation> = serde_norway::from_str(&patch.patch).unwrap();
-        for Operation::Replace { path, value } in operations {
-            let place = object.pointer_mut(&path);
-            *place.unwrap_or_else(|| panic!("{}", told(&path))) = value;
+        for operation in operations {
+            let shown = format!("{operation:?}");
+            assert!(operation.apply(object), "{}", told(&shown));
         }
     }
     for image in &this.images {
@@ -95,7 +143,6 @@ pub fn build(dir: &Path) -> Vec<Value> {
             .sum::<usize>();
         assert_ne!(used, 0, "{}", told(&image.name));
     }
-    objects
 }
 
 pub fn read(path: &Path) -> Value {

@@ -24,7 +24,10 @@ fn read(path: &str) -> Value {
 
 /// The objects that a directory's kustomization makes, as the API knows them.
 fn objects(dir: &str) -> (kubernetes::Namespace, DaemonSet) {
-    let built = build(&packaging(&format!("kubernetes/{dir}")));
+    let built = match dir {
+        "follow" => followed(),
+        dir => build(&packaging(&format!("kubernetes/{dir}"))),
+    };
     let typed = |object: Value| {
         let told = format!("{object:#}");
         serde_json::from_value(object).unwrap_or_else(|e| panic!("{dir}: {e}: {told}"))
@@ -38,6 +41,13 @@ fn objects(dir: &str) -> (kubernetes::Namespace, DaemonSet) {
 
 fn pod() -> Value {
     read("kubernetes/install/daemonset.yaml")["spec"]["template"]["spec"].clone()
+}
+
+/// What is installed, with the component `follow`.
+fn followed() -> Vec<Value> {
+    let mut objects = build(&packaging("kubernetes/install"));
+    kustomize::change(&packaging("kubernetes/follow"), &mut objects);
+    objects
 }
 
 #[test]
@@ -95,9 +105,35 @@ fn only_the_container_that_ends_sees_the_node_and_only_one_directory_of_it() {
     assert_eq!(stays["securityContext"]["runAsNonRoot"], true);
 }
 
+/// The rights are those with which `operators::follow::rights` of the namespace tests runs it.
+#[test]
+fn who_follows_has_the_rights_of_the_unit_and_not_of_other_processes() {
+    let spec = |objects: Vec<Value>| objects[1]["spec"]["template"]["spec"].clone();
+    let (before, after) = (
+        spec(build(&packaging("kubernetes/install"))),
+        spec(followed()),
+    );
+    assert_eq!(before["initContainers"], after["initContainers"]);
+    let follows = &after["containers"][0];
+    assert_eq!(follows["args"][0], "follow");
+    let context = &follows["securityContext"];
+    let rights = json!({"drop": ["ALL"], "add": ["NET_ADMIN", "NET_RAW", "SYS_ADMIN"]});
+    assert_eq!(context["capabilities"], rights);
+    assert_eq!(context["allowPrivilegeEscalation"], false);
+    assert_eq!(context["readOnlyRootFilesystem"], true);
+    assert_eq!(context["privileged"], Value::Null);
+    let mounts = follows["volumeMounts"].as_array().unwrap();
+    let written = mounts.iter().filter(|mount| mount["readOnly"] != true);
+    let written: Vec<&Value> = written.map(|mount| &mount["mountPath"]).collect();
+    assert_eq!(written, ["/run/xtables.lock"]);
+    for shared in ["hostPID", "hostIPC"] {
+        assert_eq!(after[shared], Value::Null, "{shared}");
+    }
+}
+
 #[test]
 fn what_kubectl_applies_is_what_the_api_knows() {
-    for dir in ["install", "restore"] {
+    for dir in ["install", "restore", "follow"] {
         let (namespace, set) = objects(dir);
         let name = namespace.metadata.name.unwrap();
         assert!(is_label(&name), "{name}");

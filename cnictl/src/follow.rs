@@ -1,0 +1,187 @@
+//! Repairs what others change, as soon as they have done so.
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | [`changes`] | what the kernel says has changed, and whom it concerns |
+//! | [`qdiscs`] | which notifications of traffic control are news |
+//! | [`pace`] | when to look |
+//! | [`look`] | one look, and what is still to be done after it |
+//! | [`report`] | what is reported |
+//! | [`manager`] | what a service manager is to know |
+//! | [`wake`] | what is waited for |
+
+pub mod changes;
+pub mod look;
+pub mod manager;
+pub mod pace;
+pub mod qdiscs;
+pub mod report;
+pub mod wake;
+
+use std::io;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use common::Error;
+
+use crate::plugins::Plugin;
+use changes::{Concern, Listener};
+use look::Looker;
+use manager::Manager;
+use pace::Pace;
+use wake::{Signals, Woken};
+
+/// How long notifications are left where they are: those of a burst are read at once.
+const SETTLE: Duration = Duration::from_millis(50);
+/// How often legacy tables are looked at, where there are any.
+const LEGACY: Duration = Duration::from_millis(500);
+
+/// What is followed.
+#[derive(Debug)]
+pub struct Follow {
+    /// The plugins whose attachments are repaired.
+    pub plugins: Vec<Plugin>,
+    /// Where the networks' configurations are, if those of the cache do not count.
+    pub config_dir: Option<PathBuf>,
+    /// libcni's cache.
+    pub cache_dir: PathBuf,
+    /// How long a runtime may take for the rest of a DEL.
+    pub grace: Duration,
+}
+
+struct State<'a> {
+    plugins: Vec<Plugin>,
+    print: &'a dyn Fn(&str) -> Result<(), Error>,
+    listener: Listener,
+    looker: Looker,
+    manager: Manager,
+    pace: Pace,
+    concern: Concern,
+    /// When what has come is read.
+    read_at: Option<Instant>,
+    /// When the legacy tables are looked at.
+    legacy_at: Option<Instant>,
+}
+
+/// Follows until SIGTERM or SIGINT.
+///
+/// # Errors
+/// What keeps it from listening or from reporting.
+pub fn run(follow: Follow, print: &dyn Fn(&str) -> Result<(), Error>) -> Result<(), Error> {
+    let signals = Signals::block()?;
+    let mut state = State {
+        plugins: follow.plugins,
+        print,
+        listener: Listener::new()?,
+        looker: Looker::new(follow.cache_dir, follow.config_dir, follow.grace),
+        manager: Manager::of_environment(),
+        pace: Pace::default(),
+        concern: Concern::default(),
+        read_at: None,
+        legacy_at: None,
+    };
+    // What there is already is no change.
+    state.look_at_legacy(Instant::now())?;
+    state.concern = Concern::default();
+    state.concerns(Concern::all("the start"));
+    state.look(Instant::now())?;
+    state.manager.ready();
+    loop {
+        let (listener, until) = (state.hears().then_some(&state.listener), state.due());
+        match wake::wait(&signals, listener, until)? {
+            Woken::Ended => break,
+            Woken::Reloaded => {
+                state.concerns(Concern::all("SIGHUP"));
+                state.look(Instant::now())?;
+            }
+            Woken::Heard => state.read_at = Some(Instant::now() + SETTLE),
+            Woken::Due => {}
+        }
+        state.proceed(Instant::now())?;
+    }
+    state.manager.stopping();
+    Ok(())
+}
+
+impl State<'_> {
+    /// Whether notifications are waited for: while some wait to be read they are not.
+    fn hears(&self) -> bool {
+        self.read_at.is_none()
+    }
+
+    /// When there is something to do even if nothing else changes.
+    fn due(&self) -> Option<Instant> {
+        [
+            self.read_at,
+            self.legacy_at,
+            self.pace.due(),
+            self.looker.due(),
+            self.manager.due(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// Does what is due.
+    fn proceed(&mut self, now: Instant) -> Result<(), Error> {
+        if self.read_at.is_some_and(|at| at <= now) {
+            self.read_at = None;
+            let concern = self.listener.read();
+            self.concerns(concern);
+            // A first legacy table comes with a container's link.
+            self.look_at_legacy(now)?;
+        }
+        if self.legacy_at.is_some_and(|at| at <= now) {
+            self.look_at_legacy(now)?;
+        }
+        let retries = self.looker.retries(now);
+        self.concerns(retries);
+        if self.pace.due().is_some_and(|at| at <= now) {
+            self.look(now)?;
+        }
+        if let Some(line) = self.looker.confirm(now) {
+            (self.print)(&line)?;
+        }
+        self.manager.alive(now);
+        Ok(())
+    }
+
+    fn concerns(&mut self, mut concern: Concern) {
+        concern
+            .plugins
+            .retain(|plugin| self.plugins.contains(plugin));
+        if !concern.is_empty() {
+            self.concern.add(concern);
+            self.pace.changed(Instant::now());
+        }
+    }
+
+    fn look_at_legacy(&mut self, now: Instant) -> Result<(), Error> {
+        let concern = self.listener.look_at_legacy()?;
+        self.concerns(concern);
+        self.legacy_at = self.listener.has_legacy().then(|| now + LEGACY);
+        Ok(())
+    }
+
+    /// Looks at whatever is concerned.
+    fn look(&mut self, now: Instant) -> Result<(), Error> {
+        self.look_at_legacy(now)?;
+        let concern = std::mem::take(&mut self.concern);
+        let line = self.looker.look(&concern, now);
+        let is_in_order = line.is_empty();
+        self.pace.looked(now, Instant::now(), is_in_order);
+        // What has changed in between is looked at once more. Were it not, a table that is repaired here and
+        // flushed again at once would look like the one before.
+        self.look_at_legacy(now)?;
+        match line.after(&concern.causes) {
+            Some(line) => (self.print)(&line),
+            None => Ok(()),
+        }
+    }
+}
+
+/// An error of a system call.
+fn failed(what: &str, errno: nix::errno::Errno) -> Error {
+    Error::new(common::Code::System, what).with_details(io::Error::from(errno))
+}

@@ -1,0 +1,117 @@
+//! What is reported: one line for each look that did something or could not.
+
+use std::collections::BTreeSet;
+
+use crate::plugins::Plugin;
+use crate::repair::Outcome;
+
+/// How many attachments a line names.
+const NAMED: usize = 4;
+
+/// What one look did.
+#[derive(Debug, Default)]
+pub struct Line {
+    /// What was repaired.
+    pub repaired: Vec<String>,
+    /// What was repaired, and taken back as the runtime had deleted it.
+    pub taken_back: Vec<String>,
+    /// What could not be read or repaired.
+    pub failed: Vec<String>,
+}
+
+impl Line {
+    /// Notes what became of a repair.
+    pub fn confirmed(&mut self, outcome: &Outcome, what: String) {
+        match outcome {
+            Outcome::Failed(_) => self.failed.push(what),
+            Outcome::Deleted => self.taken_back.push(what),
+            _ => self.repaired.push(what),
+        }
+    }
+
+    /// Whether nothing was done.
+    pub fn is_empty(&self) -> bool {
+        self.repaired.is_empty() && self.taken_back.is_empty() && self.failed.is_empty()
+    }
+
+    /// The line; `None` where nothing was done.
+    pub fn after(&self, causes: &BTreeSet<String>) -> Option<String> {
+        let parts = [
+            ("repaired", &self.repaired),
+            ("taken back", &self.taken_back),
+            ("failed", &self.failed),
+        ];
+        let parts: Vec<String> = parts
+            .into_iter()
+            .filter(|(_, all)| !all.is_empty())
+            .map(|(word, all)| part(word, all))
+            .collect();
+        let causes: Vec<&str> = causes.iter().map(String::as_str).collect();
+        let after = match causes.is_empty() {
+            true => String::new(),
+            false => format!("after {}: ", causes.join(", ")),
+        };
+        (!parts.is_empty()).then(|| format!("{after}{}", parts.join("; ")))
+    }
+}
+
+fn part(word: &str, all: &[String]) -> String {
+    let named = all.get(..NAMED).unwrap_or(all).join("; ");
+    let more = match all.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!("; and {more} more"),
+    };
+    format!("{word} {}: {named}{more}", all.len())
+}
+
+/// What became of a plugin's part in an attachment, in short.
+pub fn shown(plugin: Plugin, owner: &str, outcome: &Outcome) -> String {
+    let line = outcome.line().replace('\n', " ");
+    match outcome {
+        Outcome::Deleted => format!("{} of {owner}", plugin.name()),
+        _ => format!("{} of {owner} ({line})", plugin.name()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(repaired: usize, failed: usize, causes: &[&str]) -> Option<String> {
+        let names = |count: usize| (0..count).map(|n| format!("n{n}")).collect();
+        let line = Line {
+            repaired: names(repaired),
+            failed: names(failed),
+            ..Line::default()
+        };
+        line.after(&causes.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn a_line_says_why_and_what() {
+        for (repaired, failed, causes, expected) in [
+            (0, 0, &["a start"][..], None),
+            (1, 0, &[], Some("repaired 1: n0")),
+            (
+                2,
+                0,
+                &["a change by nft"],
+                Some("after a change by nft: repaired 2: n0; n1"),
+            ),
+            (
+                1,
+                1,
+                &["a", "b"],
+                Some("after a, b: repaired 1: n0; failed 1: n0"),
+            ),
+            (
+                9,
+                0,
+                &["a"],
+                Some("after a: repaired 9: n0; n1; n2; n3; and 5 more"),
+            ),
+        ] {
+            assert_eq!(line(repaired, failed, causes).as_deref(), expected);
+        }
+    }
+}

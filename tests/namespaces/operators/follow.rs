@@ -1,0 +1,354 @@
+//! `follow`: what others change comes back by itself, and nothing else happens.
+
+mod rights;
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::os::unix::net::UnixDatagram;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use sandbox::wait_until;
+use serde_json::json;
+
+use super::place::{Backend, Place, on_every_backend};
+use super::today::{backends, today};
+
+on_every_backend!(
+    what_others_remove_comes_back_and_is_reported_once,
+    what_a_plugin_does_is_in_order,
+    a_repair_of_what_the_runtime_deletes_is_taken_back,
+);
+
+/// Far more than any repair takes.
+const LONG: Duration = Duration::from_secs(60);
+
+/// `cnictl follow` on a node.
+struct Follower {
+    child: Child,
+    lines: Arc<Mutex<Vec<String>>>,
+    manager: UnixDatagram,
+    socket: PathBuf,
+}
+
+impl Follower {
+    /// Starts it, and waits until it is ready.
+    #[track_caller]
+    fn start(place: &Place, words: &[&str]) -> Follower {
+        Follower::start_by(place, &[], words)
+    }
+
+    /// The same by a program that runs it.
+    #[track_caller]
+    fn start_by(place: &Place, runner: &[&str], words: &[&str]) -> Follower {
+        let socket = place.directory.join("notify");
+        let manager = UnixDatagram::bind(&socket).unwrap();
+        manager.set_read_timeout(Some(LONG)).unwrap();
+        let call = place
+            .tool(&[&["follow"], words].concat())
+            .env("NOTIFY_SOCKET", &socket.display().to_string());
+        let call = match runner {
+            [] => call,
+            runner => call.under(runner),
+        };
+        let mut command = call.command(&place.net.host);
+        command.stdin(Stdio::null()).stderr(Stdio::inherit());
+        let mut child = command.spawn().unwrap();
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let (pipe, to) = (child.stdout.take().unwrap(), Arc::clone(&lines));
+        thread::spawn(move || {
+            for line in BufReader::new(pipe).lines() {
+                to.lock().unwrap().push(line.unwrap());
+            }
+        });
+        let follower = Follower {
+            child,
+            lines,
+            manager,
+            socket,
+        };
+        assert_eq!(follower.told(), "READY=1");
+        follower
+    }
+
+    /// What it says to its service manager next.
+    #[track_caller]
+    fn told(&self) -> String {
+        let mut bytes = [0; 100];
+        let length = self.manager.recv(&mut bytes).unwrap();
+        String::from_utf8_lossy(&bytes[..length]).trim().to_owned()
+    }
+
+    /// Waits until it has reported so many lines, and gives the last of them.
+    #[track_caller]
+    fn line(&self, number: usize) -> String {
+        let came = wait_until(LONG, || self.lines().len() >= number);
+        let lines = self.lines();
+        assert!(came && lines.len() == number, "{lines:?}");
+        lines[number - 1].clone()
+    }
+
+    fn lines(&self) -> Vec<String> {
+        self.lines.lock().unwrap().clone()
+    }
+
+    fn signal(&self, signal: &str) {
+        let id = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-s", signal, &id]).status();
+        assert!(sent.unwrap().success());
+    }
+
+    /// Whether it waits for notifications and signals without an end: poll(2) with a timeout of -1.
+    fn sleeps(&self) -> bool {
+        let path = format!("/proc/{}/syscall", self.child.id());
+        let call = fs::read_to_string(path).unwrap();
+        let words: Vec<&str> = call.split(' ').collect();
+        matches!(words[..], [_, _, "0x3", timeout, ..] if timeout.ends_with("ffffffff"))
+    }
+
+    /// Ends it as a service manager does.
+    #[track_caller]
+    fn end(mut self) -> Vec<String> {
+        self.signal("TERM");
+        assert_eq!(self.told(), "STOPPING=1");
+        assert_eq!(self.child.wait().unwrap().code(), Some(0));
+        self.lines()
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = fs::remove_file(&self.socket);
+    }
+}
+
+/// Runs a shell's line on the node, with the lock of legacy programs that the place has.
+#[track_caller]
+fn sh(place: &Place, line: &str) {
+    let lock = place.directory.join("lock");
+    let mut command = place.net.host.command("sh");
+    command.args(["-ec", line]).env("XTABLES_LOCKFILE", lock);
+    assert!(command.status().unwrap().success(), "{line}");
+}
+
+fn ways(backend: Backend) -> &'static [&'static str] {
+    match backend {
+        Backend::IptablesNft => &[
+            "nft flush ruleset",
+            "iptables-nft -t nat -F",
+            "iptables-nft -t nat -F; iptables-nft -t nat -X",
+            "printf '*nat\nCOMMIT\n' | iptables-nft-restore",
+            "nft delete table ip nat",
+        ],
+        Backend::IptablesLegacy => &[
+            "iptables-legacy -t nat -F",
+            "iptables-legacy -t nat -F; iptables-legacy -t nat -X",
+            "printf '*nat\nCOMMIT\n' | iptables-legacy-restore",
+        ],
+        Backend::Nftables => &[
+            "nft flush ruleset",
+            "nft delete table ip cni_portmap",
+            "nft flush table ip cni_portmap",
+        ],
+    }
+}
+
+fn what_others_remove_comes_back_and_is_reported_once(backend: Backend) {
+    let place = Place::new(backend, 2);
+    place.attach_all("portmap");
+    let follower = Follower::start(&place, &["--grace=0", "--plugin=portmap"]);
+    for (number, way) in ways(backend).iter().enumerate() {
+        sh(&place, way);
+        let line = follower.line(number + 1);
+        assert!(
+            line.contains(": repaired 2: portmap of net1/"),
+            "{way}: {line}"
+        );
+        for index in 0..2 {
+            place.does("portmap", "CHECK", index, &place.capabilities(index));
+        }
+        // What it has written itself is nothing to report, and nothing to wait for.
+        let is_idle = || follower.sleeps() || backend == Backend::IptablesLegacy;
+        assert!(wait_until(LONG, is_idle), "{way}");
+    }
+    assert_eq!(follower.end().len(), ways(backend).len());
+}
+
+fn what_a_plugin_does_is_in_order(backend: Backend) {
+    let place = Place::new(backend, 3);
+    place.attach("bandwidth", 2, &place.capabilities(2));
+    place.attach("portmap", 0, &place.capabilities(0));
+    place.remember(2, &place.asking(&[]));
+    place.does("bandwidth", "ADD", 0, &place.capabilities(0));
+    place.does("tuning", "ADD", 0, &place.capabilities(0));
+    let follower = Follower::start(&place, &["--grace=0"]);
+    let started = follower.lines().len();
+    place.does("portmap", "DEL", 0, &place.capabilities(0));
+    fs::remove_file(place.cache_file(0)).unwrap();
+    place.attach("portmap", 1, &place.capabilities(1));
+    let veth = &place.pod(2).host_interface;
+    place
+        .net
+        .host
+        .sh(["tc", "qdisc", "del", "dev", veth, "root"]);
+    let line = follower.line(started + 1);
+    assert!(!line.contains("portmap of"), "{line}");
+    assert!(!place.rules().contains("8000"), "{}", place.rules());
+}
+
+fn a_repair_of_what_the_runtime_deletes_is_taken_back(backend: Backend) {
+    let place = Place::new(backend, 1);
+    place.attach_all("portmap");
+    let follower = Follower::start(&place, &["--grace=2", "--plugin=portmap"]);
+    place.reload();
+    follower.line(1);
+    assert!(place.rules().contains("8000"));
+    fs::remove_file(place.cache_file(0)).unwrap();
+    let line = follower.line(2);
+    assert!(line.starts_with("taken back 1: portmap of net1/"), "{line}");
+    assert!(!place.rules().contains("8000"), "{}", place.rules());
+}
+
+#[test]
+fn what_goes_by_the_configuration_of_today_is_repaired_by_it() {
+    let place = Place::new(Backend::IptablesNft, 1);
+    place.attach_all("portmap");
+    let part = json!({"type": "portmap", "backend": "nftables",
+                      "capabilities": {"portMappings": true}});
+    let dir = today(&place, &[part]).display().to_string();
+    let words = ["--grace=0", "--plugin=portmap", "--config-dir", &dir];
+    let follower = Follower::start(&place, &words);
+    assert!(follower.line(1).starts_with("after the start: repaired 1: "));
+    assert_eq!(backends(&place), ["nftables active"]);
+    sh(&place, "nft flush ruleset");
+    assert!(follower.line(2).contains("by nft: repaired 1: "));
+    assert_eq!(backends(&place), ["nftables active"]);
+}
+
+#[test]
+fn limits_come_back() {
+    let place = Place::new(Backend::Nftables, 1);
+    place.attach_all("bandwidth");
+    let follower = Follower::start(&place, &["--grace=0", "--plugin=bandwidth"]);
+    let veth = place.pod(0).host_interface.clone();
+    let ifb = place.net.host.sh(["sh", "-c", "ip -o link show type ifb"]);
+    let ifb = ifb.split([':', '@']).nth(1).unwrap().trim().to_owned();
+    let ways = [
+        format!("tc qdisc del dev {veth} root"),
+        format!("tc qdisc del dev {veth} ingress"),
+        format!("ip link del {ifb}"),
+    ];
+    for (number, way) in ways.iter().enumerate() {
+        sh(&place, way);
+        let line = follower.line(number + 1);
+        assert!(line.contains("repaired 1: bandwidth of"), "{way}: {line}");
+        place.does("bandwidth", "CHECK", 0, &place.capabilities(0));
+        assert!(wait_until(LONG, || follower.sleeps()), "{way}");
+    }
+    assert_eq!(follower.end().len(), ways.len());
+}
+
+#[test]
+fn who_made_the_change_is_named() {
+    let place = Place::new(Backend::Nftables, 1);
+    place.attach_all("portmap");
+    let follower = Follower::start(&place, &["--plugin=portmap"]);
+    sh(&place, "nft flush ruleset");
+    let line = follower.line(1);
+    let expected = "after a change by nft: repaired 1: portmap of net1/";
+    assert!(line.starts_with(expected), "{line}");
+    assert!(line.contains("8000/tcp"), "{line}");
+}
+
+#[test]
+fn more_than_can_be_read_is_a_reason_to_look_at_everything() {
+    let place = Place::new(Backend::Nftables, 1);
+    place.attach_all("portmap");
+    let follower = Follower::start(&place, &["--grace=0", "--plugin=portmap"]);
+    follower.signal("STOP");
+    let comment = "x".repeat(120);
+    let rules = format!("add rule ip others c counter comment \"{comment}\"\n").repeat(500);
+    let script = place.directory.join("rules");
+    fs::write(
+        &script,
+        format!("add table ip others\nadd chain ip others c\n{rules}"),
+    )
+    .unwrap();
+    let load = format!("nft -f {}", script.display());
+    sh(&place, &format!("for n in $(seq 60); do {load}; done"));
+    sh(&place, "nft delete table ip cni_portmap");
+    follower.signal("CONT");
+    let line = follower.line(1);
+    assert!(
+        line.contains("after more changes than could be read: "),
+        "{line}"
+    );
+    place.does("portmap", "CHECK", 0, &place.capabilities(0));
+}
+
+#[test]
+fn what_cannot_be_repaired_is_reported_once_and_keeps_nobody_waiting() {
+    let place = Place::new(Backend::Nftables, 2);
+    place.attach_all("portmap");
+    let mut broken = place.recall(0);
+    broken["capabilityArgs"]["portMappings"][0]["hostPort"] = json!(70_000);
+    place.remember_as(0, &broken);
+    let follower = Follower::start(&place, &["--grace=0", "--plugin=portmap"]);
+    let line = follower.line(1);
+    assert!(
+        line.contains("failed 1: ") && line.contains("70000"),
+        "{line}"
+    );
+    for number in 2..4 {
+        place.reload();
+        let line = follower.line(number);
+        assert!(
+            line.contains("repaired 1: ") && !line.contains("failed"),
+            "{line}"
+        );
+    }
+}
+
+#[test]
+fn it_sleeps_while_nothing_changes_and_looks_at_everything_when_told() {
+    let place = Place::new(Backend::Nftables, 1);
+    place.attach_all("tuning");
+    let follower = Follower::start(&place, &["--grace=0", "--plugin=tuning"]);
+    assert!(wait_until(LONG, || follower.sleeps()));
+    place
+        .pod(0)
+        .sh(["ip", "link", "set", "eth0", "mtu", "1300"]);
+    follower.signal("HUP");
+    let line = follower.line(1);
+    assert!(
+        line.starts_with("after SIGHUP: repaired 1: tuning of"),
+        "{line}"
+    );
+    assert!(wait_until(LONG, || follower.sleeps()));
+    follower.end();
+}
+
+#[test]
+fn a_service_manager_hears_signs_of_life() {
+    let place = Place::new(Backend::Nftables, 1);
+    let socket = place.directory.join("life");
+    let manager = UnixDatagram::bind(&socket).unwrap();
+    manager.set_read_timeout(Some(LONG)).unwrap();
+    // A shell gives its process ID, which the variable has to name.
+    let line = "export WATCHDOG_PID=$$; exec \"$@\"";
+    let call = place.tool(&["follow"]).under(&["sh", "-c", line, "sh"]);
+    let call = call
+        .env("NOTIFY_SOCKET", &socket.display().to_string())
+        .env("WATCHDOG_USEC", "20000");
+    let _running = call.spawn(&place.net.host).unwrap();
+    for expected in ["READY=1", "WATCHDOG=1", "WATCHDOG=1"] {
+        let mut bytes = [0; 100];
+        let length = manager.recv(&mut bytes).unwrap();
+        assert_eq!(String::from_utf8_lossy(&bytes[..length]).trim(), expected);
+    }
+}

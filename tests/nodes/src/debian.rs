@@ -1,0 +1,206 @@
+//! A Debian of its own that systemd boots in a container: systemd-nspawn(1), also on a machine whose process 1
+//! is not systemd.
+//!
+//! Its packages are unpacked once by debootstrap, from where this machine's apt has them, and kept in the
+//! user's cache. Each boot sees them through an overlay whose changes are in memory.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use sandbox::plugin::binary;
+use serde_json::Value;
+
+use crate::machine::must_be_root;
+
+/// The release, and the number of this list of packages: another list has another number.
+const RELEASE: &str = "bookworm";
+const LIST: &str = "firewalls-1";
+const PACKAGES: &str =
+    "systemd,systemd-sysv,dbus,libpam-systemd,firewalld,iptables,nftables,iproute2,procps";
+
+/// Seconds that a node may live.
+const PATIENCE: &str = "900";
+
+/// Mounts the node's file system, and what systemd-nspawn expects of a machine that systemd has booted; then
+/// boots it. Everything is in a mount namespace that ends with it.
+const BOOT: &str = r#"
+set -e
+mount --make-rprivate /
+mount -t tmpfs tmpfs "$2"
+mkdir "$2/changes" "$2/work" "$2/root"
+mount -t overlay overlay -o "lowerdir=$3:$1,upperdir=$2/changes,workdir=$2/work" "$2/root"
+mount -t tmpfs tmpfs /run
+mkdir -p /run/systemd/system
+exec systemd-nspawn --quiet -D "$2/root" --boot --private-network --register=no --keep-unit \
+    --console=read-only --bind="$4:/answer" -M node
+"#;
+
+/// The unit that runs the program when everything else is up.
+const UNIT: &str = "[Unit]
+After=multi-user.target
+[Service]
+Type=idle
+ExecStart=/usr/local/bin/program /answer/answer.json
+StandardOutput=journal+console
+[Install]
+WantedBy=multi-user.target
+";
+
+/// What runs in a node.
+#[derive(Debug)]
+pub struct Program {
+    /// Its name, for messages.
+    pub name: &'static str,
+    /// A script with its interpreter in the first line. It gets the file to write its answer to, and then
+    /// ends the node by `systemctl poweroff`.
+    pub text: &'static str,
+}
+
+/// A node that has not been booted yet.
+#[derive(Debug)]
+pub struct Debian {
+    packages: PathBuf,
+    /// Its own files, above those of the packages.
+    files: PathBuf,
+    scratch: PathBuf,
+}
+
+impl Debian {
+    /// A node with our plugins in /opt/cni/bin and the tool in /usr/local/bin.
+    ///
+    /// # Errors
+    /// Without root, or when debootstrap cannot have the packages.
+    pub fn new(name: &str) -> io::Result<Debian> {
+        must_be_root()?;
+        let scratch = std::env::temp_dir().join(format!("cni-node-{name}-{}", std::process::id()));
+        let node = Debian {
+            packages: packages()?,
+            files: scratch.join("files"),
+            scratch,
+        };
+        for plugin in ["tuning", "portmap", "bandwidth"] {
+            node.write_program(&format!("opt/cni/bin/{plugin}"), &fs::read(binary(plugin))?)?;
+        }
+        node.write_program("usr/local/bin/cnictl", &fs::read(binary("cnictl"))?)?;
+        symlink("/usr/local/bin/cnictl", node.files.join("opt/cni/bin/veth"))?;
+        Ok(node)
+    }
+
+    /// Puts a file into it.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write(&self, path: &str, bytes: &[u8]) -> io::Result<PathBuf> {
+        let path = self.files.join(path);
+        fs::create_dir_all(path.parent().unwrap_or(Path::new("/")))?;
+        fs::write(&path, bytes)?;
+        Ok(path)
+    }
+
+    fn write_program(&self, path: &str, bytes: &[u8]) -> io::Result<()> {
+        let path = self.write(path, bytes)?;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755))
+    }
+
+    /// Boots it, waits until its program has ended it, and gives the answer.
+    ///
+    /// # Errors
+    /// When it does not come up, or ends without an answer; with the end of its console.
+    pub fn boot(&self, program: &Program) -> io::Result<Value> {
+        self.write_program("usr/local/bin/program", program.text.as_bytes())?;
+        self.write("etc/systemd/system/program.service", UNIT.as_bytes())?;
+        let wants = self
+            .files
+            .join("etc/systemd/system/multi-user.target.wants");
+        fs::create_dir_all(&wants)?;
+        symlink("../program.service", wants.join("program.service"))?;
+        let [answer, overlay] = ["answer", "overlay"].map(|name| self.scratch.join(name));
+        fs::create_dir_all(&answer)?;
+        fs::create_dir_all(&overlay)?;
+        let ended = Command::new("timeout")
+            .args([
+                "--signal=KILL",
+                PATIENCE,
+                "unshare",
+                "--mount",
+                "sh",
+                "-c",
+                BOOT,
+                "sh",
+            ])
+            .args([&self.packages, &overlay, &self.files, &answer])
+            .env("SYSTEMD_NSPAWN_UNIFIED_HIERARCHY", "1")
+            .stdin(Stdio::null())
+            .output()?;
+        let text = fs::read(answer.join("answer.json")).map_err(|cause| {
+            let said = [ended.stdout, ended.stderr].concat();
+            let said = String::from_utf8_lossy(&said);
+            let end: Vec<&str> = said.lines().rev().take(60).collect();
+            let end: Vec<&str> = end.into_iter().rev().collect();
+            let (name, status) = (program.name, ended.status);
+            io::Error::other(format!(
+                "{name}: no answer ({cause}), {status}: {}",
+                end.join("\n")
+            ))
+        })?;
+        serde_json::from_slice(&text).map_err(io::Error::other)
+    }
+}
+
+impl Drop for Debian {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.scratch);
+    }
+}
+
+/// Where the packages are unpacked: done once.
+fn packages() -> io::Result<PathBuf> {
+    let cache = std::env::var_os("XDG_CACHE_HOME").map_or_else(
+        || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache"),
+        PathBuf::from,
+    );
+    let cache = cache.join("cni-meta-plugins");
+    let whole = cache.join(format!("{RELEASE}-{LIST}"));
+    if whole.exists() {
+        return Ok(whole);
+    }
+    fs::create_dir_all(&cache)?;
+    let part = cache.join(format!("{RELEASE}-{LIST}.{}", std::process::id()));
+    let made = Command::new("debootstrap")
+        .args([
+            "--variant=minbase",
+            &format!("--include={PACKAGES}"),
+            RELEASE,
+        ])
+        .arg(&part)
+        .arg(mirror()?)
+        .stdin(Stdio::null())
+        .output()?;
+    if !made.status.success() {
+        let said = String::from_utf8_lossy(&made.stdout).into_owned();
+        let end: Vec<&str> = said.lines().rev().take(5).collect();
+        return Err(io::Error::other(format!("debootstrap: {end:?}")));
+    }
+    fs::rename(&part, &whole)?;
+    Ok(whole)
+}
+
+/// Where this machine's apt has Debian's packages.
+fn mirror() -> io::Result<String> {
+    let listed = Command::new("apt-get")
+        .args([
+            "indextargets",
+            "--format",
+            "$(SITE)",
+            "Created-By: Packages",
+        ])
+        .output()?;
+    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+    let site = listed.lines().find(|site| site.ends_with("/debian"));
+    let site =
+        site.ok_or_else(|| io::Error::other("apt knows no mirror of Debian: apt-get update"))?;
+    Ok(site.to_owned())
+}
