@@ -7,9 +7,10 @@ use common::error::Error;
 use nft::socket::Nft;
 use xtables::Table;
 use xtables::nf_tables::Seen;
+use xtables::nf_tables::concern::Concern;
 
 use super::super::follow;
-use super::super::rules::Wanted;
+use super::super::rules::{Wanted, leading_to};
 use super::super::standing;
 
 /// How often tables that others change at the same time are read before what was read counts.
@@ -37,15 +38,24 @@ pub fn with_rivals(
     wanted: &Wanted,
     chains: &[(Table, &str)],
 ) -> Result<Seen, Error> {
-    let mut seen = Seen::chains(nft, wanted.family, chains)?;
+    let concern = concern(wanted);
+    let mut seen = Seen::chains(nft, wanted.family, chains, &concern)?;
     let rivals = standing::rivals(&seen.state, wanted);
     let rivals: Vec<_> = rivals
         .iter()
         .map(|name| (Table::Nat, name.as_str()))
         .collect();
-    seen.add(nft, &rivals)?;
+    seen.add(nft, &rivals, &concern)?;
     follow(nft, &mut seen, wanted)?;
     Ok(seen)
+}
+
+/// Which jumps to attachments' chains matter to one.
+fn concern(wanted: &Wanted) -> Concern {
+    Concern {
+        ports: wanted.ports.iter().map(|port| port.port.number).collect(),
+        ..leading_to(vec![wanted.shared_name(), wanted.exact_name()])
+    }
 }
 
 /// Reads the beginnings of chains of others that may keep packets from ours.

@@ -11,7 +11,7 @@ use xtables::state::State;
 use xtables::transaction::Transaction;
 
 use super::super::remove::legacy::{dead_chains, is_dead_of};
-use super::super::rules::{DNAT, exact_name, shared_name};
+use super::super::rules::{DNAT, exact_name, leading_to, shared_name};
 use super::super::standing::own_chains;
 use super::super::translation::translations;
 use super::super::{owner, write};
@@ -128,7 +128,7 @@ pub fn leave(
     for chain in own_chains(&seen.state, &plan.attachment, evidence) {
         write::remove(&mut transaction, &seen.state, Table::Nat, &chain);
     }
-    undo.note_of(&seen, &plan.attachment, evidence, &transaction);
+    undo.note(&seen, &plan.attachment, evidence, &transaction);
     batch::commands(&mut seen, &transaction)
 }
 
@@ -147,8 +147,8 @@ fn look(
     attachment: &Attachment,
     depth: Depth,
 ) -> Result<Option<Seen>, Error> {
-    let names = names(attachment);
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let own = names(attachment);
+    let names: Vec<&str> = own.iter().map(String::as_str).collect();
     let present = nf_tables::present(nft, family, Table::Nat, &names)?;
     if present.is_empty() {
         return Ok(None);
@@ -158,7 +158,8 @@ fn look(
     }
     let mut chains = vec![(Table::Nat, DNAT)];
     chains.extend(present.iter().map(|name| (Table::Nat, *name)));
-    Seen::chains(nft, family, &chains).map(Some)
+    let concern = leading_to(own.to_vec());
+    Seen::chains(nft, family, &chains, &concern).map(Some)
 }
 
 /// What a removal came to.
