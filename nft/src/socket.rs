@@ -109,19 +109,33 @@ impl Nft {
     /// # Errors
     /// What the kernel refused.
     pub fn chains(&mut self, place: Place, names: &[&str]) -> Answer<Vec<Option<Chain>>> {
-        let requests: Vec<Vec<u8>> = names
-            .iter()
-            .map(|name| -> Answer<Vec<u8>> {
-                let names = [
-                    Nla::text(uapi::CHAIN_TABLE, place.table),
-                    Nla::text(uapi::CHAIN_NAME, name),
-                ];
-                attributes(place.family.nf_number(), &names)
-            })
-            .collect::<Answer<_>>()?;
-        let answers = self.ask(uapi::GETCHAIN, &requests)?;
-        let decode = |answer: &Option<Message>| answer.as_ref().map(|m| Chain::decode(content(m)));
-        Ok(answers.iter().map(decode).collect())
+        let name = |name: &&str| {
+            vec![
+                Nla::text(uapi::CHAIN_TABLE, place.table),
+                Nla::text(uapi::CHAIN_NAME, name),
+            ]
+        };
+        let names: Vec<Vec<Nla>> = names.iter().map(name).collect();
+        self.each(uapi::GETCHAIN, place.family, &names, Chain::decode)
+    }
+
+    /// What `take` makes of the attributes of objects of a kind, each asked for by its own; `None` for each
+    /// that is missing.
+    ///
+    /// # Errors
+    /// What the kernel refused.
+    pub fn each<T>(
+        &mut self,
+        kind: u16,
+        family: Family,
+        asked: &[Vec<Nla>],
+        take: impl Fn(&[u8]) -> T,
+    ) -> Answer<Vec<Option<T>>> {
+        let body = |asked: &Vec<Nla>| attributes(family.nf_number(), asked);
+        let requests: Vec<Vec<u8>> = asked.iter().map(body).collect::<Answer<_>>()?;
+        let answers = self.ask(kind, &requests)?;
+        let take = |answer: &Option<Message>| answer.as_ref().map(|m| take(content(m)));
+        Ok(answers.iter().map(take).collect())
     }
 
     /// Every set of a table; none for a missing one.

@@ -12,7 +12,7 @@ use common::Family;
 use common::error::{Code, Error};
 use common::sys::netlink::{Refusal, attribute, text};
 use common::sys::nla::Nla;
-use nft::object::{Base, Chain, Place};
+use nft::object::{Base, Chain, Place, number};
 use nft::socket::Nft;
 use nft::uapi;
 
@@ -232,6 +232,52 @@ pub fn has_table(nft: &mut Nft, family: Family, table: Table) -> Result<bool, Er
     let found = nft.table(place(family, table));
     let found = found.map_err(|refusal| unreadable(family, table, refusal))?;
     Ok(found.is_some())
+}
+
+/// How many rules lead to a chain; `None` without it. The kernel counts those that it holds, too.
+///
+/// # Errors
+/// As [`Seen::chains`].
+pub fn led_to(
+    nft: &mut Nft,
+    seen: &Seen,
+    table: Table,
+    chain: &str,
+) -> Result<Option<usize>, Error> {
+    let asked = vec![
+        Nla::text(uapi::CHAIN_TABLE, table.name()),
+        Nla::text(uapi::CHAIN_NAME, chain),
+    ];
+    let uses = |chain: &[u8]| number(chain, uapi::CHAIN_USE);
+    let found = nft
+        .each(uapi::GETCHAIN, seen.family, &[asked], uses)
+        .map_err(|refusal| unreadable(seen.family, table, refusal))?;
+    let uses = found.into_iter().flatten().flatten().next();
+    let uses = uses.and_then(|uses| usize::try_from(uses).ok());
+    Ok(uses.and_then(|uses| uses.checked_sub(seen.rules(table, chain).len())))
+}
+
+/// Those rules of a chain that have one of some handles.
+///
+/// # Errors
+/// As [`Seen::chains`].
+pub fn by_handle(
+    nft: &mut Nft,
+    family: Family,
+    (table, chain): (Table, &str),
+    handles: impl Iterator<Item = u64>,
+) -> Result<Vec<Rule>, Error> {
+    let asked = handles.map(|handle| {
+        vec![
+            Nla::text(uapi::RULE_TABLE, table.name()),
+            Nla::text(uapi::RULE_CHAIN, chain),
+            Nla::be64(uapi::RULE_HANDLE, handle),
+        ]
+    });
+    let asked: Vec<Vec<Nla>> = asked.collect();
+    let found = nft.each(uapi::GETRULE, family, &asked, |rule| decode(rule, true));
+    let found = found.map_err(|refusal| unreadable(family, table, refusal))?;
+    Ok(found.into_iter().flatten().collect())
 }
 
 /// Where iptables has the table of that name.

@@ -15,6 +15,7 @@ use super::super::rules::{DNAT, exact_name, leading_to, shared_name};
 use super::super::standing::own_chains;
 use super::super::translation::translations;
 use super::super::{owner, write};
+use super::look::own_alone;
 use super::{Undo, commit, steady};
 use crate::config::Evidence;
 use crate::host_port::Forward;
@@ -23,6 +24,8 @@ use crate::plan::Plan;
 /// How much is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Depth {
+    /// An attachment's chains and the jumps to them, where these are found without a look at all jumps.
+    Own,
     /// Where an attachment's rules usually are.
     Usual,
     /// The whole table: rules anywhere may lead to a chain.
@@ -101,7 +104,7 @@ pub fn left(
     let Some(mut nft) = Nft::open_if_any()? else {
         return Ok(Vec::new());
     };
-    let seen = steady(&mut nft, |nft| look(nft, family, attachment, Depth::Usual))?;
+    let seen = steady(&mut nft, |nft| look(nft, family, attachment, Depth::Own))?;
     let Some(Seen { state, .. }) = seen else {
         return Ok(Vec::new());
     };
@@ -156,6 +159,11 @@ fn look(
     if depth == Depth::Whole {
         return Seen::whole(nft, family, &[Table::Nat]).map(Some);
     }
+    if depth == Depth::Own
+        && let Some(seen) = own_alone(nft, family, &present)?
+    {
+        return Ok(Some(seen));
+    }
     let mut chains = vec![(Table::Nat, DNAT)];
     chains.extend(present.iter().map(|name| (Table::Nat, *name)));
     let concern = leading_to(own.to_vec());
@@ -202,7 +210,7 @@ fn remove(
             Ok((commands, outcome))
         })
     };
-    let outcome = match run(Depth::Usual) {
+    let outcome = match run(Depth::Own) {
         Err(error) if error.code != Code::TryAgainLater => run(Depth::Whole)?,
         usual => usual?,
     };
