@@ -84,7 +84,7 @@ pub fn rules(nft: &mut Nft, place: Place, chain: &str) -> Result<Vec<Whole>, Ref
         Nla::text(uapi::RULE_TABLE, place.table),
         Nla::text(uapi::RULE_CHAIN, chain),
     ];
-    let listed = nft.list(uapi::GETRULE, place.family, &filter)?;
+    let listed = nft.list(uapi::GETRULE, place.family, &filter, <[u8]>::to_vec)?;
     listed.iter().map(|rule| whole(nft, place, rule)).collect()
 }
 
@@ -188,7 +188,7 @@ impl Set {
     /// A set that a rule has for itself and nothing changes; `None` for any other.
     fn read(nft: &mut Nft, place: Place, name: &str) -> Result<Option<Set>, Refusal> {
         let table = [Nla::text(uapi::SET_TABLE, place.table)];
-        let sets = nft.list(uapi::GETSET, place.family, &table)?;
+        let sets = nft.list(uapi::GETSET, place.family, &table, <[u8]>::to_vec)?;
         let is_it =
             |set: &&Vec<u8>| attribute(set, uapi::SET_NAME).map(text).as_deref() == Some(name);
         let Some(set) = sets.iter().find(is_it) else {
@@ -204,11 +204,12 @@ impl Set {
             Nla::text(uapi::ELEM_LIST_TABLE, place.table),
             Nla::text(uapi::ELEM_LIST_SET, name),
         ];
-        let mut elements = Vec::new();
-        for part in nft.list(uapi::GETSETELEM, place.family, &filter)? {
-            let list = attribute(&part, uapi::ELEM_LIST_ELEMENTS).unwrap_or(&[]);
-            elements.extend(each_attribute(list).map(|(_, element)| picked(element, &ELEMENT)));
-        }
+        let lists = nft.list(uapi::GETSETELEM, place.family, &filter, |part| {
+            let list = attribute(part, uapi::ELEM_LIST_ELEMENTS).unwrap_or(&[]);
+            let elements = each_attribute(list).map(|(_, element)| picked(element, &ELEMENT));
+            elements.collect::<Vec<_>>()
+        })?;
+        let mut elements: Vec<_> = lists.into_iter().flatten().collect();
         // An interval's end that is the next one's beginning comes before it.
         elements.sort_by(|a, b| (a.first(), b.len()).cmp(&(b.first(), a.len())));
         Ok(Some(Set {

@@ -109,19 +109,33 @@ impl Nft {
     /// # Errors
     /// What the kernel refused.
     pub fn chains(&mut self, place: Place, names: &[&str]) -> Answer<Vec<Option<Chain>>> {
-        let requests: Vec<Vec<u8>> = names
-            .iter()
-            .map(|name| -> Answer<Vec<u8>> {
-                let names = [
-                    Nla::text(uapi::CHAIN_TABLE, place.table),
-                    Nla::text(uapi::CHAIN_NAME, name),
-                ];
-                attributes(place.family.nf_number(), &names)
-            })
-            .collect::<Answer<_>>()?;
-        let answers = self.ask(uapi::GETCHAIN, &requests)?;
-        let decode = |answer: &Option<Message>| answer.as_ref().map(|m| Chain::decode(content(m)));
-        Ok(answers.iter().map(decode).collect())
+        let name = |name: &&str| {
+            vec![
+                Nla::text(uapi::CHAIN_TABLE, place.table),
+                Nla::text(uapi::CHAIN_NAME, name),
+            ]
+        };
+        let names: Vec<Vec<Nla>> = names.iter().map(name).collect();
+        self.each(uapi::GETCHAIN, place.family, &names, Chain::decode)
+    }
+
+    /// What `take` makes of the attributes of objects of a kind, each asked for by its own; `None` for each
+    /// that is missing.
+    ///
+    /// # Errors
+    /// What the kernel refused.
+    pub fn each<T>(
+        &mut self,
+        kind: u16,
+        family: Family,
+        asked: &[Vec<Nla>],
+        take: impl Fn(&[u8]) -> T,
+    ) -> Answer<Vec<Option<T>>> {
+        let body = |asked: &Vec<Nla>| attributes(family.nf_number(), asked);
+        let requests: Vec<Vec<u8>> = asked.iter().map(body).collect::<Answer<_>>()?;
+        let answers = self.ask(kind, &requests)?;
+        let take = |answer: &Option<Message>| answer.as_ref().map(|m| take(content(m)));
+        Ok(answers.iter().map(take).collect())
     }
 
     /// Every set of a table; none for a missing one.
@@ -130,8 +144,7 @@ impl Nft {
     /// What the kernel refused.
     pub fn sets(&mut self, place: Place) -> Answer<Vec<Set>> {
         let table = [Nla::text(uapi::SET_TABLE, place.table)];
-        let replies = self.dump(uapi::GETSET, place.family.nf_number(), &table)?;
-        Ok(replies.iter().map(|m| Set::decode(content(m))).collect())
+        self.list(uapi::GETSET, place.family, &table, Set::decode)
     }
 
     /// The rules of a chain in order; none for a missing one.
@@ -143,8 +156,7 @@ impl Nft {
             Nla::text(uapi::RULE_TABLE, place.table),
             Nla::text(uapi::RULE_CHAIN, chain),
         ];
-        let replies = self.dump(uapi::GETRULE, place.family.nf_number(), &names)?;
-        Ok(replies.iter().map(|m| Rule::decode(content(m))).collect())
+        self.list(uapi::GETRULE, place.family, &names, Rule::decode)
     }
 
     /// Every element of a set; none for a missing one.
@@ -156,9 +168,8 @@ impl Nft {
             Nla::text(uapi::ELEM_LIST_TABLE, place.table),
             Nla::text(uapi::ELEM_LIST_SET, set),
         ];
-        let replies = self.dump(uapi::GETSETELEM, place.family.nf_number(), &names)?;
-        let decode = |m: &Message| Element::decode_list(content(m));
-        Ok(replies.iter().flat_map(decode).collect())
+        let lists = self.list(uapi::GETSETELEM, place.family, &names, Element::decode_list)?;
+        Ok(lists.into_iter().flatten().collect())
     }
 
     /// Elements by set and key, `None` for each that is missing.
@@ -192,21 +203,38 @@ impl Nft {
         answers.iter().map(decode).collect()
     }
 
-    /// The attributes of every object of a kind that a filter lets through; none for a missing table.
+    /// What `take` makes of the attributes of every object of a kind that a filter lets through; none for a
+    /// missing table.
     ///
     /// # Errors
     /// What the kernel refused.
-    pub fn list(&mut self, kind: u16, family: Family, filter: &[Nla]) -> Answer<Vec<Vec<u8>>> {
-        self.list_of(kind, family.nf_number(), filter)
+    pub fn list<T>(
+        &mut self,
+        kind: u16,
+        family: Family,
+        filter: &[Nla],
+        take: impl FnMut(&[u8]) -> T,
+    ) -> Answer<Vec<T>> {
+        self.list_of(kind, family.nf_number(), filter, take)
     }
 
     /// The same of any family of nf_tables' (`NFPROTO_*`).
     ///
     /// # Errors
     /// What the kernel refused.
-    pub fn list_of(&mut self, kind: u16, family: u8, filter: &[Nla]) -> Answer<Vec<Vec<u8>>> {
-        let replies = self.dump(kind, family, filter)?;
-        Ok(replies.iter().map(|m| content(m).to_vec()).collect())
+    pub fn list_of<T>(
+        &mut self,
+        kind: u16,
+        family: u8,
+        filter: &[Nla],
+        mut take: impl FnMut(&[u8]) -> T,
+    ) -> Answer<Vec<T>> {
+        let request = attributes(family, filter)?;
+        let take = |message: Message| take(content(&message));
+        match self.netlink.collect(kind, DUMP, &request, take) {
+            Err(refusal) if refusal.is_absence() => Ok(Vec::new()),
+            answer => answer,
+        }
     }
 
     /// As [`Nft::list`], but only what the kernel's first answer has: it says the rest to nobody.
@@ -257,14 +285,6 @@ impl Nft {
         }
         let answer = |number| answers.remove(number).flatten();
         Ok(numbers.iter().map(answer).collect())
-    }
-
-    fn dump(&mut self, kind: u16, family: u8, filter: &[Nla]) -> Answer<Vec<Message>> {
-        let request = attributes(family, filter)?;
-        match self.netlink.request_bytes(kind, DUMP, &request) {
-            Err(refusal) if refusal.is_absence() => Ok(Vec::new()),
-            answer => answer,
-        }
     }
 
     /// Commits all commands or none, if the ruleset still has that generation.

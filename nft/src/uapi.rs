@@ -48,6 +48,7 @@ pub const CHAIN_TABLE: u16 = 1;
 pub const CHAIN_NAME: u16 = 3;
 pub const CHAIN_HOOK: u16 = 4;
 pub const CHAIN_POLICY: u16 = 5;
+pub const CHAIN_USE: u16 = 6;
 pub const CHAIN_TYPE: u16 = 7;
 pub const HOOK_NUMBER: u16 = 1;
 pub const HOOK_PRIORITY: u16 = 2;

@@ -26,7 +26,9 @@ const NAMESPACE: &str = "/proc/thread-self/ns/net";
 /// How long to wait for the ones before: as long as one of their programs may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How long to wait for who may be stopped, and whom nothing depends on.
-const A_WHILE: Duration = Duration::from_secs(5);
+const A_WHILE: Duration = Duration::from_millis(2500);
+/// The most that who waits for one after the other of these waits, in the same unit.
+const WHILES: u32 = 24;
 
 /// The right to change something, until it is dropped.
 #[derive(Debug)]
@@ -46,10 +48,23 @@ impl Turn {
         turn.map_err(|()| unending(format!("wait for another change of {attachment}")))
     }
 
-    /// Waits for those who write to nf_tables in this network namespace, at most for a while: the
-    /// kernel refuses what is not based on its present state, so this spares work and no more.
-    pub fn to_write() -> Turn {
-        take("writers of nf_tables", Children::DoNotHold, A_WHILE).unwrap_or(Turn { _held: None })
+    /// Waits for those who write to nf_tables in this network namespace, as long as they come on: the
+    /// kernel refuses what is not based on its present state, so this spares work and no more. `state` is a
+    /// number that changes when one of them is done.
+    pub fn to_write<T: PartialEq>(mut state: impl FnMut() -> T) -> Turn {
+        let (mut last, mut left) = (None, WHILES);
+        let goes_on = || {
+            let now = Some(state());
+            left -= 1;
+            left > 0 && std::mem::replace(&mut last, now) != last
+        };
+        let held = take_while(
+            "writers of nf_tables",
+            Children::DoNotHold,
+            A_WHILE,
+            goes_on,
+        );
+        held.unwrap_or(Turn { _held: None })
     }
 
     /// Waits for those who try rules out in an IP version's tables: two at once would be in each other's way.
@@ -73,10 +88,20 @@ fn unending(tried: String) -> Error {
 
 /// Takes the turn of a name in this network namespace.
 fn take(name: &str, children: Children, patience: Duration) -> Result<Turn, ()> {
+    take_while(name, children, patience, || false)
+}
+
+/// As [`take`], but waits on after each `patience` as long as it is told to.
+fn take_while(
+    name: &str,
+    children: Children,
+    patience: Duration,
+    goes_on: impl FnMut() -> bool,
+) -> Result<Turn, ()> {
     let Ok(file) = lock::open(Path::new(DIRECTORY), FILE, children) else {
         return Ok(Turn { _held: None });
     };
-    match lock::region(&file, number(name), patience) {
+    match lock::region(&file, number(name), patience, goes_on) {
         Ok(true) => Ok(Turn { _held: Some(file) }),
         Ok(false) => Err(()),
         Err(_) => Ok(Turn { _held: None }),

@@ -270,7 +270,11 @@ impl Reader {
             (("", _, data), None) if u32_at(data, 0)?.cast_signed() == RETURN => End::Return,
             _ => End::Other,
         };
-        Some(Raw { tests, end })
+        Some(Raw {
+            tests,
+            end,
+            expressions: Vec::new(),
+        })
     }
 
     fn goes(&self, entry: &Entry, next: usize) -> Option<String> {

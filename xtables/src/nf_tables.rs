@@ -1,6 +1,7 @@
 //! Tables of the nf_tables variant, over netlink: what is there, with the handles of rules.
 
 pub mod batch;
+pub mod concern;
 pub mod encode;
 pub mod raw;
 pub mod words;
@@ -11,19 +12,20 @@ use common::Family;
 use common::error::{Code, Error};
 use common::sys::netlink::{Refusal, attribute, text};
 use common::sys::nla::Nla;
-use nft::object::{Base, Chain, Place};
+use nft::object::{Base, Chain, Place, number};
 use nft::socket::Nft;
 use nft::uapi;
 
 use crate::Table;
 use crate::state::State;
+use concern::Concern;
 
 /// A rule as the kernel has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
     /// Its number in the table; `None` for one that is about to be written.
     pub handle: Option<u64>,
-    /// `NFTA_RULE_EXPRESSIONS`
+    /// `NFTA_RULE_EXPRESSIONS`; empty where the rule is of no concern.
     pub expressions: Vec<u8>,
 }
 
@@ -42,7 +44,7 @@ impl Rule {
 pub struct Seen {
     /// The IP version.
     pub family: Family,
-    /// The chains with their rules in words.
+    /// The chains with their rules in words, empty for those of no concern.
     pub state: State,
     /// The same rules, in the same order, as the kernel has them.
     rules: BTreeMap<(Table, String), Vec<Rule>>,
@@ -60,13 +62,19 @@ impl Seen {
         }
     }
 
-    /// Reads the named chains, as far as they are there.
+    /// Reads the named chains, as far as they are there. Of one that leads to many
+    /// others only what is of concern is taken apart.
     ///
     /// # Errors
     /// Code 100 with what the kernel refused.
-    pub fn chains(nft: &mut Nft, family: Family, chains: &[(Table, &str)]) -> Result<Seen, Error> {
+    pub fn chains(
+        nft: &mut Nft,
+        family: Family,
+        chains: &[(Table, &str)],
+        concern: &Concern,
+    ) -> Result<Seen, Error> {
         let mut seen = Seen::nothing(family);
-        seen.add(nft, chains)?;
+        seen.add(nft, chains, concern)?;
         Ok(seen)
     }
 
@@ -74,7 +82,12 @@ impl Seen {
     ///
     /// # Errors
     /// As [`Seen::chains`].
-    pub fn add(&mut self, nft: &mut Nft, chains: &[(Table, &str)]) -> Result<(), Error> {
+    pub fn add(
+        &mut self,
+        nft: &mut Nft,
+        chains: &[(Table, &str)],
+        concern: &Concern,
+    ) -> Result<(), Error> {
         let chains: BTreeSet<(Table, &str)> = chains.iter().copied().collect();
         for table in Table::ALL {
             let names = chains.iter().filter(|(of, _)| *of == table);
@@ -87,9 +100,11 @@ impl Seen {
                     Nla::text(uapi::RULE_TABLE, place.table),
                     Nla::text(uapi::RULE_CHAIN, name),
                 ];
-                let rules = nft.list(uapi::GETRULE, self.family, &filter);
-                let rules = rules.map_err(failed)?;
-                self.insert(table, name, rules.iter().map(|rule| decode(rule)).collect());
+                let is_long = (table, name) == (Table::Nat, concern.dispatch);
+                let rules = nft.list(uapi::GETRULE, family, &filter, |rule| {
+                    decode(rule, !is_long || concern.has(expressions(rule)))
+                });
+                self.insert(table, name, rules.map_err(failed)?);
             }
             if !names.is_empty() && !self.tables.contains(&table) {
                 let there = nft.table(place).map_err(failed)?;
@@ -119,7 +134,7 @@ impl Seen {
         ];
         let rules = Nft::open()?.beginning(uapi::GETRULE, self.family, &filter);
         let rules = rules.map_err(|refusal| unreadable(self.family, table, refusal))?;
-        let rules = rules.iter().take(count).map(|rule| decode(rule));
+        let rules = rules.iter().take(count).map(|rule| decode(rule, true));
         self.insert(table, chain, rules.collect());
         Ok(())
     }
@@ -133,21 +148,22 @@ impl Seen {
         for table in tables {
             let failed = |refusal| unreadable(family, *table, refusal);
             let filter = [Nla::text(uapi::CHAIN_TABLE, table.name())];
-            let chains = nft.list(uapi::GETCHAIN, family, &filter).map_err(failed)?;
-            // Older kernels list those of all tables.
-            let is_of =
-                |attributes: &&Vec<u8>| named(attributes, uapi::CHAIN_TABLE) == table.name();
-            for chain in chains.iter().filter(is_of) {
-                let chain = Chain::decode(chain);
+            let chains = nft.list(uapi::GETCHAIN, family, &filter, |chain| {
+                // Older kernels list those of all tables.
+                let is_of = named(chain, uapi::CHAIN_TABLE) == table.name();
+                is_of.then(|| Chain::decode(chain))
+            });
+            for chain in chains.map_err(failed)?.into_iter().flatten() {
                 if is_usable(*table, &chain) {
                     seen.insert(*table, &chain.name, Vec::new());
                 }
             }
             let filter = [Nla::text(uapi::RULE_TABLE, table.name())];
-            for rule in nft.list(uapi::GETRULE, family, &filter).map_err(failed)? {
-                let chain = named(&rule, uapi::RULE_CHAIN);
+            let rules = nft.list(uapi::GETRULE, family, &filter, |rule| {
+                (named(rule, uapi::RULE_CHAIN), decode(rule, true))
+            });
+            for (chain, rule) in rules.map_err(failed)? {
                 if let Some(rules) = seen.rules.get_mut(&(*table, chain.clone())) {
-                    let rule = decode(&rule);
                     let words = words::rule(family, &rule.expressions);
                     rules.push(rule);
                     seen.state.push(*table, &chain, words);
@@ -218,6 +234,52 @@ pub fn has_table(nft: &mut Nft, family: Family, table: Table) -> Result<bool, Er
     Ok(found.is_some())
 }
 
+/// How many rules lead to a chain; `None` without it. The kernel counts those that it holds, too.
+///
+/// # Errors
+/// As [`Seen::chains`].
+pub fn led_to(
+    nft: &mut Nft,
+    seen: &Seen,
+    table: Table,
+    chain: &str,
+) -> Result<Option<usize>, Error> {
+    let asked = vec![
+        Nla::text(uapi::CHAIN_TABLE, table.name()),
+        Nla::text(uapi::CHAIN_NAME, chain),
+    ];
+    let uses = |chain: &[u8]| number(chain, uapi::CHAIN_USE);
+    let found = nft
+        .each(uapi::GETCHAIN, seen.family, &[asked], uses)
+        .map_err(|refusal| unreadable(seen.family, table, refusal))?;
+    let uses = found.into_iter().flatten().flatten().next();
+    let uses = uses.and_then(|uses| usize::try_from(uses).ok());
+    Ok(uses.and_then(|uses| uses.checked_sub(seen.rules(table, chain).len())))
+}
+
+/// Those rules of a chain that have one of some handles.
+///
+/// # Errors
+/// As [`Seen::chains`].
+pub fn by_handle(
+    nft: &mut Nft,
+    family: Family,
+    (table, chain): (Table, &str),
+    handles: impl Iterator<Item = u64>,
+) -> Result<Vec<Rule>, Error> {
+    let asked = handles.map(|handle| {
+        vec![
+            Nla::text(uapi::RULE_TABLE, table.name()),
+            Nla::text(uapi::RULE_CHAIN, chain),
+            Nla::be64(uapi::RULE_HANDLE, handle),
+        ]
+    });
+    let asked: Vec<Vec<Nla>> = asked.collect();
+    let found = nft.each(uapi::GETRULE, family, &asked, |rule| decode(rule, true));
+    let found = found.map_err(|refusal| unreadable(family, table, refusal))?;
+    Ok(found.into_iter().flatten().collect())
+}
+
 /// Where iptables has the table of that name.
 pub fn place(family: Family, table: Table) -> Place {
     Place {
@@ -263,14 +325,19 @@ fn named(attributes: &[u8], kind: u16) -> String {
     attribute(attributes, kind).map(text).unwrap_or_default()
 }
 
-fn decode(attributes: &[u8]) -> Rule {
+fn decode(attributes: &[u8], is_read: bool) -> Rule {
     let handle = attribute(attributes, uapi::RULE_HANDLE).and_then(|value| value.try_into().ok());
     Rule {
         handle: handle.map(u64::from_be_bytes),
-        expressions: attribute(attributes, uapi::RULE_EXPRESSIONS)
-            .unwrap_or(&[])
-            .to_vec(),
+        expressions: match is_read {
+            true => expressions(attributes).to_vec(),
+            false => Vec::new(),
+        },
     }
+}
+
+fn expressions(attributes: &[u8]) -> &[u8] {
+    attribute(attributes, uapi::RULE_EXPRESSIONS).unwrap_or(&[])
 }
 
 fn unreadable(family: Family, table: Table, refusal: Refusal) -> Error {

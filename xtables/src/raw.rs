@@ -15,6 +15,8 @@ pub struct Raw {
     pub tests: Vec<Test>,
     /// Where packets go that pass.
     pub end: End,
+    /// `NFTA_RULE_EXPRESSIONS`; empty in the legacy variant.
+    pub expressions: Vec<u8>,
 }
 
 /// What a test is made of.

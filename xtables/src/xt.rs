@@ -97,23 +97,39 @@ fn to_port(protocol: &str, first: u16, last: u16) -> Option<String> {
     (first == last).then(|| format!("-m {protocol} --dport {first}"))
 }
 
-/// `struct xt_multiport_v1`: flags, count, 15 ports, of each whether a range begins, inversion.
 fn multiport(info: &[u8]) -> Option<String> {
+    let not = if is_inverted(info)? { "! " } else { "" };
+    let list = destination_ports(info)?.into_iter();
+    let list: Vec<String> = list
+        .map(|(first, last)| match last {
+            None => first.to_string(),
+            Some(last) => format!("{first}:{last}"),
+        })
+        .collect();
+    Some(format!("-m multiport {not}--dports {}", list.join(",")))
+}
+
+/// The ports of a multiport match, with the last of each where it is a range; `None` for source ports.
+///
+/// `struct xt_multiport_v1`: flags, count, 15 ports, of each whether a range begins, inversion.
+pub fn destination_ports(info: &[u8]) -> Option<Vec<(u16, Option<u16>)>> {
     let count = usize::from(*info.get(1)?).min(15);
     (*info.first()? == MULTIPORT_DESTINATION).then_some(())?;
-    let not = if *info.get(47)? == 0 { "" } else { "! " };
-    let mut list = String::new();
-    for place in 0..count {
+    let mut all = Vec::with_capacity(count);
+    let mut place = 0;
+    while place < count {
+        let port = |place: usize| u16_at(info, 2 + 2 * place);
         let is_range = *info.get(32 + place)? != 0;
-        let port = u16_at(info, 2 + 2 * place)?;
-        let end = match (is_range, place + 1 == count) {
-            (true, _) => ":",
-            (false, true) => "",
-            (false, false) => ",",
-        };
-        list += &format!("{port}{end}");
+        let last = if is_range { port(place + 1) } else { None };
+        all.push((port(place)?, last));
+        place += if is_range { 2 } else { 1 };
     }
-    Some(format!("-m multiport {not}--dports {list}"))
+    Some(all)
+}
+
+/// Whether a multiport match wants other ports than those that it has.
+pub fn is_inverted(info: &[u8]) -> Option<bool> {
+    info.get(47).map(|byte| *byte != 0)
 }
 
 /// A protocol that the packet must have.

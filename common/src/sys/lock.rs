@@ -7,7 +7,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
-use std::sync::mpsc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -66,11 +66,17 @@ fn open_file(path: &Path) -> io::Result<File> {
 }
 
 /// Locks the region of a file that a number stands for, as long as the file is open somewhere. Says
-/// whether it did; when others hold it for all of `patience`, it did not.
+/// whether it did; when others hold it for all of `patience`, and `goes_on` does not say to wait as long
+/// again, it did not.
 ///
 /// # Errors
 /// What the system refused.
-pub fn region(file: &File, number: u64, patience: Duration) -> io::Result<bool> {
+pub fn region(
+    file: &File,
+    number: u64,
+    patience: Duration,
+    mut goes_on: impl FnMut() -> bool,
+) -> io::Result<bool> {
     let region = libc::flock {
         l_type: libc::F_WRLCK as libc::c_short,
         l_whence: libc::SEEK_SET as libc::c_short,
@@ -91,9 +97,12 @@ pub fn region(file: &File, number: u64, patience: Duration) -> io::Result<bool> 
         let locked = fcntl(&file, FcntlArg::F_OFD_SETLKW(&region));
         let _ = done.send(locked);
     })?;
-    match outcome.recv_timeout(patience) {
-        Ok(locked) => Ok(locked.map(|_| true)?),
-        Err(_) => Ok(false),
+    loop {
+        match outcome.recv_timeout(patience) {
+            Ok(locked) => return Ok(locked.map(|_| true)?),
+            Err(RecvTimeoutError::Timeout) if goes_on() => {}
+            Err(_) => return Ok(false),
+        }
     }
 }
 
@@ -126,7 +135,9 @@ mod tests {
 
     fn lock(directory: &Path, number: u64, patience: Duration) -> Option<File> {
         let file = open(directory, "lock", Children::Hold).unwrap();
-        region(&file, number, patience).unwrap().then_some(file)
+        region(&file, number, patience, || false)
+            .unwrap()
+            .then_some(file)
     }
 
     #[test]
@@ -142,11 +153,37 @@ mod tests {
     }
 
     #[test]
+    fn who_waits_goes_on_as_long_as_it_is_told_to() {
+        let scratch = Scratch::new("lock-while");
+        let file = || open(&scratch.0, "lock", Children::DoNotHold).unwrap();
+        let first = file();
+        assert!(region(&first, 0, LONG, || false).unwrap());
+        let mut first = Some(first);
+        let mut asked = 0;
+        let goes_on = || {
+            asked += 1;
+            // The lock comes free while it waits for the third time.
+            (asked == 3).then(|| first.take());
+            asked < 100
+        };
+        assert!(region(&file(), 0, NOT_LONG, goes_on).unwrap());
+        assert!(asked >= 3);
+        let held = file();
+        assert!(region(&held, 4, LONG, || false).unwrap());
+        let mut left = 2;
+        let twice = || {
+            left -= 1;
+            left > 0
+        };
+        assert!(!region(&file(), 4, NOT_LONG, twice).unwrap());
+    }
+
+    #[test]
     fn programs_hold_a_lock_only_where_they_should() {
         let scratch = Scratch::new("lock-children");
         for children in [Children::Hold, Children::DoNotHold] {
             let file = open(&scratch.0, "lock", children).unwrap();
-            assert!(region(&file, 0, NOT_LONG).unwrap());
+            assert!(region(&file, 0, NOT_LONG, || false).unwrap());
             let mut child = std::process::Command::new("sleep")
                 .arg("60")
                 .spawn()

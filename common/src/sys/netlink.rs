@@ -133,6 +133,21 @@ impl Netlink {
         flags: u16,
         body: &[u8],
     ) -> Result<Vec<Message>, Refusal> {
+        self.collect(kind, flags, body, |message| message)
+    }
+
+    /// As [`Netlink::request_bytes`], and keeps of each reply only what `take` makes of it: a list may be
+    /// long.
+    ///
+    /// # Errors
+    /// As [`Netlink::request`].
+    pub fn collect<T>(
+        &mut self,
+        kind: u16,
+        flags: u16,
+        body: &[u8],
+        mut take: impl FnMut(Message) -> T,
+    ) -> Result<Vec<T>, Refusal> {
         let is_dump = flags & DUMP == DUMP;
         let is_repeatable = is_dump || flags & libc::NLM_F_EXCL as u16 == 0;
         let mut unanswered = 0;
@@ -141,7 +156,7 @@ impl Netlink {
             let ack = if is_dump { 0 } else { libc::NLM_F_ACK as u16 };
             let flags = flags | libc::NLM_F_REQUEST as u16 | ack;
             self.send(&message(kind, flags, sequence, body))?;
-            match self.replies(sequence) {
+            match self.replies(sequence, &mut take) {
                 Ok(Some(replies)) => return Ok(replies),
                 // It is created, whatever else was said of it.
                 Ok(None) if !is_repeatable => return Ok(Vec::new()),
@@ -264,7 +279,11 @@ impl Netlink {
 
     /// Collects the replies to one request; `None` when a list lacks some: the kernel says that the
     /// objects changed while they were listed, or it had to drop messages.
-    fn replies(&mut self, sequence: u32) -> Result<Option<Vec<Message>>, Refusal> {
+    fn replies<T>(
+        &mut self,
+        sequence: u32,
+        take: &mut impl FnMut(Message) -> T,
+    ) -> Result<Option<Vec<T>>, Refusal> {
         let mut replies = Vec::new();
         let mut interrupted = false;
         loop {
@@ -284,7 +303,7 @@ impl Netlink {
                         return Ok((!interrupted).then_some(replies));
                     }
                     libc::NLMSG_NOOP => {}
-                    _ => replies.push(message),
+                    _ => replies.push(take(message)),
                 }
             }
         }

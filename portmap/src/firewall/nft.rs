@@ -56,7 +56,7 @@ fn of_number(
 ) -> Result<Vec<Chain>, Refusal> {
     let mut all = Vec::new();
     let mut places = HashMap::new();
-    for attributes in nft.list_of(uapi::GETCHAIN, number, &[])? {
+    for attributes in nft.list_of(uapi::GETCHAIN, number, &[], <[u8]>::to_vec)? {
         let table = named(&attributes, uapi::CHAIN_TABLE);
         let object::Chain { name, base } = object::Chain::decode(&attributes);
         places.insert((table.clone(), name.clone()), all.len());
@@ -67,7 +67,7 @@ fn of_number(
             rules: Vec::new(),
         });
     }
-    for attributes in nft.list_of(uapi::GETRULE, number, &[])? {
+    for attributes in nft.list_of(uapi::GETRULE, number, &[], <[u8]>::to_vec)? {
         let of = (
             named(&attributes, uapi::RULE_TABLE),
             named(&attributes, uapi::RULE_CHAIN),

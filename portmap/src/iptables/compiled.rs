@@ -12,12 +12,13 @@ use common::sys::netlink::Refusal;
 use nft::socket::Nft;
 use xtables::legacy::edit::{self, Doomed};
 use xtables::meaning::Meaning;
+use xtables::nf_tables::concern::Concern;
 use xtables::nf_tables::{self, Seen, batch};
 use xtables::raw::{End, Raw, Test};
 use xtables::transaction::{Command, Transaction};
 use xtables::{Table, Variant};
 
-use super::rules::{DNAT, Wanted};
+use super::rules::{DNAT, Wanted, leading_to};
 use super::tool::{Failure, Tool};
 use super::{kernel, owner};
 use crate::conditions;
@@ -32,6 +33,8 @@ pub const SCRATCH: &str = "CNI-HOSTPORT-SCRATCH";
 pub struct Compiled {
     variant: Variant,
     rules: Vec<Vec<Test>>,
+    /// `NFTA_RULE_EXPRESSIONS` of each, in the order made.
+    expressions: Vec<Vec<u8>>,
 }
 
 impl Compiled {
@@ -71,6 +74,7 @@ impl Compiled {
         }
         Ok(Compiled {
             variant,
+            expressions: rules.iter().map(|rule| rule.expressions.clone()).collect(),
             rules: sorted(wanted.family, rules),
         })
     }
@@ -85,9 +89,21 @@ impl Compiled {
     /// # Errors
     /// Code 100 when the kernel does not say.
     pub fn stand(&self, family: Family, chain: &str) -> Result<bool, Error> {
-        let mut standing = kernel::raw(self.variant, family, DNAT)?;
+        let concern = leading_to(vec![chain.to_owned()]);
+        let standing = kernel::raw(self.variant, family, DNAT, &concern)?;
+        Ok(self.are(family, standing, chain))
+    }
+
+    /// As [`Compiled::stand`], of rules that were read.
+    pub fn are(&self, family: Family, mut standing: Vec<Raw>, chain: &str) -> bool {
         standing.retain(|rule| matches!(&rule.end, End::Chain(name) if name == chain));
-        Ok(sorted(family, standing) == self.rules)
+        sorted(family, standing) == self.rules
+    }
+
+    /// What each jump became in the nf_tables variant.
+    pub fn of_each_jump(&self, jumps: usize) -> impl Iterator<Item = &[Vec<u8>]> {
+        let rules = self.expressions.len() / jumps.max(1);
+        self.expressions.chunks(rules.max(1))
     }
 }
 
@@ -143,7 +159,7 @@ fn write_and_read(
     let written = tool.restore(&text);
     written.map_err(|failure| refusal(&failure, family, ""))?;
     let variant = variant(tool, family)?;
-    let made = kernel::raw(variant, family, SCRATCH)?;
+    let made = kernel::raw(variant, family, SCRATCH, &Concern::default())?;
     let mut hooks = hooks.iter();
     hooks.try_for_each(|hook| hang(tool, variant, family, hook))?;
     Ok((variant, made))
@@ -177,7 +193,7 @@ fn refused(family: Family, chain: &str, rule: &str) -> Result<Option<Refusal>, E
     let mut transaction = Transaction::default();
     let command = Command::Append(chain.to_owned(), rule.to_owned());
     transaction.push(Table::Nat, command);
-    let mut seen = Seen::chains(&mut nft, family, &[(Table::Nat, chain)])?;
+    let mut seen = Seen::chains(&mut nft, family, &[(Table::Nat, chain)], &Concern::default())?;
     let refused = nft.check(&batch::commands(&mut seen, &transaction)?)?;
     Ok(refused.into_iter().next().map(|(_, refusal)| refusal))
 }
@@ -266,7 +282,7 @@ fn sweep_now(variant: Option<Variant>, family: Family) -> Result<(), Error> {
 
 fn remove_from_nft(family: Family) -> Result<(), Error> {
     transaction::run(&mut Nft::open()?, |nft| {
-        let mut seen = Seen::chains(nft, family, &[(Table::Nat, SCRATCH)])?;
+        let mut seen = Seen::chains(nft, family, &[(Table::Nat, SCRATCH)], &Concern::default())?;
         let mut transaction = Transaction::default();
         if let Some(rules) = seen.state.chain(SCRATCH) {
             let flush = Command::Flush(SCRATCH.to_owned(), rules.to_vec());

@@ -45,8 +45,8 @@ pub fn unread(state: &State, wanted: &Wanted) -> BTreeSet<(Table, String)> {
         let mut before = rules.take_while(|rule| !same(rule, &shared.rule));
         walk(shared.table, &mut before);
     }
-    // Of thousands of jumps to attachments none leads to others.
-    let is_stranger = |rule: &&String| !rule.contains(OWN_PREFIX);
+    // Of thousands of jumps to attachments none leads to others. Those of no concern have no words.
+    let is_stranger = |rule: &&String| !rule.is_empty() && !rule.contains(OWN_PREFIX);
     let mut strangers = state.rules(DNAT).iter().filter(is_stranger).take(RULES);
     walk(Table::Nat, &mut strangers);
     missing

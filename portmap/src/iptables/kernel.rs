@@ -3,6 +3,7 @@
 use common::Family;
 use common::error::Error;
 use nft::socket::Nft;
+use xtables::nf_tables::concern::Concern;
 use xtables::raw::Raw;
 use xtables::state::State;
 use xtables::{Table, Variant, legacy, nf_tables};
@@ -94,13 +95,19 @@ pub fn read(wanted: &Wanted, chains: &[(Table, &str)]) -> Result<Option<State>, 
     Ok(Some(follow(&tables, state, wanted)))
 }
 
-/// The rules of a chain of the nat table in the kernel's own bytes; none without such a chain.
+/// The rules of a chain of the nat table in the kernel's own bytes, those of concern at least; none without
+/// such a chain.
 ///
 /// # Errors
 /// Code 100 when the kernel does not say.
-pub fn raw(variant: Variant, family: Family, chain: &str) -> Result<Vec<Raw>, Error> {
+pub fn raw(
+    variant: Variant,
+    family: Family,
+    chain: &str,
+    concern: &Concern,
+) -> Result<Vec<Raw>, Error> {
     match variant {
-        Variant::Nft => nf_tables::raw::rules(family, chain),
+        Variant::Nft => nf_tables::raw::rules(family, chain, concern),
         Variant::Legacy => legacy::raw(family, chain),
     }
 }

@@ -1,8 +1,7 @@
 //! The verbs in the nf_tables variant: what is there is read over netlink, and what changes is one batch
 //! for both IP versions, which the kernel refuses when somebody else was faster.
 //!
-//! Only the jumps of attachments with conditions are written by a program, as it alone knows what their
-//! words mean: [`conditional`].
+//! Conditions are tried out by a program, as it alone knows what their words mean: [`conditional`].
 
 mod conditional;
 mod look;
@@ -19,7 +18,8 @@ use nft::uapi;
 use nix::errno::Errno;
 use nix::libc;
 use xtables::Table;
-use xtables::nf_tables::{self, Seen, batch};
+use xtables::nf_tables::batch::{self, Made};
+use xtables::nf_tables::{self, Seen};
 
 use super::conflict::{self, Order};
 use super::rules::{Wanted, own_mark, wanted};
@@ -99,20 +99,27 @@ fn add_in(
     // Nothing that conditions say acts before it is known to be a test.
     let conditional = planned().filter(|forwards| !forwards.conditions.is_empty());
     let conditional: Vec<Conditional> = conditional
-        .map(|forwards| Conditional::of(of(forwards)))
+        .map(|forwards| Conditional::of(&of(forwards)))
         .collect::<Result<_, _>>()?;
-    let added = commit(nft, |nft| {
+    commit(nft, |nft| {
         let (mut commands, mut added) = (Vec::new(), Added::default());
         for forwards in planned() {
-            let (wanted, warning) = choose_mark(nft, plan, config, forwards)?;
+            let (mut wanted, warning) = choose_mark(nft, plan, config, forwards)?;
             added.warnings.extend(warning);
             let mut seen = look::of(nft, &wanted, None)?;
             if config.on_conflict == OnConflict::Error {
                 conflict::refuse(&seen.state, &wanted, &evidence, Order::Any)?;
             }
-            let transaction = write::repair_in_batch(&seen.state, &wanted, &evidence);
-            added.undo.note(&seen, &wanted, &evidence, &transaction);
-            commands.extend(batch::commands(&mut seen, &transaction)?);
+            let conditional = conditional.iter().find(|one| one.family == wanted.family);
+            let made = match conditional {
+                Some(one) => one.made(&seen, &mut wanted, &evidence)?,
+                None => Made::new(),
+            };
+            let transaction = write::repair(&seen.state, &wanted, &evidence);
+            added
+                .undo
+                .note(&seen, &plan.attachment, &evidence, &transaction);
+            commands.extend(batch::commands_with(&mut seen, &transaction, &made)?);
         }
         for family in Family::ALL {
             if plan.family(family).is_none() {
@@ -126,16 +133,7 @@ fn add_in(
             }
         }
         Ok((commands, added))
-    })?;
-    for one in conditional {
-        if let Err(error) = one.write(nft, &evidence) {
-            return Err(match added.undo.run() {
-                Ok(()) => error,
-                Err(also) => error.and(also),
-            });
-        }
-    }
-    Ok(added)
+    })
 }
 
 /// Writes what many attachments lack, each as the ones before it leave the tables, in one batch.
@@ -153,7 +151,7 @@ pub fn add_many(jobs: &[(&Plan, &Config)], families: &[Family]) -> Result<(), Er
                 };
                 let (wanted, _) = choose_mark(nft, plan, config, forwards)?;
                 let evidence = Evidence::of_config(config);
-                let transaction = write::repair_in_batch(&seen.state, &wanted, &evidence);
+                let transaction = write::repair(&seen.state, &wanted, &evidence);
                 commands.extend(batch::commands(&mut seen, &transaction)?);
             }
         }
@@ -189,7 +187,7 @@ pub fn no_mark_chain(name: &str, family: Family) -> String {
     )
 }
 
-/// Whether the kernel would take a plan's rules, without conditions; nothing is changed.
+/// Whether the kernel would take the rules of a plan without conditions; nothing is changed.
 ///
 /// # Errors
 /// What it refuses.
@@ -201,7 +199,7 @@ pub fn probe(plan: &Plan, config: &Config) -> Result<(), Error> {
         let (wanted, _) = choose_mark(&mut nft, plan, config, forwards)?;
         let refused = steady(&mut nft, |nft| {
             let mut seen = look::of(nft, &wanted, None)?;
-            let transaction = write::repair_in_batch(&seen.state, &wanted, &evidence);
+            let transaction = write::repair(&seen.state, &wanted, &evidence);
             let commands = batch::commands(&mut seen, &transaction)?;
             let refused = nft.check(&commands)?.into_iter().next();
             Ok(refused.map(|(index, refusal)| {

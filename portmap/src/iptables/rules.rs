@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use common::{Attachment, Family, Protocol};
 use xtables::Table;
 use xtables::meaning::network_of;
+use xtables::nf_tables::concern::Concern;
 use xtables::transaction::Command;
 use xtables::words::joined;
 
@@ -150,6 +151,16 @@ pub fn shared_name(attachment: &Attachment) -> String {
 /// The chain for an attachment whose usual one belongs to another.
 pub fn exact_name(attachment: &Attachment) -> String {
     attachment.exact_name(OWN_PREFIX, OWN_LENGTH)
+}
+
+/// Of the jumps to attachments, those that lead to some chains.
+pub fn leading_to(chains: Vec<String>) -> Concern {
+    Concern {
+        dispatch: DNAT,
+        prefix: OWN_PREFIX,
+        chains,
+        ports: BTreeSet::new(),
+    }
 }
 
 /// The chains and rules for one IP version's forwards.

@@ -73,12 +73,16 @@ fn of_any(config: &Config, family: Family) -> Config {
     }
 }
 
-/// Whether the kernel takes the rules of an IP version in nf_tables; nothing is changed.
+/// Whether the kernel takes the rules of an IP version in nf_tables, without conditions; nothing is changed.
 ///
 /// # Errors
 /// What it refuses.
 pub fn try_rules(config: &Config, family: Family) -> Result<(), Error> {
-    let any = of_any(config, family);
+    let any = Config {
+        conditions_v4: Vec::new(),
+        conditions_v6: Vec::new(),
+        ..of_any(config, family)
+    };
     native::probe(&Plan::new(&any), &any)
 }
 

@@ -28,15 +28,6 @@ pub fn repair(state: &State, wanted: &Wanted, evidence: &Evidence) -> Transactio
     transaction
 }
 
-/// As [`repair`], but without jumps with conditions, which only iptables can write.
-pub fn repair_in_batch(state: &State, wanted: &Wanted, evidence: &Evidence) -> Transaction {
-    let (mut transaction, chain) = chains(state, wanted, evidence);
-    if !wanted.conditional {
-        jumps(&mut transaction, state, wanted, &chain);
-    }
-    transaction
-}
-
 /// What is missing or different of all but the jumps, and the attachment's chain.
 fn chains(state: &State, wanted: &Wanted, evidence: &Evidence) -> (Transaction, String) {
     let mut transaction = Transaction::default();
@@ -104,7 +95,7 @@ fn jumps(transaction: &mut Transaction, state: &State, wanted: &Wanted, chain: &
 }
 
 /// Deletes an attachment's jumps, and inserts them anew.
-pub fn replace_jumps(transaction: &mut Transaction, state: &State, wanted: &Wanted, chain: &str) {
+fn replace_jumps(transaction: &mut Transaction, state: &State, wanted: &Wanted, chain: &str) {
     delete_jumps(transaction, state, chain);
     let mark = owner::comment(&wanted.attachment);
     delete_strays(transaction, state, |comment| comment == mark);

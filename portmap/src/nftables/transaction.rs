@@ -15,6 +15,6 @@ pub fn run<T>(
     nft: &mut Nft,
     decide: impl FnMut(&mut Nft) -> Result<(Vec<Command>, T), Error>,
 ) -> Result<T, Error> {
-    let _turn = Turn::to_write();
+    let _turn = Turn::to_write(|| nft.generation().ok());
     nft::transaction::run(nft, decide)
 }

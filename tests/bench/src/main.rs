@@ -10,10 +10,12 @@
 //! | [`table`] | medians and ratios, printed |
 //! | [`tuning`], [`portmap`], [`nftables`], [`bandwidth`] | the scenarios of one plugin or backend |
 //! | [`connections`] | new connections per second through many host ports |
+//! | [`crowd`] | many pods at once |
 //! | [`others`] | other attachments on the node |
 
 mod bandwidth;
 mod connections;
+mod crowd;
 mod nets;
 mod nftables;
 mod others;
@@ -83,6 +85,10 @@ fn bench(rounds: usize, only: Option<&str>) -> Result<(), Box<dyn Error>> {
     )?;
     for rates in connections::rates()? {
         writeln!(out, "{rates}")?;
+    }
+    writeln!(out, "\n200 ADDs and 200 DELs of portmap at once")?;
+    for crowd in crowd::crowds()? {
+        writeln!(out, "{crowd}")?;
     }
     Ok(())
 }

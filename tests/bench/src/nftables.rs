@@ -1,5 +1,5 @@
-//! `portmap` with the nftables backend on nodes with more and more other attachments. Debian's
-//! reference has no such backend and serves the same request with iptables.
+//! `portmap` with the nftables backend on nodes with more and more other attachments. The reference serves
+//! the same request with iptables: Debian's has no other backend, whatever is asked for.
 
 use std::io;
 
@@ -22,7 +22,12 @@ impl Pods for Nets {
     }
 
     fn call(&self, side: Side, verb: &str) -> Call {
-        call(side.program("portmap"), verb, "nftables", &self.netns(side))
+        // Newer references have an nftables backend too, with a layout in which others are not made here.
+        let backend = match side {
+            Side::Ours => "nftables",
+            Side::Reference => "iptables",
+        };
+        call(side.program("portmap"), verb, backend, &self.netns(side))
     }
 }
 

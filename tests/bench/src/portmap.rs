@@ -145,7 +145,7 @@ impl Pods for Published {
     fn call(&self, side: Side, verb: &str) -> Call {
         let netns = self.nets.netns(side);
         let conf = json!({
-            "cniVersion": "1.0.0", "name": "net1", "type": "portmap",
+            "cniVersion": "1.0.0", "name": "net1", "type": "portmap", "backend": "iptables",
             "runtimeConfig": {"portMappings": [
                 {"hostPort": 8080, "containerPort": 80, "protocol": "tcp"},
                 {"hostPort": 8081, "containerPort": 81, "protocol": "udp"},

@@ -1,5 +1,6 @@
 //! `portmap` in real namespaces, with every backend.
 
+mod bytes;
 mod conditions;
 mod conflict;
 mod conntrack;

@@ -72,6 +72,56 @@ fn whatever_a_jump_tests_it_goes_with_the_attachment() {
     }
 }
 
+/// DEL asks for jumps where ADD wrote them, and for all where the kernel counts others.
+#[test]
+fn del_finds_the_jumps_wherever_they_are() {
+    let others: Vec<String> = (0..40).map(|n| mapping("tcp", 2000 + n, 80)).collect();
+    let many = request("", &others.join(","));
+    let both = [mapping("tcp", 8080, 80), mapping("udp", 8081, 81)].join(",");
+    let mark = r#"-m comment --comment dnat_name:_\"net1\"_id:_\"cid-0001\""#.replace("\\", "");
+    let led = |protocol: &str, port: u16, to: &str| {
+        format!("-p {protocol} {mark} -m multiport --dports {port} -j {to}")
+    };
+    let changes = |chain: &str| {
+        let (tcp, udp) = (led("tcp", 8080, chain), led("udp", 8081, chain));
+        let nat = |command: String| format!("-t nat {command}");
+        [
+            vec![],
+            vec![nat(format!("-A CNI-HOSTPORT-DNAT {tcp}"))],
+            vec![nat(format!("-I PREROUTING -j {chain}"))],
+            vec![nat(format!(
+                "-R CNI-HOSTPORT-DNAT 1 {}",
+                led("tcp", 8080, "RETURN")
+            ))],
+            vec![nat(format!(
+                "-R CNI-HOSTPORT-DNAT 2 {}",
+                led("udp", 8081, "RETURN")
+            ))],
+            vec![
+                nat(format!("-D CNI-HOSTPORT-DNAT {tcp}")),
+                nat(format!("-D CNI-HOSTPORT-DNAT {udp}")),
+                nat(format!("-A CNI-HOSTPORT-DNAT {udp}")),
+                nat(format!("-A CNI-HOSTPORT-DNAT {tcp}")),
+            ],
+        ]
+    };
+    for change in 0..changes("").len() {
+        let host = Host::usual(Backend::IptablesNft);
+        host.ok(&host.call("ADD", &many).env("CNI_CONTAINERID", "other"));
+        let before = host.nat("iptables");
+        let request = request("", &both);
+        host.run("ADD", &request);
+        let nat = host.nat("iptables");
+        let jump = nat.lines().find(|line| line.contains("dports 8080"));
+        let chain = jump.and_then(|line| line.rsplit(' ').next()).unwrap();
+        for command in &changes(chain)[change] {
+            host.iptables("iptables", command);
+        }
+        host.run("DEL", &request);
+        assert_eq!(host.nat("iptables"), before, "{:?}", changes(chain)[change]);
+    }
+}
+
 #[test]
 fn what_the_kernel_keeps_is_reported_and_the_rest_goes() {
     let host = Host::usual(Backend::IptablesNft);

@@ -8,6 +8,8 @@ use super::node::{Backend, Host, mapping, on_every_backend, request_of};
 on_every_backend!(sixteen_at_once_are_added_checked_and_deleted_in_the_midst_of_noise);
 
 const COUNT: u16 = 16;
+/// As many come and as many go when a node is drained and filled again.
+const CROWD: u16 = 200;
 
 fn sixteen_at_once_are_added_checked_and_deleted_in_the_midst_of_noise(backend: Backend) {
     let host = Host::usual(backend);
@@ -42,6 +44,36 @@ fn sixteen_at_once_are_added_checked_and_deleted_in_the_midst_of_noise(backend: 
     host.is_clean();
 }
 
+#[test]
+fn two_hundred_come_and_two_hundred_go_at_once_and_each_is_served() {
+    for backend in [Backend::IptablesNft, Backend::Nftables] {
+        let host = Host::usual(backend);
+        let run = |all: &[(&str, u16)]| {
+            thread::scope(|scope| {
+                for (verb, number) in all {
+                    let host = &host;
+                    scope.spawn(move || one(host, verb, *number));
+                }
+            });
+        };
+        let of = |verb, numbers: std::ops::Range<u16>| numbers.map(move |number| (verb, number));
+        let (first, second) = (0..CROWD, CROWD..2 * CROWD);
+        run(&of("ADD", first.clone()).collect::<Vec<_>>());
+        // One comes, one goes, and so on.
+        let both = of("ADD", second.clone()).zip(of("DEL", first));
+        run(&both.flat_map(|(add, del)| [add, del]).collect::<Vec<_>>());
+        of("CHECK", second)
+            .step_by(20)
+            .for_each(|(verb, number)| one(&host, verb, number));
+        host.run("GC", GC);
+        host.is_clean();
+    }
+}
+
+/// GC of a network of which nothing is alive.
+const GC: &str =
+    r#"{"cniVersion":"1.1.0","name":"net1","type":"portmap","cni.dev/valid-attachments":[]}"#;
+
 /// Ends the noise, also when an assertion fails.
 struct End<'a>(&'a AtomicBool);
 
@@ -52,8 +84,8 @@ impl Drop for End<'_> {
 }
 
 fn one(host: &Host, verb: &str, number: u16) {
-    let address = format!("10.22.0.{}/16", number + 2);
-    let v6 = format!("fd00:22::{}/64", number + 2);
+    let address = format!("10.22.{}.{}/16", number / 200, number % 200 + 2);
+    let v6 = format!("fd00:22::{:x}/64", number + 2);
     let ports = [
         mapping("tcp", 9000 + number, 80),
         mapping("udp", 9000 + number, 80),

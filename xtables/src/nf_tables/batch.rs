@@ -1,5 +1,7 @@
 //! A transaction as commands of one nf_tables batch: rules go by their handles.
 
+use std::collections::BTreeMap;
+
 use common::Protocol;
 use common::error::{Code, Error};
 use common::sys::nla::Nla;
@@ -27,6 +29,18 @@ enum At {
 /// # Errors
 /// Code 100 for what cannot be written without iptables.
 pub fn commands(seen: &mut Seen, transaction: &Transaction) -> Result<Vec<Command>, Error> {
+    commands_with(seen, transaction, &Made::new())
+}
+
+/// As [`commands`], with rules that iptables made.
+///
+/// # Errors
+/// As [`commands`].
+pub fn commands_with(
+    seen: &mut Seen,
+    transaction: &Transaction,
+    made: &Made,
+) -> Result<Vec<Command>, Error> {
     let mut all = Vec::new();
     let before = seen.clone();
     for table in Table::ALL {
@@ -34,6 +48,7 @@ pub fn commands(seen: &mut Seen, transaction: &Transaction) -> Result<Vec<Comman
             let mut batch = Batch {
                 before: &before,
                 seen,
+                made,
                 table,
                 commands: &mut all,
             };
@@ -59,18 +74,18 @@ pub fn restore(
     let mut batch = Batch {
         before: &before,
         seen,
+        made: &Made::new(),
         table: Table::Nat,
         commands: &mut commands,
     };
-    let protocol = Meaning::of(words)
-        .find("-p")
-        .and_then(|p| Protocol::from_text(p.first()?));
-    let attributes = encode::reported(&rule.expressions, protocol.map(Protocol::number));
-    batch.write(chain, at, attributes, words);
+    batch.write(chain, at, rule.attributes(), words);
     Ok(commands)
 }
 
-/// A rule that was there.
+/// The rules that words become which only iptables knows.
+pub type Made = BTreeMap<String, Vec<Former>>;
+
+/// A rule that was there, here or elsewhere.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Former {
     /// In words.
@@ -79,10 +94,20 @@ pub struct Former {
     pub expressions: Vec<u8>,
 }
 
+impl Former {
+    fn attributes(&self) -> Vec<Nla> {
+        let meaning = Meaning::of(&self.words);
+        let protocol = meaning.find("-p");
+        let protocol = protocol.and_then(|p| Protocol::from_text(p.first()?));
+        encode::reported(&self.expressions, protocol.map(Protocol::number))
+    }
+}
+
 struct Batch<'a> {
     /// What places in the transaction refer to.
     before: &'a Seen,
     seen: &'a mut Seen,
+    made: &'a Made,
     table: Table,
     commands: &'a mut Vec<Command>,
 }
@@ -157,6 +182,17 @@ impl Batch<'_> {
     }
 
     fn rule(&mut self, chain: &str, at: At, text: &str) -> Result<(), Error> {
+        if let Some(made) = self.made.get(text) {
+            let mut made: Vec<&Former> = made.iter().collect();
+            // Each goes before those that went there.
+            if matches!(at, At::First | At::After(_)) {
+                made.reverse();
+            }
+            for rule in made {
+                self.write(chain, at, rule.attributes(), &rule.words);
+            }
+            return Ok(());
+        }
         let Some(attributes) = encode::rule(self.seen.family, text) else {
             let msg = format!("a rule that only iptables can write: {text}");
             return Err(Error::new(Code::System, msg));

@@ -7,7 +7,8 @@
 use std::net::IpAddr;
 
 use common::result::Prefix;
-use common::sys::nla::Nla;
+use common::sys::netlink::{Refusal, attribute, each_attribute};
+use common::sys::nla::{self, Nla};
 use common::{Family, Protocol, family};
 use nft::expr::{Expr, FIRST};
 use nft::parts::{equal, network};
@@ -47,6 +48,20 @@ pub fn reported(expressions: &[u8], protocol: Option<u8>) -> Vec<Nla> {
     let mut attributes = vec![Nla::value(uapi::RULE_EXPRESSIONS, expressions)];
     attributes.extend(protocol.map(compat));
     attributes
+}
+
+/// `NFTA_RULE_EXPRESSIONS` of a rule with the same tests that leads to a chain.
+///
+/// # Errors
+/// `EMSGSIZE` for a rule that is too large.
+pub fn leading_to(chain: &str, expressions: &[u8]) -> Result<Vec<u8>, Refusal> {
+    let is_verdict = |element| attribute(element, uapi::EXPR_NAME) == Some(b"immediate\0");
+    let tests = each_attribute(expressions).filter(|(_, element)| !is_verdict(element));
+    let tests = tests.map(|(kind, element)| Nla::value(kind, element));
+    let all: Vec<Nla> = tests
+        .chain([Expr::Jump(chain.to_owned()).encode()])
+        .collect();
+    nla::body(&[], &all)
 }
 
 /// The protocol that matches of xtables may rely on.

@@ -7,6 +7,7 @@ use nft::socket::Nft;
 use nft::uapi;
 
 use super::Seen;
+use super::concern::Concern;
 use crate::Table;
 use crate::raw::{End, Kind, Raw, Test};
 
@@ -17,24 +18,25 @@ const MATCH_INFO: u16 = 3;
 /// `NFT_RETURN`
 const RETURN: i32 = -5;
 
-/// The rules of a chain of the nat table; none without such a chain.
+/// The rules of a chain of the nat table, as far as they are of concern; none without such a chain.
 ///
 /// # Errors
 /// Code 100 when the kernel does not say.
-pub fn rules(family: Family, chain: &str) -> Result<Vec<Raw>, Error> {
+pub fn rules(family: Family, chain: &str, concern: &Concern) -> Result<Vec<Raw>, Error> {
     let Some(mut nft) = Nft::open_if_any()? else {
         return Ok(Vec::new());
     };
-    let seen = Seen::chains(&mut nft, family, &[(Table::Nat, chain)])?;
+    let seen = Seen::chains(&mut nft, family, &[(Table::Nat, chain)], concern)?;
     let rules = seen.rules(Table::Nat, chain).iter();
     Ok(rules.map(|rule| raw(&rule.expressions)).collect())
 }
 
 /// Tests and verdict of `NFTA_RULE_EXPRESSIONS`.
-fn raw(expressions: &[u8]) -> Raw {
+pub fn raw(expressions: &[u8]) -> Raw {
     let mut raw = Raw {
         tests: Vec::new(),
         end: End::Next,
+        expressions: expressions.to_vec(),
     };
     for (_, element) in each_attribute(expressions) {
         let name = attribute(element, uapi::EXPR_NAME).map(text);

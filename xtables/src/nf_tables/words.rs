@@ -16,7 +16,7 @@ pub(super) const XT_NAME: u16 = 1;
 pub(super) const XT_REVISION: u16 = 2;
 pub(super) const XT_INFO: u16 = 3;
 /// `NFTA_IMMEDIATE_DATA`
-const IMMEDIATE_DATA: u16 = 2;
+pub const IMMEDIATE_DATA: u16 = 2;
 /// `NFTA_RANGE_OP`, `NFTA_RANGE_FROM_DATA` and `NFTA_RANGE_TO_DATA`
 const RANGE_OP: u16 = 2;
 const RANGE_FROM: u16 = 3;
@@ -242,14 +242,12 @@ fn compared(
         }
         (Loaded::Meta(uapi::META_IIFNAME), None) => Some(interface("-i", value, is_inverted)),
         (Loaded::Meta(uapi::META_OIFNAME), None) => Some(interface("-o", value, is_inverted)),
-        (Loaded::Meta(uapi::META_L4PROTO), None) => {
-            let not = if is_inverted { "! " } else { "" };
-            protocol(value).map(|words| format!("{not}{words}"))
-        }
+        (Loaded::Meta(uapi::META_L4PROTO), None) => protocol(value, is_inverted),
+        // As iptables 1.8.11 writes it.
         (Loaded::Network { offset, len: 1 }, None)
-            if family == Family::V4 && offset == V4_PROTOCOL && !is_inverted =>
+            if family == Family::V4 && offset == V4_PROTOCOL =>
         {
-            protocol(value)
+            protocol(value, is_inverted)
         }
         (Loaded::Network { offset, len }, mask) => {
             let option = match offset {
@@ -286,9 +284,10 @@ fn port(value: &[u8]) -> Option<u16> {
     Some(u16::from_be_bytes(value.try_into().ok()?))
 }
 
-fn protocol(value: &[u8]) -> Option<String> {
-    match value {
-        [number] => xt::protocol(u16::from(*number)),
-        _ => None,
-    }
+fn protocol(value: &[u8], is_inverted: bool) -> Option<String> {
+    let [number] = value else {
+        return None;
+    };
+    let not = if is_inverted { "! " } else { "" };
+    xt::protocol(u16::from(*number)).map(|words| format!("{not}{words}"))
 }

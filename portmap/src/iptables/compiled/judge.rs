@@ -148,7 +148,13 @@ mod tests {
     }
 
     fn judged(tests: Vec<Test>, end: End) -> Option<String> {
-        fault(&Raw { tests, end }, "mine")
+        let expressions = Vec::new();
+        let rule = Raw {
+            tests,
+            end,
+            expressions,
+        };
+        fault(&rule, "mine")
     }
 
     #[test]

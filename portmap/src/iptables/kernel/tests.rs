@@ -27,7 +27,8 @@ const VARIANTS: [&str; 2] = ["nft", "legacy"];
 
 fn seen(family: Family, chains: &[(Table, &str)]) -> State {
     let mut nft = Nft::open().unwrap();
-    Seen::chains(&mut nft, family, chains).unwrap().state
+    let seen = Seen::chains(&mut nft, family, chains, &Concern::default());
+    seen.unwrap().state
 }
 
 /// Every kind of rule that attachments have, and what often stands beside them.

@@ -1,19 +1,28 @@
 //! What each verb has to know: no chain is read that it does not need.
 
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 
-use common::Family;
 use common::error::Error;
+use common::{Family, Protocol};
 use nft::socket::Nft;
 use xtables::Table;
-use xtables::nf_tables::Seen;
+use xtables::meaning::Meaning;
+use xtables::nf_tables::concern::Concern;
+use xtables::nf_tables::{self, Rule, Seen, raw};
+use xtables::raw::End;
+use xtables::state::State;
 
 use super::super::follow;
-use super::super::rules::Wanted;
-use super::super::standing;
+use super::super::rules::{DNAT, Wanted, leading_to};
+use super::super::shadow::Reach;
+use super::super::standing::{self, jumps_to};
+use super::super::translation::translations;
 
 /// How often tables that others change at the same time are read before what was read counts.
 const LOOKS: u32 = 20;
+/// The most jumps that are asked for one by one.
+const MOST_JUMPS: usize = 64;
 
 /// What ADD and CHECK have to know. `fallback` is what is wanted where the foreign chain that marks packets
 /// is not used.
@@ -37,15 +46,24 @@ pub fn with_rivals(
     wanted: &Wanted,
     chains: &[(Table, &str)],
 ) -> Result<Seen, Error> {
-    let mut seen = Seen::chains(nft, wanted.family, chains)?;
+    let concern = concern(wanted);
+    let mut seen = Seen::chains(nft, wanted.family, chains, &concern)?;
     let rivals = standing::rivals(&seen.state, wanted);
     let rivals: Vec<_> = rivals
         .iter()
         .map(|name| (Table::Nat, name.as_str()))
         .collect();
-    seen.add(nft, &rivals)?;
+    seen.add(nft, &rivals, &concern)?;
     follow(nft, &mut seen, wanted)?;
     Ok(seen)
+}
+
+/// Which jumps to attachments' chains matter to one.
+fn concern(wanted: &Wanted) -> Concern {
+    Concern {
+        ports: wanted.ports.iter().map(|port| port.port.number).collect(),
+        ..leading_to(vec![wanted.shared_name(), wanted.exact_name()])
+    }
 }
 
 /// Reads the beginnings of chains of others that may keep packets from ours.
@@ -63,6 +81,51 @@ fn follow(nft: &mut Nft, seen: &mut Seen, wanted: &Wanted) -> Result<(), Error> 
         asked.extend(new);
     }
     Ok(())
+}
+
+/// Chains of an attachment with the jumps to them, and no others of [`DNAT`]. The kernel says how many jumps
+/// there are; where ADD wrote them, their handles come directly after those of the chain's rules. `None` where
+/// one is elsewhere, or where one that was there seems to lead elsewhere now.
+///
+/// # Errors
+/// As [`of`].
+pub fn own_alone(nft: &mut Nft, family: Family, chains: &[&str]) -> Result<Option<Seen>, Error> {
+    let all: Vec<_> = chains.iter().map(|name| (Table::Nat, *name)).collect();
+    let mut seen = Seen::chains(nft, family, &all, &Concern::default())?;
+    let mut jumps = Vec::new();
+    for chain in chains {
+        let count = nf_tables::led_to(nft, &seen, Table::Nat, chain)?;
+        let rules = seen.rules(Table::Nat, chain);
+        let last = rules.last().and_then(|rule| rule.handle);
+        let (Some(count @ 1..=MOST_JUMPS), Some(last)) = (count, last) else {
+            return Ok(None);
+        };
+        let handles = (last..).skip(1).take(count);
+        let found = nf_tables::by_handle(nft, family, (Table::Nat, DNAT), handles)?;
+        let end = End::Chain((*chain).to_owned());
+        let leads_there = |rule: &Rule| raw::raw(&rule.expressions).end == end;
+        if found.len() != count || !found.iter().all(leads_there) {
+            return Ok(None);
+        }
+        jumps.extend(found);
+    }
+    seen.insert(Table::Nat, DNAT, jumps);
+    let is_whole = chains.iter().all(|chain| is_reached(&seen.state, chain));
+    Ok(is_whole.then_some(seen))
+}
+
+/// Whether each port that a chain translates has a jump.
+fn is_reached(state: &State, chain: &str) -> bool {
+    let jumps = jumps_to(state, chain).map(|standing| Meaning::of(&standing.rule));
+    let ports = jumps.flat_map(|jump| Reach::of(&jump).ports().collect::<Vec<_>>());
+    let ports: Vec<_> = ports.collect();
+    let mut made = translations(state.chain(chain).unwrap_or(&[])).into_iter();
+    made.all(|one| {
+        let is_its = |(protocol, range): &(Protocol, RangeInclusive<u16>)| {
+            *protocol == one.port.protocol && range.contains(&one.port.number)
+        };
+        ports.iter().any(is_its)
+    })
 }
 
 /// Whole tables.

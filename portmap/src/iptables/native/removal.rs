@@ -11,10 +11,11 @@ use xtables::state::State;
 use xtables::transaction::Transaction;
 
 use super::super::remove::legacy::{dead_chains, is_dead_of};
-use super::super::rules::{DNAT, exact_name, shared_name};
+use super::super::rules::{DNAT, exact_name, leading_to, shared_name};
 use super::super::standing::own_chains;
 use super::super::translation::translations;
 use super::super::{owner, write};
+use super::look::own_alone;
 use super::{Undo, commit, steady};
 use crate::config::Evidence;
 use crate::host_port::Forward;
@@ -23,6 +24,8 @@ use crate::plan::Plan;
 /// How much is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Depth {
+    /// An attachment's chains and the jumps to them, where these are found without a look at all jumps.
+    Own,
     /// Where an attachment's rules usually are.
     Usual,
     /// The whole table: rules anywhere may lead to a chain.
@@ -101,7 +104,7 @@ pub fn left(
     let Some(mut nft) = Nft::open_if_any()? else {
         return Ok(Vec::new());
     };
-    let seen = steady(&mut nft, |nft| look(nft, family, attachment, Depth::Usual))?;
+    let seen = steady(&mut nft, |nft| look(nft, family, attachment, Depth::Own))?;
     let Some(Seen { state, .. }) = seen else {
         return Ok(Vec::new());
     };
@@ -128,7 +131,7 @@ pub fn leave(
     for chain in own_chains(&seen.state, &plan.attachment, evidence) {
         write::remove(&mut transaction, &seen.state, Table::Nat, &chain);
     }
-    undo.note_of(&seen, &plan.attachment, evidence, &transaction);
+    undo.note(&seen, &plan.attachment, evidence, &transaction);
     batch::commands(&mut seen, &transaction)
 }
 
@@ -147,8 +150,8 @@ fn look(
     attachment: &Attachment,
     depth: Depth,
 ) -> Result<Option<Seen>, Error> {
-    let names = names(attachment);
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let own = names(attachment);
+    let names: Vec<&str> = own.iter().map(String::as_str).collect();
     let present = nf_tables::present(nft, family, Table::Nat, &names)?;
     if present.is_empty() {
         return Ok(None);
@@ -156,9 +159,15 @@ fn look(
     if depth == Depth::Whole {
         return Seen::whole(nft, family, &[Table::Nat]).map(Some);
     }
+    if depth == Depth::Own
+        && let Some(seen) = own_alone(nft, family, &present)?
+    {
+        return Ok(Some(seen));
+    }
     let mut chains = vec![(Table::Nat, DNAT)];
     chains.extend(present.iter().map(|name| (Table::Nat, *name)));
-    Seen::chains(nft, family, &chains).map(Some)
+    let concern = leading_to(own.to_vec());
+    Seen::chains(nft, family, &chains, &concern).map(Some)
 }
 
 /// What a removal came to.
@@ -201,7 +210,7 @@ fn remove(
             Ok((commands, outcome))
         })
     };
-    let outcome = match run(Depth::Usual) {
+    let outcome = match run(Depth::Own) {
         Err(error) if error.code != Code::TryAgainLater => run(Depth::Whole)?,
         usual => usual?,
     };

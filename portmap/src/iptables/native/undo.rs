@@ -10,7 +10,7 @@ use xtables::nf_tables::Seen;
 use xtables::nf_tables::batch::{self, Former};
 use xtables::transaction::{Command as Line, Transaction};
 
-use super::super::rules::{DNAT, Wanted, is_of_attachments};
+use super::super::rules::{DNAT, is_of_attachments, leading_to};
 use super::super::standing::{jumps_to, own_chains};
 use super::super::write;
 use super::{commit, removal, steady};
@@ -57,29 +57,8 @@ impl Undo {
         self.changed
     }
 
-    /// Notes what a transaction changes of an attachment that is being added.
-    pub fn note(
-        &mut self,
-        seen: &Seen,
-        wanted: &Wanted,
-        evidence: &Evidence,
-        transaction: &Transaction,
-    ) {
-        self.note_of(seen, &wanted.attachment, evidence, transaction);
-        if wanted.conditional
-            && self
-                .changes
-                .last()
-                .is_none_or(|c| c.family != wanted.family)
-        {
-            let change = Change::of(seen, &wanted.attachment, evidence);
-            self.changes.push(change);
-        }
-        self.changed |= wanted.conditional;
-    }
-
     /// Notes what a transaction changes of an attachment.
-    pub fn note_of(
+    pub fn note(
         &mut self,
         seen: &Seen,
         attachment: &Attachment,
@@ -150,7 +129,10 @@ impl Change {
                 }
                 seen
             }
-            None => Seen::chains(nft, self.family, &[(Table::Nat, DNAT)])?,
+            None => {
+                let concern = leading_to(Vec::new());
+                Seen::chains(nft, self.family, &[(Table::Nat, DNAT)], &concern)?
+            }
         };
         for (name, _) in &self.chains {
             transaction.push(Table::Nat, Line::New(name.clone()));
