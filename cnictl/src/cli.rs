@@ -9,7 +9,9 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use install::{Completions, Install, Manual, Uninstall};
 use network::{Add, Attach, Whole};
-use node::{Doctor, Explain, Follow, Gc, Limit, Limits, Lint, Metrics, Ports, Reconcile, Sysctls, Who};
+use node::{
+    Doctor, Explain, Follow, Gc, Limit, Limits, Lint, Metrics, Ports, Reconcile, Sysctls, Who,
+};
 
 /// Runs CNI networks; shows, repairs, installs tuning, portmap and bandwidth
 #[derive(Debug, Parser)]
