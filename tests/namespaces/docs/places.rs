@@ -9,10 +9,10 @@ use super::markdown::{documents, root};
 
 /// Why a block cannot be run, and how many there are of each. Whoever adds one says so here.
 pub const REASONS: [(&str, usize); 7] = [
-    ("a drawing", 3),
+    ("a drawing", 2),
     ("builds the project", 3),
     ("installs packages on the machine", 2),
-    ("needs a cluster", 5),
+    ("needs a cluster", 6),
     ("needs a container runtime", 2),
     ("needs systemd", 1),
     ("runs these tests", 1),
