@@ -29,7 +29,7 @@ help:
 	@echo 'make nodes   pods of kubelet, over dockershim and over containerd, with kube-proxy (as root)'
 	@echo 'make fuzz    hostile input for every reader, FUZZ_SECONDS for each'
 	@echo 'make soak    10,000 attachments that come and go on one node'
-	@echo 'make bench   time every verb against the reference'
+	@echo 'make bench   time every verb against the reference, and write docs/performance.md'
 	@echo 'make pictures the pictures of the documentation, from committed figures'
 	@echo 'make conformance [CNI_BIN=DIR]  black-box cases for ours, or for any directory of plugins'
 	@echo 'make dist    tarball, Debian package, checksums and bill of materials, in target/dist'
@@ -85,8 +85,10 @@ soak: packages
 	CNI_BIN=$(RELEASED) && export CNI_BIN && \
 	SOAK_TOTAL=10000 SOAK_LIVE=200 timeout 3600 cargo test $(AS_ROOT) --release --package tests soak:: -- --nocapture
 
+# An idle machine gives the figures of docs/performance.md: about half an hour.
 bench: packages
 	CNI_BIN=$(RELEASED) && export CNI_BIN && cargo run $(AS_ROOT) --release --quiet -p bench
+	$(MAKE) pictures
 
 # Looks at no kernel.
 pictures:
