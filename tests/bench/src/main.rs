@@ -1,8 +1,9 @@
 //! Whole-process time of each verb, ours against Debian's reference in the same run, interleaved.
 //!
 //! `cargo run --release -p bench [ROUNDS [PLUGIN]]`, after `cargo build --release`. The figures are
-//! medians; absolute times move with the machine, ratios much less. PLUGIN leaves the others out; without
-//! it the run is written to docs/performance.md and docs/performance.tsv.
+//! medians; absolute times move with the machine, ratios much less. PLUGIN leaves the others out, and `rate`
+//! everything but the rate of a limited pod. Without it the run is written to docs/performance.md,
+//! docs/performance.tsv and docs/pictures/rate.tsv.
 //!
 //! | module | what it holds |
 //! | --- | --- |
@@ -10,6 +11,7 @@
 //! | [`scenario`] | what is timed, and its samples |
 //! | [`table`] | medians and ratios, printed |
 //! | [`cost`] | system calls, programs, memory |
+//! | [`rate`] | what a limited pod receives from the first packet on |
 //! | [`limits`] | what nobody can be faster than |
 //! | [`page`], [`machine`] | the page of the documentation |
 //! | [`tuning`], [`portmap`], [`nftables`], [`bandwidth`] | the scenarios of one plugin or backend |
@@ -26,12 +28,14 @@ mod nftables;
 mod others;
 mod page;
 mod portmap;
+mod rate;
 mod run;
 mod scenario;
 mod table;
 mod tuning;
 
 use std::error::Error;
+use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
@@ -99,9 +103,13 @@ fn bench(rounds: usize, only: Option<&str>) -> Result<(), Box<dyn Error>> {
             writeln!(out, "{rates}")?;
         }
     }
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");
+    if is_wanted("rate") {
+        fs::write(docs.join("pictures/rate.tsv"), rate::table()?)?;
+    }
     if only.is_none() {
         found.limits = limits::measure()?;
-        found.write(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs"))?;
+        found.write(&docs)?;
     }
     Ok(())
 }

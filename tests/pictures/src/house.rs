@@ -4,77 +4,79 @@ use crate::sheet::Sheet;
 
 /// The picture.
 pub fn picture() -> String {
-    let about = "Runtimes and cnictl call the plugins tuning, portmap and bandwidth; these use common, \
-                 which speaks netlink to the kernel";
-    let steps = ["config ▸ plan ▸ observe", "▸ diff ▸ apply"];
-    let plugin = |name: &'static str| [name, steps[0], steps[1]];
-    Sheet::new(560, 560, "Crates, and what flows between them", about)
-        .boxed(
-            "box",
-            [20, 50, 248, 54],
-            &[
-                "containerd, CRI-O, podman",
-                "libcni: lists, cache of attachments",
-            ],
-        )
-        .boxed(
-            "ours",
-            [292, 50, 248, 54],
-            &["`cnictl", "for operators; reads the same cache"],
-        )
+    let about = "Runtimes and cnictl call the plugins tuning, portmap and bandwidth; portmap uses the \
+                 crates nft and xtables; all use common, which speaks netlink to the kernel";
+    let sheet = Sheet::new(560, 640, "Crates, and what flows between them", about);
+    let sheet = kernel(libraries(plugins(callers(sheet))));
+    let tests = "tests/: sandbox, namespaces, conformance, nodes, fuzz, bench";
+    let packaging = "packaging/: tarball, Debian package, image, DaemonSets, units, schemas";
+    sheet
+        .words(20, 590, "small", tests)
+        .words(20, 612, "small", packaging)
+        .text()
+}
+
+fn callers(sheet: Sheet) -> Sheet {
+    let runtimes = [
+        "containerd, CRI-O, podman",
+        "libcni: lists, cache of attachments",
+    ];
+    let tool = ["`cnictl", "for operators; reads the same cache"];
+    sheet
+        .boxed("box", [20, 50, 248, 54], &runtimes)
+        .boxed("ours", [292, 50, 248, 54], &tool)
         .arrow((144, 104), (144, 152))
         .words(154, 124, "small", "a process per verb:")
         .words(154, 142, "small", "JSON in, JSON out")
         .arrow((416, 104), (416, 152))
         .words(426, 132, "small", "as libraries")
-        .boxed("ours", [20, 154, 166, 74], &plugin("`tuning"))
-        .boxed("ours", [197, 154, 166, 74], &plugin("`portmap"))
-        .boxed("ours", [374, 154, 166, 74], &plugin("`bandwidth"))
-        .arrow((103, 228), (103, 258))
-        .arrow((280, 228), (280, 258))
-        .arrow((457, 228), (457, 258))
-        .boxed(
-            "ours",
-            [20, 260, 520, 54],
-            &[
-                "`common",
-                "the protocol, results, errors, owners, the log, libcni's cache",
-            ],
-        )
-        .arrow((280, 314), (280, 338))
-        .boxed(
-            "ours",
-            [20, 340, 520, 54],
-            &[
-                "`common/src/sys",
-                "netlink, namespaces, files: the only unsafe code",
-            ],
-        )
-        .arrow((103, 394), (103, 424))
-        .arrow((280, 394), (280, 424))
-        .arrow((457, 394), (457, 424))
+}
+
+fn plugins(sheet: Sheet) -> Sheet {
+    let steps = |name| [name, "config ▸ plan ▸ observe", "▸ diff ▸ apply"];
+    sheet
+        .boxed("ours", [20, 154, 166, 74], &steps("`tuning"))
+        .boxed("ours", [197, 154, 166, 74], &steps("`portmap"))
+        .boxed("ours", [374, 154, 166, 74], &steps("`bandwidth"))
+        .arrow((70, 228), (70, 338))
+        .arrow((240, 228), (210, 258))
+        .arrow((320, 228), (350, 258))
+        .arrow((490, 228), (490, 338))
+}
+
+fn libraries(sheet: Sheet) -> Sheet {
+    let common = [
+        "`common",
+        "the protocol, results, errors, owners, the log, libcni's cache",
+    ];
+    let sys = [
+        "`common/src/sys",
+        "netlink, namespaces, files: the only unsafe code",
+    ];
+    sheet
+        .boxed("ours", [130, 260, 146, 54], &["`nft", "nf_tables"])
+        .boxed("ours", [284, 260, 146, 54], &["`xtables", "iptables rules"])
+        .arrow((203, 314), (203, 338))
+        .arrow((357, 314), (357, 338))
+        .boxed("ours", [20, 340, 520, 54], &common)
+        .arrow((280, 394), (280, 418))
+        .boxed("ours", [20, 420, 520, 54], &sys)
+}
+
+fn kernel(sheet: Sheet) -> Sheet {
+    sheet
+        .arrow((103, 474), (103, 504))
+        .arrow((280, 474), (280, 504))
+        .arrow((457, 474), (457, 504))
         .boxed(
             "box",
-            [20, 426, 166, 54],
+            [20, 506, 166, 54],
             &["sysctls, links", "the pod's namespace"],
         )
         .boxed(
             "box",
-            [197, 426, 166, 54],
+            [197, 506, 166, 54],
             &["nf_tables, x_tables", "conntrack"],
         )
-        .boxed("box", [374, 426, 166, 54], &["tc", "tbf, ifb, filters"])
-        .words(
-            20,
-            510,
-            "small",
-            "tests/: sandbox, namespaces, conformance, nodes, fuzz, bench",
-        )
-        .words(
-            20,
-            532,
-            "small",
-            "packaging/: tarball, Debian package, image, DaemonSets, units, schemas",
-        )
-        .text()
+        .boxed("box", [374, 506, 166, 54], &["tc", "tbf, ifb, filters"])
 }

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`verbs`]: `add.svg`, `verbs.svg` | docs/performance.tsv, which `make bench` writes |
 //! | [`latency`]: `latency.svg` | docs/pictures/latency.tsv |
+//! | [`rate`]: `rate.svg` | docs/pictures/rate.tsv, which `make bench` writes |
 //! | [`packet`], [`house`] | none |
 
 mod chart;
@@ -11,6 +12,7 @@ mod data;
 mod house;
 mod latency;
 mod packet;
+mod rate;
 mod sheet;
 mod verbs;
 
@@ -51,6 +53,7 @@ fn pictures() -> io::Result<Vec<(&'static str, String)>> {
             "latency.svg",
             latency::picture(&directory().join("latency.tsv"))?,
         ),
+        ("rate.svg", rate::picture(&directory().join("rate.tsv"))?),
         ("packet.svg", packet::picture()),
         ("house.svg", house::picture()),
     ])
