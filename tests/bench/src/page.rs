@@ -9,6 +9,7 @@ use crate::bandwidth::BARE_DEL;
 use crate::connections::Rates;
 use crate::cost::{Cost, Costs};
 use crate::machine;
+use crate::run::Sample;
 use crate::table::{Row, Spread};
 
 /// What one run found.
@@ -30,6 +31,43 @@ const HEAD: &str = "# Performance\n\n\
     the median, and in parentheses the tenth and the ninetieth percentile. This project and the \
     reference are measured in the same run, alternately, each on a node of its own.\n";
 
+/// The rows of the README: plugin, backend, other pods, name.
+const SELECTED: [(&str, &str, u32, &str); 5] = [
+    ("tuning", "", 0, "`tuning`, 4 link attributes, 3 sysctls"),
+    ("bandwidth", "", 100, "`bandwidth`, both directions"),
+    (
+        "portmap",
+        "iptables-nft",
+        100,
+        "`portmap`, iptables-nft, 2 ports",
+    ),
+    (
+        "portmap",
+        "iptables-legacy",
+        100,
+        "`portmap`, iptables-legacy, 2 ports",
+    ),
+    (
+        "portmap",
+        "nftables",
+        5000,
+        "`portmap`, nftables (reference: iptables)",
+    ),
+];
+
+/// What is around the README's table.
+const MARKS: [&str; 2] = [
+    "<!-- figures of make bench -->\n",
+    "\n<!-- end of figures -->",
+];
+
+fn around(text: &str) -> Option<[&str; 2]> {
+    let [begin, end] = MARKS;
+    let begin = text.find(begin)? + begin.len();
+    let end = begin + text.get(begin..)?.find(end)?;
+    Some([text.get(..begin)?, text.get(end..)?])
+}
+
 const NOTES: &str = "\nWith iptables-legacy ADD starts one program per IP version; with the other backends \
     no program is started, unless there are conditions. With iptables, ADD reads the jump of every \
     attachment, to keep ports on one address before the same port on all addresses, so its time grows \
@@ -37,14 +75,54 @@ const NOTES: &str = "\nWith iptables-legacy ADD starts one program per IP versio
     something, takes a grace period.\n";
 
 impl Found {
-    /// Writes both files below `docs`.
+    /// Writes both files below `docs`, and the table of the README.
     ///
     /// # Errors
     /// When a file cannot be written, or the machine not be described.
     pub fn write(&self, docs: &Path) -> io::Result<()> {
         fs::write(docs.join("performance.tsv"), self.figures())?;
         let page = self.page(&machine::facts()?, &machine::sizes()?);
-        fs::write(docs.join("performance.md"), page)
+        fs::write(docs.join("performance.md"), page)?;
+        let readme = docs.join("../README.md");
+        let text = fs::read_to_string(&readme)?;
+        let [before, after] =
+            around(&text).ok_or_else(|| io::Error::other("README.md has no place for figures"))?;
+        fs::write(readme, format!("{before}{}{after}", self.selected()))
+    }
+
+    /// Five rows for the README: medians of ours and of the reference.
+    fn selected(&self) -> String {
+        let mut text = String::new();
+        let head = ["plugin", "on a node with", "ADD", "CHECK", "DEL"];
+        table(
+            &mut text,
+            &head,
+            SELECTED.iter().map(|one| self.chosen(one)),
+        );
+        text
+    }
+
+    fn chosen(&self, (plugin, backend, others, name): &(&str, &str, u32, &str)) -> Vec<String> {
+        let node = match others {
+            0 => String::new(),
+            others => format!("{} other pods", thousands(u64::from(*others))),
+        };
+        let cell = |verb: &str| {
+            let mut rows = self.rows.iter().filter(|row| row.circumstance != BARE_DEL);
+            let row = rows.find(|row| {
+                (row.plugin, row.backend, row.others, row.verb) == (plugin, backend, *others, verb)
+            });
+            let median = |samples: &[Sample]| Spread::of(samples).map(|spread| spread.median);
+            let text = |time: Option<f64>| time.map_or_else(none, |time| format!("{time:.2}"));
+            let sides = row.map(|row| [&row.ours, &row.reference].map(|side| median(side)));
+            let [ours, reference] = sides.unwrap_or_default();
+            format!("{} / {}", text(ours), text(reference))
+        };
+        let verbs = ["ADD", "CHECK", "DEL"].map(cell);
+        [(*name).to_owned(), node]
+            .into_iter()
+            .chain(verbs)
+            .collect()
     }
 
     /// Columns: plugin, backend, pods, verb, side, median and spread, in milliseconds.
@@ -208,7 +286,6 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::run::Sample;
 
     fn found() -> Found {
         let sample = |ms| {
@@ -242,6 +319,19 @@ mod tests {
         let row =
             "| nftables, 1 port | 5,000 | ADD | 2.00 (2.00–2.00) | 7.00 (7.00–7.00) | 3.5 | 1 |\n";
         assert!(found().page(&[], &[("tuning", 1, 2048)]).contains(row));
+    }
+
+    #[test]
+    fn the_readme_has_five_rows_between_its_marks() {
+        let text = format!("a{}old{}b", MARKS[0], MARKS[1]);
+        let [before, after] = around(&text).unwrap();
+        assert!(before.ends_with(MARKS[0]) && after.starts_with(MARKS[1]));
+        let rows = found().selected();
+        assert!(
+            rows.ends_with("5,000 other pods | 2.00 / 7.00 | – / – | – / – |\n"),
+            "{rows}"
+        );
+        assert_eq!(rows.lines().count(), 3 + SELECTED.len());
     }
 
     #[test]

@@ -29,10 +29,9 @@ const POD: &str = "10.22.0.2:5001";
 /// When the pods cannot be made, or no connection leads to them.
 pub fn table() -> io::Result<String> {
     let [ours, reference] = [Side::Ours, Side::Reference].map(watch);
-    let mut text = format!(
-        "# Received by a pod limited to 10 Mbit/s with containerd's burst, in Mbit/s: make bench.\n\
-         seconds\tours\treference\n"
-    );
+    let mut text = "# Received by a pod limited to 10 Mbit/s with containerd's burst, in Mbit/s: make bench.\n\
+                    seconds\tours\treference\n"
+        .to_owned();
     for (at, (ours, reference)) in (1..).zip(ours?.into_iter().zip(reference?)) {
         let seconds = STEP.as_secs_f64() * f64::from(at);
         // Writing to a String has no way to fail.
