@@ -31,7 +31,13 @@ pub fn facts() -> io::Result<Vec<(&'static str, String)>> {
             "machine",
             format!("{kind}, {count} cores {model}, {} GiB of memory", kib >> 20),
         ),
-        ("kernel", format!("Linux {}", release.trim())),
+        (
+            "kernel",
+            format!(
+                "Linux {}",
+                release.trim().split('-').next().unwrap_or_default()
+            ),
+        ),
         ("build", build()),
         (
             "reference",
@@ -47,14 +53,6 @@ pub fn facts() -> io::Result<Vec<(&'static str, String)>> {
         ),
         ("iptables", said("iptables", &["--version"])),
         ("nft", said("nft", &["--version"])),
-        (
-            "load at the end",
-            fs::read_to_string("/proc/loadavg")?
-                .split(' ')
-                .take(3)
-                .collect::<Vec<_>>()
-                .join(" "),
-        ),
     ])
 }
 
