@@ -130,7 +130,7 @@ impl Reader {
             Err(errno) => Err(refused(errno.desc())),
             Ok(found) => match Reader::new(family, found) {
                 reader if reader.is_whole() => Ok(Some(reader)),
-                _ => Err(refused("its entries make no sense")),
+                _ => Err(refused("its entries are invalid")),
             },
         }
     }

@@ -84,12 +84,12 @@ impl Netns {
             return match is_of_network(&file).map_err(|errno| unknown(&errno.desc()))? {
                 true => Ok(Netns { file, path }),
                 false => {
-                    let what = "this is a namespace, but not of a network";
+                    let what = "this is a namespace, but not a network namespace";
                     Err(OpenError::Foreign(foreign(what)))
                 }
             };
         }
-        let error = foreign("this is no namespace");
+        let error = foreign("this is not a network namespace");
         // `ip netns del` and runtimes unmount first and remove the empty file after.
         match entry.metadata().map_err(|cause| unknown(&cause))? {
             meta if meta.is_file() && meta.len() == 0 => Err(OpenError::Gone(error)),
@@ -167,7 +167,7 @@ pub fn is_own(path: &Path) -> bool {
 /// # Errors
 /// Code 100 when the kernel gives no namespace, else what `action` gives.
 pub fn in_a_new_one<T: Send>(action: impl FnOnce() -> Result<T, Error> + Send) -> Result<T, Error> {
-    let made = || Error::new(Code::System, "make a network namespace to try things in");
+    let made = || Error::new(Code::System, "create a temporary network namespace");
     let inside = move || {
         unshare(CloneFlags::CLONE_NEWNET).map_err(|errno| made().with_details(errno.desc()))?;
         action()

@@ -129,7 +129,7 @@ fn exchange(
             Err(errno) => return Err(failed(Code::System, errno.desc().into())),
         }
     }
-    let details = format!("others changed it {TRIES} times in between");
+    let details = format!("others changed it {TRIES} times meanwhile");
     Err(failed(Code::TryAgainLater, details))
 }
 
