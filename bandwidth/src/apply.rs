@@ -232,7 +232,7 @@ fn create(changes: &mut Changes<'_>, name: &str, mtu: u32) -> Result<Link, Error
         .netlink
         .link_by_name(name)
         .context(Code::System, tried)?
-        .ok_or_else(|| Error::new(Code::System, tried()).with_details("it is gone again"))
+        .ok_or_else(|| Error::new(Code::System, tried()).with_details("it has disappeared again"))
 }
 
 /// Makes a token bucket the root qdisc of a link. One that has our handle is changed in place, which
@@ -262,7 +262,7 @@ fn bucket(
             }
             if let Some(stranger) = stranger {
                 changes.log.warn(format!(
-                    "{name}: qdisc {stranger} gives way to the queue of the limit"
+                    "{name}: qdisc {stranger} is replaced by the queue of the limit"
                 ));
                 let tried = format!("delete qdisc {stranger} of {name}");
                 changes.make((tried, TBF), None, |netlink| {
@@ -274,7 +274,7 @@ fn bucket(
         Some(other) => {
             let handle = handle_text(other.handle);
             changes.log.warn(format!(
-                "{name}: root qdisc {} {handle} gives way to the limit",
+                "{name}: root qdisc {} {handle} is replaced by the limit",
                 other.kind
             ));
             let tried = format!("delete the root qdisc {} {handle} of {name}", other.kind);

@@ -67,7 +67,7 @@ impl Turn {
 }
 
 fn unending(tried: String) -> Error {
-    let details = format!("it has not ended for {} seconds", PATIENCE.as_secs());
+    let details = format!("it has not finished within {} seconds", PATIENCE.as_secs());
     Error::new(Code::TryAgainLater, tried).with_details(details)
 }
 

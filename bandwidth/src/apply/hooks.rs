@@ -31,7 +31,7 @@ impl Job<'_> {
                     Code::System,
                     format!("add qdisc clsact to {name}, which subnets need in this direction"),
                 )
-                .with_details(format!("there is {kind} with filters of somebody else")));
+                .with_details(format!("there is {kind} with filters of another tool")));
             }
             Some(_) => self.delete_ingress(changes)?,
         }

@@ -93,7 +93,7 @@ fn talk(child: &mut Child, input: &[u8]) -> io::Result<(Vec<u8>, Vec<u8>)> {
             let _ = child.kill();
         }
         let said = said?.join();
-        let lost = |_| Err(io::Error::other("a thread ended by accident"));
+        let lost = |_| Err(io::Error::other("a thread ended unexpectedly"));
         Ok((printed?, said.unwrap_or_else(lost)?))
     })
 }

@@ -64,7 +64,7 @@ impl Compiled {
             Error::new(Code::InvalidConfig, format!("{key}: {why}"))
         };
         if rules.len() < jumps.len() {
-            return Err(refuse("iptables makes no rule of these words".into()));
+            return Err(refuse("iptables creates no rule from them".into()));
         }
         for rule in &rules {
             judge::fault(rule, &mark).map_or(Ok(()), |why| Err(refuse(why)))?;
@@ -185,7 +185,7 @@ fn refused(family: Family, chain: &str, rule: &str) -> Result<Option<Refusal>, E
 fn refusal(failure: &Failure, family: Family, place: &str) -> Error {
     let key = conditions::key(family);
     match failure.hopeless() {
-        Some(code) => failure.error(code, format!("try {key} out{place}")),
+        Some(code) => failure.error(code, format!("try {key}{place}")),
         None => {
             let msg = format!("{key}: iptables refuses these matches{place}");
             failure.error(Code::InvalidConfig, msg)

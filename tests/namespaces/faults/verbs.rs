@@ -49,7 +49,7 @@ fn addition(node: &Node) {
             let half = difference(&node.without, &node.state());
             let left = half.is_some().then(after_del).flatten();
             let half =
-                half.filter(|_| answer.code.is_some() && !answer.stdout.contains("take back"));
+                half.filter(|_| answer.code.is_some() && !answer.stdout.contains("roll back"));
             is_error(answer).or(half).or(left)
         },
     };
