@@ -119,7 +119,7 @@ fn exchange(
         chains.take(&doomed.chains, &gone);
         let new = chains.put(former).and_then(|()| chains.table());
         let (table, origins) = new.map_err(|chain| {
-            let details = format!("chain {chain} is not as it was: somebody else changed it");
+            let details = format!("chain {chain} is not as it was: something else changed it");
             failed(Code::System, details)
         })?;
         let (is_ipv6, count) = (family == Family::V6, reader.table.count);
