@@ -60,7 +60,7 @@ impl Turn {
         let turn = take(&format!("scratch {family}"), Children::Hold, PATIENCE);
         turn.map_err(|()| {
             unending(format!(
-                "wait for others that try conditions out ({family})"
+                "wait for others that try conditions ({family})"
             ))
         })
     }
