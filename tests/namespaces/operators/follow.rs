@@ -223,7 +223,11 @@ fn what_goes_by_the_configuration_of_today_is_repaired_by_it() {
     let dir = today(&place, &[part]).display().to_string();
     let words = ["--grace=0", "--plugin=portmap", "--config-dir", &dir];
     let follower = Follower::start(&place, &words);
-    assert!(follower.line(1).starts_with("after the start: repaired 1: "));
+    assert!(
+        follower
+            .line(1)
+            .starts_with("after the start: repaired 1: ")
+    );
     assert_eq!(backends(&place), ["nftables active"]);
     sh(&place, "nft flush ruleset");
     assert!(follower.line(2).contains("by nft: repaired 1: "));
