@@ -22,7 +22,7 @@ WITH_ARTEFACTS = $$([ "$$(id -u)" != 0 ] || echo --features dist/artefacts)
 TARGET = $$(uname -m)-unknown-linux-musl
 RELEASED = $$(packaging/release/compile $(TARGET) $(CURDIR)/target/release-build/$$(dpkg --print-architecture))
 
-.PHONY: help test one check runtimes nodes demo bench conformance packages dist dist-arm64 image test-dist reproducible fuzz soak
+.PHONY: help test one check runtimes nodes demo bench conformance packages dist dist-arm64 image test-dist reproducible fuzz soak pictures
 
 help:
 	@echo 'make demo    build, then show a pod-like namespace get its chain and lose it again'
@@ -32,7 +32,8 @@ help:
 	@echo 'make nodes   pods of kubelet, over dockershim and over containerd, with kube-proxy, and a Debian that systemd boots, with firewalls (as root)'
 	@echo 'make fuzz    hostile input for every reader, FUZZ_SECONDS for each'
 	@echo 'make soak    10,000 attachments that come and go on one node'
-	@echo 'make bench   time every verb against the reference'
+	@echo 'make bench   time every verb against the reference, and write docs/performance.md'
+	@echo 'make pictures the pictures of the documentation, from committed figures'
 	@echo 'make conformance [CNI_BIN=DIR]  black-box cases for ours, or for any directory of plugins'
 	@echo 'make dist    tarball, Debian package, checksums and bill of materials, in target/dist'
 	@echo 'make dist-arm64   the same for aarch64, and run it in emulation'
@@ -89,8 +90,14 @@ soak: packages
 	CNI_BIN=$(RELEASED) && export CNI_BIN && \
 	SOAK_TOTAL=10000 SOAK_LIVE=200 timeout 3600 cargo test $(AS_ROOT) --release --package tests soak:: -- --nocapture
 
+# An idle machine gives the figures of docs/performance.md: about half an hour.
 bench: packages
 	CNI_BIN=$(RELEASED) && export CNI_BIN && cargo run $(AS_ROOT) --release --quiet -p bench
+	$(MAKE) pictures
+
+# Looks at no kernel.
+pictures:
+	cargo run --quiet -p pictures
 
 # Ours unless CNI_BIN names another directory.
 conformance: packages

@@ -24,7 +24,8 @@ const LONGEST: usize = 25;
 /// # Errors
 /// Code 6 for anything but a whole number of bits that 64 bits hold.
 pub fn bits(value: &Value<'_>) -> Result<u64, Error> {
-    let expected = "bits as a whole number of up to 64 bits, or a text such as 10M, 1.5Gbit or 1MB";
+    let expected =
+        "bits as a whole number of up to 64 bits, or a string such as 10M, 1.5Gbit or 1MB";
     value.parse(expected, |json| match json {
         Json::Number(number) => scaled(&number.to_string(), 1),
         Json::String(text) => text_in_bits(text),

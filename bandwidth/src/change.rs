@@ -139,10 +139,10 @@ impl Change {
     pub fn warning(&self) -> Option<String> {
         match self {
             Change::DeleteRoot(on, Some(other)) => {
-                Some(format!("{on}: root qdisc {other} gives way to the limit"))
+                Some(format!("{on}: root qdisc {other} is replaced by the limit"))
             }
             Change::DeleteStranger(on, other) => Some(format!(
-                "{on}: qdisc {other} gives way to the queue of the limit"
+                "{on}: qdisc {other} is replaced by the queue of the limit"
             )),
             _ => None,
         }

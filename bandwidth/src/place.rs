@@ -85,7 +85,7 @@ impl Place {
             .context(Code::System, || format!("look up {whose}"))?
             .ok_or_else(|| nothing(format!("there is no interface {whose}")))?;
         if own.kind.is_empty() && own.name == "lo" {
-            let msg = format!("{whose} is the loopback, which cannot be limited");
+            let msg = format!("{whose} is the loopback interface, which cannot be limited");
             return Err(nothing(msg));
         }
         let (netlink, link, side) = if own.kind == "veth" {

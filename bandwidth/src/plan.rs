@@ -145,7 +145,9 @@ impl Plan {
             .map(|(link, numbers)| (link, numbers.ours.burst()))
             .filter(|(_, burst)| *burst < frame)
             .map(|(link, burst)| {
-                format!("{link}: a burst of {burst} bytes never lets a frame of {frame} bytes pass")
+                format!(
+                    "{link}: no frame of {frame} bytes ever passes, because the burst is {burst}"
+                )
             })
             .collect()
     }

@@ -13,7 +13,7 @@ use node::{
     Doctor, Explain, Follow, Gc, Limit, Limits, Lint, Metrics, Ports, Reconcile, Sysctls, Who,
 };
 
-/// Runs CNI networks; shows, repairs, installs tuning, portmap and bandwidth
+/// Run CNI networks; inspect, repair and install tuning, portmap and bandwidth
 #[derive(Debug, Parser)]
 #[command(
     name = "cnictl",
@@ -42,7 +42,7 @@ pub enum Command {
     /// Attach a namespace to a network: ADD for every plugin in order
     #[command(after_help = network::ADD, override_usage = "cnictl add [OPTIONS] NETWORK NETNS")]
     Add(Add),
-    /// Ask every plugin whether an attachment is still what ADD made it
+    /// Check that an attachment is still as ADD left it
     #[command(after_help = network::CHECK, override_usage = "cnictl check [OPTIONS] NETWORK NETNS")]
     Check(Attach),
     /// Detach a namespace: DEL for every plugin in reverse order
@@ -51,7 +51,7 @@ pub enum Command {
     /// Remove what belongs to attachments that are gone
     #[command(after_help = node::GC)]
     Gc(Gc),
-    /// Ask every plugin of a network whether it is ready for ADD
+    /// Check that every plugin of a network is ready for ADD
     #[command(after_help = network::STATUS)]
     Status(Whole),
     /// Show which spec versions the plugins of a network support
@@ -80,20 +80,20 @@ pub enum Command {
     /// Re-apply every attachment of the runtime's cache that has drifted
     #[command(after_help = node::RECONCILE)]
     Reconcile(Reconcile),
-    /// Repair whatever others change, as soon as they have
+    /// Repair whatever changes, as soon as it does
     #[command(after_help = node::FOLLOW)]
     Follow(Follow),
-    /// Find what is wrong with a configuration, before a pod does
+    /// Find mistakes in a configuration before a pod does
     #[command(after_help = node::LINT)]
     Lint(Lint),
-    /// Put the plugins into a directory that runtimes use
+    /// Install the plugins into a runtime's plugin directory
     Install(Install),
-    /// Take out what install put there, and put back what it kept
+    /// Remove what install put there, and restore what it kept
     #[command(after_help = install::UNINSTALL)]
     Uninstall(Uninstall),
     /// Print completions for a shell
     Completions(Completions),
-    /// Do nothing until SIGTERM or SIGINT: a DaemonSet's pods must stay
+    /// Wait for SIGTERM or SIGINT: pods of a DaemonSet must keep running
     #[command(hide = true)]
     Wait,
     /// Write the manual pages into a directory
@@ -127,7 +127,7 @@ Usage: {usage}; --help (of a command, too), --version
 
 const EXIT_CODES: &str = "\
 Options: --help (of a command, too), --version
-Exit code: 0 done, 1 failed, 2 usage, 10 (reconcile) something had drifted";
+Exit code: 0 success, 1 failure, 2 usage error, 10 (reconcile) something had drifted";
 
 #[cfg(test)]
 mod tests {

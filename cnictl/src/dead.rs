@@ -56,8 +56,8 @@ impl Fate {
         match self {
             Fate::Dead | Fate::Removed => String::new(),
             Fate::Left(why) => (*why).to_owned(),
-            Fate::Restored => "the runtime has it by now, so it was put back".into(),
-            Fate::Gone => "somebody else removed it".into(),
+            Fate::Restored => "the cache has it by now, so it was restored".into(),
+            Fate::Gone => "something else removed it".into(),
             Fate::Failed(error) => error.to_string(),
         }
     }
@@ -137,7 +137,7 @@ fn names(dir: &Path) -> Result<BTreeSet<String>, Error> {
 
 fn no_cache(dir: &Path) -> Error {
     let msg = format!("there is no cache in {}/results", dir.display());
-    Error::new(Code::Io, msg).with_details("without it nothing is known to be valid")
+    Error::new(Code::Io, msg).with_details("without it nothing can be recognised as valid")
 }
 
 /// The cache, if it says what is valid. An unreadable file may be that of a valid attachment.
@@ -164,11 +164,11 @@ pub fn find<P: Operate>(dir: &Path, named: &[String]) -> Result<Vec<Dead>, Error
     let networks = look.cache.networks();
     let fate = |owner: &Attachment| {
         if !is_whole(owner) {
-            Fate::Left("the node's state does not say whose it is")
+            Fate::Left("the node's state does not record an owner")
         } else if networks.contains(&owner.network.as_str()) || named.contains(&owner.network) {
             Fate::Dead
         } else {
-            Fate::Left("the cache knows nothing of the network; name it with --network")
+            Fate::Left("the cache has no attachment of the network; name it with --network")
         }
     };
     let owners = look.owners.iter().filter(|owner| !look.may_live(owner));
@@ -244,7 +244,7 @@ fn still_there(attachment: &Attachment) -> Error {
 
 fn remove_one<P: Operate>(look: &Look<'_>, attachment: &Attachment) -> Fate {
     if look.may_live(attachment) {
-        return Fate::Left("the runtime has it by now");
+        return Fate::Left("the cache has it by now");
     }
     if !look.owners.contains(attachment) {
         return Fate::Gone;

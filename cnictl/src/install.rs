@@ -62,10 +62,10 @@ impl fmt::Display for Done {
         f.write_str(match self {
             Done::Already => "already installed",
             Done::Installed => "installed",
-            Done::InstalledAndKept => "installed; what was there is kept",
-            Done::Back => "what was there before is back",
+            Done::InstalledAndKept => "installed; the previous file is kept",
+            Done::Back => "the previous file is restored",
             Done::Removed => "removed; nothing was kept",
-            Done::LeftAlone => "somebody else replaced it since; left as it is",
+            Done::LeftAlone => "replaced by another program since; left unchanged",
         })
     }
 }

@@ -81,7 +81,7 @@ fn directory(dir: &Path) -> Result<Vec<Finding>, Error> {
         match names.get(name) {
             None => drop(names.insert(name.to_owned(), file)),
             Some(first) => {
-                let text = format!("network {name:?} stands in {}, too", first.display());
+                let text = format!("network {name:?} is in {}, too", first.display());
                 found.push(document.finding(Severity::Warning, &at, text, "another name"));
             }
         }

@@ -118,7 +118,7 @@ impl Outcome {
             Outcome::InOrder => String::new(),
             Outcome::Drifted(what) | Outcome::Repaired(what) => what.whole.clone(),
             Outcome::Deleted => "deleted by the runtime meanwhile".into(),
-            Outcome::Renewed => "made anew by the runtime meanwhile".into(),
+            Outcome::Renewed => "added again by the runtime meanwhile".into(),
             Outcome::Superseded => "newer attachments have what it claims".into(),
             Outcome::Gone => "the network namespace is gone".into(),
             Outcome::Failed(error) => error.to_string(),

@@ -190,7 +190,7 @@ fn entry(path: &Path, object: Object<'_>) -> Result<Entry, Error> {
     if let Some(name) = names.into_iter().find(|name| !is_valid_name(name)) {
         return Err(Error::new(
             Code::Decoding,
-            format!("{:?} is no name", short(name)),
+            format!("{:?} is not a valid name", short(name)),
         ));
     }
     if let Some(fault) = ifname_fault(&attachment.ifname) {

@@ -259,10 +259,12 @@ impl<'a> Value<'a> {
 
     /// An error (code 7) about this value, whose type is right but whose content is not.
     pub fn refuse(&self, why: impl std::fmt::Display) -> Error {
-        Error::new(
-            Code::InvalidConfig,
-            format!("{} = {}: {why}", self.path, Short(self.json)),
-        )
+        let path = self.path;
+        let text = match self.json {
+            Json::Object(_) | Json::Array(_) => format!("{path}: {why}"),
+            value => format!("{path} = {}: {why}", Short(value)),
+        };
+        Error::new(Code::InvalidConfig, text)
     }
 
     fn mismatch(&self, expected: &str) -> Error {
@@ -371,7 +373,7 @@ mod tests {
         );
         assert_eq!(
             list[0].refuse("no").msg,
-            "runtimeConfig.portMappings[0] = an object: no"
+            "runtimeConfig.portMappings[0]: no"
         );
     }
 }

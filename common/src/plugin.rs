@@ -99,7 +99,8 @@ static ANSWERED: AtomicBool = AtomicBool::new(false);
 /// Answers in the place of a plugin that cannot go on: the runtime gets an error, not silence.
 fn answer_for(panic: &PanicHookInfo) {
     if !ANSWERED.load(Ordering::Relaxed) {
-        let msg = "the plugin cannot go on, and nothing was taken back: DEL removes what it made";
+        let msg =
+            "the plugin cannot continue, and nothing was rolled back: DEL removes what it created";
         let why = panic.payload_as_str().unwrap_or_default();
         let at = panic
             .location()
@@ -144,11 +145,11 @@ fn handle<P: Plugin>(report: &mut Report) -> Result<String, Refused> {
         Ok(Ok(outcome)) => outcome,
         Ok(Err(_)) => Err(Error::new(
             Code::Decoding,
-            "network configuration on stdin is nested too deep",
+            "network configuration on stdin is nested too deeply",
         )
         .into()),
         Err(cause) => {
-            let tried = "start a thread for a network configuration that is nested deep";
+            let tried = "start a thread for a deeply nested network configuration";
             Err(Error::new(Code::TryAgainLater, tried)
                 .with_details(cause)
                 .into())
@@ -296,7 +297,7 @@ fn call<P: Plugin>(
 fn warn_of_misspelt<P: Plugin>(request: &Request) {
     for (written, known) in keys::misspelt(request.conf.object(), &keys::part(P::KEYS)) {
         let name = P::NAME;
-        let text = format!("{written:?} is no key of {name} and is ignored; write {known:?}");
+        let text = format!("{written:?} is not a key of {name} and is ignored; write {known:?}");
         request.log.warn(text);
     }
 }

@@ -242,7 +242,7 @@ impl Set {
 const AT_ONCE: usize = 400;
 
 impl Compiled {
-    /// Refuses what does more than look at packets.
+    /// Refuses what does more than match packets.
     ///
     /// # Errors
     /// The name of the last such expression: what loads for it stands before it.
@@ -295,11 +295,11 @@ impl Compiled {
 pub fn only_test(rules: Vec<Whole>, jump: &str) -> Result<Compiled, Error> {
     let refuse = |why: String| Err(Error::new(Code::InvalidConfig, why));
     let [Whole { rule, compiled }] = <[Whole; 1]>::try_from(rules).map_err(|rules| {
-        let why = format!("they give {} rules, not one", rules.len());
+        let why = format!("they result in {} rules instead of one", rules.len());
         Error::new(Code::InvalidConfig, why)
     })?;
     if let Err(name) = compiled.judge() {
-        return refuse(format!("{name} does more than look at packets"));
+        return refuse(format!("{name} does more than match packets"));
     }
     match rule.leads_to(jump) {
         true => Ok(compiled),

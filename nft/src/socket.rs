@@ -73,7 +73,7 @@ impl Nft {
                 true => Code::Unsupported,
                 false => Code::System,
             };
-            Error::new(code, "ask the kernel for nf_tables").with_details(refusal)
+            Error::new(code, "query nf_tables").with_details(refusal)
         };
         let replies = self
             .netlink
@@ -424,7 +424,7 @@ const UNREADABLE: Errno = Errno::EBADMSG;
 
 /// The error of a batch whose answer is lost.
 pub fn doubt() -> Error {
-    let msg = "nf_tables: no answer to the changes: either all of them were made, or none";
+    let msg = "nf_tables: no reply to the changes: either all of them were made, or none";
     Error::new(Code::System, msg)
 }
 

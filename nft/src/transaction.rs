@@ -45,7 +45,7 @@ pub fn run<T>(
         tries += 1;
         if start.elapsed() > PATIENCE {
             let msg = "nf_tables: others keep changing the ruleset";
-            let details = format!("{tries} tries in {} s", PATIENCE.as_secs());
+            let details = format!("{tries} attempts in {} s", PATIENCE.as_secs());
             return Err(Error::new(Code::TryAgainLater, msg).with_details(details));
         }
         rest(tries);

@@ -78,7 +78,7 @@ pub fn parse(raw: Object<'_>, key: &'static str) -> Result<Vec<String>, Error> {
             return Err(value.refuse("a condition cannot be empty"));
         }
         if is_family_switch(&word) {
-            return Err(value.refuse("the key decides on the IP version"));
+            return Err(value.refuse("the IP version follows from the key"));
         }
         let of_iptables = words.first().unwrap_or(&word).starts_with(['-', '!']);
         if of_iptables && let Some(why) = fault(&word) {

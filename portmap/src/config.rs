@@ -64,7 +64,7 @@ impl Config {
     pub fn of_network(request: &Request) -> Result<Config, Error> {
         let raw = request.conf.object();
         let mappings = without_repetitions(mappings(raw)?, |lost| {
-            let text = format!("{lost} is mapped twice, the first counts");
+            let text = format!("{lost} is mapped twice, the first mapping wins");
             request.log.warn(text);
         });
         let config = Config {
@@ -228,7 +228,7 @@ fn mark(raw: Object<'_>) -> Result<Mark, Error> {
     let chain = raw.get("externalSetMarkChain");
     match (bit, chain) {
         (Some(bit), Some(_)) => {
-            Err(bit.refuse("markMasqBit and externalSetMarkChain exclude each other"))
+            Err(bit.refuse("markMasqBit and externalSetMarkChain cannot both be set"))
         }
         (None, None) => Ok(Mark::Bit(DEFAULT_MARK_BIT)),
         (Some(bit), None) => u8::try_from(bit.integer()?)

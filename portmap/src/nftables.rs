@@ -74,7 +74,7 @@ impl Backend for Nftables {
     fn apply(plan: &Plan, config: &Config, log: &Log) -> Result<undo::Undo, Error> {
         let (undo, taken) = apply::apply(plan, config.on_conflict)?;
         for Taken { port, by } in &taken {
-            log.warn(format!("host port {port} was of {by}"));
+            log.warn(format!("host port {port} belonged to {by}"));
         }
         Ok(undo)
     }

@@ -102,16 +102,16 @@ mod tests {
         ] {
             let of_rule = [(uapi::RULE_TABLE, table), (uapi::RULE_CHAIN, chain)];
             let of_chain = [(uapi::CHAIN_TABLE, table), (uapi::CHAIN_NAME, chain)];
-            let told = (family, table, chain);
+            let found = (family, table, chain);
             assert_eq!(
                 notice(uapi::DELRULE, family, &of_rule),
                 expected,
-                "{told:?}"
+                "{found:?}"
             );
             assert_eq!(
                 notice(uapi::NEWCHAIN, family, &of_chain),
                 expected,
-                "{told:?}"
+                "{found:?}"
             );
         }
         let whole = [(uapi::TABLE_NAME, "nat")];

@@ -73,16 +73,12 @@ impl Turn {
     /// Code 11 when others do so all the time.
     pub fn to_try(family: Family) -> Result<Turn, Error> {
         let turn = take(&format!("scratch {family}"), Children::Hold, PATIENCE);
-        turn.map_err(|()| {
-            unending(format!(
-                "wait for others that try conditions out ({family})"
-            ))
-        })
+        turn.map_err(|()| unending(format!("wait for others that try conditions ({family})")))
     }
 }
 
 fn unending(tried: String) -> Error {
-    let details = format!("it has not ended for {} seconds", PATIENCE.as_secs());
+    let details = format!("it has not finished within {} seconds", PATIENCE.as_secs());
     Error::new(Code::TryAgainLater, tried).with_details(details)
 }
 

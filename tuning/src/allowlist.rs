@@ -68,7 +68,7 @@ pub fn permit(config: &Config) -> Result<(), Error> {
             "no sysctl is allowed on a node without an allowlist",
         )
         .with_details(format!(
-            "requireAllowlist is true, and {PATH} does not exist: make it, with a line for each sysctl"
+            "requireAllowlist is true, and {PATH} does not exist: create it, with one line per sysctl"
         ))),
         None => Ok(()),
     }
@@ -123,7 +123,7 @@ pub fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
 /// # Errors
 /// Code 7 with file and line.
 pub fn compile(number: usize, line: &str) -> Result<Rule, Error> {
-    let refused = |what: &str| format!("{PATH} line {number}: {:?} is no {what}", short(line));
+    let refused = |what: &str| format!("{PATH} line {number}: {:?} is not a {what}", short(line));
     match line.split_once(char::is_whitespace) {
         Some((NAME, name)) => Name::parse(name.trim(), "")
             .map(Rule::Name)

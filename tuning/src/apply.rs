@@ -179,7 +179,7 @@ fn sound(saved: &Saved) -> Result<Backup, Error> {
         format!("read the backup {}", saved.path.display()),
     )
     .with_details(format!(
-        "{}; DEL of this attachment, or removing the file, helps",
+        "{}; run DEL for this attachment, or remove the file",
         saved.faults.join("; ")
     )))
 }
@@ -236,7 +236,7 @@ fn switch(
         [] => Ok(()),
         unmet => {
             let drifts: Vec<String> = unmet.iter().map(Drift::to_string).collect();
-            let msg = "the kernel did not switch every offload";
+            let msg = "the kernel did not change every offload";
             Err(Error::new(Code::System, msg)
                 .with_details(format!("{}; it may need another one", drifts.join("; "))))
         }

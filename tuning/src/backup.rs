@@ -279,7 +279,7 @@ fn read(path: &Path) -> Result<Content, Error> {
 
 fn taken(path: &Path) -> Error {
     Error::new(Code::Io, format!("write {}", path.display()))
-        .with_details("something else has that name: remove it")
+        .with_details("something else has this name: remove it")
 }
 
 /// The reference's name for an attachment's file.

@@ -158,7 +158,7 @@ fn mac(
         Some(mac) => Ok(Some(mac)),
         None => Err(Error::new(
             Code::InvalidConfig,
-            format!("{key} = {:?}: no hardware address of 6 bytes", short(&text)),
+            format!("{key} = {:?}: not a 6-byte hardware address", short(&text)),
         )
         .with_details("expected a form like 02:00:5e:10:00:0a")),
     }

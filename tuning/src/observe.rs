@@ -101,7 +101,7 @@ impl Container {
     /// # Errors
     /// Code 100 when it could not be found out.
     pub fn netns_id(&self) -> Result<Option<String>, Error> {
-        let tried = || "find out which network namespace this is".to_owned();
+        let tried = || "identify the network namespace".to_owned();
         let Some(cookie) = self.netlink.netns_cookie().context(Code::System, tried)? else {
             return Ok(None);
         };

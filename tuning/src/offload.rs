@@ -109,7 +109,9 @@ pub fn parse(conf: Object<'_>, side: Side) -> Result<Vec<Wish>, Error> {
             )
         };
         if !is_name(written) {
-            return Err(refused("no name of an offload: those of ethtool -k are"));
+            return Err(refused(
+                "not the name of an offload: use one that ethtool -k prints",
+            ));
         }
         let Some(on) = object.boolean(written)? else {
             continue;
@@ -120,7 +122,7 @@ pub fn parse(conf: Object<'_>, side: Side) -> Result<Vec<Wish>, Error> {
             on,
         };
         if let Some(other) = wishes.iter().find(|other| other.overlaps(&wish)) {
-            return Err(refused(&format!("{} switches the same", other.written)));
+            return Err(refused(&format!("{} sets the same feature", other.written)));
         }
         wishes.push(wish);
     }
@@ -156,7 +158,7 @@ impl Wish {
     /// The features of an interface that this switches; none where they are fixed as wanted.
     ///
     /// # Errors
-    /// Code 7 when the kernel has no such feature, or the interface cannot switch it.
+    /// Code 7 when the kernel has no such feature, or the interface cannot change it.
     pub fn values(&self, link: &str, known: &[Feature]) -> Result<Vec<Value>, Error> {
         let (names, is_group) = self.features();
         let found: Vec<&Feature> = known
@@ -180,7 +182,7 @@ impl Wish {
             // Of a group it is enough that one can be switched, or one is as wanted.
             (_, true) if is_group && !found.iter().all(&is_fixed_otherwise) => Ok(values),
             (_, true) if found.iter().any(is_fixed_otherwise) => {
-                refused("the interface cannot switch it")
+                refused("the interface cannot change it")
             }
             _ => Ok(values),
         }

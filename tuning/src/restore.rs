@@ -146,7 +146,7 @@ fn put(name: &Name, value: &str) -> Result<(), Failure> {
             let present = short(name.shown(&present)).into_owned();
             Err(Failure {
                 is_final: true,
-                error: failed(name, value).with_details(format!("it reads {present:?} after that")),
+                error: failed(name, value).with_details(format!("afterwards it reads {present:?}")),
             })
         }
         // The kernel took the write.

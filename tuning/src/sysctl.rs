@@ -30,17 +30,17 @@ impl Name {
     /// Why it cannot be the name of a sysctl of the network.
     pub fn parse(written: &str, ifname: &str) -> Result<Name, &'static str> {
         if written.chars().any(|c| c.is_control() || c.is_whitespace()) {
-            return Err("the name of a sysctl has no white space or control characters");
+            return Err("the name of a sysctl must not contain white space or control characters");
         }
         if written.len() > LONGEST {
-            return Err("the name of a sysctl has at most 255 bytes");
+            return Err("the name of a sysctl must be at most 255 bytes long");
         }
         let mut parts = split(written);
         if parts.iter().any(|p| p.is_empty() || p == "." || p == "..") {
-            return Err("the name of a sysctl has no empty parts, no . and no ..");
+            return Err("the name of a sysctl must not contain empty parts, . or ..");
         }
         if parts.first().is_none_or(|first| first != "net") || parts.len() < 2 {
-            return Err("only sysctls below net belong to a container");
+            return Err("only sysctls below net are per container");
         }
         if !ifname.is_empty()
             && let Some(part) = parts.iter_mut().find(|part| part.contains(IFNAME))

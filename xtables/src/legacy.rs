@@ -125,7 +125,7 @@ impl Reader {
         };
         match Reader::new(family, found) {
             reader if reader.is_whole() => Ok(Some(reader)),
-            _ => Err(unreadable(family, table, "its entries make no sense")),
+            _ => Err(unreadable(family, table, "its entries are invalid")),
         }
     }
 

@@ -30,7 +30,7 @@ impl Difference<'_> {
             }
             Some(hook) if hook.kind == self.kind().text() => Vec::new(),
             Some(hook) if self.actual.has_others() => {
-                let other = format!("qdisc {} with filters of somebody else", hook.kind);
+                let other = format!("qdisc {} with filters of another tool", hook.kind);
                 vec![add(Some(other))]
             }
             // It makes way for clsact, as only filters of ours are on it.

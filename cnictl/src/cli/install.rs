@@ -10,9 +10,9 @@ use crate::plugins::Plugin;
 /// `install`.
 #[derive(Debug, Args)]
 pub struct Install {
-    /// The directory of plugins that runtimes use, such as /opt/cni/bin
+    /// Plugin directory of the runtime, such as /opt/cni/bin
     pub dir: PathBuf,
-    /// Keep what is there under the plugins' names, for uninstall
+    /// Keep the files that are replaced, for uninstall
     #[arg(long)]
     pub backup: bool,
     /// This plugin only; repeatable
@@ -26,7 +26,7 @@ pub struct Install {
 /// `uninstall`.
 #[derive(Debug, Args)]
 pub struct Uninstall {
-    /// The directory of plugins that runtimes use, such as /opt/cni/bin
+    /// Plugin directory of the runtime, such as /opt/cni/bin
     pub dir: PathBuf,
     /// This plugin only; repeatable
     #[arg(long = "plugin", value_name = "NAME")]
@@ -35,8 +35,8 @@ pub struct Uninstall {
 
 /// Of `uninstall`.
 pub const UNINSTALL: &str = "\
-A plugin that somebody else has put there since is left alone; that is a failure where --plugin names it.
-Success where nothing is left to do.";
+A plugin that another program has put there since is left alone; that is a failure where --plugin names it.
+Succeeds if there is nothing left to do.";
 
 /// `completions`.
 #[derive(Debug, Args)]

@@ -16,7 +16,7 @@ pub struct Common {
     /// Directory for the results that CHECK and DEL need, shared with libcni
     #[arg(long, value_name = "DIR", default_value = common::cache::DEFAULT_DIR)]
     pub cache_dir: PathBuf,
-    /// Show every request and answer on stderr
+    /// Print every request and answer to stderr
     #[arg(long)]
     pub trace: bool,
     /// Print one JSON document, also for failures
@@ -29,7 +29,7 @@ pub struct Common {
 pub struct Attach {
     /// Name of a network in the configuration directory, or path of a configuration
     pub network: String,
-    /// Network namespace: a name in /run/netns or a path. Only DEL can do without, with --container-id
+    /// Network namespace: a name in /run/netns or a path. Optional for DEL with --container-id
     pub netns: Option<String>,
     /// Container ID [default: "cnitool-" and a hash of the namespace's path]
     #[arg(long, value_name = "ID")]
@@ -46,10 +46,10 @@ pub struct Attach {
     /// Capability portMappings: a port of the host for one of the container; repeatable
     #[arg(short, long, value_name = "[IP:]HOST:CONTAINER[/PROTO]")]
     pub publish: Vec<String>,
-    /// Capability bandwidth: limit towards the container in bits per second (10M), and burst in bits
+    /// Capability bandwidth: limit for traffic to the container in bits per second (10M), and burst in bits
     #[arg(long, value_name = "RATE[:BURST]")]
     pub ingress: Option<String>,
-    /// Capability bandwidth: limit from the container in bits per second (10M), and burst in bits
+    /// Capability bandwidth: limit for traffic from the container in bits per second (10M), and burst in bits
     #[arg(long, value_name = "RATE[:BURST]")]
     pub egress: Option<String>,
     /// Capability mac: address of the interface
@@ -79,7 +79,7 @@ pub struct Add {
 pub struct Whole {
     /// Name of a network in the configuration directory, or path of a configuration
     pub network: String,
-    /// Ignored: cnitool wants a namespace here
+    /// Ignored; accepted for compatibility with cnitool
     #[arg(hide = true)]
     pub netns: Option<String>,
     /// Options of every verb.
@@ -113,7 +113,7 @@ Examples:
   cnictl add podnet pod1 --publish 8080:80 --ip 10.22.0.9/16 --dry-run
       what tuning, portmap and bandwidth would make; nothing is run, and nothing is changed
 
-If a plugin fails, the whole chain gets DEL, and nothing is remembered. Requests, environment
+If a plugin fails, the whole chain gets DEL, and nothing is stored. Requests, environment
 variables and the cache are those of libcni and cnitool: what one of the tools added, the other can
 check and delete.";
 
@@ -123,7 +123,7 @@ Examples:
   cnictl check podnet pod1
   cnictl check podnet pod1 --ifname net1 --json
 
-Plugins get the result that ADD remembered. Capabilities and CNI_ARGS are those of ADD unless given anew.";
+Plugins get the result that ADD stored. Capabilities and CNI_ARGS are those of ADD unless given again.";
 
 /// Of `del`.
 pub const DEL: &str = "\
@@ -132,8 +132,8 @@ Examples:
   cnictl del podnet --container-id web
       the namespace is gone: plugins get an empty CNI_NETNS, as from container runtimes
 
-DEL may be repeated. It stops at the first plugin that fails, and the result stays remembered until
-a DEL succeeds. Capabilities and CNI_ARGS are those of ADD unless given anew.";
+DEL may be repeated. It stops at the first plugin that fails, and the result stays stored until
+a DEL succeeds. Capabilities and CNI_ARGS are those of ADD unless given again.";
 
 /// Of `status`.
 pub const STATUS: &str = "\

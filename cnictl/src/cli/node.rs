@@ -29,10 +29,10 @@ pub struct Shown {
 /// Which rows of a table are shown.
 #[derive(Debug, Args)]
 pub struct Chosen {
-    /// Only of this pod
+    /// Show only this pod
     #[arg(long, value_name = "[NAMESPACE/]NAME")]
     pub pod: Option<String>,
-    /// Only of this network
+    /// Show only this network
     #[arg(long, value_name = "NAME", value_parser = network_name)]
     pub network: Option<String>,
 }
@@ -82,10 +82,10 @@ pub const SYSCTLS: [&str; 9] = [
 /// `ports`.
 #[derive(Debug, Args)]
 pub struct Ports {
-    /// Only this port of the node, such as 8080 or 8080/tcp
+    /// Show only this host port, such as 8080 or 8080/tcp
     #[arg(long, value_name = "PORT[/PROTOCOL]", value_parser = wanted)]
     pub port: Option<Wanted>,
-    /// Order by a column: the largest number or the first text comes first
+    /// Sort by a column: numbers descending, text ascending
     #[arg(long, value_name = "COLUMN", ignore_case = true, value_parser = PORTS)]
     pub sort: Option<String>,
     /// Which rows.
@@ -99,7 +99,7 @@ pub struct Ports {
 /// `limits`.
 #[derive(Debug, Args)]
 pub struct Limits {
-    /// Show it again every 2 (or so many) seconds
+    /// Refresh every 2 (or SECONDS) seconds
     #[arg(
         long,
         value_name = "SECONDS",
@@ -109,7 +109,7 @@ pub struct Limits {
         value_parser = clap::value_parser!(u64).range(1..)
     )]
     pub watch: Option<u64>,
-    /// Order by a column: the largest number or the first text comes first
+    /// Sort by a column: numbers descending, text ascending
     #[arg(long, value_name = "COLUMN", ignore_case = true, value_parser = LIMITS)]
     pub sort: Option<String>,
     /// Which rows.
@@ -154,10 +154,10 @@ pub struct Rate {
 /// `sysctls`.
 #[derive(Debug, Args)]
 pub struct Sysctls {
-    /// Where tuning keeps originals; repeatable [default: all configured]
+    /// Directory of tuning's backups; repeatable [default: all configured]
     #[arg(long = "data-dir", value_name = "DIR")]
     pub data_dirs: Vec<PathBuf>,
-    /// Order by a column: the largest number or the first text comes first
+    /// Sort by a column: numbers descending, text ascending
     #[arg(long, value_name = "COLUMN", ignore_case = true, value_parser = SYSCTLS)]
     pub sort: Option<String>,
     /// Which rows.
@@ -229,19 +229,19 @@ impl Wanted {
 /// `reconcile`.
 #[derive(Debug, Args)]
 pub struct Reconcile {
-    /// Only say what has drifted
+    /// Only report what has drifted
     #[arg(long)]
     pub dry_run: bool,
-    /// Go by the configurations in this directory, not by those in the cache
+    /// Apply the configurations in this directory instead of those in the cache
     #[arg(long, value_name = "DIR")]
     pub config_dir: Option<PathBuf>,
-    /// How long to wait for a DEL that ends in between
+    /// How long to wait for a concurrent DEL
     #[arg(long, value_name = "SECONDS", default_value_t = GRACE)]
     pub grace: u64,
-    /// Of this plugin only; repeatable
+    /// This plugin only; repeatable
     #[arg(long = "plugin", value_name = "NAME")]
     pub plugins: Vec<Plugin>,
-    /// Also show the attachments that are in order, and every difference whole
+    /// Also show attachments that are in order, and every difference in full
     #[arg(long)]
     pub verbose: bool,
     /// Where to note what was done, for metrics
@@ -269,13 +269,13 @@ pub struct Metrics {
 /// `follow`.
 #[derive(Debug, Args)]
 pub struct Follow {
-    /// Go by the configurations in this directory, not by those in the cache
+    /// Apply the configurations in this directory instead of those in the cache
     #[arg(long, value_name = "DIR")]
     pub config_dir: Option<PathBuf>,
     /// libcni's cache
     #[arg(long, value_name = "DIR", default_value = common::cache::DEFAULT_DIR)]
     pub cache_dir: PathBuf,
-    /// How long to wait for a DEL that ends in between
+    /// How long to wait for a concurrent DEL
     #[arg(long, value_name = "SECONDS", default_value_t = GRACE)]
     pub grace: u64,
     /// Of this plugin only; repeatable
@@ -299,19 +299,19 @@ pub struct Lint {
 pub struct Gc {
     /// Run the verb GC of this network: its name in the configuration directory, or path
     pub network: Option<String>,
-    /// Ignored: cnitool wants a namespace here
+    /// Ignored; accepted for compatibility with cnitool
     #[arg(hide = true)]
     pub netns: Option<String>,
-    /// Without NETWORK: only say what would be removed
+    /// Without NETWORK: only report what would be removed
     #[arg(long, conflicts_with = "network")]
     pub dry_run: bool,
-    /// Without NETWORK: also of a network that the cache does not know; repeatable
+    /// Without NETWORK: also leftovers of this network, which the cache does not have; repeatable
     #[arg(long = "network", value_name = "NAME", conflicts_with = "network", value_parser = network_name)]
     pub networks: Vec<String>,
-    /// Without NETWORK: how long it must be missing in the cache
+    /// Without NETWORK: how long an attachment must be absent from the cache
     #[arg(long, value_name = "SECONDS", default_value_t = GRACE, conflicts_with = "network")]
     pub grace: u64,
-    /// Without NETWORK: of this plugin only; repeatable
+    /// Without NETWORK: this plugin only; repeatable
     #[arg(long = "plugin", value_name = "NAME", conflicts_with = "network")]
     pub plugins: Vec<Plugin>,
     /// With NETWORK: an attachment that is still valid; repeatable
@@ -366,7 +366,7 @@ fn network_name(text: &str) -> Result<String, &'static str> {
 
 /// Of `reconcile`.
 pub const RECONCILE: &str = "\
-Exit code: 0 all in order, 10 something had drifted, 1 something could not be read or repaired.";
+Exit code: 0 everything in order, 10 something had drifted, 1 something could not be read or repaired.";
 
 /// Of `doctor`.
 pub const DOCTOR: &str = "\
@@ -411,10 +411,10 @@ Where the runtime's cache cannot be read at all, nothing is written.";
 
 /// Of `follow`.
 pub const FOLLOW: &str = "\
-It listens to what the kernel reports of nf_tables, qdiscs, filters and links in its own network
-namespace, and looks twice a second at tables of the legacy iptables, where there are any. Whatever
-drifts is repaired within a second after the last change; a line says what was done, and after whose
-change. SIGHUP: look at everything now. SIGTERM: end, with exit code 0.";
+It listens to the kernel's notifications about nf_tables, qdiscs, filters and links in its own network
+namespace, and checks the tables of the legacy iptables, if there are any, twice a second. It repairs
+drift within a second after the last change, and prints what was repaired and which program made the
+change. SIGHUP: check everything now. SIGTERM: exit with code 0.";
 
 /// Of `lint`.
 pub const LINT: &str = "\
@@ -422,10 +422,10 @@ Examples:
   cnictl lint /etc/cni/net.d
   cnictl lint 10-podnet.conflist
 
-An error is what a runtime or ADD refuses, a warning what is taken and does something else than what is
-written. Nothing of the node is looked at.
+An error is what a runtime or ADD refuses; a warning is what they accept, but does not do what it seems to.
+The node itself is not inspected.
 
-Exit code: 0 nothing found, 1 something found, or not readable.";
+Exit code: 0 no findings, 1 findings, or something could not be read.";
 
 /// Of `gc`.
 pub const GC: &str = "\

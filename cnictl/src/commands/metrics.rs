@@ -65,11 +65,11 @@ fn write(file: &Path, text: &str) -> Result<(), Error> {
         None => return refused("it is a directory"),
     };
     let Some(name) = file.file_name().and_then(|name| name.to_str()) else {
-        return refused("it ends in no name of a file");
+        return refused("it does not end in a file name");
     };
     match fs::metadata(dir) {
         Ok(data) if data.is_dir() => {}
-        Ok(_) => return refused("it would be in something that is no directory"),
+        Ok(_) => return refused("its parent is not a directory"),
         Err(error) => return refused(&format!("its directory: {error}")),
     }
     let draft = Draft::write(

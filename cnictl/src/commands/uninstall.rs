@@ -19,7 +19,7 @@ pub fn run(args: &Uninstall) -> Result<u8, Error> {
         if is_other(&args.dir, *one, &done).map_err(install::failure)? {
             let target = args.dir.join(one.name());
             let msg = format!("{} is not what install put there", target.display());
-            let why = "somebody else did, and it is left as it is";
+            let why = "another program replaced it, and it is left unchanged";
             errors.push(Error::new(Code::InvalidConfig, msg).with_details(why));
         }
     }

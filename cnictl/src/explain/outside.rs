@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 pub fn address(way: &Way<'_>) -> Result<Finding, Error> {
     Ok(match way.row().forward.port.address {
         Some(ip) if !way.addresses.contains(&ip) => {
-            let text = format!("the port is mapped on {ip}, which is no address of this node");
+            let text = format!("the port is mapped on {ip}, which this node does not have");
             Finding::error("", text).run("ip address")
         }
         Some(ip) => Finding::ok("", format!("{ip} is this node's")),

@@ -38,7 +38,7 @@ impl Line {
     pub fn after(&self, causes: &BTreeSet<String>) -> Option<String> {
         let parts = [
             ("repaired", &self.repaired),
-            ("taken back", &self.taken_back),
+            ("rolled back", &self.taken_back),
             ("failed", &self.failed),
         ];
         let parts: Vec<String> = parts

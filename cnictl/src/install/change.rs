@@ -52,8 +52,8 @@ fn stage(state: &mut State, changes: &[Change]) -> io::Result<()> {
     for change in changes {
         let target = state.target(&change.name);
         if file::found(&target)?.is_some_and(|m| m.is_dir()) {
-            let told = format!("{} is a directory", target.display());
-            return Err(io::Error::other(told));
+            let message = format!("{} is a directory", target.display());
+            return Err(io::Error::other(message));
         }
         file::write_synced(&state.partial(&change.name), &change.bytes, 0o755)?;
     }
@@ -97,11 +97,11 @@ fn undo(state: &State, done: &[Swapped], cause: io::Error) -> io::Error {
             &state.second(name),
         ),
         Swapped::Added(name) => fs::rename(state.target(name), state.new_file(name))
-            .map_err(tried("take back", &state.target(name))),
+            .map_err(tried("roll back", &state.target(name))),
     };
     let failed = done.iter().rev().filter_map(|swapped| back(swapped).err());
-    let told = failed.fold(cause.to_string(), |told, next| {
-        format!("{told}; and when undoing: {next}")
+    let message = failed.fold(cause.to_string(), |message, next| {
+        format!("{message}; and when undoing: {next}")
     });
-    io::Error::new(cause.kind(), told)
+    io::Error::new(cause.kind(), message)
 }

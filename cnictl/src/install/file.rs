@@ -11,8 +11,8 @@ use nix::errno::Errno;
 
 /// Adds what was tried on which path to an error.
 pub fn tried(what: &str, path: &Path) -> impl FnOnce(io::Error) -> io::Error {
-    let told = format!("{what} {}", path.display());
-    move |cause| io::Error::new(cause.kind(), format!("{told}: {cause}"))
+    let message = format!("{what} {}", path.display());
+    move |cause| io::Error::new(cause.kind(), format!("{message}: {cause}"))
 }
 
 /// The sum of a file's contents, as `sha512sum` prints it.

@@ -52,7 +52,7 @@ fn other(part: &Part<'_>, key: &str, at: &Node<'_>) -> Option<Finding> {
     let is_word =
         [("portmap", "hostPorts"), ("bandwidth", "trafficShaping")].contains(&(plugin, key));
     if keys::near(key, own).is_some() || is_word {
-        let text = format!("{key:?} is no capability that a runtime knows");
+        let text = format!("{key:?} is not a capability that runtimes know");
         return Some(part.warning(at, text, format!("{own:?}")));
     }
     let owner = super::ours().find(|other| name(*other) == key)?;

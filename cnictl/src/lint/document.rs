@@ -140,7 +140,7 @@ fn broken(file: String, fault: &str) -> Finding {
         file,
         place,
         severity: Severity::Error,
-        text: format!("no JSON: {fault}"),
+        text: format!("not JSON: {fault}"),
         write: String::new(),
     }
 }

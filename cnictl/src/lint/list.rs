@@ -135,12 +135,12 @@ fn misplaced(document: &Document<'_>, key: &str, at: &Node<'_>) -> Option<Findin
     let of_parts = OF_PARTS.iter().any(|known| known.eq_ignore_ascii_case(key));
     if of_parts || part::owner(key).is_some() {
         let whose = part::owner(key).map_or("the plugin", Plugin::name);
-        let text = format!("{key:?} is no key of a list and is ignored");
+        let text = format!("{key:?} is not a key of a list and is ignored");
         return warning(text, format!("it in the part of {whose}"));
     }
     let known = keys::meant(key, &[keys::LIST])?;
     warning(
-        format!("{key:?} is no key of a list and is ignored"),
+        format!("{key:?} is not a key of a list and is ignored"),
         format!("{known:?}"),
     )
 }
@@ -221,23 +221,20 @@ fn order(document: &Document<'_>, parts: &[Node<'_>], place: usize) -> Vec<Findi
         ));
     }
     if MAIN.contains(&name) && !earlier.is_empty() {
-        let text = format!(
-            "{name} begins a result of its own, after {}",
-            joined(&earlier)
-        );
+        let text = format!("{name} starts a new result, after {}", joined(&earlier));
         found.push(document.finding(Severity::Warning, at, text, "it first"));
     }
     if ours == Some(Plugin::Tuning)
         && earlier.contains(&Plugin::Bandwidth)
         && node.get("mtu").is_some()
     {
-        let text = "tuning sets the MTU after bandwidth has made its queue for another".to_owned();
+        let text = "tuning sets the MTU after bandwidth has sized its queue for another".to_owned();
         found.push(document.finding(Severity::Warning, at, text, "tuning before bandwidth"));
     }
     if let Some(plugin @ (Plugin::Bandwidth | Plugin::Portmap)) = ours
         && earlier.contains(&plugin)
     {
-        let text = format!("{name} stands twice: the second replaces what the first has made");
+        let text = format!("{name} appears twice: the second replaces what the first has set");
         found.push(document.finding(Severity::Warning, at, text, "one of them"));
     }
     found

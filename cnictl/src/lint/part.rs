@@ -145,7 +145,7 @@ impl Part<'_> {
 
     fn key(&self, key: &str, at: &Node<'_>) -> Option<Finding> {
         let name = self.plugin.name();
-        let ignored = || format!("{key:?} is no key of {name} and is ignored");
+        let ignored = || format!("{key:?} is not a key of {name} and is ignored");
         let tables = keys::part(own_keys(self.plugin));
         if is_known(key, &tables) {
             return of_the_runtime(key)
@@ -180,7 +180,7 @@ impl Part<'_> {
             .map(|(key, at)| {
                 self.warning(
                     &at,
-                    format!("{key} stands twice, the last one counts"),
+                    format!("{key} appears twice, the last one wins"),
                     "it once",
                 )
             })
@@ -196,7 +196,7 @@ impl Part<'_> {
             };
             for (written, at) in value.members() {
                 if let Some(known) = keys::meant(written, &[inner]) {
-                    let text = format!("{written:?} is no key of {} and is ignored", key.name);
+                    let text = format!("{written:?} is not a key of {} and is ignored", key.name);
                     found.push(self.warning(&at, text, known));
                 }
             }
@@ -231,14 +231,14 @@ pub fn of_the_runtime(key: &str) -> Option<&'static str> {
 fn written(kind: Kind) -> String {
     match kind {
         Kind::Any => String::new(),
-        Kind::Text => "a text in quotes".into(),
+        Kind::Text => "a string in quotes".into(),
         Kind::OneOf(all) => format!("one of {all:?}"),
         Kind::Boolean => "true or false".into(),
         Kind::Integer(least, most) => format!("a number from {least} to {most}"),
-        Kind::Amount(..) => "bits as a number, or a text such as \"10M\"".into(),
-        Kind::Strings => "a list of texts".into(),
-        Kind::Booleans => "an object of true and false".into(),
-        Kind::Values => "an object of texts".into(),
+        Kind::Amount(..) => "bits as a number, or a string such as \"10M\"".into(),
+        Kind::Strings => "a list of strings".into(),
+        Kind::Booleans => "an object of booleans".into(),
+        Kind::Values => "an object of strings".into(),
         Kind::Object(_) => "an object".into(),
         Kind::Objects(..) => "a list of objects".into(),
     }

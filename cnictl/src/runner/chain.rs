@@ -89,7 +89,7 @@ impl Runner<'_> {
         on.check_names()?;
         if network.version()? < CHECK {
             let problem = format!(
-                "CHECK needs cniVersion {CHECK} or newer, and this is {:?}",
+                "CHECK needs cniVersion {CHECK} or newer, but this is {:?}",
                 network.cni_version
             );
             return Err(Error::config(&network.name, problem));
@@ -157,7 +157,7 @@ impl Runner<'_> {
         }
         if network.version()? < GC_AND_STATUS {
             let skipped = format!(
-                "GC needs cniVersion {GC_AND_STATUS}, and this is {:?}",
+                "GC needs cniVersion {GC_AND_STATUS}, but this is {:?}",
                 network.cni_version
             );
             return Error::join(errors).map_or(Ok(Outcome::Skipped(skipped)), Err);
@@ -179,7 +179,7 @@ impl Runner<'_> {
         if network.version()? < GC_AND_STATUS {
             let version = &network.cni_version;
             return Ok(Outcome::Skipped(format!(
-                "STATUS needs cniVersion {GC_AND_STATUS}, and this is {version:?}"
+                "STATUS needs cniVersion {GC_AND_STATUS}, but this is {version:?}"
             )));
         }
         for plugin in &network.plugins {

@@ -66,7 +66,7 @@ pub fn run(program: &Program, request: &Request) -> Result<Answer> {
     let ended = child.wait();
     let ended = talk.and_then(|(stdout, stderr)| Ok((ended?, stdout, stderr)));
     let (status, stdout, stderr) =
-        ended.map_err(|error| cannot(format!("cannot talk to {path}: {error}")))?;
+        ended.map_err(|error| cannot(format!("cannot communicate with {path}: {error}")))?;
     Ok(Answer {
         success: status.success(),
         status: status.to_string(),
@@ -93,7 +93,7 @@ fn talk(child: &mut Child, input: &[u8]) -> io::Result<(Vec<u8>, Vec<u8>)> {
             let _ = child.kill();
         }
         let said = said?.join();
-        let lost = |_| Err(io::Error::other("a thread ended by accident"));
+        let lost = |_| Err(io::Error::other("a thread ended unexpectedly"));
         Ok((printed?, said.unwrap_or_else(lost)?))
     })
 }

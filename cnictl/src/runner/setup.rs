@@ -54,7 +54,7 @@ pub fn attachment(attach: &Attach, netns_may_be_gone: bool) -> Result<Attachment
         (Some(_), "") if !netns_may_be_gone => return Err(Error::Usage("NETNS is missing".into())),
         (None, "") => {
             return Err(Error::Usage(
-                "NETNS is missing (DEL can do with --container-id)".into(),
+                "NETNS is missing (DEL also works with --container-id)".into(),
             ));
         }
         (Some(id), _) => id.clone(),

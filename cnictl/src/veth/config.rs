@@ -162,7 +162,7 @@ fn mac(object: &Object<'_>, key: &str) -> Result<Option<Mac>, Error> {
         return Ok(None);
     };
     value
-        .parse("a hardware address of 6 bytes", |json| {
+        .parse("a 6-byte hardware address", |json| {
             text(json).and_then(Mac::from_text)
         })
         .map(Some)
@@ -232,7 +232,7 @@ mod tests {
             ),
             (
                 r#"{"addresses":[{"address":"10.0.0.2/24"}],"mac":"x"}"#,
-                "mac: expected a hardware address",
+                "mac: expected a 6-byte hardware address",
             ),
             (
                 r#"{"addresses":[{"address":"10.0.0.2/24"}],"mtu":-1}"#,

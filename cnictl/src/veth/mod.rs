@@ -81,7 +81,7 @@ impl Plugin for Veth {
     fn status(_: &Request) -> Result<(), Error> {
         Netlink::route()
             .map(drop)
-            .context(Code::NotAvailable, || "veth pairs cannot be made".into())
+            .context(Code::NotAvailable, || "veth pairs cannot be created".into())
     }
 }
 

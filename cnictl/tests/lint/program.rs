@@ -45,8 +45,8 @@ fn a_directory_is_looked_at_whole_and_its_networks_have_a_name_each() {
     let (code, stdout, stderr) = lint(&[path]);
     assert_eq!((code, stderr.as_str()), (1, ""));
     let expected = format!(
-        "{path}/20-b.conflist:1:79: warning: \"mtuu\" is no key of tuning and is ignored, write mtu\n\
-         {path}/20-b.conflist:1:23: warning: network \"net\" stands in {path}/10-a.conflist, too, write another name\n"
+        "{path}/20-b.conflist:1:79: warning: \"mtuu\" is not a key of tuning and is ignored, write mtu\n\
+         {path}/20-b.conflist:1:23: warning: network \"net\" is in {path}/10-a.conflist, too, write another name\n"
     );
     assert_eq!(stdout, expected);
     let (code, stdout, _) = lint(&[path, "--json"]);

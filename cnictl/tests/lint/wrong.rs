@@ -8,7 +8,7 @@ pub const PARTS: &[(&str, &[&str])] = &[
     // Keys that are close to one.
     (
         r#"{"type":"tuning","sysctls":{}}"#,
-        &[r#"3:18: warning: "sysctls" is no key of tuning and is ignored, write sysctl"#],
+        &[r#"3:18: warning: "sysctls" is not a key of tuning and is ignored, write sysctl"#],
     ),
     (
         r#"{"type":"tuning","mtuu":1}"#,
@@ -46,7 +46,7 @@ pub const PARTS: &[(&str, &[&str])] = &[
         r#"{"type":"bandwidth","ingresRate":8}"#,
         &[
             "3:1: warning: bandwidth has no rate",
-            "3:21: warning: \"ingresRate\" is no key of bandwidth and is ignored, write ingressRate",
+            "3:21: warning: \"ingresRate\" is not a key of bandwidth and is ignored, write ingressRate",
         ],
     ),
     (
@@ -68,14 +68,14 @@ pub const PARTS: &[(&str, &[&str])] = &[
     ),
     (
         r#"{"type":"tuning","args":{"cni":{"sysctls":{}}}}"#,
-        &["3:33: warning: \"sysctls\" is no key of cni"],
+        &["3:33: warning: \"sysctls\" is not a key of cni"],
     ),
     // Keys in the wrong place.
     (
         r#"{"type":"bandwidth","bandwidth":{"ingressRate":8}}"#,
         &[
             "3:1: warning: bandwidth has no rate",
-            "3:21: warning: \"bandwidth\" is no key of bandwidth",
+            "3:21: warning: \"bandwidth\" is not a key of bandwidth",
         ],
     ),
     (
@@ -87,11 +87,11 @@ pub const PARTS: &[(&str, &[&str])] = &[
     ),
     (
         r#"{"portMapping":[],@}"#,
-        &["3:2: warning: \"portMapping\" is no key of portmap"],
+        &["3:2: warning: \"portMapping\" is not a key of portmap"],
     ),
     (
         r#"{"portMappings":[],@}"#,
-        &["3:2: warning: \"portMappings\" is no key of portmap"],
+        &["3:2: warning: \"portMappings\" is not a key of portmap"],
     ),
     (r#"{"hostPort":80,@}"#, &["3:2: warning: \"hostPort\""]),
     (
@@ -120,7 +120,7 @@ pub const PARTS: &[(&str, &[&str])] = &[
     ),
     (
         r#"{"type":"tuning","mtu":1400,"MTU":1500}"#,
-        &["3:18: warning: mtu stands twice"],
+        &["3:18: warning: mtu appears twice"],
     ),
     // Capabilities.
     (
@@ -135,11 +135,11 @@ pub const PARTS: &[(&str, &[&str])] = &[
     ),
     (
         r#"{"type":"portmap","capabilities":{"portMapping":true}}"#,
-        &["3:35: warning: \"portMapping\" is no capability"],
+        &["3:35: warning: \"portMapping\" is not a capability"],
     ),
     (
         r#"{"type":"portmap","capabilities":{"portmappings":true}}"#,
-        &["3:35: warning: \"portmappings\" is no capability"],
+        &["3:35: warning: \"portmappings\" is not a capability"],
     ),
     (
         r#"{"type":"portmap","capabilities":{"bandwidth":true}}"#,
@@ -149,7 +149,7 @@ pub const PARTS: &[(&str, &[&str])] = &[
         r#"{"type":"portmap","capability":{"portMappings":true}}"#,
         &[
             "3:1: warning: portmap gets no ports",
-            "3:19: warning: \"capability\" is no key",
+            "3:19: warning: \"capability\" is not a key",
         ],
     ),
     (
@@ -158,11 +158,11 @@ pub const PARTS: &[(&str, &[&str])] = &[
     ),
     (
         r#"{"type":"bandwidth","capabilities":{"bandwith":true}}"#,
-        &["3:37: warning: \"bandwith\" is no capability"],
+        &["3:37: warning: \"bandwith\" is not a capability"],
     ),
     (
         r#"{"type":"bandwidth","capabilities":{"trafficShaping":true}}"#,
-        &["3:37: warning: \"trafficShaping\" is no capability"],
+        &["3:37: warning: \"trafficShaping\" is not a capability"],
     ),
     (
         r#"{"type":"tuning","capabilities":["mac"]}"#,
@@ -261,10 +261,10 @@ pub const PARTS: &[(&str, &[&str])] = &[
     // The plugin, and the order.
     (r#"{"type":"tunning"}"#, &["3:2: warning: type \"tunning\""]),
     (r#"{"type":"Portmap"}"#, &["3:2: warning: type \"Portmap\""]),
-    ("{@},\n{@}", &["4:2: warning: portmap stands twice"]),
+    ("{@},\n{@}", &["4:2: warning: portmap appears twice"]),
     (
         "{@},\n{\"type\":\"bridge\"}",
-        &["4:2: warning: bridge begins a result of its own, after portmap"],
+        &["4:2: warning: bridge starts a new result, after portmap"],
     ),
     (
         "{\"type\":\"bandwidth\",\"egressRate\":8000},\n{\"type\":\"tuning\",\"mtu\":1400}",
@@ -274,8 +274,8 @@ pub const PARTS: &[(&str, &[&str])] = &[
 
 /// Whole files.
 pub const FILES: &[Wrong] = &[
-    ("a.conflist", "{\n \"name\": }", &["2:10: error: no JSON"]),
-    ("a.conflist", "", &["1:1: error: no JSON"]),
+    ("a.conflist", "{\n \"name\": }", &["2:10: error: not JSON"]),
+    ("a.conflist", "", &["1:1: error: not JSON"]),
     ("a.conflist", "[]", &["1:1: error: expected an object"]),
     (
         "a.conflist",
@@ -327,25 +327,25 @@ pub const FILES: &[Wrong] = &[
         r#"{"cniVersion":"1.0.0","name":"n","plugins":[{"type":"tuning","mtu":5},{"type":"ptp"}]}"#,
         &[
             "1:46: error: tuning is the first plugin",
-            "1:72: warning: ptp begins a result",
+            "1:72: warning: ptp starts a new result",
         ],
     ),
     (
         "a.conflist",
         r#"{"cniVersion":"1.0.0","name":"n","mtu":5,"plugins":[{"type":"ptp"}]}"#,
         &[
-            "1:34: warning: \"mtu\" is no key of a list and is ignored, write it in the part of tuning",
+            "1:34: warning: \"mtu\" is not a key of a list and is ignored, write it in the part of tuning",
         ],
     ),
     (
         "a.conflist",
         r#"{"cniVersion":"1.0.0","name":"n","capabilities":{},"plugins":[{"type":"ptp"}]}"#,
-        &["1:34: warning: \"capabilities\" is no key of a list"],
+        &["1:34: warning: \"capabilities\" is not a key of a list"],
     ),
     (
         "a.conflist",
         r#"{"cniVersion":"1.0.0","name":"n","disableChek":true,"plugins":[{"type":"ptp"}]}"#,
-        &["1:34: warning: \"disableChek\" is no key of a list"],
+        &["1:34: warning: \"disableChek\" is not a key of a list"],
     ),
     (
         "a.conflist",

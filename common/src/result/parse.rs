@@ -119,7 +119,7 @@ fn ip4_ip6(raw: Object<'_>) -> Result<CniResult, Error> {
         let raw = value.object()?;
         let address_of = prefix(raw, "ip", value)?;
         if address_of.addr.is_ipv4() != (key == "ip4") {
-            return Err(value.refuse(format!("{address_of} is of the other family")));
+            return Err(value.refuse(format!("{address_of} is of the other address family")));
         }
         result.ips.push(IpConfig {
             address: address_of,

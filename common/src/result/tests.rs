@@ -95,7 +95,7 @@ fn malformed_results_are_refused_with_the_path() {
             r#"{"ips":[{"address":"10.0.0.1/+8"}]}"#,
             "ips[0].address: expected",
         ),
-        (r#"{"ips":[{}]}"#, "ips[0] = an object: address is missing"),
+        (r#"{"ips":[{}]}"#, "ips[0]: address is missing"),
         (
             r#"{"ips":[{"address":"::1/64","interface":"0"}]}"#,
             "ips[0].interface: expected",

@@ -57,7 +57,7 @@ fn open(directory: &File, path: &Path) -> io::Result<File> {
             return Ok(file);
         }
     }
-    Err(io::Error::other("it comes and goes"))
+    Err(io::Error::other("it keeps appearing and disappearing"))
 }
 
 /// Makes the file; `None` when somebody else has made something of that name.

@@ -185,15 +185,14 @@ pub enum Content {
 /// Code 5 with the path.
 pub fn read(path: &Path) -> Result<Option<Vec<u8>>, Error> {
     match content(path, Links::Followed)? {
-        Content::Absent => match path.ancestors().find(|part| is_dangling(part)) {
-            Some(link) => Err(
-                no_file(path, "behind a symbolic link that leads nowhere").and(Error::new(
-                    Code::Io,
-                    format!("the link is {}", link.display()),
+        Content::Absent => {
+            match path.ancestors().find(|part| is_dangling(part)) {
+                Some(link) => Err(no_file(path, "behind a dangling symbolic link").and(
+                    Error::new(Code::Io, format!("the link is {}", link.display())),
                 )),
-            ),
-            None => Ok(None),
-        },
+                None => Ok(None),
+            }
+        }
         Content::Bytes(bytes) => Ok(Some(bytes)),
         Content::NoFile(what) => Err(no_file(path, what)),
     }
@@ -341,7 +340,7 @@ mod tests {
         assert_eq!(read(&at("link")).unwrap().unwrap(), b"text");
         symlink(at("none"), at("nowhere")).unwrap();
         for path in [at("nowhere"), at("nowhere/below")] {
-            assert!(read(&path).unwrap_err().details.contains("leads nowhere"));
+            assert!(read(&path).unwrap_err().details.contains("dangling"));
         }
         assert!(
             read(&at("fifo"))

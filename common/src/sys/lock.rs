@@ -41,11 +41,11 @@ pub fn open(directory: &Path, name: &str, children: Children) -> io::Result<File
     make_directory(directory).map_err(io::Error::other)?;
     let meta = fs::symlink_metadata(directory)?;
     if !meta.is_dir() || meta.uid() != 0 || meta.mode() & WRITABLE_BY_OTHERS != 0 {
-        return Err(refused("the directory is not root's alone"));
+        return Err(refused("others than root can access the directory"));
     }
     let file = open_file(&directory.join(name))?;
     if !file.metadata()?.is_file() {
-        return Err(refused("this is no regular file"));
+        return Err(refused("this is not a regular file"));
     }
     if children == Children::Hold {
         fcntl(&file, FcntlArg::F_SETFD(nix::fcntl::FdFlag::empty()))?;

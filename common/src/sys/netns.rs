@@ -90,7 +90,7 @@ impl Netns {
                 }
             };
         }
-        let error = foreign("it is not a namespace");
+        let error = foreign("it is not a network namespace");
         // `ip netns del` and runtimes unmount first and remove the empty file after.
         match entry.metadata().map_err(|cause| unknown(&cause))? {
             meta if meta.is_file() && meta.len() == 0 => Err(OpenError::Gone(error)),
@@ -156,7 +156,7 @@ pub fn is_own(path: &Path) -> bool {
 /// # Errors
 /// Code 100 when the kernel gives no namespace, code 11 without a thread, else what `action` gives.
 pub fn in_a_new_one<T: Send>(action: impl FnOnce() -> Result<T, Error> + Send) -> Result<T, Error> {
-    let tried = || "make a network namespace to try things in".to_owned();
+    let tried = || "create a temporary network namespace".to_owned();
     in_a_thread(tried, || {
         unshare(CloneFlags::CLONE_NEWNET).context(Code::System, tried)?;
         action()

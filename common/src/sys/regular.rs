@@ -111,7 +111,7 @@ pub fn entry(path: &Path) -> io::Result<File> {
 /// # Errors
 /// When it is `..` or there is none.
 pub fn name(path: &Path) -> io::Result<&std::ffi::OsStr> {
-    let missing = || io::Error::new(io::ErrorKind::InvalidInput, "the path names no file");
+    let missing = || io::Error::new(io::ErrorKind::InvalidInput, "the path does not name a file");
     path.file_name().ok_or_else(missing)
 }
 
@@ -151,7 +151,7 @@ pub fn keeps_files(place: &impl AsFd) -> io::Result<()> {
     match KEEPERS.contains(&magic) {
         true => Ok(()),
         false => Err(io::Error::other(format!(
-            "its file system (type {magic:#x}) is not known to keep files"
+            "its file system (type {magic:#x}) is not one for ordinary files"
         ))),
     }
 }

@@ -133,7 +133,7 @@ fn slow(
         thread::sleep(Duration::from_millis(u64::from(attempt.min(10))));
     }
     Err(Error::new(Code::TryAgainLater, tried(&wanted))
-        .with_details(format!("others changed them {TRIES} times in between")))
+        .with_details(format!("others changed them {TRIES} times meanwhile")))
 }
 
 /// Two attachments may both have found a port free. The one whose rules came later gives way.

@@ -67,7 +67,7 @@ impl Compiled {
             Error::new(Code::InvalidConfig, format!("{key}: {why}"))
         };
         if rules.len() < jumps.len() {
-            return Err(refuse("iptables makes no rule of these words".into()));
+            return Err(refuse("iptables creates no rule from them".into()));
         }
         for rule in &rules {
             judge::fault(rule, &mark).map_or(Ok(()), |why| Err(refuse(why)))?;
@@ -141,7 +141,7 @@ fn tried(
 
 /// What a try leaves that cannot be taken back.
 fn left(family: Family, error: Error) -> Error {
-    let msg = format!("take back chain {SCRATCH} of table nat ({family}), which GC removes, too");
+    let msg = format!("roll back chain {SCRATCH} of table nat ({family}), which GC removes, too");
     Error::new(error.code, msg).with_details(error)
 }
 
@@ -206,7 +206,7 @@ fn refused(family: Family, chain: &str, rule: &str) -> Result<Option<Refusal>, E
 fn refusal(failure: &Failure, family: Family, place: &str) -> Error {
     let key = conditions::key(family);
     match failure.hopeless() {
-        Some(code) => failure.error(code, format!("try {key} out{place}")),
+        Some(code) => failure.error(code, format!("try {key}{place}")),
         None => {
             let msg = format!("{key}: iptables refuses these matches{place}");
             failure.error(Code::InvalidConfig, msg)

@@ -119,6 +119,6 @@ pub fn side_by_side<T: Send>(
 pub fn lost<T>() -> Result<T, Error> {
     Err(Error::new(
         Code::System,
-        "a thread of the plugin ended by accident",
+        "a thread of the plugin ended unexpectedly",
     ))
 }

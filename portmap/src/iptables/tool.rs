@@ -193,7 +193,7 @@ impl Tool {
             false => Err(Failure {
                 program: path.display().to_string(),
                 exit: Some(0),
-                said: format!("its list of table {} has no end", table.name()),
+                said: format!("its list of table {} is truncated", table.name()),
                 printed,
                 is_overdue: false,
             }),

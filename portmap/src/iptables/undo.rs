@@ -86,7 +86,7 @@ impl Undo {
         let outcomes = [legacy, native.map(native::Undo::run)];
         let errors = outcomes.into_iter().flatten().filter_map(Result::err);
         let failed = |error: Error| {
-            Error::new(error.code, format!("take back the {family} rules")).with_details(error)
+            Error::new(error.code, format!("roll back the {family} rules")).with_details(error)
         };
         Error::all(errors.map(failed).collect()).map_or(Ok(()), Err)
     }

@@ -220,7 +220,7 @@ pub fn taken(found: &Elements, owner: &str) -> Vec<Taken> {
         .filter_map(|((id, key), element)| {
             Some(Taken {
                 port: host_port_of(*id, key)?,
-                by: element.comment.clone().unwrap_or("nobody known".into()),
+                by: element.comment.clone().unwrap_or("an unknown owner".into()),
             })
         })
         .collect()

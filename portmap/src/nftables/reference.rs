@@ -118,7 +118,7 @@ pub fn containers(nft: &mut Nft, family: Family) -> Answer<BTreeSet<String>> {
 pub fn stays(family: Family, container: &str) -> String {
     let family = family.nft_name();
     format!(
-        "table {family} {TABLE}: the rules of container {container} do not say of which network they are, and stay"
+        "table {family} {TABLE}: the rules of container {container} do not record their network and are kept"
     )
 }
 

@@ -366,7 +366,7 @@ pub fn obstructed(family: Family, why: &str) -> Error {
     let remedy = format!("{why}; `nft delete {name}` removes it");
     Error::new(
         Code::System,
-        format!("{name} exists, but portmap did not make it like that"),
+        format!("{name} exists, but not as portmap creates it"),
     )
     .with_details(remedy)
 }

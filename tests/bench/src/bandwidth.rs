@@ -15,6 +15,9 @@ use crate::scenario::{Pods, Scenario, Side};
 /// The ifb of container `cid-0001` on network `net1`.
 const IFB: &str = "bwpe3b332d93142";
 
+/// The scenario whose reference is what the kernel alone takes.
+pub const BARE_DEL: &str = "DEL against `ip link del` of an ifb that is up and has a tbf";
+
 /// A pod for each side, each on a host of its own with other limited pods.
 struct Limited {
     nets: Nets,
@@ -23,7 +26,7 @@ struct Limited {
 }
 
 impl Limited {
-    fn new(others: usize, is_bare_del: bool) -> io::Result<Limited> {
+    fn new(others: u32, is_bare_del: bool) -> io::Result<Limited> {
         let nets = Nets::build()?;
         for side in [Side::Ours, Side::Reference] {
             populate(nets.host(side), others)?;
@@ -33,7 +36,7 @@ impl Limited {
 }
 
 /// Gives a host the links, qdiscs and filters of so many other pods.
-fn populate(host: &Namespace, others: usize) -> io::Result<()> {
+fn populate(host: &Namespace, others: u32) -> io::Result<()> {
     let (mut links, mut qdiscs) = (String::new(), String::new());
     for number in 0..others {
         // Writing into a string has no way to fail.
@@ -139,14 +142,18 @@ pub fn scenarios() -> io::Result<Vec<Scenario>> {
     for others in [0, 100, 500] {
         scenarios.push(Scenario {
             plugin: "bandwidth",
-            circumstance: format!("both directions, {others} other pods"),
+            backend: "",
+            others,
+            circumstance: "both directions".to_owned(),
             verbs: vec!["ADD", "CHECK", "DEL"],
             pods: Box::new(Limited::new(others, false)?),
         });
     }
     scenarios.push(Scenario {
         plugin: "bandwidth",
-        circumstance: "DEL against `ip link del` of an ifb that is up and has a tbf".to_owned(),
+        backend: "",
+        others: 0,
+        circumstance: BARE_DEL.to_owned(),
         verbs: vec!["ADD", "DEL"],
         pods: Box::new(Limited::new(0, true)?),
     });

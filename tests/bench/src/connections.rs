@@ -13,6 +13,7 @@ use sandbox::topology::Net;
 use sandbox::{Namespace, Topology, plugin};
 
 use crate::others::{self, FIRST_PORT};
+use crate::page::thousands;
 
 /// Host ports.
 const COUNT: u16 = 5000;
@@ -43,6 +44,16 @@ impl fmt::Display for Rates {
     }
 }
 
+impl Rates {
+    /// The cells of its row.
+    pub fn cells(&self) -> Vec<String> {
+        // Rates are far below 2^53 and not negative.
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        let rate = |rate: f64| thousands(rate.round() as u64);
+        vec![self.layout.to_owned(), rate(self.first), rate(self.last)]
+    }
+}
+
 /// The rates of every layout.
 ///
 /// # Errors
@@ -50,8 +61,8 @@ impl fmt::Display for Rates {
 pub fn rates() -> io::Result<Vec<Rates>> {
     [
         ("nftables", "nftables"),
-        ("iptables, nft", "nft"),
-        ("iptables, legacy", "legacy"),
+        ("iptables-nft", "nft"),
+        ("iptables-legacy", "legacy"),
     ]
     .into_iter()
     .map(|(layout, kind)| measure(layout, kind))

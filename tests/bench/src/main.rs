@@ -1,13 +1,19 @@
 //! Whole-process time of each verb, ours against Debian's reference in the same run, interleaved.
 //!
 //! `cargo run --release -p bench [ROUNDS [PLUGIN]]`, after `cargo build --release`. The figures are
-//! medians; absolute times move with the machine, ratios much less. PLUGIN leaves the others out.
+//! medians; absolute times move with the machine, ratios much less. PLUGIN leaves the others out, and `rate`
+//! everything but the rate of a limited pod. Without it the run is written to docs/performance.md,
+//! docs/performance.tsv and docs/pictures/rate.tsv.
 //!
 //! | module | what it holds |
 //! | --- | --- |
 //! | [`run`] | one execution of a plugin, timed |
 //! | [`scenario`] | what is timed, and its samples |
 //! | [`table`] | medians and ratios, printed |
+//! | [`cost`] | system calls, programs, memory |
+//! | [`rate`] | what a limited pod receives from the first packet on |
+//! | [`limits`] | what nobody can be faster than |
+//! | [`page`], [`machine`] | the page of the documentation |
 //! | [`tuning`], [`portmap`], [`nftables`], [`bandwidth`] | the scenarios of one plugin or backend |
 //! | [`connections`] | new connections per second through many host ports |
 //! | [`crowd`] | many pods at once |
@@ -15,20 +21,28 @@
 
 mod bandwidth;
 mod connections;
+mod cost;
 mod crowd;
+mod limits;
+mod machine;
 mod nets;
 mod nftables;
 mod others;
+mod page;
 mod portmap;
+mod rate;
 mod run;
 mod scenario;
 mod table;
 mod tuning;
 
 use std::error::Error;
+use std::fs;
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
+use page::Found;
 use scenario::Scenario;
 
 /// Rounds unless the command line says otherwise: enough for a median that stays.
@@ -69,26 +83,51 @@ fn bench(rounds: usize, only: Option<&str>) -> Result<(), Box<dyn Error>> {
         ("portmap", portmap::scenarios),
     ];
     let is_wanted = |plugin: &str| only.is_none_or(|only| only == plugin);
+    let mut found = Found::default();
     for (_, build) in builds.iter().filter(|(plugin, _)| is_wanted(plugin)) {
         for scenario in build()? {
             for row in scenario.measure(rounds)? {
                 writeln!(out, "{row}")?;
+                found.rows.push(row);
+            }
+            if is_typical(&scenario) {
+                found.costs.push((named(&scenario), cost::of(&scenario)?));
             }
         }
     }
-    if !is_wanted("portmap") {
-        return Ok(());
+    if is_wanted("portmap") {
+        writeln!(
+            out,
+            "\nNew TCP connections per second through portmap's rules"
+        )?;
+        found.rates = connections::rates()?;
+        for rates in &found.rates {
+            writeln!(out, "{rates}")?;
+        }
     }
-    writeln!(
-        out,
-        "\nNew TCP connections per second through portmap's rules"
-    )?;
-    for rates in connections::rates()? {
-        writeln!(out, "{rates}")?;
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");
+    if is_wanted("rate") {
+        fs::write(docs.join("pictures/rate.tsv"), rate::table()?)?;
+    }
+    if only.is_none() {
+        found.limits = limits::measure()?;
+        found.write(&docs)?;
     }
     writeln!(out, "\n200 ADDs and 200 DELs of portmap at once")?;
     for crowd in crowd::crowds()? {
         writeln!(out, "{crowd}")?;
     }
     Ok(())
+}
+
+/// Whether a scenario's costs besides time are measured, too: those of a node of usual size.
+fn is_typical(scenario: &Scenario) -> bool {
+    let is_bare = scenario.circumstance == bandwidth::BARE_DEL;
+    !is_bare && (scenario.others == 100 || scenario.plugin == "tuning")
+}
+
+fn named(scenario: &Scenario) -> String {
+    let parts = [scenario.plugin, scenario.backend];
+    let parts: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+    parts.join(", ")
 }

@@ -35,6 +35,11 @@ impl Nets {
         &self.of(side).host.namespace
     }
 
+    /// A side's pod.
+    pub fn pod(&self, side: Side) -> Option<&Namespace> {
+        self.of(side).containers.first().map(|node| &**node)
+    }
+
     /// The path of a side's pod, for `CNI_NETNS`.
     pub fn netns(&self, side: Side) -> String {
         let netns = self.of(side).containers.first().map(|node| node.path());

@@ -69,7 +69,9 @@ fn scenario(count: u16) -> io::Result<Scenario> {
     }
     Ok(Scenario {
         plugin: "portmap",
-        circumstance: format!("nftables, {count} other pods (reference: iptables)"),
+        backend: "nftables",
+        others: count.into(),
+        circumstance: "1 port; the reference with iptables-nft".to_owned(),
         verbs: vec!["ADD", "CHECK", "DEL"],
         pods: Box::new(pods),
     })

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::resource::{Usage, UsageWho, getrusage};
@@ -58,23 +58,8 @@ impl Call {
     pub fn run(&self) -> io::Result<Sample> {
         let before = cpu()?;
         let start = Instant::now();
-        let mut child = Command::new(&self.program)
-            .args(&self.args)
-            .env_clear()
-            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
-            .envs(self.env.iter().map(|(key, value)| (key, value)))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .map_err(|e| self.failed(&e.to_string()))?;
-        if let Some(mut stdin) = child.stdin.take() {
-            // A plugin may answer before it has read everything, as the reference's VERSION does.
-            match stdin.write_all(self.stdin.as_bytes()) {
-                Err(cause) if cause.kind() != io::ErrorKind::BrokenPipe => return Err(cause),
-                _ => {}
-            }
-        }
+        let mut child = self.spawn()?;
+        self.feed(&mut child)?;
         let output = child.wait_with_output()?;
         let wall = start.elapsed();
         let cpu = cpu()?.saturating_sub(before);
@@ -84,7 +69,40 @@ impl Call {
         }
     }
 
-    fn failed(&self, why: &str) -> io::Error {
+    /// Starts the plugin, which then waits for its configuration.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn spawn(&self) -> io::Result<Child> {
+        Command::new(&self.program)
+            .args(&self.args)
+            .env_clear()
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .envs(self.env.iter().map(|(key, value)| (key, value)))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(|e| self.failed(&e.to_string()))
+    }
+
+    /// Writes the configuration.
+    ///
+    /// # Errors
+    /// When that fails for another reason than that nobody reads.
+    pub fn feed(&self, child: &mut Child) -> io::Result<()> {
+        let Some(mut stdin) = child.stdin.take() else {
+            return Ok(());
+        };
+        // A plugin may answer before it has read everything, as the reference's VERSION does.
+        match stdin.write_all(self.stdin.as_bytes()) {
+            Err(cause) if cause.kind() != io::ErrorKind::BrokenPipe => Err(cause),
+            _ => Ok(()),
+        }
+    }
+
+    /// The call, and why it failed.
+    pub fn failed(&self, why: &str) -> io::Error {
         let program = self.program.display();
         let env = &self.env;
         io::Error::other(format!(

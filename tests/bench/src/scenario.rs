@@ -2,11 +2,17 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use sandbox::Namespace;
 
 use crate::run::{Call, Sample};
 use crate::table::Row;
+
+/// How long one scenario is timed.
+const BUDGET: Duration = Duration::from_secs(60);
+/// How many rounds it has however long they take.
+const FEWEST: usize = 7;
 
 /// Who is timed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +39,11 @@ impl Side {
 pub struct Scenario {
     /// The plugin.
     pub plugin: &'static str,
-    /// The circumstance, such as `1000 other pods`.
+    /// The backend, where the plugin has several.
+    pub backend: &'static str,
+    /// Other pods on the node.
+    pub others: u32,
+    /// What else there is to say, such as `both directions`.
     pub circumstance: String,
     /// What is called in each round, in this order. The last one must leave the pod as it was.
     pub verbs: Vec<&'static str>,
@@ -64,7 +74,8 @@ pub trait Pods {
 }
 
 impl Scenario {
-    /// Times every verb on both sides, taking turns in who comes first.
+    /// Times every verb on both sides, taking turns in who comes first: so many rounds, or fewer when
+    /// that takes longer than [`BUDGET`], but at least [`FEWEST`].
     ///
     /// # Errors
     /// When a call fails.
@@ -73,7 +84,11 @@ impl Scenario {
         // One round for nothing: what comes first pays for cold caches.
         self.round(Side::Ours)?;
         self.round(Side::Reference)?;
+        let start = Instant::now();
         for round in 0..rounds {
+            if round >= FEWEST && start.elapsed() > BUDGET {
+                break;
+            }
             let mut sides = [(0, Side::Ours), (1, Side::Reference)];
             if round % 2 == 1 {
                 sides.reverse();
@@ -90,6 +105,8 @@ impl Scenario {
         Ok(rows
             .map(|(verb, [ours, reference])| Row {
                 plugin: self.plugin,
+                backend: self.backend,
+                others: self.others,
                 circumstance: self.circumstance.clone(),
                 verb,
                 ours,

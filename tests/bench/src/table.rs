@@ -1,4 +1,4 @@
-//! Medians and ratios, one line a verb.
+//! Medians, spread and ratios.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,13 +6,16 @@ use std::time::Duration;
 use crate::run::Sample;
 
 /// The head of the columns.
-pub const HEADER: &str =
-    "plugin    verb    |  wall: ours    ref  ratio |   cpu: ours    ref  ratio | circumstance";
+pub const HEADER: &str = "plugin    verb    |  wall: ours    ref  ratio |   cpu: ours    ref  ratio | rounds | circumstance";
 
 /// The samples of one verb.
 pub struct Row {
     /// The plugin.
     pub plugin: &'static str,
+    /// The backend, where the plugin has several.
+    pub backend: &'static str,
+    /// Other pods on the node.
+    pub others: u32,
     /// The scenario's circumstance.
     pub circumstance: String,
     /// The verb.
@@ -23,31 +26,64 @@ pub struct Row {
     pub reference: Vec<Sample>,
 }
 
+/// The middle, the tenth and the ninetieth hundredth of some times, in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Spread {
+    /// The middle one.
+    pub median: f64,
+    /// Nine in ten are longer.
+    pub low: f64,
+    /// Nine in ten are shorter.
+    pub high: f64,
+}
+
+impl Spread {
+    /// Of elapsed times; none without samples.
+    pub fn of(samples: &[Sample]) -> Option<Self> {
+        Self::of_times(samples.iter().map(|sample| sample.wall))
+    }
+
+    fn of_times(times: impl Iterator<Item = Duration>) -> Option<Self> {
+        let mut times: Vec<Duration> = times.collect();
+        times.sort();
+        let at = |tenths: usize| {
+            let time = times.get((times.len() * tenths / 10).min(times.len().saturating_sub(1)));
+            time.map(|time| time.as_secs_f64() * 1e3)
+        };
+        Some(Self {
+            median: at(5)?,
+            low: at(1)?,
+            high: at(9)?,
+        })
+    }
+}
+
 impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:<10}{:<8}|", self.plugin, self.verb)?;
         for pick in [|s: &Sample| s.wall, |s: &Sample| s.cpu] {
-            let [ours, reference] =
-                [&self.ours, &self.reference].map(|side| median(side.iter().map(pick)));
-            match reference.is_nan() {
-                true => write!(f, " {ours:>11.2} {:>6} {:>6} |", "-", "-")?,
-                false => {
+            let median = |side: &[Sample]| Spread::of_times(side.iter().map(pick));
+            let ours = median(&self.ours).map_or(f64::NAN, |spread| spread.median);
+            match median(&self.reference).map(|spread| spread.median) {
+                None => write!(f, " {ours:>11.2} {:>6} {:>6} |", "-", "-")?,
+                Some(reference) => {
                     let ratio = reference / ours;
                     write!(f, " {ours:>11.2} {reference:>6.2} {ratio:>6.1} |")?;
                 }
             }
         }
-        write!(f, " {}", self.circumstance)
+        let Self {
+            backend,
+            others,
+            circumstance,
+            ..
+        } = self;
+        let rounds = self.ours.len();
+        write!(
+            f,
+            " {rounds:>6} | {backend} {circumstance}, {others} other pods"
+        )
     }
-}
-
-/// The middle one, in milliseconds.
-fn median(times: impl Iterator<Item = Duration>) -> f64 {
-    let mut times: Vec<Duration> = times.collect();
-    times.sort();
-    times
-        .get(times.len() / 2)
-        .map_or(f64::NAN, |time| time.as_secs_f64() * 1e3)
 }
 
 #[cfg(test)]
@@ -55,10 +91,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_median_is_the_middle_one() {
-        let ms = |list: &[u64]| median(list.iter().map(|ms| Duration::from_millis(*ms)));
-        assert_eq!(ms(&[9, 1, 2]), 2.0);
-        assert_eq!(ms(&[5]), 5.0);
-        assert!(ms(&[]).is_nan());
+    fn the_spread_is_of_the_times_in_their_order() {
+        let of = |list: &[u64]| Spread::of_times(list.iter().map(|ms| Duration::from_millis(*ms)));
+        let spread = |median, low, high| Some(Spread { median, low, high });
+        assert_eq!(of(&[9, 1, 2]), spread(2.0, 1.0, 9.0));
+        assert_eq!(of(&[5]), spread(5.0, 5.0, 5.0));
+        assert_eq!(of(&[10, 9, 8, 7, 6, 5, 4, 3, 2, 1]), spread(6.0, 2.0, 10.0));
+        assert_eq!(of(&[]), None);
     }
 }

@@ -65,6 +65,8 @@ impl Drop for Tuned {
 pub fn scenarios() -> io::Result<Vec<Scenario>> {
     Ok(vec![Scenario {
         plugin: "tuning",
+        backend: "",
+        others: 0,
         circumstance: "4 link attributes, 3 sysctls".to_owned(),
         verbs: vec!["VERSION", "ADD", "CHECK", "DEL"],
         pods: Box::new(Tuned::new()?),

@@ -8,11 +8,10 @@
 //! ```
 //!
 //! Every case says what is right. What the reference is known to do otherwise stands in
-//! docs/compatibility.md, by the case's name and with the reason.
+//! testdata/conformance/known.tsv, by the case's name and with the reason.
 
 use std::env;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
 use std::process::{self, ExitCode};
 
 use crate::case::{Case, Table};
@@ -96,7 +95,7 @@ fn run(arguments: &Arguments) -> Result<bool, Failure> {
         "plugins in {} ({edition})",
         sandbox::plugin::directory().display()
     )?;
-    let known = Known::parse(&compatibility()?, edition);
+    let known = Known::parse(known::ROWS, edition)?;
     let base = env::temp_dir().join(format!("conformance-{}", process::id()));
     exec::prepare_paths(&base.join("path"))?;
     let threads = std::thread::available_parallelism().map_or(8, |count| count.get() * 8);
@@ -140,14 +139,14 @@ fn print(
     report::summary_line(out, "all", total)?;
     let [pass, differs, mut failed] = total;
     for (group, case) in unknown(cases, known, arguments) {
-        writeln!(out, "docs/compatibility.md: {group} has no case {case:?}")?;
+        writeln!(out, "{}: {group} has no case {case:?}", known::FILE)?;
         failed += 1;
     }
     writeln!(out, "{} passed, {failed} failed", pass + differs)?;
     Ok(failed == 0)
 }
 
-/// Rows of docs/compatibility.md that are about no case.
+/// Known differences that are about no case.
 fn unknown<'k>(
     cases: &[Case],
     known: &'k Known,
@@ -162,10 +161,4 @@ fn unknown<'k>(
         .cases()
         .filter(|row| arguments.text.is_empty() && !exists(row))
         .collect()
-}
-
-/// The page with the known differences, beside the workspace's sources.
-fn compatibility() -> Result<String, Failure> {
-    let path: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/compatibility.md");
-    std::fs::read_to_string(&path).map_err(|e| Failure(format!("read {}: {e}", path.display())))
 }

@@ -25,7 +25,7 @@ pub fn outcome<'a>(case: &Case, verdict: &Verdict, known: &'a Known) -> Outcome<
         (Err(_), Some(difference)) => Outcome::Differs(&difference.why),
         (Err(Failure(what)), None) => Outcome::Fail(what.clone()),
         (Ok(()), Some(difference)) if !difference.by_chance => Outcome::Fail(
-            "passes, though docs/compatibility.md has it as a known difference: remove the row"
+            "passes, though testdata/conformance/known.tsv has it as a known difference: remove the row"
                 .to_owned(),
         ),
         (Ok(()), _) => Outcome::Pass,

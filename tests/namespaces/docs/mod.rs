@@ -23,3 +23,4 @@ mod places;
 mod references;
 mod schema;
 mod session;
+mod wording;

@@ -8,11 +8,12 @@ use sandbox::plugin::binary;
 use super::markdown::{documents, root};
 
 /// Why a block cannot be run, and how many there are of each. Whoever adds one says so here.
-pub const REASONS: [(&str, usize); 6] = [
+pub const REASONS: [(&str, usize); 7] = [
     ("a drawing", 2),
     ("builds the project", 3),
-    ("installs packages on the machine", 1),
-    ("needs a cluster", 2),
+    ("installs packages on the machine", 2),
+    ("needs a cluster", 6),
+    ("needs a container runtime", 2),
     ("needs systemd", 1),
     ("runs these tests", 1),
 ];

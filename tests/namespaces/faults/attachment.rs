@@ -69,7 +69,7 @@ impl Attachment<'_> {
                     "{error}"
                 );
                 // Where even taking back fails, the error says so.
-                if !error.to_string().contains("take back") {
+                if !error.to_string().contains("roll back") {
                     assert_eq!((self.state)(), before, "{when}: {error}");
                 }
                 End::Refused

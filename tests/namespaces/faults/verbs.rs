@@ -49,7 +49,7 @@ fn addition(node: &Node) {
             let half = difference(&node.without, &node.state());
             let left = half.is_some().then(after_del).flatten();
             let half =
-                half.filter(|_| answer.code.is_some() && !answer.stdout.contains("take back"));
+                half.filter(|_| answer.code.is_some() && !answer.stdout.contains("roll back"));
             is_error(answer).or(half).or(left)
         },
     };
@@ -87,7 +87,7 @@ fn replacement(mut node: Node, keys: &Value) {
         failed: &|answer| {
             let half = difference(&node.with, &node.state());
             // Who cannot be answered has nothing.
-            let is_said = ["take back", "write the result"];
+            let is_said = ["roll back", "write the result"];
             let is_said = is_said.iter().any(|text| answer.stdout.contains(text));
             let half = half.filter(|_| answer.code.is_some() && !is_said);
             is_error(answer).or(half).or_else(back)

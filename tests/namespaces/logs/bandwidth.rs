@@ -65,7 +65,7 @@ fn warnings_have_lines_of_their_own_and_a_failed_add_has_changed_nothing() {
             "net1",
             "eth0",
             "-",
-            "veth0: root qdisc htb 5: gives way to the limit"
+            "veth0: root qdisc htb 5: is replaced by the limit"
         ]
     );
     let refused = line(&pod.run("ADD", json!({"ingressRate": 1, "ingressBurst": 8})));

@@ -18,11 +18,11 @@ fn a_misspelt_key_is_told_by_add_and_remarks_are_not() {
     let expected = [
         (
             "warning",
-            r#""mtuu" is no key of tuning and is ignored; write "mtu""#,
+            r#""mtuu" is not a key of tuning and is ignored; write "mtu""#,
         ),
         (
             "warning",
-            r#""sysctls" is no key of tuning and is ignored; write "sysctl""#,
+            r#""sysctls" is not a key of tuning and is ignored; write "sysctl""#,
         ),
     ];
     assert_eq!(told, expected);

@@ -87,7 +87,10 @@ fn what_was_undone_was_not_changed(backend: Backend) {
         .collect();
     assert_eq!(
         told,
-        [["warning", "8443/tcp is mapped twice, the first counts"]]
+        [[
+            "warning",
+            "8443/tcp is mapped twice, the first mapping wins"
+        ]]
     );
 }
 

@@ -49,7 +49,7 @@ broken_nodes! {
         "net.ipv4.ip_forward is 0",
         |node| node.host("sysctl -qw net.ipv4.ip_forward=0");
     an_address_that_the_node_does_not_have_is_the_answer: Nftables, "explain 9000/udp", "error",
-        "9000/udp IPv4: address", "10.22.0.1, which is no address of this node",
+        "9000/udp IPv4: address", "10.22.0.1, which this node does not have",
         |node| node.host("for veth in veth0 veth1; do ip address del 10.22.0.1/32 dev $veth; done");
     a_container_without_a_way_back_is_the_answer: Nftables, "explain 8000/tcp", "error",
         "8000/tcp IPv4: way back", "the container has no route to 192.0.2.1",

@@ -113,7 +113,7 @@ fn without_a_list_nothing_is_allowed_where_one_is_required() {
                 let code = if verb == "ADD" { 104 } else { 50 };
                 assert_eq!(answer["code"], json!(code), "{answer}");
                 let details = answer["details"].as_str().unwrap();
-                assert!(details.contains("does not exist: make it"), "{answer}");
+                assert!(details.contains("does not exist: create it"), "{answer}");
                 assert_state!(pod.state(), before);
             }
         }
@@ -171,7 +171,7 @@ fn a_list_behind_a_link_that_leads_nowhere_permits_nothing() {
             let (code, answer) = run(&pod, verb, prepare, keys);
             assert_eq!(code, Some(1), "{prepare} {verb}");
             let text = answer.to_string();
-            assert!(text.contains("leads nowhere"), "{verb}: {text}");
+            assert!(text.contains("dangling"), "{verb}: {text}");
             assert_state!(pod.state(), before);
         }
     }

@@ -113,7 +113,7 @@ fn what_cannot_be_switched_is_refused_before_anything_is() {
     let before = both.state();
     for (keys, code, told) in [
         (json!({"offload": {"no-such": true}}), 7, "no such offload"),
-        (json!({"offload": {"lro": true}}), 7, "cannot switch it"),
+        (json!({"offload": {"lro": true}}), 7, "cannot change it"),
         (
             json!({"hostOffload": {"rx-ntuple-filter": true}}),
             7,
@@ -122,12 +122,12 @@ fn what_cannot_be_switched_is_refused_before_anything_is() {
         (
             json!({"offload": {"tso": true, "tx-tcp-segmentation": false}}),
             7,
-            "switches the same",
+            "sets the same feature",
         ),
         (
             json!({"offload": {"Tso": true}}),
             7,
-            "no name of an offload",
+            "not the name of an offload",
         ),
         (
             json!({"offload": {"tso": "off"}}),

@@ -24,7 +24,7 @@ fn del(pod: &Pod, netns: Option<&str>) -> sandbox::plugin::Answer {
 fn del_without_namespace_removes_the_backup() {
     let pod = Pod::new();
     let file = pod.scratch.path().join("a-file");
-    fs::write(&file, "no namespace").unwrap();
+    fs::write(&file, "not a network namespace").unwrap();
     let file = file.to_str().unwrap();
     for netns in [
         None,
@@ -115,7 +115,7 @@ fn add_does_not_overwrite_a_backup_that_it_cannot_read() {
     fs::write(pod.backup(), "{\"mtu\": 15").unwrap();
     let (code, text) = error(&pod.run("ADD", json!({"mtu": 1400})));
     assert_eq!(code, 5);
-    assert!(text.contains("DEL of this attachment"), "{text}");
+    assert!(text.contains("run DEL for this attachment"), "{text}");
     assert_state!(pod.state(), before);
     assert_eq!(pod.run("DEL", json!({})).code, Some(0));
     // What a crash of the machine left of a file is no record.

@@ -144,7 +144,7 @@ fn link(object: Object<'_>, faults: &mut Vec<String>) -> Vec<Change> {
         fits
     };
     let mac = sound(object.nonempty("mac"), faults).and_then(|text| {
-        let fault = format!("mac: {:?} is no hardware address of 6 bytes", short(&text));
+        let fault = format!("mac: {:?} is not a 6-byte hardware address", short(&text));
         mac(text).or_else(|| {
             faults.push(fault);
             None

@@ -100,7 +100,7 @@ impl End {
             .iter()
             .map(|(name, on)| format!("{name} {}", if *on { "on" } else { "off" }))
             .collect();
-        let tried = || format!("switch offloads of {}: {}", link.name, names.join(", "));
+        let tried = || format!("set offloads of {}: {}", link.name, names.join(", "));
         ethtool
             .switch(link.index, &changes)
             .context(Code::System, tried)

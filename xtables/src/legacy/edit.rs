@@ -119,7 +119,7 @@ fn exchange(
         chains.take(&doomed.chains, &gone);
         let new = chains.put(former).and_then(|()| chains.table());
         let (table, origins) = new.map_err(|chain| {
-            let details = format!("chain {chain} is not as it was: somebody else changed it");
+            let details = format!("chain {chain} is not as it was: something else changed it");
             failed(Code::System, details)
         })?;
         let (is_ipv6, count) = (family == Family::V6, reader.table.count);
@@ -129,7 +129,7 @@ fn exchange(
             Err(errno) => return Err(failed(Code::System, errno.desc().into())),
         }
     }
-    let details = format!("others changed it {TRIES} times in between");
+    let details = format!("others changed it {TRIES} times meanwhile");
     Err(failed(Code::TryAgainLater, details))
 }
 

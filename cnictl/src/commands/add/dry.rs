@@ -20,7 +20,7 @@ struct Part {
     plugin: String,
     plan: Vec<String>,
     /// Why there is no plan.
-    remark: Option<String>,
+    note: Option<String>,
 }
 
 pub fn run(attach: &Attach, network: &Network, on: &Attachment) -> Result<()> {
@@ -39,12 +39,12 @@ pub fn run(attach: &Attach, network: &Network, on: &Attachment) -> Result<()> {
             Some(known) => Part {
                 plugin: plugin.kind.clone(),
                 plan: of!(known, P => plan::<P>(&request))?,
-                remark: None,
+                note: None,
             },
             None => Part {
                 plugin: plugin.kind.clone(),
                 plan: Vec::new(),
-                remark: Some(format!("{} says when it runs", program.path.display())),
+                note: Some(format!("{} says when it runs", program.path.display())),
             },
         })
     };
@@ -108,14 +108,9 @@ fn plan<P: Operate>(request: &Request) -> Result<Vec<String>> {
 
 fn text(parts: &[Part], assumed: &[String]) -> String {
     let mut text = String::new();
-    for Part {
-        plugin,
-        plan,
-        remark,
-    } in parts
-    {
-        let head = match (remark, plan.as_slice()) {
-            (Some(remark), _) => remark,
+    for Part { plugin, plan, note } in parts {
+        let head = match (note, plan.as_slice()) {
+            (Some(note), _) => note,
             (None, []) => "nothing",
             (None, _) => "",
         };
@@ -129,12 +124,8 @@ fn text(parts: &[Part], assumed: &[String]) -> String {
 
 fn document(network: &Network, parts: &[Part], assumed: &[String]) -> Value {
     let parts = parts.iter().map(|part| {
-        let Part {
-            plugin,
-            plan,
-            remark,
-        } = part;
-        json!({"plugin": plugin, "plan": plan, "remark": remark})
+        let Part { plugin, plan, note } = part;
+        json!({"plugin": plugin, "plan": plan, "note": note})
     });
     json!({
         "schema": 1, "network": network.name, "dryRun": true,

@@ -120,7 +120,7 @@ fn text(all: &[Found]) -> String {
     }
     match (table.is_empty(), all.iter().any(Found::has_failed)) {
         (true, true) => String::new(),
-        (true, false) => "nothing belongs to attachments that the cache does not have\n".into(),
+        (true, false) => "nothing belongs to attachments that are missing from the cache\n".into(),
         (false, _) => table.text(Page::stdout()),
     }
 }

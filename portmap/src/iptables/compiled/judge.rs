@@ -94,11 +94,11 @@ const SOCKET_RESTORES: u8 = 1 << 2;
 /// Why a rule is more than a test of an owner's, if it is.
 pub fn fault(rule: &Raw, mark: &str) -> Option<String> {
     if rule.end != End::Return {
-        return Some("conditions have no target".into());
+        return Some("conditions must not have a target".into());
     }
     let comment = rule.tests.iter().find(|test| test.name == "comment");
     if comment.is_some_and(|comment| text(&comment.data) != mark) {
-        return Some("a comment takes the place of the owner's".into());
+        return Some("a comment would replace the owner's".into());
     }
     rule.tests.iter().find_map(fault_of)
 }
@@ -128,9 +128,9 @@ fn fault_of(test: &Test) -> Option<String> {
     };
     (!looks).then(|| match name.as_str() {
         "recent" => {
-            "match recent changes a list that other rules see: only --rcheck is a test".into()
+            "match recent changes a list that other rules see: only --rcheck is allowed".into()
         }
-        name => format!("{name} does more than test packets: leave it out"),
+        name => format!("{name} does more than match packets: leave it out"),
     })
 }
 

@@ -1,0 +1,165 @@
+//! English as the field writes it: words and turns that give a foreign idiom away are not in the
+//! documentation, in what `--help` says, or in the messages of the programs.
+
+use std::fs;
+use std::path::Path;
+
+use super::markdown::{documents, root};
+use super::places::{commands, help};
+
+/// What is not written, and what is instead. They are found as whole words, in any case.
+const HABITS: [(&str, &str); 25] = [
+    ("are asked", "are consulted, are called"),
+    ("is asked", "is consulted, is called"),
+    ("by accident", "unexpectedly"),
+    ("drop-in replacements of", "drop-in replacements for"),
+    ("for want of", "for lack of"),
+    ("is none of", "is not one of"),
+    ("is to be done", "is needed"),
+    ("made anew", "created again"),
+    ("make no sense", "are invalid"),
+    ("makes no sense", "is invalid"),
+    ("remark", "comment"),
+    ("remarks", "comments"),
+    ("somebody", "another tool, another attachment"),
+    ("stands twice", "appears twice"),
+    ("stands in", "is in"),
+    ("stands there", "is there"),
+    ("stands against", "protects against"),
+    ("take back", "roll back"),
+    ("taken back", "rolled back"),
+    ("takes back", "rolls back"),
+    ("tell of", "report"),
+    ("tells", "reports, names"),
+    ("told", "reported"),
+    ("unasked", "by default"),
+    ("whose it is", "who owns it"),
+];
+
+/// Verbs before `no`, which English turns round: `this is no namespace` is `this is not a namespace`.
+const TURNED: &str = "is no";
+
+#[test]
+fn nothing_is_written_in_a_foreign_idiom() {
+    let mut faults = Vec::new();
+    for document in documents() {
+        // What has happened is not written again.
+        if document.path != "CHANGELOG.md" {
+            faults.extend(found(&document.path, &document.text));
+        }
+    }
+    let overview = help("cnictl", None);
+    faults.extend(found("cnictl --help", &overview));
+    for command in commands(&overview) {
+        let text = help("cnictl", Some(&command));
+        faults.extend(found(&format!("cnictl {command} --help"), &text));
+    }
+    for part in [
+        "common",
+        "nft",
+        "xtables",
+        "tuning",
+        "portmap",
+        "bandwidth",
+        "cnictl",
+    ] {
+        literals_below(&root().join(part).join("src"), &mut faults);
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+fn literals_below(directory: &Path, faults: &mut Vec<String>) {
+    for entry in fs::read_dir(directory).unwrap().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            literals_below(&path, faults);
+        } else if path.extension().is_some_and(|end| end == "rs") {
+            let source = fs::read_to_string(&path).unwrap();
+            let text = literals(&source).join("\n");
+            faults.extend(found(&path.display().to_string(), &text));
+        }
+    }
+}
+
+/// The texts in quotes of a source, without those of comments.
+fn literals(source: &str) -> Vec<String> {
+    let mut all = Vec::new();
+    let lines = source
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"));
+    let code: String = lines
+        .collect::<Vec<_>>()
+        .join("\n")
+        .replace("'\"'", "''")
+        .replace("b'\"'", "''");
+    let mut rest = code.replace("\\\"", "'").replace("\\\n", " ");
+    while let Some((_, after)) = rest.split_once('"') {
+        let (text, after) = after.split_once('"').unwrap_or((after, ""));
+        all.push(text.split_whitespace().collect::<Vec<_>>().join(" "));
+        rest = after.to_owned();
+    }
+    all
+}
+
+fn found(place: &str, text: &str) -> Vec<String> {
+    let mut faults = Vec::new();
+    for (number, line) in (1..).zip(text.lines()) {
+        let words = words(line);
+        for (habit, better) in HABITS {
+            if has(&words, habit) {
+                faults.push(format!(
+                    "{place}:{number}: {habit:?}: write {better}: {line}"
+                ));
+            }
+        }
+        if turns(&words) {
+            faults.push(format!(
+                "{place}:{number}: {TURNED:?}: write \"is not a\": {line}"
+            ));
+        }
+    }
+    faults
+}
+
+fn words(line: &str) -> Vec<String> {
+    let is_part = |c: char| c.is_alphanumeric() || "-'_".contains(c);
+    let all = line.split(|c| !is_part(c)).filter(|word| !word.is_empty());
+    all.map(str::to_lowercase).collect()
+}
+
+fn has(words: &[String], habit: &str) -> bool {
+    let wanted: Vec<&str> = habit.split(' ').collect();
+    words.windows(wanted.len()).any(|some| some == wanted)
+}
+
+/// `there is no X` and `is no longer X` are English.
+fn turns(words: &[String]) -> bool {
+    let pairs = words.windows(2).enumerate();
+    let mut turned = pairs.filter(|(_, pair)| pair[0] == "is" && pair[1] == "no");
+    turned.any(|(at, _)| {
+        let before = at.checked_sub(1).and_then(|at| words.get(at));
+        let after = words.get(at + 2).map(String::as_str);
+        before.is_none_or(|word| word != "there") && after != Some("longer")
+    })
+}
+
+#[test]
+fn habits_are_found_as_whole_words() {
+    let count = |line: &str| found("", line).len();
+    assert_eq!(count("What was set is taken back."), 1);
+    assert_eq!(count("this is no namespace"), 1);
+    for good in [
+        "there is no cache",
+        "it is no longer there",
+        "a foretold outcome",
+        "remarkable",
+    ] {
+        assert_eq!(count(good), 0, "{good}");
+    }
+}
+
+#[test]
+fn literals_are_what_stands_in_quotes() {
+    let source = "// \"not this\"\nlet a = \"b \\\n   c\"; let d = '\"'; let e = \"f \\\"g\\\"\";";
+    assert_eq!(literals(source), ["b c", "f 'g'"]);
+}
