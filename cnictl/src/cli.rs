@@ -124,7 +124,6 @@ Usage: {usage}; --help (of a command, too), --version
 {subcommands}{after-help}";
 
 const EXIT_CODES: &str = "\
-Options: --help (of a command, too), --version
 Exit code: 0 done, 1 failed, 2 usage, 10 (reconcile) something had drifted";
 
 #[cfg(test)]
