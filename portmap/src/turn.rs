@@ -26,7 +26,7 @@ const NAMESPACE: &str = "/proc/thread-self/ns/net";
 /// How long to wait for the ones before: as long as one of their programs may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How long to wait for who may be stopped, and whom nothing depends on.
-const A_WHILE: Duration = Duration::from_millis(2500);
+const A_WHILE: Duration = Duration::from_secs(10);
 /// The most that who waits for one after the other of these waits, in the same unit.
 const WHILES: u32 = 24;
 
