@@ -193,7 +193,12 @@ fn refused(family: Family, chain: &str, rule: &str) -> Result<Option<Refusal>, E
     let mut transaction = Transaction::default();
     let command = Command::Append(chain.to_owned(), rule.to_owned());
     transaction.push(Table::Nat, command);
-    let mut seen = Seen::chains(&mut nft, family, &[(Table::Nat, chain)], &Concern::default())?;
+    let mut seen = Seen::chains(
+        &mut nft,
+        family,
+        &[(Table::Nat, chain)],
+        &Concern::default(),
+    )?;
     let refused = nft.check(&batch::commands(&mut seen, &transaction)?)?;
     Ok(refused.into_iter().next().map(|(_, refusal)| refusal))
 }
