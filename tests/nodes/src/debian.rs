@@ -17,7 +17,8 @@ use crate::machine::must_be_root;
 
 const RELEASE: &str = "bookworm";
 /// Of every node.
-const BASE: &str = "systemd,systemd-sysv,dbus,libpam-systemd,iptables,nftables,iproute2,procps,python3";
+const BASE: &str =
+    "systemd,systemd-sysv,dbus,libpam-systemd,iptables,nftables,iproute2,procps,python3";
 
 /// What a node has beside systemd, iptables, nftables, iproute2 and Python.
 #[derive(Debug, Clone, Copy)]
