@@ -43,10 +43,9 @@ impl Intervals {
             Nla::text(uapi::ELEM_LIST_TABLE, place.table),
             Nla::text(uapi::ELEM_LIST_SET, set),
         ];
-        let listed = nft.list(uapi::GETSETELEM, place.family, &filter)?;
-        Ok(Intervals::of_marks(
-            listed.iter().flat_map(|part| marks(part)),
-        ))
+        let take = |part: &[u8]| marks(part).collect::<Vec<Mark>>();
+        let listed = nft.list(uapi::GETSETELEM, place.family, &filter, take)?;
+        Ok(Intervals::of_marks(listed.into_iter().flatten()))
     }
 
     /// nft puts an end before the first beginning, which means nothing.
