@@ -61,6 +61,7 @@ fn of_any(config: &Config, family: Family) -> Config {
         asked: HostPort {
             protocol: Protocol::Tcp,
             address: None,
+            within: None,
             number: 1,
         },
         container_port: 1,
