@@ -362,7 +362,7 @@ def cost():
 
     do("add table inet others; add set inet others numbers { type mark; }")
     count("nf_tables", lambda: paced(CHANGES, element))
-    run("ip link add others type dummy && ip link set others up")
+    run("ip link add others type veth peer name others1 && ip link set others up")
     run("tc qdisc add dev others root tbf rate 1mbit burst 10k latency 1ms")
     with subprocess.Popen(["tc", "-batch", "-"], stdin=subprocess.PIPE, text=True) as tc:
         def qdisc(number):
