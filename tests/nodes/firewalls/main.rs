@@ -32,6 +32,7 @@ fn answer(role: &str, packages: Packages) -> Value {
     node.write("etc/systemd/system/cni-follow.service", &unit)
         .unwrap();
     node.write("etc/role", role.as_bytes()).unwrap();
+    node.write("etc/session", session().as_bytes()).unwrap();
     let program = Program {
         name: "node.py",
         text: include_str!("node.py"),
@@ -41,6 +42,20 @@ fn answer(role: &str, packages: Packages) -> Value {
     let state = answer["state"].as_str().unwrap();
     assert!(state.contains("NRestarts=0"), "{answer:#}");
     answer
+}
+
+/// The commands of docs/operations.md that need systemd.
+fn session() -> String {
+    let text = operations();
+    let (_, block) = text
+        .split_once("```console no-run: run by make nodes\n")
+        .unwrap();
+    let (block, _) = block.split_once("```").unwrap();
+    block.to_owned()
+}
+
+fn operations() -> String {
+    fs::read_to_string(root().join("docs/operations.md")).unwrap()
 }
 
 fn root() -> PathBuf {
@@ -81,7 +96,7 @@ fn serves(role: &str, packages: Packages) {
 
 /// The first cells of the rows of a table of docs/operations.md, which a comment names.
 fn listed(role: &str) -> BTreeSet<String> {
-    let text = fs::read_to_string(root().join("docs/operations.md")).unwrap();
+    let text = operations();
     let (_, table) = text.split_once(&format!("<!-- {role} -->\n")).unwrap();
     let rows = table.lines().skip_while(|line| line.is_empty());
     let rows = rows.take_while(|line| line.starts_with("| ")).skip(2);

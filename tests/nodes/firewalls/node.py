@@ -9,6 +9,7 @@ cost: what `cnictl follow` takes of a processor, by the kernel's counters."""
 import ctypes
 import json
 import os
+import re
 import socket
 import struct
 import subprocess
@@ -249,6 +250,20 @@ def wake_ups():
     return int(line.split()[1])
 
 
+def session():
+    """Runs the commands of docs/operations.md, and compares what they print: `…` is anything."""
+    with open("/etc/session", encoding="utf-8") as file:
+        steps = re.split("^# ", file.read(), flags=re.MULTILINE)
+    for step in steps[1:]:
+        line, _, expected = step.partition("\n")
+        pattern = ".*".join(re.escape(part) for part in expected.split("…"))
+        deadline = time.monotonic() + 20
+        while not re.fullmatch(pattern, printed := run(line), re.DOTALL):
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"{line} prints {printed!r}")
+            time.sleep(0.1)
+
+
 def firewalls():
     with open("/etc/nftables.conf", "w", encoding="ascii") as file:
         file.write(NFTABLES_CONF)
@@ -267,10 +282,10 @@ def firewalls():
             ("starts", "systemctl start firewalld"),
             ("restarts", "systemctl restart firewalld"),
             ("is reloaded", "systemctl reload firewalld"),
-            ("--reload", "firewall-cmd --reload"),
-            ("--complete-reload", "firewall-cmd --complete-reload"),
+            ("firewall-cmd --reload", "firewall-cmd --reload"),
+            ("firewall-cmd --complete-reload", "firewall-cmd --complete-reload"),
             ("has all links in the zone drop", zone),
-            ("--reload, with the zone", f"{zone}; firewall-cmd --reload"),
+            ("firewall-cmd --reload, with the zone", f"{zone}; firewall-cmd --reload"),
             ("stops", "systemctl stop firewalld"),
         ]:
             all_of_it.measure(f"firewalld ({backend}) {what}", line)
@@ -290,6 +305,7 @@ def firewalls():
         ("iptables -t nat -F and -X", "iptables -t nat -F && iptables -t nat -X"),
     ]:
         all_of_it.measure(situation, line)
+    session()
     all_of_it.without_follow("nft flush ruleset")
     return {"rows": all_of_it.rows}
 
