@@ -94,7 +94,7 @@ pub fn local_prefixes(family: Family) -> Result<Vec<Local>, Error> {
         let interface = u32_at(attribute(attributes, RTA_OIF)?, 0)?;
         let addr = address(attribute(attributes, RTA_DST)?)?;
         let len = *header.get(ROUTE_LENGTH)?;
-        is_local.then(|| (interface, Prefix { addr, len }))
+        is_local.then_some((interface, Prefix { addr, len }))
     };
     let found = replies.iter().filter_map(|reply| read(&reply.body));
     Ok(found
