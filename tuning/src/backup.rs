@@ -146,6 +146,22 @@ impl Store {
         (all, errors)
     }
 
+    /// The backup of this interface of this container on a network of another name.
+    ///
+    /// # Errors
+    /// Code 5 when it cannot be read.
+    pub fn of_another_network(&self) -> Result<Option<Saved>, Error> {
+        let path = self.dir.join(shared_name(&self.owner));
+        let Content::Bytes(bytes) = read(&path)? else {
+            return Ok(None);
+        };
+        let saved = Saved::new(path, bytes);
+        let is_same = |owner: &Attachment| {
+            (&owner.container, &owner.ifname) == (&self.owner.container, &self.owner.ifname)
+        };
+        Ok(saved.backup.owner.as_ref().is_some_and(is_same).then_some(saved))
+    }
+
     /// How the kernel showed what ADD wrote, where ADD found that worth a note.
     ///
     /// # Errors

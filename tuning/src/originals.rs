@@ -64,6 +64,12 @@ impl Originals {
         }
         self
     }
+
+    /// Whether both hold a value of the same things and of nothing else.
+    pub fn is_about_the_same_as(&self, other: &Originals) -> bool {
+        let adds_nothing = |to: &Originals, new| to.clone().completed_by(new) == *to;
+        adds_nothing(self, other) && adds_nothing(other, self)
+    }
 }
 
 #[cfg(test)]

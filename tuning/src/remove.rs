@@ -14,8 +14,10 @@ use common::{Attachment, Error, Request};
 
 use crate::backup::{self, Backup, Saved, Store};
 use crate::config;
+use crate::look;
 use crate::observe::Container;
 use crate::offload::ends;
+use crate::originals::Originals;
 use crate::restore::{self, Outcome};
 
 /// The age from which a file that is still being written has lost its writer.
@@ -34,7 +36,13 @@ pub fn del(request: &Request) -> Result<(), Error> {
     let dir =
         config::data_dir(request.conf.object()).unwrap_or_else(|_| config::default_data_dir());
     let store = Store::new(&dir, &request.attachment);
-    let (all, mut errors) = store.all();
+    let (mut all, mut errors) = store.all();
+    if all.is_empty() && errors.is_empty() {
+        match store.of_another_network() {
+            Ok(saved) => all.extend(saved.filter(|saved| was_renamed(request, saved))),
+            Err(error) => errors.push(error),
+        }
+    }
     if !all.is_empty() {
         match open(request) {
             Ok(netns) => all.iter().for_each(|saved| {
@@ -109,6 +117,18 @@ fn one(saved: &Saved, netns: Option<&Netns>, request: &Request) -> Result<(), Er
         }
     }
     Error::all(errors).map_or(Ok(()), Err)
+}
+
+/// Whether a backup of another network is this attachment's from before its network was renamed: what
+/// it saved is what this configuration sets, and the kernel has all of that. The reference's backups
+/// name no network, and its DEL restores under any name.
+fn was_renamed(request: &Request, saved: &Saved) -> bool {
+    let Ok(steps) = look::steps(request) else {
+        return false;
+    };
+    let set = Originals::of(steps.iter().filter_map(|step| step.undo.as_ref()));
+    let is_in_force = steps.iter().all(|step| step.drift.is_none());
+    is_in_force && set.is_about_the_same_as(&saved.backup.originals)
 }
 
 /// The container's namespace, or `None` when nothing can be in it any more: no path was given, it is

@@ -46,10 +46,14 @@ fn dry(place: &Place, list: &str, line: &[&str]) -> Said {
 }
 
 fn state(place: &Place) -> String {
-    let links = place.net.host.sh(["ip", "-o", "link"]);
+    let links = |node: &Namespace| {
+        let printed = node.sh(["ip", "-o", "link"]);
+        // The state of a new link settles by itself: UNKNOWN until the kernel has looked at it.
+        printed.replace("state UNKNOWN", "state UP")
+    };
     let queues = place.net.host.sh(["tc", "qdisc"]);
-    let pod = place.pod(0).sh(["ip", "-o", "link"]);
-    [links, queues, pod, place.rules()].concat()
+    let (host, pod) = (links(&place.net.host), links(place.pod(0)));
+    [host, queues, pod, place.rules()].concat()
 }
 
 fn what_add_would_make_is_what_it_makes_and_nothing_is_touched(backend: Backend) {

@@ -121,6 +121,19 @@ fn one_container_s_interface_on_two_networks_has_a_backup_for_each() {
 }
 
 #[test]
+fn del_after_its_network_was_renamed_restores_and_leaves_what_another_network_set() {
+    let pod = Pod::new();
+    let keys = |network: &str, mtu: u32| json!({"name": network, "mtu": mtu});
+    pod.add(keys("net1", 1400));
+    // Another network, whose values are others: its DEL, for whatever reason, has nothing to do.
+    pod.del(keys("net2", 1300));
+    pod.del(json!({"name": "net2", "mtu": 1400, "promisc": true}));
+    assert_eq!((pod.link().unwrap().mtu, pod.files().len()), (1400, 1));
+    pod.del(keys("renamed", 1400));
+    assert_eq!((pod.link().unwrap().mtu, pod.files().len()), (1500, 0));
+}
+
+#[test]
 fn a_file_that_the_reference_may_have_made_for_another_is_left_to_it() {
     let pod = Pod::new();
     fs::create_dir_all(pod.data_dir()).unwrap();
