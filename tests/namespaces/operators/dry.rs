@@ -46,14 +46,12 @@ fn dry(place: &Place, list: &str, line: &[&str]) -> Said {
 }
 
 fn state(place: &Place) -> String {
-    let links = |node: &Namespace| {
-        let printed = node.sh(["ip", "-o", "link"]);
-        // The state of a new link settles by itself: UNKNOWN until the kernel has looked at it.
-        printed.replace("state UNKNOWN", "state UP")
-    };
+    // The state of a new link settles by itself: UNKNOWN until the kernel has looked at it.
+    let settled = |links: String| links.replace("state UNKNOWN", "state UP");
+    let links = settled(place.net.host.sh(["ip", "-o", "link"]));
     let queues = place.net.host.sh(["tc", "qdisc"]);
-    let (host, pod) = (links(&place.net.host), links(place.pod(0)));
-    [host, queues, pod, place.rules()].concat()
+    let pod = settled(place.pod(0).sh(["ip", "-o", "link"]));
+    [links, queues, pod, place.rules()].concat()
 }
 
 fn what_add_would_make_is_what_it_makes_and_nothing_is_touched(backend: Backend) {
