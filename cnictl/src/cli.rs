@@ -126,7 +126,6 @@ Usage: {usage}; --help (of a command, too), --version
 {subcommands}{after-help}";
 
 const EXIT_CODES: &str = "\
-Options: --help (of a command, too), --version
 Exit code: 0 success, 1 failure, 2 usage error, 10 (reconcile) something had drifted";
 
 #[cfg(test)]

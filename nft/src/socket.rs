@@ -1,6 +1,7 @@
 //! The conversation with nf_tables: questions, and one batch of changes that happens whole or not.
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 
 use common::Family;
 use common::error::{Code, Error};
@@ -237,24 +238,33 @@ impl Nft {
         }
     }
 
-    /// As [`Nft::list`], but only what the kernel's first answer has: it says the rest to nobody.
+    /// As [`Nft::list`], but only as far as `take` wants more: the kernel says the rest to nobody.
     ///
     /// # Errors
     /// What the kernel refused.
-    pub fn beginning(mut self, kind: u16, family: Family, filter: &[Nla]) -> Answer<Vec<Vec<u8>>> {
+    pub fn beginning(
+        mut self,
+        kind: u16,
+        family: Family,
+        filter: &[Nla],
+        mut take: impl FnMut(&[u8]) -> ControlFlow<()>,
+    ) -> Answer<()> {
         let request = attributes(family.nf_number(), filter)?;
         let sequence = self.netlink.next_sequence();
         let flags = DUMP | libc::NLM_F_REQUEST as u16;
         self.netlink
             .send(&message(kind, flags, sequence, &request))?;
-        let mut found = Vec::new();
-        for (reply, flags) in self.netlink.receive()? {
-            if i32::from(reply.kind) == libc::NLMSG_DONE {
-                break;
+        loop {
+            for (reply, flags) in self.netlink.receive()? {
+                if i32::from(reply.kind) == libc::NLMSG_DONE {
+                    return Ok(());
+                }
+                let object = present(reply, flags)?;
+                if object.is_none_or(|object| take(content(&object)).is_break()) {
+                    return Ok(());
+                }
             }
-            found.extend(present(reply, flags)?);
         }
-        Ok(found.iter().map(|m| content(m).to_vec()).collect())
     }
 
     /// Sends questions of one object each, several at a time; `None` answers that it is missing.

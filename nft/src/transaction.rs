@@ -10,6 +10,9 @@ use crate::socket::{self, Nft, Outcome};
 /// How long somebody else may be faster each time.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How often, at least: on a starved machine a try may take all of that.
+const TRIES: u32 = 20;
+
 /// The longest rest between two tries.
 const REST: Duration = Duration::from_millis(5);
 
@@ -43,9 +46,10 @@ pub fn run<T>(
             Outcome::Outdated => {}
         }
         tries += 1;
-        if start.elapsed() > PATIENCE {
+        let elapsed = start.elapsed();
+        if elapsed > PATIENCE && tries >= TRIES {
             let msg = "nf_tables: others keep changing the ruleset";
-            let details = format!("{tries} attempts in {} s", PATIENCE.as_secs());
+            let details = format!("{tries} attempts in {} s", elapsed.as_secs());
             return Err(Error::new(Code::TryAgainLater, msg).with_details(details));
         }
         rest(tries);

@@ -3,6 +3,7 @@
 use common::Drift;
 use common::error::Error;
 use common::log::Log;
+use common::sys::lock::Children;
 
 use crate::backend::{Backend, Gone, Job, Undo as _};
 use crate::config::Config;
@@ -63,6 +64,18 @@ pub fn choose(config: &Config) -> Result<BackendKind, Error> {
     };
     config.accept(backend)?;
     Ok(backend)
+}
+
+/// Whether programs write what a plan wants: those of an ADD that is killed go on.
+///
+/// # Errors
+/// As [`choose`].
+pub fn writers(plan: &Plan, config: &Config) -> Result<Children, Error> {
+    let by_programs = choose(config)? == BackendKind::Iptables && iptables::is_by_programs(plan)?;
+    Ok(match by_programs {
+        true => Children::Hold,
+        false => Children::DoNotHold,
+    })
 }
 
 /// What was read for several plans at once.

@@ -45,6 +45,7 @@ use observe::Tables;
 use tool::Tool;
 use xtables::Variant;
 
+pub use families::is_by_programs;
 pub use observe::is_plain;
 pub use rules::shown;
 pub use status::try_rules;

@@ -34,6 +34,7 @@ use std::process::ExitCode;
 use common::drift::verdict;
 use common::keys::Key;
 use common::log::Log;
+use common::sys::lock::Children;
 use common::version::Version;
 use common::{CniResult, Drift, Error, Family, Plugin, Request};
 
@@ -63,7 +64,7 @@ impl Plugin for Portmap {
         if plan.families.is_empty() {
             return Ok(result);
         }
-        let _turn = Turn::of(&config.attachment)?;
+        let _turn = Turn::of(&config.attachment, backends::writers(&plan, &config)?)?;
         let undo = backends::apply(&plan, &config, &request.log)?;
         let opened = match open_loopback(&plan, &request.log) {
             Ok(opened) => opened,
@@ -93,7 +94,7 @@ impl Plugin for Portmap {
     fn del(request: &Request) -> Result<(), Error> {
         let mappings = config::understood_mappings(request);
         let evidence = Evidence::of_request(request);
-        let _turn = Turn::of(&request.attachment)?;
+        let _turn = Turn::of(&request.attachment, Children::DoNotHold)?;
         let log = &request.log;
         let gone = Gone::Attachment {
             attachment: &request.attachment,

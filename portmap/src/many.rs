@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use common::error::Error;
+use common::sys::lock::Children;
 use common::{Attachment, Drift, Plugin, Request};
 
 use crate::config::Config;
@@ -82,6 +83,7 @@ fn add_chunk(jobs: &[Asked<'_>]) -> Vec<Result<(), Error>> {
 fn write(jobs: &[backend::Job<'_>]) -> bool {
     // A chain may have the plugin twice; nobody can wait for himself.
     let whose: BTreeSet<&Attachment> = jobs.iter().map(|(plan, _)| &plan.attachment).collect();
-    let turns: Result<Vec<Turn>, Error> = whose.into_iter().map(Turn::of).collect();
+    let turn = |one| Turn::of(one, Children::Hold);
+    let turns: Result<Vec<Turn>, Error> = whose.into_iter().map(turn).collect();
     turns.is_ok_and(|_turns| backends::apply_all(jobs))
 }

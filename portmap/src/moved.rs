@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use common::cache::Cache;
+use common::sys::lock::Children;
 use common::{Attachment, Drift, Error, Request};
 
 use crate::backend::Gone;
@@ -71,7 +72,7 @@ pub fn retire(former: &[Request], now: &[Request]) -> Result<(), Error> {
         return Ok(());
     };
     let wanted = wanted(now)?;
-    let _turn = Turn::of(&request.attachment)?;
+    let _turn = Turn::of(&request.attachment, Children::DoNotHold)?;
     let mappings = config::understood_mappings(request);
     let evidence = Evidence::of_request(request);
     let gone = Gone::Attachment {

@@ -1,8 +1,8 @@
 //! One change of an attachment at a time.
 //!
 //! A runtime may kill a plugin and call DEL, while the `iptables-restore` that the plugin started
-//! still runs: what that one adds would never be removed. So who changes an attachment holds a lock
-//! that the programs it starts inherit; the kernel frees it when the last of them is gone.
+//! still runs: what that one adds would never be removed. So who changes an attachment holds a lock, and
+//! where programs write its rules, these inherit it; the kernel frees it when the last of them is gone.
 //!
 //! All locks are bytes of one file in a directory of root's, so that nobody else can take one, and
 //! nothing grows. The directory is the machine's while rules are a network namespace's: the byte
@@ -26,7 +26,7 @@ const NAMESPACE: &str = "/proc/thread-self/ns/net";
 /// How long to wait for the ones before: as long as one of their programs may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How long to wait for who may be stopped, and whom nothing depends on.
-const A_WHILE: Duration = Duration::from_millis(2500);
+const A_WHILE: Duration = Duration::from_secs(10);
 /// The most that who waits for one after the other of these waits, in the same unit.
 const WHILES: u32 = 24;
 
@@ -38,13 +38,14 @@ pub struct Turn {
 }
 
 impl Turn {
-    /// Waits for those who change an attachment. The programs started meanwhile have part in the turn.
+    /// Waits for those who change an attachment. Where programs write its rules, those started meanwhile have
+    /// part in the turn.
     ///
     /// # Errors
     /// Code 11 when others have it all the time.
-    pub fn of(attachment: &Attachment) -> Result<Turn, Error> {
+    pub fn of(attachment: &Attachment, children: Children) -> Result<Turn, Error> {
         let name = attachment.exact_name("", 32);
-        let turn = take(&name, Children::Hold, PATIENCE);
+        let turn = take(&name, children, PATIENCE);
         turn.map_err(|()| unending(format!("wait for another change of {attachment}")))
     }
 

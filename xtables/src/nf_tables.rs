@@ -7,6 +7,7 @@ pub mod raw;
 pub mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
 
 use common::Family;
 use common::error::{Code, Error};
@@ -96,15 +97,21 @@ impl Seen {
             let failed = |refusal| unreadable(family, table, refusal);
             let place = place(family, table);
             for name in present(nft, self.family, table, &names)? {
-                let filter = [
-                    Nla::text(uapi::RULE_TABLE, place.table),
-                    Nla::text(uapi::RULE_CHAIN, name),
-                ];
                 let is_long = (table, name) == (Table::Nat, concern.dispatch);
-                let rules = nft.list(uapi::GETRULE, family, &filter, |rule| {
-                    decode(rule, !is_long || concern.has(expressions(rule)))
-                });
-                self.insert(table, name, rules.map_err(failed)?);
+                let take = |rule: &[u8]| decode(rule, !is_long || concern.has(expressions(rule)));
+                let rules = match concern.jumps.filter(|_| is_long) {
+                    Some(mut left) => self.beginning(table, name, take, |rule| {
+                        left = left
+                            .saturating_sub(usize::from(concern.leads_there(&rule.expressions)));
+                        left == 0
+                    })?,
+                    None => {
+                        let filter = of_chain(table, name);
+                        let rules = nft.list(uapi::GETRULE, family, &filter, take);
+                        rules.map_err(failed)?
+                    }
+                };
+                self.insert(table, name, rules);
             }
             if !names.is_empty() && !self.tables.contains(&table) {
                 let there = nft.table(place).map_err(failed)?;
@@ -114,7 +121,7 @@ impl Seen {
         Ok(())
     }
 
-    /// Reads the first rules of a chain, if it is there: no more than one answer of the kernel's.
+    /// Reads the first rules of a chain, if it is there.
     ///
     /// # Errors
     /// As [`Seen::chains`].
@@ -128,15 +135,41 @@ impl Seen {
         if present(nft, self.family, table, &[chain])?.is_empty() {
             return Ok(());
         }
-        let filter = [
-            Nla::text(uapi::RULE_TABLE, table.name()),
-            Nla::text(uapi::RULE_CHAIN, chain),
-        ];
-        let rules = Nft::open()?.beginning(uapi::GETRULE, self.family, &filter);
-        let rules = rules.map_err(|refusal| unreadable(self.family, table, refusal))?;
-        let rules = rules.iter().take(count).map(|rule| decode(rule, true));
-        self.insert(table, chain, rules.collect());
+        let mut left = count;
+        let rules = self.beginning(
+            table,
+            chain,
+            |rule| decode(rule, true),
+            |_| {
+                left = left.saturating_sub(1);
+                left == 0
+            },
+        )?;
+        self.insert(table, chain, rules);
         Ok(())
+    }
+
+    /// The rules of a chain up to the one that is the last wanted.
+    fn beginning(
+        &self,
+        table: Table,
+        chain: &str,
+        take: impl Fn(&[u8]) -> Rule,
+        mut is_last: impl FnMut(&Rule) -> bool,
+    ) -> Result<Vec<Rule>, Error> {
+        let mut rules = Vec::new();
+        let filter = of_chain(table, chain);
+        let read = Nft::open()?.beginning(uapi::GETRULE, self.family, &filter, |rule| {
+            let rule = take(rule);
+            let is_last = is_last(&rule);
+            rules.push(rule);
+            match is_last {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
+        });
+        read.map_err(|refusal| unreadable(self.family, table, refusal))?;
+        Ok(rules)
     }
 
     /// Reads tables whole.
@@ -319,6 +352,13 @@ fn is_usable(table: Table, chain: &Chain) -> bool {
         Some(expected) => chain.base.as_ref().map(at) == Some(at(&expected)),
         None => true,
     }
+}
+
+fn of_chain(table: Table, chain: &str) -> [Nla; 2] {
+    [
+        Nla::text(uapi::RULE_TABLE, table.name()),
+        Nla::text(uapi::RULE_CHAIN, chain),
+    ]
 }
 
 fn named(attributes: &[u8], kind: u16) -> String {

@@ -82,7 +82,7 @@ fn check(
 ) -> Result<Vec<Drift>, Error> {
     let mut state = match tool.variant {
         Some(Variant::Nft) => {
-            let look = |nft: &mut Nft| native::look(nft, wanted, fallback);
+            let look = |nft: &mut Nft| native::to_check(nft, wanted, fallback);
             let seen = native::steady(&mut Nft::open()?, look)?;
             return judge(tool, &seen.state, wanted, fallback, evidence);
         }

@@ -51,6 +51,15 @@ pub fn split(families: impl Iterator<Item = Family>) -> Result<(Vec<Family>, Vec
     Ok((native, by_program))
 }
 
+/// Whether a program writes some of a plan.
+///
+/// # Errors
+/// As [`variant`].
+pub fn is_by_programs(plan: &Plan) -> Result<bool, Error> {
+    let (_, by_program) = split(plan.families.iter().map(|forwards| forwards.family))?;
+    Ok(!by_program.is_empty())
+}
+
 /// The IP versions of which a plan wants nothing, though an earlier request may have.
 ///
 /// # Errors

@@ -30,7 +30,7 @@ use crate::options::{DEFAULT_MARK_BIT, Mark, OnConflict};
 use crate::plan::{Forwards, Plan};
 use conditional::Conditional;
 
-pub use look::{of as look, steady, whole};
+pub use look::{steady, to_check, whole};
 pub use removal::{del, gc, left};
 pub use undo::Undo;
 
@@ -106,7 +106,7 @@ fn add_in(
         for forwards in planned() {
             let (mut wanted, warning) = choose_mark(nft, plan, config, forwards)?;
             added.warnings.extend(warning);
-            let mut seen = look::of(nft, &wanted, None)?;
+            let mut seen = look::of(nft, &wanted)?;
             if config.on_conflict == OnConflict::Error {
                 conflict::refuse(&seen.state, &wanted, &evidence, Order::Any)?;
             }
@@ -198,7 +198,7 @@ pub fn probe(plan: &Plan, config: &Config) -> Result<(), Error> {
     for forwards in &plan.families {
         let (wanted, _) = choose_mark(&mut nft, plan, config, forwards)?;
         let refused = steady(&mut nft, |nft| {
-            let mut seen = look::of(nft, &wanted, None)?;
+            let mut seen = look::of(nft, &wanted)?;
             let transaction = write::repair(&seen.state, &wanted, &evidence);
             let commands = batch::commands(&mut seen, &transaction)?;
             let refused = nft.check(&commands)?.into_iter().next();

@@ -160,6 +160,7 @@ pub fn leading_to(chains: Vec<String>) -> Concern {
         prefix: OWN_PREFIX,
         chains,
         ports: BTreeSet::new(),
+        jumps: None,
     }
 }
 

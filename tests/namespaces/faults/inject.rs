@@ -30,8 +30,17 @@ pub fn injected(
     (answer, told.contains("(INJECTED)"))
 }
 
+/// Runs a call that is killed when it begins the nth system call of a name, and says whether it was. Programs
+/// that it has started go on.
+pub fn killed(host: &Namespace, call: &Call, (name, nth): (&str, usize)) -> bool {
+    let trace = format!("trace={name}");
+    let inject = format!("inject={name}:signal=SIGKILL:when={nth}");
+    let (_, told) = traced(host, call, &["-e", &trace, "-e", &inject]);
+    told.contains("killed by SIGKILL")
+}
+
 /// Runs a call, and gives what strace tells of it.
-fn traced(host: &Namespace, call: &Call, options: &[&str]) -> (Answer, String) {
+pub fn traced(host: &Namespace, call: &Call, options: &[&str]) -> (Answer, String) {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     let log = std::env::temp_dir().join(format!("faults-{}-{number}", std::process::id()));

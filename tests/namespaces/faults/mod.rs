@@ -7,6 +7,7 @@
 mod attachment;
 mod held;
 mod inject;
+mod killed;
 mod link;
 mod node;
 mod overrun;

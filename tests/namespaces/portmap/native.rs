@@ -6,6 +6,7 @@ use super::node::{Backend, Host, mapping, on_both_variants, request};
 on_both_variants!(
     a_failed_add_leaves_what_others_may_have_come_to_need,
     a_jump_goes_directly_before_the_rule_in_its_way,
+    a_chain_of_others_behind_many_jumps_is_seen_in_the_way,
 );
 
 /// GC of a network of which nothing is alive.
@@ -236,4 +237,23 @@ fn a_jump_goes_directly_before_the_rule_in_its_way(backend: Backend) {
         host.run("ADD", &request);
         host.run("CHECK", &request);
     }
+}
+
+/// Jumps to other attachments are not taken apart, and do not count among the rules that are.
+fn a_chain_of_others_behind_many_jumps_is_seen_in_the_way(backend: Backend) {
+    let host = Host::usual(backend);
+    let request = request("", &mapping("tcp", 8080, 80));
+    host.run("ADD", &request);
+    for chain in ["TAKES", "CNI-DN-0"] {
+        host.iptables("iptables", &format!("-t nat -N {chain}"));
+    }
+    host.iptables("iptables", "-t nat -A TAKES -j ACCEPT");
+    host.iptables("iptables", "-t nat -I CNI-HOSTPORT-DNAT -p tcp -j TAKES");
+    for port in 2000..2040 {
+        let rule = format!("-p tcp -m multiport --dports {port} -j CNI-DN-0");
+        host.iptables("iptables", &format!("-t nat -I CNI-HOSTPORT-DNAT {rule}"));
+    }
+    host.drifted(&request, "-p tcp -j TAKES");
+    host.run("ADD", &request);
+    host.run("CHECK", &request);
 }

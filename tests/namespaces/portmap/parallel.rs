@@ -5,13 +5,20 @@ use std::thread;
 
 use super::node::{Backend, Host, mapping, on_every_backend, request_of};
 
-on_every_backend!(sixteen_at_once_are_added_checked_and_deleted_in_the_midst_of_noise);
+on_every_backend!(many_at_once_are_added_checked_and_deleted_in_the_midst_of_noise);
 
-const COUNT: u16 = 16;
+/// How many at once. Programs of iptables-legacy wait for its lock for five seconds.
+fn count(backend: Backend) -> u16 {
+    match backend {
+        Backend::IptablesLegacy => 16,
+        _ => 64,
+    }
+}
+
 /// As many come and as many go when a node is drained and filled again.
 const CROWD: u16 = 200;
 
-fn sixteen_at_once_are_added_checked_and_deleted_in_the_midst_of_noise(backend: Backend) {
+fn many_at_once_are_added_checked_and_deleted_in_the_midst_of_noise(backend: Backend) {
     let host = Host::usual(backend);
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -27,7 +34,7 @@ fn sixteen_at_once_are_added_checked_and_deleted_in_the_midst_of_noise(backend: 
         // Everybody adds, then everybody checks, then everybody deletes.
         for verb in ["ADD", "CHECK", "DEL"] {
             thread::scope(|inner| {
-                for number in 0..COUNT {
+                for number in 0..count(backend) {
                     let host = &host;
                     inner.spawn(move || one(host, verb, number));
                 }

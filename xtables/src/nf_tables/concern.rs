@@ -19,6 +19,8 @@ pub struct Concern {
     pub chains: Vec<String>,
     /// The ports that matter, whatever chain they lead to.
     pub ports: BTreeSet<u16>,
+    /// How many rules lead to the chains, where no rule after the last of them matters.
+    pub jumps: Option<usize>,
 }
 
 impl Concern {
@@ -32,7 +34,7 @@ impl Concern {
             if is(name, b"match") && is(attribute(data, XT_NAME), b"multiport") {
                 has_port &= self.may_have(attribute(data, XT_INFO).unwrap_or(&[]));
             } else if is(name, b"immediate") {
-                is_of_another |= self.is_anothers(data).unwrap_or(false);
+                is_of_another |= jumps_to(data).is_some_and(|chain| self.is_anothers(chain));
             }
         }
         has_port || !is_of_another
@@ -50,15 +52,31 @@ impl Concern {
         }
     }
 
-    /// Whether this is a jump to another of the chains.
-    fn is_anothers(&self, immediate: &[u8]) -> Option<bool> {
-        let verdict = attribute(attribute(immediate, IMMEDIATE_DATA)?, uapi::DATA_VERDICT)?;
-        let code = u32::from_be_bytes(attribute(verdict, uapi::VERDICT_CODE)?.try_into().ok()?);
-        let chain = plain(attribute(verdict, uapi::VERDICT_CHAIN)?);
-        let is_own = self.chains.iter().any(|own| own.as_bytes() == chain);
-        let is_jump = code.cast_signed() == uapi::VERDICT_JUMP;
-        Some(is_jump && chain.starts_with(self.prefix.as_bytes()) && !is_own)
+    /// Whether a rule leads to one of the chains that matter, from `NFTA_RULE_EXPRESSIONS`.
+    pub fn leads_there(&self, expressions: &[u8]) -> bool {
+        each_attribute(expressions).any(|(_, element)| {
+            let data = attribute(element, uapi::EXPR_DATA).unwrap_or(&[]);
+            is(attribute(element, uapi::EXPR_NAME), b"immediate")
+                && jumps_to(data).is_some_and(|chain| self.has_chain(chain))
+        })
     }
+
+    fn has_chain(&self, name: &[u8]) -> bool {
+        self.chains.iter().any(|own| own.as_bytes() == name)
+    }
+
+    /// Whether this is another of the chains.
+    fn is_anothers(&self, name: &[u8]) -> bool {
+        name.starts_with(self.prefix.as_bytes()) && !self.has_chain(name)
+    }
+}
+
+/// The chain to which this is a jump.
+fn jumps_to(immediate: &[u8]) -> Option<&[u8]> {
+    let verdict = attribute(attribute(immediate, IMMEDIATE_DATA)?, uapi::DATA_VERDICT)?;
+    let code = u32::from_be_bytes(attribute(verdict, uapi::VERDICT_CODE)?.try_into().ok()?);
+    let chain = plain(attribute(verdict, uapi::VERDICT_CHAIN)?);
+    (code.cast_signed() == uapi::VERDICT_JUMP).then_some(chain)
 }
 
 fn is(value: Option<&[u8]>, name: &[u8]) -> bool {
@@ -90,6 +108,7 @@ mod tests {
             prefix: "CNI-DN-",
             chains: vec!["CNI-DN-own".into()],
             ports: ports.iter().copied().collect(),
+            jumps: None,
         }
     }
 
@@ -114,6 +133,9 @@ mod tests {
             (Vec::new(), &[], true),
         ] {
             assert_eq!(of(ports).has(&rule), matters, "{rule:?} {ports:?}");
+        }
+        for (to, leads) in [("CNI-DN-own", true), ("CNI-DN-x", false), ("RETURN", false)] {
+            assert_eq!(of(&[]).leads_there(&jump("80", to)), leads, "{to}");
         }
     }
 

@@ -24,36 +24,62 @@ const LOOKS: u32 = 20;
 /// The most jumps that are asked for one by one.
 const MOST_JUMPS: usize = 64;
 
-/// What ADD and CHECK have to know. `fallback` is what is wanted where the foreign chain that marks packets
-/// is not used.
+/// What ADD has to know.
 ///
 /// # Errors
 /// Code 100 with what the kernel refused.
-pub fn of(nft: &mut Nft, wanted: &Wanted, fallback: Option<&Wanted>) -> Result<Seen, Error> {
-    let names = [wanted.shared_name(), wanted.exact_name()];
+pub fn of(nft: &mut Nft, wanted: &Wanted) -> Result<Seen, Error> {
+    let names = own_names(wanted);
     let mut chains = wanted.all_chains();
-    chains.extend(fallback.into_iter().flat_map(Wanted::all_chains));
     chains.extend(names.iter().map(|name| (Table::Nat, name.as_str())));
-    with_rivals(nft, wanted, &chains)
+    with_rivals(
+        nft,
+        wanted,
+        &chains,
+        &concern(wanted),
+        Seen::nothing(wanted.family),
+    )
 }
 
-/// Reads chains, and those of others that could have the wanted ports.
+/// What CHECK has to know: no jump behind the last of an attachment's own matters to it, and the kernel says
+/// how many those are. `fallback` is what is wanted where the foreign chain that marks packets is not used.
 ///
 /// # Errors
 /// As [`of`].
-pub fn with_rivals(
+pub fn to_check(nft: &mut Nft, wanted: &Wanted, fallback: Option<&Wanted>) -> Result<Seen, Error> {
+    let names = own_names(wanted);
+    let own = names.each_ref().map(|name| (Table::Nat, name.as_str()));
+    let mut concern = concern(wanted);
+    let seen = Seen::chains(nft, wanted.family, &own, &concern)?;
+    let mut jumps = 0;
+    for (table, name) in own {
+        jumps += nf_tables::led_to(nft, &seen, table, name)?.unwrap_or(0);
+    }
+    concern.jumps = Some(jumps).filter(|jumps| *jumps > 0);
+    let mut chains = wanted.all_chains();
+    chains.extend(fallback.into_iter().flat_map(Wanted::all_chains));
+    with_rivals(nft, wanted, &chains, &concern, seen)
+}
+
+fn own_names(wanted: &Wanted) -> [String; 2] {
+    [wanted.shared_name(), wanted.exact_name()]
+}
+
+/// Reads chains besides what was seen, and those of others that could have the wanted ports.
+fn with_rivals(
     nft: &mut Nft,
     wanted: &Wanted,
     chains: &[(Table, &str)],
+    concern: &Concern,
+    mut seen: Seen,
 ) -> Result<Seen, Error> {
-    let concern = concern(wanted);
-    let mut seen = Seen::chains(nft, wanted.family, chains, &concern)?;
+    seen.add(nft, chains, concern)?;
     let rivals = standing::rivals(&seen.state, wanted);
     let rivals: Vec<_> = rivals
         .iter()
         .map(|name| (Table::Nat, name.as_str()))
         .collect();
-    seen.add(nft, &rivals, &concern)?;
+    seen.add(nft, &rivals, concern)?;
     follow(nft, &mut seen, wanted)?;
     Ok(seen)
 }
@@ -62,7 +88,7 @@ pub fn with_rivals(
 fn concern(wanted: &Wanted) -> Concern {
     Concern {
         ports: wanted.ports.iter().map(|port| port.port.number).collect(),
-        ..leading_to(vec![wanted.shared_name(), wanted.exact_name()])
+        ..leading_to(own_names(wanted).to_vec())
     }
 }
 
