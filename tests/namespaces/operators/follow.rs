@@ -210,7 +210,10 @@ fn a_repair_of_what_the_runtime_deletes_is_taken_back(backend: Backend) {
     assert!(place.rules().contains("8000"));
     fs::remove_file(place.cache_file(0)).unwrap();
     let line = follower.line(2);
-    assert!(line.starts_with("rolled back 1: portmap of net1/"), "{line}");
+    assert!(
+        line.starts_with("rolled back 1: portmap of net1/"),
+        "{line}"
+    );
     assert!(!place.rules().contains("8000"), "{}", place.rules());
 }
 
