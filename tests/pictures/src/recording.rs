@@ -18,7 +18,7 @@ const MARGIN: i32 = 20;
 const END: f64 = 5.0;
 
 const STYLE: &str = "\
-text{font:14px ui-monospace,SFMono-Regular,Menlo,Consolas,'DejaVu Sans Mono',monospace;white-space:pre;fill:#1f2328}\
+text{font:14px ui-monospace,SFMono-Regular,Menlo,Consolas,'DejaVu Sans Mono',monospace;fill:#1f2328}\
 .page{fill:#ffffff;stroke:#d1d9e0}.typed{font-weight:600}.good{fill:#1a7f37}.bad{fill:#cf222e}\
 @media (prefers-color-scheme:dark){text{fill:#f0f6fc}.page{fill:#0d1117;stroke:#3d444d}.good{fill:#3fb950}.bad{fill:#f85149}}";
 
@@ -121,7 +121,8 @@ fn draw(columns: i32, rows: i32, lines: &[Line]) -> String {
         // Where nothing moves, the last screen is seen.
         let still = if line.to == end { 1 } else { 0 };
         words.push(
-            Text::new(&line.text)
+            // Blanks that a browser does not draw together.
+            Text::new(line.text.replace(' ', "\u{a0}"))
                 .set("x", MARGIN)
                 .set("y", MARGIN + (line.row + 1) * CELL.1 - 5)
                 .set("opacity", still)
