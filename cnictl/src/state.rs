@@ -155,6 +155,7 @@ mod tests {
                 port: HostPort {
                     protocol: Protocol::Tcp,
                     address: host_ip.map(|ip| ip.parse().unwrap()),
+                    within: None,
                     number: 8080,
                 },
                 to: "10.22.0.2:80".parse().unwrap(),

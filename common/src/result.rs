@@ -9,6 +9,8 @@ mod print;
 use std::fmt;
 use std::net::IpAddr;
 
+use crate::Family;
+use crate::family::bytes;
 use crate::json::{Fields, Json};
 
 /// The result of the chain so far.
@@ -146,6 +148,25 @@ impl Prefix {
         let len: u8 = len.parse().ok()?;
         let most = if addr.is_ipv4() { 32 } else { 128 };
         (len <= most).then_some(Prefix { addr, len })
+    }
+
+    /// One address.
+    pub fn whole(addr: IpAddr) -> Prefix {
+        let len = if addr.is_ipv4() { 32 } else { 128 };
+        Prefix { addr, len }
+    }
+
+    /// Whether an address is one of the prefix's.
+    pub fn has(&self, addr: IpAddr) -> bool {
+        let family = Family::of(self.addr);
+        let mask = family.mask(self.len);
+        let pairs = bytes(self.addr).into_iter().zip(bytes(addr));
+        family == Family::of(addr) && pairs.zip(mask).all(|((a, b), mask)| a & mask == b & mask)
+    }
+
+    /// Whether two prefixes have an address in common.
+    pub fn meets(&self, other: &Prefix) -> bool {
+        self.has(other.addr) || other.has(self.addr)
     }
 }
 

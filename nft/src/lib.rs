@@ -13,6 +13,7 @@
 pub mod command;
 pub mod compiled;
 pub mod expr;
+pub mod intervals;
 pub mod object;
 pub mod parts;
 pub mod socket;

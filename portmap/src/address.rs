@@ -2,10 +2,13 @@
 //!
 //! Layouts: include/uapi/linux/rtnetlink.h and if_addr.h.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 
 use common::Family;
 use common::error::{Code, Context, Error};
+use common::family::address;
+use common::result::Prefix;
 use common::sys::netlink::{DUMP, GET, Netlink, attribute, u32_at};
 use common::sys::nla::{self, Nla};
 use nix::errno::Errno;
@@ -16,8 +19,10 @@ const ADDRESS_HEADER: usize = 8;
 /// `IFA_ADDRESS` and `IFA_LOCAL`; the latter, where there is one, is the address of this end.
 const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
-/// Bytes of `struct rtmsg`.
+/// Bytes of `struct rtmsg`, and where in it are `rtm_dst_len` and `rtm_type`.
 const ROUTE_HEADER: usize = 12;
+const ROUTE_LENGTH: usize = 1;
+const ROUTE_TYPE: usize = 7;
 /// `RTA_DST` and `RTA_OIF`
 const RTA_DST: u16 = 1;
 const RTA_OIF: u16 = 4;
@@ -56,6 +61,47 @@ pub fn local(family: Family) -> Result<Vec<IpAddr>, Error> {
     Ok(replies
         .iter()
         .filter_map(|reply| read(&reply.body))
+        .collect())
+}
+
+/// Addresses that the kernel takes for the node's own, and the interface because of which it does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Local {
+    /// The interface's name.
+    pub interface: String,
+    /// The addresses.
+    pub prefix: Prefix,
+}
+
+/// All of them, by the routing tables of the calling thread's namespace.
+///
+/// # Errors
+/// Code 100 when the kernel does not say.
+pub fn local_prefixes(family: Family) -> Result<Vec<Local>, Error> {
+    let tried = || format!("list the node's local {family} routes");
+    let mut socket = Netlink::route()?;
+    let mut header = [0; ROUTE_HEADER];
+    if let Some(first) = header.first_mut() {
+        *first = number(family);
+    }
+    let replies = socket.request_bytes(libc::RTM_GETROUTE, DUMP, &header);
+    let replies = replies.context(Code::System, tried)?;
+    let links = socket.links(None).context(Code::System, tried)?;
+    let links: HashMap<u32, String> = links.into_iter().map(|l| (l.index, l.name)).collect();
+    let read = |body: &Vec<u8>| {
+        let (header, attributes) = body.split_at_checked(ROUTE_HEADER)?;
+        let is_local = header.get(ROUTE_TYPE) == Some(&libc::RTN_LOCAL);
+        let interface = u32_at(attribute(attributes, RTA_OIF)?, 0)?;
+        let addr = address(attribute(attributes, RTA_DST)?)?;
+        let len = *header.get(ROUTE_LENGTH)?;
+        is_local.then(|| (interface, Prefix { addr, len }))
+    };
+    let found = replies.iter().filter_map(|reply| read(&reply.body));
+    Ok(found
+        .filter_map(|(index, prefix)| {
+            let interface = links.get(&index)?.clone();
+            Some(Local { interface, prefix })
+        })
         .collect())
 }
 

@@ -8,6 +8,7 @@ use common::result::{CniResult, Prefix};
 use common::{Attachment, Family, Protocol, Request};
 
 use crate::conditions;
+use crate::limits::{Allowed, Limits, Scope};
 use crate::mapping::{PortMapping, without_repetitions};
 use crate::options::{BackendKind, DEFAULT_MARK_BIT, Mark, Masquerade, OnConflict};
 
@@ -31,6 +32,12 @@ pub struct Config {
     pub conditions_v4: Vec<String>,
     /// The same for IPv6.
     pub conditions_v6: Vec<String>,
+    /// The node's addresses on which ports are mapped.
+    pub limits: Limits,
+    /// Those of IPv4, as far as they are limited.
+    pub allowed_v4: Option<Allowed>,
+    /// Those of IPv6.
+    pub allowed_v6: Option<Allowed>,
     /// The mappings in the order written, none repeated.
     pub mappings: Vec<PortMapping>,
     /// The container's IPv4 address with its prefix length.
@@ -53,7 +60,22 @@ impl Config {
             ..Config::of_network(request)?
         };
         config.refuse_a_container_without_addresses()?;
-        Ok((config, result))
+        Ok((config.located()?, result))
+    }
+
+    /// What the limits mean on this node, as its interfaces are now.
+    ///
+    /// # Errors
+    /// Code 7 for a mapping of an address that they leave out, 100 for an interface that is not there.
+    pub fn located(self) -> Result<Config, Error> {
+        let local = self.limits.look()?;
+        let mut mappings = self.mappings.iter();
+        mappings.try_for_each(|mapping| self.limits.accept(mapping, &local))?;
+        Ok(Config {
+            allowed_v4: self.limits.allowed(Family::V4, &local),
+            allowed_v6: self.limits.allowed(Family::V6, &local),
+            ..self
+        })
     }
 
     /// Reads everything but the container's addresses: what a network's STATUS has, too, where nothing
@@ -74,6 +96,9 @@ impl Config {
             on_conflict: on_conflict(raw)?,
             conditions_v4: conditions::parse(raw, conditions::key(Family::V4))?,
             conditions_v6: conditions::parse(raw, conditions::key(Family::V6))?,
+            limits: Limits::parse(raw)?,
+            allowed_v4: None,
+            allowed_v6: None,
             mappings,
             container_v4: None,
             container_v6: None,
@@ -90,6 +115,14 @@ impl Config {
         match family {
             Family::V4 => self.container_v4,
             Family::V6 => self.container_v6,
+        }
+    }
+
+    /// The node's addresses of a family on which ports are mapped; `None` for all.
+    pub fn allowed(&self, family: Family) -> Option<&Allowed> {
+        match family {
+            Family::V4 => self.allowed_v4.as_ref(),
+            Family::V6 => self.allowed_v6.as_ref(),
         }
     }
 
@@ -164,6 +197,8 @@ pub struct Evidence {
     pub addresses: Vec<IpAddr>,
     /// The node's ports.
     pub ports: Vec<(Protocol, u16)>,
+    /// The limits of the addresses that they are mapped on.
+    pub scope: Option<Scope>,
 }
 
 impl Evidence {
@@ -175,12 +210,14 @@ impl Evidence {
         Evidence {
             addresses: addresses.map(|prefix| prefix.addr).collect(),
             ports: ports(&config.mappings),
+            scope: config.limits.scope(),
         }
     }
 
     /// That of any request.
     pub fn of_request(request: &Request) -> Evidence {
         let ifname = &request.attachment.ifname;
+        let limits = Limits::parse(request.conf.object());
         let addresses = match request.conf.prev_result() {
             Ok(Some(result)) => Family::ALL
                 .into_iter()
@@ -192,6 +229,7 @@ impl Evidence {
         Evidence {
             addresses,
             ports: ports(&understood_mappings(request)),
+            scope: limits.ok().and_then(|limits| limits.scope()),
         }
     }
 }

@@ -40,6 +40,7 @@ pub fn connection(attributes: &[u8]) {
                 port: HostPort {
                     protocol: Protocol::Udp,
                     address: None,
+                    within: None,
                     number: 8080,
                 },
                 container,

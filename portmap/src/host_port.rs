@@ -6,6 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use common::Protocol;
 
+use crate::limits::Scope;
+
 /// A port of the node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HostPort {
@@ -13,6 +15,9 @@ pub struct HostPort {
     pub protocol: Protocol,
     /// The only address of the node that is mapped, or `None` for all.
     pub address: Option<IpAddr>,
+    /// The limits in which a port without an address is mapped, in the nftables backend: elsewhere none, as a
+    /// plan has them for all ports.
+    pub within: Option<Scope>,
     /// Its number.
     pub number: u16,
 }
@@ -65,6 +70,7 @@ mod tests {
         let port = |protocol, address: Option<&str>, number| HostPort {
             protocol,
             address: address.map(|address| address.parse().unwrap()),
+            within: None,
             number,
         };
         let ports = [

@@ -17,6 +17,8 @@ const OWN: &[Key] = &[
     key("externalSetMarkChain", Kind::Text),
     key("conditionsV4", Kind::Strings),
     key("conditionsV6", Kind::Strings),
+    key("hostAddresses", Kind::Strings),
+    key("hostInterfaces", Kind::Strings),
     key("onConflict", Kind::OneOf(&["replace", "error"])),
     key(
         "runtimeConfig",

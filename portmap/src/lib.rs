@@ -14,6 +14,7 @@ pub mod fuzzed;
 mod host_port;
 mod iptables;
 mod keys;
+mod limits;
 pub mod list;
 mod localnet;
 mod many;
@@ -36,7 +37,7 @@ use common::keys::Key;
 use common::log::Log;
 use common::sys::lock::Children;
 use common::version::Version;
-use common::{CniResult, Drift, Error, Family, Plugin, Request};
+use common::{CniResult, Code, Drift, Error, Family, Plugin, Request};
 
 use crate::options::Masquerade;
 use backend::Gone;
@@ -81,7 +82,7 @@ impl Plugin for Portmap {
                 .log
                 .changed(format!("set route_localnet of {interface}"));
         }
-        forget(stale(&plan), &request.log);
+        forget(stale(&plan, &request.log), &request.log);
         Ok(result)
     }
 
@@ -119,7 +120,15 @@ impl Plugin for Portmap {
     }
 
     fn status(request: &Request) -> Result<(), Error> {
-        backends::status(&Config::of_network(request)?)
+        let config = Config::of_network(request)?;
+        let located = config.located().map_err(|error| match error.code {
+            Code::System => Error {
+                code: Code::NotAvailable,
+                ..error
+            },
+            _ => error,
+        })?;
+        backends::status(&located)
     }
 }
 
@@ -131,6 +140,10 @@ pub fn main() -> ExitCode {
 fn warn_of_unserved(config: &Config, log: &Log) {
     for mapping in plan::unserved(config) {
         log.warn(format!("{mapping}: the container has no such address"));
+    }
+    for mapping in plan::unreachable(config) {
+        let limits = &config.limits;
+        log.warn(format!("{mapping}: mapped nowhere, as hostAddresses and hostInterfaces ({limits}) leave no address of the node"));
     }
 }
 
@@ -161,17 +174,38 @@ fn open_loopback(plan: &Plan, log: &Log) -> Result<Option<String>, Error> {
 }
 
 /// The connections that a plan's ports had before.
-fn stale(plan: &Plan) -> Vec<Stale> {
-    let of = |forwards: &plan::Forwards| {
+fn stale(plan: &Plan, log: &Log) -> Vec<Stale> {
+    let mut all = Vec::new();
+    for forwards in &plan.families {
         let family = forwards.family;
-        let ports = forwards.ports.clone();
-        ports.into_iter().map(move |forward| Stale {
+        let of = |port: HostPort| Stale {
             family,
-            port: forward.port,
+            port,
             container: None,
-        })
-    };
-    plan.families.iter().flat_map(of).collect()
+        };
+        let limits = forwards.only.as_ref();
+        let (wide, own): (Vec<_>, Vec<_>) = forwards
+            .ports
+            .iter()
+            .map(|forward| forward.port)
+            .partition(|port| limits.is_some() && port.address.is_none());
+        all.extend(own.into_iter().map(of));
+        if wide.is_empty() {
+            continue;
+        }
+        let local = address::local(family).unwrap_or_else(|error| {
+            log.warn(error);
+            Vec::new()
+        });
+        let is_allowed =
+            |addr: &IpAddr| limits.is_some_and(|only| only.prefixes.iter().any(|p| p.has(*addr)));
+        for addr in local.into_iter().filter(is_allowed) {
+            let address = Some(addr);
+            let limited = wide.iter().map(|port| HostPort { address, ..*port });
+            all.extend(limited.map(of));
+        }
+    }
+    all
 }
 
 /// Drops connections. The rules are right without, so a failure is only worth a warning.

@@ -71,7 +71,7 @@ fn add_chunk(jobs: &[Asked<'_>]) -> Vec<Result<(), Error>> {
             let log = &job.request.log;
             warn_of_unserved(config, log);
             let opened = open_loopback(plan, log).map(drop);
-            forget(stale(plan), log);
+            forget(stale(plan, log), log);
             opened
         };
         return jobs.iter().zip(&plain).map(finish).collect();

@@ -31,6 +31,7 @@ impl PortMapping {
             asked: HostPort {
                 protocol: protocol(raw, value)?,
                 address: host_ip(raw)?,
+                within: None,
                 number: port(raw, "hostPort", value)?,
             },
             container_port: port(raw, "containerPort", value)?,

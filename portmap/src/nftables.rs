@@ -6,6 +6,7 @@
 //! | [`layout`], [`set`] | the table: its chains and rules, its sets |
 //! | [`wanted`], [`private`] | what one attachment wants: claims on host ports, or with conditions a chain |
 //! | [`queue`], [`elements`] | all claims on a host port, and the elements that they become |
+//! | [`scope`] | limits of the addresses that ports are mapped on |
 //! | [`owner`] | whose an element or rule is, in its comment |
 //! | [`shared`], [`claim`] | both compared with what is there: what differs, and what makes up for it |
 //! | [`conditions`] | the conditions of an attachment, compiled by `nft` and judged |
@@ -35,6 +36,7 @@ mod queue;
 pub mod reference;
 mod removal;
 mod remove;
+mod scope;
 mod set;
 mod shared;
 mod status;
@@ -114,6 +116,10 @@ pub fn shown(plan: &Plan) -> Vec<String> {
     let mut lines = Vec::new();
     for forwards in &plan.families {
         let table = shared::table_name(forwards.family);
+        lines.extend(forwards.only.as_ref().map(|only| {
+            let (set, prefixes) = (scope::addresses(only.scope), scope::shown(&only.prefixes));
+            format!("nft {table} {set}: {prefixes}")
+        }));
         let elements = wanted::of_plan(forwards, plan.masquerade, &owner);
         lines.extend(elements.iter().map(|((set, _), element)| {
             let element = elements::shown(*set, element);

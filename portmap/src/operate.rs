@@ -62,17 +62,21 @@ impl Operate for Portmap {
         let Ok((config, _)) = Config::parse(request) else {
             return Vec::new();
         };
-        let claim = |family,
-                     HostPort {
-                         protocol,
-                         address,
-                         number,
-                     }| { format!("{family} {address:?} {number}/{protocol}") };
+        let claim =
+            |family,
+             HostPort {
+                 protocol,
+                 address,
+                 within: _,
+                 number,
+             },
+             scope| { format!("{family} {address:?} {scope:?} {number}/{protocol}") };
         let families = Plan::new(&config).families.into_iter();
         let claims = families.flat_map(|forwards| {
-            let family = forwards.family;
+            let (family, only) = (forwards.family, forwards.only);
+            let scope = only.map(|only| only.scope);
             let ports = forwards.ports.into_iter();
-            ports.map(move |forward| claim(family, forward.port))
+            ports.map(move |forward| claim(family, forward.port, scope))
         });
         claims.collect()
     }

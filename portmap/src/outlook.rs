@@ -5,6 +5,7 @@ use common::sys::netlink::Netlink;
 use common::{Attachment, Error, Family, Request};
 
 use crate::config::Config;
+use crate::limits::Limits;
 use crate::options::{BackendKind, DEFAULT_MARK_BIT, Mark, Masquerade, OnConflict};
 use crate::{backends, conntrack, iptables, nftables};
 
@@ -66,6 +67,9 @@ fn any() -> Config {
         on_conflict: OnConflict::Replace,
         conditions_v4: Vec::new(),
         conditions_v6: Vec::new(),
+        limits: Limits::default(),
+        allowed_v4: None,
+        allowed_v6: None,
         mappings: Vec::new(),
         container_v4: None,
         container_v6: None,
@@ -77,7 +81,7 @@ fn any() -> Config {
 /// # Errors
 /// Why it cannot work.
 pub fn choice(request: &Request) -> Result<Option<String>, Error> {
-    let config = Config::of_network(request)?;
+    let config = Config::of_network(request)?.located()?;
     let backend = backends::choose(&config)?;
     let why = match (config.backend, &config.mark, backend) {
         (Some(_), ..) => "the configuration says so".to_owned(),

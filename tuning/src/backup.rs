@@ -159,7 +159,12 @@ impl Store {
         let is_same = |owner: &Attachment| {
             (&owner.container, &owner.ifname) == (&self.owner.container, &self.owner.ifname)
         };
-        Ok(saved.backup.owner.as_ref().is_some_and(is_same).then_some(saved))
+        Ok(saved
+            .backup
+            .owner
+            .as_ref()
+            .is_some_and(is_same)
+            .then_some(saved))
     }
 
     /// How the kernel showed what ADD wrote, where ADD found that worth a note.

@@ -103,6 +103,7 @@ fn mapping(pod: usize, host: &str, to: &str, backend: &'static str, state: State
                 port: HostPort {
                     protocol: Protocol::Tcp,
                     address: address.parse().ok(),
+                    within: None,
                     number: port.parse().unwrap(),
                 },
                 to: to.parse().unwrap(),

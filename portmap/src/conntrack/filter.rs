@@ -193,6 +193,7 @@ mod tests {
             port: HostPort {
                 protocol: Protocol::Udp,
                 address: host_ip.map(|text| text.parse().unwrap()),
+                within: None,
                 number: 53,
             },
             container: container.map(|text| text.parse().unwrap()),

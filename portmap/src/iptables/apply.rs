@@ -5,7 +5,7 @@ use common::error::Error;
 use common::log::Log;
 use xtables::Variant;
 
-use super::families::{each, may_be_left_out, split, unplanned, usual};
+use super::families::{Variants, each, may_be_left_out, usual};
 use super::rules::{Wanted, all_wanted, own_mark};
 use super::status::try_conditions;
 use super::{add, native, remove, undo};
@@ -61,7 +61,9 @@ impl backend::Undo for Undo {
 /// # Errors
 /// As [`native::add`] and [`add::add`] of the first IP version that fails; nothing is changed then.
 pub fn apply(plan: &Plan, config: &Config, log: &Log) -> Result<Undo, Error> {
-    let (native, by_program) = split(plan.families.iter().map(|forwards| forwards.family))?;
+    let variants = Variants::find()?;
+    let families = plan.families.iter().map(|forwards| forwards.family);
+    let (native, by_program) = variants.split(families);
     refuse_early(plan, config, &by_program)?;
     let (mut done, mut failed, mut missing) = (Vec::new(), Vec::new(), Vec::new());
     if !native.is_empty() {
@@ -90,7 +92,10 @@ pub fn apply(plan: &Plan, config: &Config, log: &Log) -> Result<Undo, Error> {
             None => Ok(Undo::default()),
         };
     }
-    if let Err(error) = leave_unplanned(plan, &evidence, !native.is_empty(), &mut done) {
+    let mut unplanned = variants.unplanned(plan);
+    // A batch did it.
+    unplanned.retain(|(_, variant)| native.is_empty() || *variant == Variant::Legacy);
+    if let Err(error) = leave_unplanned(unplanned, plan, &evidence, &mut done) {
         return Err(match Undo(done).run() {
             Ok(()) => error,
             Err(also) => error.and(also),
@@ -114,18 +119,15 @@ fn refuse_early(plan: &Plan, config: &Config, by_program: &[Family]) -> Result<(
     })
 }
 
-/// Removes what an attachment has in IP versions of which its plan wants nothing, unless a batch did.
+/// Removes what an attachment has in IP versions of which its plan wants nothing.
 fn leave_unplanned(
+    unplanned: Vec<(Family, Variant)>,
     plan: &Plan,
     evidence: &Evidence,
-    in_batch: bool,
     done: &mut Vec<Part>,
 ) -> Result<(), Error> {
     let attachment = &plan.attachment;
-    for (family, variant) in unplanned(plan)? {
-        if in_batch && variant == Variant::Nft {
-            continue;
-        }
+    for (family, variant) in unplanned {
         let owners = vec![(attachment.clone(), evidence.clone())];
         let mut undo = undo::Undo::of(family, Some(variant), owners)?;
         let removed = match variant {

@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 
 use common::error::{Code, Error};
+use common::result::Prefix;
 use xtables::state::State;
 
 use super::owner;
 use super::rules::{DNAT, Wanted};
-use super::shadow::Forwards;
+use super::shadow::{Forwards, destination};
 use super::standing::own_chains;
 use super::translation::translations;
 use crate::config::Evidence;
@@ -38,7 +39,7 @@ pub fn refuse(
     // A chain that is reached by several rules is where the first of them is.
     let mut before = BTreeSet::new();
     for rule in state.rules(DNAT) {
-        let Some((jump, _)) = owner::jump(rule) else {
+        let Some((jump, meaning)) = owner::jump(rule) else {
             continue;
         };
         if mine.contains(&jump.chain) {
@@ -46,15 +47,20 @@ pub fn refuse(
         } else if !behind {
             before.insert(jump.chain);
         } else if !before.contains(&jump.chain) && !jump.is_of(&wanted.attachment.container) {
-            refuse_one(state, &ours, &jump)?;
+            let limit: Vec<Prefix> = destination(&meaning).into_iter().collect();
+            refuse_one(state, (&ours, &wanted.only), (&jump, &limit))?;
         }
     }
     Ok(())
 }
 
-fn refuse_one(state: &State, ours: &Forwards, jump: &owner::Jump) -> Result<(), Error> {
+fn refuse_one(
+    state: &State,
+    (ours, only): (&Forwards, &[Prefix]),
+    (jump, limit): (&owner::Jump, &[Prefix]),
+) -> Result<(), Error> {
     for theirs in translations(state.rules(&jump.chain)) {
-        if let Some(ours) = ours.overlapping(theirs.port) {
+        if let Some(ours) = ours.overlapping(only, theirs.port, limit) {
             let HostPort {
                 number, protocol, ..
             } = ours.port;

@@ -8,7 +8,7 @@ use xtables::state::State;
 use xtables::{Table, Variant};
 
 use super::compiled::Compiled;
-use super::families::{each, may_be_left_out, reader, unplanned};
+use super::families::{Variants, each, may_be_left_out};
 use super::observe::Tables;
 use super::rules::{DNAT, Wanted, all_wanted, own_mark};
 use super::standing::{self, own_chains};
@@ -23,6 +23,7 @@ use crate::plan::Plan;
 /// As [`check`].
 pub fn diff(tables: &Tables, plan: &Plan, config: &Config) -> Result<Vec<Drift>, Error> {
     let evidence = Evidence::of_config(config);
+    let variants = Variants::find()?;
     let outcomes = each(&all_wanted(plan, config, &Family::ALL), |wanted, family| {
         let fallback = own_mark(plan, config, family);
         match tables.of(family) {
@@ -31,7 +32,7 @@ pub fn diff(tables: &Tables, plan: &Plan, config: &Config) -> Result<Vec<Drift>,
                 judge(tool, state, wanted, fallback, &evidence)
             }
             None => {
-                let tool = reader(family, wanted.conditional)?;
+                let tool = variants.reader(family, wanted.conditional)?;
                 check(&tool, wanted, fallback.as_ref(), &evidence)
             }
         }
@@ -48,7 +49,7 @@ pub fn diff(tables: &Tables, plan: &Plan, config: &Config) -> Result<Vec<Drift>,
             Err(error) => errors.push(error),
         }
     }
-    for (family, variant) in unplanned(plan)? {
+    for (family, variant) in variants.unplanned(plan) {
         let left = match variant {
             Variant::Legacy => remove::legacy::left(family, &plan.attachment, &evidence),
             Variant::Nft => native::left(family, &plan.attachment, &evidence),

@@ -10,68 +10,72 @@ use super::rules::Wanted;
 use super::tool::Tool;
 use crate::plan::Plan;
 
-/// The variant in which an IP version is written; `None` where its program does not tell. Without any program
-/// it is that of the kernel's nf_tables, which needs none.
-///
-/// # Errors
-/// As [`Tool::usual`].
-pub fn variant(family: Family) -> Result<Option<Variant>, Error> {
-    let all = [family, family.other()].map(Tool::usual);
-    let [own, other] = all;
-    Ok(match (own?, other?) {
-        (Some(tool), _) => tool.variant,
-        (None, Some(other)) => other.variant.filter(|variant| *variant == Variant::Nft),
-        (None, None) => Some(Variant::Nft),
-    })
+/// The variant in which each IP version is written; `None` where its program does not tell.
+#[derive(Debug, Clone, Copy)]
+pub struct Variants {
+    v4: Option<Variant>,
+    v6: Option<Variant>,
 }
 
-/// What reads an IP version; only conditions and the legacy variant need a program for that.
-///
-/// # Errors
-/// As [`usual`].
-pub fn reader(family: Family, is_conditional: bool) -> Result<Tool, Error> {
-    match variant(family)? {
-        Some(Variant::Nft) if !is_conditional => Ok(Tool::without_program(family)),
-        _ => usual(family),
+impl Variants {
+    /// Looks at the programs. Without any program it is the kernel's nf_tables, which needs none.
+    ///
+    /// # Errors
+    /// As [`Tool::usual`].
+    pub fn find() -> Result<Variants, Error> {
+        let (v4, v6) = (Tool::usual(Family::V4)?, Tool::usual(Family::V6)?);
+        let of = |own: &Option<Tool>, other: &Option<Tool>| match (own, other) {
+            (Some(tool), _) => tool.variant,
+            (None, Some(other)) => other.variant.filter(|variant| *variant == Variant::Nft),
+            (None, None) => Some(Variant::Nft),
+        };
+        Ok(Variants {
+            v4: of(&v4, &v6),
+            v6: of(&v6, &v4),
+        })
     }
-}
 
-/// The IP versions that are written by batches, and those that a program writes.
-///
-/// # Errors
-/// As [`variant`].
-pub fn split(families: impl Iterator<Item = Family>) -> Result<(Vec<Family>, Vec<Family>), Error> {
-    let (mut native, mut by_program) = (Vec::new(), Vec::new());
-    for family in families {
-        match variant(family)? {
-            Some(Variant::Nft) => native.push(family),
-            Some(Variant::Legacy) | None => by_program.push(family),
+    /// That of one IP version.
+    pub fn of(self, family: Family) -> Option<Variant> {
+        match family {
+            Family::V4 => self.v4,
+            Family::V6 => self.v6,
         }
     }
-    Ok((native, by_program))
+
+    /// What reads an IP version; only conditions and the legacy variant need a program for that.
+    ///
+    /// # Errors
+    /// As [`usual`].
+    pub fn reader(self, family: Family, is_conditional: bool) -> Result<Tool, Error> {
+        match self.of(family) {
+            Some(Variant::Nft) if !is_conditional => Ok(Tool::without_program(family)),
+            _ => usual(family),
+        }
+    }
+
+    /// The IP versions that are written by batches, and those that a program writes.
+    pub fn split(self, families: impl Iterator<Item = Family>) -> (Vec<Family>, Vec<Family>) {
+        families.partition(|family| self.of(*family) == Some(Variant::Nft))
+    }
+
+    /// The IP versions of which a plan wants nothing, though an earlier request may have.
+    pub fn unplanned(self, plan: &Plan) -> Vec<(Family, Variant)> {
+        let families = Family::ALL.into_iter();
+        let unplanned = families.filter(|family| plan.family(*family).is_none());
+        let known = unplanned.filter_map(|family| Some((family, self.of(family)?)));
+        known.collect()
+    }
 }
 
 /// Whether a program writes some of a plan.
 ///
 /// # Errors
-/// As [`variant`].
+/// As [`Variants::find`].
 pub fn is_by_programs(plan: &Plan) -> Result<bool, Error> {
-    let (_, by_program) = split(plan.families.iter().map(|forwards| forwards.family))?;
+    let families = plan.families.iter().map(|forwards| forwards.family);
+    let (_, by_program) = Variants::find()?.split(families);
     Ok(!by_program.is_empty())
-}
-
-/// The IP versions of which a plan wants nothing, though an earlier request may have.
-///
-/// # Errors
-/// As [`variant`].
-pub fn unplanned(plan: &Plan) -> Result<Vec<(Family, Variant)>, Error> {
-    let mut unplanned = Vec::new();
-    for family in Family::ALL {
-        if plan.family(family).is_none() {
-            unplanned.extend(variant(family)?.map(|variant| (family, variant)));
-        }
-    }
-    Ok(unplanned)
 }
 
 /// Whether an IP version may do without its rules: many a node has no IPv6, but none that maps ports

@@ -5,7 +5,7 @@ use xtables::Table;
 use xtables::state::{Chains, State};
 use xtables::transaction::{Command, Transaction};
 
-use super::families::split;
+use super::families::Variants;
 use super::observe::Tables;
 use super::rules::all_wanted;
 use super::undo::Undo;
@@ -17,9 +17,10 @@ use crate::plan::Plan;
 /// Writes what these attachments lack, the last of them being the newest: by one batch, or one program for
 /// each IP version. Says whether that was done; if not, nothing was, as far as it could be taken back.
 pub fn add(jobs: &[(&Plan, &Config)]) -> bool {
-    let Ok((native, by_program)) = split(Family::ALL.into_iter()) else {
+    let Ok(variants) = Variants::find() else {
         return false;
     };
+    let (native, by_program) = variants.split(Family::ALL.into_iter());
     if native::add_many(jobs, &native).is_err() {
         return false;
     }

@@ -4,7 +4,7 @@ use common::Family;
 use xtables::state::State;
 use xtables::{Table, Variant};
 
-use super::families::{reader, side_by_side};
+use super::families::{Variants, side_by_side};
 use super::native;
 use super::rules::all_wanted;
 use super::tool::Tool;
@@ -22,6 +22,9 @@ pub struct Tables {
 impl Tables {
     /// Reads what these attachments are about.
     pub fn read(jobs: &[(&Plan, &Config)]) -> Tables {
+        let Ok(variants) = Variants::find() else {
+            return Tables::default();
+        };
         let read = |family| {
             let wanted = jobs
                 .iter()
@@ -34,7 +37,8 @@ impl Tables {
             if tables.is_empty() {
                 return None;
             }
-            let tool = reader(family, jobs.iter().any(|(_, config)| !is_plain(config))).ok()?;
+            let is_conditional = jobs.iter().any(|(_, config)| !is_plain(config));
+            let tool = variants.reader(family, is_conditional).ok()?;
             let state = match tool.variant {
                 Some(Variant::Nft) => native::whole(family, &tables).ok()?.state,
                 Some(Variant::Legacy) | None => tool.save(&tables).ok()?,

@@ -1,6 +1,7 @@
 //! Where an attachment's jumps go in `CNI-HOSTPORT-DNAT`: at the top, as the newest owner of a port is served, but
 //!
-//! - a port of all addresses behind the ports of single addresses, whoever was first;
+//! - a port of all addresses behind the ports of single addresses, and behind its like that is limited to
+//!   some addresses, whoever was first;
 //! - a container's port behind the same port of its other networks, where that is served.
 //!
 //! Where no place is behind the ones and before the others, a rule for the packets of the former goes before
@@ -8,6 +9,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use common::result::Prefix;
 use xtables::state::State;
 
 use super::owner;
@@ -63,6 +65,8 @@ fn others<'a>(
 struct Scan<'a> {
     container: &'a str,
     ours: BTreeSet<HostPort>,
+    /// Whether the new ones are limited to some addresses.
+    is_limited: bool,
     /// Those of single addresses, without their addresses.
     narrow: BTreeSet<HostPort>,
     place: usize,
@@ -92,6 +96,7 @@ impl<'a> Scan<'a> {
         Scan {
             container: &wanted.attachment.container,
             ours: wanted.ports.iter().map(|forward| forward.port).collect(),
+            is_limited: !wanted.only.is_empty(),
             narrow: narrow.map(|forward| everywhere(forward.port)).collect(),
             place: 0,
             before: Vec::new(),
@@ -114,7 +119,12 @@ impl<'a> Scan<'a> {
         if !jump.chain.starts_with(OWN_PREFIX) {
             return;
         }
-        let reach = Reach::of(&meaning);
+        let mut reach = Reach::of(&meaning);
+        let is_first_of_all = reach.is_limited && !self.is_limited;
+        if self.is_limited {
+            // Their limits are no reason to come before ours; addresses that their ports have are.
+            reach.address = None;
+        }
         let theirs = rivals.entry(jump.chain.clone()).or_insert_with(|| {
             let rules = state.rules(&jump.chain);
             Forwards::of(&translations(rules))
@@ -123,7 +133,9 @@ impl<'a> Scan<'a> {
         for port in theirs.behind(&reach) {
             let is_served = self.served.insert(port);
             let is_new = self.passed.insert((jump.chain.clone(), port));
-            match self.order(port, is_served && jump.is_of(self.container)) {
+            let is_own = is_served && jump.is_of(self.container);
+            let is_first = is_own || is_first_of_all;
+            match self.order(port, is_first) {
                 Order::First if is_new => firsts.push(port),
                 Order::Later if !reach.is_conditional => self.is_at_the_end = true,
                 _ => {}
@@ -140,11 +152,11 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// Whether packets of a host port go to its owner first; `is_own` if that is the container itself, and is
-    /// served.
-    fn order(&self, port: HostPort, is_own: bool) -> Order {
+    /// Whether packets of a host port go to its owner first; `is_first` if they do where the new ones are for
+    /// the same port: its owner is the container itself, and is served, or has it on some addresses alone.
+    fn order(&self, port: HostPort, is_first: bool) -> Order {
         if self.ours.contains(&port) {
-            return if is_own { Order::First } else { Order::Later };
+            return if is_first { Order::First } else { Order::Later };
         }
         match port.address {
             Some(_) if self.ours.contains(&everywhere(port)) => Order::First,
@@ -171,7 +183,8 @@ fn narrow(jump: &owner::Jump, ports: &[HostPort]) -> Vec<String> {
     let rules = alike.iter().flat_map(|((protocol, address), ports)| {
         let ports = ports.chunks(PORTS_A_RULE);
         ports.map(|some| {
-            let rule = rules::jump(&jump.comment, *address, *protocol, some);
+            let address = address.map(Prefix::whole);
+            let rule = rules::jump(&jump.comment, address.as_ref(), *protocol, some);
             format!("{rule} -j {}", jump.chain)
         })
     });

@@ -1,8 +1,8 @@
 //! Plan → chains and rules, name for name as the reference writes them.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 
+use common::result::Prefix;
 use common::{Attachment, Family, Protocol};
 use xtables::Table;
 use xtables::meaning::network_of;
@@ -13,6 +13,7 @@ use xtables::words::joined;
 use super::owner;
 use crate::config::Config;
 use crate::host_port::{Forward, HostPort};
+use crate::limits::Allowed;
 use crate::options::{DEFAULT_MARK_BIT, Mark, Masquerade};
 use crate::plan::{Forwards, Plan};
 
@@ -90,6 +91,8 @@ pub struct Wanted {
     pub own: Vec<String>,
     /// The rules that lead there.
     pub jumps: Vec<Jump>,
+    /// The addresses that they are limited to; none where they are not.
+    pub only: Vec<Prefix>,
     /// Whether the jumps carry conditions, whose meaning only iptables knows.
     pub conditional: bool,
     /// Whether such jumps are known to be there.
@@ -175,9 +178,11 @@ pub fn wanted(
         family,
         container,
         conditions,
+        only,
         ports,
         listed,
     } = forwards;
+    let only = destinations(only.as_ref(), ports);
     let marking = match (masquerade, mark) {
         (Masquerade::Nothing, _) => None,
         (_, Mark::Bit(_)) => Some(SETMARK),
@@ -198,7 +203,8 @@ pub fn wanted(
         family: *family,
         attachment: attachment.clone(),
         own,
-        jumps: jumps(attachment, ports, listed, conditions),
+        jumps: jumps(attachment, ports, listed, conditions, &only),
+        only,
         conditional: !conditions.is_empty(),
         conditions_stand: false,
         chains,
@@ -251,24 +257,17 @@ fn base(port: HostPort) -> String {
     let HostPort {
         protocol,
         address,
+        within: _,
         number,
     } = port;
-    let destination = address.map_or_else(String::new, |addr| format!("-d {} ", whole(addr)));
+    let destination =
+        address.map_or_else(String::new, |addr| format!("-d {} ", Prefix::whole(addr)));
     format!("{destination}-p {protocol} -m {protocol} --dport {number}")
-}
-
-/// An address as the network of one.
-fn whole(addr: IpAddr) -> String {
-    format!("{addr}/{}", if addr.is_ipv4() { 32 } else { 128 })
 }
 
 /// The source matches whose packets are masqueraded. The container's whole network is one of them,
 /// as in the reference: packets from a neighbour on its bridge would else be answered directly.
-fn masqueraded_sources(
-    masquerade: Masquerade,
-    family: Family,
-    container: &common::result::Prefix,
-) -> Vec<String> {
+fn masqueraded_sources(masquerade: Masquerade, family: Family, container: &Prefix) -> Vec<String> {
     match (masquerade, family) {
         (Masquerade::Nothing, _) => vec![],
         (Masquerade::All, _) => vec![String::new()],
@@ -293,7 +292,12 @@ fn jumps(
     ports: &[Forward],
     listed: &[(Protocol, u16)],
     conditions: &[String],
+    only: &[Prefix],
 ) -> Vec<Jump> {
+    let destinations: Vec<Option<&Prefix>> = match only {
+        [] => vec![None],
+        only => only.iter().map(Some).collect(),
+    };
     let comment = owner::comment(attachment);
     let needed: BTreeSet<(Protocol, u16)> = ports
         .iter()
@@ -310,21 +314,40 @@ fn jumps(
             if !some.iter().any(|port| needed.contains(&(protocol, *port))) {
                 continue;
             }
-            jumps.push(Jump {
+            jumps.extend(destinations.iter().map(|destination| Jump {
                 protocol,
                 ports: some.to_vec(),
-                matches: jump(&comment, None, protocol, some),
+                matches: jump(&comment, *destination, protocol, some),
                 conditions: joined(conditions),
-            });
+            }));
         }
     }
     jumps
 }
 
+/// The addresses that jumps are limited to: those of ports without an address, and those that ports have.
+fn destinations(only: Option<&Allowed>, ports: &[Forward]) -> Vec<Prefix> {
+    let Some(Allowed { prefixes, .. }) = only else {
+        return Vec::new();
+    };
+    let mut all = prefixes.clone();
+    for addr in ports.iter().filter_map(|forward| forward.port.address) {
+        if !all.iter().any(|prefix| prefix.has(addr)) {
+            all.push(Prefix::whole(addr));
+        }
+    }
+    all
+}
+
 /// What leads packets of some ports to an attachment's chain, by its owner's mark; at most
 /// [`PORTS_A_RULE`].
-pub fn jump(comment: &str, address: Option<IpAddr>, protocol: Protocol, ports: &[u16]) -> String {
-    let destination = address.map(whole);
+pub fn jump(
+    comment: &str,
+    destination: Option<&Prefix>,
+    protocol: Protocol,
+    ports: &[u16],
+) -> String {
+    let destination = destination.map(Prefix::to_string);
     let list: Vec<String> = ports.iter().map(u16::to_string).collect();
     let list = list.join(",");
     let mut words = Vec::new();

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
 use common::Protocol;
+use common::result::Prefix;
 use xtables::meaning::Meaning;
 use xtables::state::State;
 
@@ -217,15 +218,39 @@ fn contains(list: &str, port: u16) -> bool {
     ranges(list).any(|(from, to)| (from..=to).contains(&port))
 }
 
+/// The prefix of addresses that a rule tests, if it tests one.
+pub fn destination(meaning: &Meaning) -> Option<Prefix> {
+    let [network] = meaning.find("-d")? else {
+        return None;
+    };
+    Prefix::from_text(network)
+}
+
+/// What a rule means to packets to a prefix's addresses; `None` where it tests for others.
+pub fn seen_at(mut meaning: Meaning, prefix: Option<&Prefix>) -> Option<Meaning> {
+    if let (Some(prefix), Some(theirs)) = (prefix, destination(&meaning)) {
+        if !theirs.meets(prefix) {
+            return None;
+        }
+        if theirs.len <= prefix.len {
+            let is_destination = |part: &Vec<String>| part.first().is_some_and(|w| w == "-d");
+            meaning.matches.retain(|part| !is_destination(part));
+        }
+    }
+    Some(meaning)
+}
+
 /// What a rule that leads to an attachment's chain lets through to it.
 #[derive(Debug)]
 pub struct Reach<'a> {
     protocol: Option<Protocol>,
     /// The only address, where it tests one.
-    address: Option<IpAddr>,
+    pub address: Option<IpAddr>,
     ports: &'a str,
     /// Whether it tests more than protocol, address and ports.
     pub is_conditional: bool,
+    /// Whether all that it tests more is a prefix of addresses.
+    pub is_limited: bool,
 }
 
 impl<'a> Reach<'a> {
@@ -237,6 +262,11 @@ impl<'a> Reach<'a> {
             address: word("-d", 0).and_then(|network| address(network)),
             ports: word("multiport", 1).map_or("", String::as_str),
             is_conditional: !meaning.matches.iter().all(|part| is_usual(part)),
+            is_limited: destination(meaning).is_some()
+                && meaning
+                    .matches
+                    .iter()
+                    .all(|part| is_usual(part) || is_network(part)),
         }
     }
 
@@ -257,6 +287,10 @@ impl<'a> Reach<'a> {
         let is_one = |(from, to)| from == to && ports.contains(&from);
         self.protocol == Some(protocol) && ranges(self.ports).all(is_one)
     }
+}
+
+fn is_network(part: &[String]) -> bool {
+    matches!(part, [name, network] if name == "-d" && Prefix::from_text(network).is_some())
 }
 
 /// Whether a jump without conditions may test this.
@@ -319,13 +353,25 @@ impl Forwards {
         })
     }
 
-    /// One of these that takes some packets of another.
-    pub fn overlapping(&self, other: HostPort) -> Option<&Forward> {
+    /// One of these, each limited to some addresses, that takes some packets of another, which is so, too.
+    /// No limits are all addresses.
+    pub fn overlapping(
+        &self,
+        only: &[Prefix],
+        other: HostPort,
+        its: &[Prefix],
+    ) -> Option<&Forward> {
         let same = self.by_port.get(&(other.protocol, other.number))?;
-        let meets = |addr: Option<IpAddr>| {
-            addr.is_none() || other.address.is_none() || addr == other.address
+        let of = |address: Option<IpAddr>, limits: &[Prefix]| match address {
+            Some(addr) => vec![Prefix::whole(addr)],
+            None => limits.to_vec(),
         };
-        same.iter().find(|forward| meets(forward.port.address))
+        let theirs = of(other.address, its);
+        same.iter().find(|forward| {
+            let ours = of(forward.port.address, only);
+            let meets = |one: &Prefix| theirs.iter().any(|other| one.meets(other));
+            ours.is_empty() || theirs.is_empty() || ours.iter().any(meets)
+        })
     }
 }
 
@@ -358,6 +404,7 @@ mod tests {
             port: HostPort {
                 protocol: Protocol::Tcp,
                 address: host_ip.map(|text| text.parse().unwrap()),
+                within: None,
                 number: 8080,
             },
             to: "10.22.0.2:80".parse().unwrap(),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use common::result::Prefix;
 use common::{Attachment, Drift};
 use xtables::Table;
 use xtables::meaning::{Meaning, same};
@@ -15,7 +16,7 @@ use super::rules::{
 use super::shadow::{self, Forwards, Reach, Rivals};
 use super::translation::translations;
 use crate::config::Evidence;
-use crate::host_port::HostPort;
+use crate::host_port::{Forward, HostPort};
 
 /// A jump rule as it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,7 +76,11 @@ fn is_surely_a_jump(rule: &str) -> bool {
 
 /// Whether a chain forwards to the request's addresses only, and its ports only.
 fn speaks_for(evidence: &Evidence, rules: &[String]) -> bool {
-    let Evidence { addresses, ports } = evidence;
+    let Evidence {
+        addresses,
+        ports,
+        scope: _,
+    } = evidence;
     let made = translations(rules);
     !made.is_empty()
         && made.iter().all(|t| {
@@ -171,19 +176,36 @@ fn is_part(rule: &Meaning, wanted: &Wanted, mark: &str) -> bool {
     let reach = Reach::of(rule);
     let of_one = |jump: &Jump| reach.is_part_of(jump.protocol, &jump.ports);
     let is_plain = !wanted.conditional && !reach.is_conditional;
-    is_plain && rule.comment() == Some(mark) && wanted.jumps.iter().any(of_one)
+    let is_within = wanted.only.is_empty()
+        || shadow::destination(rule)
+            .is_some_and(|there| wanted.only.iter().any(|prefix| prefix.has(there.addr)));
+    is_plain && is_within && rule.comment() == Some(mark) && wanted.jumps.iter().any(of_one)
 }
 
 /// Rules in the way of an attachment's packets.
 pub fn shadows(state: &State, wanted: &Wanted, chain: &str) -> Vec<Drift> {
+    let mut drifts = match wanted.only.as_slice() {
+        [] => shadows_at(state, wanted, chain, None),
+        only => {
+            let at = |prefix| shadows_at(state, wanted, chain, Some(prefix));
+            only.iter().flat_map(at).collect()
+        }
+    };
+    drifts.dedup();
+    drifts
+}
+
+/// Those in the way of packets to some addresses; of packets to any without a prefix.
+fn shadows_at(state: &State, wanted: &Wanted, chain: &str, prefix: Option<&Prefix>) -> Vec<Drift> {
     let mut drifts = Vec::new();
     let family = wanted.family;
-    let ports: BTreeSet<u16> = wanted
-        .ports
-        .iter()
-        .map(|forward| forward.port.number)
-        .collect();
-    let (mut left, mut rivals) = (Forwards::of(&wanted.ports), Rivals::default());
+    let is_there = |forward: &&Forward| match (forward.port.address, prefix) {
+        (Some(addr), Some(prefix)) => prefix.has(addr),
+        _ => true,
+    };
+    let there: Vec<Forward> = wanted.ports.iter().filter(is_there).copied().collect();
+    let ports: BTreeSet<u16> = there.iter().map(|forward| forward.port.number).collect();
+    let (mut left, mut rivals) = (Forwards::of(&there), Rivals::default());
     for rule in state.rules(DNAT) {
         if left.is_empty() {
             break;
@@ -191,7 +213,9 @@ pub fn shadows(state: &State, wanted: &Wanted, chain: &str) -> Vec<Drift> {
         if !rule.contains(chain) && !shadow::may_have_one_of(rule, &ports) {
             continue;
         }
-        let meaning = Meaning::of(rule);
+        let Some(meaning) = shadow::seen_at(Meaning::of(rule), prefix) else {
+            continue;
+        };
         if meaning.goes_to() == chain {
             let reached = left.reached(&Reach::of(&meaning));
             reached.iter().for_each(|forward| left.remove(forward));
@@ -201,7 +225,7 @@ pub fn shadows(state: &State, wanted: &Wanted, chain: &str) -> Vec<Drift> {
             true => left.matched(&meaning),
             false => Vec::new(),
         };
-        if let Some((jump, meaning)) = owner::jump(rule) {
+        if let Some((jump, _)) = owner::jump(rule) {
             let taken = rivals.taken(&jump, &meaning, &left, state);
             if jump.is_of(&wanted.attachment.container) {
                 // A container does not take a port from itself: its other network serves it.

@@ -8,7 +8,7 @@ use common::{Family, Protocol};
 use xtables::{Table, Variant};
 
 use super::compiled::Compiled;
-use super::families::{may_be_left_out, usual, variant};
+use super::families::{Variants, may_be_left_out, usual};
 use super::native;
 use super::rules::all_wanted;
 use crate::config::Config;
@@ -26,7 +26,7 @@ pub fn status(config: &Config) -> Result<(), Error> {
         let details = error.to_string();
         Error::new(Code::NotAvailable, "the iptables backend cannot work").with_details(details)
     };
-    match variant(Family::V4)? {
+    match Variants::find()?.of(Family::V4) {
         Some(Variant::Nft) => {
             try_rules(config, Family::V4).map_err(not_available)?;
         }
@@ -61,6 +61,7 @@ fn of_any(config: &Config, family: Family) -> Config {
         asked: HostPort {
             protocol: Protocol::Tcp,
             address: None,
+            within: None,
             number: 1,
         },
         container_port: 1,

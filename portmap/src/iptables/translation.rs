@@ -31,6 +31,7 @@ fn read(rule: &str) -> Option<Forward> {
         port: HostPort {
             protocol: Protocol::from_text(name)?,
             address,
+            within: None,
             number,
         },
         to,

@@ -16,7 +16,7 @@ use super::observe::{Comparison, compare, need};
 use super::reference::{self, Theirs};
 use super::set::{Purpose, SetId};
 use super::undo::{Change, Undo};
-use super::{layout, owner, queue, remove, shared, transaction, unreadable};
+use super::{layout, owner, queue, remove, scope, shared, transaction, unreadable, wanted};
 use crate::config::Evidence;
 use crate::host_port::HostPort;
 use crate::options::OnConflict;
@@ -79,6 +79,7 @@ fn replaced(nft: &mut Nft, plan: &Plan, forwards: &Forwards) -> Result<Vec<Their
     let evidence = Evidence {
         addresses: vec![forwards.container.addr],
         ports: Vec::new(),
+        scope: None,
     };
     let (own, _) = reference::own(nft, forwards.family, &plan.attachment, &evidence)?;
     Ok(reference::restorable(own))
@@ -89,8 +90,13 @@ fn refuse_if_taken(nft: &mut Nft, plan: &Plan, forwards: &Forwards) -> Result<()
     let family = forwards.family;
     let failed = |refusal| unreadable(family, refusal);
     let sets = nft.sets(shared::place(family)).map_err(failed)?;
-    let ports: Vec<HostPort> = forwards.ports.iter().map(|forward| forward.port).collect();
-    let found = claim::overlapping(nft, family, &sets, &ports).map_err(failed)?;
+    let ports = forwards.ports.iter();
+    let ports: Vec<HostPort> = ports
+        .map(|forward| wanted::limited(forwards, forward.port))
+        .collect();
+    let only = forwards.only.as_ref();
+    let only = only.map_or(&[][..], |only| &only.prefixes);
+    let found = claim::overlapping(nft, family, &sets, &ports, only).map_err(failed)?;
     match claim::taken(&found, &owner::text(&plan.attachment)).first() {
         None => Ok(()),
         Some(Taken { port, by }) => {
@@ -122,7 +128,11 @@ fn decide(
         return Err(shared::obstructed(family, &why));
     }
     let mut commands = diff.commands;
-    let made = layout::fixed_sets(family);
+    if let Some(only) = &forwards.only {
+        let scope = scope::diff(nft, family, &seen, only, conditional.is_none());
+        commands.extend(scope.map_err(failed)?.commands);
+    }
+    let made = layout::fixed_sets(family, need.scope);
     let is_there = |id: SetId| {
         seen.sets.contains(&id.set(family))
             || made.contains(&id)

@@ -1,8 +1,9 @@
 //! An attachment's elements: found by key or by owner, and compared with its plan.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 
+use common::result::Prefix;
 use common::sys::netlink::Refusal;
 use common::{Drift, Family};
 use nft::command::{Action, Command};
@@ -11,7 +12,8 @@ use nft::socket::Nft;
 
 use super::elements::{Elements, host_port_of, index, place, shown, target_of};
 use super::queue::{self, Queues};
-use super::set::{Purpose, SetId};
+use super::scope;
+use super::set::{By, Purpose, SetId};
 use super::shared::{self, table_name};
 use crate::host_port::HostPort;
 
@@ -117,7 +119,8 @@ pub fn at(
 }
 
 /// The elements of the maps through which one of these ports could be reached, whoever owns them: at
-/// its own address, or at all. For a port of every address, the map of addresses is listed.
+/// its own address, or at all. For a port of every address, the map of addresses is listed; those of
+/// limits always are. `only` has the addresses of ports with limits.
 ///
 /// # Errors
 /// What the kernel refused.
@@ -126,28 +129,51 @@ pub fn overlapping(
     family: Family,
     sets: &[Set],
     ports: &[HostPort],
+    only: &[Prefix],
 ) -> Result<Elements, Refusal> {
-    let everywhere = |port: &HostPort| HostPort {
-        address: None,
-        ..*port
-    };
-    let both = ports.iter().flat_map(|port| [*port, everywhere(port)]);
+    let both = ports.iter().flat_map(|port| [*port, everywhere(*port)]);
     let places = both.map(|port| place(port, Purpose::Dnat, queue::any(family)));
     let mut found = at(nft, family, sets, places.collect())?;
-    let id = SetId {
-        purpose: Purpose::Dnat,
-        by_address: true,
-    };
-    let wide: HashSet<&HostPort> = ports.iter().filter(|p| p.address.is_none()).collect();
-    if !wide.is_empty() && sets.contains(&id.set(family)) {
+    let ours: HashMap<HostPort, Vec<HostPort>> = ports.iter().fold(HashMap::new(), |mut all, p| {
+        all.entry(everywhere(*p)).or_default().push(*p);
+        all
+    });
+    let is_wide = ports.iter().any(|port| port.address.is_none());
+    for set in sets {
+        let Some(id) = SetId::from_name(&set.name).filter(|id| id.set(family) == *set) else {
+            continue;
+        };
+        let may_overlap = match id.by {
+            By::Port => false,
+            By::Address => is_wide,
+            By::Scope(_) => true,
+        };
+        if id.purpose != Purpose::Dnat || !may_overlap {
+            continue;
+        }
         for element in nft.elements(shared::place(family), &id.name())? {
-            let theirs = host_port_of(id, &element.key).map(|port| everywhere(&port));
-            if theirs.is_some_and(|port| wide.contains(&port)) {
+            let Some(theirs) = host_port_of(id, &element.key) else {
+                continue;
+            };
+            let same = ours.get(&everywhere(theirs)).into_iter().flatten();
+            let mut meets = false;
+            for ours in same {
+                meets = meets || scope::meet(nft, family, (*ours, only), theirs)?;
+            }
+            if meets {
                 found.insert((id, element.key.clone()), element);
             }
         }
     }
     Ok(found)
+}
+
+fn everywhere(port: HostPort) -> HostPort {
+    HostPort {
+        address: None,
+        within: None,
+        ..port
+    }
 }
 
 fn find(

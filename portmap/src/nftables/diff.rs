@@ -6,7 +6,7 @@ use nft::socket::Nft;
 
 use super::conditional::{self, Conditional};
 use super::set::Purpose;
-use super::{claim, observe, owner, reference, shared, unreadable};
+use super::{claim, observe, owner, reference, scope, shared, unreadable};
 use crate::plan::{Forwards, Plan};
 
 /// Compares the kernel's state with the plan.
@@ -41,6 +41,10 @@ fn compare(
         let object = shared::table_name(family);
         Drift::new(object, "our layout", why)
     }));
+    if let Some(only) = &forwards.only {
+        let scope = scope::diff(nft, family, &seen, only, conditional.is_none());
+        drifts.extend(scope.map_err(failed)?.drifts);
+    }
     let is_there = |id: super::set::SetId| {
         id.purpose != Purpose::Shadowed || seen.sets.contains(&id.set(family))
     };

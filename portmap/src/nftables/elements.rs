@@ -8,7 +8,7 @@ use common::{Family, Protocol};
 use nft::object::Element;
 
 use super::owner;
-use super::set::{ATTACHMENTS, INDEX_LEN, Purpose, SetId};
+use super::set::{ATTACHMENTS, By, INDEX_LEN, Purpose, SetId};
 use crate::host_port::HostPort;
 
 /// Elements by the set they stand in and their key.
@@ -43,11 +43,12 @@ pub fn place(port: HostPort, purpose: Purpose, container: IpAddr) -> (SetId, Vec
     key.extend(port.address.map(bytes).unwrap_or_default());
     key.extend([port.protocol.number(), 0, 0, 0]);
     key.extend(padded_port(port.number));
-    let set = SetId {
-        purpose,
-        by_address: port.address.is_some(),
+    let by = match (port.address, port.within) {
+        (Some(_), _) => By::Address,
+        (None, Some(scope)) => By::Scope(scope),
+        (None, None) => By::Port,
     };
-    (set, key)
+    (SetId { purpose, by }, key)
 }
 
 /// The map's data: the container's address and port.
@@ -92,13 +93,17 @@ pub fn host_port_of(set: SetId, key: &[u8]) -> Option<HostPort> {
         .find(|protocol| protocol.number() == *number)?;
     let front = match set.purpose {
         // The network stands first, as long as what is left is one address or none.
-        Purpose::Hairpin(_) if set.by_address => front.get(front.len() / 2..)?,
+        Purpose::Hairpin(_) if set.by == By::Address => front.get(front.len() / 2..)?,
         Purpose::Hairpin(_) => &[],
         _ => front,
     };
     Some(HostPort {
         protocol,
         address: address(front),
+        within: match set.by {
+            By::Scope(scope) => Some(scope),
+            By::Port | By::Address => None,
+        },
         number: u16::from_be_bytes(end.get(4..6)?.try_into().ok()?),
     })
 }
@@ -126,6 +131,7 @@ mod tests {
         let port = HostPort {
             protocol: Protocol::Tcp,
             address: None,
+            within: None,
             number: 8080,
         };
         let (_, key) = place(port, Purpose::Hairpin(20), "10.22.31.2".parse().unwrap());
@@ -136,7 +142,7 @@ mod tests {
     fn broken_bytes_are_no_port_and_no_target() {
         let set = SetId {
             purpose: Purpose::Dnat,
-            by_address: false,
+            by: By::Port,
         };
         for length in 0..8 {
             assert_eq!(host_port_of(set, &vec![6; length]), None);

@@ -9,7 +9,9 @@ use nft::object::{Base, Chain, Rule};
 use nft::parts::{equal, masked};
 use nft::uapi;
 
-use super::set::{ATTACHMENTS, MARK, Purpose, SetId};
+use super::scope;
+use super::set::{ATTACHMENTS, By, MARK, Purpose, SetId};
+use crate::limits::Scope;
 
 /// The table's name, in both families.
 pub const TABLE: &str = "cni_portmap";
@@ -24,55 +26,67 @@ pub const CONDITIONS: &str = "conditions";
 pub const GUARD: &str = "loopback_guard";
 
 /// The chain of the host ports with an address, and that of those without, in the order asked.
-pub const LOOKUPS: [(&str, bool); 2] = [("by_address", true), ("by_port", false)];
+const LOOKUPS: [(&str, By); 2] = [("by_address", By::Address), ("by_port", By::Port)];
+
+/// Those chains, with that of some limits, to which the first one leads.
+pub fn lookups(scope: Option<Scope>) -> Vec<(String, By)> {
+    let fixed = LOOKUPS.map(|(name, by)| (name.to_owned(), by));
+    let scoped = scope.map(|scope| (scope::chain(scope), By::Scope(scope)));
+    fixed.into_iter().chain(scoped).collect()
+}
+
+/// The chain of the host ports with an address.
+pub const BY_ADDRESS: &str = LOOKUPS[0].0;
 
 /// The sets that are always there.
-pub fn fixed_sets(family: Family) -> Vec<SetId> {
-    let asked = LOOKUPS
-        .iter()
-        .flat_map(|(_, by_address)| last_sets(family, *by_address));
-    asked.chain([ATTACHMENTS]).chain(QUEUES).collect()
+pub fn fixed_sets(family: Family, scope: Option<Scope>) -> Vec<SetId> {
+    let asked = lookups(scope)
+        .into_iter()
+        .flat_map(|(_, by)| last_sets(family, by));
+    let queue = scope.map(|scope| SetId {
+        purpose: Purpose::Shadowed,
+        by: By::Scope(scope),
+    });
+    let queues = QUEUES.into_iter().chain(queue);
+    asked.chain([ATTACHMENTS]).chain(queues).collect()
 }
 
 /// The maps of those who wait for a host port. Tables that earlier versions made lack them.
 pub const QUEUES: [SetId; 2] = [
     SetId {
         purpose: Purpose::Shadowed,
-        by_address: true,
+        by: By::Address,
     },
     SetId {
         purpose: Purpose::Shadowed,
-        by_address: false,
+        by: By::Port,
     },
 ];
 
 /// The sets that a lookup chain asks last, in order: a packet that an earlier one knows is marked
 /// and goes on, the last one translates and ends.
-fn last_sets(family: Family, by_address: bool) -> Vec<SetId> {
+fn last_sets(family: Family, by: By) -> Vec<SetId> {
     let mut purposes = vec![Purpose::MasqAll, Purpose::Dnat];
     if family == Family::V4 {
         purposes.insert(0, Purpose::Localhost);
     }
     purposes
         .into_iter()
-        .map(|purpose| SetId {
-            purpose,
-            by_address,
-        })
+        .map(|purpose| SetId { purpose, by })
         .collect()
 }
 
 /// The chains with the rules that they always have. With `guard`, also the one that keeps foreign
-/// packets away from 127.0.0.0/8.
-pub fn chains(family: Family, guard: bool) -> Vec<(Chain, Vec<Rule>)> {
+/// packets away from 127.0.0.0/8; with limits, also the one of the ports within them.
+pub fn chains(family: Family, guard: bool, scope: Option<Scope>) -> Vec<(Chain, Vec<Rule>)> {
     let nat = |name: &str, hook, priority, rule| (base(name, "nat", hook, priority), vec![rule]);
     let mut chains: Vec<(Chain, Vec<Rule>)> = vec![(regular(CONDITIONS), vec![])];
-    for (name, by_address) in LOOKUPS {
-        let rules = last_sets(family, by_address)
+    for (name, by) in lookups(scope) {
+        let rules = last_sets(family, by)
             .into_iter()
             .map(|set| set.rule(family))
             .collect();
-        chains.push((regular(name), rules));
+        chains.push((regular(&name), rules));
     }
     let order = [CONDITIONS, LOOKUPS[0].0, LOOKUPS[1].0];
     chains.push((regular(HOSTPORTS), order.map(jump).to_vec()));
@@ -189,7 +203,7 @@ mod tests {
     #[test]
     fn every_jump_leads_to_a_chain_of_the_table() {
         for family in Family::ALL {
-            let chains = chains(family, true);
+            let chains = chains(family, true, Some(Scope(1)));
             for (index, (_, rules)) in chains.iter().enumerate() {
                 for expr in rules.iter().flat_map(|rule| &rule.exprs) {
                     if let Expr::Jump(to) = expr {

@@ -6,10 +6,10 @@ use nft::expr::Expr;
 use nft::socket::Nft;
 
 use super::elements::{element_target, host_port_of};
-use super::layout::{CONDITIONS, HOSTPORTS, LOOKUPS};
-use super::set::{Purpose, SetId};
-use super::{private, reference, shared, translation, unreadable};
-use crate::host_port::Forward;
+use super::layout::{self, BY_ADDRESS, CONDITIONS, HOSTPORTS};
+use super::set::{By, Purpose, SetId};
+use super::{private, reference, scope, shared, translation, unreadable};
+use crate::host_port::{Forward, HostPort};
 use crate::list::row::Row;
 
 /// Our backend's name.
@@ -34,15 +34,27 @@ pub fn list() -> Result<Vec<Row>, Error> {
             is_reached: led,
             ..row
         }));
+        let scopes = scope::all(&mut nft, family).map_err(failed)?;
+        let bys: Vec<By> = [By::Address]
+            .into_iter()
+            .chain(scopes.iter().map(|(scope, _)| By::Scope(*scope)))
+            .chain([By::Port])
+            .collect();
         for purpose in [Purpose::Dnat, Purpose::Shadowed] {
-            for by_address in [true, false] {
-                let id = SetId {
-                    purpose,
-                    by_address,
+            for by in bys.iter().copied() {
+                let id = SetId { purpose, by };
+                let (scope, is_asked) = match by {
+                    By::Scope(scope) => (Some(scope), scopes.contains(&(scope, true))),
+                    By::Address | By::Port => (None, true),
                 };
-                let lookups = LOOKUPS.iter().filter(|(_, of)| *of == by_address);
-                let lookup: Vec<&str> = lookups.map(|(name, _)| *name).collect();
-                let led = led && is_led(&mut nft, family, &lookup).map_err(failed)?;
+                let lookups = layout::lookups(scope).into_iter();
+                let mut lookup: Vec<String> = lookups
+                    .filter(|(_, of)| *of == by)
+                    .map(|(name, _)| name)
+                    .collect();
+                lookup.extend(scope.map(|_| BY_ADDRESS.to_owned()));
+                let lookup: Vec<&str> = lookup.iter().map(String::as_str).collect();
+                let led = led && is_asked && is_led(&mut nft, family, &lookup).map_err(failed)?;
                 let elements = elements(&mut nft, family, id).map_err(failed)?;
                 all.extend(elements.into_iter().map(|row| Row {
                     is_reached: led,
@@ -87,9 +99,15 @@ fn elements(nft: &mut Nft, family: Family, id: SetId) -> Answer<Vec<Row>> {
     }
     let forward = |element: &nft::object::Element| {
         let port = host_port_of(id, &element.key)?;
+        let is_conditional = port.within.is_some();
+        let port = HostPort {
+            within: None,
+            ..port
+        };
         let to = element_target(id, element)?;
         Some(Row {
             owner: attachment(element.comment.as_deref().unwrap_or_default()),
+            is_conditional,
             ..row(Forward { port, to })
         })
     };

@@ -30,6 +30,11 @@ pub fn need(forwards: &Forwards, masquerade: Masquerade) -> Need {
         guard: (masqueraded || on_loopback) && forwards.family == Family::V4,
         hairpin: (masquerade == Masquerade::Needed && by_elements)
             .then_some(forwards.container.len),
+        scope: forwards
+            .only
+            .as_ref()
+            .filter(|_| by_elements)
+            .map(|only| only.scope),
     }
 }
 

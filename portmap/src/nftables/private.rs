@@ -13,6 +13,7 @@ use nft::object::Rule;
 use nft::parts::{equal, network, set_mark};
 use nft::uapi;
 
+use super::scope;
 use super::set::{MARK, Purpose};
 use super::wanted;
 use crate::host_port::HostPort;
@@ -33,14 +34,15 @@ pub fn chain(attachment: &Attachment) -> String {
 pub fn rules(forwards: &Forwards, masquerade: Masquerade) -> Vec<Rule> {
     let mut rules = Vec::new();
     for forward in &forwards.ports {
+        let port = wanted::limited(forwards, forward.port);
         let purposes = wanted::masqueraded(forwards.family, forwards.container, masquerade);
         for purpose in purposes {
             let mut exprs = source(forwards.family, forwards.container, purpose);
-            exprs.extend(matches(forwards.family, forward.port));
+            exprs.extend(matches(forwards.family, port));
             exprs.extend(set_mark(MARK));
             rules.push(Rule::new(exprs));
         }
-        let mut exprs = matches(forwards.family, forward.port);
+        let mut exprs = matches(forwards.family, port);
         exprs.extend(translate(forwards.family, forward.to));
         rules.push(Rule::new(exprs));
     }
@@ -54,6 +56,11 @@ fn matches(family: Family, port: HostPort) -> Vec<Expr> {
         let offset = family.destination_offset();
         exprs.extend(network(offset, &bytes(address), family.bits(), family));
     }
+    exprs.extend(
+        port.within
+            .into_iter()
+            .flat_map(|scope| scope::test(family, scope)),
+    );
     exprs.push(Expr::Meta {
         key: uapi::META_L4PROTO,
         into: FIRST,

@@ -32,14 +32,14 @@ pub fn missing(nft: &mut Nft, family: Family) -> Result<Vec<String>, Error> {
         },
     }];
     let mut rules = Vec::new();
-    let sets = layout::fixed_sets(family)
+    let sets = layout::fixed_sets(family, None)
         .into_iter()
         .map(|id| id.set(family));
     commands.extend(sets.map(|set| Command {
         place,
         action: Action::AddSet(set),
     }));
-    for (chain, all) in layout::chains(family, family == Family::V4) {
+    for (chain, all) in layout::chains(family, family == Family::V4, None) {
         let name = chain.name.clone();
         let action = Action::AddChain(chain);
         commands.push(Command { place, action });

@@ -243,6 +243,7 @@ mod tests {
         HostPort {
             protocol: Protocol::Udp,
             address: address.map(|text| text.parse().unwrap()),
+            within: None,
             number: 53,
         }
     }

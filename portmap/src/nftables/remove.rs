@@ -46,7 +46,7 @@ pub fn del(
         let mut left = BTreeSet::new();
         let mut views = Vec::new();
         for family in Family::ALL {
-            let view = View::look(nft, family, mappings, &own);
+            let view = View::look(nft, family, mappings, evidence, &own);
             views.push(view.map_err(|refusal| unreadable(family, refusal))?);
         }
         let mut removal = Removal::default();
@@ -84,6 +84,7 @@ impl View {
         nft: &mut Nft,
         family: Family,
         mappings: &[PortMapping],
+        evidence: &Evidence,
         own: &str,
     ) -> Result<View, Refusal> {
         let sets = nft.sets(shared::place(family))?;
@@ -91,6 +92,14 @@ impl View {
             .iter()
             .filter(|mapping| mapping.serves(family))
             .map(PortMapping::host_port)
+            .flat_map(|port| {
+                let scope = evidence.scope.filter(|_| port.address.is_none());
+                let limited = scope.map(|_| HostPort {
+                    within: scope,
+                    ..port
+                });
+                [port].into_iter().chain(limited)
+            })
             .collect();
         let ports: Vec<HostPort> = ports.into_iter().collect();
         let mut found = Elements::new();

@@ -6,6 +6,8 @@ use nft::object::{IFNAME, Rule, Set};
 use nft::parts::{address_at, address_type, set_mark, source_is};
 use nft::uapi;
 
+use crate::limits::Scope;
+
 /// The bit by which postrouting knows what to masquerade: the reference's default mark.
 pub const MARK: u32 = 0x2000;
 
@@ -26,35 +28,50 @@ pub enum Purpose {
     Hairpin(u8),
 }
 
+/// What stands between a purpose and its limits in names of sets.
+const WITHIN: &str = "_within_";
+
 /// Bytes of such a text with its NUL (`IFNAMSIZ`).
 pub const INDEX_LEN: u32 = 16;
 
 /// The set of attachments.
 pub const ATTACHMENTS: SetId = SetId {
     purpose: Purpose::Attachment,
-    by_address: false,
+    by: By::Port,
 };
+
+/// What a key says of the host's address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum By {
+    /// Nothing: the port is mapped on all addresses.
+    Port,
+    /// The address.
+    Address,
+    /// Nothing: only packets to the addresses of these limits get to the set.
+    Scope(Scope),
+}
 
 /// One of our sets and maps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SetId {
     /// What it is for.
     pub purpose: Purpose,
-    /// Whether the host's address is part of the key.
-    pub by_address: bool,
+    /// What its key says of the host's address.
+    pub by: By,
 }
 
 impl SetId {
     /// Its name.
     pub fn name(self) -> String {
-        let SetId {
-            purpose,
-            by_address,
-        } = self;
-        let suffix = if by_address { "_hostip" } else { "" };
-        match (purpose, by_address) {
-            (Purpose::Dnat, false) => "hostports".into(),
-            (Purpose::Dnat, true) => "hostips".into(),
+        let SetId { purpose, by } = self;
+        let suffix = match by {
+            By::Port => String::new(),
+            By::Address => "_hostip".to_owned(),
+            By::Scope(scope) => format!("{WITHIN}{scope}"),
+        };
+        match (purpose, by) {
+            (Purpose::Dnat, By::Address) => "hostips".into(),
+            (Purpose::Dnat, _) => format!("hostports{suffix}"),
             (Purpose::Attachment, _) => "attachments".into(),
             (Purpose::Shadowed, _) => format!("shadowed{suffix}"),
             (Purpose::Localhost, _) => format!("localhost{suffix}"),
@@ -65,11 +82,15 @@ impl SetId {
 
     /// The set of a name, if it is one of ours.
     pub fn from_name(name: &str) -> Option<SetId> {
-        let (stem, by_address) = match name {
-            "hostips" => ("hostports", true),
-            _ => name
-                .strip_suffix("_hostip")
-                .map_or((name, false), |stem| (stem, true)),
+        let scoped = || {
+            let (stem, scope) = name.rsplit_once(WITHIN)?;
+            let scope = u32::from_str_radix(scope, 16).ok()?;
+            Some((stem, By::Scope(Scope(scope))))
+        };
+        let by_address = || Some((name.strip_suffix("_hostip")?, By::Address));
+        let (stem, by) = match name {
+            "hostips" => ("hostports", By::Address),
+            _ => by_address().or_else(scoped).unwrap_or((name, By::Port)),
         };
         let purpose = match stem {
             "hostports" => Purpose::Dnat,
@@ -79,10 +100,7 @@ impl SetId {
             "attachments" => Purpose::Attachment,
             _ => Purpose::Hairpin(stem.strip_prefix("hairpin")?.parse().ok()?),
         };
-        let id = SetId {
-            purpose,
-            by_address,
-        };
+        let id = SetId { purpose, by };
         (id.name() == name).then_some(id)
     }
 
@@ -101,7 +119,8 @@ impl SetId {
             };
         }
         let (address, len) = (address_type(family), u32::from(family.address_len()));
-        let addresses = usize::from(self.by_address) + usize::from(self.is_hairpin());
+        let by_address = usize::from(self.by == By::Address);
+        let addresses = by_address + usize::from(self.is_hairpin());
         let mut parts = vec![address; addresses];
         parts.extend([PROTOCOL, SERVICE]);
         let concat = |parts: &[u32]| parts.iter().fold(0, |all, part| all << 6 | part);
@@ -172,7 +191,7 @@ impl SetId {
             }
             word += words;
         }
-        if self.by_address {
+        if self.by == By::Address {
             let offset = family.destination_offset();
             exprs.push(address_at(family, offset, Register(word)));
             word += words;
@@ -206,11 +225,8 @@ mod tests {
             Purpose::Hairpin(128),
         ];
         for purpose in purposes {
-            for by_address in [false, true] {
-                let id = SetId {
-                    purpose,
-                    by_address,
-                };
+            for by in [By::Port, By::Address, By::Scope(Scope(0xbad))] {
+                let id = SetId { purpose, by };
                 assert_eq!(SetId::from_name(&id.name()), Some(id));
             }
         }
@@ -220,6 +236,8 @@ mod tests {
             "hairpin016",
             "hairpinx",
             "hostips_hostip",
+            "hostips_within_00000bad",
+            "hostports_within_bad",
             "x",
         ] {
             assert_eq!(SetId::from_name(name), None, "{name}");

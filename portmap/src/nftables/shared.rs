@@ -7,9 +7,11 @@ use nft::command::{Action, Command};
 use nft::object::{Chain, Place, Rule, Set, Table};
 use nft::socket::Nft;
 
-use super::layout::{self, COMMENT, LOOKUPS, TABLE};
+use super::layout::{self, BY_ADDRESS, COMMENT, TABLE, lookups};
 use super::private;
-use super::set::{Purpose, SetId};
+use super::scope;
+use super::set::{By, Purpose, SetId};
+use crate::limits::Scope;
 
 /// The flag of a table that is switched off (`NFT_TABLE_F_DORMANT`).
 const DORMANT: u32 = 1;
@@ -23,6 +25,8 @@ pub struct Need {
     pub guard: bool,
     /// The prefix length of the network whose packets are masqueraded.
     pub hairpin: Option<u8>,
+    /// The limits that ports are mapped in.
+    pub scope: Option<Scope>,
 }
 
 /// What is there of it.
@@ -32,6 +36,8 @@ pub struct Seen {
     pub table: Option<Table>,
     /// The chains of [`layout::chains`], in that order.
     pub chains: Vec<Option<(Chain, Vec<Rule>)>>,
+    /// The rules that lead from the chain of addresses, at its end, to those of limits.
+    pub scopes: Vec<Rule>,
     /// All sets of the table.
     pub sets: Vec<Set>,
 }
@@ -67,8 +73,9 @@ pub fn table_name(family: Family) -> String {
 pub fn observe(nft: &mut Nft, need: Need) -> Result<Seen, Refusal> {
     let place = place(need.family);
     let table = nft.table(place)?;
-    let wanted = layout::chains(need.family, need.guard);
+    let wanted = layout::chains(need.family, need.guard, need.scope);
     let mut chains = vec![None; wanted.len()];
+    let mut scopes = Vec::new();
     let mut sets = Vec::new();
     if table.is_some() {
         sets = nft.sets(place)?;
@@ -84,6 +91,9 @@ pub fn observe(nft: &mut Nft, need: Need) -> Result<Seen, Refusal> {
                         // Those that lead to attachments' chains are the attachments'.
                         rules.retain(|rule| !rule.leads_to_one_of(private::PREFIX));
                     }
+                    if chain.name == BY_ADDRESS {
+                        scopes = scope::split(&mut rules);
+                    }
                     Some((chain, rules))
                 }
                 None => None,
@@ -93,6 +103,7 @@ pub fn observe(nft: &mut Nft, need: Need) -> Result<Seen, Refusal> {
     Ok(Seen {
         table,
         chains,
+        scopes,
         sets,
     })
 }
@@ -141,15 +152,14 @@ pub fn diff(need: Need, seen: &Seen) -> Diff {
 
 fn sets(need: Need, seen: &Seen, diff: &mut Diff) {
     let place = place(need.family);
-    let hairpins = LOOKUPS.iter().filter_map(|(_, by_address)| {
+    let hairpins = lookups(need.scope).into_iter().filter_map(|(_, by)| {
         let purpose = Purpose::Hairpin(need.hairpin?);
-        let by_address = *by_address;
-        Some(SetId {
-            purpose,
-            by_address,
-        })
+        Some(SetId { purpose, by })
     });
-    for id in layout::fixed_sets(need.family).into_iter().chain(hairpins) {
+    for id in layout::fixed_sets(need.family, need.scope)
+        .into_iter()
+        .chain(hairpins)
+    {
         let wanted = id.set(need.family);
         let object = format!("set {} of {}", wanted.name, table_name(need.family));
         match seen.sets.iter().find(|set| set.name == wanted.name) {
@@ -172,7 +182,7 @@ fn sets(need: Need, seen: &Seen, diff: &mut Diff) {
     }
     let is_ours = |table: &Table| table.comment.as_deref() == Some(COMMENT);
     // nft before 1.0.2 loses comments of tables when it loads its own print: sets tell then.
-    let fixed = layout::fixed_sets(need.family);
+    let fixed = layout::fixed_sets(need.family, None);
     let complete = fixed
         .iter()
         .filter(|id| id.purpose != Purpose::Shadowed)
@@ -185,7 +195,7 @@ fn sets(need: Need, seen: &Seen, diff: &mut Diff) {
 fn chains(need: Need, seen: &Seen, diff: &mut Diff) {
     let place = place(need.family);
     let mut rules_to_add = Vec::new();
-    let wanted = layout::chains(need.family, need.guard);
+    let wanted = layout::chains(need.family, need.guard, need.scope);
     for ((chain, rules), seen_chain) in wanted.into_iter().zip(&seen.chains) {
         let object = format!("chain {} of {}", chain.name, table_name(need.family));
         let mut command = |action| diff.commands.push(Command { place, action });
@@ -214,8 +224,8 @@ fn chains(need: Need, seen: &Seen, diff: &mut Diff) {
             }
             Some((_, present)) => match compare(need, &chain.name, &rules, present) {
                 Verdict::Same => {}
-                Verdict::LacksHairpin(by_address) => {
-                    let rule = hairpin(need, need.hairpin.unwrap_or(0), by_address);
+                Verdict::LacksHairpin(by) => {
+                    let rule = hairpin(need, need.hairpin.unwrap_or(0), by);
                     let drift = Drift::new(object, &rule, "no such rule");
                     diff.drifts.push(drift.of_missing("rule"));
                     rules_to_add.push((chain.name.clone(), rule, true));
@@ -233,6 +243,10 @@ fn chains(need: Need, seen: &Seen, diff: &mut Diff) {
                         command(Action::DeleteRule { chain, handle });
                     }
                     rules_to_add.extend(all());
+                    if chain.name == BY_ADDRESS {
+                        let scopes = seen.scopes.iter().cloned();
+                        rules_to_add.extend(scopes.map(|rule| (chain.name.clone(), rule, false)));
+                    }
                 }
             },
         }
@@ -258,12 +272,13 @@ fn is_former_guard(family: Family, seen: &Seen, chain: &str, present: &[Rule]) -
 /// What was found out about a chain's rules.
 enum Verdict {
     Same,
-    LacksHairpin(bool),
+    LacksHairpin(By),
     Differs((String, String)),
 }
 
 fn compare(need: Need, chain: &str, wanted: &[Rule], present: &[Rule]) -> Verdict {
-    let lookup = LOOKUPS.iter().find(|(name, _)| *name == chain);
+    let lookups = lookups(need.scope);
+    let lookup = lookups.iter().find(|(name, _)| *name == chain);
     let Some(front) = present.len().checked_sub(wanted.len()) else {
         return Verdict::Differs(first_difference(wanted, present));
     };
@@ -272,14 +287,14 @@ fn compare(need: Need, chain: &str, wanted: &[Rule], present: &[Rule]) -> Verdic
     if !rest.iter().zip(wanted).all(|(a, b)| same(a, b)) {
         return Verdict::Differs(first_difference(wanted, present));
     }
-    let Some((_, by_address)) = lookup else {
+    let Some((_, by)) = lookup else {
         let extra = front.first();
         return extra.map_or(Verdict::Same, |_| {
             Verdict::Differs(first_difference(wanted, present))
         });
     };
     let prefix_of = |rule: &Rule| {
-        (0..=need.family.bits()).find(|prefix| same(&hairpin(need, *prefix, *by_address), rule))
+        (0..=need.family.bits()).find(|prefix| same(&hairpin(need, *prefix, *by), rule))
     };
     let mut prefixes = Vec::new();
     for rule in front {
@@ -289,7 +304,7 @@ fn compare(need: Need, chain: &str, wanted: &[Rule], present: &[Rule]) -> Verdic
         }
     }
     match need.hairpin {
-        Some(prefix) if !prefixes.contains(&prefix) => Verdict::LacksHairpin(*by_address),
+        Some(prefix) if !prefixes.contains(&prefix) => Verdict::LacksHairpin(*by),
         _ => Verdict::Same,
     }
 }
@@ -317,36 +332,30 @@ fn all_rules(
     fixed: &[Rule],
 ) -> Vec<(String, Rule, bool)> {
     let mut rules = Vec::new();
-    if let Some((_, by_address)) = LOOKUPS.iter().find(|(name, _)| *name == chain) {
+    let lookups = lookups(need.scope);
+    if let Some((_, by)) = lookups.iter().find(|(name, _)| *name == chain) {
         let mut prefixes = hairpins(seen_sets);
         // A set of another making would make the batch fail.
         prefixes.retain(|prefix| {
             let id = SetId {
                 purpose: Purpose::Hairpin(*prefix),
-                by_address: *by_address,
+                by: *by,
             };
             *prefix <= need.family.bits() && seen_sets.contains(&id.set(need.family))
         });
         prefixes.extend(need.hairpin);
         prefixes.sort_unstable();
         prefixes.dedup();
-        rules.extend(
-            prefixes
-                .iter()
-                .map(|prefix| hairpin(need, *prefix, *by_address)),
-        );
+        rules.extend(prefixes.iter().map(|prefix| hairpin(need, *prefix, *by)));
     }
     rules.extend_from_slice(fixed);
     let place = |rule| (chain.to_owned(), rule, false);
     rules.into_iter().map(place).collect()
 }
 
-fn hairpin(need: Need, prefix: u8, by_address: bool) -> Rule {
+fn hairpin(need: Need, prefix: u8, by: By) -> Rule {
     let purpose = Purpose::Hairpin(prefix);
-    let id = SetId {
-        purpose,
-        by_address,
-    };
+    let id = SetId { purpose, by };
     id.rule(need.family)
 }
 

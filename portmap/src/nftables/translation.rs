@@ -18,7 +18,10 @@ pub fn of_elements(elements: &Elements) -> Vec<Forward> {
         .iter()
         .filter(|((id, _), _)| matches!(id.purpose, Purpose::Dnat | Purpose::Shadowed))
         .filter_map(|((id, key), element)| {
-            let port = host_port_of(*id, key)?;
+            let port = HostPort {
+                within: None,
+                ..host_port_of(*id, key)?
+            };
             let to = element_target(*id, element)?;
             Some(Forward { port, to })
         })
@@ -63,6 +66,7 @@ pub fn of_rule(family: Family, rule: &Rule) -> Option<Forward> {
         port: HostPort {
             protocol: protocol?,
             address: host,
+            within: None,
             number: number?,
         },
         to: SocketAddr::new(container, port?),
@@ -95,10 +99,12 @@ mod tests {
                     port: HostPort {
                         protocol: Protocol::Udp,
                         address: host_ip.map(|ip| ip.parse().unwrap()),
+                        within: None,
                         number: 53,
                     },
                     to: SocketAddr::new(container.addr, 5353),
                 }],
+                only: None,
                 listed: vec![],
             };
             let rules = private::rules(&forwards, Masquerade::Needed);

@@ -15,7 +15,7 @@ use super::layout::CONDITIONS;
 use super::queue::{self, Claim};
 use super::reference::{self, Theirs};
 use super::set::SetId;
-use super::{claim, owner, shared, transaction, unreadable};
+use super::{claim, owner, scope, shared, transaction, unreadable};
 use crate::backend;
 use crate::host_port::HostPort;
 
@@ -128,6 +128,9 @@ impl Change {
     fn is_alone(&self, nft: &mut Nft, sets: &[Set], now: &Elements) -> Result<bool, Refusal> {
         let place = shared::place(self.family);
         for set in sets {
+            if scope::is_addresses(&set.name) {
+                continue;
+            }
             let id: Option<SetId> = SetId::from_name(&set.name);
             for element in nft.elements(place, &set.name)? {
                 let key = id.map(|id| (id, element.key));

@@ -32,9 +32,20 @@ pub fn claims(
             marks,
         };
         // Of two mappings of one port, the first counts.
-        claims.entry(forward.port).or_insert(claim);
+        claims
+            .entry(limited(forwards, forward.port))
+            .or_insert(claim);
     }
     claims
+}
+
+/// A port of a plan with the limits that it is mapped in.
+pub fn limited(forwards: &Forwards, port: HostPort) -> HostPort {
+    let only = forwards.only.as_ref().filter(|_| port.address.is_none());
+    HostPort {
+        within: only.map(|only| only.scope),
+        ..port
+    }
 }
 
 /// Everything that a plan wants where nobody else claims its ports.
@@ -78,10 +89,12 @@ mod tests {
                 port: HostPort {
                     protocol: Protocol::Tcp,
                     address: host_ip.map(|ip| ip.parse().unwrap()),
+                    within: None,
                     number: 8080,
                 },
                 to: SocketAddr::new(container.addr, 80),
             }],
+            only: None,
             listed: vec![],
         }
     }

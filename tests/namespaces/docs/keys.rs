@@ -93,7 +93,11 @@ fn every_key_that_a_plugin_reads_is_on_its_page() {
         ("docs/tuning.md", &["tuning/src/config.rs"][..]),
         (
             "docs/portmap.md",
-            &["portmap/src/config.rs", "portmap/src/mapping.rs"],
+            &[
+                "portmap/src/config.rs",
+                "portmap/src/limits.rs",
+                "portmap/src/mapping.rs",
+            ],
         ),
         (
             "docs/bandwidth.md",

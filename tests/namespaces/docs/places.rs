@@ -12,9 +12,9 @@ pub const REASONS: [(&str, usize); 7] = [
     ("a drawing", 2),
     ("builds the project", 3),
     ("installs packages on the machine", 2),
-    ("needs a cluster", 7),
+    ("needs a cluster", 6),
     ("needs a container runtime", 2),
-    ("needs systemd", 1),
+    ("run by make nodes", 1),
     ("runs these tests", 1),
 ];
 

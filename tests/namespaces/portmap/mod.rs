@@ -12,6 +12,7 @@ mod hostile;
 mod identity;
 mod killed;
 mod legacy;
+mod limits;
 mod lock;
 mod native;
 pub mod nftables;

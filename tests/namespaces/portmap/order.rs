@@ -15,16 +15,16 @@ on_every_backend!(
 
 const CAREFUL: &str = r#""onConflict":"error","#;
 /// Addresses of the node.
-const FIRST: [&str; 2] = ["10.99.0.1", "fd99::1"];
-const SECOND: [&str; 2] = ["10.99.0.77", "fd99::77"];
+pub const FIRST: [&str; 2] = ["10.99.0.1", "fd99::1"];
+pub const SECOND: [&str; 2] = ["10.99.0.77", "fd99::77"];
 
-struct Node {
-    host: Host,
+pub struct Node {
+    pub host: Host,
     _servers: Vec<tcp::Server>,
 }
 
 impl Node {
-    fn new(backend: Backend) -> Node {
+    pub fn new(backend: Backend) -> Node {
         let topology = Topology::new().bridge("cni0").containers(3).client();
         let host = Host::new(backend, &topology);
         let node = &host.net.host;
@@ -46,25 +46,25 @@ impl Node {
         }
     }
 
-    fn request(&self, number: usize, options: &str, ports: &[Vec<String>]) -> String {
+    pub fn request(&self, number: usize, options: &str, ports: &[Vec<String>]) -> String {
         let pod = &self.host.net.containers[number];
         let addresses = [format!("{}/16", pod.ipv4), format!("{}/64", pod.ipv6)];
         let addresses = addresses.each_ref().map(String::as_str);
         request_of(options, &ports.concat().join(","), &addresses)
     }
 
-    fn call(&self, verb: &str, number: usize, ports: &[Vec<String>]) -> Call {
+    pub fn call(&self, verb: &str, number: usize, ports: &[Vec<String>]) -> Call {
         let request = self.request(number, "", ports);
         let call = self.host.call(verb, &request);
         call.env("CNI_CONTAINERID", &format!("cid-{number}"))
     }
 
-    fn does(&self, verb: &str, number: usize, ports: &[Vec<String>]) {
+    pub fn does(&self, verb: &str, number: usize, ports: &[Vec<String>]) {
         self.host.ok(&self.call(verb, number, ports));
     }
 
     /// All rules, without what the node's chains counted.
-    fn rules(&self) -> Vec<String> {
+    pub fn rules(&self) -> Vec<String> {
         let state = self.host.state();
         let lines = state.lines().filter(|line| !line.starts_with(':'));
         lines.map(str::to_owned).collect()
@@ -72,7 +72,7 @@ impl Node {
 
     /// Which container answers at each address, over both IP versions.
     #[track_caller]
-    fn serves(&self, port: u16, expected: [usize; 2]) {
+    pub fn serves(&self, port: u16, expected: [usize; 2]) {
         for (addresses, number) in [FIRST, SECOND].into_iter().zip(expected) {
             for address in addresses {
                 let to = (address.parse::<std::net::IpAddr>().unwrap(), port).into();
@@ -85,14 +85,14 @@ impl Node {
 }
 
 /// A port of one of the node's addresses in each IP version.
-fn on(addresses: [&str; 2], port: u16) -> Vec<String> {
+pub fn on(addresses: [&str; 2], port: u16) -> Vec<String> {
     addresses
         .map(|address| mapping_on(address, "tcp", port, 80))
         .to_vec()
 }
 
 /// A port of all of them.
-fn everywhere(port: u16) -> Vec<String> {
+pub fn everywhere(port: u16) -> Vec<String> {
     vec![mapping("tcp", port, 80)]
 }
 

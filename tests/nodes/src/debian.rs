@@ -15,11 +15,19 @@ use serde_json::Value;
 
 use crate::machine::must_be_root;
 
-/// The release, and the number of this list of packages: another list has another number.
 const RELEASE: &str = "bookworm";
-const LIST: &str = "firewalls-1";
-const PACKAGES: &str =
-    "systemd,systemd-sysv,dbus,libpam-systemd,firewalld,iptables,nftables,iproute2,procps";
+/// Of every node.
+const BASE: &str =
+    "systemd,systemd-sysv,dbus,libpam-systemd,iptables,nftables,iproute2,procps,python3";
+
+/// What a node has beside systemd, iptables, nftables, iproute2 and Python.
+#[derive(Debug, Clone, Copy)]
+pub struct Packages {
+    /// The name under which they are kept: another list has another one.
+    pub name: &'static str,
+    /// Their names.
+    pub list: &'static str,
+}
 
 /// Seconds that a node may live.
 const PATIENCE: &str = "900";
@@ -73,11 +81,11 @@ impl Debian {
     ///
     /// # Errors
     /// Without root, or when debootstrap cannot have the packages.
-    pub fn new(name: &str) -> io::Result<Debian> {
+    pub fn new(name: &str, packages: Packages) -> io::Result<Debian> {
         must_be_root()?;
         let scratch = std::env::temp_dir().join(format!("cni-node-{name}-{}", std::process::id()));
         let node = Debian {
-            packages: packages()?,
+            packages: unpacked(packages)?,
             files: scratch.join("files"),
             scratch,
         };
@@ -156,25 +164,23 @@ impl Drop for Debian {
     }
 }
 
-/// Where the packages are unpacked: done once.
-fn packages() -> io::Result<PathBuf> {
+/// Where packages are unpacked: done once.
+fn unpacked(packages: Packages) -> io::Result<PathBuf> {
     let cache = std::env::var_os("XDG_CACHE_HOME").map_or_else(
         || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache"),
         PathBuf::from,
     );
     let cache = cache.join("cni-meta-plugins");
-    let whole = cache.join(format!("{RELEASE}-{LIST}"));
+    let Packages { name, list } = packages;
+    let whole = cache.join(format!("{RELEASE}-{name}"));
     if whole.exists() {
         return Ok(whole);
     }
     fs::create_dir_all(&cache)?;
-    let part = cache.join(format!("{RELEASE}-{LIST}.{}", std::process::id()));
+    let part = cache.join(format!("{RELEASE}-{name}.{}", std::process::id()));
     let made = Command::new("debootstrap")
-        .args([
-            "--variant=minbase",
-            &format!("--include={PACKAGES}"),
-            RELEASE,
-        ])
+        .args(["--variant=minbase", &format!("--include={BASE},{list}")])
+        .arg(RELEASE)
         .arg(&part)
         .arg(mirror()?)
         .stdin(Stdio::null())

@@ -247,6 +247,7 @@ fn made(family: Family) -> Vec<Transaction> {
         port: HostPort {
             protocol,
             address: address.map(|text| text.parse().unwrap()),
+            within: None,
             number,
         },
         to: SocketAddr::new(Prefix::from_text(container).unwrap().addr, 80),
@@ -271,6 +272,7 @@ fn made(family: Family) -> Vec<Transaction> {
             container,
             conditions: vec![],
             ports: ports.clone(),
+            only: None,
             listed: listed.clone().collect(),
         };
         wanted(&attachment, masquerade, &Mark::Bit(13), &forwards)

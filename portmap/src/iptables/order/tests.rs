@@ -21,6 +21,7 @@ fn of(network: &str, container: &str, ports: &[&str]) -> Wanted {
         let port = HostPort {
             protocol: Protocol::Tcp,
             address,
+            within: None,
             number: port.parse().unwrap(),
         };
         let to = "10.22.0.2:80".parse().unwrap();
@@ -31,6 +32,7 @@ fn of(network: &str, container: &str, ports: &[&str]) -> Wanted {
         family: Family::V4,
         container: Prefix::from_text("10.22.0.2/16").unwrap(),
         conditions: Vec::new(),
+        only: None,
         listed: ports
             .iter()
             .map(|forward| (forward.port.protocol, forward.port.number))

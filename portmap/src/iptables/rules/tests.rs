@@ -19,6 +19,7 @@ fn forwards(family: Family, conditions: &[&str], ports: &[(&str, u16, u16)]) -> 
                 let port = HostPort {
                     protocol: Protocol::from_text(protocol).unwrap(),
                     address: None,
+                    within: None,
                     number: *number,
                 };
                 let addr = Prefix::from_text(container).unwrap().addr;
@@ -26,6 +27,7 @@ fn forwards(family: Family, conditions: &[&str], ports: &[(&str, u16, u16)]) -> 
                 Forward { port, to }
             })
             .collect(),
+        only: None,
         listed: ports
             .iter()
             .map(|(p, h, _)| (Protocol::from_text(p).unwrap(), *h))

@@ -7,22 +7,25 @@ const NEED: Need = Need {
     family: Family::V4,
     guard: true,
     hairpin: Some(16),
+    scope: None,
 };
 
 /// What is there once the commands for an empty ruleset have been done.
 fn complete(need: Need) -> Seen {
-    let hairpins: Vec<SetId> = [true, false]
+    let hairpins: Vec<SetId> = lookups(need.scope)
         .into_iter()
-        .filter_map(|by_address| {
+        .filter_map(|(_, by)| {
             Some(SetId {
                 purpose: Purpose::Hairpin(need.hairpin?),
-                by_address,
+                by,
             })
         })
         .collect();
-    let ids = layout::fixed_sets(need.family).into_iter().chain(hairpins);
+    let ids = layout::fixed_sets(need.family, need.scope)
+        .into_iter()
+        .chain(hairpins);
     let sets: Vec<Set> = ids.map(|id| id.set(need.family)).collect();
-    let chains = layout::chains(need.family, need.guard)
+    let chains = layout::chains(need.family, need.guard, need.scope)
         .into_iter()
         .map(|(chain, fixed)| {
             let rules = all_rules(need, &sets, &chain.name, &fixed);
@@ -35,6 +38,7 @@ fn complete(need: Need) -> Seen {
             comment: Some(COMMENT.to_owned()),
         }),
         chains,
+        scopes: Vec::new(),
         sets,
     }
 }
@@ -62,6 +66,7 @@ fn nothing_is_written_where_everything_is_there() {
 #[test]
 fn everything_is_written_where_nothing_is_there() {
     let nothing = Seen {
+        scopes: Vec::new(),
         table: None,
         chains: vec![None; complete(NEED).chains.len()],
         sets: vec![],

@@ -1,0 +1,238 @@
+//! Limits in our table (`hostAddresses`, `hostInterfaces`): a set of their addresses, and a chain that asks
+//! the maps of the ports within them. One rule leads there, behind the ports of single addresses. Attachments
+//! with the same limits share all of it; it stays once it is made.
+
+use std::net::IpAddr;
+use std::ops::Range;
+
+use common::family::bytes;
+use common::result::Prefix;
+use common::sys::netlink::Refusal;
+use common::{Drift, Family};
+use nft::command::{Action, Command};
+use nft::expr::{Expr, FIRST};
+use nft::intervals::Intervals;
+use nft::object::{Rule, Set};
+use nft::parts::{address_at, address_type};
+use nft::socket::Nft;
+use nft::uapi;
+
+use super::layout::BY_ADDRESS;
+use super::set::{By, Purpose, SetId};
+use super::shared::{self, Seen};
+use crate::host_port::HostPort;
+use crate::limits::{Allowed, Scope, end};
+
+/// What the names of these chains and of these sets begin with.
+const CHAIN: &str = "within_";
+const ADDRESSES: &str = "addresses_";
+
+/// The chain that asks the maps of the ports within limits.
+pub fn chain(scope: Scope) -> String {
+    format!("{CHAIN}{scope}")
+}
+
+/// The set of the addresses.
+pub fn addresses(scope: Scope) -> String {
+    format!("{ADDRESSES}{scope}")
+}
+
+/// Whether a set of the table holds addresses of limits, which are nobody's.
+pub fn is_addresses(set: &str) -> bool {
+    set.starts_with(ADDRESSES)
+}
+
+/// `ip daddr @addresses_…`
+pub fn test(family: Family, scope: Scope) -> [Expr; 2] {
+    let load = address_at(family, family.destination_offset(), FIRST);
+    let lookup = Expr::Lookup {
+        set: addresses(scope),
+        from: FIRST,
+        into: None,
+    };
+    [load, lookup]
+}
+
+fn set(family: Family, scope: Scope) -> Set {
+    Set {
+        name: addresses(scope),
+        flags: uapi::SET_FLAG_INTERVAL,
+        key_type: address_type(family),
+        key_len: u32::from(family.address_len()),
+        data: None,
+    }
+}
+
+fn rule(family: Family, scope: Scope) -> Rule {
+    let jump = Expr::Jump(chain(scope));
+    Rule::new(test(family, scope).into_iter().chain([jump]).collect())
+}
+
+/// Takes the rules that lead to chains of limits from the end of a chain's.
+pub fn split(rules: &mut Vec<Rule>) -> Vec<Rule> {
+    let others = rules.iter().rposition(|rule| !rule.leads_to_one_of(CHAIN));
+    rules.split_off(others.map_or(0, |place| place + 1))
+}
+
+/// How what there is differs from what limits need, and what makes up for it, behind the commands for what
+/// is shared. Without `is_asked`, rules with conditions ask the addresses and nothing leads to the chain.
+pub struct Diff {
+    /// What differs.
+    pub drifts: Vec<Drift>,
+    /// What makes up for it.
+    pub commands: Vec<Command>,
+}
+
+/// Compares.
+///
+/// # Errors
+/// What the kernel refused.
+pub fn diff(
+    nft: &mut Nft,
+    family: Family,
+    seen: &Seen,
+    allowed: &Allowed,
+    is_asked: bool,
+) -> Result<Diff, Refusal> {
+    let (place, table) = (shared::place(family), shared::table_name(family));
+    let (set, scope) = (set(family, allowed.scope), allowed.scope);
+    let mut diff = Diff {
+        drifts: Vec::new(),
+        commands: Vec::new(),
+    };
+    let object = format!("set {} of {table}", set.name);
+    let wanted = intervals(&allowed.prefixes);
+    let is_there = seen.sets.contains(&set);
+    let present = match is_there {
+        true => Intervals::read(nft, place, &set.name)?,
+        false => Intervals::default(),
+    };
+    if !is_there {
+        let drift = Drift::new(&object, "present", "missing");
+        diff.drifts.push(drift.of_missing("set"));
+        let action = Action::AddSet(set.clone());
+        diff.commands.push(Command { place, action });
+    } else if present != wanted {
+        let expected = shown(&allowed.prefixes);
+        diff.drifts
+            .push(Drift::new(&object, expected, "other addresses"));
+    }
+    if present != wanted {
+        let is_empty = present == Intervals::default();
+        diff.commands
+            .extend(wanted.commands(place, &set.name, is_empty));
+    }
+    let rule = rule(family, scope);
+    let leads = seen.scopes.iter().any(|one| one.exprs == rule.exprs);
+    if is_asked && !leads {
+        let object = format!("chain {BY_ADDRESS} of {table}");
+        let drift = Drift::new(object, &rule, "no such rule");
+        diff.drifts.push(drift.of_missing("rule"));
+        let action = Action::AddRule {
+            chain: BY_ADDRESS.to_owned(),
+            rule,
+            first: false,
+        };
+        diff.commands.push(Command { place, action });
+    }
+    Ok(diff)
+}
+
+/// Addresses in words.
+pub fn shown(prefixes: &[Prefix]) -> String {
+    let texts: Vec<String> = prefixes.iter().map(Prefix::to_string).collect();
+    texts.join(", ")
+}
+
+fn intervals(prefixes: &[Prefix]) -> Intervals {
+    let one = |prefix: &Prefix| (bytes(prefix.addr), end(prefix).map(bytes));
+    Intervals::of(prefixes.iter().map(one))
+}
+
+/// The limits in a table, each with whether a rule leads to its ports.
+///
+/// # Errors
+/// What the kernel refused.
+pub fn all(nft: &mut Nft, family: Family) -> Result<Vec<(Scope, bool)>, Refusal> {
+    let place = shared::place(family);
+    let sets = nft.sets(place)?;
+    let scopes = sets
+        .iter()
+        .filter_map(|set| match SetId::from_name(&set.name)? {
+            SetId {
+                purpose: Purpose::Dnat,
+                by: By::Scope(scope),
+            } => Some(scope),
+            _ => None,
+        });
+    let scopes: Vec<Scope> = scopes.collect();
+    if scopes.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rules = nft.rules(place, BY_ADDRESS)?;
+    let leads = |scope: Scope| rules.iter().any(|rule| rule.leads_to(&chain(scope)));
+    Ok(scopes
+        .into_iter()
+        .map(|scope| (scope, leads(scope)))
+        .collect())
+}
+
+/// Whether a packet can be one of our port, whose limits are known, and of another's with the same number.
+///
+/// # Errors
+/// What the kernel refused.
+pub fn meet(
+    nft: &mut Nft,
+    family: Family,
+    (ours, only): (HostPort, &[Prefix]),
+    theirs: HostPort,
+) -> Result<bool, Refusal> {
+    let whole = |addr: IpAddr| vec![Prefix::whole(addr)];
+    let ours = match (ours.address, ours.within) {
+        (Some(addr), _) => whole(addr),
+        (None, Some(scope)) if theirs.within == Some(scope) => return Ok(true),
+        (None, Some(_)) => only.to_vec(),
+        (None, None) => return Ok(true),
+    };
+    match (theirs.address, theirs.within) {
+        (Some(addr), _) => Ok(ours.iter().any(|prefix| prefix.has(addr))),
+        (None, Some(scope)) => {
+            let place = shared::place(family);
+            let theirs = Intervals::read(nft, place, &addresses(scope))?;
+            Ok(ours.iter().any(|prefix| theirs.meet(&keys(prefix))))
+        }
+        (None, None) => Ok(true),
+    }
+}
+
+/// The keys of a prefix; behind the last address come those that are longer.
+fn keys(prefix: &Prefix) -> Range<Vec<u8>> {
+    let last = || vec![u8::MAX; bytes(prefix.addr).len() + 1];
+    bytes(prefix.addr)..end(prefix).map_or_else(last, bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn jump(chain: &str) -> Rule {
+        Rule::new(vec![Expr::Jump(chain.to_owned())])
+    }
+
+    #[test]
+    fn only_rules_at_the_end_lead_to_limits() {
+        let all = ["within_1", "x", "within_2", "within_3"].map(jump).to_vec();
+        let mut rules = all.clone();
+        assert_eq!(split(&mut rules), all[2..]);
+        assert_eq!(rules, all[..2]);
+        assert_eq!(split(&mut Vec::new()), []);
+    }
+
+    #[test]
+    fn the_last_address_is_met_too() {
+        let prefix = |text: &str| Prefix::from_text(text).unwrap();
+        let all = intervals(&[prefix("240.0.0.0/4")]);
+        assert!(all.meet(&keys(&prefix("255.255.255.255/32"))));
+        assert!(!all.meet(&keys(&prefix("10.0.0.0/8"))));
+    }
+}

@@ -1,0 +1,364 @@
+//! `hostAddresses` and `hostInterfaces`: the same answer to packets from every backend.
+
+use std::net::{IpAddr, SocketAddr};
+
+use sandbox::plugin::Call;
+use sandbox::probe::tcp;
+
+use super::node::{Backend, REFERENCE, mapping_on, on_both_variants, on_every_backend};
+use super::order::{FIRST, Node, SECOND, everywhere};
+
+on_every_backend!(
+    ports_are_mapped_on_the_listed_addresses_alone,
+    attachments_with_other_limits_have_the_same_port_each_on_its_addresses,
+    a_port_within_limits_comes_before_the_same_port_of_all_addresses,
+    what_comes_to_a_left_out_interface_later_is_left_out,
+    a_new_address_of_an_interface_is_a_drift_that_add_repairs,
+    an_interface_that_is_not_there_refuses_add_and_nothing_else,
+    a_mapping_of_an_address_that_is_left_out_is_refused,
+    a_changed_rule_or_set_is_a_drift_that_add_repairs,
+    a_failed_add_leaves_the_others_their_addresses,
+    del_and_gc_find_everything_from_the_owner_alone,
+    conditions_and_limits_hold_together,
+    other_limits_take_the_place_of_the_former_ones,
+);
+
+on_both_variants!(the_reference_removes_what_has_limits);
+
+const PORT: u16 = 8080;
+/// The first address of each IP version, and not the second.
+const ONLY_FIRST: &str = r#""hostAddresses":["10.99.0.0/26","fd99::1"],"#;
+const ONLY_SECOND: &str = r#""hostAddresses":["!10.99.0.0/26","10.99.0.0/24","fd99::77"],"#;
+const CAREFUL: &str = r#""onConflict":"error","#;
+
+/// Pods that have one port each, and the options of their networks.
+struct Pods(Node);
+
+impl Pods {
+    fn new(backend: Backend) -> Pods {
+        Pods(Node::new(backend))
+    }
+
+    fn call(&self, verb: &str, number: usize, options: &str) -> Call {
+        let request = self.0.request(number, options, &[everywhere(PORT)]);
+        let call = self.0.host.call(verb, &request);
+        call.env("CNI_CONTAINERID", &format!("cid-{number}"))
+    }
+
+    #[track_caller]
+    fn does(&self, verb: &str, number: usize, options: &str) {
+        self.0.host.ok(&self.call(verb, number, options));
+    }
+
+    #[track_caller]
+    fn fails(&self, verb: &str, number: usize, options: &str, code: u32) -> String {
+        self.0.host.fails(&self.call(verb, number, options), code)
+    }
+
+    /// The container that answers at an address of the node.
+    fn server(&self, address: &str) -> Option<usize> {
+        let to = SocketAddr::new(address.parse::<IpAddr>().unwrap(), PORT);
+        let outcome = tcp::exchange(self.0.host.net.client(), to);
+        outcome.server().map(|name| name.parse().unwrap())
+    }
+
+    /// Those at the first and at the second addresses of both IP versions.
+    #[track_caller]
+    fn serve(&self, expected: [Option<usize>; 2]) {
+        for (addresses, number) in [FIRST, SECOND].into_iter().zip(expected) {
+            for address in addresses {
+                assert_eq!(self.server(address), number, "{address}");
+            }
+        }
+    }
+
+    fn node(&self, line: &str) {
+        let words: Vec<&str> = line.split(' ').collect();
+        self.0.host.net.host.try_sh(&words).unwrap();
+    }
+}
+
+fn ports_are_mapped_on_the_listed_addresses_alone(backend: Backend) {
+    let pods = Pods::new(backend);
+    pods.does("ADD", 0, ONLY_FIRST);
+    pods.serve([Some(0), None]);
+    pods.does("CHECK", 0, ONLY_FIRST);
+    let before = pods.0.rules();
+    pods.does("ADD", 0, ONLY_FIRST);
+    assert_eq!(pods.0.rules(), before);
+    pods.does("DEL", 0, ONLY_FIRST);
+    pods.0.host.is_clean();
+    // An IP version of which no address is listed has no port.
+    let only_v4 = r#""hostAddresses":["10.99.0.1"],"#;
+    pods.does("ADD", 0, only_v4);
+    pods.does("CHECK", 0, only_v4);
+    assert_eq!(FIRST.map(|address| pods.server(address)), [Some(0), None]);
+    pods.does("DEL", 0, only_v4);
+    pods.0.host.is_clean();
+}
+
+fn attachments_with_other_limits_have_the_same_port_each_on_its_addresses(backend: Backend) {
+    let pods = Pods::new(backend);
+    let [first, second] = [ONLY_FIRST, ONLY_SECOND].map(|limits| [limits, CAREFUL].concat());
+    pods.does("ADD", 0, &first);
+    pods.does("ADD", 1, &second);
+    pods.serve([Some(0), Some(1)]);
+    pods.does("CHECK", 0, &first);
+    pods.does("CHECK", 1, &second);
+    // Who has an address in common with one of them is refused.
+    let both = [r#""hostAddresses":["10.99.0.0/16","fd99::/16"],"#, CAREFUL].concat();
+    for options in [first.as_str(), &second, &both, CAREFUL] {
+        let said = pods.fails("ADD", 2, options, 102);
+        assert!(said.contains("8080/tcp"), "{said}");
+    }
+    pods.serve([Some(0), Some(1)]);
+    // The newest one of the same limits is served, as without limits.
+    pods.does("ADD", 2, ONLY_FIRST);
+    pods.serve([Some(2), Some(1)]);
+    pods.fails("CHECK", 0, ONLY_FIRST, 101);
+    pods.does("CHECK", 1, ONLY_SECOND);
+    pods.does("CHECK", 2, ONLY_FIRST);
+    pods.does("DEL", 2, ONLY_FIRST);
+    pods.serve([Some(0), Some(1)]);
+}
+
+fn a_port_within_limits_comes_before_the_same_port_of_all_addresses(backend: Backend) {
+    for order in [[0, 1], [1, 0]] {
+        let pods = Pods::new(backend);
+        let options = [ONLY_FIRST, ""];
+        for number in order {
+            pods.does("ADD", number, options[number]);
+        }
+        pods.serve([Some(0), Some(1)]);
+        for number in order {
+            pods.does("CHECK", number, options[number]);
+        }
+        pods.does("DEL", 0, ONLY_FIRST);
+        pods.serve([Some(1), Some(1)]);
+    }
+}
+
+fn what_comes_to_a_left_out_interface_later_is_left_out(backend: Backend) {
+    let pods = Pods::new(backend);
+    let options = r#""hostInterfaces":["!kube-ipvs0"],"#;
+    pods.does("ADD", 0, options);
+    pods.serve([Some(0), Some(0)]);
+    pods.node("ip link add kube-ipvs0 type bridge");
+    pods.node("ip address add 10.99.0.200/32 dev kube-ipvs0");
+    assert_eq!(pods.server("10.99.0.200"), None);
+    pods.does("CHECK", 0, options);
+    pods.does("ADD", 0, options);
+    pods.does("CHECK", 0, options);
+    assert_eq!(pods.server("10.99.0.200"), None);
+    pods.serve([Some(0), Some(0)]);
+    // Without the key it is one of the node's addresses as any other.
+    pods.does("ADD", 1, "");
+    assert_eq!(pods.server("10.99.0.200"), Some(1));
+    pods.serve([Some(0), Some(0)]);
+}
+
+fn a_new_address_of_an_interface_is_a_drift_that_add_repairs(backend: Backend) {
+    let pods = Pods::new(backend);
+    let options = r#""hostInterfaces":["out0"],"#;
+    pods.does("ADD", 0, options);
+    pods.serve([Some(0), Some(0)]);
+    let loopback = SocketAddr::new("127.0.0.1".parse().unwrap(), PORT);
+    assert_eq!(
+        tcp::exchange(&pods.0.host.net.host, loopback).server(),
+        None
+    );
+    pods.node("ip address add 10.99.0.78/24 dev out0");
+    pods.fails("CHECK", 0, options, 101);
+    assert_eq!(pods.server("10.99.0.78"), None);
+    pods.does("ADD", 0, options);
+    pods.does("CHECK", 0, options);
+    assert_eq!(pods.server("10.99.0.78"), Some(0));
+    pods.node("ip address del 10.99.0.78/24 dev out0");
+    pods.fails("CHECK", 0, options, 101);
+    pods.does("ADD", 0, options);
+    pods.does("CHECK", 0, options);
+}
+
+fn an_interface_that_is_not_there_refuses_add_and_nothing_else(backend: Backend) {
+    let pods = Pods::new(backend);
+    let options = r#""hostInterfaces":["out0","wan7"],"#;
+    let before = pods.0.host.state();
+    let said = pods.fails("ADD", 0, options, 100);
+    assert!(
+        said.contains("hostInterfaces") && said.contains("wan7"),
+        "{said}"
+    );
+    let network =
+        format!(r#"{{"cniVersion":"1.1.0","name":"net1","type":"portmap",{options}"x":0}}"#);
+    let said = pods.0.host.fails(&pods.0.host.call("STATUS", &network), 50);
+    assert!(said.contains("wan7"), "{said}");
+    assert_eq!(pods.0.host.state(), before);
+    pods.node("ip link add wan7 type bridge");
+    pods.does("ADD", 0, options);
+    pods.node("ip link del wan7");
+    pods.does("DEL", 0, options);
+    pods.0.host.is_clean();
+}
+
+fn a_mapping_of_an_address_that_is_left_out_is_refused(backend: Backend) {
+    let pods = Pods::new(backend);
+    let on = |address: &str| vec![mapping_on(address, "tcp", PORT, 80)];
+    let call = |options: &str, address: &str| {
+        let request = pods.0.request(0, options, &[on(address)]);
+        pods.0.host.call("ADD", &request)
+    };
+    let before = pods.0.host.state();
+    for (options, address) in [
+        (ONLY_FIRST, "10.99.0.77"),
+        (r#""hostInterfaces":["lo"],"#, "10.99.0.77"),
+        (r#""hostInterfaces":["!out0"],"#, "fd99::77"),
+    ] {
+        let said = pods.0.host.fails(&call(options, address), 7);
+        assert!(said.contains(address), "{said}");
+    }
+    assert_eq!(pods.0.host.state(), before);
+    for (options, address) in [
+        (ONLY_FIRST, "10.99.0.1"),
+        (r#""hostInterfaces":["out0"],"#, "fd99::1"),
+    ] {
+        pods.0.host.ok(&call(options, address));
+        assert_eq!(pods.server(address), Some(0));
+    }
+    // One that is on no interface may come.
+    pods.0
+        .host
+        .ok(&call(r#""hostInterfaces":["lo"],"#, "10.99.0.201"));
+    pods.node("ip address add 10.99.0.201/24 dev out0");
+    assert_eq!(pods.server("10.99.0.201"), Some(0));
+}
+
+fn a_changed_rule_or_set_is_a_drift_that_add_repairs(backend: Backend) {
+    let pods = Pods::new(backend);
+    pods.does("ADD", 0, ONLY_FIRST);
+    let table = "ip cni_portmap";
+    let changes: Vec<String> = match backend {
+        Backend::Nftables => {
+            let listed = pods.0.host.net.host.sh(["nft", "list", "ruleset"]);
+            let name = |prefix: &str| {
+                let mut words = listed.split_whitespace();
+                let found = words.find(|word| word.starts_with(prefix)).unwrap();
+                found.to_owned()
+            };
+            let (set, chain) = (name("addresses_"), name("within_"));
+            vec![
+                format!("nft flush set {table} {set}"),
+                format!("nft add element {table} {set} {{ 10.99.0.64/26 }}"),
+                format!("nft flush chain {table} {chain}"),
+                format!("nft flush chain {table} by_address"),
+            ]
+        }
+        Backend::IptablesNft | Backend::IptablesLegacy => {
+            let program = format!("iptables-{}", backend.infix());
+            let lines = pods.0.host.nat("iptables");
+            let jump = lines.lines().find(|line| line.contains("-d 10.99.0.0/26"));
+            let jump = jump.unwrap().replace("-A ", "-D ");
+            vec![
+                format!("{program} -t nat {jump}"),
+                format!("{program} -t nat -F CNI-HOSTPORT-DNAT"),
+            ]
+        }
+    };
+    for change in changes {
+        let lock = pods.0.host.directory.join("lock");
+        let mut done = pods.0.host.net.host.command("sh");
+        let done = done.env("XTABLES_LOCKFILE", lock).args(["-c", &change]);
+        assert!(done.status().unwrap().success(), "{change}");
+        pods.fails("CHECK", 0, ONLY_FIRST, 101);
+        pods.does("ADD", 0, ONLY_FIRST);
+        pods.does("CHECK", 0, ONLY_FIRST);
+        pods.serve([Some(0), None]);
+    }
+}
+
+fn a_failed_add_leaves_the_others_their_addresses(backend: Backend) {
+    let pods = Pods::new(backend);
+    let host = &pods.0.host;
+    let switch = "/proc/sys/net/ipv4/conf/cni0/route_localnet";
+    let strace = ["strace", "-qq", "-o", "/dev/null", "-P", switch];
+    let inject = [&strace[..], &["-e", "inject=write:error=EIO"]].concat();
+    let sysctl = "net.ipv4.conf.cni0.route_localnet";
+    host.net.host.set_sysctl(sysctl, "0").unwrap();
+    host.fails(&pods.call("ADD", 0, ONLY_FIRST).under(&inject), 100);
+    host.is_clean();
+    host.net.host.set_sysctl(sysctl, "1").unwrap();
+    pods.does("ADD", 0, ONLY_FIRST);
+    pods.does("ADD", 1, ONLY_SECOND);
+    let before = pods.0.rules();
+    host.net.host.set_sysctl(sysctl, "0").unwrap();
+    host.fails(&pods.call("ADD", 2, ONLY_FIRST).under(&inject), 100);
+    host.net.host.set_sysctl(sysctl, "1").unwrap();
+    assert_eq!(pods.0.rules(), before);
+    pods.serve([Some(0), Some(1)]);
+}
+
+fn del_and_gc_find_everything_from_the_owner_alone(backend: Backend) {
+    let pods = Pods::new(backend);
+    let bare = r#"{"cniVersion":"1.1.0","name":"net1","type":"portmap","#;
+    for (number, limits) in [ONLY_FIRST, ONLY_SECOND, ""].into_iter().enumerate() {
+        pods.does("ADD", number, limits);
+    }
+    let del = pods.0.host.call("DEL", &format!(r#"{bare}"ignored":1}}"#));
+    pods.0.host.ok(&del.env("CNI_CONTAINERID", "cid-0"));
+    pods.serve([Some(2), Some(1)]);
+    let valid = r#""cni.dev/valid-attachments":[{"containerID":"cid-2","ifname":"eth0"}]"#;
+    let gc = pods.0.host.call("GC", &format!("{bare}{valid}}}"));
+    pods.0.host.ok(&gc);
+    pods.serve([Some(2), Some(2)]);
+    pods.does("DEL", 2, "");
+    pods.0.host.is_clean();
+}
+
+fn conditions_and_limits_hold_together(backend: Backend) {
+    let pods = Pods::new(backend);
+    let client = pods.0.host.net.client();
+    let source = client.ipv4;
+    let words = match backend {
+        Backend::Nftables => format!(r#"["ip","saddr","{source}"]"#),
+        Backend::IptablesNft | Backend::IptablesLegacy => format!(r#"["-s","{source}"]"#),
+    };
+    let options = format!(r#"{ONLY_FIRST}"conditionsV4":{words},"#);
+    pods.does("ADD", 0, &options);
+    pods.does("CHECK", 0, &options);
+    pods.serve([Some(0), None]);
+    let before = pods.0.rules();
+    pods.does("ADD", 0, &options);
+    assert_eq!(pods.0.rules(), before);
+    let other = options.replace(&source.to_string(), "192.0.2.1");
+    pods.fails("CHECK", 0, &other, 101);
+    pods.does("ADD", 0, &other);
+    pods.does("CHECK", 0, &other);
+    assert_eq!(pods.server(FIRST[0]), None);
+    assert_eq!(pods.server(FIRST[1]), Some(0));
+    pods.does("DEL", 0, &other);
+    pods.0.host.is_clean();
+}
+
+fn other_limits_take_the_place_of_the_former_ones(backend: Backend) {
+    let pods = Pods::new(backend);
+    for (options, served) in [
+        (ONLY_FIRST, [Some(0), None]),
+        (ONLY_SECOND, [None, Some(0)]),
+        ("", [Some(0), Some(0)]),
+        (ONLY_FIRST, [Some(0), None]),
+    ] {
+        pods.does("ADD", 0, options);
+        pods.does("CHECK", 0, options);
+        pods.serve(served);
+    }
+    pods.does("DEL", 0, ONLY_SECOND);
+    pods.0.host.is_clean();
+}
+
+fn the_reference_removes_what_has_limits(backend: Backend) {
+    let pods = Pods::new(backend);
+    pods.does("ADD", 0, ONLY_FIRST);
+    let request = pods.0.request(0, ONLY_FIRST, &[everywhere(PORT)]);
+    let call = pods.0.host.call_of(REFERENCE, "DEL", &request);
+    pods.0.host.ok(&call.env("CNI_CONTAINERID", "cid-0"));
+    pods.0.host.is_clean();
+}
