@@ -22,7 +22,7 @@ WITH_ARTEFACTS = $$([ "$$(id -u)" != 0 ] || echo --features dist/artefacts)
 TARGET = $$(uname -m)-unknown-linux-musl
 RELEASED = $$(packaging/release/compile $(TARGET) $(CURDIR)/target/release-build/$$(dpkg --print-architecture))
 
-.PHONY: help test one check runtimes nodes demo bench conformance packages dist dist-arm64 image test-dist reproducible fuzz soak pictures
+.PHONY: help test one check runtimes nodes demo bench conformance packages dist dist-arm64 image test-dist reproducible fuzz soak pictures recording
 
 help:
 	@echo 'make demo    build, then show a pod-like namespace get its chain and lose it again'
@@ -34,6 +34,7 @@ help:
 	@echo 'make soak    10,000 attachments that come and go on one node'
 	@echo 'make bench   time every verb against the reference, and write docs/performance.md'
 	@echo 'make pictures the pictures of the documentation, from committed figures'
+	@echo 'make recording  record the session that the README shows, and draw it (as root)'
 	@echo 'make conformance [CNI_BIN=DIR]  black-box cases for ours, or for any directory of plugins'
 	@echo 'make dist    tarball, Debian package, checksums and bill of materials, in target/dist'
 	@echo 'make dist-arm64   the same for aarch64, and run it in emulation'
@@ -98,6 +99,11 @@ bench: packages
 # Looks at no kernel.
 pictures:
 	cargo run --quiet -p pictures
+
+recording: packages
+	cargo build --workspace --bins
+	cargo run --quiet -p demo --bin record
+	$(MAKE) pictures
 
 # Ours unless CNI_BIN names another directory.
 conformance: packages

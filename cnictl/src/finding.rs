@@ -12,7 +12,7 @@ pub enum Severity {
     Ok,
     /// It may be wanted, and does harm where it is not; or it cannot be judged.
     Warning,
-    /// Something does not work, or could not be looked at.
+    /// Something does not work, or could not be checked.
     Error,
 }
 
@@ -74,9 +74,9 @@ impl Finding {
         Finding::new(Severity::Error, object, text)
     }
 
-    /// What could not be looked at.
+    /// What could not be checked.
     pub fn unread(object: impl Into<String>, error: &Error) -> Finding {
-        Finding::error(object, format!("could not be looked at: {error}"))
+        Finding::error(object, format!("could not be checked: {error}"))
     }
 
     /// With what to run.

@@ -15,7 +15,8 @@ pub fn run(args: &Add) -> Result<()> {
     // A dry run takes addresses for what the main plugin would give.
     for name in unclaimed.filter(|name| !args.dry_run || *name != "ips") {
         note(&format!(
-            "capability {name} goes to no plugin: none has \"capabilities\": {{\"{name}\": true}}"
+            "capability {name} is not sent to any plugin: none has \"capabilities\": \
+             {{\"{name}\": true}}"
         ));
     }
     match args.dry_run {

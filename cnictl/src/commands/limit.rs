@@ -39,8 +39,8 @@ pub fn run(args: &Limit) -> Result<u8, Error> {
         told.join(", ")
     ))?;
     note(
-        "the runtime does not know of it: the limit of its own request comes back with the next \
-         cnictl reconcile or follow that looks at bandwidth, and with every new pod",
+        "the runtime does not know about this: cnictl reconcile or follow restores the limit that \
+         the runtime requested, and new pods get that one",
     );
     Ok(code)
 }
@@ -73,8 +73,8 @@ fn find<'a>(cache: &'a Cache, args: &Limit) -> Result<&'a Entry, Error> {
                 "no attachment of {:?} has bandwidth in its chain",
                 short(&args.pod)
             ),
-            "cnictl limits and ports show pods and containers; a limit of a network without the \
-             plugin would be kept by nobody",
+            "cnictl limits and ports list pods and containers; without the plugin in its chain, \
+             nothing would maintain the limit",
         ),
         several => {
             let names = several.iter().map(|entry| name(&entry.attachment));

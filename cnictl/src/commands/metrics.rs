@@ -35,13 +35,13 @@ pub fn run(args: &Metrics) -> Result<u8, Error> {
     let mut errors = Metric::new(
         Kind::Gauge,
         "cni_metrics_errors",
-        "What could not be read for these metrics, which may lack that",
+        "Reads that failed; the metrics may lack what they would have shown",
     );
     errors.sample(Labels::new(), lacking.len() as u64);
     let mut took = Metric::new(
         Kind::Gauge,
         "cni_metrics_duration_seconds",
-        "How long it took to read all of this",
+        "How long it took to collect these metrics",
     );
     took.seconds(Labels::new(), start.elapsed().as_secs_f64());
     page.metrics.extend([errors, took]);
@@ -131,7 +131,7 @@ impl Page {
         let mut mappings = gauge("cni_portmap_mappings", "Host ports");
         let mut connections = counter(
             "cni_portmap_connections",
-            "Connections that a host port's rule or element has seen",
+            "Connections that a host port's rule or element has counted",
         );
         for Mapping { row, state } in all {
             mappings.count(vec![
@@ -165,19 +165,16 @@ impl Page {
             (
                 gauge(
                     "cni_bandwidth_limit_bytes_per_second",
-                    "What a limit lets through",
+                    "The rate of a limit",
                 ),
                 |limit| limit.rate / 8,
             ),
             (
-                counter("cni_bandwidth_sent_bytes", "Bytes that a limit let through"),
+                counter("cni_bandwidth_sent_bytes", "Bytes that a limit sent"),
                 |limit| limit.bytes,
             ),
             (
-                counter(
-                    "cni_bandwidth_sent_packets",
-                    "Packets that a limit let through",
-                ),
+                counter("cni_bandwidth_sent_packets", "Packets that a limit sent"),
                 |limit| limit.packets,
             ),
             (
@@ -188,11 +185,14 @@ impl Page {
                 |limit| limit.drops.into(),
             ),
             (
-                counter("cni_bandwidth_overlimits", "How often a packet had to wait"),
+                counter(
+                    "cni_bandwidth_overlimits",
+                    "How often a limit delayed a packet",
+                ),
                 |limit| limit.overlimits.into(),
             ),
             (
-                gauge("cni_bandwidth_backlog_bytes", "Bytes that wait"),
+                gauge("cni_bandwidth_backlog_bytes", "Bytes in the queue"),
                 |limit| limit.backlog.into(),
             ),
         ];

@@ -51,15 +51,15 @@ fn drifts<P: Operate>(node: &Node<'_>) -> Vec<Finding> {
     if !failed.is_empty() {
         let count = failed.len();
         let text = format!(
-            "{count} attachments could not be looked at: {}",
+            "{count} attachments could not be checked: {}",
             some(&failed)
         );
         findings.push(Finding::error(P::NAME, text));
     }
     if !gone.is_empty() {
         let text = format!(
-            "{}: the network namespace is gone, the runtime's cache has it still: \
-                            DEL failed or is yet to come",
+            "{}: the network namespace is gone, but the runtime's cache still has the attachment: \
+             DEL failed or has not been called yet",
             some(&gone)
         );
         findings.push(Finding::warning(P::NAME, text).run("crictl pods; ls /var/lib/cni/results"));
@@ -85,7 +85,7 @@ fn leftovers<P: Operate>(node: &Node<'_>) -> Vec<Finding> {
         .map(|Dead { attachment, .. }| name(attachment))
         .collect();
     let text = format!(
-        "something is left of {}, which the runtime's cache does not have",
+        "left over from {}, which is not in the runtime's cache",
         some(&names)
     );
     vec![Finding::warning(P::NAME, text).run("cnictl gc --dry-run")]

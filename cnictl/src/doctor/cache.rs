@@ -28,8 +28,8 @@ pub(super) fn findings(node: &Node<'_>, error: Option<&Error>) -> Vec<Finding> {
         );
         findings.push(Finding::ok(&object, text));
     } else {
-        let text = "is not there: whose host ports and limits are is not known, and nothing can be \
-                    put back";
+        let text = "does not exist: the owners of host ports and limits are unknown, and nothing \
+                    can be restored";
         findings.push(Finding::warning(&object, text).run("cnictl doctor --cache-dir DIR"));
     }
     if !node.cache.faults.is_empty() {
@@ -49,7 +49,7 @@ pub(super) fn findings(node: &Node<'_>, error: Option<&Error>) -> Vec<Finding> {
         let object = format!("cache {}", other.display());
         let read = found(&object, Cache::read(other), &mut findings).unwrap_or_default();
         if read.exists {
-            let text = format!("is there, too, with {} attachments", read.entries.len());
+            let text = format!("exists, too, with {} attachments", read.entries.len());
             let run = format!("cnictl doctor --cache-dir {}", other.display());
             findings.push(Finding::ok(object, text).run(run));
         }

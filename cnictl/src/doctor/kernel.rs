@@ -58,7 +58,7 @@ fn veth() -> Part {
     });
     Part {
         name: "veth (module veth)".to_owned(),
-        purpose: "bridge, ptp and the like make no interface",
+        purpose: "bridge, ptp and other main plugins cannot create an interface",
         fault: made.err().map(|error| error.to_string()),
     }
 }

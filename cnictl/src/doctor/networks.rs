@@ -63,12 +63,12 @@ impl Networks {
         let mut files = self.files.iter().filter(|file| !file.types.is_empty());
         let mut findings = match files.next() {
             None => {
-                let text = format!("{dir} has no network that a runtime could take");
+                let text = format!("{dir} has no network that a runtime could use");
                 vec![Finding::warning(OBJECT, text)]
             }
             Some(first) => {
                 let others: Vec<String> = files.map(|file| file.network.clone()).collect();
-                let mut text = format!("a runtime takes {} ({})", first.network, first.name);
+                let mut text = format!("a runtime uses {} ({})", first.network, first.name);
                 if !others.is_empty() {
                     text.push_str(&format!(", not {}", some(&others)));
                 }
@@ -136,7 +136,7 @@ impl File {
         if !missing.is_empty() {
             let dirs: Vec<String> = dirs.iter().map(|dir| dir.display().to_string()).collect();
             let text = format!(
-                "{} needs {}, which is not in {}: no pod of it starts",
+                "{} needs {}, which is not in {}: none of its pods can start",
                 self.network,
                 some(&missing),
                 dirs.join(" or ")

@@ -23,8 +23,7 @@ pub(super) fn findings(node: &Node<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (family, firewall) in &node.firewalls {
         if firewall.has_chain("KUBE-SERVICES") {
-            let text =
-                "kube-proxy is there: a Service's NodePort or address of the same number wins";
+            let text = "kube-proxy is in use: a Service with the same port takes precedence";
             findings.push(Finding::ok(format!("firewall ({family})"), text));
         }
         let mut look = Look {
@@ -88,13 +87,13 @@ impl Look<'_> {
             }
         }
         for (rule, ports) in doubtful {
-            let text = format!("{rule} stands before ours and may take {}", some(&ports));
+            let text = format!("{rule} comes before ours and may take {}", some(&ports));
             let finding = Finding::warning("host ports", text);
             self.findings
                 .push(finding.run("cnictl explain PORT --from ADDRESS"));
         }
         for (rule, ports) in sure {
-            let text = format!("{rule} stands before ours and takes {}", some(&ports));
+            let text = format!("{rule} comes before ours and takes {}", some(&ports));
             self.findings
                 .push(Finding::error("host ports", text).run("cnictl reconcile"));
         }
@@ -131,17 +130,17 @@ impl Look<'_> {
             }
         }
         if passed > 0 {
-            let text = format!("lets packets to {passed} mapped ports of containers pass");
+            let text = format!("passes packets to {passed} mapped ports");
             self.findings.push(Finding::ok(&object, text));
         }
         for (rule, ports) in dropped {
-            let text = format!("{rule} drops what is mapped to {}", some(&ports));
+            let text = format!("{rule} drops packets to {}", some(&ports));
             let run = "cnictl explain PORT";
             self.findings.push(Finding::error(&object, text).run(run));
         }
         for (rule, ports) in unknown {
             let text = format!(
-                "{rule} may drop what is mapped to {}: it cannot be judged from here",
+                "{rule} may drop packets to {}: cnictl does not know its match",
                 some(&ports)
             );
             self.findings
@@ -194,8 +193,8 @@ impl Look<'_> {
         }
         if !lost.is_empty() {
             let text = format!(
-                "ipMasq is true, and no rule masquerades {}: a flush took what the main plugin had \
-                 made, and only a new ADD makes it again: restart these pods",
+                "ipMasq is true, but no rule masquerades {}: a flush removed the main plugin's \
+                 rules, and only ADD restores them: restart these pods",
                 some(&lost)
             );
             self.findings.push(Finding::error("masquerading", text));

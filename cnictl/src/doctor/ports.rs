@@ -41,14 +41,15 @@ fn backends(node: &Node<'_>) -> Finding {
         .copied()
         .partition(|backend| backend.starts_with("iptables"));
     let text = match told.is_empty() {
-        true => "none is mapped".to_owned(),
+        true => "no port is mapped".to_owned(),
         false => told.join(", "),
     };
     match iptables.is_empty() || others.is_empty() {
         true => Finding::ok(OBJECT, text),
         false => {
             let text = format!(
-                "two backends at once: {text}: a port of both goes to whichever comes first"
+                "two backends in use: {text}: if both map a port, the one whose chains come first \
+                 gets it"
             );
             Finding::warning(OBJECT, text).run("cnictl ports --sort backend")
         }
@@ -96,7 +97,7 @@ fn processes(node: &Node<'_>) -> Vec<Finding> {
     let told: Vec<String> = listeners.iter().map(process).collect();
     if !told.is_empty() {
         let text = format!(
-            "a process listens on a port that is mapped, and gets nothing from outside: {}",
+            "a process listens on a mapped port and gets no connections from outside: {}",
             some(&told)
         );
         findings.push(Finding::warning(OBJECT, text).run("cnictl who PORT"));
@@ -107,7 +108,7 @@ fn processes(node: &Node<'_>) -> Vec<Finding> {
 /// A listener in short.
 pub fn process(listener: &Listener) -> String {
     let who = listener.process.as_ref();
-    let who = who.map_or("a process that is not visible".to_owned(), |process| {
+    let who = who.map_or("an invisible process".to_owned(), |process| {
         format!("{} ({})", process.name, process.id)
     });
     format!("{}/{} by {who}", listener.local, listener.protocol)
@@ -120,6 +121,9 @@ fn reference(node: &Node<'_>) -> Option<Finding> {
         .filter(|row| row.backend == "nftables-reference")
         .map(port)
         .collect();
-    let text = format!("made by the reference's nftables backend: {}", some(&ports));
+    let text = format!(
+        "created by the reference's nftables backend: {}",
+        some(&ports)
+    );
     (!ports.is_empty()).then(|| Finding::warning(OBJECT, text).run("cnictl reconcile --dry-run"))
 }

@@ -31,8 +31,8 @@ pub(super) fn findings(node: &Node<'_>) -> Vec<Finding> {
     };
     findings.push(finding);
     if nft > 0 && legacy > 0 {
-        let text = "both variants have rules: packets meet those of both, and each program shows \
-                    its own only";
+        let text =
+            "both variants have rules: packets pass both, but each program shows only its own";
         findings.push(
             Finding::warning("iptables", text).run("iptables-legacy-save; iptables-nft-save"),
         );
@@ -49,8 +49,8 @@ fn elsewhere(node: &Node<'_>, variant: &str) -> Option<Finding> {
     let count = node.mappings.iter();
     let count = count.filter(|mapping| mapping.row.backend == other).count();
     let text = format!(
-        "{count} host ports are in {other}, new ones come to {variant}: the node's programs have \
-         changed since"
+        "{count} host ports are in {other}, but new ones go to {variant}: the node's programs \
+         have changed since"
     );
     Some(Finding::warning("iptables", text).run("cnictl reconcile"))
 }
@@ -72,7 +72,7 @@ fn count(firewall: &Firewall) -> (usize, usize) {
 fn versions(node: &Node<'_>) -> Finding {
     let kernel = match fs::read_to_string("/proc/sys/kernel/osrelease") {
         Ok(release) => format!("Linux {}", release.trim()),
-        Err(cause) => format!("a kernel of an unknown release ({cause})"),
+        Err(cause) => format!("Linux of unknown release ({cause})"),
     };
     let mut text = format!("cnictl {}, {kernel}", env!("CARGO_PKG_VERSION"));
     for plugin in lint::ours() {

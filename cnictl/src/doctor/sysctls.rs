@@ -56,7 +56,7 @@ pub fn forwarding(family: Family, is_needed: bool) -> Option<Finding> {
         Ok(None) => None,
         Ok(Some(value)) if value == "1" || (family == Family::V6 && !is_needed) => None,
         Ok(Some(value)) => {
-            let text = format!("is {value}: nothing from outside comes to a container");
+            let text = format!("is {value}: packets from outside do not reach containers");
             let run = format!("sysctl -w {written}=1");
             let finding = match is_needed {
                 true => Finding::error(written, text),
@@ -95,8 +95,8 @@ fn filters() -> Vec<Finding> {
         .collect();
     if !strict.is_empty() {
         let text = format!(
-            "is strict on {}: packets to a mapped port are dropped where the route back to their \
-             sender leads elsewhere",
+            "is strict on {}: packets to a mapped port are dropped if the route back to their \
+             sender uses another interface",
             some(&strict)
         );
         let run = "sysctl -w net.ipv4.conf.INTERFACE.rp_filter=2";
@@ -117,8 +117,8 @@ fn loopback(node: &Node<'_>) -> Vec<Finding> {
     };
     if !open.is_empty() && !GUARDS.iter().any(|chain| has_guard(chain)) {
         let text = format!(
-            "is 1 on {} without a rule that guards it: neighbours and pods reach what listens on \
-             127.0.0.1 here",
+            "is 1 on {}, but the guard rule is missing: neighbours and pods can reach services on \
+             127.0.0.1 of this node",
             some(&open)
         );
         findings.push(Finding::warning("route_localnet", text).run("cnictl reconcile"));
@@ -146,7 +146,7 @@ fn connections() -> Vec<Finding> {
         findings.push(match count * 100 >= most * NEARLY_FULL {
             true if most > 0 => {
                 let text = format!(
-                    "{text}: the table is nearly full, and new connections are dropped then"
+                    "{text}: the table is nearly full; when it is full, new connections are dropped"
                 );
                 let run = format!("sysctl -w net.netfilter.nf_conntrack_max={}", most * 2);
                 Finding::error(OBJECT, text).run(run)

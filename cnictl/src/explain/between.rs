@@ -23,11 +23,14 @@ fn elsewhere(family: Family) -> IpAddr {
 /// Whether the node forwards.
 pub fn forwarding(way: &Way<'_>) -> Result<Finding, Error> {
     if way.hook() == Hook::Output {
-        return Ok(Finding::ok("", "not needed: the packet is this node's own"));
+        return Ok(Finding::ok(
+            "",
+            "not needed: the packet comes from this node",
+        ));
     }
     let found = sysctls::forwarding(family(way.mapping), true);
     Ok(found.map_or_else(
-        || Finding::ok("", "the node forwards"),
+        || Finding::ok("", "the node forwards packets"),
         |finding| Finding {
             text: format!("{} {}", finding.object, finding.text),
             ..finding
@@ -42,10 +45,10 @@ pub fn route(way: &Way<'_>) -> Result<Finding, Error> {
     Ok(match interface_towards(to)? {
         None => Finding::error("", format!("the node has no route to {to}")).run("ip route"),
         Some(out) if Some(&out) == away.as_ref() && way.entry.is_some() => {
-            let text = format!("to {to} leads out by {out}, as to everywhere else");
+            let text = format!("to {to} only through {out}, the default route");
             Finding::warning("", text).run(format!("ip route get {to}"))
         }
-        Some(out) => Finding::ok("", format!("to {to} by {out}")),
+        Some(out) => Finding::ok("", format!("to {to} through {out}")),
     })
 }
 
@@ -54,12 +57,12 @@ pub fn forward(way: &Way<'_>) -> Result<Finding, Error> {
     if way.hook() == Hook::Output {
         return Ok(Finding::ok(
             "",
-            "is not passed: the packet is this node's own",
+            "not traversed: the packet comes from this node",
         ));
     }
     Ok(
         match way.firewall.filters(Hook::Forward, &way.translated()?) {
-            Filtered::Passed => Finding::ok("", "lets it pass"),
+            Filtered::Passed => Finding::ok("", "none drops it"),
             Filtered::Dropped(end) => Finding::error("", format!("{} drops it", end.text())),
             Filtered::Unknown(end) => {
                 let text = format!("unknown: {} may drop it", end.text());
@@ -80,16 +83,13 @@ pub fn back(way: &Way<'_>) -> Result<Finding, Error> {
         return Ok(Finding::error("", format!("the node has no route to {to}")).run("ip route"));
     }
     Ok(match way.way_out(to)? {
-        None => Finding::warning(
-            "",
-            "unknown: the runtime's cache does not have this container",
-        ),
+        None => Finding::warning("", "unknown: this container is not in the runtime's cache"),
         Some(None) => {
             let text =
-                format!("the container has no route to {to}: it gets packets, and cannot answer");
+                format!("the container has no route to {to}: it receives packets but cannot reply");
             Finding::error("", text)
         }
-        Some(Some(out)) => Finding::ok("", format!("the container answers {to} by {out}")),
+        Some(Some(out)) => Finding::ok("", format!("the container reaches {to} through {out}")),
     })
 }
 
@@ -105,14 +105,14 @@ pub fn loopback(way: &Way<'_>) -> Result<Finding, Error> {
         false => None,
     };
     let Some(out) = out else {
-        return Ok(Finding::ok("", "not asked for"));
+        return Ok(Finding::ok("", "not needed"));
     };
     let value = sysctls::read(&format!("net/ipv4/conf/{out}/route_localnet"))?;
     Ok(match value.as_deref() {
         Some("1") => Finding::ok("", format!("route_localnet of {out} is 1")),
         value => {
             let text = format!(
-                "route_localnet of {out} is {}: what comes from 127.0.0.1 is dropped",
+                "route_localnet of {out} is {}: packets from 127.0.0.1 are dropped",
                 value.unwrap_or("not there")
             );
             Finding::error("", text).run("cnictl reconcile")

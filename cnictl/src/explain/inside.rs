@@ -15,7 +15,7 @@ use crate::doctor::ports::process;
 use crate::finding::{Finding, some};
 use crate::firewall::{Filtered, Firewall, Packet};
 
-const UNKNOWN: &str = "unknown: the runtime's cache does not have this container";
+const UNKNOWN: &str = "unknown: this container is not in the runtime's cache";
 
 /// Whether it is there.
 pub fn namespace(way: &Way<'_>) -> Result<Finding, Error> {
@@ -23,9 +23,9 @@ pub fn namespace(way: &Way<'_>) -> Result<Finding, Error> {
         return Ok(Finding::warning("", UNKNOWN));
     };
     Ok(match Netns::open(Path::new(&entry.netns)) {
-        Ok(_) => Finding::ok("", format!("{} is there", entry.netns)),
+        Ok(_) => Finding::ok("", format!("{} exists", entry.netns)),
         Err(OpenError::Gone(_)) => {
-            let text = format!("{} is gone: the container does not run", entry.netns);
+            let text = format!("{} is gone: the container is not running", entry.netns);
             Finding::error("", text).run("cnictl gc --dry-run")
         }
         Err(OpenError::Foreign(error) | OpenError::Unusable(error)) => Finding::unread("", &error),
@@ -66,7 +66,7 @@ pub fn listener(way: &Way<'_>) -> Result<Finding, Error> {
     if protocol == Protocol::Sctp {
         return Ok(Finding::warning(
             "",
-            "unknown: who listens on SCTP cannot be seen",
+            "unknown: listeners on SCTP cannot be listed",
         ));
     }
     let look = || listeners(|port, of| (port, of) == (to.port(), protocol));
@@ -79,14 +79,14 @@ pub fn listener(way: &Way<'_>) -> Result<Finding, Error> {
         Some(listener) => Finding::ok("", process(listener)),
         None if all.is_empty() => {
             let text = format!(
-                "nobody listens on {}/{protocol} in the container",
+                "no process listens on {}/{protocol} in the container",
                 to.port()
             );
             Finding::error("", text)
         }
         None => {
             let text = format!(
-                "nobody listens on {}, only elsewhere: {}",
+                "no process listens on {}, only on: {}",
                 to.ip(),
                 some(&told)
             );
@@ -119,7 +119,7 @@ pub fn filters(way: &Way<'_>) -> Result<Finding, Error> {
         ..way.translated()?
     };
     Ok(match firewall.filters(Hook::Input, &packet) {
-        Filtered::Passed => Finding::ok("", "they let it pass"),
+        Filtered::Passed => Finding::ok("", "none drops it"),
         Filtered::Dropped(end) => Finding::error("", format!("{} drops it", end.text())),
         Filtered::Unknown(end) => {
             Finding::warning("", format!("unknown: {} may drop it", end.text()))

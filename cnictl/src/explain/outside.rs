@@ -25,10 +25,10 @@ pub fn address(way: &Way<'_>) -> Result<Finding, Error> {
             let text = format!("the port is mapped on {ip}, which this node does not have");
             Finding::error("", text).run("ip address")
         }
-        Some(ip) => Finding::ok("", format!("{ip} is this node's")),
+        Some(ip) => Finding::ok("", format!("{ip} is an address of this node")),
         None => {
             let all: Vec<String> = way.addresses.iter().map(ToString::to_string).collect();
-            Finding::ok("", format!("any of this node's: {}", some(&all)))
+            Finding::ok("", format!("all addresses of this node: {}", some(&all)))
         }
     })
 }
@@ -41,12 +41,12 @@ pub fn filters(way: &Way<'_>) -> Result<Finding, Error> {
     let Some(packet) = way.arriving() else {
         return Ok(Finding::error(
             "",
-            "this node has no address of the IP version",
+            "this node has no address of this IP version",
         ));
     };
     Ok(match way.firewall.filters(way.hook(), &packet) {
         Filtered::Dropped(end) => Finding::error("", format!("{} drops it", end.text())),
-        Filtered::Passed | Filtered::Unknown(_) => Finding::ok("", "nothing surely drops it"),
+        Filtered::Passed | Filtered::Unknown(_) => Finding::ok("", "none is known to drop it"),
     })
 }
 
@@ -57,7 +57,7 @@ pub fn rule(way: &Way<'_>) -> Result<Finding, Error> {
     Ok(match &way.mapping.state {
         State::Active => Finding::ok("", format!("{what} is in {}", row.backend)),
         State::Missing(run) => {
-            let text = format!("{what} is in the runtime's cache, and no rule leads there");
+            let text = format!("{what} is in the runtime's cache, but no rule exists");
             Finding::error("", text).run(run)
         }
         State::Stale(why) => {
@@ -92,7 +92,7 @@ pub fn ahead(way: &Way<'_>) -> Result<Finding, Error> {
     Ok(match (is_ours, ends.first()) {
         (true, _) => Finding::ok("", "none takes it before ours"),
         (false, Some(end)) => {
-            let text = format!("{} ends the search before ours", end.text());
+            let text = format!("{} ends the traversal before ours", end.text());
             Finding::error("", text).run("cnictl reconcile")
         }
         (false, None) => {
@@ -109,10 +109,10 @@ pub fn processes(way: &Way<'_>) -> Result<Finding, Error> {
         |port, protocol| (port, protocol) == (row.forward.port.number, row.forward.port.protocol);
     let all: Vec<String> = listeners(is_it)?.iter().map(process).collect();
     Ok(match all.is_empty() {
-        true => Finding::ok("", "none of the node's own listens there"),
+        true => Finding::ok("", "no process of the node listens on it"),
         false => {
             let text = format!(
-                "the port is taken on the node, too, where nothing from outside comes: {}",
+                "a process of the node also listens on it and gets no connections from outside: {}",
                 some(&all)
             );
             Finding::warning("", text)
@@ -130,7 +130,7 @@ pub fn translation(way: &Way<'_>) -> Result<Finding, Error> {
     Ok(match row.is_conditional {
         true => Finding::warning(
             "",
-            format!("{text}, of packets that fulfil its conditions only"),
+            format!("{text}, only for packets that match its conditions"),
         ),
         false => Finding::ok("", text),
     })
@@ -144,12 +144,12 @@ pub fn nobody(port: &Wanted, is_doubtful: bool) -> Result<Finding, Error> {
     let object = format!("{number}: rule");
     Ok(match (all.is_empty(), is_doubtful) {
         (false, _) => {
-            let text = format!("no container has it; the node's own: {}", some(&all));
+            let text = format!("no container has it; processes of the node: {}", some(&all));
             Finding::warning(object, text)
         }
-        (true, true) => Finding::error(object, "none leads to a container, as far as is known"),
+        (true, true) => Finding::error(object, "no known rule leads to a container"),
         (true, false) => {
-            let text = "nobody has it: no attachment of the runtime's cache, and no process";
+            let text = "nobody has it: no attachment in the runtime's cache and no process";
             Finding::error(object, text).run("cnictl ports")
         }
     })
@@ -159,7 +159,7 @@ pub fn nobody(port: &Wanted, is_doubtful: bool) -> Result<Finding, Error> {
 pub fn probe(way: &Way<'_>) -> Finding {
     let row = way.row();
     let Some(host) = way.host().filter(|_| row.forward.port.protocol == PROBED) else {
-        return Finding::warning("", "only TCP can be tried");
+        return Finding::warning("", "only TCP can be probed");
     };
     let to = SocketAddr::new(host, row.forward.port.number);
     match TcpStream::connect_timeout(&to, PATIENCE) {

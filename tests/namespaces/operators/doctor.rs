@@ -13,20 +13,20 @@ use super::place::{Backend, NETWORK, Said, on_every_backend};
 
 broken_nodes! {
     a_policy_of_forward_is_named: IptablesNft, "doctor", "error", "FORWARD (IPv4)",
-        "policy DROP (chain FORWARD of ip filter) drops what is mapped to 10.22.0.2:53/udp, 10.22.0.2:80/tcp",
+        "policy DROP (chain FORWARD of ip filter) drops packets to 10.22.0.2:53/udp, 10.22.0.2:80/tcp",
         |node| node.host("iptables-nft -P FORWARD DROP");
     a_policy_of_the_legacy_forward_is_named: IptablesLegacy, "doctor", "error", "FORWARD (IPv4)",
-        "policy DROP (chain FORWARD of filter (legacy)) drops what is mapped to 10.22.0.2:53/udp, 10.22.0.2:80/tcp",
+        "policy DROP (chain FORWARD of filter (legacy)) drops packets to 10.22.0.2:53/udp, 10.22.0.2:80/tcp",
         |node| node.host("iptables-legacy -P FORWARD DROP");
     a_zone_of_nft_that_rejects_is_named: Nftables, "doctor", "error", "FORWARD (IPv4)",
-        "(chain zone of inet fw) drops what is mapped to 10.22.0.2:53/udp, 10.22.0.2:80/tcp",
+        "(chain zone of inet fw) drops packets to 10.22.0.2:53/udp, 10.22.0.2:80/tcp",
         |node| node.host("nft 'table inet fw { chain zone { oifname \"veth0\" reject; }
             chain forward { type filter hook forward priority 10; ct state established accept; jump zone; }; }'");
     a_rule_of_forward_that_cannot_be_judged_is_a_warning: IptablesNft, "doctor", "warning", "FORWARD (IPv4)",
-        "may drop what is mapped to 10.22.0.2:53/udp, 10.22.0.2:80/tcp",
+        "may drop packets to 10.22.0.2:53/udp, 10.22.0.2:80/tcp",
         |node| node.host("iptables-nft -A FORWARD -m length --length 100 -j DROP");
     ports_in_the_variant_that_nobody_uses_are_named: IptablesLegacy, "doctor", "warning", "iptables",
-        "host ports are in iptables-legacy, new ones come to iptables-nft",
+        "host ports are in iptables-legacy, but new ones go to iptables-nft",
         |node| {
             node.host(&format!("rm {0}/iptables* {0}/ip6tables*", node.place.directory.display()));
             Backend::IptablesNft.link_programs(&node.place.directory);
@@ -35,7 +35,7 @@ broken_nodes! {
         "both variants have rules",
         |node| node.host("iptables-legacy -A INPUT -p tcp -j ACCEPT");
     two_backends_at_once_are_named: IptablesNft, "doctor", "warning", "host ports",
-        "two backends at once",
+        "two backends in use",
         |node| {
             let place = &node.place;
             let mut conf = place.conf("portmap", 1, &place.asking(&[8001]));
@@ -57,10 +57,10 @@ broken_nodes! {
         "1 of its files cannot be read",
         |node| fs::write(node.place.cache_dir().join("results/net1-x-eth0"), "torn").unwrap();
     a_cache_that_is_not_there_is_named: Nftables, "doctor", "warning", "cache ",
-        "is not there",
+        "does not exist",
         |node| fs::remove_dir_all(node.place.cache_dir().join("results")).unwrap();
     a_cache_that_is_no_directory_is_named: Nftables, "doctor", "error", "cache ",
-        "could not be looked at",
+        "could not be checked",
         |node| {
             fs::remove_dir_all(node.place.cache_dir().join("results")).unwrap();
             fs::write(node.place.cache_dir().join("results"), "").unwrap();
@@ -69,18 +69,18 @@ broken_nodes! {
         "-j RETURN before it",
         |node| node.host("iptables-nft -t nat -I PREROUTING -j RETURN");
     a_foreign_translation_of_a_mapped_port_is_named: IptablesNft, "doctor", "error", "host ports",
-        "stands before ours and takes 8000/tcp",
+        "comes before ours and takes 8000/tcp",
         |node| node.host("iptables-nft -t nat -I PREROUTING -p tcp --dport 8000 -j DNAT --to 10.9.9.9:1");
     forwarding_that_is_off_is_named: Nftables, "doctor", "error", "net.ipv4.ip_forward",
-        "is 0: nothing from outside comes to a container; run: sysctl -w net.ipv4.ip_forward=1",
+        "is 0: packets from outside do not reach containers; run: sysctl -w net.ipv4.ip_forward=1",
         |node| node.host("sysctl -qw net.ipv4.ip_forward=0");
     a_strict_filter_of_routes_is_named: Nftables, "doctor", "warning", "rp_filter", "is strict on veth0",
         |node| node.host("sysctl -qw net.ipv4.conf.veth0.rp_filter=1");
     loopback_addresses_without_a_guard_are_named: Nftables, "doctor", "warning", "route_localnet",
-        "without a rule that guards it",
+        "but the guard rule is missing",
         |node| node.place.reload();
     a_process_that_listens_on_a_mapped_port_is_named: Nftables, "doctor", "warning", "host ports",
-        "a process listens on a port that is mapped, and gets nothing from outside: [::]:8000/tcp",
+        "a process listens on a mapped port and gets no connections from outside: [::]:8000/tcp",
         |node| node.server = Some(Server::start(&node.place.net.host, 8000, "node").unwrap());
     a_pod_that_is_gone_is_named: Nftables, "doctor", "warning", "portmap", "the network namespace is gone",
         |node| {
@@ -89,20 +89,20 @@ broken_nodes! {
             node.place.remember_as(0, &entry);
         };
     what_is_left_of_a_dead_attachment_is_named: IptablesNft, "doctor", "warning", "portmap",
-        "which the runtime's cache does not have; run: cnictl gc --dry-run",
+        "which is not in the runtime's cache; run: cnictl gc --dry-run",
         |node| fs::remove_file(node.place.cache_file(0)).unwrap();
     a_network_without_capabilities_is_named: Nftables, "doctor", "warning", "networks", "portMappings",
         |node| node.network(|list| drop(list["plugins"][2].as_object_mut().unwrap().remove("capabilities")));
     a_network_that_is_no_json_is_named: Nftables, "doctor", "error", "networks", "10-net1.conflist",
         |node| fs::write(node.conf_dir().join("10-net1.conflist"), "{").unwrap();
     a_directory_without_networks_is_named: Nftables, "doctor", "warning", "networks",
-        "has no network that a runtime could take",
+        "has no network that a runtime could use",
         |node| fs::remove_file(node.conf_dir().join("10-net1.conflist")).unwrap();
     a_plugin_that_is_not_installed_is_named: Nftables, "doctor", "error", "networks",
         "net1 needs bridge, which is not in",
         |node| fs::remove_file(node.bin_dir().join("bridge")).unwrap();
     our_plugin_that_is_not_installed_is_named_with_the_way_out: Nftables, "doctor", "error", "networks",
-        "no pod of it starts; run: cnictl install",
+        "none of its pods can start; run: cnictl install",
         |node| fs::remove_file(node.bin_dir().join("tuning")).unwrap();
     a_backend_that_a_key_forbids_is_named: Nftables, "doctor", "error", "portmap of net1", "every ADD fails",
         |node| node.network(|list| list["plugins"][2]["externalSetMarkChain"] = json!("KUBE-MARK-MASQ"));
@@ -122,7 +122,7 @@ broken_nodes! {
             node.place.remember_as(0, &entry);
         };
     a_foreign_translation_that_may_take_a_mapped_port_is_a_warning: IptablesNft, "doctor", "warning", "host ports",
-        "stands before ours and may take 8000/tcp",
+        "comes before ours and may take 8000/tcp",
         |node| node.host("iptables-nft -t nat -I PREROUTING -s 10.99.0.0/16 -p tcp --dport 8000 -j DNAT --to 10.9.9.9:1");
 }
 
@@ -195,7 +195,7 @@ fn refused(node: &Node, inject: &str) -> Said {
 fn a_kernel_without_namespaces_to_try_things_in_is_named() {
     let node = Node::new(Backend::Nftables);
     let said = refused(&node, "inject=unshare:error=EPERM");
-    says(&said, "error", "kernel", "could not be looked at");
+    says(&said, "error", "kernel", "could not be checked");
 }
 
 #[test]

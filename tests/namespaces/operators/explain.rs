@@ -9,10 +9,10 @@ use super::broken::broken_nodes;
 
 broken_nodes! {
     nobody_who_listens_is_the_answer: IptablesNft, "explain 8000/tcp", "error", "8000/tcp IPv4: listener",
-        "nobody listens on 80/tcp in the container",
+        "no process listens on 80/tcp in the container",
         |node| node.server = None;
     a_server_on_loopback_alone_is_the_answer: Nftables, "explain 8000/tcp", "error", "8000/tcp IPv4: listener",
-        "nobody listens on 10.22.0.2, only elsewhere: 127.0.0.1:80/tcp",
+        "no process listens on 10.22.0.2, only on: 127.0.0.1:80/tcp",
         |node| {
             node.server = None;
             let address: SocketAddr = "127.0.0.1:80".parse().unwrap();
@@ -29,14 +29,14 @@ broken_nodes! {
             node.place.remember_as(0, &entry);
         };
     a_flush_is_the_answer: IptablesLegacy, "explain 8000/tcp", "error", "8000/tcp IPv4: rule",
-        "is in the runtime's cache, and no rule leads there; run: cnictl reconcile",
+        "is in the runtime's cache, but no rule exists; run: cnictl reconcile",
         |node| node.place.reload();
     a_foreign_translation_is_the_answer: Nftables, "explain 8000/tcp", "error", "8000/tcp IPv4: other rules",
         "takes it before ours",
         |node| node.host("nft 'table ip mine { chain pre { type nat hook prerouting priority -110;
             tcp dport 8000 dnat to 10.9.9.9:1; }; }'");
     a_search_that_ends_early_is_the_answer: IptablesNft, "explain 8000/tcp", "error",
-        "8000/tcp IPv4: other rules", "-p tcp -j RETURN (chain PREROUTING of ip nat) ends the search",
+        "8000/tcp IPv4: other rules", "-p tcp -j RETURN (chain PREROUTING of ip nat) ends the traversal",
         |node| node.host("iptables-nft -t nat -I PREROUTING -p tcp -j RETURN");
     a_filter_before_translation_is_the_answer: Nftables, "explain 8000/tcp", "error",
         "8000/tcp IPv4: filters of PREROUTING", "drops it",
@@ -67,7 +67,7 @@ broken_nodes! {
     a_port_that_nobody_has_is_the_answer: Nftables, "explain 8123/tcp", "error", "8123: rule",
         "nobody has it", |_| {};
     a_process_of_the_node_is_the_answer: Nftables, "explain 8123/tcp", "warning", "8123: rule",
-        "no container has it; the node's own: [::]:8123/tcp",
+        "no container has it; processes of the node: [::]:8123/tcp",
         |node| node.server = Some(Server::start(&node.place.net.host, 8123, "node").unwrap());
     a_container_that_refuses_is_found_by_a_probe: Nftables, "explain 8000/tcp --probe", "error",
         "8000/tcp IPv4: probe", "does not answer this node",

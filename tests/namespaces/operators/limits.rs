@@ -121,7 +121,7 @@ fn a_running_pod_gets_another_limit_until_it_is_reconciled() {
         let said = place.run("bandwidth", &[&["limit", "shop/web"], line].concat());
         assert_eq!(said.code, Some(0), "{said:?}");
         assert!(
-            said.stderr.contains("the runtime does not know of it"),
+            said.stderr.contains("the runtime does not know about this"),
             "{said:?}"
         );
         said.stdout

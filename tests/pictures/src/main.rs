@@ -5,6 +5,7 @@
 //! | [`verbs`]: `add.svg`, `verbs.svg` | docs/performance.tsv, which `make bench` writes |
 //! | [`latency`]: `latency.svg` | docs/pictures/latency.tsv |
 //! | [`rate`]: `rate.svg` | docs/pictures/rate.tsv, which `make bench` writes |
+//! | [`recording`]: `recording.svg` | docs/pictures/recording.cast, which `make recording` writes |
 //! | [`packet`], [`house`] | none |
 
 mod chart;
@@ -13,6 +14,7 @@ mod house;
 mod latency;
 mod packet;
 mod rate;
+mod recording;
 mod sheet;
 mod verbs;
 
@@ -54,6 +56,10 @@ fn pictures() -> io::Result<Vec<(&'static str, String)>> {
             latency::picture(&directory().join("latency.tsv"))?,
         ),
         ("rate.svg", rate::picture(&directory().join("rate.tsv"))?),
+        (
+            "recording.svg",
+            recording::picture(&directory().join("recording.cast"))?,
+        ),
         ("packet.svg", packet::picture()),
         ("house.svg", house::picture()),
     ])
