@@ -65,7 +65,7 @@ nodes: packages
 	tests/nodes/kubernetes
 	cargo build --workspace --bins
 	timeout 1800 cargo test --package runtimes --test runtimes --no-fail-fast -- kubelet::
-	timeout 1800 cargo test --package runtimes --test firewalls -- --nocapture
+	timeout 2400 cargo test --package runtimes --test firewalls -- --nocapture --test-threads=1
 
 check:
 	cargo fmt --all --check

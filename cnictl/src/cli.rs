@@ -126,7 +126,7 @@ Usage: {usage}; --help (of a command, too), --version
 {subcommands}{after-help}";
 
 const EXIT_CODES: &str = "\
-Exit code: 0 success, 1 failure, 2 usage error, 10 (reconcile) something had drifted";
+Exit code: 0 success, 1 failure, 2 usage error, 10 (reconcile) it had drifted";
 
 #[cfg(test)]
 mod tests {

@@ -3,16 +3,20 @@
 //! Nobody is removed for not being on a list of the living: that list may be older than an attachment.
 //! Each of the dead is looked at again right before its own DEL, and after all of them once more.
 
+pub mod kubelet;
+
 use std::collections::BTreeSet;
 use std::path::Path;
 
 use common::attachment::{Attachment, ifname_fault, is_valid_name};
-use common::cache::Cache;
+use common::cache::{Cache, Entry, means};
 use common::error::{Code, Context, Error};
 use common::json::{Fields, Json};
 use common::netconf::Unversioned;
 use common::request::{Environment, Request};
 use common::{Operate, Plugin};
+
+use kubelet::Pods;
 
 use crate::plugins::show_warnings;
 use crate::repair::{Outcome, put_right};
@@ -63,7 +67,16 @@ impl Fate {
     }
 }
 
-/// An attachment that the cache does not have.
+/// What says which attachments live.
+#[derive(Debug, Clone, Copy)]
+pub struct Living<'a> {
+    /// libcni's cache.
+    pub cache_dir: &'a Path,
+    /// The kubelet's pods: what the cache has of others of Kubernetes' does not live.
+    pub pods: Option<&'a Pods>,
+}
+
+/// An attachment that the cache does not have, or that is of a pod that the kubelet does not have.
 pub struct Dead {
     /// As the node's state names it.
     pub attachment: Attachment,
@@ -73,48 +86,87 @@ pub struct Dead {
 
 /// The cache and the owners of the node's state, both read whole.
 struct Look<'a> {
-    dir: &'a Path,
+    living: Living<'a>,
     names: BTreeSet<String>,
     cache: Cache,
+    /// Those of the cache whose pods are gone.
+    gone: BTreeSet<Attachment>,
     owners: BTreeSet<Attachment>,
 }
 
 impl<'a> Look<'a> {
-    fn take<P: Operate>(dir: &'a Path) -> Result<Look<'a>, Error> {
+    fn take<P: Operate>(living: Living<'a>) -> Result<Look<'a>, Error> {
         // The names first: a file that comes between the two is a reason to look again.
-        let names = names(dir)?;
-        let cache = sound_cache(dir)?;
+        let names = names(living.cache_dir)?;
+        let cache = sound_cache(living.cache_dir)?;
         let owners = P::owners(&cache)?.into_iter().collect();
+        let mut gone = BTreeSet::new();
+        for entry in &cache.entries {
+            if living.has_lost(entry)? {
+                gone.insert(entry.attachment.clone());
+            }
+        }
         Ok(Look {
-            dir,
+            living,
             names,
             cache,
+            gone,
             owners,
         })
     }
 
     /// Looks again where attachments have come or gone: libcni gives each a file of its own.
     fn renew<P: Operate>(&mut self) -> Result<(), Error> {
-        if names(self.dir)? != self.names {
-            *self = Look::take::<P>(self.dir)?;
+        if names(self.living.cache_dir)? != self.names {
+            *self = Look::take::<P>(self.living)?;
         }
         Ok(())
+    }
+
+    /// Attachments of the cache whose pods are not gone.
+    fn entries(&self) -> impl Iterator<Item = &Attachment> {
+        let all = self.cache.entries.iter().map(|entry| &entry.attachment);
+        all.filter(|one| !self.gone.contains(one))
     }
 
     /// Whether the runtime has the attachment, or may have it: an older libcni writes files that say
     /// by their names only whose they are.
     fn may_live(&self, shown: &Attachment) -> bool {
         if shown.network.is_empty() {
-            let mut entries = self.cache.entries.iter();
-            return entries.any(|entry| entry.attachment.container == shown.container);
+            return self
+                .entries()
+                .any(|entry| entry.container == shown.container);
         }
-        let name = |ifname: &str| format!("{}-{}-{ifname}", shown.network, shown.container);
-        self.cache.knows(shown)
-            || match shown.ifname.is_empty() {
-                true => self.names.iter().any(|file| file.starts_with(&name(""))),
-                false => self.names.contains(&name(&shown.ifname)),
-            }
+        if self.entries().any(|entry| means(shown, entry)) {
+            return true;
+        }
+        let begin = file_name(&Attachment {
+            ifname: String::new(),
+            ..shown.clone()
+        });
+        let gone: BTreeSet<String> = self.gone.iter().map(file_name).collect();
+        let mut names = self.names.iter().filter(|file| !gone.contains(*file));
+        match shown.ifname.is_empty() {
+            true => names.any(|file| file.starts_with(&begin)),
+            false => names.any(|file| *file == file_name(shown)),
+        }
     }
+}
+
+impl Living<'_> {
+    fn has_lost(&self, entry: &Entry) -> Result<bool, Error> {
+        self.pods.map_or(Ok(false), |pods| pods.is_gone(entry))
+    }
+}
+
+/// The name of an attachment's file in the cache.
+fn file_name(attachment: &Attachment) -> String {
+    let Attachment {
+        network,
+        container,
+        ifname,
+    } = attachment;
+    format!("{network}-{container}-{ifname}")
 }
 
 fn names(dir: &Path) -> Result<BTreeSet<String>, Error> {
@@ -159,8 +211,8 @@ pub fn sound_cache(dir: &Path) -> Result<Cache, Error> {
 ///
 /// # Errors
 /// What could not be read, of the cache or of the node's state.
-pub fn find<P: Operate>(dir: &Path, named: &[String]) -> Result<Vec<Dead>, Error> {
-    let look = Look::take::<P>(dir)?;
+pub fn find<P: Operate>(living: Living<'_>, named: &[String]) -> Result<Vec<Dead>, Error> {
+    let look = Look::take::<P>(living)?;
     let networks = look.cache.networks();
     let fate = |owner: &Attachment| {
         if !is_whole(owner) {
@@ -192,8 +244,8 @@ fn is_whole(owner: &Attachment) -> bool {
 ///
 /// # Errors
 /// When the first look fails, with nothing done. What fails later is the fate of the one it concerns.
-pub fn remove<P: Operate>(dir: &Path, dead: &mut [Dead]) -> Result<(), Error> {
-    let mut look = Look::take::<P>(dir)?;
+pub fn remove<P: Operate>(living: Living<'_>, dead: &mut [Dead]) -> Result<(), Error> {
+    let mut look = Look::take::<P>(living)?;
     for one in dead.iter_mut().filter(|one| one.fate == Fate::Dead) {
         one.fate = match look.renew::<P>() {
             Ok(()) => remove_one::<P>(&look, &one.attachment),
@@ -231,8 +283,9 @@ pub fn restore<P: Operate>(dir: &Path, dead: &mut Dead) {
     for entry in cache.find(&dead.attachment) {
         dead.fate = match put_right::<P>(entry) {
             Some(Outcome::Failed(error)) => Fate::Failed(error),
+            // The runtime's cache has it, and there is nothing to put it into.
+            Some(Outcome::Gone) | None => continue,
             Some(_) => Fate::Restored,
-            None => continue,
         };
     }
 }

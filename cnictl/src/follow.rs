@@ -28,11 +28,9 @@ use crate::plugins::Plugin;
 use changes::{Concern, Listener};
 use look::Looker;
 use manager::Manager;
-use pace::Pace;
+use pace::{Pace, settle};
 use wake::{Signals, Woken};
 
-/// How long notifications are left where they are: those of a burst are read at once.
-const SETTLE: Duration = Duration::from_millis(50);
 /// How often legacy tables are looked at, where there are any.
 const LEGACY: Duration = Duration::from_millis(500);
 
@@ -57,8 +55,9 @@ struct State<'a> {
     manager: Manager,
     pace: Pace,
     concern: Concern,
-    /// When what has come is read.
+    /// When what has come is read, and when it was the last time.
     read_at: Option<Instant>,
+    was_read_at: Option<Instant>,
     /// When the legacy tables are looked at.
     legacy_at: Option<Instant>,
 }
@@ -78,6 +77,7 @@ pub fn run(follow: Follow, print: &dyn Fn(&str) -> Result<(), Error>) -> Result<
         pace: Pace::default(),
         concern: Concern::default(),
         read_at: None,
+        was_read_at: None,
         legacy_at: None,
     };
     // What there is already is no change.
@@ -94,7 +94,10 @@ pub fn run(follow: Follow, print: &dyn Fn(&str) -> Result<(), Error>) -> Result<
                 state.concerns(Concern::all("SIGHUP"));
                 state.look(Instant::now())?;
             }
-            Woken::Heard => state.read_at = Some(Instant::now() + SETTLE),
+            Woken::Heard => {
+                let now = Instant::now();
+                state.read_at = Some(now + settle(state.was_read_at, now));
+            }
             Woken::Due => {}
         }
         state.proceed(Instant::now())?;
@@ -114,7 +117,7 @@ impl State<'_> {
         [
             self.read_at,
             self.legacy_at,
-            self.pace.due(),
+            self.look_due(),
             self.looker.due(),
             self.manager.due(),
         ]
@@ -123,10 +126,17 @@ impl State<'_> {
         .min()
     }
 
+    /// When to look: it is not quiet while something waits to be read.
+    fn look_due(&self) -> Option<Instant> {
+        let due = self.pace.due()?;
+        Some(self.read_at.map_or(due, |read_at| read_at.max(due)))
+    }
+
     /// Does what is due.
     fn proceed(&mut self, now: Instant) -> Result<(), Error> {
         if self.read_at.is_some_and(|at| at <= now) {
             self.read_at = None;
+            self.was_read_at = Some(now);
             let concern = self.listener.read();
             self.concerns(concern);
             // A first legacy table comes with a container's link.
@@ -137,7 +147,7 @@ impl State<'_> {
         }
         let retries = self.looker.retries(now);
         self.concerns(retries);
-        if self.pace.due().is_some_and(|at| at <= now) {
+        if self.look_due().is_some_and(|at| at <= now) {
             self.look(now)?;
         }
         if let Some(line) = self.looker.confirm(now) {

@@ -308,6 +308,10 @@ pub struct Gc {
     /// Without NETWORK: also leftovers of this network, which the cache does not have; repeatable
     #[arg(long = "network", value_name = "NAME", conflicts_with = "network", value_parser = network_name)]
     pub networks: Vec<String>,
+    /// Without NETWORK: also remove what the cache has of pods that are gone by the kubelet's directory of
+    /// pods, such as /var/lib/kubelet/pods
+    #[arg(long, value_name = "DIR", conflicts_with = "network")]
+    pub kubelet_pods: Option<PathBuf>,
     /// Without NETWORK: how long an attachment must be absent from the cache
     #[arg(long, value_name = "SECONDS", default_value_t = GRACE, conflicts_with = "network")]
     pub grace: u64,

@@ -3,7 +3,7 @@
 use common::Operate;
 
 use super::Node;
-use crate::dead::{self, Dead};
+use crate::dead::{self, Dead, Living};
 use crate::finding::{Finding, some};
 use crate::lint;
 use crate::owners::name;
@@ -73,7 +73,11 @@ fn leftovers<P: Operate>(node: &Node<'_>) -> Vec<Finding> {
     if !node.cache.exists || !node.cache.faults.is_empty() {
         return Vec::new();
     }
-    let dead = match dead::find::<P>(&node.places.cache, &[]) {
+    let living = Living {
+        cache_dir: &node.places.cache,
+        pods: None,
+    };
+    let dead = match dead::find::<P>(living, &[]) {
         Ok(dead) => dead,
         Err(error) => return vec![Finding::unread(P::NAME, &error)],
     };

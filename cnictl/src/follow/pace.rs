@@ -6,14 +6,29 @@ use std::time::{Duration, Instant};
 pub const QUIET: Duration = Duration::from_millis(100);
 /// How long a first look waits while changes go on.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// A look is followed by a rest so many times as long as itself: 1 % of a core.
-const REST: u32 = 100;
+/// A look is followed by a rest so many times as long as itself: half a percent of a core. To read what
+/// changes takes the other half.
+const REST: u32 = 200;
 /// The longest rest after a last change: with [`QUIET`] and a repair, ports are dead for less than a second.
 const SHORT: Duration = Duration::from_millis(600);
 /// The longest rest after a look that was not in vain: who changes one thing often changes another.
 const SHORTEST: Duration = Duration::from_millis(200);
 /// The longest rest while changes go on.
 const LONG: Duration = Duration::from_secs(60);
+/// How long notifications are left where they are, so that those of a burst are read at once: the first, and
+/// those that come soon after others were read.
+const SETTLE: [Duration; 2] = [Duration::from_millis(50), Duration::from_millis(200)];
+/// How soon.
+const SOON: Duration = Duration::from_millis(500);
+
+/// How long what has come now is left where it is.
+pub fn settle(was_read_at: Option<Instant>, now: Instant) -> Duration {
+    let [first, next] = SETTLE;
+    match was_read_at.is_some_and(|at| now < at + SOON) {
+        true => next,
+        false => first,
+    }
+}
 
 /// What is known of changes and looks.
 #[derive(Debug, Default)]
@@ -82,15 +97,24 @@ mod tests {
             // It does not become quiet.
             (&storm[..20], None, Some(1000)),
             // A look that took 2 ms, and one that took 50.
-            (&[1000], Some((998, 1000)), Some(1200)),
+            (&[1000], Some((998, 1000)), Some(1400)),
             (&[1000], Some((950, 1000)), Some(1600)),
             (&[5000], Some((950, 1000)), Some(5100)),
-            // The same while it does not become quiet: 100 times as long.
-            (&storm[20..], Some((980, 1000)), Some(3000)),
-            (&storm[20..], Some((950, 1000)), Some(6000)),
+            // The same while it does not become quiet: 200 times as long.
+            (&storm[20..], Some((980, 1000)), Some(5000)),
+            (&storm[20..], Some((950, 1000)), Some(11_000)),
         ] {
             assert_eq!(due(changes, look), expected, "{changes:?} {look:?}");
         }
+    }
+
+    #[test]
+    fn the_first_notification_is_read_sooner_than_the_next_ones() {
+        let start = Instant::now();
+        let at = |ms: u64| start + Duration::from_millis(ms);
+        let settle = |was: Option<u64>, now| settle(was.map(at), at(now)).as_millis();
+        assert_eq!([settle(None, 0), settle(Some(0), 500)], [50, 50]);
+        assert_eq!([settle(Some(0), 0), settle(Some(0), 499)], [200, 200]);
     }
 
     #[test]

@@ -247,7 +247,7 @@ fn limits_come_back() {
     let ifb = ifb.split([':', '@']).nth(1).unwrap().trim().to_owned();
     let ways = [
         format!("tc qdisc del dev {veth} root"),
-        format!("tc qdisc del dev {veth} ingress"),
+        format!("tc qdisc del dev {veth} clsact"),
         format!("ip link del {ifb}"),
     ];
     for (number, way) in ways.iter().enumerate() {

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use serde_json::json;
+
 use super::place::{Backend, Place, Said, on_every_backend};
 
 on_every_backend!(what_the_cache_does_not_have_is_removed);
@@ -161,4 +163,63 @@ fn what_is_no_file_in_the_cache_is_named_and_delays_nothing() {
         }
         assert_eq!(place.rules(), rules);
     }
+}
+
+/// A runtime that never ran DEL of a pod, and does not run GC.
+#[test]
+fn what_the_cache_has_of_pods_that_the_kubelet_does_not_have_is_removed_when_told() {
+    let place = Place::new(Backend::Nftables, 4);
+    for plugin in ["portmap", "bandwidth"] {
+        place.attach_all(plugin);
+    }
+    let pods = place.directory.join("pods");
+    // There; gone, and its namespace is not; gone with it; no pod of Kubernetes.
+    for (index, uid) in [(0, "a"), (1, "b"), (2, "c")] {
+        let mut entry = place.recall(index);
+        entry["cniArgs"] = json!([["IgnoreUnknown", "1"], ["K8S_POD_UID", uid]]);
+        place.remember_as(index, &entry);
+    }
+    for index in [0, 2, 3] {
+        let mut entry = place.recall(index);
+        entry["netns"] = json!(place.directory.join("no-such-namespace"));
+        place.remember_as(index, &entry);
+    }
+    let pods_dir = pods.display().to_string();
+    let line = ["gc", "--grace=0", "--json", "--kubelet-pods", &pods_dir];
+    let rules = place.rules();
+    for what in ["No such file or directory", "is empty"] {
+        let said = place.run("portmap", &line);
+        assert_eq!(said.code, Some(1), "{said:?}");
+        assert!(
+            format!("{said:?}").contains(what) && format!("{said:?}").contains(&pods_dir),
+            "{said:?}"
+        );
+        assert_eq!(place.rules(), rules);
+        fs::create_dir_all(&pods).unwrap();
+    }
+    fs::create_dir(pods.join("a")).unwrap();
+    for plugin in ["portmap", "bandwidth"] {
+        // Without the list nothing is removed.
+        let said = place.run(plugin, &["gc", "--grace=0"]);
+        assert!(said.stdout.starts_with("nothing"), "{said:?}");
+        let said = place.run(plugin, &line);
+        let removed = &said.json()["attachments"];
+        assert_eq!(
+            (said.code, said.states()),
+            (Some(0), vec!["removed".into()]),
+            "{said:?}"
+        );
+        assert_eq!(removed[0]["container"], place.id(2), "{said:?}");
+        let said = place.run(plugin, &line);
+        assert_eq!((said.code, said.states()), (Some(0), vec![]), "{said:?}");
+    }
+    for (port, is_there) in [(8000, true), (8001, true), (8002, false), (8003, true)] {
+        assert_eq!(
+            place.rules().contains(&port.to_string()),
+            is_there,
+            "{port}"
+        );
+    }
+    // The file is the runtime's.
+    assert!(place.cache_file(2).exists());
 }

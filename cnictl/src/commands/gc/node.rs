@@ -12,7 +12,8 @@ use common::json::Json;
 
 use crate::cli::node::Gc;
 use crate::commands::{DONE, FAILED, complain, document, object, print};
-use crate::dead::{self, Dead, Fate};
+use crate::dead::kubelet::Pods;
+use crate::dead::{self, Dead, Fate, Living};
 use crate::owners::{cells, members};
 use crate::plugins::{Plugin, of};
 use crate::table::{Page, Table, Tone, column};
@@ -27,16 +28,21 @@ pub fn run(args: &Gc) -> Result<u8, Error> {
     let dir = &args.common.cache_dir;
     // Once, and not for each plugin in the same words.
     dead::sound_cache(dir)?;
+    let pods = args.kubelet_pods.as_deref().map(Pods::of).transpose()?;
+    let living = Living {
+        cache_dir: dir,
+        pods: pods.as_ref(),
+    };
     let plugins = Plugin::chosen(&args.plugins).into_iter();
     let mut all: Vec<Found> = plugins
         .map(|plugin| Found {
             plugin,
-            dead: of!(plugin, P => dead::find::<P>(dir, &args.networks)),
+            dead: of!(plugin, P => dead::find::<P>(living, &args.networks)),
         })
         .collect();
     if !args.dry_run && all.iter().any(|found| found.has(&Fate::Dead)) {
         thread::sleep(Duration::from_secs(args.grace));
-        all.iter_mut().for_each(|found| found.remove(dir));
+        all.iter_mut().for_each(|found| found.remove(living));
     }
     if all.iter().any(|found| found.has(&Fate::Removed)) {
         // The ADD of one of them may have been under way, and its end not yet in the cache.
@@ -76,10 +82,10 @@ impl Found {
         self.dead.is_err() || self.rows().any(failed)
     }
 
-    fn remove(&mut self, dir: &Path) {
+    fn remove(&mut self, living: Living<'_>) {
         let plugin = self.plugin;
         if let Ok(dead) = &mut self.dead
-            && let Err(error) = of!(plugin, P => dead::remove::<P>(dir, dead))
+            && let Err(error) = of!(plugin, P => dead::remove::<P>(living, dead))
         {
             self.dead = Err(error);
         }
