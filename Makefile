@@ -76,7 +76,7 @@ nodes: packages
 
 kernels: packages
 	@.ci/packages $(EMULATION)
-	tests/kernels/run $(KERNEL) $(ARCH) $(CASES)
+	timeout $(if $(filter all,$(CASES)),36000,1200) tests/kernels/run $(KERNEL) $(ARCH) $(CASES)
 
 check:
 	cargo fmt --all --check
