@@ -8,6 +8,13 @@ RUNTIMES = containerd runc podman conmon busybox-static
 # A node that systemd boots.
 NODES = debootstrap systemd-container
 
+# An emulated machine, and what goes into it: Debian's kernel KERNEL (5.10, 6.1 or 6.12) for ARCH (amd64 or arm64),
+# and CASES of the conformance suite: those of tests/kernels/quick, or `all`, which takes hours.
+EMULATION = qemu-system-x86 qemu-system-arm cpio kmod xz-utils binutils
+KERNEL = 6.1
+ARCH = amd64
+CASES = quick
+
 # Seconds for each of the fuzz targets in `make test`.
 FUZZ_SECONDS = 7
 
@@ -22,7 +29,7 @@ WITH_ARTEFACTS = $$([ "$$(id -u)" != 0 ] || echo --features dist/artefacts)
 TARGET = $$(uname -m)-unknown-linux-musl
 RELEASED = $$(packaging/release/compile $(TARGET) $(CURDIR)/target/release-build/$$(dpkg --print-architecture))
 
-.PHONY: help test one check runtimes nodes demo bench conformance packages dist dist-arm64 image test-dist reproducible fuzz soak pictures recording
+.PHONY: help test one check runtimes nodes kernels demo bench conformance packages dist dist-arm64 image test-dist reproducible fuzz soak pictures recording
 
 help:
 	@echo 'make demo    build, then show a pod-like namespace get its chain and lose it again'
@@ -30,6 +37,7 @@ help:
 	@echo 'make one T=NAME   the tests with NAME in their names, and what they run, built'
 	@echo 'make runtimes pods of containerd and containers of podman with our plugins (as root)'
 	@echo 'make nodes   pods of kubelet, over dockershim and over containerd, with kube-proxy, and a Debian that systemd boots, with firewalls (as root)'
+	@echo 'make kernels [KERNEL=6.12] [ARCH=arm64] [CASES=all]  black-box cases in an emulated machine, on a kernel of Debian'"'"'s'
 	@echo 'make fuzz    hostile input for every reader, FUZZ_SECONDS for each'
 	@echo 'make soak    10,000 attachments that come and go on one node'
 	@echo 'make bench   time every verb against the reference, and write docs/performance.md'
@@ -66,6 +74,10 @@ nodes: packages
 	cargo build --workspace --bins
 	timeout 1800 cargo test --package runtimes --test runtimes --no-fail-fast -- kubelet::
 	timeout 2400 cargo test --package runtimes --test firewalls -- --nocapture --test-threads=1
+
+kernels: packages
+	@.ci/packages $(EMULATION)
+	timeout $(if $(filter all,$(CASES)),36000,1200) tests/kernels/run $(KERNEL) $(ARCH) $(CASES)
 
 check:
 	cargo fmt --all --check

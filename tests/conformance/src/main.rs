@@ -4,8 +4,10 @@
 //! ```sh
 //! make conformance                          # ours
 //! make conformance CNI_BIN=/usr/lib/cni     # the reference
-//! conformance [--list] [--quiet] [--times] [TEXT]     # only groups and cases with TEXT in their name
+//! conformance [--list] [--quiet] [--progress] [--times] [--threads=N] [TEXT …]
 //! ```
+//!
+//! With TEXTs only groups and cases with one of them in `GROUP: CASE` run, and each TEXT must choose one.
 //!
 //! Every case says what is right. What the reference is known to do otherwise stands in
 //! testdata/conformance/known.tsv, by the case's name and with the reason.
@@ -15,7 +17,7 @@ use std::io::{self, Write};
 use std::process::{self, ExitCode};
 
 use crate::case::{Case, Table};
-use crate::failure::{Failure, Verdict};
+use crate::failure::{Failure, Verdict, fail};
 use crate::group::Group;
 use crate::known::Known;
 
@@ -40,12 +42,14 @@ mod runner;
 struct Arguments {
     list: bool,
     quiet: bool,
+    progress: bool,
     times: bool,
-    text: String,
+    threads: usize,
+    texts: Vec<String>,
 }
 
 fn main() -> ExitCode {
-    match run(&arguments()) {
+    match arguments().and_then(|arguments| run(&arguments)) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(Failure(what)) => {
@@ -55,31 +59,38 @@ fn main() -> ExitCode {
     }
 }
 
-fn arguments() -> Arguments {
+fn arguments() -> Result<Arguments, Failure> {
     let mut arguments = Arguments {
         list: false,
         quiet: false,
+        progress: false,
         times: false,
-        text: String::new(),
+        threads: std::thread::available_parallelism().map_or(8, |count| count.get() * 8),
+        texts: Vec::new(),
     };
     for argument in env::args().skip(1) {
         match argument.as_str() {
             "--list" => arguments.list = true,
             "--quiet" => arguments.quiet = true,
+            "--progress" => arguments.progress = true,
             "--times" => arguments.times = true,
-            _ => arguments.text = argument,
+            _ => match argument.strip_prefix("--threads=") {
+                Some(count) => {
+                    arguments.threads = count
+                        .parse()
+                        .map_err(|e| Failure(format!("{argument}: {e}")))?;
+                }
+                None => arguments.texts.push(argument),
+            },
         }
     }
-    arguments
+    Ok(arguments)
 }
 
 fn run(arguments: &Arguments) -> Result<bool, Failure> {
     let mut table = Table::default();
     cases::all(&mut table);
-    let wanted = |case: &Case| {
-        case.group.to_string().contains(&arguments.text) || case.name.contains(&arguments.text)
-    };
-    table.cases.retain(wanted);
+    choose(&mut table.cases, &arguments.texts)?;
     table.cases.sort_by_key(|case| case.group);
     let mut out = io::stdout().lock();
     if arguments.list {
@@ -98,15 +109,34 @@ fn run(arguments: &Arguments) -> Result<bool, Failure> {
     let known = Known::parse(known::ROWS, edition)?;
     let base = env::temp_dir().join(format!("conformance-{}", process::id()));
     exec::prepare_paths(&base.join("path"))?;
-    let threads = std::thread::available_parallelism().map_or(8, |count| count.get() * 8);
-    let (verdicts, times): (Vec<_>, Vec<_>) = runner::run(&table.cases, &base, threads)
-        .into_iter()
-        .unzip();
+    let ended = |case: &Case, verdict: &Verdict, time| {
+        if arguments.progress {
+            let _ = report::progress(&mut io::stderr(), case, verdict, time);
+        }
+    };
+    let (verdicts, times): (Vec<_>, Vec<_>) =
+        runner::run(&table.cases, &base, arguments.threads, ended)
+            .into_iter()
+            .unzip();
     let _ = std::fs::remove_dir_all(&base);
     if arguments.times {
         report::slowest(&mut out, &table.cases, &times)?;
     }
     print(&mut out, &table.cases, &verdicts, &known, arguments)
+}
+
+/// Keeps the cases that one of the texts chooses: all where there is no text.
+fn choose(cases: &mut Vec<Case>, texts: &[String]) -> Result<(), Failure> {
+    let chosen = |case: &Case, text: &String| {
+        format!("{}: {}", case.group, case.name).contains(text.as_str())
+    };
+    for text in texts {
+        if !cases.iter().any(|case| chosen(case, text)) {
+            return fail(format!("no case has {text:?} in its group and name"));
+        }
+    }
+    cases.retain(|case| texts.is_empty() || texts.iter().any(|text| chosen(case, text)));
+    Ok(())
 }
 
 fn print(
@@ -159,6 +189,6 @@ fn unknown<'k>(
     };
     known
         .cases()
-        .filter(|row| arguments.text.is_empty() && !exists(row))
+        .filter(|row| arguments.texts.is_empty() && !exists(row))
         .collect()
 }

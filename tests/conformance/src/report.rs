@@ -81,6 +81,23 @@ pub fn summary_head(out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "| {:-<24} | ---: | ------: | -----: |", "")
 }
 
+/// Prints what came of a case as soon as it has ended.
+pub fn progress(
+    out: &mut impl Write,
+    case: &Case,
+    verdict: &Verdict,
+    time: Duration,
+) -> io::Result<()> {
+    let seconds = time.as_secs_f64();
+    match verdict {
+        Ok(()) => writeln!(out, "{seconds:6.1} s  {}: {}", case.group, case.name),
+        Err(Failure(what)) => {
+            let (group, name) = (case.group, &case.name);
+            writeln!(out, "{seconds:6.1} s  {group}: {name}\n    fails: {what}")
+        }
+    }
+}
+
 /// Prints the twenty cases that took longest.
 pub fn slowest(out: &mut impl Write, cases: &[Case], times: &[Duration]) -> io::Result<()> {
     let mut rows: Vec<_> = cases.iter().zip(times).collect();

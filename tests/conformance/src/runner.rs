@@ -11,8 +11,13 @@ use crate::case::Case;
 use crate::failure::{Failure, Verdict};
 use crate::lab::Lab;
 
-/// Runs every case and returns verdicts and times in the order of the cases.
-pub fn run(cases: &[Case], base: &Path, threads: usize) -> Vec<(Verdict, Duration)> {
+/// Runs every case and returns verdicts and times in the order of the cases. `ended` hears of each as it ends.
+pub fn run(
+    cases: &[Case],
+    base: &Path,
+    threads: usize,
+    ended: impl Fn(&Case, &Verdict, Duration) + Sync,
+) -> Vec<(Verdict, Duration)> {
     let next = AtomicUsize::new(0);
     let verdicts = Mutex::new(vec![(Ok(()), Duration::ZERO); cases.len()]);
     thread::scope(|scope| {
@@ -21,10 +26,12 @@ pub fn run(cases: &[Case], base: &Path, threads: usize) -> Vec<(Verdict, Duratio
                 while let Some((number, case)) = take(&next, cases) {
                     let started = Instant::now();
                     let verdict = run_one(case, base);
+                    let time = started.elapsed();
+                    ended(case, &verdict, time);
                     if let Ok(mut verdicts) = verdicts.lock()
                         && let Some(slot) = verdicts.get_mut(number)
                     {
-                        *slot = (verdict, started.elapsed());
+                        *slot = (verdict, time);
                     }
                 }
             });
