@@ -122,10 +122,9 @@ fn to_follow_costs_nothing_while_nothing_changes_and_little_while_others_change(
     // One for systemd's watchdog.
     let idle = costs["idle"]["wakeUps"].as_u64().unwrap();
     assert!(idle <= 1, "{costs:#}");
-    for changes in ["nf_tables", "qdiscs"] {
-        let used = costs[changes]["microseconds"].as_u64().unwrap();
-        assert!(used <= ONE_PERCENT, "{changes}: {costs:#}");
-    }
+    // Changed qdiscs cost more than that (docs/operations.md): each may concern a limit.
+    let used = costs["nf_tables"]["microseconds"].as_u64().unwrap();
+    assert!(used <= ONE_PERCENT, "{costs:#}");
 }
 
 /// As docs/operations.md has it.
