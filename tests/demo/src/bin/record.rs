@@ -13,8 +13,8 @@ use std::time::Instant;
 
 use serde_json::json;
 
-const WIDTH: u32 = 100;
-const HEIGHT: u32 = 20;
+const WIDTH: u32 = 106;
+const HEIGHT: u32 = 17;
 /// Seconds for a character, as somebody types.
 const TYPING: f64 = 0.05;
 /// Seconds before the first character and after a command's output.
