@@ -4,7 +4,7 @@ use sandbox::Namespace;
 use sandbox::plugin::{Answer, Call};
 use serde_json::Value;
 
-use super::inject::injected;
+use super::inject::{EVERYWHERE, injected};
 
 /// A plugin, how it is called for one attachment, and how the state of its node is told.
 pub struct Attachment<'a> {
@@ -41,7 +41,8 @@ impl Attachment<'_> {
     /// Runs ADD while the `nth` call of `name` fails with `errno`.
     #[track_caller]
     pub fn add_with(&self, name: &str, errno: &str, nth: usize, before: &[String]) -> End {
-        let answer = injected(self.host, &(self.call)("ADD"), (name, errno, nth), &[]);
+        let fault = (name, errno, nth);
+        let answer = injected(self.host, &(self.call)("ADD"), fault, EVERYWHERE);
         let (answer, is_met) = answer;
         if !is_met {
             assert_eq!(answer.code, Some(0), "{name} {nth}: {answer:?}");
