@@ -6,7 +6,6 @@ mod hooks;
 use common::Drift;
 use common::sys::link::{self, Link};
 
-use self::bucket::bucket;
 use crate::change::{Change, On, Step};
 use crate::observe::{Actual, HookState};
 use crate::owner::Mark;
@@ -33,6 +32,8 @@ pub struct Difference<'a> {
     /// Interfaces that earlier plugins of the chain named: their ifbs are no leftovers, though not
     /// planned.
     pub kept: &'a [String],
+    /// Whether a bucket with the reference's numbers is no drift.
+    pub accepts_reference: bool,
 }
 
 impl Difference<'_> {
@@ -90,7 +91,7 @@ impl Difference<'_> {
             Step::change(Change::Attribute(on(), new), Some(undo))
         };
         let up = || set(link::Change::Up(true), link::Change::Up(false));
-        let bucket = bucket(&on(), &detour.tbf, side.bucket.as_ref());
+        let bucket = self.bucket(&on(), &detour.tbf, side.bucket.as_ref());
         let Some(ifb) = &side.slot.link else {
             let later = bucket.into_iter().chain([up()]);
             let mut steps = self.new_ifb(detour, side);
@@ -179,7 +180,7 @@ impl Difference<'_> {
     fn root(&self) -> Vec<Step> {
         let root = self.actual.root.as_ref();
         if let Some(numbers) = &self.plan.root {
-            return bucket(&self.limited(), numbers, root);
+            return self.bucket(&self.limited(), numbers, root);
         }
         let is_left = |side: &HookState| {
             let mark = side.slot.mark.as_ref();

@@ -91,7 +91,10 @@ impl Plugin for Bandwidth {
     }
 
     fn check(request: &Request) -> Result<(), Error> {
-        drift::verdict(&request.attachment, &step::drifts(look::steps(request)?))
+        drift::verdict(
+            &request.attachment,
+            &step::drifts(look::steps(request, true)?),
+        )
     }
 
     fn del(request: &Request) -> Result<(), Error> {

@@ -63,9 +63,10 @@ impl Look {
         })
     }
 
-    /// The difference.
+    /// The difference, where the reference's numbers are as good as ours.
     pub fn difference(&self) -> Difference<'_> {
         Difference {
+            accepts_reference: true,
             plan: &self.plan,
             actual: &self.actual,
             link: &self.place.link,
@@ -76,13 +77,21 @@ impl Look {
     }
 }
 
-/// How an attachment differs from its plan, in steps.
+/// How an attachment differs from its plan, in steps: to CHECK, which accepts the reference's numbers, or to
+/// the tool for people, which puts them right.
 ///
 /// # Errors
 /// As [`Look::at`].
-pub fn steps(request: &Request) -> Result<Vec<Step>, Error> {
+pub fn steps(request: &Request, accepts_reference: bool) -> Result<Vec<Step>, Error> {
     let look = Look::at(request)?;
-    Ok(look.map_or_else(Vec::new, |look| look.difference().steps()))
+    let steps = |look: &Look| {
+        let difference = Difference {
+            accepts_reference,
+            ..look.difference()
+        };
+        difference.steps()
+    };
+    Ok(look.as_ref().map_or_else(Vec::new, steps))
 }
 
 fn facts(place: &Place, actual: &Actual) -> Facts {

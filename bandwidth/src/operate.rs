@@ -22,7 +22,7 @@ impl Operate for Bandwidth {
     type Row = Limit;
 
     fn drifts(requests: &[&Request]) -> Vec<Result<Vec<Drift>, Error>> {
-        let drifts = |request: &&Request| look::steps(request).map(step::drifts);
+        let drifts = |request: &&Request| look::steps(request, false).map(step::drifts);
         requests.iter().map(drifts).collect()
     }
 

@@ -46,7 +46,8 @@ pub struct Numbers {
     /// What ADD sets.
     pub ours: Tbf,
     /// What CHECK accepts too, where nothing is asked for that the reference cannot do: a container
-    /// that was started before the plugin was replaced is still limited as it was.
+    /// that was started before the plugin was replaced is still limited as it was. `cnictl reconcile`
+    /// sets ours.
     pub reference: Option<Tbf>,
 }
 

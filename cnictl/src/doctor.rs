@@ -28,8 +28,8 @@ use common::Family;
 use common::cache::Cache;
 
 use crate::finding::Finding;
-use crate::firewall::Firewall;
-use crate::mappings::{Mapping, mappings};
+use crate::firewall::Firewalls;
+use crate::mappings::{Mapping, mappings_by};
 use crate::owners::Owners;
 use networks::Networks;
 
@@ -50,7 +50,7 @@ struct Node<'a> {
     cache: &'a Cache,
     owners: &'a Owners<'a>,
     mappings: Vec<Mapping>,
-    firewalls: [(Family, Firewall); 2],
+    firewalls: Firewalls,
     /// The types of plugins that networks and attachments have.
     used: BTreeSet<String>,
 }
@@ -61,7 +61,13 @@ pub fn examine(places: &Places) -> Vec<Finding> {
     let read = Cache::read(&places.cache);
     let cache = read.as_ref().cloned().unwrap_or_default();
     let owners = Owners::of(&cache);
-    let mappings = mappings(&cache, &owners).map(|(mappings, errors)| {
+    let mut firewalls = Firewalls::default();
+    for family in Family::ALL {
+        let errors = firewalls.of(family).errors.iter();
+        let object = format!("firewall ({family})");
+        findings.extend(errors.map(|error| Finding::unread(&object, error)));
+    }
+    let mappings = mappings_by(&cache, &owners, &mut firewalls).map(|(mappings, errors)| {
         findings.extend(
             errors
                 .iter()
@@ -70,12 +76,6 @@ pub fn examine(places: &Places) -> Vec<Finding> {
         mappings
     });
     let mappings = found("host ports", mappings, &mut findings).unwrap_or_default();
-    let firewalls = Family::ALL.map(|family| (family, Firewall::read(family)));
-    for (family, firewall) in &firewalls {
-        let object = format!("firewall ({family})");
-        let errors = firewall.errors.iter();
-        findings.extend(errors.map(|error| Finding::unread(&object, error)));
-    }
     let networks = Networks::read(places, &mut findings);
     let node = Node {
         places,

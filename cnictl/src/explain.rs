@@ -21,8 +21,8 @@ use portmap::list::row::Row;
 
 use crate::cli::node::Wanted;
 use crate::finding::{Finding, Severity};
-use crate::firewall::{Firewall, Packet};
-use crate::mappings::{Mapping, mappings};
+use crate::firewall::{Firewall, Firewalls, Packet};
+use crate::mappings::{Mapping, is_link_local, mappings_by};
 use crate::owners::Owners;
 use crate::state::State;
 
@@ -43,7 +43,7 @@ struct Way<'a> {
     mapping: &'a Mapping,
     owner: String,
     entry: Option<&'a Entry>,
-    firewall: Firewall,
+    firewall: &'a Firewall,
     /// The node's addresses.
     addresses: Vec<IpAddr>,
 }
@@ -76,7 +76,8 @@ const STATIONS: [(&str, Station); 15] = [
 /// What could not be read of the kernel's state.
 pub fn explain(question: &Question<'_>, cache: &Cache) -> Result<Vec<Finding>, Error> {
     let owners = Owners::of(cache);
-    let (mut all, unknown) = mappings(cache, &owners)?;
+    let mut firewalls = Firewalls::default();
+    let (mut all, unknown) = mappings_by(cache, &owners, &mut firewalls)?;
     all.retain(|mapping| {
         question.port.is(&mapping.row.forward.port)
             && question
@@ -92,7 +93,7 @@ pub fn explain(question: &Question<'_>, cache: &Cache) -> Result<Vec<Finding>, E
             mapping,
             owner: owners.name(&mapping.row.owner),
             entry: found.filter(|_| named),
-            firewall: Firewall::read(family(mapping)),
+            firewall: firewalls.of(family(mapping)),
             addresses: local(family(mapping))?,
         };
         findings.extend(way.stations());
@@ -122,7 +123,7 @@ fn serving(all: &[Mapping]) -> Vec<&Mapping> {
         )
     };
     let rank = |m: &Mapping| match m.state {
-        State::Active | State::Contested(_) => 0,
+        State::Active | State::Contested(_) | State::Taken(_) => 0,
         State::Missing(_) => 1,
         State::Stale(_) => 2,
         State::Shadowed(_) => 3,
@@ -230,13 +231,6 @@ impl Way<'_> {
 /// The interface by which packets from an address come, where that is known.
 fn came_by(from: Option<IpAddr>) -> Option<String> {
     interface_towards(from?).ok().flatten()
-}
-
-fn is_link_local(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(v4) => v4.is_link_local(),
-        IpAddr::V6(v6) => v6.is_unicast_link_local(),
-    }
 }
 
 /// The protocol that `--probe` speaks.

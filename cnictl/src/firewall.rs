@@ -6,7 +6,7 @@
 mod test;
 mod walk;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
 use common::Error;
@@ -67,9 +67,10 @@ pub struct End {
 }
 
 impl End {
-    /// Whether it is portmap that decides.
+    /// Whether it is portmap that decides, ours or the reference.
     pub fn is_ours(&self) -> bool {
-        self.place.ends_with(" cni_portmap") || self.rule.contains(OURS)
+        let tables = [" cni_portmap", " cni_hostport"];
+        tables.iter().any(|table| self.place.ends_with(table)) || self.rule.contains(OURS)
     }
 
     /// For people.
@@ -98,6 +99,23 @@ struct Chain {
     name: String,
     base: Option<Base>,
     rules: Vec<Rule>,
+}
+
+/// The rules of the IP versions that were looked at.
+#[derive(Default)]
+pub struct Firewalls(BTreeMap<Family, Firewall>);
+
+impl Firewalls {
+    /// Those of an IP version, read once.
+    pub fn of(&mut self, family: Family) -> &Firewall {
+        let read = || Firewall::read(family);
+        self.0.entry(family).or_insert_with(read)
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = (Family, &Firewall)> {
+        self.0.iter().map(|(family, firewall)| (*family, firewall))
+    }
 }
 
 /// The rules of one IP version.
@@ -146,12 +164,18 @@ impl Firewall {
     /// The ends of a packet in each of a hook's chains that translate, or in those that do not, in their
     /// order.
     pub fn ends(&self, hook: Hook, is_nat: bool, packet: &Packet) -> Vec<Vec<End>> {
+        let walked = self.walked(hook, is_nat, packet).into_iter();
+        walked.map(|(_, ends)| ends).collect()
+    }
+
+    /// The same, each with the chain's priority.
+    fn walked(&self, hook: Hook, is_nat: bool, packet: &Packet) -> Vec<(i32, Vec<End>)> {
         let is_it = |base: &Base| base.hook == hook && base.is_nat == is_nat;
         let chains = self.chains.iter();
         let chains = chains.filter_map(|chain| Some((chain.base.filter(is_it)?, chain)));
         let mut chains: Vec<(Base, &Chain)> = chains.collect();
         chains.sort_by_key(|(base, _)| base.priority);
-        let walked = chains.iter().map(|(base, chain)| {
+        let walked = chains.into_iter().map(|(base, chain)| {
             let (mut ends, goes_through) = walk(self, chain, packet);
             if goes_through {
                 let (verdict, rule) = match base.drops {
@@ -165,9 +189,37 @@ impl Firewall {
                     is_sure: true,
                 });
             }
-            ends
+            (base.priority, ends)
         });
         walked.collect()
+    }
+
+    /// What translates a packet's destination before it comes to a rule of portmap's; it is sure where all
+    /// that the packet can meet does so.
+    ///
+    /// Of chains of one priority the kernel calls the newest first, and does not say which that is.
+    pub fn taken(&self, hook: Hook, packet: &Packet) -> Option<End> {
+        let walked = self.walked(hook, true, packet);
+        for chains in walked.chunk_by(|(one, _), (other, _)| one == other) {
+            let ours = |(_, ends): &&(i32, Vec<End>)| ends.iter().any(End::is_ours);
+            let with_ours = chains.iter().filter(ours).count();
+            for (_, ends) in chains {
+                let foreign = ends.iter().take_while(|end| !end.is_ours());
+                let translates = |end: &&End| end.verdict == Verdict::Translate;
+                if let Some(end) = foreign.clone().find(translates) {
+                    let is_before = with_ours == usize::from(ends.iter().any(End::is_ours));
+                    let is_all = ends.iter().all(|end| translates(&end) && !end.is_ours());
+                    return Some(End {
+                        is_sure: end.is_sure && is_before || is_all && is_before,
+                        ..end.clone()
+                    });
+                }
+            }
+            if with_ours > 0 {
+                return None;
+            }
+        }
+        None
     }
 
     /// What a hook's filters do with a packet.
@@ -244,7 +296,7 @@ impl Target {
             ["RETURN", ..] => Target::Return,
             ["DNAT" | "REDIRECT" | "NETMAP", ..] => Target::Ends(Verdict::Translate),
             ["MASQUERADE" | "SNAT", ..] => Target::Ends(Verdict::Masquerade),
-            ["QUEUE" | "NFQUEUE" | "TPROXY" | "?map", ..] => Target::Ends(Verdict::Unknown),
+            ["QUEUE" | "NFQUEUE" | "TPROXY", ..] => Target::Ends(Verdict::Unknown),
             ["MARK" | "CONNMARK" | "?set", ..] => Target::Marks,
             [
                 "LOG" | "NFLOG" | "CT" | "TCPMSS" | "NOTRACK" | "TRACE" | "SET" | "CHECKSUM",

@@ -1,13 +1,17 @@
-//! Every host port: what the kernel has, and what attachments claim.
+//! Every host port: what the kernel has, what attachments claim, and what takes the packets first.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
 
-use common::Error;
 use common::cache::Cache;
+use common::{Error, Family};
 use portmap::Portmap;
+use portmap::address::local;
+use portmap::firewall::Hook;
 use portmap::list::row::Row;
 use portmap::list::{complete, forwards, is_same};
 
+use crate::firewall::{End, Firewall, Firewalls, Packet};
 use crate::missing::{Missing, missing};
 use crate::owners::Owners;
 use crate::state::{State, of_forwards};
@@ -21,15 +25,34 @@ pub struct Mapping {
     pub state: State,
 }
 
-/// Every host port, those of the kernel first, and the attachments of which it is not known what they
-/// claim.
+/// Every host port, those of the kernel first, and what could not be read: the attachments of which it is
+/// not known what they claim, and rules that may take a port's packets.
 ///
 /// # Errors
 /// What could not be read of the kernel's state.
 pub fn mappings(cache: &Cache, owners: &Owners<'_>) -> Result<(Vec<Mapping>, Vec<Error>), Error> {
+    let mut firewalls = Firewalls::default();
+    let (all, mut errors) = mappings_by(cache, owners, &mut firewalls)?;
+    errors.extend(
+        firewalls
+            .iter()
+            .flat_map(|(_, firewall)| firewall.errors.clone()),
+    );
+    Ok((all, errors))
+}
+
+/// The same; what could not be read of the firewalls is left with them.
+///
+/// # Errors
+/// As [`mappings`].
+pub fn mappings_by(
+    cache: &Cache,
+    owners: &Owners<'_>,
+    firewalls: &mut Firewalls,
+) -> Result<(Vec<Mapping>, Vec<Error>), Error> {
     let mut found = forwards()?;
     complete(&mut found, cache);
-    let Missing { rows, errors } = missing::<Portmap>(cache, &found);
+    let Missing { rows, mut errors } = missing::<Portmap>(cache, &found);
     let states = of_forwards(&found, cache, owners);
     let all = found.into_iter().zip(states);
     let all = all.map(|(row, state)| Mapping { row, state });
@@ -56,5 +79,63 @@ pub fn mappings(cache: &Cache, owners: &Owners<'_>) -> Result<(Vec<Mapping>, Vec
             None => all.push(Mapping { row, state }),
         }
     }
+    contest(&mut all, firewalls, &mut errors);
     Ok((all, errors))
+}
+
+/// Finds what else takes the packets of ports that are in place.
+fn contest(all: &mut [Mapping], firewalls: &mut Firewalls, errors: &mut Vec<Error>) {
+    let mut addresses: BTreeMap<Family, Vec<IpAddr>> = BTreeMap::new();
+    for Mapping { row, state } in all {
+        if !matches!(state, State::Active | State::Contested(_)) {
+            continue;
+        }
+        let family = Family::of(row.forward.to.ip());
+        let local = addresses.entry(family).or_insert_with(|| {
+            outside(family).unwrap_or_else(|error| {
+                errors.push(error);
+                Vec::new()
+            })
+        });
+        let end = taken(row, firewalls.of(family), local);
+        if let Some(end) = end.filter(|end| end.is_sure || *state == State::Active) {
+            *state = State::Taken(end);
+        }
+    }
+}
+
+/// The addresses of the node that others can use.
+fn outside(family: Family) -> Result<Vec<IpAddr>, Error> {
+    let mut all = local(family)?;
+    all.retain(|ip| !ip.is_loopback() && !is_link_local(*ip));
+    Ok(all)
+}
+
+/// Whether an address is good on one link only.
+pub fn is_link_local(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(v4) => v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+    }
+}
+
+/// What takes a port's packets, surely on one of its addresses rather than perhaps.
+fn taken(row: &Row, firewall: &Firewall, addresses: &[IpAddr]) -> Option<End> {
+    let port = row.forward.port;
+    let own = port.address.as_ref().map(std::slice::from_ref);
+    let ends = own.unwrap_or(addresses).iter().filter_map(|to| {
+        let packet = Packet {
+            from: None,
+            to: *to,
+            is_local: true,
+            protocol: port.protocol,
+            port: port.number,
+            interfaces: (None, None),
+            states: &["NEW"],
+        };
+        firewall.taken(Hook::Prerouting, &packet)
+    });
+    let mut ends: Vec<End> = ends.collect();
+    let place = ends.iter().position(|end| end.is_sure).unwrap_or(0);
+    (!ends.is_empty()).then(|| ends.swap_remove(place))
 }

@@ -8,6 +8,7 @@ use common::sys::netns::{Netns, OpenError};
 use common::{Attachment, Family, Protocol};
 use portmap::list::row::Row;
 
+use crate::firewall::End;
 use crate::owners::Owners;
 use crate::table::Tone;
 
@@ -22,6 +23,8 @@ pub enum State {
     Shadowed(String),
     /// Another backend has the same port: whose that is.
     Contested(String),
+    /// Something else translates its packets first, or may.
+    Taken(End),
     /// An attachment has it by its configuration, and the kernel does not: what to run, or why that does
     /// not help.
     Missing(String),
@@ -34,7 +37,7 @@ impl State {
             State::Active => "active",
             State::Stale(_) => "stale",
             State::Shadowed(_) => "shadowed",
-            State::Contested(_) => "contested",
+            State::Contested(_) | State::Taken(_) => "contested",
             State::Missing(_) => "missing",
         }
     }
@@ -46,6 +49,14 @@ impl State {
             State::Stale(why) => (*why).to_owned(),
             State::Shadowed(by) => format!("behind {by}"),
             State::Contested(by) => format!("also {by}"),
+            State::Taken(end) => {
+                let first = if end.is_sure {
+                    "taken first by"
+                } else {
+                    "perhaps taken first by"
+                };
+                format!("{first} {}", end.text())
+            }
             State::Missing(way_out) => way_out.clone(),
         }
     }

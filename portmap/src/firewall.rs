@@ -4,6 +4,7 @@
 //! What only the kernel or a program understands is a match or a target whose name begins with `?`.
 
 mod legacy;
+mod lookup;
 mod nft;
 
 use std::path::PathBuf;

@@ -73,13 +73,13 @@ pub fn matched(name: &str, revision: u32, info: &[u8]) -> Option<String> {
             let rest = info.get(8..if name == "tcp" { 12 } else { 9 })?;
             let is_plain = info.get(..4)? == ANY_PORT && rest.iter().all(|byte| *byte == 0);
             is_plain.then_some(())?;
-            to_port(name, u16_at(info, 4)?, u16_at(info, 6)?)
+            Some(to_port(name, u16_at(info, 4)?, u16_at(info, 6)?))
         }
         // The other way round; flags and inversions come last.
         ("sctp", 0) => {
             let asked = (u32_at(info, SCTP_FLAGS)?, u32_at(info, SCTP_INVERT)?);
             (asked == (SCTP_DEST_PORTS, 0)).then_some(())?;
-            to_port(name, u16_at(info, 0)?, u16_at(info, 2)?)
+            Some(to_port(name, u16_at(info, 0)?, u16_at(info, 2)?))
         }
         ("multiport", 1) => multiport(info),
         _ => None,
@@ -93,8 +93,12 @@ fn states(mask: u16) -> Option<String> {
     (mask != 0 && bits.iter().sum::<u16>() == mask).then(|| names.join(","))
 }
 
-fn to_port(protocol: &str, first: u16, last: u16) -> Option<String> {
-    (first == last).then(|| format!("-m {protocol} --dport {first}"))
+fn to_port(protocol: &str, first: u16, last: u16) -> String {
+    match (first, last) {
+        (0, u16::MAX) => format!("-m {protocol}"),
+        _ if first == last => format!("-m {protocol} --dport {first}"),
+        _ => format!("-m {protocol} --dport {first}:{last}"),
+    }
 }
 
 fn multiport(info: &[u8]) -> Option<String> {

@@ -2,51 +2,59 @@
 
 use common::Drift;
 
+use super::Difference;
 use crate::change::{Change, On, Step};
 use crate::plan::Numbers;
 use crate::tbf::Tbf;
 use crate::tc::qdisc::{Bucket, Count, Qdisc};
 use crate::tc::{BUCKET, handle_text};
 
-/// A token bucket as a link's root qdisc. One that has our handle is changed in place, which keeps its
-/// queue.
-pub fn bucket(on: &On, numbers: &Numbers, actual: Option<&Qdisc>) -> Vec<Step> {
-    let object = format!("root qdisc of {on}");
-    let set = |undo| Step::change(Change::SetRoot(on.clone(), numbers.ours), Some(undo));
-    let delete = || Change::DeleteRoot(on.clone(), None);
-    let Some(qdisc) = actual else {
-        let drift = Drift::new(object, numbers.ours, "none").of_missing("qdisc");
-        return vec![set(delete()).because_of(drift)];
-    };
-    let drifts = bucket_drifts(&object, numbers, qdisc).into_iter();
-    let mut steps: Vec<Step> = drifts.map(Step::drift).collect();
-    let as_wanted = Bucket {
-        tbf: numbers.ours,
-        peak: 0,
-        count: Count::default(),
-    };
-    match (
-        qdisc.bucket.filter(|_| qdisc.handle == BUCKET),
-        &qdisc.stranger,
-    ) {
-        (Some(bucket), None) if bucket == as_wanted => {}
-        (Some(bucket), stranger) => {
-            let strangers = stranger.iter().map(|stranger| {
-                Step::change(Change::DeleteStranger(on.clone(), stranger.clone()), None)
-            });
-            steps.extend(strangers);
-            steps.push(set(Change::SetRoot(on.clone(), bucket.tbf)));
+impl Difference<'_> {
+    /// A token bucket as a link's root qdisc. One that has our handle is changed in place, which keeps its
+    /// queue.
+    pub fn bucket(&self, on: &On, numbers: &Numbers, actual: Option<&Qdisc>) -> Vec<Step> {
+        let object = format!("root qdisc of {on}");
+        let set = |undo| Step::change(Change::SetRoot(on.clone(), numbers.ours), Some(undo));
+        let delete = || Change::DeleteRoot(on.clone(), None);
+        let Some(qdisc) = actual else {
+            let drift = Drift::new(object, numbers.ours, "none").of_missing("qdisc");
+            return vec![set(delete()).because_of(drift)];
+        };
+        let drifts = bucket_drifts(&object, numbers, qdisc, self.accepts_reference).into_iter();
+        let mut steps: Vec<Step> = drifts.map(Step::drift).collect();
+        let as_wanted = Bucket {
+            tbf: numbers.ours,
+            peak: 0,
+            count: Count::default(),
+        };
+        match (
+            qdisc.bucket.filter(|_| qdisc.handle == BUCKET),
+            &qdisc.stranger,
+        ) {
+            (Some(bucket), None) if bucket == as_wanted => {}
+            (Some(bucket), stranger) => {
+                let strangers = stranger.iter().map(|stranger| {
+                    Step::change(Change::DeleteStranger(on.clone(), stranger.clone()), None)
+                });
+                steps.extend(strangers);
+                steps.push(set(Change::SetRoot(on.clone(), bucket.tbf)));
+            }
+            (None, _) => {
+                let other = format!("{} {}", qdisc.kind, handle_text(qdisc.handle));
+                let other = Change::DeleteRoot(on.clone(), Some(other));
+                steps.extend([Step::change(other, None), set(delete())]);
+            }
         }
-        (None, _) => {
-            let other = format!("{} {}", qdisc.kind, handle_text(qdisc.handle));
-            let other = Change::DeleteRoot(on.clone(), Some(other));
-            steps.extend([Step::change(other, None), set(delete())]);
-        }
+        steps
     }
-    steps
 }
 
-fn bucket_drifts(object: &str, numbers: &Numbers, qdisc: &Qdisc) -> Vec<Drift> {
+fn bucket_drifts(
+    object: &str,
+    numbers: &Numbers,
+    qdisc: &Qdisc,
+    accepts_reference: bool,
+) -> Vec<Drift> {
     let Some(bucket) = qdisc.bucket else {
         return vec![Drift::new(object, numbers.ours, &qdisc.kind)];
     };
@@ -56,13 +64,18 @@ fn bucket_drifts(object: &str, numbers: &Numbers, qdisc: &Qdisc) -> Vec<Drift> {
         let object = format!("handle of the {object}");
         drifts.push(Drift::new(object, expected, actual));
     }
-    drifts.extend(of_numbers(object, numbers, bucket));
+    drifts.extend(of_numbers(object, numbers, bucket, accepts_reference));
     let queue = qdisc.stranger.iter();
     drifts.extend(queue.map(|q| Drift::new(format!("queue of the {object}"), "its own", q)));
     drifts
 }
 
-fn of_numbers(object: &str, numbers: &Numbers, actual: Bucket) -> Vec<Drift> {
+fn of_numbers(
+    object: &str,
+    numbers: &Numbers,
+    actual: Bucket,
+    accepts_reference: bool,
+) -> Vec<Drift> {
     let Bucket { tbf, peak, count } = actual;
     let mut drifts = Vec::new();
     if peak != 0 {
@@ -82,9 +95,11 @@ fn of_numbers(object: &str, numbers: &Numbers, actual: Bucket) -> Vec<Drift> {
             format!("overhead {overhead} mpu {mpu} bytes{cells}"),
         ));
     }
-    if Some(tbf) == numbers.reference {
-        return drifts;
-    }
+    let whose = match Some(tbf) == numbers.reference {
+        true if accepts_reference => return drifts,
+        true => " of the reference",
+        false => "",
+    };
     let Tbf {
         rate,
         buffer,
@@ -95,7 +110,7 @@ fn of_numbers(object: &str, numbers: &Numbers, actual: Bucket) -> Vec<Drift> {
             drifts.push(Drift::new(
                 format!("{what} of the {object}"),
                 format!("{expected} {unit}"),
-                format!("{actual} {unit}"),
+                format!("{actual} {unit}{whose}"),
             ));
         }
     };

@@ -148,6 +148,10 @@ fn limited() -> Actual {
 }
 
 fn steps(plan: &Plan, actual: &Actual) -> Vec<Step> {
+    steps_of(plan, actual, true)
+}
+
+fn steps_of(plan: &Plan, actual: &Actual, accepts_reference: bool) -> Vec<Step> {
     let difference = Difference {
         plan,
         actual,
@@ -155,6 +159,7 @@ fn steps(plan: &Plan, actual: &Actual) -> Vec<Step> {
         mark: &mark(),
         priority: 1,
         kept: &[],
+        accepts_reference,
     };
     difference.steps()
 }
@@ -230,4 +235,32 @@ fn an_older_limit_goes_last_and_without_a_drift() {
     ];
     assert_eq!(changes, expected);
     assert_eq!(drifts(steps), []);
+}
+
+#[test]
+fn the_reference_s_numbers_are_a_drift_only_where_they_are_not_accepted() {
+    let theirs = Tbf {
+        buffer: 67_108_862,
+        ..TBF
+    };
+    let mut plan = plan();
+    let mut actual = limited();
+    if let Some(numbers) = &mut plan.root {
+        numbers.reference = Some(theirs);
+    }
+    if let Some(bucket) = actual.root.as_mut().and_then(|root| root.bucket.as_mut()) {
+        bucket.tbf = theirs;
+    }
+    // ADD sets its own either way.
+    for (accepts_reference, count) in [(true, 0), (false, 1)] {
+        let steps = steps_of(&plan, &actual, accepts_reference);
+        assert!(steps.iter().any(|step| step.change.is_some()));
+        let drifts: Vec<String> = drifts(steps).iter().map(Drift::to_string).collect();
+        assert_eq!(drifts.len(), count, "{drifts:?}");
+        assert!(
+            drifts
+                .iter()
+                .all(|drift| drift.ends_with("67108862 ticks of the reference"))
+        );
+    }
 }

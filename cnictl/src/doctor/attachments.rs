@@ -8,7 +8,7 @@ use crate::finding::{Finding, some};
 use crate::lint;
 use crate::owners::name;
 use crate::plugins::of;
-use crate::repair::{Outcome, run, tasks};
+use crate::repair::{Job, Outcome, run, tasks};
 
 pub(super) fn findings(node: &Node<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -24,11 +24,15 @@ fn drifts<P: Operate>(node: &Node<'_>) -> Vec<Finding> {
     let tasks = tasks::<P>(node.cache, true);
     let outcomes = run::<P>(&tasks);
     let (mut drifted, mut failed, mut gone) = (Vec::new(), Vec::new(), Vec::new());
+    let mut accepted = Vec::new();
     let mut in_order = 0;
     for (task, outcome) in tasks.iter().zip(outcomes) {
         let owner = node.owners.name(&task.job.entry.attachment);
         match outcome {
             Outcome::InOrder | Outcome::Superseded => in_order += 1,
+            Outcome::Drifted(what) if is_accepted::<P>(&task.job) => {
+                accepted.push(format!("{owner}: {}", what.whole));
+            }
             Outcome::Drifted(what) => drifted.push(format!("{owner}: {}", what.whole)),
             Outcome::Gone => gone.push(owner),
             Outcome::Failed(error) => failed.push(format!("{owner}: {error}")),
@@ -39,6 +43,14 @@ fn drifts<P: Operate>(node: &Node<'_>) -> Vec<Finding> {
     if in_order > 0 {
         let text = format!("{in_order} attachments are as ADD left them");
         findings.push(Finding::ok(P::NAME, text));
+    }
+    if !accepted.is_empty() {
+        let count = accepted.len();
+        let text = format!(
+            "CHECK accepts {count} attachments that ADD would make otherwise: {}",
+            some(&accepted)
+        );
+        findings.push(Finding::warning(P::NAME, text).run("cnictl reconcile"));
     }
     let count = drifted.len();
     if count > 0 {
@@ -65,6 +77,12 @@ fn drifts<P: Operate>(node: &Node<'_>) -> Vec<Finding> {
         findings.push(Finding::warning(P::NAME, text).run("crictl pods; ls /var/lib/cni/results"));
     }
     findings
+}
+
+/// Whether CHECK finds nothing wrong, such as with what the reference made.
+fn is_accepted<P: Operate>(job: &Job<'_>) -> bool {
+    let requests = job.requests.as_ref();
+    requests.is_ok_and(|requests| requests.iter().all(|request| P::check(request).is_ok()))
 }
 
 /// What nobody in the cache owns.

@@ -7,7 +7,7 @@ use common::Family;
 use common::cache::Entry;
 use common::decode::Object;
 use common::json::Json;
-use portmap::address::{interface_towards, local};
+use portmap::address::interface_towards;
 use portmap::firewall::Hook;
 
 use super::{Node, found};
@@ -21,14 +21,15 @@ const ELSEWHERE: [&str; 2] = ["192.0.2.1", "2001:db8::1"];
 
 pub(super) fn findings(node: &Node<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for (family, firewall) in &node.firewalls {
-        if firewall.has_chain("KUBE-SERVICES") {
+    for (family, firewall) in node.firewalls.iter() {
+        let is_nft = |(table, _): (&str, usize)| table.ends_with(" kube-proxy");
+        if firewall.has_chain("KUBE-SERVICES") || firewall.tables().any(is_nft) {
             let text = "kube-proxy is in use: a Service with the same port takes precedence";
             findings.push(Finding::ok(format!("firewall ({family})"), text));
         }
         let mut look = Look {
             node,
-            family: *family,
+            family,
             firewall,
             findings: Vec::new(),
         };
@@ -51,38 +52,23 @@ impl Look<'_> {
     fn mapped(&self) -> impl Iterator<Item = &Mapping> {
         let is_it = |mapping: &&Mapping| {
             Family::of(mapping.row.forward.to.ip()) == self.family
-                && matches!(mapping.state, State::Active | State::Contested(_))
+                && matches!(
+                    mapping.state,
+                    State::Active | State::Contested(_) | State::Taken(_)
+                )
         };
         self.node.mappings.iter().filter(is_it)
     }
 
     /// Rules that take the packets of a mapped port before they come to ours.
     fn ahead(&mut self) {
-        let addresses = found("addresses", local(self.family), &mut self.findings);
         let (mut sure, mut doubtful) = (ByRule::new(), ByRule::new());
-        for Mapping { row, .. } in self.mapped() {
-            let usual = addresses
-                .iter()
-                .flatten()
-                .find(|ip| !ip.is_loopback())
-                .copied();
-            let Some(to) = row.forward.port.address.or(usual) else {
-                continue;
-            };
-            let packet = Packet {
-                from: None,
-                to,
-                is_local: true,
-                protocol: row.forward.port.protocol,
-                port: row.forward.port.number,
-                interfaces: (None, None),
-                states: &["NEW"],
-            };
-            if let Some(end) = taken(self.firewall, Hook::Prerouting, &packet) {
+        for Mapping { row, state } in self.mapped() {
+            if let State::Taken(end) = state {
                 let port = format!("{}/{}", row.forward.port.number, row.forward.port.protocol);
                 match end.is_sure {
-                    true => note(&mut sure, &end, port),
-                    false => note(&mut doubtful, &end, port),
+                    true => note(&mut sure, end, port),
+                    false => note(&mut doubtful, end, port),
                 }
             }
         }
@@ -207,13 +193,6 @@ type ByRule = BTreeMap<String, Vec<String>>;
 
 fn note(told: &mut ByRule, end: &End, port: String) {
     told.entry(end.text()).or_default().push(port);
-}
-
-/// What may translate a packet's destination before it comes to a rule of portmap's.
-pub fn taken(firewall: &Firewall, hook: Hook, packet: &Packet) -> Option<End> {
-    let ends = firewall.ends(hook, true, packet);
-    let mut foreign = ends.into_iter().flatten().take_while(|end| !end.is_ours());
-    foreign.find(|end| end.verdict == Verdict::Translate)
 }
 
 /// Whether the main plugin of an attachment was to masquerade.

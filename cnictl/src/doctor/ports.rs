@@ -60,11 +60,11 @@ fn port(row: &Row) -> String {
     format!("{}/{}", row.forward.port.number, row.forward.port.protocol)
 }
 
-/// Those of which something is wrong.
+/// Those of which something is wrong; what takes their packets first is named with the rule.
 fn states(node: &Node<'_>) -> Vec<Finding> {
     let mut by_word: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for Mapping { row, state } in &node.mappings {
-        if *state != State::Active {
+        if !matches!(state, State::Active | State::Taken(_)) {
             let owner = node.owners.name(&row.owner);
             let told = format!("{} of {owner} ({})", port(row), state.details());
             by_word.entry(state.word()).or_default().push(told);

@@ -9,7 +9,6 @@ use portmap::list::listeners;
 use super::{PROBED, Way};
 use crate::cli::node::Wanted;
 use crate::commands::ports::host;
-use crate::doctor::packets::taken;
 use crate::doctor::ports::process;
 use crate::finding::{Finding, some};
 use crate::firewall::Filtered;
@@ -55,7 +54,8 @@ pub fn rule(way: &Way<'_>) -> Result<Finding, Error> {
     let row = way.row();
     let what = format!("{} of {}", host(&row.forward), way.owner);
     Ok(match &way.mapping.state {
-        State::Active => Finding::ok("", format!("{what} is in {}", row.backend)),
+        // The next station names the rule.
+        State::Active | State::Taken(_) => Finding::ok("", format!("{what} is in {}", row.backend)),
         State::Missing(run) => {
             let text = format!("{what} is in the runtime's cache, but no rule exists");
             Finding::error("", text).run(run)
@@ -77,7 +77,7 @@ pub fn ahead(way: &Way<'_>) -> Result<Finding, Error> {
         return Ok(Finding::warning("", "unknown"));
     };
     let hook = way.hook();
-    if let Some(end) = taken(&way.firewall, hook, &packet) {
+    if let Some(end) = way.firewall.taken(hook, &packet) {
         return Ok(match end.is_sure {
             true => {
                 let text = format!("{} takes it before ours", end.text());
@@ -88,7 +88,7 @@ pub fn ahead(way: &Way<'_>) -> Result<Finding, Error> {
     }
     let ends = way.firewall.ends(hook, true, &packet);
     let ends: Vec<_> = ends.iter().flatten().collect();
-    let is_ours = way.row().backend == "nftables-reference" || ends.iter().any(|e| e.is_ours());
+    let is_ours = ends.iter().any(|end| end.is_ours());
     Ok(match (is_ours, ends.first()) {
         (true, _) => Finding::ok("", "none takes it before ours"),
         (false, Some(end)) => {

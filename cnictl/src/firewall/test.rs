@@ -33,10 +33,11 @@ pub fn of(part: &[String]) -> Vec<Test> {
         Some((name, options)) => (name.as_str(), options),
         None => return Vec::new(),
     };
-    if matches!(
-        name,
-        "comment" | "?log" | "?counter" | "?comment" | "?immediate"
-    ) {
+    if matches!(name, "comment" | "?log" | "?counter" | "?comment") {
+        return Vec::new();
+    }
+    // `-p` has said so.
+    if Protocol::from_text(name).is_some() && options.is_empty() {
         return Vec::new();
     }
     if let (true, [value]) = (name.starts_with('-'), options) {

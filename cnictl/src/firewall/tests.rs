@@ -113,3 +113,62 @@ fn an_end_is_sure_where_every_rule_on_the_way_surely_matches() {
         );
     }
 }
+
+/// Chains of PREROUTING that translate: each with its table, its priority and its rules.
+fn nat(chains: &[(&str, i32, &[&str])]) -> Firewall {
+    let chain = |(table, priority, rules): &(&str, i32, &[&str])| firewall::Chain {
+        table: (*table).into(),
+        name: "PREROUTING".into(),
+        base: Some(Base {
+            hook: Hook::Prerouting,
+            priority: *priority,
+            is_nat: true,
+            drops: false,
+        }),
+        rules: rules
+            .iter()
+            .map(|rule| firewall::Rule::of((*rule).into()))
+            .collect(),
+    };
+    Firewall::of(chains.iter().map(chain).collect(), Vec::new())
+}
+
+#[test]
+fn what_translates_before_ours_is_found_and_sure_only_where_the_order_is_known() {
+    const OTHER: &[&str] = &["-p tcp -m tcp --dport 80 -j DNAT --to-destination 10.9.9.9:1"];
+    const DOUBTFUL: &[&str] =
+        &["-s 10.99.0.0/16 -p tcp -m tcp -j DNAT --to-destination 10.9.9.9:1"];
+    const ALL: &[&str] = &[
+        "-m statistic --mode random --probability 0.5 -j DNAT --to-destination 10.9.9.9:1",
+        "-j DNAT --to-destination 10.9.9.8:1",
+    ];
+    let own: &[&str] = &["-j CNI-HOSTPORT-DNAT"];
+    let own_last = [OTHER, own].concat();
+    let own_first = [own, OTHER].concat();
+    let own_after_doubt = [DOUBTFUL, own].concat();
+    type Chains<'a> = &'a [(&'a str, i32, &'a [&'a str])];
+    let cases: [(Chains<'_>, Option<bool>); 11] = [
+        (&[("ip nat", -100, own)], None),
+        (&[("ip nat", -100, &own_last)], Some(true)),
+        (&[("ip nat", -100, &own_first)], None),
+        (&[("ip nat", -100, &own_after_doubt)], Some(false)),
+        (&[("ip a", -110, OTHER), ("ip nat", -100, own)], Some(true)),
+        (&[("ip a", -110, ALL), ("ip nat", -100, own)], Some(true)),
+        (
+            &[("ip a", -110, DOUBTFUL), ("ip nat", -100, own)],
+            Some(false),
+        ),
+        (&[("ip a", -90, OTHER), ("ip nat", -100, own)], None),
+        (&[("ip a", -100, OTHER), ("ip nat", -100, own)], Some(false)),
+        (&[("ip nat", -100, own), ("ip a", -100, OTHER)], Some(false)),
+        // The reference's own table is no stranger.
+        (
+            &[("ip cni_hostport", -100, OTHER), ("ip a", -90, OTHER)],
+            None,
+        ),
+    ];
+    for (chains, expected) in cases {
+        let end = nat(chains).taken(Hook::Prerouting, &packet());
+        assert_eq!(end.map(|end| end.is_sure), expected, "{chains:?}");
+    }
+}

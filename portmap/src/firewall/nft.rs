@@ -6,19 +6,20 @@ use common::Family;
 use common::error::{Code, Error};
 use common::sys::netlink::{Refusal, attribute, each_attribute, text};
 use common::sys::nla::{Nla, emit_all};
-use nft::expr::{Expr, FIRST};
+use nft::expr::Expr;
 use nft::object;
 use nft::socket::Nft;
 use nft::uapi;
 use xtables::nf_tables::words;
 
+use super::lookup::Sets;
 use super::{Base, Chain, Hook, Rule};
 
 /// `NFPROTO_INET`: tables of both IP versions.
 const INET: u8 = 1;
 /// `NFT_META_NFPROTO` and `NFT_CT_STATE`
 const META_NFPROTO: u32 = 15;
-const CT_STATE: u32 = 0;
+pub const CT_STATE: u32 = 0;
 /// The states of connections as `ct state` has them (`NF_CT_STATE_BIT`), and those that iptables calls states
 /// of `ct status` (`IPS_SRC_NAT`, `IPS_DST_NAT`).
 const STATES: [(u32, &str); 5] = [
@@ -67,21 +68,26 @@ fn of_number(
             rules: Vec::new(),
         });
     }
+    let sets = Sets::read(nft, number)?;
     for attributes in nft.list_of(uapi::GETRULE, number, &[], <[u8]>::to_vec)? {
         let of = (
             named(&attributes, uapi::RULE_TABLE),
             named(&attributes, uapi::RULE_CHAIN),
         );
         let chain = places.get(&of).and_then(|place| all.get_mut(*place));
+        let Some(chain) = chain else { continue };
         let expressions = attribute(&attributes, uapi::RULE_EXPRESSIONS).unwrap_or(&[]);
-        if let (Some(chain), Some(words)) = (chain, in_words(family, expressions)?) {
-            chain.rules.push(Rule::of(words));
+        for expressions in sets.resolve(nft, &of.0, expressions)? {
+            chain
+                .rules
+                .extend(in_words(family, &expressions)?.map(Rule::of));
         }
     }
     Ok(all)
 }
 
-fn named(attributes: &[u8], kind: u16) -> String {
+/// A name among attributes.
+pub fn named(attributes: &[u8], kind: u16) -> String {
     attribute(attributes, kind).map(text).unwrap_or_default()
 }
 
@@ -108,7 +114,9 @@ fn in_words(family: Family, expressions: &[u8]) -> Result<Option<String>, Refusa
                 place += length;
             }
             Own::Unknown => {
-                kept.extend(elements.get(place));
+                // What a rule puts into a register it uses later.
+                let is_load = matches!(rest.first(), Some(Expr::Load { .. }));
+                kept.extend(elements.get(place).filter(|_| !is_load));
                 place += 1;
             }
         }
@@ -116,13 +124,7 @@ fn in_words(family: Family, expressions: &[u8]) -> Result<Option<String>, Refusa
     let mut bytes = Vec::new();
     let kept: Vec<Nla> = kept.iter().map(|(kind, e)| Nla::value(*kind, *e)).collect();
     emit_all(&kept, &mut bytes)?;
-    let mut words = states + &words::rule(family, &bytes);
-    let decides =
-        |expr: &Expr| matches!(expr, Expr::Lookup { into: Some(into), .. } if *into == FIRST);
-    if decoded.iter().any(decides) {
-        words.push_str(" -j ?map ?");
-    }
-    Ok(Some(words))
+    Ok(Some(states + &words::rule(family, &bytes)))
 }
 
 /// What a rule of nft's own tests that iptables tests by a match.
@@ -148,6 +150,11 @@ fn own(family: Family, exprs: &[Expr]) -> Own {
             false => Own::Never,
         },
         [
+            Expr::Ct { key: CT_STATE, .. },
+            Expr::Compare { op, value, .. },
+            ..,
+        ] if *op == uapi::CMP_EQ => named_states(names(value, &STATES), 2),
+        [
             Expr::Ct { key, .. },
             Expr::Bitwise { mask, .. },
             Expr::Compare { op, value, .. },
@@ -158,12 +165,16 @@ fn own(family: Family, exprs: &[Expr]) -> Own {
                 uapi::CT_STATUS => names(mask, &STATUSES),
                 _ => None,
             };
-            names.map_or(Own::Unknown, |names| {
-                Own::Tested(3, format!("-m conntrack --ctstate {names} "))
-            })
+            named_states(names, 3)
         }
         _ => Own::Unknown,
     }
+}
+
+fn named_states(names: Option<String>, length: usize) -> Own {
+    names.map_or(Own::Unknown, |names| {
+        Own::Tested(length, format!("-m conntrack --ctstate {names} "))
+    })
 }
 
 fn names(mask: &[u8], known: &[(u32, &str)]) -> Option<String> {

@@ -2,6 +2,7 @@
 
 mod broken;
 mod cli;
+mod contested;
 mod doctor;
 mod dry;
 mod explain;
@@ -17,6 +18,7 @@ pub mod place;
 mod pods;
 mod ports;
 mod reconcile;
+mod schema;
 mod today;
 mod together;
 mod who;

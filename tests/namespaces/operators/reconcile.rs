@@ -225,6 +225,54 @@ fn limits_and_sysctls_are_repaired_too() {
 }
 
 #[test]
+fn the_reference_s_bursts_are_accepted_by_check_and_put_right() {
+    let place = Place::new(Backend::Nftables, 1);
+    let mut asked = place.capabilities(0);
+    // What containerd sends where nobody asked for a burst.
+    for key in ["ingressBurst", "egressBurst"] {
+        asked["bandwidth"][key] = json!(4_294_967_295u64);
+    }
+    place.does("/usr/lib/cni/bandwidth", "ADD", 0, &asked);
+    place.remember(0, &asked);
+    let bursts = || -> Vec<u64> {
+        let document = place.run("bandwidth", &["limits", "--json"]).json();
+        let rows = document["limits"].as_array().unwrap();
+        rows.iter()
+            .map(|row| row["burstBytes"].as_u64().unwrap())
+            .collect()
+    };
+    let theirs = bursts();
+    assert!(
+        theirs.iter().all(|burst| *burst > 100_000_000),
+        "{theirs:?}"
+    );
+    place.does("bandwidth", "CHECK", 0, &asked);
+    let doctor = place.run("bandwidth", &["doctor"]);
+    let warns = |line: &&str| {
+        line.starts_with("warning") && line.contains("CHECK accepts 1 attachments that ADD would")
+    };
+    assert_eq!(doctor.stdout.lines().filter(warns).count(), 1, "{doctor:?}");
+    let said = place.run("bandwidth", &["reconcile", "--dry-run"]);
+    assert_eq!(said.code, Some(10), "{said:?}");
+    assert_eq!(bursts(), theirs);
+    let said = place.run("bandwidth", &["reconcile", "--json"]);
+    assert_eq!(
+        (said.code, said.states()),
+        (Some(10), vec!["repaired".into()]),
+        "{said:?}"
+    );
+    let details = said.json()["attachments"][0]["details"].clone();
+    assert!(
+        details.as_str().unwrap().contains("ticks of the reference"),
+        "{details}"
+    );
+    let ours = bursts();
+    assert!(ours.iter().all(|burst| *burst < 1_000_000), "{ours:?}");
+    place.does("bandwidth", "CHECK", 0, &asked);
+    assert_eq!(place.run("bandwidth", &["reconcile"]).code, Some(0));
+}
+
+#[test]
 fn an_attachment_whose_namespace_is_gone_is_reported_and_left() {
     let place = Place::new(Backend::Nftables, 1);
     place.attach_all("portmap");

@@ -1,0 +1,217 @@
+//! What takes a host port's packets before our rules: NodePorts of kube-proxy, rules of others.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use serde_json::{Value, json};
+
+use super::place::{Backend, Place, on_every_backend};
+
+on_every_backend!(
+    a_nodeport_of_iptables_takes_a_port_in_every_command,
+    a_nodeport_of_nft_may_take_a_port_of_its_addresses,
+    a_foreign_rule_of_nft_takes_a_port_only_where_it_comes_first,
+);
+
+/// Carries out a script on the node.
+#[track_caller]
+fn host(place: &Place, script: &str) {
+    let mut command = place.net.host.command("sh");
+    command.args(["-ec", script]);
+    command.env("XTABLES_LOCKFILE", place.directory.join("lock"));
+    assert!(command.status().unwrap().success(), "{script}");
+}
+
+/// State and details of the port 8000, where the other one is active.
+#[track_caller]
+fn of_8000(place: &Place) -> (String, String) {
+    let said = place.run("portmap", &["ports", "--json"]);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    let document = said.json();
+    let find = |port: u16| {
+        let mut rows = document["portMappings"].as_array().unwrap().iter();
+        rows.find(|row| row["hostPort"] == port).unwrap()
+    };
+    assert_eq!(find(9000)["state"], "active", "{document}");
+    let word = |key: &str| find(8000)[key].as_str().unwrap().to_owned();
+    (word("state"), word("details"))
+}
+
+#[track_caller]
+fn is_active(place: &Place) {
+    assert_eq!(of_8000(place), ("active".to_owned(), String::new()));
+}
+
+#[track_caller]
+fn is_taken(place: &Place, beginning: &str, rule: &str) {
+    let (state, details) = of_8000(place);
+    assert_eq!(state, "contested", "{details}");
+    assert!(
+        details.starts_with(beginning) && details.contains(rule),
+        "{details}"
+    );
+}
+
+/// A Service of two endpoints with the NodePort 8000, as kube-proxy writes it.
+fn nodeport(program: &str) -> String {
+    let rules = [
+        "-A KUBE-MARK-MASQ -j MARK --set-xmark 0x4000/0x4000",
+        "-A KUBE-SEP-A -s 10.244.0.5/32 -j KUBE-MARK-MASQ",
+        "-A KUBE-SEP-A -p tcp -m tcp -j DNAT --to-destination 10.244.0.5:80",
+        "-A KUBE-SEP-B -p tcp -m tcp -j DNAT --to-destination 10.244.0.6:80",
+        "-A KUBE-SVC-W -m statistic --mode random --probability 0.5 -j KUBE-SEP-A",
+        "-A KUBE-SVC-W -j KUBE-SEP-B",
+        "-A KUBE-EXT-W -j KUBE-MARK-MASQ",
+        "-A KUBE-EXT-W -j KUBE-SVC-W",
+        "-A KUBE-NODEPORTS -p tcp -m comment --comment shop/web -m tcp --dport 8000 -j KUBE-EXT-W",
+        "-A KUBE-SERVICES -d 10.96.0.1/32 -p tcp -m tcp --dport 443 -j KUBE-SVC-W",
+        "-A KUBE-SERVICES -m addrtype --dst-type LOCAL -j KUBE-NODEPORTS",
+        "-I PREROUTING -m comment --comment portals -j KUBE-SERVICES",
+    ];
+    let names = ["SERVICES", "NODEPORTS", "MARK-MASQ", "EXT-W", "SVC-W"];
+    let chains = names.iter().chain(&["SEP-A", "SEP-B"]);
+    let chains = chains.map(|name| format!("{program} -t nat -N KUBE-{name}\n"));
+    let rules = rules.map(|rule| format!("{program} -t nat {rule}\n"));
+    chains.chain(rules).collect()
+}
+
+fn a_nodeport_of_iptables_takes_a_port_in_every_command(backend: Backend) {
+    let place = Place::new(backend, 1);
+    place.attach_all("portmap");
+    is_active(&place);
+    // Beside nftables' chains the kernel calls the newest ones of iptables first, and does not say so.
+    let (program, beginning) = match backend {
+        Backend::IptablesNft => ("iptables-nft", "taken first by"),
+        Backend::IptablesLegacy => ("iptables-legacy", "taken first by"),
+        Backend::Nftables => ("iptables-nft", "perhaps taken first by"),
+    };
+    host(&place, &nodeport(program));
+    is_taken(&place, beginning, "--to-destination 10.244.0.5:80");
+    let said = place.run("portmap", &["who", "8000"]);
+    let words = format!("contested {beginning} ");
+    assert!(said.stdout.contains(&words), "{said:?}");
+    let said = place.run("portmap", &["metrics"]);
+    let sample = format!(
+        "cni_portmap_mappings{{backend=\"{}\",state=\"contested\"}} 1.0",
+        backend.shown()
+    );
+    assert!(said.stdout.contains(&sample), "{said:?}");
+    for command in [&["doctor"][..], &["explain", "8000"]] {
+        let said = place.run("portmap", command);
+        let text = match (command[0], backend) {
+            ("doctor", Backend::Nftables) => "comes before ours and may take 8000/tcp",
+            ("doctor", _) => "comes before ours and takes 8000/tcp",
+            (_, Backend::Nftables) => "may take it before ours",
+            _ => "takes it before ours",
+        };
+        assert_eq!(said.stdout.matches(text).count(), 1, "{said:?}");
+    }
+    host(&place, &format!("{program} -t nat -F KUBE-NODEPORTS"));
+    is_active(&place);
+}
+
+fn a_nodeport_of_nft_may_take_a_port_of_its_addresses(backend: Backend) {
+    let place = Place::new(backend, 1);
+    place.attach_all("portmap");
+    let table = "table ip kube-proxy {
+        set nodeport-ips { type ipv4_addr; elements = { 10.22.0.1 }; }
+        chain masquerade-mark { meta mark set meta mark or 0x4000; }
+        chain endpoint-A { ip saddr 10.244.0.5 jump masquerade-mark; meta l4proto tcp dnat to 10.244.0.5:80; }
+        chain service-A { numgen random mod 1 vmap { 0 : goto endpoint-A }; }
+        chain external-A { jump masquerade-mark; goto service-A; }
+        map service-ips { type ipv4_addr . inet_proto . inet_service : verdict; }
+        map service-nodeports {
+            type inet_proto . inet_service : verdict
+            elements = { tcp . 8000 : goto external-A, udp . 9100 : goto external-A }
+        }
+        chain services {
+            ip daddr . meta l4proto . th dport vmap @service-ips
+            ip daddr @nodeport-ips meta l4proto . th dport vmap @service-nodeports
+        }
+        chain nat-prerouting { type nat hook prerouting priority dstnat; jump services; }
+    }";
+    host(&place, &format!("nft '{table}'"));
+    let taken = || {
+        is_taken(
+            &place,
+            "perhaps taken first by",
+            "chain endpoint-A of ip kube-proxy",
+        );
+    };
+    taken();
+    let map = "element ip kube-proxy service-nodeports";
+    host(&place, &format!("nft 'delete {map} {{ tcp . 8000 }}'"));
+    is_active(&place);
+    // A Service's own address of that number is another one's.
+    let add = "add element ip kube-proxy service-ips";
+    host(
+        &place,
+        &format!("nft '{add} {{ 10.96.0.1 . tcp . 8000 : goto external-A }}'"),
+    );
+    is_active(&place);
+    host(
+        &place,
+        &format!("nft 'add {map} {{ tcp . 8000 : goto external-A }}'"),
+    );
+    taken();
+    let addresses = "ip kube-proxy nodeport-ips";
+    host(
+        &place,
+        &format!("nft 'flush set {addresses}; add element {addresses} {{ 192.0.2.9 }}'"),
+    );
+    is_active(&place);
+}
+
+fn a_foreign_rule_of_nft_takes_a_port_only_where_it_comes_first(backend: Backend) {
+    let place = Place::new(backend, 1);
+    place.attach_all("portmap");
+    for (name, rule) in [
+        ("a-set", "tcp dport { 8000, 8443 } dnat to 10.9.9.9:1"),
+        ("some-verdicts", "tcp dport vmap { 8000 : goto away }"),
+        ("a-map", "dnat to tcp dport map { 8000 : 10.9.9.9 }"),
+    ] {
+        for (priority, is_first) in [(-110, true), (-90, false)] {
+            let table = format!(
+                "table ip other {{
+                    chain away {{ meta l4proto tcp dnat to 10.9.9.9:1; }}
+                    chain {name} {{ type nat hook prerouting priority {priority}; {rule}; }}
+                }}"
+            );
+            host(&place, &format!("nft '{table}'"));
+            match is_first {
+                true => is_taken(&place, "taken first by", "of ip other)"),
+                false => is_active(&place),
+            }
+            host(&place, "nft delete table ip other");
+        }
+    }
+}
+
+#[test]
+fn rules_that_cannot_be_read_are_an_error_and_never_none() {
+    let place = Place::new(Backend::IptablesNft, 1);
+    place.attach_all("portmap");
+    host(&place, "iptables-legacy -A INPUT -j ACCEPT");
+    is_active(&place);
+    for name in ["iptables-legacy-restore", "iptables-legacy-save"] {
+        let program = place.directory.join(name);
+        let _ = fs::remove_file(&program);
+        fs::write(&program, "#!/bin/sh\necho torn >&2\nexit 4\n").unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    for command in [&["ports", "--json"][..], &["who", "8000", "--json"]] {
+        let said = place.run("portmap", command);
+        assert_eq!(said.code, Some(1), "{said:?}");
+        let unreadable: Vec<Value> = said.json()["unreadable"].as_array().unwrap().clone();
+        assert_eq!(unreadable.len(), 1, "{said:?}");
+        let error = unreadable[0].as_str().unwrap();
+        assert!(
+            error.contains("list the legacy tables (IPv4)") && error.contains("torn"),
+            "{error}"
+        );
+        assert_ne!(said.json()["portMappings"], json!([]));
+    }
+    let said = place.run("portmap", &["metrics"]);
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(said.stdout.contains("cni_metrics_errors 1.0"), "{said:?}");
+}
