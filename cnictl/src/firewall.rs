@@ -210,7 +210,7 @@ impl Firewall {
                     let is_before = with_ours == usize::from(ends.iter().any(End::is_ours));
                     let is_all = ends.iter().all(|end| translates(&end) && !end.is_ours());
                     return Some(End {
-                        is_sure: end.is_sure && is_before || is_all && is_before,
+                        is_sure: is_before && (end.is_sure || is_all),
                         ..end.clone()
                     });
                 }

@@ -26,6 +26,10 @@ pub struct Sets {
     flags: HashMap<(String, String), u32>,
 }
 
+/// How many expressions before a lookup load its key, and what stands for them and the lookup, for each
+/// element of the set.
+type Unrolled = (usize, Vec<Vec<Nla>>);
+
 /// An element: its key, where it is one value, and what a map has for it.
 struct Element {
     key: Option<Vec<u8>>,
@@ -91,15 +95,14 @@ impl Sets {
         rules.iter().map(bytes).collect()
     }
 
-    /// How many expressions before a lookup load its key, and what stands for them and the lookup, for each
-    /// element of the set; `None` where the lookup is left as it is.
+    /// What stands for a lookup; `None` where it is left as it is.
     fn looked_up(
         &self,
         nft: &mut Nft,
         (table, set): (&str, &str),
         lookup: &[u8],
         (before, from): (&[Expr], Register),
-    ) -> Result<Option<(usize, Vec<Vec<Nla>>)>, Refusal> {
+    ) -> Result<Option<Unrolled>, Refusal> {
         let is_verdict = is_verdict(lookup);
         let flags = self.flags.get(&(table.to_owned(), set.to_owned()));
         let is_exact = flags.is_some_and(|flags| flags & uapi::SET_FLAG_INTERVAL == 0);

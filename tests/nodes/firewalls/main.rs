@@ -1,6 +1,13 @@
 //! A Debian that systemd has booted, with `cnictl follow` as the package's unit runs it: how long host ports
 //! are dead after what firewalls do, that they come back by themselves, and what that costs.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "helpers of tests"
+)]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
