@@ -77,7 +77,7 @@ nodes: packages
 
 kernels: packages
 	@.ci/packages $(EMULATION)
-	timeout $(if $(filter all,$(CASES)),36000,1200) tests/kernels/run $(KERNEL) $(ARCH) $(CASES)
+	timeout $(if $(filter all,$(CASES)),36000,2400) tests/kernels/run $(KERNEL) $(ARCH) $(CASES)
 
 check:
 	cargo fmt --all --check
