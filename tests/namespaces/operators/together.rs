@@ -88,7 +88,8 @@ fn a_plugin_whose_state_cannot_be_read_keeps_the_others_from_nothing() {
     let place = Place::new(Backend::Nftables, 2);
     place.attach_all("portmap");
     fs::remove_file(place.cache_file(0)).unwrap();
-    fs::write(place.data_dir(), "no directory").unwrap();
+    // A link that leads to itself.
+    std::os::unix::fs::symlink(place.data_dir(), place.data_dir()).unwrap();
     let said = run(&place, &["gc", "--grace", "0", "--json"]);
     let removed = [("portmap".to_owned(), "removed".to_owned())];
     assert_eq!((said.code, rows(&said)), (Some(1), removed.into()));
