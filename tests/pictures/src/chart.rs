@@ -1,5 +1,8 @@
 //! A chart with a logarithmic scale upwards and named places from left to right.
 
+use std::io;
+
+use crate::data::figure;
 use crate::sheet::Sheet;
 
 /// A line of a chart.
@@ -10,6 +13,27 @@ pub struct Series {
     pub class: String,
     /// A value for each place; none where there is no figure.
     pub values: Vec<Option<f64>>,
+}
+
+impl Series {
+    /// Lines of a table's columns: the name, the class, and the column of each.
+    ///
+    /// # Errors
+    /// When a cell is no number.
+    pub fn of_columns<const COLUMNS: usize>(
+        rows: &[[String; COLUMNS]],
+        lines: &[(&str, &str, usize)],
+    ) -> io::Result<Vec<Series>> {
+        let of = |(name, class, at): &(&str, &str, usize)| {
+            let values = rows.iter().map(|row| figure(&row[*at]));
+            Ok(Series {
+                name: (*name).to_owned(),
+                class: (*class).to_owned(),
+                values: values.collect::<io::Result<_>>()?,
+            })
+        };
+        lines.iter().map(of).collect()
+    }
 }
 
 /// Where a chart is, and its scale.

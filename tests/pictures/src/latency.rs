@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 
 use crate::chart::{Chart, Series, legend};
-use crate::data::{figure, rows};
+use crate::data::rows;
 use crate::sheet::Sheet;
 
 /// Columns: rate, then mean and maximum of ours, and the mean of the reference, in milliseconds.
@@ -13,27 +13,12 @@ use crate::sheet::Sheet;
 /// When the figures cannot be read.
 pub fn picture(data: &Path) -> io::Result<String> {
     let rows = rows::<4>(data)?;
-    let column = |at: usize| {
-        rows.iter()
-            .map(|row| figure(&row[at]))
-            .collect::<io::Result<_>>()
-    };
-    let series = [
+    let lines = [
         ("this project, mean", "c0", 1),
         ("this project, maximum", "c0 dash", 2),
         ("reference with containerd's burst, mean", "c3", 3),
     ];
-    let series: Vec<Series> = series
-        .into_iter()
-        .map(|(name, class, at)| {
-            let (name, class) = (name.to_owned(), class.to_owned());
-            Ok(Series {
-                name,
-                class,
-                values: column(at)?,
-            })
-        })
-        .collect::<io::Result<_>>()?;
+    let series = Series::of_columns(&rows, &lines)?;
     let places: Vec<String> = rows.iter().map(|row| row[0].clone()).collect();
     let title = "bandwidth: ping of a limited pod under load";
     let about = format!("{title}; the figures are in docs/bandwidth.md");

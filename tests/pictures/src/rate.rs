@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 
 use crate::chart::{Chart, Series, legend};
-use crate::data::{figure, rows};
+use crate::data::rows;
 use crate::sheet::Sheet;
 
 /// Columns: seconds, then Mbit/s of ours and of the reference.
@@ -13,23 +13,8 @@ use crate::sheet::Sheet;
 /// When the figures cannot be read.
 pub fn picture(data: &Path) -> io::Result<String> {
     let rows = rows::<3>(data)?;
-    let column = |at: usize| {
-        rows.iter()
-            .map(|row| figure(&row[at]))
-            .collect::<io::Result<_>>()
-    };
-    let series = [("this project", "c0", 1), ("reference 1.1.1", "c3", 2)];
-    let series: Vec<Series> = series
-        .into_iter()
-        .map(|(name, class, at)| {
-            let (name, class) = (name.to_owned(), class.to_owned());
-            Ok(Series {
-                name,
-                class,
-                values: column(at)?,
-            })
-        })
-        .collect::<io::Result<_>>()?;
+    let lines = [("this project", "c0", 1), ("reference 1.1.1", "c3", 2)];
+    let series = Series::of_columns(&rows, &lines)?;
     let whole = |row: &[String; 3]| row[0].strip_suffix(".0").unwrap_or_default().to_owned();
     let places: Vec<String> = rows.iter().map(whole).collect();
     let title = "bandwidth: a pod limited to 10 Mbit/s";

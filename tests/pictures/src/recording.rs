@@ -6,8 +6,9 @@ use std::io;
 use std::path::Path;
 
 use serde_json::Value;
-use svg::Document;
-use svg::node::element::{Rectangle, Style, Text};
+use svg::node::element::{Style, Text};
+
+use crate::sheet::{document, page};
 
 /// What empties the screen.
 const CLEAR: &str = "\u{1b}[2J\u{1b}[H";
@@ -90,21 +91,9 @@ fn draw(columns: i32, rows: i32, lines: &[Line]) -> String {
     let end = lines.iter().map(|line| line.to).fold(END, f64::max);
     let width = (f64::from(columns) * CELL.0) as i32 + 2 * MARGIN;
     let height = rows * CELL.1 + 2 * MARGIN;
-    let page = Rectangle::new()
-        .set("x", 0.5)
-        .set("y", 0.5)
-        .set("width", width - 1)
-        .set("height", height - 1)
-        .set("rx", 8)
-        .set("class", "page");
     let mut names = BTreeMap::new();
     let mut style = STYLE.to_owned();
-    let mut document = Document::new()
-        .set("viewBox", (0, 0, width, height))
-        .set("width", width)
-        .set("height", height)
-        .set("role", "img")
-        .set("aria-label", about(lines));
+    let mut document = document(width, height, &about(lines));
     let mut words = Vec::new();
     for line in lines {
         let share = |at: f64| format!("{:.2}%", at / end * 100.0);
@@ -130,7 +119,7 @@ fn draw(columns: i32, rows: i32, lines: &[Line]) -> String {
         );
     }
     style.push_str("@media (prefers-reduced-motion:reduce){text{animation:none!important}}");
-    document = document.add(Style::new(style)).add(page);
+    document = document.add(Style::new(style)).add(page(width, height));
     for text in words {
         document = document.add(text);
     }

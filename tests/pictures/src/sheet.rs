@@ -34,22 +34,10 @@ impl Sheet {
             .set("markerHeight", 8)
             .set("orient", "auto")
             .add(head);
-        let page = Rectangle::new()
-            .set("x", 0.5)
-            .set("y", 0.5)
-            .set("width", width - 1)
-            .set("height", height - 1)
-            .set("rx", 8)
-            .set("class", "page");
-        let document = Document::new()
-            .set("viewBox", (0, 0, width, height))
-            .set("width", width)
-            .set("height", height)
-            .set("role", "img")
-            .set("aria-label", about)
+        let document = document(width, height, about)
             .add(Style::new(STYLE))
             .add(Definitions::new().add(marker))
-            .add(page);
+            .add(page(width, height));
         Self(document).words(20, 32, "title", title)
     }
 
@@ -137,4 +125,25 @@ impl Sheet {
     pub fn text(&self) -> String {
         format!("{}\n", self.0)
     }
+}
+
+/// An empty picture. `about` is read to those who cannot see it.
+pub fn document(width: i32, height: i32, about: &str) -> Document {
+    Document::new()
+        .set("viewBox", (0, 0, width, height))
+        .set("width", width)
+        .set("height", height)
+        .set("role", "img")
+        .set("aria-label", about)
+}
+
+/// Its background.
+pub fn page(width: i32, height: i32) -> Rectangle {
+    Rectangle::new()
+        .set("x", 0.5)
+        .set("y", 0.5)
+        .set("width", width - 1)
+        .set("height", height - 1)
+        .set("rx", 8)
+        .set("class", "page")
 }
