@@ -53,8 +53,13 @@ pub fn traced(host: &Namespace, call: &Call, options: &[&str]) -> (Answer, Strin
     (answer, told)
 }
 
-/// The system calls of a run: each name with the places at which a thread or a program makes it.
-pub type Made = BTreeSet<(String, usize)>;
+/// The system calls of a run.
+pub struct Made {
+    /// Each name with the places at which a thread or a program makes it.
+    pub calls: BTreeSet<(String, usize)>,
+    /// Whether other programs were run.
+    pub has_programs: bool,
+}
 
 /// Runs a call without a fault, and gives what it makes once it has read its input: of the plugin's own
 /// threads all calls, of other programs those that `counts` even there.
@@ -70,7 +75,7 @@ pub fn made(host: &Namespace, call: &Call, counts: impl Fn(&str) -> bool) -> (An
     // A command reads no input.
     let is_end = |(who, what): &(&str, &str)| is_main(who) && what.starts_with("read(0, \"\"");
     let begin = calls.iter().position(is_end).unwrap_or(0);
-    let (mut made, mut counted) = (Made::new(), BTreeMap::new());
+    let (mut made, mut counted) = (BTreeSet::new(), BTreeMap::new());
     for (place, (who, what)) in calls.iter().enumerate() {
         let name = what.split('(').next().unwrap_or_default();
         let nth = counted.entry((who, name)).or_insert(0);
@@ -79,6 +84,10 @@ pub fn made(host: &Namespace, call: &Call, counts: impl Fn(&str) -> bool) -> (An
             made.insert((name.to_owned(), *nth));
         }
     }
+    let made = Made {
+        calls: made,
+        has_programs: !started.is_empty(),
+    };
     (answer, made)
 }
 

@@ -22,7 +22,7 @@ fn del_leaves_nothing_and_waits_for_nobody(keys: Value, least: usize) {
         state
     };
     let mut kills = 0;
-    for (name, nth) in &made {
+    for (name, nth) in &made.calls {
         kills += usize::from(killed(node.host(), &node.call("ADD"), (name, *nth)));
         let (answer, told) = traced(node.host(), &node.call("DEL"), &["-f", "-e", "trace=fcntl"]);
         assert_eq!(answer.code, Some(0), "{name} {nth}: {answer:?}");

@@ -108,14 +108,15 @@ impl Trial<'_> {
         let (answer, made) = made(self.host, &(self.call)(), is_counted);
         assert_eq!(self.judged(&answer, &mut account), None, "{answer:?}");
         account = Account::default();
-        for (name, nth) in &made {
+        for (name, nth) in &made.calls {
             if self.spared.contains(&name.as_str()) {
                 continue;
             }
             let fault = FAULTS.iter().find(|(known, _)| known == name);
             match fault {
                 Some((name, errnos)) => {
-                    self.one((name, errnos[nth % errnos.len()], *nth), &mut account);
+                    let fault = (*name, errnos[nth % errnos.len()], *nth);
+                    self.one(fault, made.has_programs, &mut account);
                 }
                 None => assert!(SPARED.contains(&name.as_str()), "how does {name} fail?"),
             }
@@ -136,10 +137,10 @@ impl Trial<'_> {
         );
     }
 
-    fn one(&self, fault: Fault<'_>, account: &mut Account) {
+    fn one(&self, fault: Fault<'_>, has_programs: bool, account: &mut Account) {
         let (name, errno, nth) = fault;
-        // The programs' reads are those of pipes.
-        let is_own = name == "read" || self.own.contains(&name);
+        // The programs' reads are those of pipes. Without programs it is met in every thread.
+        let is_own = has_programs && (name == "read" || self.own.contains(&name));
         let options = if is_own { &[] } else { EVERYWHERE };
         let (answer, is_met) = injected(self.host, &(self.call)(), fault, options);
         let mut unmet = Account::default();
