@@ -22,7 +22,8 @@ use crate::error::{Code, Error};
 
 pub use refusal::Refusal;
 pub use wire::{
-    HEADER, Message, attribute, each_attribute, message, split, text, u16_at, u32_at, verdict,
+    HEADER, Message, attribute, each_attribute, message, split, text, u16_at, u32_at, u64_at,
+    verdict,
 };
 
 /// Bytes received at once. The kernel fills up to 32 KiB per read of a dump.

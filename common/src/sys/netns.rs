@@ -98,6 +98,19 @@ impl Netns {
         }
     }
 
+    /// Opens the namespace at `path`; `None` when nothing can be in it any more: it is gone, or something
+    /// that is not a network namespace is in its place.
+    ///
+    /// # Errors
+    /// Code 8 when that cannot be found out.
+    pub fn open_if_there(path: &Path) -> Result<Option<Netns>, Error> {
+        match Netns::open(path) {
+            Ok(netns) => Ok(Some(netns)),
+            Err(OpenError::Gone(_) | OpenError::Foreign(_)) => Ok(None),
+            Err(OpenError::Unusable(error)) => Err(error),
+        }
+    }
+
     /// The calling thread's own namespace.
     ///
     /// # Errors
@@ -192,6 +205,10 @@ mod tests {
         assert!(matches!(Netns::open(&empty), Err(OpenError::Gone(_))));
         assert!(matches!(Netns::open(&text), Err(OpenError::Foreign(_))));
         assert!(matches!(Netns::open(&dir), Err(OpenError::Foreign(_))));
+        for path in [&missing, &empty, &text, &dir] {
+            assert!(matches!(Netns::open_if_there(path), Ok(None)), "{path:?}");
+        }
+        assert!(matches!(Netns::open_if_there(Path::new(OWN)), Ok(Some(_))));
         std::fs::remove_dir_all(&dir).unwrap();
     }
 
