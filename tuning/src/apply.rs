@@ -1,6 +1,6 @@
 //! ADD: saves the originals, then sets every value, or none.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use common::error::short;
 use common::sys::file;
@@ -47,8 +47,13 @@ pub fn apply(plan: &Plan, request: &Request, store: &Store, ends: &mut Ends) -> 
     }
     let mut touched = 0;
     make(&steps, &actual, &mut container, &mut touched)
-        .and_then(|()| switch(plan, &steps, actual.link, ends, &mut touched))
-        .and_then(|()| note_shown(plan, &mut backup, store, &mut slot))
+        .and_then(|shown| {
+            switch(plan, &steps, actual.link, ends)?;
+            for warning in overwritten(plan, &shown)? {
+                request.log.warn(warning);
+            }
+            note_shown(plan, shown, &mut backup, (store, &mut slot))
+        })
         .map_err(|error| {
             let undos = steps
                 .iter()
@@ -119,24 +124,14 @@ fn is_possible(plan: &Plan, actual: &Actual, ifname: &str) -> Result<(), Error> 
 /// Completes the backup with how the kernel shows what was written, where it has words of its own.
 fn note_shown(
     plan: &Plan,
+    new: Vec<Shown>,
     backup: &mut Backup,
-    store: &Store,
-    slot: &mut Slot,
+    (store, slot): (&Store, &mut Slot),
 ) -> Result<(), Error> {
     let planned: HashSet<&Name> = plan.sysctls.iter().map(|setting| &setting.name).collect();
     let known = backup.shown.iter();
     let known = known.filter(|shown| !planned.contains(&shown.name));
-    let mut shown: Vec<Shown> = known.cloned().collect();
-    for Setting { name, value, .. } in &plan.sysctls {
-        match observe::read(name)? {
-            Reading::Value(reads) if !meaning::same(&reads, value) => shown.push(Shown {
-                name: name.clone(),
-                written: value.clone(),
-                reads,
-            }),
-            _ => {}
-        }
-    }
+    let shown: Vec<Shown> = known.cloned().chain(new).collect();
     if backup.shown == shown {
         return Ok(());
     }
@@ -145,7 +140,7 @@ fn note_shown(
 }
 
 /// What shall be on disk: the originals known already, and the new ones. A backup of another
-/// namespace belongs to an earlier container of the same ID, whose end we were not told.
+/// namespace belongs to an earlier container of the same ID, for which there was no DEL.
 fn backup(
     originals: &Originals,
     saved: Option<&Saved>,
@@ -184,46 +179,75 @@ fn sound(saved: &Saved) -> Result<Backup, Error> {
     )))
 }
 
-/// Sets sysctls and attributes of the link. `touched` counts the steps that may have been made.
+/// Sets sysctls and attributes of the link. `touched` counts the steps that may have been made. Gives how
+/// the kernel shows values, where it has words of its own.
 fn make(
     steps: &[Step],
     actual: &Actual,
     container: &mut Container,
     touched: &mut usize,
-) -> Result<(), Error> {
+) -> Result<Vec<Shown>, Error> {
+    let mut shown = Vec::new();
     for step in steps {
         *touched += 1;
         match (&step.change, &actual.link) {
-            (Some(Change::Sysctl(name, value)), _) => {
-                observe::write(name, value).context(Code::System, || {
-                    let shown = short(name.shown(value));
-                    format!("set sysctl {} to {shown:?}", name.text())
-                })?;
-            }
+            (Some(Change::Sysctl(name, value)), _) => shown.extend(write(name, value)?),
             (Some(Change::Link(change)), Some(link)) => container
                 .change(link, *change)
                 .context(Code::System, || observe::tried(*change, &link.name))?,
             _ => {}
         }
     }
-    Ok(())
+    Ok(shown)
+}
+
+/// Writes a sysctl. Gives how the kernel shows it, where it has words of its own: that is read at once, as
+/// the next one written may set this one too.
+fn write(name: &Name, value: &str) -> Result<Option<Shown>, Error> {
+    observe::write(name, value).context(Code::System, || {
+        let shown = short(name.shown(value));
+        format!("set sysctl {} to {shown:?}", name.text())
+    })?;
+    Ok(match observe::read(name)? {
+        Reading::Value(reads) if !meaning::same(&reads, value) => Some(Shown {
+            name: name.clone(),
+            written: value.to_owned(),
+            reads,
+        }),
+        _ => None,
+    })
+}
+
+/// A warning about each sysctl that a later change of the same plan has set too: `conf/all/forwarding` sets
+/// all of `conf/*/forwarding`, and the MTU of a link that of IPv6. The order is the configuration's.
+fn overwritten(plan: &Plan, shown: &[Shown]) -> Result<Vec<String>, Error> {
+    let shown: HashMap<&Name, &Shown> = shown.iter().map(|s| (&s.name, s)).collect();
+    let mut warnings = Vec::new();
+    for Setting { name, value, .. } in &plan.sysctls {
+        let is_shown = |reads: &str| shown.get(name).is_some_and(|s| s.is_of(value, reads));
+        match observe::read(name)? {
+            Reading::Value(reads) if !meaning::same(&reads, value) && !is_shown(&reads) => {
+                let [value, reads] = [value, &reads].map(|text| short(name.shown(text)));
+                warnings.push(format!(
+                    "sysctl {} was set to {value:?} and reads {reads:?} now, as another value of the \
+                     configuration sets it too: write it after that one",
+                    name.text()
+                ));
+            }
+            _ => {}
+        }
+    }
+    Ok(warnings)
 }
 
 /// Switches the offloads, all of an interface at once. One may stay off for another one that it needs,
 /// which the kernel does not say.
-fn switch(
-    plan: &Plan,
-    steps: &[Step],
-    link: Option<Link>,
-    ends: &mut Ends,
-    touched: &mut usize,
-) -> Result<(), Error> {
+fn switch(plan: &Plan, steps: &[Step], link: Option<Link>, ends: &mut Ends) -> Result<(), Error> {
     let changes = steps.iter().filter_map(|step| step.change.as_ref());
     let values = Originals::of(changes).offloads;
     if values.is_empty() {
         return Ok(());
     }
-    *touched = steps.len();
     for end in ends.iter_mut() {
         end.switch(&offload::of_side(&values, end.side))?;
     }

@@ -35,6 +35,37 @@ fn sysctls_are_written_in_the_order_given() {
 }
 
 #[test]
+fn a_value_that_a_later_one_sets_too_is_warned_of_and_is_a_drift() {
+    let pod = Pod::new();
+    let (all, eth0) = (
+        "net.ipv4.conf.all.forwarding",
+        "net.ipv4.conf.IFNAME.forwarding",
+    );
+    let reserved = "\"net.ipv4.ip_local_reserved_ports\":\"8080,8081\"";
+    let answer = add(
+        &pod,
+        &format!("{{\"{eth0}\":\"0\",\"{all}\":\"1\",{reserved}}}"),
+    );
+    assert_eq!(answer.code, Some(0), "{answer:?}");
+    let warning = "sysctl net/ipv4/conf/eth0/forwarding was set to ";
+    assert!(answer.stderr.contains(warning), "{answer:?}");
+    assert_eq!(answer.stderr.matches("was set to").count(), 1, "{answer:?}");
+    let keys = json!({"sysctl": {eth0: "0", all: "1"}});
+    let (code, text) = error(&pod.run("CHECK", keys));
+    assert_eq!(code, 101, "{text}");
+    assert!(
+        text.contains("conf/eth0/forwarding: expected 0, found 1"),
+        "{text}"
+    );
+    let answer = add(
+        &pod,
+        &format!("{{\"{all}\":\"1\",\"{eth0}\":\"0\",{reserved}}}"),
+    );
+    assert_eq!((answer.code, answer.stderr.as_str()), (Some(0), ""));
+    pod.check(json!({"sysctl": {all: "1", eth0: "0"}}));
+}
+
+#[test]
 fn the_same_sysctl_twice_is_refused_however_it_is_spelled() {
     let pod = Pod::new();
     let before = pod.state();
