@@ -8,7 +8,7 @@ use common::decode::Object;
 use common::json::Json;
 use common::sys::file::{self, Content};
 use common::sys::link::Link;
-use common::sys::netns::{Netns, OpenError};
+use common::sys::netns::Netns;
 use common::{Attachment, Error, Request};
 
 use crate::backup::{self, Backup};
@@ -130,7 +130,7 @@ fn backups<'a>(
     Ok(all)
 }
 
-/// `CONTAINER_INTERFACE`: either may hold `_`, so the cache is asked first.
+/// `CONTAINER_INTERFACE`: either may hold `_`, so the cache is consulted first.
 fn guess(name: &str, cache: &Cache) -> Attachment {
     let known = cache.entries.iter().map(|entry| &entry.attachment);
     let mut known = known.filter(|known| name == format!("{}_{}", known.container, known.ifname));
@@ -147,10 +147,9 @@ fn guess(name: &str, cache: &Cache) -> Attachment {
 
 /// What the container has now; nothing where its namespace is gone.
 fn now(entry: &Entry, backup: &Backup) -> Result<Present, Error> {
-    match Netns::open(Path::new(&entry.netns)) {
-        Ok(netns) => present(&netns, &entry.attachment.ifname, backup),
-        Err(OpenError::Gone(_) | OpenError::Foreign(_)) => Ok(Present::default()),
-        Err(OpenError::Unusable(error)) => Err(error),
+    match Netns::open_if_there(Path::new(&entry.netns))? {
+        Some(netns) => present(&netns, &entry.attachment.ifname, backup),
+        None => Ok(Present::default()),
     }
 }
 

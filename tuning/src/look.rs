@@ -3,7 +3,7 @@
 use common::sys::netns::Netns;
 use common::{Error, Request};
 
-use crate::backup::Store;
+use crate::backup::{Shown, Store};
 use crate::change::Step;
 use crate::config::Config;
 use crate::diff;
@@ -16,6 +16,17 @@ use crate::plan::Plan;
 /// # Errors
 /// Why it could not be found out.
 pub fn steps(request: &Request) -> Result<Vec<Step>, Error> {
+    steps_by(request, Store::shown)
+}
+
+/// The same, where `shown` gives how the kernel showed what ADD wrote.
+///
+/// # Errors
+/// As [`steps`].
+pub fn steps_by(
+    request: &Request,
+    shown: impl FnOnce(&Store) -> Result<Vec<Shown>, Error>,
+) -> Result<Vec<Step>, Error> {
     let config = Config::parse(request)?;
     let store = Store::new(&config.data_dir, &request.attachment);
     let plan = Plan::new(config);
@@ -26,7 +37,7 @@ pub fn steps(request: &Request) -> Result<Vec<Step>, Error> {
     let actual = netns.run(|| Container::open(ifname)?.observe(&plan, &mut ends))?;
     let steps = diff::steps(&plan, &actual, ifname, &[])?;
     match steps.iter().any(|step| step.drift.is_some()) {
-        true => diff::steps(&plan, &actual, ifname, &store.shown()?),
+        true => diff::steps(&plan, &actual, ifname, &shown(&store)?),
         false => Ok(steps),
     }
 }

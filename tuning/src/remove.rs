@@ -9,16 +9,16 @@ use std::time::Duration;
 
 use common::netconf::ValidAttachment;
 use common::sys::file::{self, Content};
-use common::sys::netns::{Netns, OpenError};
+use common::sys::netns::Netns;
 use common::{Attachment, Error, Request};
 
 use crate::backup::{self, Backup, Saved, Store};
 use crate::config;
 use crate::look;
 use crate::observe::Container;
-use crate::offload::ends;
+use crate::offload::ends::{self, Ends};
 use crate::originals::Originals;
-use crate::restore::{self, Outcome};
+use crate::restore::{self, Failure, Outcome};
 
 /// The age from which a file that is still being written has lost its writer.
 const ABANDONED: Duration = Duration::from_secs(600);
@@ -39,7 +39,14 @@ pub fn del(request: &Request) -> Result<(), Error> {
     let (mut all, mut errors) = store.all();
     if all.is_empty() && errors.is_empty() {
         match store.of_another_network() {
-            Ok(saved) => all.extend(saved.filter(|saved| was_renamed(request, saved))),
+            Ok(Some(saved)) if was_renamed(request, &saved) => all.push(saved),
+            Ok(Some(Saved { path, backup, .. })) => {
+                let network = backup.owner.map(|owner| owner.network).unwrap_or_default();
+                let path = path.display();
+                let warning = format!("backup {path} is of network {network} and stays");
+                request.log.warn(warning);
+            }
+            Ok(None) => {}
             Err(error) => errors.push(error),
         }
     }
@@ -123,7 +130,7 @@ fn one(saved: &Saved, netns: Option<&Netns>, request: &Request) -> Result<(), Er
 /// it saved is what this configuration sets, and the kernel has all of that. The reference's backups
 /// name no network, and its DEL restores under any name.
 fn was_renamed(request: &Request, saved: &Saved) -> bool {
-    let Ok(steps) = look::steps(request) else {
+    let Ok(steps) = look::steps_by(request, |_| Ok(saved.backup.shown.clone())) else {
         return false;
     };
     let set = Originals::of(steps.iter().filter_map(|step| step.undo.as_ref()));
@@ -131,31 +138,47 @@ fn was_renamed(request: &Request, saved: &Saved) -> bool {
     is_in_force && set.is_about_the_same_as(&saved.backup.originals)
 }
 
-/// The container's namespace, or `None` when nothing can be in it any more: no path was given, it is
-/// gone, or something that is no namespace has taken its place.
+/// The container's namespace, or `None` when no path was given or nothing can be in it any more.
 fn open(request: &Request) -> Result<Option<Netns>, Error> {
-    let Some(path) = &request.netns else {
-        return Ok(None);
-    };
-    match Netns::open(path) {
-        Ok(netns) => Ok(Some(netns)),
-        Err(OpenError::Gone(_) | OpenError::Foreign(_)) => Ok(None),
-        Err(OpenError::Unusable(error)) => Err(error),
-    }
+    let netns = request.netns.as_deref().map(Netns::open_if_there);
+    Ok(netns.transpose()?.flatten())
 }
 
 fn restore(netns: &Netns, backup: &Backup, attachment: &Attachment) -> Result<Outcome, Error> {
     let originals = &backup.originals;
-    let mut ends = ends::open(netns, &attachment.ifname, &originals.sides())?;
-    netns.run(|| {
-        let mut container = Container::open(&attachment.ifname)?;
+    let ifname = &attachment.ifname;
+    let sides = originals.sides();
+    let mut ends = Ends::new();
+    let outcome = netns.run(|| {
+        let mut container = Container::open(ifname)?;
         let here = container.netns_id()?;
         if backup.netns.is_some() && here.is_some() && backup.netns != here {
             // The namespace that was tuned is gone; this one never was.
-            return Ok(Outcome::default());
+            return Ok(Some(Outcome::default()));
         }
+        let is_all = sides.is_empty();
+        Ok(is_all.then(|| restore::restore(&mut container, &mut ends, originals)))
+    })?;
+    if let Some(outcome) = outcome {
+        return Ok(outcome);
+    }
+    let mut failures = Vec::new();
+    for side in sides {
+        match ends::open(netns, ifname, &[side]) {
+            Ok(end) => ends.extend(end),
+            // The rest is restored all the same; the backup stays for this.
+            Err(error) => failures.push(Failure {
+                error,
+                is_final: false,
+            }),
+        }
+    }
+    let mut outcome = netns.run(|| {
+        let mut container = Container::open(ifname)?;
         Ok(restore::restore(&mut container, &mut ends, originals))
-    })
+    })?;
+    outcome.failures.extend(failures);
+    Ok(outcome)
 }
 
 /// Whether a file is a backup of a dead attachment, or one whose writer was killed long ago.

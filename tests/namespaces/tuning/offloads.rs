@@ -1,6 +1,7 @@
 //! Offloads of the container's interface and of its peer on the node, as ethtool(8) shows them.
 
 use std::collections::BTreeMap;
+use std::fs;
 
 use sandbox::Namespace;
 use serde_json::{Value, json};
@@ -64,6 +65,51 @@ fn they_are_switched_on_both_ends_checked_and_restored() {
     pod.del(keys());
     assert_eq!(both.state(), before);
     assert!(pod.files().is_empty());
+}
+
+#[test]
+fn a_peer_that_cannot_be_looked_up_keeps_nothing_else_from_being_restored() {
+    let pod = Pod::new();
+    let both = Both(&pod);
+    let before = both.state();
+    let mut keys = keys();
+    keys["mtu"] = json!(1400);
+    keys["sysctl"] = json!({"net.core.somaxconn": "500"});
+    let log = pod.scratch.path().join("strace").display().to_string();
+    let mut met = 0;
+    for nth in 1..100 {
+        pod.add(keys.clone());
+        let inject = format!("inject=sendto:error=ENOBUFS:when={nth}");
+        let strace = [
+            "strace",
+            "-f",
+            "-o",
+            &log,
+            "-e",
+            "trace=sendto",
+            "-e",
+            &inject,
+        ];
+        let call = pod.call("DEL").under(&strace);
+        let answer = pod.finish(call, &pod.conf(keys.clone()));
+        // Calls are counted for each thread, so that others may have failed too.
+        let alone = "\"msg\": \"look up the veth peer of eth0\"";
+        if answer.stdout.contains(alone) && !answer.stdout.contains("; ") {
+            met += 1;
+            let [container, host] = both.state();
+            assert_eq!(container, before[0], "{answer:?}");
+            assert_ne!(host, before[1], "{answer:?}");
+            assert_eq!(pod.link().unwrap().mtu, 1500, "{answer:?}");
+            assert_eq!(pod.sysctl("net/core/somaxconn"), "4096", "{answer:?}");
+            assert_eq!(pod.files().len(), 1, "{answer:?}");
+        }
+        pod.del(keys.clone());
+        assert_eq!(both.state(), before);
+        if !fs::read_to_string(&log).unwrap().contains("(INJECTED)") {
+            break;
+        }
+    }
+    assert!(met > 0, "{met}");
 }
 
 #[test]

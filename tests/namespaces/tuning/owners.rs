@@ -9,6 +9,7 @@ use sandbox::plugin::{Answer, Call};
 use serde_json::{Value, json};
 
 use super::pod::{Pod, REFERENCE, succeeds};
+use super::state::assert_state;
 
 /// Container, interface, and the sysctl that the attachment sets.
 type Twin = (&'static str, &'static str, &'static str);
@@ -126,11 +127,30 @@ fn del_after_its_network_was_renamed_restores_and_leaves_what_another_network_se
     let keys = |network: &str, mtu: u32| json!({"name": network, "mtu": mtu});
     pod.add(keys("net1", 1400));
     // Another network, whose values are others: its DEL, for whatever reason, has nothing to do.
-    pod.del(keys("net2", 1300));
-    pod.del(json!({"name": "net2", "mtu": 1400, "promisc": true}));
+    for others in [
+        keys("net2", 1300),
+        json!({"name": "net2", "mtu": 1400, "promisc": true}),
+    ] {
+        let answer = pod.run("DEL", others);
+        assert_eq!(answer.code, Some(0), "{answer:?}");
+        let path = pod.backup().display().to_string();
+        let warning = format!("backup {path} is of network net1 and stays");
+        assert!(answer.stderr.contains(&warning), "{answer:?}");
+    }
     assert_eq!((pod.link().unwrap().mtu, pod.files().len()), (1400, 1));
     pod.del(keys("renamed", 1400));
     assert_eq!((pod.link().unwrap().mtu, pod.files().len()), (1500, 0));
+}
+
+#[test]
+fn del_after_its_network_was_renamed_knows_values_that_the_kernel_shows_in_its_own_words() {
+    let pod = Pod::new();
+    let before = pod.state();
+    let keys = |network: &str| json!({"name": network, "sysctl": {"net.ipv4.ip_local_reserved_ports": "8081,8080"}});
+    pod.add(keys("net1"));
+    pod.del(keys("renamed"));
+    assert_state!(pod.state(), before);
+    assert!(pod.files().is_empty());
 }
 
 #[test]
