@@ -1,4 +1,4 @@
-//! What is asked: stdin's keys, then `CNI_ARGS`, `runtimeConfig` and `args.cni`, each overriding the
+//! What is requested: stdin's keys, then `CNI_ARGS`, `runtimeConfig` and `args.cni`, each overriding the
 //! one before.
 
 use std::borrow::Cow;
@@ -29,7 +29,7 @@ pub struct Config {
     pub mac: Option<Mac>,
     /// The interface's MTU in bytes.
     pub mtu: Option<u32>,
-    /// Switches promiscuous mode on. There is no way to ask for off, as in the reference.
+    /// Switches promiscuous mode on. There is no way to switch it off, as in the reference.
     pub promisc: bool,
     /// Switches the reception of all multicast on or off.
     pub allmulti: Option<bool>,
@@ -55,7 +55,7 @@ pub struct Setting {
 }
 
 impl Config {
-    /// Reads and checks everything that is asked of this plugin.
+    /// Reads and checks everything that is requested of this plugin.
     ///
     /// # Errors
     /// Code 6 for values of the wrong type, code 7 for values that cannot be, code 4 for malformed

@@ -2,7 +2,7 @@
 //!
 //! | module | what it holds |
 //! | --- | --- |
-//! | [`config`] | what is asked, from stdin, `CNI_ARGS`, `runtimeConfig` and `args.cni` |
+//! | [`config`] | what is requested, from stdin, `CNI_ARGS`, `runtimeConfig` and `args.cni` |
 //! | [`keys`] | the table of its keys |
 //! | [`sysctl`] | the name of a sysctl, and the file it means |
 //! | [`allowlist`] | the sysctls that the administrator permits |

@@ -94,7 +94,7 @@ impl Container {
         &self.ifname
     }
 
-    /// What tells this namespace from every other one, also from those of the same inode number
+    /// What distinguishes this namespace from every other one, also from those of the same inode number
     /// before and after it: its number, and the boot in which it was given. `None` where the kernel
     /// gives none.
     ///

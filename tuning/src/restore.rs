@@ -48,7 +48,7 @@ pub fn restore(container: &mut Container, ends: &mut Ends, originals: &Originals
     let mut touched: Vec<&Name> = Vec::new();
     for (name, value) in sysctls.iter().rev() {
         if is_other(name, value) {
-            // What fails here is tried again below, and told there.
+            // What fails here is tried again below, and reported there.
             let _ = put(name, value);
             touched.push(name);
         }
@@ -65,8 +65,8 @@ pub fn restore(container: &mut Container, ends: &mut Ends, originals: &Originals
             }
         }
     }
-    let mut told: HashSet<&Name> = HashSet::new();
-    touched.retain(|name| !failed.contains(name) && told.insert(name));
+    let mut seen: HashSet<&Name> = HashSet::new();
+    touched.retain(|name| !failed.contains(name) && seen.insert(name));
     let names = touched.iter().map(|name| format!("sysctl {}", name.text()));
     outcome.restored.extend(names);
     outcome

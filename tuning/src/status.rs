@@ -25,7 +25,7 @@ const LOOPBACK_INDEX: u32 = 1;
 /// Looks for everything that would make every ADD of this configuration fail.
 ///
 /// # Errors
-/// Code 50 with what is in the way; the configuration's own mistakes as ADD tells them.
+/// Code 50 with what is in the way; the configuration's own mistakes as ADD reports them.
 pub fn status(request: &Request) -> Result<(), Error> {
     let config = Config::parse(request)?;
     let mut reasons = Vec::new();

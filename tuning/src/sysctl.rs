@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use common::sys::sysctl;
 
-/// What stands for the container's interface in a name.
+/// The container's interface, in a name.
 const IFNAME: &str = "IFNAME";
 
 /// Position of the interface in `net/ipv4/conf/eth0/arp_filter` and its like.
@@ -50,13 +50,13 @@ impl Name {
         Ok(Name(parts))
     }
 
-    /// Its name with slashes, which tells `eth0.100` from `eth0/100`.
+    /// Its name with slashes, in which `eth0.100` and `eth0/100` differ.
     pub fn text(&self) -> String {
         self.0.join("/")
     }
 
-    /// A value as messages may have it. Keys are nobody's business: whoever has that of TCP Fast Open
-    /// can forge cookies, and that of stable addresses tells those to come.
+    /// A value as messages may have it. Keys stay secret: whoever has that of TCP Fast Open can
+    /// forge cookies, and whoever has that of stable addresses knows those to come.
     pub fn shown<'v>(&self, value: &'v str) -> &'v str {
         match self.leaf() {
             "stable_secret" | "tcp_fastopen_key" => "(secret)",

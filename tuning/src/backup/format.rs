@@ -16,7 +16,7 @@ use crate::sysctl::Name;
 const OWNER: [&str; 3] = ["network", "container", "ifname"];
 
 impl Backup {
-    /// Reads a file of ours or of the reference. What does not make sense is told apart, in words;
+    /// Reads a file of ours or of the reference. What does not make sense is reported in words;
     /// the rest is still good.
     pub fn parse(bytes: &[u8]) -> (Backup, Vec<String>) {
         let fields = match Json::parse(bytes) {
@@ -44,14 +44,14 @@ impl Backup {
         let Backup {
             owner,
             netns,
-            originals:
-                Originals {
-                    sysctls,
-                    link,
-                    offloads,
-                },
+            originals,
             shown,
         } = self;
+        let Originals {
+            sysctls,
+            link,
+            offloads,
+        } = originals;
         let mut fields: Fields = link.iter().filter_map(|change| field(*change)).collect();
         if let Some(Attachment {
             network,
@@ -68,7 +68,7 @@ impl Backup {
             let values = values.map(|(name, value)| (name.text(), value.as_str().into()));
             fields.push(("sysctl".into(), Json::Object(values.collect())));
         }
-        for side in originals_sides(offloads) {
+        for side in originals.sides() {
             let own = offloads.iter().filter(|(of, _)| *of == side);
             let own = own.map(|(_, value)| (value.name.clone(), Json::Bool(value.on)));
             fields.push((side.key().into(), Json::Object(own.collect())));
@@ -92,11 +92,6 @@ fn owner(object: Object<'_>, faults: &mut Vec<String>) -> Option<Attachment> {
         container: container?,
         ifname: ifname?,
     })
-}
-
-fn originals_sides(offloads: &[(Side, Value)]) -> impl Iterator<Item = Side> {
-    let has = |side: &Side| offloads.iter().any(|(of, _)| of == side);
-    Side::ALL.into_iter().filter(has)
 }
 
 fn offloads(object: Object<'_>, faults: &mut Vec<String>) -> Vec<(Side, Value)> {
@@ -263,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_told_and_the_rest_is_kept() {
+    fn what_makes_no_sense_is_reported_and_the_rest_is_kept() {
         for text in ["", "{", "null", "[]", "{\"mtu\": 1500}x", "\0\0\0"] {
             let (backup, faults) = Backup::parse(text.as_bytes());
             assert_eq!((backup, faults.len()), (Backup::default(), 1), "{text:?}");
