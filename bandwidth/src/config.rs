@@ -1,4 +1,4 @@
-//! What the configuration asks for: limits, and how they are to be kept.
+//! What the configuration requests: limits, and how they are to be kept.
 
 use common::Request;
 use common::decode::Object;
@@ -24,7 +24,7 @@ pub struct Config {
     pub burst_policy: BurstPolicy,
     /// `latencyMs`: how long a packet may wait in the queue, in milliseconds.
     pub latency: u64,
-    /// `filterPriority`: where our filters stand among others on the same hook.
+    /// `filterPriority`: where our filters are among others on the same hook.
     pub filter_priority: Option<u16>,
 }
 
@@ -80,7 +80,7 @@ impl Config {
     }
 }
 
-/// The keys that may stand in the configuration and in `runtimeConfig.bandwidth`.
+/// The keys that may be in the configuration and in `runtimeConfig.bandwidth`.
 struct Limits {
     ingress: Pair,
     egress: Pair,

@@ -235,11 +235,7 @@ pub fn named(
     result: &CniResult,
     netns: Option<&Path>,
 ) -> Result<Option<Link>, Error> {
-    let netns = match netns.map(Netns::open) {
-        Some(Ok(netns)) => Some(netns),
-        None | Some(Err(OpenError::Gone(_) | OpenError::Foreign(_))) => None,
-        Some(Err(OpenError::Unusable(error))) => return Err(error),
-    };
+    let netns = netns.map(Netns::open_if_there).transpose()?.flatten();
     let owner = Owner::of(attachment);
     for interface in result.host_interfaces(&attachment.ifname) {
         let mac = Mac::from_text(&interface.mac);

@@ -7,12 +7,9 @@ use common::result::Prefix;
 
 use crate::config::Config;
 use crate::subnets::Subnets;
-use crate::tbf::{LATENCY, Limit, Packets, Tbf};
+use crate::tbf::{self, LATENCY, Limit, Packets, Tbf};
 use crate::tc::filter::{Key, Rule, Verdict};
 use crate::tc::{ETH_P_ALL, ETH_P_IP, ETH_P_IPV6, Hook};
-
-/// Bytes of an Ethernet header, which a token bucket counts and an MTU does not.
-const ETH_HLEN: u64 = 14;
 
 /// The link on which the traffic of an attachment can be limited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,14 +42,14 @@ pub struct Facts {
 pub struct Numbers {
     /// What ADD sets.
     pub ours: Tbf,
-    /// What CHECK accepts too, where nothing is asked for that the reference cannot do: a container
+    /// What CHECK accepts too, where nothing is requested that the reference cannot do: a container
     /// that was started before the plugin was replaced is still limited as it was. `cnictl reconcile`
     /// sets ours.
     pub reference: Option<Tbf>,
 }
 
-/// A filter: the protocol that it is for (`ETH_P_*`) and what it does. `Verdict::Redirect(0)` stands
-/// for the ifb, whose index is not known yet.
+/// A filter: the protocol that it is for (`ETH_P_*`) and what it does. `Verdict::Redirect(0)` is
+/// the ifb, whose index is not known yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlannedFilter {
     /// An `ETH_P_*` number.
@@ -72,7 +69,7 @@ pub struct Detour {
     pub mtu: u32,
     /// The ifb's root qdisc.
     pub tbf: Numbers,
-    /// Which packets go around, in the order in which the filters are asked.
+    /// Which packets go around, in the order in which packets meet the filters.
     pub filters: Vec<PlannedFilter>,
 }
 
@@ -136,10 +133,22 @@ impl Plan {
         }
     }
 
-    /// A remark on each bucket that cannot hold a packet as large as the MTU: such packets never
-    /// pass. The limit is kept as it was asked for, as the reference does.
+    /// This plan, and what another plugin of the same chain limits beside it.
+    #[must_use]
+    pub fn and(mut self, other: Plan) -> Plan {
+        self.root = self.root.or(other.root);
+        for detour in other.detours {
+            if self.detour(detour.hook).is_none() {
+                self.detours.push(detour);
+            }
+        }
+        self
+    }
+
+    /// A warning about each bucket that cannot hold a packet as large as the MTU: such packets never
+    /// pass. The limit stays as it was requested, as with the reference.
     pub fn too_small(&self) -> Vec<String> {
-        let frame = u64::from(self.mtu) + ETH_HLEN;
+        let frame = u64::from(tbf::frame(self.mtu));
         let root = self.root.iter().map(|numbers| (&self.link, numbers));
         let detours = self.detours.iter().map(|detour| (&detour.ifb, &detour.tbf));
         root.chain(detours)
@@ -147,7 +156,7 @@ impl Plan {
             .filter(|(_, burst)| *burst < frame)
             .map(|(link, burst)| {
                 format!(
-                    "{link}: no frame of {frame} bytes ever passes, because the burst is {burst}"
+                    "{link}: no frame of {frame} bytes ever passes, because the burst is {burst} bytes"
                 )
             })
             .collect()

@@ -71,7 +71,7 @@ fn overlapping(prefixes: &[Prefix]) -> Option<(Prefix, usize)> {
     let mut sorted: Vec<(Prefix, usize)> = prefixes.iter().copied().zip(0..).collect();
     sorted.sort();
     let neighbours = sorted.iter().zip(sorted.iter().skip(1));
-    let mut overlaps = neighbours.filter(|((a, _), (b, _))| overlap(*a, *b));
+    let mut overlaps = neighbours.filter(|((a, _), (b, _))| a.meets(b));
     overlaps
         .next()
         .map(|((a, first), (b, second))| match first < second {
@@ -98,12 +98,6 @@ fn masked(prefix: Prefix) -> Prefix {
         }
     };
     Prefix { addr, len }
-}
-
-fn overlap(a: Prefix, b: Prefix) -> bool {
-    let len = a.len.min(b.len);
-    a.addr.is_ipv4() == b.addr.is_ipv4()
-        && masked(Prefix { len, ..a }) == masked(Prefix { len, ..b })
 }
 
 #[cfg(test)]
@@ -136,7 +130,7 @@ mod tests {
 
     #[test]
     fn overlaps_are_found_in_any_order() {
-        for (list, told) in [
+        for (list, named) in [
             (
                 ["10.1.0.0/16", "10.0.0.0/8", "10.2.0.0/16"],
                 "shapedSubnets[1]",
@@ -149,7 +143,7 @@ mod tests {
         ] {
             let quoted = list.map(|prefix| format!("\"{prefix}\"")).join(",");
             let error = parse(&format!(r#"{{"shapedSubnets":[{quoted}]}}"#)).unwrap_err();
-            assert!(error.msg.contains(told), "{error}");
+            assert!(error.msg.contains(named), "{error}");
         }
     }
 

@@ -4,7 +4,7 @@
 //! CHECK passes on what the other's ADD made. Where the reference's arithmetic runs over 32 bits,
 //! ours saturates.
 //!
-//! Where no burst was asked for, the numbers keep a slow link responsive. A packet that is larger than
+//! Where no burst was requested, the numbers keep a slow link responsive. A packet that is larger than
 //! the bucket is cut into frames (`tbf_segment` in net/sched/sch_tbf.c), so that the bucket need not
 //! hold the largest that segmentation offload hands over, and the queue counts frames. docs/bandwidth.md
 //! has what was measured.
@@ -27,10 +27,10 @@ pub const GSO_DEFAULT: u32 = 65_536;
 /// Frames for which a queue has room at least: with fewer, one TCP connection does not reach the rate.
 const LEAST_FRAMES: u64 = 4;
 
-/// Bytes of an Ethernet header (`ETH_HLEN` in include/uapi/linux/if_ether.h).
-const ETHERNET_HEADER: u32 = 14;
+/// Bytes of an Ethernet header, which a token bucket counts and an MTU does not (include/uapi/linux/if_ether.h).
+const ETH_HLEN: u32 = 14;
 
-/// Bursts that runtimes send where nobody asked for one, in bits: kubelet (2^31 - 1), containerd
+/// Bursts that runtimes send where nobody requested one, in bits: kubelet (2^31 - 1), containerd
 /// (2^32 - 1) and CRI-O (8 × (2^32 - 1) - 1, the most that the reference takes).
 const UNSET_BURSTS: [u64; 3] = [2_147_483_647, 4_294_967_295, 34_359_738_359];
 
@@ -43,7 +43,7 @@ pub struct Limit {
     pub burst: u64,
 }
 
-/// What a burst means that runtimes send where nobody asked for one.
+/// What a burst means that runtimes send where nobody requested one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BurstPolicy {
     /// Not set: the burst follows the rate.
@@ -65,10 +65,15 @@ impl Packets {
     /// Those of a link with this MTU in bytes.
     pub fn new(mtu: u32, gso: u32) -> Packets {
         Packets {
-            frame: mtu.saturating_add(ETHERNET_HEADER),
+            frame: frame(mtu),
             gso,
         }
     }
+}
+
+/// Bytes of the largest frame of a link with this MTU in bytes.
+pub fn frame(mtu: u32) -> u32 {
+    mtu.saturating_add(ETH_HLEN)
 }
 
 /// A token bucket as the kernel holds it.
@@ -276,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn a_small_burst_that_was_asked_for_has_the_reference_s_numbers() {
+    fn a_small_burst_that_was_requested_has_the_reference_s_numbers() {
         for (rate, burst) in [
             (1_000_000, 100_000),
             (10_000_000, 80_000),
@@ -306,7 +311,7 @@ mod tests {
             assert!(made.burst() <= made.limit.into(), "{made}");
             made.limit
         };
-        // Beyond the burst, or beyond two frames where none was asked for.
+        // Beyond the burst, or beyond two frames where none was requested.
         assert_eq!(with(80_000_000, 8_000_000, 5), 1_050_000);
         assert_eq!(with(80_000_000, 8_000_000, 1000), 11_000_000);
         assert_eq!(with(1_000_000, 100_000, 25), 15_625);

@@ -47,7 +47,7 @@ pub enum Hook {
 
 impl Hook {
     /// The parent of filters on this hook of a qdisc of that kind. On an ingress qdisc, which has but
-    /// one, filters stand below the qdisc itself, as the reference puts them.
+    /// one, filters are below the qdisc itself, as the reference puts them.
     pub fn parent(self, kind: &str) -> Handle {
         match self {
             Hook::Ingress if kind == "ingress" => HOOKS,
@@ -147,8 +147,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_kernel_without_a_module_is_told_from_other_refusals() {
-        let told = |errno, text: &str| {
+    fn a_kernel_without_a_module_is_distinguished_from_other_refusals() {
+        let error_of = |errno, text: &str| {
             let refusal = Refusal {
                 errno,
                 text: text.into(),
@@ -156,14 +156,14 @@ mod tests {
             };
             refused(&refusal, "add a tbf".into(), "tbf (sch_tbf)")
         };
-        let error = told(Errno::ENOENT, "Specified qdisc kind is unknown");
+        let error = error_of(Errno::ENOENT, "Specified qdisc kind is unknown");
         assert_eq!(error.code, Code::Unsupported);
         assert!(error.details.contains("sch_tbf"), "{error}");
-        assert_eq!(told(Errno::EOPNOTSUPP, "").code, Code::Unsupported);
-        assert_eq!(told(Errno::EPERM, "").code, Code::System);
-        assert_eq!(told(Errno::EEXIST, "").code, Code::System);
+        assert_eq!(error_of(Errno::EOPNOTSUPP, "").code, Code::Unsupported);
+        assert_eq!(error_of(Errno::EPERM, "").code, Code::System);
+        assert_eq!(error_of(Errno::EEXIST, "").code, Code::System);
         let shared = "This filter block is shared. Please use the block index";
-        assert_eq!(told(Errno::EOPNOTSUPP, shared).code, Code::System);
+        assert_eq!(error_of(Errno::EOPNOTSUPP, shared).code, Code::System);
     }
 
     #[test]

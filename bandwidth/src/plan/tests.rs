@@ -118,6 +118,6 @@ fn a_bucket_that_holds_no_frame_is_remarked_upon() {
     let remarks = Plan::new(&small, &facts(Side::Host)).too_small();
     assert_eq!(
         remarks,
-        ["bwp1: no frame of 1514 bytes ever passes, because the burst is 1000"]
+        ["bwp1: no frame of 1514 bytes ever passes, because the burst is 1000 bytes"]
     );
 }

@@ -1,13 +1,13 @@
 //! Token buckets with what they counted.
 
-use common::sys::netlink::{DUMP, Message, Netlink, Refusal, attribute, u32_at};
+use common::sys::netlink::{DUMP, Message, Netlink, Refusal, attribute, u32_at, u64_at};
 use nix::libc;
 
 use super::qdisc::{self, decode};
 use super::{BUCKET, HEADER, Header, header};
 use crate::tbf::Tbf;
 
-/// `TCA_STATS2` (include/uapi/linux/rtnetlink.h), and what stands in it
+/// `TCA_STATS2` (include/uapi/linux/rtnetlink.h), and what is in it
 /// (include/uapi/linux/gen_stats.h).
 const TCA_STATS2: u16 = 7;
 const TCA_STATS_BASIC: u16 = 1;
@@ -59,9 +59,4 @@ fn counted(message: &Message) -> Option<(u32, Counted)> {
         overlimits: in_queue(16),
     };
     Some((index, counted))
-}
-
-fn u64_at(bytes: &[u8], offset: usize) -> Option<u64> {
-    let value = bytes.get(offset..offset + 8)?;
-    Some(u64::from_ne_bytes(value.try_into().ok()?))
 }

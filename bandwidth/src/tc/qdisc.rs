@@ -4,7 +4,7 @@
 
 use common::sys::netlink::{
     CREATE, GET, Message, Netlink, REPLACE, Refusal, attribute, each_attribute, text, u16_at,
-    u32_at,
+    u32_at, u64_at,
 };
 use common::sys::nla::Nla;
 use nix::libc;
@@ -24,8 +24,8 @@ const RATESPEC: usize = 12;
 const LINKLAYER_ATM: u8 = 2;
 /// `TC_LINKLAYER_MASK`
 const LINKLAYER: u8 = 0x0f;
-/// Asks for one qdisc: listing would cost those of every link of the node. The kernel answers as it tells
-/// of changes, to which whoever asked listens only with NLM_F_ECHO (`qdisc_notify`).
+/// Reads one qdisc: listing would cost those of every link of the node. The kernel replies as it reports
+/// changes, which the requester gets only with NLM_F_ECHO (`qdisc_notify`).
 const GET_ONE: (u16, u16) = (libc::RTM_GETQDISC, libc::NLM_F_ECHO as u16);
 /// The class of a token bucket whose queue it is.
 const QUEUE: Handle = BUCKET | 1;
@@ -39,7 +39,7 @@ pub struct Qdisc {
     pub handle: Handle,
     /// Its numbers, if it is a token bucket.
     pub bucket: Option<Bucket>,
-    /// What stands where the queue of a token bucket should be; none where that is the bucket's own.
+    /// What is where the queue of a token bucket should be; none where that is the bucket's own.
     pub stranger: Option<String>,
 }
 
@@ -93,7 +93,7 @@ pub fn root(netlink: &mut Netlink, link: u32) -> Result<Option<Qdisc>, Refusal> 
     Ok(get(netlink, link, ROOT)?.filter(|qdisc| qdisc.handle != 0))
 }
 
-/// [`root`], and what stands where a bucket of ours should have its own queue.
+/// [`root`], and what is where a bucket of ours should have its own queue.
 ///
 /// # Errors
 /// What the kernel refused.
@@ -108,29 +108,29 @@ pub fn root_and_queue(netlink: &mut Netlink, link: u32) -> Result<Option<Qdisc>,
     Ok(root)
 }
 
-/// What stands where a bucket of ours should have its own queue.
+/// What is where a bucket of ours should have its own queue.
 ///
-/// The kernel does not show that queue, a `bfifo`, but says so when a qdisc is asked for by another
-/// kind than it has (`tc_get_qdisc` in net/sched/sch_api.c).
+/// The kernel does not show that queue, a `bfifo`, but says so when a request names another kind than
+/// it has (`tc_get_qdisc` in net/sched/sch_api.c).
 fn stranger(netlink: &mut Netlink, link: u32) -> Result<Option<String>, Refusal> {
     let kind = Nla::text(TCA_KIND, "bfifo");
     match about(link, 0, QUEUE).request(netlink, GET_ONE, &[kind]) {
-        Ok(replies) => Ok(replies.iter().find_map(|r| decode(r, link)).map(told)),
+        Ok(replies) => Ok(replies.iter().find_map(|r| decode(r, link)).map(described)),
         Err(refusal) if refusal.text.contains("qdisc name") => {
             // "noop", which drops everything, is not shown either.
             let other = get(netlink, link, QUEUE)?;
-            Ok(Some(other.map_or("noop".into(), told)))
+            Ok(Some(other.map_or("noop".into(), described)))
         }
         Err(refusal) if refusal.says(&ABSENT) => Ok(None),
         Err(refusal) => Err(refusal),
     }
 }
 
-fn told(qdisc: Qdisc) -> String {
+fn described(qdisc: Qdisc) -> String {
     format!("{} {}", qdisc.kind, handle_text(qdisc.handle))
 }
 
-/// Deletes what stands where a bucket of ours should have its own queue. Until [`set_root`] gives it
+/// Deletes what is where a bucket of ours should have its own queue. Until [`set_root`] gives it
 /// one it drops everything.
 ///
 /// # Errors
@@ -277,18 +277,14 @@ fn bucket(options: &[u8]) -> Option<Bucket> {
                 bucket.tbf.limit = u32_at(value, 2 * RATESPEC)?;
                 bucket.tbf.buffer = u32_at(value, 2 * RATESPEC + 4)?;
             }
-            TCA_TBF_RATE64 => rate64 = u64_at(value),
-            TCA_TBF_PRATE64 => peak64 = u64_at(value),
+            TCA_TBF_RATE64 => rate64 = u64_at(value, 0),
+            TCA_TBF_PRATE64 => peak64 = u64_at(value, 0),
             _ => {}
         }
     }
     bucket.tbf.rate = rate64.unwrap_or(bucket.tbf.rate);
     bucket.peak = peak64.unwrap_or(bucket.peak);
     Some(bucket)
-}
-
-fn u64_at(value: &[u8]) -> Option<u64> {
-    Some(u64::from_ne_bytes(value.get(..8)?.try_into().ok()?))
 }
 
 #[cfg(test)]

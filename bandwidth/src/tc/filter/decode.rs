@@ -1,4 +1,4 @@
-//! Filters as the kernel tells of them.
+//! Filters as the kernel reports them.
 
 use common::sys::netlink::{Message, attribute, each_attribute, text, u16_at, u32_at};
 use nix::libc;
@@ -47,7 +47,7 @@ pub fn decode(message: &Message, link: u32) -> Option<Filter> {
 }
 
 /// The rule of a node; `None` for the hash tables that the kernel lists among the nodes. `aside`
-/// tells of a place where packets do not come by themselves.
+/// names a place where packets do not come by themselves.
 fn rule(options: &[u8], aside: Option<String>) -> Option<Rule> {
     let selector = attribute(options, TCA_U32_SEL)?;
     let classid = attribute(options, TCA_U32_CLASSID).and_then(|value| u32_at(value, 0));
