@@ -1,7 +1,7 @@
 //! The names of an attachment's ifbs, and whether one that has such a name is ours.
 //!
 //! The ifb behind the ingress hook has the reference's name, which two interfaces of one container
-//! share; whoever comes second gets a name of its own. What belongs to whom stands in the alias.
+//! share; whoever comes second gets a name of its own. The alias says what belongs to whom.
 
 use common::Attachment;
 use common::error::{Code, Context, Error};
@@ -16,6 +16,9 @@ use crate::tc::{Hook, qdisc};
 
 /// Characters of an interface's name.
 const LENGTH: usize = 15;
+/// The beginnings of our ifbs' names, by the hook that they are behind; the reference's begin with the
+/// first.
+const PREFIXES: [(Hook, &str); 2] = [(Hook::Ingress, "bwp"), (Hook::Egress, "bwe")];
 /// The interface that a container has when it has only one.
 const FIRST: &str = "eth0";
 
@@ -83,17 +86,26 @@ impl Slot {
 
 /// Every name that an ifb of an attachment may have.
 pub fn names(attachment: &Attachment) -> [String; 3] {
+    let [(_, ingress), (_, egress)] = PREFIXES;
     [
-        attachment.shared_name("bwp", LENGTH),
-        attachment.exact_name("bwp", LENGTH),
-        attachment.exact_name("bwe", LENGTH),
+        attachment.shared_name(ingress, LENGTH),
+        attachment.exact_name(ingress, LENGTH),
+        attachment.exact_name(egress, LENGTH),
     ]
+}
+
+/// The hook that an ifb of this name is behind; `None` for names that are not like ours.
+pub fn hook_of_name(name: &str) -> Option<Hook> {
+    let found = PREFIXES
+        .iter()
+        .find(|(_, prefix)| name.starts_with(prefix))?;
+    Some(found.0)
 }
 
 /// Finds the slot behind a hook.
 ///
 /// # Errors
-/// Code 100 when the kernel refuses to tell.
+/// Code 100 with what the kernel refused.
 pub fn find(
     netlink: &mut Netlink,
     attachment: &Attachment,
@@ -142,7 +154,7 @@ pub fn find(
 /// name, or those of other attachments.
 ///
 /// # Errors
-/// Code 100 when the kernel refuses to tell.
+/// Code 100 with what the kernel refused.
 pub fn led_to<'f>(
     netlink: &mut Netlink,
     filters: impl Iterator<Item = &'f Filter>,
@@ -207,7 +219,7 @@ fn is_adopted(
     }
 }
 
-/// A link whose incoming packets are redirected to an ifb; the attachment's own is asked first.
+/// A link whose incoming packets are redirected to an ifb; the attachment's own is looked at first.
 fn user(netlink: &mut Netlink, ifb: &Link, evidence: Evidence<'_>) -> Result<Option<u32>, Error> {
     let tried = || format!("find who uses {}", ifb.name);
     let others = netlink

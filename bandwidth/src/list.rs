@@ -9,8 +9,8 @@ use common::json::Json;
 use common::sys::link::Link;
 use common::sys::netlink::{Netlink, Refusal};
 use common::{Attachment, Request};
-use netlink_packet_route::link::InfoKind;
 
+use crate::ifb;
 use crate::look::Look;
 use crate::owner::{Mark, Owner};
 use crate::plan::Side;
@@ -18,9 +18,6 @@ use crate::tbf::Tbf;
 use crate::tc::counters::{Counted, roots};
 use crate::tc::filter;
 use crate::tc::{Hook, qdisc};
-
-/// The beginnings of our ifbs' names; the reference's begin with the first.
-const PREFIXES: [&str; 2] = ["bwp", "bwe"];
 
 /// A limit of one direction, with what was counted since it was made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,8 +100,9 @@ pub fn limits(cache: &Cache) -> Result<Vec<Limit>, Error> {
         let counted = *buckets.get(&link.index)?;
         match link.kind.as_str() {
             "ifb" if is_ours(link) => Some(ways.behind_ifb(link, counted)),
-            "veth" => Some(ways.towards(link, counted)),
             // Other people's buckets.
+            "ifb" => None,
+            kind if kind == "veth" || Mark::of(link).is_some() => Some(ways.towards(link, counted)),
             _ => None,
         }
     };
@@ -138,25 +136,26 @@ pub fn missing(request: &Request) -> Result<Vec<Limit>, Error> {
 }
 
 /// As the configuration calls what crosses a link's hook.
-fn direction(side: Side, hook: Hook) -> &'static str {
+pub(crate) fn direction(side: Side, hook: Hook) -> &'static str {
     match (side, hook) {
         (Side::Host, Hook::Egress) | (Side::Container, Hook::Ingress) => "ingress",
         (Side::Host, Hook::Ingress) | (Side::Container, Hook::Egress) => "egress",
     }
 }
 
-/// Whether an ifb has a name like ours.
+/// Whether an ifb has a mark or a name like ours.
 fn is_ours(ifb: &Link) -> bool {
-    PREFIXES.iter().any(|prefix| ifb.name.starts_with(prefix))
+    Mark::of(ifb).is_some() || ifb::hook_of_name(&ifb.name).is_some()
 }
 
 /// What leads where.
 struct Ways<'a> {
     links: HashMap<u32, &'a Link>,
-    /// The marks that name a link.
+    /// The marks of ifbs, by the link that each names.
     marks: HashMap<u32, Mark>,
-    /// The link that redirects to each ifb without a mark, such as the reference makes.
-    senders: HashMap<u32, u32>,
+    /// The link that redirects to each ifb, and its hook, where a name or a mark does not say both: the
+    /// reference makes ifbs without a mark, and anybody may rename one.
+    senders: HashMap<u32, (u32, Hook)>,
 }
 
 impl Ways<'_> {
@@ -165,11 +164,13 @@ impl Ways<'_> {
             .iter()
             .filter_map(Mark::of)
             .map(|mark| (mark.link, mark));
-        let is_unmarked =
-            |link: &Link| link.kind == "ifb" && is_ours(link) && Mark::of(link).is_none();
+        let is_unclear = |link: &Link| {
+            let is_said = Mark::of(link).is_some() && ifb::hook_of_name(&link.name).is_some();
+            link.kind == "ifb" && is_ours(link) && !is_said
+        };
         Ok(Ways {
             marks: marks.collect(),
-            senders: match links.iter().any(is_unmarked) {
+            senders: match links.iter().any(is_unclear) {
                 true => senders(host, links).context(Code::System, || "list filters".into())?,
                 false => HashMap::new(),
             },
@@ -181,14 +182,13 @@ impl Ways<'_> {
     /// its egress hook, where only some of what goes there is limited.
     fn behind_ifb(&self, ifb: &Link, counted: Counted) -> Limit {
         let mark = Mark::of(ifb);
+        let sender = self.senders.get(&ifb.index);
         let index = mark.as_ref().map(|mark| mark.link);
-        let index = index.or_else(|| self.senders.get(&ifb.index).copied());
+        let index = index.or_else(|| sender.map(|(link, _)| *link));
         let link = index.and_then(|index| self.links.get(&index));
-        let [_, behind_egress] = PREFIXES;
-        let hook = match ifb.name.starts_with(behind_egress) {
-            true => Hook::Egress,
-            false => Hook::Ingress,
-        };
+        let hook = ifb::hook_of_name(&ifb.name);
+        let hook = hook.or_else(|| sender.map(|(_, hook)| *hook));
+        let hook = hook.unwrap_or(Hook::Ingress);
         Limit {
             owner: mark.and_then(|mark| named(mark.owner)),
             link: link.map(|link| link.name.clone()),
@@ -198,7 +198,7 @@ impl Ways<'_> {
 
     /// The limit at the root of a veth: of what is sent to the container.
     fn towards(&self, veth: &Link, counted: Counted) -> Limit {
-        let mark = self.marks.get(&veth.index).cloned();
+        let mark = Mark::of(veth).or_else(|| self.marks.get(&veth.index).cloned());
         Limit {
             owner: mark.and_then(|mark| named(mark.owner)),
             link: Some(veth.name.clone()),
@@ -207,18 +207,17 @@ impl Ways<'_> {
     }
 }
 
-/// The links to which packets that come into veths are redirected, each with one that does so.
-fn senders(host: &mut Netlink, links: &[Link]) -> Result<HashMap<u32, u32>, Refusal> {
+/// The links to which packets of veths are redirected, each with one that does so and its hook.
+fn senders(host: &mut Netlink, links: &[Link]) -> Result<HashMap<u32, (u32, Hook)>, Refusal> {
     let mut senders = HashMap::new();
     for link in links.iter().filter(|link| link.kind == "veth") {
         let Some(hook) = qdisc::hook(host, link.index)? else {
             continue;
         };
-        let filters = filter::list(host, link.index, Hook::Ingress.parent(&hook.kind))?;
-        let targets = filters
-            .iter()
-            .filter_map(|f| f.rule.as_ref()?.verdict.target());
-        senders.extend(targets.map(|target| (target, link.index)));
+        for (hook, filter) in filter::of_hooks(host, link.index, &hook.kind)? {
+            let target = filter.rule.and_then(|rule| rule.verdict.target());
+            senders.extend(target.map(|target| (target, (link.index, hook))));
+        }
     }
     Ok(senders)
 }
@@ -255,16 +254,16 @@ fn names_in(result: Option<&Json>) -> Vec<String> {
         .collect()
 }
 
-/// The owners of all limits that say whose they are. Names that do not fit are hashed, and known by the
-/// cache alone.
+/// The owners of all limits with a mark, which is on an ifb or on the limited link. Names that do not fit
+/// are hashed, and known by the cache alone.
 ///
 /// # Errors
 /// Code 100 with what the kernel refused.
 pub(crate) fn owners(cache: &Cache) -> Result<Vec<Attachment>, Error> {
-    let ifbs = Netlink::route()?
-        .links(Some(InfoKind::Ifb))
-        .context(Code::System, || "list ifbs".into())?;
-    let marks = ifbs.iter().filter_map(Mark::of);
+    let links = Netlink::route()?
+        .links(None)
+        .context(Code::System, || "list links".into())?;
+    let marks = links.iter().filter_map(Mark::of);
     Ok(marks.map(|mark| attachment(mark.owner, cache)).collect())
 }
 

@@ -1,5 +1,7 @@
 //! `limits`.
 
+use std::fs;
+
 use sandbox::probe;
 use serde_json::{Value, json};
 
@@ -86,6 +88,33 @@ fn a_line_fits_into_80_columns() {
     assert!(said.stdout.contains("16 Mbit/s"), "{said:?}");
 }
 
+#[test]
+fn a_limit_is_listed_with_its_owner_also_where_its_ifb_has_another_name() {
+    let place = Place::new(Backend::Nftables, 1);
+    let mut asked = place.capabilities(0);
+    asked["bandwidth"]["unshapedSubnets"] = json!(["10.9.0.0/16"]);
+    place.attach("bandwidth", 0, &asked);
+    let before = listed(&place);
+    assert_eq!(before.len(), 2, "{before:?}");
+    let host = &place.net.host;
+    for (number, one) in before.iter().enumerate() {
+        let (ifb, name) = (one["device"].as_str().unwrap(), format!("other{number}"));
+        host.sh(["ip", "link", "set", ifb, "down"]);
+        host.sh(["ip", "link", "set", ifb, "name", &name]);
+    }
+    // Nobody else knows it then.
+    fs::remove_file(place.cache_file(0)).unwrap();
+    let after = listed(&place);
+    let told = |all: &[Value]| -> Vec<Value> {
+        let keys = ["direction", "link", "rateBitsPerSecond", "container"];
+        all.iter()
+            .map(|one| json!(keys.map(|key| one[key].clone())))
+            .collect()
+    };
+    assert_eq!(told(&after), told(&before));
+    assert_eq!(after[0]["device"], "other0", "{after:?}");
+}
+
 /// Direction and rate of every limit that is there.
 fn rates(place: &Place) -> Vec<(String, u64)> {
     let all = listed(place).into_iter();
@@ -134,6 +163,13 @@ fn a_running_pod_gets_another_limit_until_it_is_reconciled() {
     );
     limit(&["--egress", "5M:1M", "--ingress", "none"]);
     assert_eq!(sorted(), with(&[("egress", 5_000_000)]));
+    limit(&["--ingress", "3M", "--egress", "none"]);
+    assert_eq!(sorted(), with(&[("ingress", 3_000_000)]));
+    limit(&["--egress", "5M", "--ingress", "none"]);
+    assert_eq!(sorted(), with(&[("egress", 5_000_000)]));
+    let veth = place.pod(0).host_interface.clone();
+    let link = place.net.host.sh(["ip", "link", "show", &veth]);
+    assert!(!link.contains("alias"), "{link}");
     limit(&["--egress", "none", "--ingress", "none"]);
     assert_eq!(sorted(), with(&[]));
     limit(&["--ingress", "20M"]);
