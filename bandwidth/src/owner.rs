@@ -13,7 +13,7 @@ use common::sys::link::Link;
 const WORD: &str = "cni-bandwidth";
 /// The longest alias in bytes.
 const LONGEST: usize = 255;
-/// Characters of a hash that stands for a network, and of one for an attachment.
+/// Characters of the hash of a network, and of that of an attachment.
 const HASH: usize = 40;
 
 /// Whose an ifb is.
@@ -126,6 +126,17 @@ impl fmt::Display for Mark {
     }
 }
 
+/// Whether a link's token bucket is another attachment's: the link's mark says so, or that of an ifb to
+/// which its filters lead.
+pub fn is_of_another<'a>(
+    link: &Link,
+    owner: &Owner,
+    mut neighbours: impl Iterator<Item = &'a Mark>,
+) -> bool {
+    Mark::of(link).is_some_and(|mark| mark.owner != *owner)
+        || neighbours.any(|mark| mark.link == link.index && mark.root_made)
+}
+
 fn owner(text: &str) -> Option<Owner> {
     if let Some(hashes) = text.strip_prefix('#') {
         let (network, attachment) = hashes.split_once('/')?;
@@ -176,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_do_not_fit_are_hashed_and_still_tell_owners_apart() {
+    fn names_that_do_not_fit_are_hashed_and_still_differ() {
         let long = "x".repeat(200);
         let (a, b) = (attachment(&long), attachment(&(long.clone() + "y")));
         assert!(matches!(Owner::of(&a), Owner::Hashed(..)));

@@ -1,6 +1,7 @@
 //! DEL and GC: take back what belongs to attachments, as far as it is still there.
 
 use std::collections::{HashMap, HashSet};
+use std::iter;
 use std::path::Path;
 
 use common::error::{Code, Context, Error};
@@ -13,7 +14,7 @@ use common::{Attachment, Request};
 
 use crate::ifb::{self, Evidence, Slot};
 use crate::observe;
-use crate::owner::{Mark, Owner};
+use crate::owner::{Mark, Owner, is_of_another};
 use crate::place::{self, Missing, Place};
 use crate::plan::Side;
 use crate::tc::filter::{self, Filter};
@@ -33,7 +34,7 @@ struct Behind<'a> {
 enum Made {
     Yes,
     No,
-    /// If a filter of ours stands on it.
+    /// If a filter of ours is on it.
     IfUsed,
 }
 
@@ -93,27 +94,49 @@ pub fn gc(request: &Request) -> Result<(), Error> {
     let valid = request.conf.valid_attachments()?.into_iter();
     let valid: HashSet<Owner> = valid.map(owner).collect();
     let mut host = Netlink::route()?;
-    let links = host
-        .links(None)
-        .context(Code::System, || "list links".into())?;
-    let mut dead: HashMap<Owner, (Vec<Slot>, Option<Link>)> = HashMap::new();
-    for link in links {
-        let owner = Mark::of(&link).map(|mark| mark.owner);
-        let is_dead = |owner: &Owner| owner.is_on(network) && !valid.contains(owner);
-        let Some(owner) = owner.filter(is_dead) else {
-            continue;
-        };
-        let (slots, own) = dead.entry(owner).or_default();
-        match link.kind.as_str() {
-            "ifb" => slots.extend(Slot::marked(link)),
-            _ => *own = Some(link),
+    let is_dead = |owner: &Owner| owner.is_on(network) && !valid.contains(owner);
+    let dead = marked(&mut host, is_dead)?;
+    let mut errors = Vec::new();
+    for (owner, Marked { ifbs, links }) in dead {
+        let mut links = links.iter();
+        let first = (ifbs, links.next());
+        let rest = links.map(|link| (Vec::new(), Some(link)));
+        for one in iter::once(first).chain(rest) {
+            errors.extend(slots_of(&mut host, &owner, one, &request.log));
         }
     }
-    let errors = dead
-        .values()
-        .flat_map(|(slots, own)| slots_of(&mut host, slots, own.as_ref(), &request.log))
-        .collect();
     Error::all(errors).map_or(Ok(()), Err)
+}
+
+/// What has an owner's mark.
+#[derive(Default)]
+struct Marked {
+    ifbs: Vec<Slot>,
+    /// The links that are limited without an ifb.
+    links: Vec<Link>,
+}
+
+/// Everything with the marks of some owners.
+fn marked(
+    netlink: &mut Netlink,
+    is_wanted: impl Fn(&Owner) -> bool,
+) -> Result<HashMap<Owner, Marked>, Error> {
+    let links = netlink
+        .links(None)
+        .context(Code::System, || "list links".into())?;
+    let mut found: HashMap<Owner, Marked> = HashMap::new();
+    for link in links {
+        let owner = Mark::of(&link).map(|mark| mark.owner);
+        let Some(owner) = owner.filter(&is_wanted) else {
+            continue;
+        };
+        let Marked { ifbs, links } = found.entry(owner).or_default();
+        match link.kind.as_str() {
+            "ifb" => ifbs.extend(Slot::marked(link)),
+            _ => links.push(link),
+        }
+    }
+    Ok(found)
 }
 
 impl Leaving<'_> {
@@ -149,33 +172,33 @@ impl Leaving<'_> {
                 Err(error) => errors.push(error),
             }
         }
-        // An ifb that has another name by now is found by what leads to it.
-        if let Some(link) = link.filter(|_| slots.iter().all(|slot| slot.link.is_none())) {
-            match strays(netlink, self.attachment, link.index) {
-                Ok(strays) => slots.extend(strays),
+        let owner = Owner::of(self.attachment);
+        let mut limited = link.cloned();
+        // Nothing that is known leads to what is there: the marks do.
+        if link.is_none() && slots.iter().all(|slot| slot.link.is_none()) {
+            match marked(netlink, |of| *of == owner) {
+                Ok(mut found) => {
+                    let Marked { ifbs, links } = found.remove(&owner).unwrap_or_default();
+                    slots = ifbs;
+                    limited = links.into_iter().next();
+                }
                 Err(error) => errors.push(error),
             }
         }
-        errors.extend(slots_of(netlink, &slots, link, self.log));
+        let found = (slots, limited.as_ref());
+        errors.extend(slots_of(netlink, &owner, found, self.log));
         errors
     }
 }
 
-fn strays(netlink: &mut Netlink, attachment: &Attachment, link: u32) -> Result<Vec<Slot>, Error> {
-    let tried = || format!("read the filters of link {link}");
-    let filters = match qdisc::hook(netlink, link).context(Code::System, tried)? {
-        Some(hook) => filter::of_hooks(netlink, link, &hook.kind).context(Code::System, tried)?,
-        None => Vec::new(),
-    };
-    let owner = Owner::of(attachment);
-    let found = ifb::led_to(netlink, filters.iter().map(|(_, filter)| filter), &[])?;
-    let strays = found.into_iter().filter(|(_, mark)| mark.owner == owner);
-    Ok(strays.filter_map(|(ifb, _)| Slot::marked(ifb)).collect())
-}
-
-/// Takes back the ifbs in these slots and what leads to them.
-fn slots_of(netlink: &mut Netlink, slots: &[Slot], link: Option<&Link>, log: &Log) -> Vec<Error> {
-    // The mark says behind which link they stand, whatever has the namespace's path by now.
+/// Takes back an owner's ifbs in these slots and what leads to them.
+fn slots_of(
+    netlink: &mut Netlink,
+    owner: &Owner,
+    (mut slots, link): (Vec<Slot>, Option<&Link>),
+    log: &Log,
+) -> Vec<Error> {
+    // The mark says behind which link they are, whatever has the namespace's path by now.
     let is_behind = |link: &Link| {
         let marks = slots.iter().filter_map(|slot| slot.mark.as_ref());
         marks.map(|mark| mark.link).all(|of| of == link.index)
@@ -183,7 +206,7 @@ fn slots_of(netlink: &mut Netlink, slots: &[Slot], link: Option<&Link>, log: &Lo
     let link = link.filter(|link| is_behind(link));
     let guessed = match link {
         Some(_) => None,
-        None => match guess(netlink, slots) {
+        None => match guess(netlink, &slots) {
             Ok(guessed) => guessed,
             Err(error) => return vec![error],
         },
@@ -191,7 +214,7 @@ fn slots_of(netlink: &mut Netlink, slots: &[Slot], link: Option<&Link>, log: &Lo
     if let Some(behind) = link.or(guessed.as_ref()) {
         let is_certain = link.is_some();
         let link = behind;
-        match restore(netlink, Behind { link, is_certain }, slots) {
+        match restore(netlink, owner, Behind { link, is_certain }, &mut slots) {
             Ok(true) => log.changed(format!("removed the limits of {}", link.name)),
             Ok(false) => {}
             // What is left is found by the ifbs' marks: they go last.
@@ -226,8 +249,14 @@ fn guess(netlink: &mut Netlink, slots: &[Slot]) -> Result<Option<Link>, Error> {
 }
 
 /// Takes our filters, hook qdisc, token bucket and mark from the link, each whatever becomes of the
-/// others. Says whether there were any.
-fn restore(netlink: &mut Netlink, behind: Behind<'_>, slots: &[Slot]) -> Result<bool, Error> {
+/// others. Says whether there were any. `slots` gets the ifbs to which our filters lead and which have
+/// another name by now.
+fn restore(
+    netlink: &mut Netlink,
+    owner: &Owner,
+    behind: Behind<'_>,
+    slots: &mut Vec<Slot>,
+) -> Result<bool, Error> {
     let Behind {
         link: behind,
         is_certain,
@@ -241,19 +270,20 @@ fn restore(netlink: &mut Netlink, behind: Behind<'_>, slots: &[Slot]) -> Result<
             .context(Code::System, || tried("read the filters"))?,
         None => Vec::new(),
     };
+    let known: Vec<u32> = slots.iter().filter_map(Slot::index).collect();
+    let led_to = ifb::led_to(netlink, filters.iter().map(|(_, filter)| filter), &known)?;
+    let (strays, others): (Vec<_>, Vec<_>) = led_to
+        .into_iter()
+        .partition(|(_, mark)| mark.owner == *owner);
+    slots.extend(strays.into_iter().filter_map(|(ifb, _)| Slot::marked(ifb)));
     let ifbs: Vec<u32> = slots.iter().filter_map(Slot::index).collect();
     if !is_certain && !filters.iter().any(|(_, filter)| leads_to(filter, &ifbs)) {
         return Ok(false);
     }
     // The link may be another attachment's by now, and so is its token bucket then.
-    let others = ifb::led_to(netlink, filters.iter().map(|(_, filter)| filter), &ifbs)?;
-    let mark = Mark::of(behind);
-    let is_owned =
-        |slot: &Slot| slot.mark.as_ref().map(|m| &m.owner) == mark.as_ref().map(|m| &m.owner);
-    let is_marked = mark.is_some() && (is_certain || slots.iter().any(is_owned));
-    let is_others =
-        (mark.is_some() && !is_marked) || others.iter().any(|(_, m)| m.link == link && m.root_made);
-    let of_root = match is_others {
+    let marks = others.iter().map(|(_, mark)| mark);
+    let is_marked = Mark::of(behind).is_some_and(|mark| mark.owner == *owner);
+    let of_root = match is_of_another(behind, owner, marks) {
         true => Ok(false),
         false => root(netlink, link).context(Code::System, || {
             tried(&format!(
@@ -267,8 +297,7 @@ fn restore(netlink: &mut Netlink, behind: Behind<'_>, slots: &[Slot]) -> Result<
         return of_root;
     }
     let of_hook = match hook {
-        Some(hook) => hooks(netlink, (link, &hook.kind), &filters, &ifbs, made(slots))
-            .context(Code::System, || tried("delete the filters")),
+        Some(hook) => hooks(netlink, (behind, &hook.kind), &filters, &ifbs, made(slots)),
         None => Ok(false),
     };
     match (of_hook, of_root) {
@@ -305,34 +334,39 @@ fn root(netlink: &mut Netlink, link: u32) -> Result<bool, Refusal> {
 }
 
 /// Deletes our filters, and with them the hook qdisc when it was made for them and nobody else uses
-/// it. Says whether there was anything to delete.
+/// it. Says whether there was anything to delete. Carries on after a failure.
 fn hooks<'f>(
     netlink: &mut Netlink,
-    (link, kind): (u32, &str),
+    (behind, kind): (&Link, &str),
     filters: &'f [(Hook, Filter)],
     ifbs: &[u32],
     made: Made,
-) -> Result<bool, Refusal> {
+) -> Result<bool, Error> {
     let is_own = |filter: &Filter| observe::is_own(filter, ifbs);
     let (own, others): (Vec<_>, Vec<_>) = filters
         .iter()
-        .filter(|(_, filter)| filter.kind != "u32" || filter.rule.is_some())
+        .filter(|(_, filter)| !filter.is_table())
         .partition(|(_, filter)| is_own(filter));
     let is_ours = made == Made::Yes || (made == Made::IfUsed && !own.is_empty());
+    let tried = |what: String| format!("delete {what} of {}", behind.name);
     if is_ours && others.is_empty() {
-        qdisc::delete_hook(netlink, link)?;
-        return Ok(true);
+        return qdisc::delete_hook(netlink, behind.index)
+            .context(Code::System, || tried(format!("qdisc {kind}")))
+            .map(|()| true);
     }
+    let mut errors = Vec::new();
     for side in [Hook::Ingress, Hook::Egress] {
         let of_side = |filters: &[&'f (Hook, Filter)]| -> Vec<&'f Filter> {
             let filters = filters.iter().filter(|(of, _)| *of == side);
             filters.map(|(_, filter)| filter).collect()
         };
         for deletion in filter::deletions(&of_side(&own), &of_side(&others)) {
-            filter::delete(netlink, link, side.parent(kind), deletion)?;
+            let deleted = filter::delete(netlink, behind.index, side.parent(kind), deletion);
+            let deleted = deleted.context(Code::System, || tried(format!("a filter {side}")));
+            errors.extend(deleted.err());
         }
     }
-    Ok(!own.is_empty())
+    Error::all(errors).map_or(Ok(!own.is_empty()), Err)
 }
 
 fn leads_to(filter: &Filter, ifbs: &[u32]) -> bool {

@@ -31,7 +31,7 @@ const KEY: usize = 16;
 
 /// `flowid 1:1` of a filter that redirects, as the reference sets it.
 pub const REDIRECTED: Handle = 0x0001_0001;
-/// `flowid ba55:1` of a filter that lets pass, by which ours is told from other people's.
+/// `flowid ba55:1` of a filter that lets pass, which other people's do not have.
 pub const PASSED: Handle = 0xba55_0001;
 
 /// A filter as the kernel has it.
@@ -41,14 +41,21 @@ pub struct Filter {
     pub kind: String,
     /// Its number within its kind.
     pub handle: u32,
-    /// Where it stands: lower numbers are asked first.
+    /// Where it is: packets meet lower numbers first.
     pub priority: u16,
     /// The protocol it is for, an `ETH_P_*` number.
     pub protocol: u16,
-    /// Its chain; only filters of chain 0 are asked unless one sends packets elsewhere.
+    /// Its chain; packets meet only filters of chain 0 unless one sends them elsewhere.
     pub chain: u32,
     /// What it does, if it is a node of kind `u32`.
     pub rule: Option<Rule>,
+}
+
+impl Filter {
+    /// Whether it is no filter, but a hash table, which the kernel lists among filters of kind `u32`.
+    pub fn is_table(&self) -> bool {
+        self.kind == "u32" && self.rule.is_none()
+    }
 }
 
 /// What a filter matches and does.
@@ -76,7 +83,7 @@ pub struct Key {
 pub enum Verdict {
     /// Out of the link of this index, and nowhere else. 0: a link that is gone.
     Redirect(u32),
-    /// On its way; later filters are not asked.
+    /// On its way, past all later filters.
     Pass,
     /// Anything else, in words, and the link that it names, if any.
     Other(String, Option<u32>),
@@ -126,7 +133,7 @@ impl fmt::Display for Key {
     }
 }
 
-/// Every filter of a hook, in the order in which they are asked.
+/// Every filter of a hook, in the order in which packets meet them.
 ///
 /// # Errors
 /// What the kernel refused.
@@ -139,7 +146,7 @@ pub fn list(netlink: &mut Netlink, link: u32, parent: Handle) -> Result<Vec<Filt
     }
 }
 
-/// Every filter of a hook qdisc of some kind, with the hook on which it stands.
+/// Every filter of a hook qdisc of some kind, with its hook.
 ///
 /// # Errors
 /// What the kernel refused.
@@ -176,7 +183,7 @@ pub fn add(
         .map(drop)
 }
 
-/// A filter to delete, or all that stand at one place.
+/// A filter to delete, or all of one place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deletion {
     /// Priority and protocol.
@@ -215,7 +222,7 @@ impl Deletion {
 }
 
 /// What deletes all of `own` and none of `others`. Where a place is ours alone it is deleted as a
-/// whole: without its last filter it would stay and keep its protocol, as long as u32 filters stand
+/// whole: without its last filter it would stay and keep its protocol, as long as u32 filters are
 /// at other places (`u32_delete` in net/sched/cls_u32.c).
 pub fn deletions(own: &[&Filter], others: &[&Filter]) -> Vec<Deletion> {
     let mut deletions: Vec<Deletion> = Vec::new();

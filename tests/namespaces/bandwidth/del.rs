@@ -69,6 +69,22 @@ fn del_without_namespace_finds_the_veth_that_the_result_names_unless_it_is_anoth
 }
 
 #[test]
+fn del_without_namespace_and_result_finds_by_their_marks_a_veth_and_an_ifb_of_another_name() {
+    let pod = Pod::new();
+    let before = pod.state();
+    let call = || pod.call("DEL").env("CNI_NETNS", "");
+    pod.add(json!({"ingressRate": 8_000_000}));
+    succeeds(&pod.finish(call(), &bare()));
+    assert_eq!(pod.state(), before);
+    pod.add(both());
+    pod.sh(&format!(
+        "ip link set {IFB} down; ip link set {IFB} name other"
+    ));
+    succeeds(&pod.finish(call(), &bare()));
+    assert_eq!(pod.state(), before);
+}
+
+#[test]
 fn del_with_a_path_that_is_another_container_s_by_now_takes_its_own_limits_and_leaves_the_other_s()
 {
     let towards = || json!({"ingressRate": 8_000_000, "ingressBurst": 800_000});

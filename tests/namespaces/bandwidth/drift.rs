@@ -2,7 +2,8 @@
 
 use serde_json::json;
 
-use super::pod::{IFB, Pod, both, error};
+use super::failed_add::with_subnets;
+use super::pod::{IFB, Pod, both, error, succeeds};
 
 /// Changes made with `tc` and `ip`, and what CHECK must say of each. `IFB` stands for the ifb.
 const DRIFTS: &[(&str, &str)] = &[
@@ -234,6 +235,29 @@ fn an_ifb_that_was_renamed_is_seen_and_goes_with_add_or_del() {
             }
         }
     }
+}
+
+#[test]
+fn del_finds_an_ifb_that_was_renamed_also_beside_one_that_was_not() {
+    let pod = Pod::new();
+    let before = pod.state();
+    pod.add(with_subnets());
+    pod.sh(&format!(
+        "ip link set {IFB} down; ip link set {IFB} name other; ip link set other up"
+    ));
+    assert_eq!(pod.ifbs().len(), 2);
+    pod.del(with_subnets());
+    assert_eq!(pod.state(), before);
+    // Neither the link nor the name of the ifb is known then: what is known leads to them.
+    pod.add(with_subnets());
+    pod.sh(&format!(
+        "ip link set {IFB} down; ip link set {IFB} name other; ip link set other up"
+    ));
+    let mut conf = pod.conf(json!({}));
+    conf["prevResult"].take();
+    let call = pod.call("DEL").env("CNI_NETNS", "");
+    succeeds(&pod.finish(call, &conf));
+    assert_eq!(pod.state(), before);
 }
 
 #[test]

@@ -139,3 +139,38 @@ fn del_that_succeeds_has_done_it_and_del_that_fails_can_be_called_again() {
         assert!(each(&pod, "DEL", &keys, &add, &judge) > 60);
     }
 }
+
+#[test]
+fn del_that_fails_to_delete_one_filter_deletes_the_others() {
+    let (pod, keys) = (Pod::new(), with_subnets());
+    // With somebody else's filter on it the hook stays, and each filter of ours goes by itself.
+    pod.sh("tc qdisc add dev veth0 clsact");
+    pod.sh("tc filter add dev veth0 egress protocol ip pref 7 u32 match u32 0 0 flowid 9:9");
+    let before = state(&pod);
+    let filters = || pod.sh("tc filter show dev veth0 ingress; tc filter show dev veth0 egress");
+    let mut places = Vec::new();
+    for nth in 1..200 {
+        pod.add(keys.clone());
+        let fault = ("sendto", "ENOMEM");
+        let Some(answer) = run(&pod, "DEL", &keys, fault, (nth, "")) else {
+            break;
+        };
+        if answer.stdout.contains("delete a filter ") {
+            error(&answer);
+            let left = filters();
+            let ours = left.lines().filter(|line| line.contains("key ht"));
+            let ours = ours.filter(|line| !line.contains("pref 7 "));
+            let mut left: Vec<String> = ours
+                .filter_map(|line| Some(line.split("pref ").nth(1)?.split(' ').next()?.to_owned()))
+                .collect();
+            left.dedup();
+            assert_eq!(left.len(), 1, "{answer:?} {}", filters());
+            places.extend(left);
+        }
+        pod.del(keys.clone());
+        assert_eq!(state(&pod), before, "{nth}");
+    }
+    places.sort();
+    places.dedup();
+    assert!(places.len() > 3, "{places:?}");
+}

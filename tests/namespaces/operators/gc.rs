@@ -57,6 +57,25 @@ fn limits_and_backups_of_dead_attachments_are_removed() {
 }
 
 #[test]
+fn a_limit_towards_the_container_alone_is_a_dead_attachment_s_too() {
+    let place = Place::new(Backend::Nftables, 2);
+    for index in [0, 1] {
+        let mut asked = place.capabilities(index);
+        asked["bandwidth"] = json!({"ingressRate": 8_000_000});
+        place.attach("bandwidth", index, &asked);
+    }
+    fs::remove_file(place.cache_file(0)).unwrap();
+    let said = place.run("bandwidth", &["gc", "--grace", "0", "--json"]);
+    assert_eq!(
+        (said.code, said.states()),
+        (Some(0), vec!["removed".into()]),
+        "{said:?}"
+    );
+    let queues = place.net.host.sh(["tc", "qdisc", "show"]);
+    assert_eq!(queues.matches("tbf").count(), 1, "{queues}");
+}
+
+#[test]
 fn a_network_that_the_cache_does_not_know_is_left_unless_it_is_named() {
     let place = Place::new(Backend::Nftables, 1);
     place.attach_all("portmap");
