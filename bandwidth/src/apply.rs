@@ -13,6 +13,7 @@ use crate::observe::Actual;
 use crate::owner::Mark;
 use crate::plan::Plan;
 use crate::tc::filter::{self, Filter, Rule, Verdict};
+use crate::tc::qdisc::HookKind;
 use crate::tc::{Hook, qdisc, refused};
 
 /// What was done.
@@ -21,6 +22,8 @@ pub struct Done {
     pub ifbs: Vec<Link>,
     /// Whether anything had to be.
     pub changed: bool,
+    /// Why ifbs that are not needed any more are still there.
+    pub left: Vec<Error>,
 }
 
 /// Makes the changes of steps, in their order.
@@ -41,8 +44,10 @@ pub fn apply(
         netlink,
         link,
         ifbs: [ifb(Hook::Ingress), ifb(Hook::Egress)],
+        is_hook_foreign: false,
     };
     let mut changed = false;
+    let mut left = Vec::new();
     let mut undos = Vec::new();
     for Step { change, undo, .. } in steps {
         let Some(change) = change else { continue };
@@ -57,12 +62,16 @@ pub fn apply(
         let error = |refusal: &Refusal| refused(refusal, change.tried(&link.name), change.needs());
         match outcome {
             Ok(()) => changed = true,
-            Err(refusal) if change.is_optional() => log.warn(error(&refusal)),
+            Err(refusal) if change.is_optional() => left.push(error(&refusal)),
             Err(refusal) => return Err(kernel.undo(undos, error(&refusal))),
         }
     }
     let ifbs = kernel.ifbs.into_iter().flatten().collect();
-    Ok(Done { ifbs, changed })
+    Ok(Done {
+        ifbs,
+        changed,
+        left,
+    })
 }
 
 /// The links of one attachment, and a socket in their namespace.
@@ -71,6 +80,8 @@ struct Kernel<'a> {
     link: &'a Link,
     /// The ifbs of the plan as far as they are there, the one behind the ingress hook first.
     ifbs: [Option<Link>; 2],
+    /// Whether the hook qdisc is another tool's, which came since it was looked at.
+    is_hook_foreign: bool,
 }
 
 impl Kernel<'_> {
@@ -140,7 +151,7 @@ impl Kernel<'_> {
                 let index = self.index(on)?;
                 qdisc::delete_stranger(self.netlink, index)
             }
-            Change::AddHook(kind, _) => qdisc::add_hook(self.netlink, link, *kind),
+            Change::AddHook(kind, _) => self.add_hook(*kind),
             Change::DeleteHook => self.delete_hook(),
             Change::AddFilter(spot, rule) => {
                 let rule = self.led(*spot, rule)?;
@@ -227,12 +238,47 @@ impl Kernel<'_> {
         Ok(())
     }
 
+    /// Adds the hook qdisc. Another tool's of that kind, which came since it was looked at, serves as well.
+    fn add_hook(&mut self, kind: HookKind) -> Result<(), Refusal> {
+        let link = self.link.index;
+        let exists = match qdisc::add_hook(self.netlink, link, kind) {
+            Err(refusal) if refusal.says(&[Errno::EEXIST]) => refusal,
+            done => return done,
+        };
+        self.is_hook_foreign = true;
+        match qdisc::hook(self.netlink, link)? {
+            Some(hook) if hook.kind == kind.text() => self.mark_hook_as_found(),
+            _ => Err(exists),
+        }
+    }
+
+    /// Puts into the marks of the ifbs that the hook was not made for them, so that DEL leaves it.
+    fn mark_hook_as_found(&mut self) -> Result<(), Refusal> {
+        let ifbs = self.ifbs.iter().flatten();
+        let ifbs: Vec<u32> = ifbs.map(|ifb| ifb.index).collect();
+        for index in ifbs {
+            let ifb = self.netlink.link_by_index(index)?;
+            let mark = ifb.as_ref().and_then(Mark::of);
+            if let Some(mark) = mark.filter(|mark| mark.hook_made) {
+                let hook_made = false;
+                let mark = Mark { hook_made, ..mark };
+                self.netlink.set_alias(index, &mark.to_string())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes the hook qdisc, unless it is another tool's or has filters.
     fn delete_hook(&mut self) -> Result<(), Refusal> {
         let link = self.link.index;
+        if self.is_hook_foreign {
+            return Ok(());
+        }
         let Some(hook) = qdisc::hook(self.netlink, link)? else {
             return Ok(());
         };
-        match filter::of_hooks(self.netlink, link, &hook.kind)?.is_empty() {
+        let filters = filter::of_hooks(self.netlink, link, &hook.kind)?;
+        match filters.iter().all(|(_, filter)| filter.is_table()) {
             true => qdisc::delete_hook(self.netlink, link),
             false => Ok(()),
         }

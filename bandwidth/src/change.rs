@@ -70,7 +70,7 @@ pub enum Change {
     DeleteRoot(On, Option<String>),
     /// Delete what is in the place of a token bucket's own queue, with its description.
     DeleteStranger(On, String),
-    /// Create the hook qdisc; with the one that stays in its way, if any.
+    /// Create the hook qdisc; with the kind of the one that stays in its way, if any.
     AddHook(HookKind, Option<String>),
     /// Delete the hook qdisc, unless somebody else has come to use it.
     DeleteHook,
@@ -104,7 +104,7 @@ impl Change {
             Change::AddHook(kind, Some(other)) => {
                 let kind = kind.text();
                 format!(
-                    "add qdisc {kind} to {link}, which subnets need in this direction, in the place of {other}"
+                    "add qdisc {kind} to {link}, as subnets need it in this direction, where qdisc {other} has filters of another tool: remove those, or leave out the subnets"
                 )
             }
             Change::DeleteHook => format!("delete the clsact or ingress qdisc of {link}"),

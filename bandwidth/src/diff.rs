@@ -8,11 +8,11 @@ use common::sys::link::{self, Link};
 
 use crate::change::{Change, On, Step};
 use crate::observe::{Actual, HookState};
-use crate::owner::Mark;
+use crate::owner::{Mark, is_of_another};
 use crate::plan::{Detour, Plan};
 use crate::tbf::Tbf;
-use crate::tc::Hook;
 use crate::tc::qdisc::Qdisc;
+use crate::tc::{BUCKET, Hook};
 
 /// Priorities that the filters of one hook take: one for each of IPv4, IPv6 and everything.
 pub const PRIORITIES: u16 = 3;
@@ -32,6 +32,9 @@ pub struct Difference<'a> {
     /// Interfaces that earlier plugins of the chain named: their ifbs are no leftovers, though not
     /// planned.
     pub kept: &'a [String],
+    /// Whether the plan is all that the attachment is to have. If not, another plugin of the chain may
+    /// have set the link's token bucket, which no result names.
+    pub is_whole: bool,
     /// Whether a bucket with the reference's numbers is no drift.
     pub accepts_reference: bool,
 }
@@ -44,20 +47,54 @@ impl Difference<'_> {
             let detours = self.plan.detours.iter();
             detours.map(|detour| (detour, self.actual.side(detour.hook)))
         };
-        let left = || self.actual.sides.iter().filter(|side| self.is_left(side));
         let mut steps: Vec<Step> = Vec::new();
         steps.extend(detours().flat_map(|(detour, side)| self.ifb(detour, side)));
         steps.extend(self.hook());
         steps.extend(detours().flat_map(|(detour, side)| self.filters(detour, side)));
-        steps.extend(left().flat_map(|side| self.leftover_filters(side)));
-        steps.extend(self.leftover_hook());
         steps.extend(self.mark_of_link());
-        steps.extend(self.root());
+        let root = self.plan.root.iter();
+        steps.extend(
+            root.flat_map(|numbers| {
+                self.bucket(&self.limited(), numbers, self.actual.root.as_ref())
+            }),
+        );
+        steps.extend(self.leftovers());
+        steps
+    }
+
+    /// The steps that remove what an older limit left, of each direction by itself.
+    pub fn leftovers(&self) -> Vec<Step> {
+        let filters = self.left().flat_map(|side| self.leftover_filters(side));
+        let mut steps: Vec<Step> = filters.collect();
+        steps.extend(self.leftover_hook());
+        steps.extend(self.leftover_mark());
+        steps.extend(self.left_root().map(|old| {
+            let undo = Change::SetRoot(self.limited(), old);
+            Step::change(Change::DeleteRoot(self.limited(), None), Some(undo))
+        }));
         let strays = self.actual.sides.iter().flat_map(|side| &side.strays);
-        let ifbs = left().filter_map(|side| side.slot.link.as_ref());
+        let ifbs = self.left().filter_map(|side| side.slot.link.as_ref());
         let delete = |ifb: &Link| Step::change(Change::DeleteIfb(ifb.clone()), None);
         steps.extend(ifbs.chain(strays).map(delete));
         steps
+    }
+
+    /// The limits that [`Difference::leftovers`] removes: each with its device, its numbers where it has
+    /// any, and the hook where its packets leave their usual path.
+    pub fn old_limits(&self) -> Vec<(String, Option<Tbf>, Hook)> {
+        let root = self
+            .left_root()
+            .map(|old| (self.link.name.clone(), Some(old), Hook::Egress));
+        let sides = self.left().filter_map(|side| {
+            let numbers = side.bucket.as_ref().and_then(|qdisc| qdisc.bucket);
+            let numbers = numbers.map(|bucket| bucket.tbf);
+            match (&side.slot.link, side.own().next()) {
+                (Some(ifb), _) => Some((ifb.name.clone(), numbers, side.hook)),
+                (None, Some(_)) => Some((self.link.name.clone(), None, side.hook)),
+                (None, None) => None,
+            }
+        });
+        root.into_iter().chain(sides).collect()
     }
 
     /// The devices of the plan without a bucket, or to which not all leads that is to be limited: each
@@ -77,9 +114,12 @@ impl Difference<'_> {
         root.into_iter().chain(detours).collect()
     }
 
-    /// Whether an older limit left what is behind a hook.
-    fn is_left(&self, side: &HookState) -> bool {
-        self.plan.detour(side.hook).is_none() && !self.kept.contains(&side.slot.name)
+    /// The hooks with what an older limit left behind them, if anything.
+    fn left(&self) -> impl Iterator<Item = &HookState> {
+        let is_left = |side: &&HookState| {
+            self.plan.detour(side.hook).is_none() && !self.kept.contains(&side.slot.name)
+        };
+        self.actual.sides.iter().filter(is_left)
     }
 
     /// The ifb with its token bucket, marked and up.
@@ -162,38 +202,50 @@ impl Difference<'_> {
     }
 
     /// Where no ifb says whose the limit is, the link does, unless it has somebody else's alias.
-    fn mark_of_link(&self) -> Option<Step> {
-        let is_needed = self.plan.root.is_some() && self.plan.detours.is_empty();
+    pub fn mark_of_link(&self) -> Option<Step> {
         let is_free = |alias: &str| alias.is_empty() || Mark::of(self.link).is_some();
-        match is_needed && self.link.alias.as_deref().is_none_or(is_free) {
+        match self.is_link_marked() && self.link.alias.as_deref().is_none_or(is_free) {
             true => self.alias(self.limited(), self.link),
             false => None,
         }
+    }
+
+    fn is_link_marked(&self) -> bool {
+        self.plan.root.is_some() && self.plan.detours.is_empty()
+    }
+
+    /// The mark that the link does not need any more.
+    fn leftover_mark(&self) -> Option<Step> {
+        let is_own = Mark::of(self.link).is_some_and(|mark| mark.owner == self.mark.owner);
+        let old = self.link.alias.clone()?;
+        (self.is_whole && is_own && !self.is_link_marked()).then(|| {
+            let undo = Change::Alias(self.limited(), old);
+            Step::change(Change::Alias(self.limited(), String::new()), Some(undo))
+        })
     }
 
     fn limited(&self) -> On {
         On::Limited(self.link.name.clone())
     }
 
-    /// The link's own token bucket; one that an older limit left goes, when the mark of an ifb says that
-    /// it is ours.
-    fn root(&self) -> Vec<Step> {
-        let root = self.actual.root.as_ref();
-        if let Some(numbers) = &self.plan.root {
-            return self.bucket(&self.limited(), numbers, root);
-        }
-        let is_left = |side: &HookState| {
+    /// The link's token bucket, where an older limit left it: the mark of an ifb says that it is ours, or,
+    /// where the plan is whole, its handle does, as for DEL.
+    fn left_root(&self) -> Option<Tbf> {
+        let root = self.actual.root.as_ref()?;
+        let bucket = root.bucket.filter(|_| self.plan.root.is_none())?;
+        let is_made_by = |side: &HookState| {
             let mark = side.slot.mark.as_ref();
             !self.kept.contains(&side.slot.name) && mark.is_some_and(|mark| mark.root_made)
         };
-        match root.and_then(|root| root.bucket) {
-            Some(old) if self.actual.sides.iter().any(is_left) => {
-                let undo = Change::SetRoot(self.limited(), old.tbf);
-                let delete = Change::DeleteRoot(self.limited(), None);
-                vec![Step::change(delete, Some(undo))]
+        let sides = &self.actual.sides;
+        let is_left = match self.is_whole {
+            true => {
+                let neighbours = sides.iter().flat_map(|side| &side.neighbours);
+                root.handle == BUCKET && !is_of_another(self.link, &self.mark.owner, neighbours)
             }
-            _ => Vec::new(),
-        }
+            false => sides.iter().any(is_made_by),
+        };
+        is_left.then_some(bucket.tbf)
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! | module | what it holds |
 //! | --- | --- |
-//! | [`config`], [`amount`], [`subnets`] | what is asked |
+//! | [`config`], [`amount`], [`subnets`] | what the configuration requests |
 //! | [`keys`] | the table of its keys |
 //! | [`plan`], [`tbf`] | what the kernel is to hold |
 //! | [`place`], [`ifb`], [`owner`] | where it is to hold that, and whose it is |
@@ -80,7 +80,12 @@ impl Plugin for Bandwidth {
             ..
         } = &mut look;
         let at = (&place.link, &*plan, &*actual);
-        let Done { ifbs, changed } = apply::apply(&mut place.netlink, log, at, steps)?;
+        let Done {
+            ifbs,
+            changed,
+            left,
+        } = apply::apply(&mut place.netlink, log, at, steps)?;
+        left.into_iter().for_each(|error| log.warn(error));
         if changed {
             log.changed(format!("limited {}: {}", plan.link, config.limits()));
         }

@@ -2,9 +2,11 @@
 //! GC sees them.
 
 use common::error::Error;
+use common::log::Log;
 use common::result::CniResult;
 use common::{Attachment, Request};
 
+use crate::apply::{self, Done};
 use crate::change::Step;
 use crate::config::Config;
 use crate::diff::{Difference, PRIORITIES};
@@ -27,6 +29,8 @@ pub struct Look {
     priority: u16,
     /// The names of the result's interfaces.
     kept: Vec<String>,
+    /// See [`Difference::is_whole`].
+    is_whole: bool,
 }
 
 impl Look {
@@ -43,6 +47,36 @@ impl Look {
         }
     }
 
+    /// Looks at an attachment with all its requests, one for each time that the plugin is in its chain;
+    /// `None` where they limit nothing.
+    ///
+    /// # Errors
+    /// As CHECK's, but for the drifts.
+    pub fn whole(requests: &[Request]) -> Result<Option<Look>, Error> {
+        let mut look: Option<Look> = None;
+        for request in requests {
+            let config = Config::parse(request)?;
+            look = match look {
+                _ if config.is_off() => look,
+                None => {
+                    let result = request.conf.required_prev_result()?;
+                    let look = Look::new(request, &config, &result)?;
+                    Some(Look {
+                        kept: Vec::new(),
+                        is_whole: true,
+                        ..look
+                    })
+                }
+                Some(look) => {
+                    let more = Plan::new(&config, &facts(&look.place, &look.actual));
+                    let plan = look.plan.and(more);
+                    Some(Look { plan, ..look })
+                }
+            };
+        }
+        Ok(look)
+    }
+
     /// Looks at a request's attachment.
     ///
     /// # Errors
@@ -51,16 +85,40 @@ impl Look {
         let attachment = &request.attachment;
         let mut place = Place::of(request)?;
         place.matches(attachment, result)?;
-        let actual = Actual::observe(&mut place.netlink, attachment, &place.link, Some(result))?;
+        let actual = Actual::observe(&mut place.netlink, attachment, &place.link, result)?;
         let plan = Plan::new(config, &facts(&place, &actual));
         Ok(Look {
             mark: mark(attachment, &place, &plan, &actual),
             priority: config.filter_priority.unwrap_or(priority(&actual)),
             kept: result.interfaces.iter().map(|i| i.name.clone()).collect(),
+            is_whole: false,
             place,
             plan,
             actual,
         })
+    }
+
+    /// Removes what an older limit left. Gives what could not be removed.
+    ///
+    /// # Errors
+    /// As ADD's.
+    pub fn remove_leftovers(&mut self, log: &Log) -> Result<Vec<Error>, Error> {
+        let difference = self.difference();
+        // The ifb that goes may be the only thing that says whose the rest is.
+        let mark = difference.mark_of_link().into_iter();
+        let steps = mark.chain(difference.leftovers()).collect();
+        let Look {
+            place,
+            plan,
+            actual,
+            ..
+        } = self;
+        let at = (&place.link, &*plan, &*actual);
+        let Done { changed, left, .. } = apply::apply(&mut place.netlink, log, at, steps)?;
+        if changed {
+            log.changed(format!("removed former limits of {}", plan.link));
+        }
+        Ok(left)
     }
 
     /// The difference, where the reference's numbers are as good as ours.
@@ -73,6 +131,7 @@ impl Look {
             mark: &self.mark,
             priority: self.priority,
             kept: &self.kept,
+            is_whole: self.is_whole,
         }
     }
 }
@@ -131,7 +190,7 @@ fn mark(attachment: &Attachment, place: &Place, plan: &Plan, actual: &Actual) ->
     }
 }
 
-/// Where our filters stand: first as the reference's where nobody else is, else after everybody,
+/// Where our filters are: first as the reference's where nobody else is, else after everybody,
 /// since what is redirected is seen by no later filter.
 fn priority(actual: &Actual) -> u16 {
     match actual.has_others() {

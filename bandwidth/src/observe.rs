@@ -19,7 +19,7 @@ pub struct Actual {
     pub root: Option<Qdisc>,
     /// The link's ingress or clsact qdisc.
     pub hook: Option<Qdisc>,
-    /// What stands on each hook, the ingress first.
+    /// What is on each hook, the ingress first.
     pub sides: [HookState; 2],
 }
 
@@ -44,16 +44,16 @@ impl Actual {
     /// Reads the state of a link and of the attachment's ifbs.
     ///
     /// # Errors
-    /// Code 100 when the kernel refuses to tell.
+    /// Code 100 with what the kernel refused.
     pub fn observe(
         netlink: &mut Netlink,
         attachment: &Attachment,
         link: &Link,
-        result: Option<&CniResult>,
+        result: &CniResult,
     ) -> Result<Actual, Error> {
         let evidence = Evidence {
             link: Some(link.index),
-            result,
+            result: Some(result),
         };
         let tried = |what: &str| format!("read the {what} of {}", link.name);
         let root = qdisc::root_and_queue(netlink, link.index)
@@ -115,7 +115,7 @@ impl Actual {
 }
 
 impl HookState {
-    /// Our filters, in the order in which they are asked.
+    /// Our filters, in the order in which packets meet them.
     pub fn own(&self) -> impl Iterator<Item = &Filter> {
         let ifbs = self.ifbs();
         self.filters
@@ -123,12 +123,12 @@ impl HookState {
             .filter(move |filter| is_own(filter, &ifbs))
     }
 
-    /// Everybody else's filters, without the hash tables that the kernel lists among them.
+    /// Everybody else's filters.
     pub fn others(&self) -> impl Iterator<Item = &Filter> {
         let ifbs = self.ifbs();
         self.filters
             .iter()
-            .filter(move |f| (f.kind != "u32" || f.rule.is_some()) && !is_own(f, &ifbs))
+            .filter(move |f| !f.is_table() && !is_own(f, &ifbs))
     }
 
     /// What our ifb says of itself, also one that has another name by now.

@@ -7,16 +7,15 @@ use common::{Attachment, Drift, Error, Operate, Plugin, Request, step};
 use crate::config::Config;
 use crate::ifb;
 use crate::list::{self, Limit};
+use crate::look::Look;
 use crate::plan::{Facts, Plan, Side};
 use crate::scaled::scaled;
+use crate::tbf::GSO_DEFAULT;
 use crate::tc::filter::Verdict;
 use crate::{Bandwidth, look, status};
 
 /// Of a veth, in bytes, where nobody has set another.
 const USUAL_MTU: u32 = 1500;
-/// The largest packet that a veth is handed, in bytes (`GSO_LEGACY_MAX_SIZE` of
-/// include/linux/netdevice.h).
-const USUAL_GSO: u32 = 65_536;
 
 impl Operate for Bandwidth {
     type Row = Limit;
@@ -43,7 +42,7 @@ impl Operate for Bandwidth {
                 side: Side::Host,
                 link: "VETH".into(),
                 mtu: USUAL_MTU,
-                gso: USUAL_GSO,
+                gso: GSO_DEFAULT,
                 ingress_ifb,
                 egress_ifb,
             },
@@ -78,26 +77,35 @@ impl Operate for Bandwidth {
     ) -> Vec<Result<Vec<Drift>, Error>> {
         let limits = list::limits(cache);
         let of = |(owner, requests): &(&Attachment, &[Request])| {
-            // What limits one direction takes back the other.
-            if !is_off(requests)? {
-                return Ok(Vec::new());
+            let drift = |direction: &str, found: &str| {
+                Drift::new(format!("{direction} limit"), "none", found)
+            };
+            if let Some(look) = Look::whole(requests)? {
+                let old = look.difference().old_limits().into_iter();
+                let drifts = old.map(|(device, numbers, hook)| {
+                    let rate = numbers.map(|numbers| rate(numbers.rate.saturating_mul(8)));
+                    let found = rate.unwrap_or(format!("{device} without a token bucket"));
+                    drift(list::direction(look.place.side, hook), &found)
+                });
+                return Ok(drifts.collect());
             }
             let limits = limits.as_ref().map_err(Error::clone)?.iter();
             let own = limits.filter(|limit| limit.owner.as_ref() == Some(owner));
-            let drift = |limit: &Limit| {
-                let object = format!("{} limit", limit.direction);
-                let rate = scaled(limit.rate.into(), 1000, "bit/s");
-                Drift::new(object, "none", rate)
-            };
-            Ok(own.map(drift).collect())
+            Ok(own
+                .map(|limit| drift(limit.direction, &rate(limit.rate)))
+                .collect())
         };
         parts.iter().map(of).collect()
     }
 
     fn retire(former: &[Request], now: &[Request]) -> Result<(), Error> {
-        let gone = if is_off(now)? { former } else { &[] };
-        let errors = gone.iter().filter_map(|request| Self::del(request).err());
-        Error::all(errors.collect()).map_or(Ok(()), Err)
+        let errors = match (Look::whole(now)?, now, former) {
+            (Some(mut look), [request, ..], _) => look.remove_leftovers(&request.log)?,
+            // DEL needs no limits, only whose they are.
+            (_, now, []) => now.iter().filter_map(|r| Self::del(r).err()).collect(),
+            (_, _, former) => former.iter().filter_map(|r| Self::del(r).err()).collect(),
+        };
+        Error::all(errors).map_or(Ok(()), Err)
     }
 
     fn owners(cache: &Cache) -> Result<Vec<Attachment>, Error> {
@@ -119,12 +127,7 @@ impl Operate for Bandwidth {
     }
 }
 
-/// Whether requests limit nothing.
-fn is_off(requests: &[Request]) -> Result<bool, Error> {
-    for request in requests {
-        if !Config::parse(request)?.is_off() {
-            return Ok(false);
-        }
-    }
-    Ok(true)
+/// Bits per second, for people.
+fn rate(bits: u64) -> String {
+    scaled(bits.into(), 1000, "bit/s")
 }

@@ -33,11 +33,14 @@ impl Difference<'_> {
         ) {
             (Some(bucket), None) if bucket == as_wanted => {}
             (Some(bucket), stranger) => {
+                // Without a queue the bucket lets nothing pass: its own comes with its former numbers.
+                let former = || Change::SetRoot(on.clone(), bucket.tbf);
                 let strangers = stranger.iter().map(|stranger| {
-                    Step::change(Change::DeleteStranger(on.clone(), stranger.clone()), None)
+                    let delete = Change::DeleteStranger(on.clone(), stranger.clone());
+                    Step::change(delete, Some(former()))
                 });
                 steps.extend(strangers);
-                steps.push(set(Change::SetRoot(on.clone(), bucket.tbf)));
+                steps.push(set(former()));
             }
             (None, _) => {
                 let other = format!("{} {}", qdisc.kind, handle_text(qdisc.handle));

@@ -29,10 +29,7 @@ impl Difference<'_> {
                 vec![add(None).because_of(drift)]
             }
             Some(hook) if hook.kind == self.kind().text() => Vec::new(),
-            Some(hook) if self.actual.has_others() => {
-                let other = format!("qdisc {} with filters of another tool", hook.kind);
-                vec![add(Some(other))]
-            }
+            Some(hook) if self.actual.has_others() => vec![add(Some(hook.kind.clone()))],
             // It makes way for clsact, as only filters of ours are on it.
             Some(_) => {
                 let mut steps = self.delete_filters(self.actual.side(Hook::Ingress));

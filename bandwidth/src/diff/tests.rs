@@ -159,6 +159,7 @@ fn steps_of(plan: &Plan, actual: &Actual, accepts_reference: bool) -> Vec<Step> 
         mark: &mark(),
         priority: 1,
         kept: &[],
+        is_whole: false,
         accepts_reference,
     };
     difference.steps()
@@ -235,6 +236,81 @@ fn an_older_limit_goes_last_and_without_a_drift() {
     ];
     assert_eq!(changes, expected);
     assert_eq!(drifts(steps), []);
+}
+
+/// The steps of a plan that is all that an attachment is to have, where the link has an alias.
+fn leftovers(plan: &Plan, actual: &Actual, alias: Option<String>) -> Vec<String> {
+    let link = Link {
+        alias,
+        ..link(7, "veth0", "veth")
+    };
+    let difference = Difference {
+        plan,
+        actual,
+        link: &link,
+        mark: &mark(),
+        priority: 1,
+        kept: &[],
+        is_whole: true,
+        accepts_reference: true,
+    };
+    let left = difference.leftovers();
+    assert!(
+        left.iter()
+            .all(|step| step.undo.is_some() || step.change.as_ref().unwrap().is_optional())
+    );
+    texts(left.into_iter().map(|step| step.change))
+}
+
+#[test]
+fn each_direction_is_left_over_by_itself_where_the_plan_is_whole() {
+    let plans = || (plan(), plan());
+    let (mut towards, mut from) = plans();
+    towards.detours.clear();
+    from.root = None;
+    let expected = [
+        "delete a filter of veth0 ingress",
+        "delete the clsact or ingress qdisc of veth0",
+        "delete bwp1",
+    ];
+    assert_eq!(leftovers(&towards, &limited(), None), expected);
+    // The mark of the link goes with its token bucket.
+    let own = Some(mark().to_string());
+    let expected = ["mark veth0", "delete the root qdisc of veth0"];
+    assert_eq!(leftovers(&from, &limited(), own.clone()), expected);
+    let both = plan();
+    assert_eq!(leftovers(&both, &limited(), None), [""; 0]);
+    assert_eq!(leftovers(&towards, &limited(), own.clone()).len(), 3);
+    // Another's token bucket.
+    let mut foreign = limited();
+    foreign.root = qdisc("tbf", 0x0005_0000, tbf().and_then(|root| root.bucket));
+    assert_eq!(leftovers(&from, &foreign, None), [""; 0]);
+    let other = "cni-bandwidth net1/b/eth0 link=7 hook=found root=made".to_owned();
+    assert_eq!(leftovers(&from, &limited(), Some(other)), [""; 0]);
+    // Without the whole plan it may be another plugin's of the chain.
+    let steps = steps(&from, &limited()).into_iter();
+    let changes = texts(steps.map(|step| step.change));
+    assert!(
+        !changes.iter().any(|text| text == "mark veth0"),
+        "{changes:?}"
+    );
+}
+
+#[test]
+fn a_foreign_queue_goes_with_an_undo_that_lets_packets_pass() {
+    let mut actual = limited();
+    if let Some(root) = &mut actual.root {
+        root.stranger = Some("pfifo 10:".into());
+    }
+    let steps = steps(&plan(), &actual);
+    let delete = steps.iter().find(|step| {
+        matches!(&step.change, Some(Change::DeleteStranger(_, other)) if other == "pfifo 10:")
+    });
+    let undo = delete.unwrap().undo.clone();
+    assert_eq!(
+        undo,
+        Some(Change::SetRoot(On::Limited("veth0".into()), TBF))
+    );
 }
 
 #[test]

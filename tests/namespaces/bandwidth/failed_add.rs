@@ -5,6 +5,7 @@ use std::process::Stdio;
 use std::thread;
 use std::time::Duration;
 
+use sandbox::plugin::Answer;
 use sandbox::wait_until;
 use serde_json::{Value, json};
 
@@ -116,6 +117,80 @@ fn a_hook_that_somebody_has_come_to_use_stays_when_add_fails() {
         left.contains("flowid 9:9") && !left.contains("mirred"),
         "{left}"
     );
+}
+
+/// Runs ADD, to whose request for a hook `meanwhile` comes first.
+fn add_while(pod: &Pod, keys: &Value, meanwhile: &str) -> Answer {
+    let call = |inject: &str| {
+        let strace = [
+            "strace",
+            "-o",
+            "/dev/null",
+            "-e",
+            "trace=sendto",
+            "-e",
+            inject,
+        ];
+        let call = pod.call("ADD").under(&strace);
+        call.stdin(pod.conf(keys.clone()).to_string())
+    };
+    let request = (1..100).find(|nth| {
+        let inject = format!("inject=sendto:error=ENOMEM:when={nth}");
+        let answer = call(&inject).run(pod.host()).unwrap();
+        answer.stdout.contains("add qdisc clsact to veth0")
+    });
+    let inject = format!(
+        "inject=sendto:delay_enter=3000000:when={}",
+        request.unwrap()
+    );
+    let running = call(&inject).spawn(pod.host()).unwrap();
+    let is_ifb_up = || pod.sh("ip link show type ifb").contains(",UP");
+    assert!(wait_until(PATIENCE, is_ifb_up));
+    assert_eq!(pod.sh("tc qdisc show dev veth0 clsact"), "");
+    pod.sh(meanwhile);
+    running.wait().unwrap()
+}
+
+#[test]
+fn a_hook_that_somebody_makes_meanwhile_serves_and_is_theirs() {
+    let pod = Pod::new();
+    let answer = add_while(&pod, &both(), "tc qdisc add dev veth0 clsact");
+    assert_eq!(answer.code, Some(0), "{answer:?}");
+    pod.check(both());
+    let ifb = pod.sh(&format!("ip link show {IFB}"));
+    assert!(ifb.contains("hook=found"), "{ifb}");
+    pod.add(both());
+    pod.del(both());
+    let qdiscs = pod.sh("tc qdisc show dev veth0");
+    assert!(
+        qdiscs.contains("clsact") && !qdiscs.contains("tbf"),
+        "{qdiscs}"
+    );
+    assert_eq!(pod.sh("tc filter show dev veth0 ingress"), "");
+}
+
+#[test]
+fn a_hook_that_somebody_makes_meanwhile_stays_when_add_fails() {
+    let mut keys = both();
+    keys["filterPriority"] = json!(9);
+    let pod = Pod::new();
+    // The place of our filter is theirs.
+    let theirs = "tc filter add dev veth0 ingress protocol ip pref 9 u32 match u32 0 0 flowid 9:9";
+    let meanwhile = format!("tc qdisc add dev veth0 clsact; {theirs}");
+    let answer = add_while(&pod, &keys, &meanwhile);
+    assert_eq!(error(&answer).0, 100, "{answer:?}");
+    assert_eq!(pod.ifbs(), Vec::<String>::new());
+    let filters = pod.sh("tc filter show dev veth0 ingress");
+    assert!(filters.contains("flowid 9:9"), "{filters}");
+    // Also one without filters.
+    let pod = Pod::new();
+    let root = "tc qdisc add dev veth0 root handle 1: htb";
+    let meanwhile = format!("tc qdisc add dev veth0 clsact; {root}");
+    let answer = add_while(&pod, &keys, &meanwhile);
+    assert_eq!(error(&answer).0, 100, "{answer:?}");
+    assert_eq!(pod.ifbs(), Vec::<String>::new());
+    let qdiscs = pod.sh("tc qdisc show dev veth0");
+    assert!(qdiscs.contains("clsact"), "{qdiscs}");
 }
 
 #[test]

@@ -3,6 +3,8 @@
 use sandbox::probe::throughput;
 use std::time::Duration;
 
+use serde_json::json;
+
 use super::pod::{IFB, Pod, both};
 
 /// A filter of somebody else that sees IPv4 and lets it pass to the next one.
@@ -126,6 +128,43 @@ fn a_filter_that_comes_later_survives_and_keeps_our_qdisc() {
         "{filters}"
     );
     assert_eq!(pod.ifbs(), Vec::<String>::new());
+}
+
+#[test]
+fn what_is_left_of_somebody_s_filter_keeps_no_hook() {
+    // The kernel keeps the hash table of a place whose last filter is deleted by its number.
+    let leave_a_table = |pod: &Pod| {
+        let filter = "protocol ip pref 7 u32 match ip dst 10.9.9.9/32 flowid 9:9";
+        pod.sh(&format!("tc filter add dev veth0 ingress {filter}"));
+        let shown = pod.sh("tc filter show dev veth0 ingress pref 7");
+        let number = shown
+            .split("fh ")
+            .find(|part| part.contains("9:9"))
+            .unwrap();
+        let number = number.split(' ').next().unwrap();
+        pod.sh(&format!(
+            "tc filter del dev veth0 ingress protocol ip pref 7 handle {number} u32"
+        ));
+        let shown = pod.sh("tc filter show dev veth0 ingress pref 7");
+        assert!(
+            shown.contains("divisor") && !shown.contains("9:9"),
+            "{shown}"
+        );
+    };
+    let pod = Pod::new();
+    let before = pod.state();
+    for is_del in [true, false] {
+        pod.add(both());
+        leave_a_table(&pod);
+        if is_del {
+            pod.del(both());
+            assert_eq!(pod.state(), before);
+        }
+    }
+    let towards = json!({"ingressRate": 8_000_000, "ingressBurst": 800_000});
+    pod.add(towards);
+    let qdiscs = pod.sh("tc qdisc show dev veth0");
+    assert!(!qdiscs.contains("clsact"), "{qdiscs}");
 }
 
 #[test]

@@ -110,6 +110,80 @@ fn running_pods_move_to_another_backend_and_their_connections_live(backend: Back
     assert_eq!((said.code, said.stdout.as_str()), (Some(0), ""), "{said:?}");
 }
 
+/// Limits a pod, and remembers the result as libcni does: it names the ifb.
+fn attach_with_result(place: &Place, asked: &Value) {
+    let answer = place.does("bandwidth", "ADD", 0, asked);
+    place.remember(0, asked);
+    let mut entry = place.recall(0);
+    entry["result"] = serde_json::from_str(&answer.stdout).unwrap();
+    place.remember_as(0, &entry);
+}
+
+#[test]
+fn a_direction_that_today_s_limits_do_not_have_is_set_free() {
+    let ingress = || json!({"ingressRate": 8_000_000});
+    let egress = || json!({"egressRate": 16_000_000});
+    let both = || json!({"ingressRate": 8_000_000, "egressRate": 16_000_000});
+    let in_part = || json!({"ingressRate": 8_000_000, "unshapedSubnets": ["10.9.0.0/16"]});
+    for (former, now, direction) in [
+        (ingress(), egress(), "egress"),
+        (egress(), ingress(), "ingress"),
+        (both(), egress(), "egress"),
+        (both(), ingress(), "ingress"),
+        (in_part(), egress(), "egress"),
+        (in_part(), ingress(), "ingress"),
+    ] {
+        let place = Place::new(Backend::Nftables, 1);
+        let mut asked = place.capabilities(0);
+        asked["bandwidth"] = former.clone();
+        attach_with_result(&place, &asked);
+        let mut part = now.clone();
+        part["type"] = json!("bandwidth");
+        let dir = today(&place, &[part]);
+        let line = ["--plugin", "bandwidth", "--json"];
+        let said = reconcile(&place, &dir, &[&line[..], &["--dry-run"]].concat());
+        assert_eq!(said.states(), ["drifted"], "{former} {now}: {said:?}");
+        let said = reconcile(&place, &dir, &line);
+        assert_eq!(said.states(), ["repaired"], "{former} {now}: {said:?}");
+        let limits = place.run("bandwidth", &["limits", "--json"]).json();
+        let limits = limits["limits"].as_array().unwrap().iter();
+        let there: Vec<&str> = limits
+            .filter(|one| one["state"] != "missing")
+            .map(|one| one["direction"].as_str().unwrap())
+            .collect();
+        assert_eq!(there, [direction], "{former} {now}");
+        let queues = place.net.host.sh(["tc", "qdisc", "show"]);
+        assert_eq!(queues.matches("tbf").count(), 1, "{queues}");
+        let marks = place.net.host.sh(["ip", "link", "show"]);
+        assert_eq!(marks.matches("alias").count(), 1, "{marks}");
+        let said = reconcile(&place, &dir, &["--plugin", "bandwidth"]);
+        assert_eq!((said.code, said.stdout.as_str()), (Some(0), ""), "{said:?}");
+    }
+}
+
+#[test]
+fn two_parts_of_a_chain_that_limit_a_direction_each_keep_both() {
+    let place = Place::new(Backend::Nftables, 1);
+    let mut asked = place.capabilities(0);
+    asked["bandwidth"] = json!({"egressRate": 16_000_000});
+    attach_with_result(&place, &asked);
+    let part = |mut keys: Value| {
+        keys["type"] = json!("bandwidth");
+        keys
+    };
+    let parts = [
+        json!({"egressRate": 16_000_000}),
+        json!({"ingressRate": 8_000_000}),
+    ];
+    let dir = today(&place, &parts.map(part));
+    let said = reconcile(&place, &dir, &["--plugin", "bandwidth", "--json"]);
+    assert_eq!(said.states(), ["repaired"], "{said:?}");
+    let queues = place.net.host.sh(["tc", "qdisc", "show"]);
+    assert_eq!(queues.matches("tbf").count(), 2, "{queues}");
+    let said = reconcile(&place, &dir, &["--plugin", "bandwidth"]);
+    assert_eq!((said.code, said.stdout.as_str()), (Some(0), ""), "{said:?}");
+}
+
 #[test]
 fn what_a_network_has_no_more_is_taken_back() {
     let place = Place::new(Backend::Nftables, 1);
