@@ -39,13 +39,14 @@ pub fn del(request: &Request) -> Result<(), Error> {
     let (mut all, mut errors) = store.all();
     if all.is_empty() && errors.is_empty() {
         match store.of_another_network() {
-            Ok(Some(saved)) if was_renamed(request, &saved) => all.push(saved),
-            Ok(Some(Saved { path, backup, .. })) => {
-                let network = backup.owner.map(|owner| owner.network).unwrap_or_default();
-                let path = path.display();
-                let warning = format!("backup {path} is of network {network} and stays");
-                request.log.warn(warning);
-            }
+            Ok(Some(saved)) => match was_renamed(request, &saved) {
+                Ok(true) => all.push(saved),
+                Ok(false) => request.log.warn(of_another_network(&saved)),
+                Err(why) => {
+                    let warning = of_another_network(&saved);
+                    request.log.warn(format!("{warning}: {why}"));
+                }
+            },
             Ok(None) => {}
             Err(error) => errors.push(error),
         }
@@ -129,13 +130,21 @@ fn one(saved: &Saved, netns: Option<&Netns>, request: &Request) -> Result<(), Er
 /// Whether a backup of another network is this attachment's from before its network was renamed: what
 /// it saved is what this configuration sets, and the kernel has all of that. The reference's backups
 /// name no network, and its DEL restores under any name.
-fn was_renamed(request: &Request, saved: &Saved) -> bool {
-    let Ok(steps) = look::steps_by(request, |_| Ok(saved.backup.shown.clone())) else {
-        return false;
-    };
+///
+/// # Errors
+/// Why that could not be found out, such as that the namespace is gone.
+fn was_renamed(request: &Request, saved: &Saved) -> Result<bool, Error> {
+    let steps = look::steps_by(request, |_| Ok(saved.backup.shown.clone()))?;
     let set = Originals::of(steps.iter().filter_map(|step| step.undo.as_ref()));
     let is_in_force = steps.iter().all(|step| step.drift.is_none());
-    is_in_force && set.is_about_the_same_as(&saved.backup.originals)
+    Ok(is_in_force && set.is_about_the_same_as(&saved.backup.originals))
+}
+
+fn of_another_network(saved: &Saved) -> String {
+    let owner = saved.backup.owner.as_ref();
+    let network = owner.map_or("", |owner| &owner.network);
+    let path = saved.path.display();
+    format!("backup {path} is of network {network} and stays")
 }
 
 /// The container's namespace, or `None` when no path was given or nothing can be in it any more.

@@ -6,7 +6,7 @@ use std::fs;
 use sandbox::Namespace;
 use serde_json::{Value, json};
 
-use super::pod::{Pod, error};
+use super::pod::{Pod, error, succeeds};
 
 /// Every offload of an interface, by the kernel's name or ethtool's for several.
 fn offloads(namespace: &Namespace, link: &str) -> BTreeMap<String, bool> {
@@ -110,6 +110,31 @@ fn a_peer_that_cannot_be_looked_up_keeps_nothing_else_from_being_restored() {
         }
     }
     assert!(met > 0, "{met}");
+}
+
+#[test]
+fn of_another_namespace_s_backup_nothing_is_looked_up() {
+    let pod = Pod::new();
+    let both = Both(&pod);
+    pod.add(keys());
+    let tuned = both.state();
+    let mut backup: Value = serde_json::from_slice(&fs::read(pod.backup()).unwrap()).unwrap();
+    backup["netns"] = json!("another-boot/7");
+    fs::write(pod.backup(), backup.to_string()).unwrap();
+    let inject = "inject=sendto:error=ENOBUFS";
+    let strace = [
+        "strace",
+        "-f",
+        "-o",
+        "/dev/null",
+        "-e",
+        "trace=sendto",
+        "-e",
+        inject,
+    ];
+    let call = pod.call("DEL").under(&strace);
+    succeeds(&pod.finish(call, &pod.conf(keys())));
+    assert_eq!((both.state(), pod.files().len()), (tuned, 0));
 }
 
 #[test]
