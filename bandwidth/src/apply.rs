@@ -62,6 +62,7 @@ pub fn apply(
         let error = |refusal: &Refusal| refused(refusal, change.tried(&link.name), change.needs());
         match outcome {
             Ok(()) => changed = true,
+            Err(refusal) if change.can_do_without(&refusal) => {}
             Err(refusal) if change.is_optional() => left.push(error(&refusal)),
             Err(refusal) => return Err(kernel.undo(undos, error(&refusal))),
         }
@@ -147,9 +148,20 @@ impl Kernel<'_> {
                 let index = self.index(on)?;
                 qdisc::delete_root(self.netlink, index)
             }
-            Change::DeleteStranger(on, _) => {
+            Change::SetQueue { on, queue, .. } => {
                 let index = self.index(on)?;
-                qdisc::delete_stranger(self.netlink, index)
+                qdisc::set_queue(self.netlink, index, *queue)
+            }
+            Change::OwnQueue(on, tbf, _) => {
+                let index = self.index(on)?;
+                qdisc::delete_queue(self.netlink, index)?;
+                // It is deleted, whatever becomes of the rest.
+                let is_answer = false;
+                let set = qdisc::set_root(self.netlink, index, *tbf);
+                set.map_err(|refusal| Refusal {
+                    is_answer,
+                    ..refusal
+                })
             }
             Change::AddHook(kind, _) => self.add_hook(*kind),
             Change::DeleteHook => self.delete_hook(),

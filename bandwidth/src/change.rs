@@ -3,8 +3,11 @@
 use std::fmt;
 
 use common::sys::link::{self, Link};
+use common::sys::netlink::Refusal;
+use nix::errno::Errno;
 
 use crate::owner::Mark;
+use crate::queue::FqCodel;
 use crate::tbf::Tbf;
 use crate::tc::filter::{Deletion, Rule};
 use crate::tc::qdisc::HookKind;
@@ -12,6 +15,7 @@ use crate::tc::{Handle, Hook};
 
 /// What the kernel must have for a change: kind and module.
 const TBF: &str = "tbf (module sch_tbf)";
+const FQ_CODEL: &str = "fq_codel (module sch_fq_codel); queue fifo needs none";
 const IFB: &str = "ifb (module ifb)";
 const HOOK: &str = "ingress or clsact qdisc (module sch_ingress)";
 const FILTER: &str = "u32 filter or mirred action (modules cls_u32 and act_mirred)";
@@ -68,8 +72,18 @@ pub enum Change {
     SetRoot(On, Tbf),
     /// Delete a link's root qdisc; with its description where it is not ours.
     DeleteRoot(On, Option<String>),
-    /// Delete what is in the place of a token bucket's own queue, with its description.
-    DeleteStranger(On, String),
+    /// Make an `fq_codel` with these numbers the queue of a token bucket, or change the one of ours.
+    SetQueue {
+        /// The bucket's link.
+        on: On,
+        /// The numbers.
+        queue: FqCodel,
+        /// Whether the bucket's own queue will not do, where the kernel has no `fq_codel`.
+        is_needed: bool,
+    },
+    /// Set a token bucket's numbers and give it its own queue in the place of another, with that one's
+    /// description.
+    OwnQueue(On, Tbf, String),
     /// Create the hook qdisc; with the kind of the one that stays in its way, if any.
     AddHook(HookKind, Option<String>),
     /// Delete the hook qdisc, unless somebody else has come to use it.
@@ -99,7 +113,8 @@ impl Change {
             Change::SetRoot(on, tbf) => format!("set the root qdisc of {on} to {tbf}"),
             Change::DeleteRoot(on, None) => format!("delete the root qdisc of {on}"),
             Change::DeleteRoot(on, Some(other)) => format!("delete the root qdisc {other} of {on}"),
-            Change::DeleteStranger(on, other) => format!("delete qdisc {other} of {on}"),
+            Change::SetQueue { on, queue, .. } => format!("set the queue of {on} to {queue}"),
+            Change::OwnQueue(on, _, other) => format!("delete qdisc {other} of {on}"),
             Change::AddHook(kind, None) => format!("add qdisc {} to {link}", kind.text()),
             Change::AddHook(kind, Some(other)) => {
                 let kind = kind.text();
@@ -126,7 +141,8 @@ impl Change {
             | Change::DeleteIfb(_)
             | Change::Alias(..)
             | Change::Attribute(..) => IFB,
-            Change::SetRoot(..) | Change::DeleteRoot(..) | Change::DeleteStranger(..) => TBF,
+            Change::SetRoot(..) | Change::DeleteRoot(..) | Change::OwnQueue(..) => TBF,
+            Change::SetQueue { .. } => FQ_CODEL,
             Change::AddHook(..) | Change::DeleteHook => HOOK,
             Change::AddFilter(..)
             | Change::AddFilters(..)
@@ -141,11 +157,26 @@ impl Change {
             Change::DeleteRoot(on, Some(other)) => {
                 Some(format!("{on}: root qdisc {other} is replaced by the limit"))
             }
-            Change::DeleteStranger(on, other) => Some(format!(
+            Change::OwnQueue(on, _, other) => Some(format!(
                 "{on}: qdisc {other} is replaced by the queue of the limit"
             )),
             _ => None,
         }
+    }
+
+    /// Whether a refusal says no more than that the kernel lacks what is not needed.
+    pub fn can_do_without(&self, refusal: &Refusal) -> bool {
+        // Where the bucket is gone, the kernel does not "find" it (`tc_modify_qdisc` in
+        // net/sched/sch_api.c).
+        let is_unknown = refusal.says(&[Errno::ENOENT]) && !refusal.text.contains("find");
+        is_unknown
+            && matches!(
+                self,
+                Change::SetQueue {
+                    is_needed: false,
+                    ..
+                }
+            )
     }
 
     /// Whether it cannot be taken back, and its failure harms nobody.

@@ -3,10 +3,10 @@
 use common::Request;
 use common::decode::Object;
 use common::error::{Code, Error};
-use common::json::Json;
 
 use crate::amount;
 use crate::keys::LIMITS;
+use crate::queue::QueuePolicy;
 use crate::scaled::scaled;
 use crate::subnets::Subnets;
 use crate::tbf::{self, BurstPolicy, Limit};
@@ -24,6 +24,8 @@ pub struct Config {
     pub burst_policy: BurstPolicy,
     /// `latencyMs`: how long a packet may wait in the queue, in milliseconds.
     pub latency: u64,
+    /// `queue`
+    pub queue: QueuePolicy,
     /// `filterPriority`: where our filters are among others on the same hook.
     pub filter_priority: Option<u16>,
 }
@@ -57,7 +59,24 @@ impl Config {
             ingress: ingress.valid("ingress")?,
             egress: egress.valid("egress")?,
             subnets,
-            burst_policy: burst_policy(conf)?,
+            burst_policy: choice(
+                conf,
+                "burstPolicy",
+                &[
+                    ("auto", BurstPolicy::Auto),
+                    ("literal", BurstPolicy::Literal),
+                ],
+            )?
+            .unwrap_or(BurstPolicy::Auto),
+            queue: choice(
+                conf,
+                "queue",
+                &[
+                    ("fq_codel", QueuePolicy::FqCodel),
+                    ("fifo", QueuePolicy::Fifo),
+                ],
+            )?
+            .unwrap_or(QueuePolicy::Auto),
             latency: number(conf, "latencyMs", 1, 10_000)?.unwrap_or(tbf::LATENCY),
             filter_priority: number(conf, "filterPriority", 1, 65_530)?
                 .and_then(|priority| u16::try_from(priority).ok()),
@@ -135,20 +154,24 @@ impl Pair {
     }
 }
 
-fn burst_policy(conf: Object<'_>) -> Result<BurstPolicy, Error> {
-    let Some(value) = conf.get("burstPolicy") else {
-        return Ok(BurstPolicy::Auto);
+/// The value that a key's text is for; none for an empty one.
+fn choice<T: Copy>(
+    conf: Object<'_>,
+    key: &'static str,
+    choices: &[(&str, T); 2],
+) -> Result<Option<T>, Error> {
+    let Some(value) = conf.get(key) else {
+        return Ok(None);
     };
-    match value.json() {
-        Json::String(text) if text.eq_ignore_ascii_case("auto") || text.is_empty() => {
-            Ok(BurstPolicy::Auto)
-        }
-        Json::String(text) if text.eq_ignore_ascii_case("literal") => Ok(BurstPolicy::Literal),
-        Json::String(_) => Err(value.refuse("must be \"auto\" or \"literal\"")),
-        _ => Err(value
-            .string()
-            .err()
-            .unwrap_or_else(|| value.refuse("must be a string"))),
+    let text = value.string()?;
+    let [(first, _), (second, _)] = choices;
+    match choices
+        .iter()
+        .find(|(name, _)| text.eq_ignore_ascii_case(name))
+    {
+        Some((_, choice)) => Ok(Some(*choice)),
+        None if text.is_empty() => Ok(None),
+        None => Err(value.refuse(format!("must be \"{first}\" or \"{second}\""))),
     }
 }
 

@@ -9,7 +9,7 @@ use common::sys::link::{self, Link};
 use crate::change::{Change, On, Step};
 use crate::observe::{Actual, HookState};
 use crate::owner::{Mark, is_of_another};
-use crate::plan::{Detour, Plan};
+use crate::plan::{Detour, Numbers, Plan};
 use crate::tbf::Tbf;
 use crate::tc::qdisc::Qdisc;
 use crate::tc::{BUCKET, Hook};
@@ -99,18 +99,18 @@ impl Difference<'_> {
 
     /// The devices of the plan without a bucket, or to which not all leads that is to be limited: each
     /// with its numbers and the hook where its packets leave their usual path.
-    pub fn missing(&self) -> Vec<(String, Tbf, Hook)> {
+    pub fn missing(&self) -> Vec<(String, Numbers, Hook)> {
         let has_bucket = |qdisc: Option<&Qdisc>| qdisc.is_some_and(|q| q.bucket.is_some());
         let root = self.plan.root;
         let root = root.filter(|_| !has_bucket(self.actual.root.as_ref()));
-        let root = root.map(|numbers| (self.plan.link.clone(), numbers.ours, Hook::Egress));
+        let root = root.map(|numbers| (self.plan.link.clone(), numbers, Hook::Egress));
         let detours = self.plan.detours.iter().filter(|detour| {
             let side = self.actual.side(detour.hook);
             !has_bucket(side.bucket.as_ref())
                 || self.actual.hook.is_none()
                 || !self.filter_drifts(detour, side).is_empty()
         });
-        let detours = detours.map(|d| (d.ifb.clone(), d.tbf.ours, d.hook));
+        let detours = detours.map(|d| (d.ifb.clone(), d.tbf, d.hook));
         root.into_iter().chain(detours).collect()
     }
 

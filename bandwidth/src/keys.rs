@@ -17,6 +17,7 @@ pub const LIMITS: &[Key] = &[
 
 const OWN: &[Key] = &[
     key("burstPolicy", Kind::Text),
+    key("queue", Kind::OneOf(&["fq_codel", "fifo"])),
     key("latencyMs", Kind::Integer(1, 10_000)),
     key("filterPriority", Kind::Integer(1, 65_530)),
     key(

@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | [`config`], [`amount`], [`subnets`] | what the configuration requests |
 //! | [`keys`] | the table of its keys |
-//! | [`plan`], [`tbf`] | what the kernel is to hold |
+//! | [`plan`], [`tbf`], [`queue`] | what the kernel is to hold |
 //! | [`place`], [`ifb`], [`owner`] | where it is to hold that, and whose it is |
 //! | [`observe`], [`tc`] | what it holds |
 //! | [`look`] | all of that for one attachment |
@@ -30,6 +30,7 @@ mod operate;
 mod owner;
 mod place;
 mod plan;
+mod queue;
 mod remove;
 mod scaled;
 mod status;
@@ -111,8 +112,8 @@ impl Plugin for Bandwidth {
     }
 
     fn status(request: &Request) -> Result<(), Error> {
-        Config::parse(request)?;
-        status::probe()
+        let config = Config::parse(request)?;
+        status::probe(config.queue)
     }
 }
 

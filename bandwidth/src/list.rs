@@ -13,10 +13,11 @@ use common::{Attachment, Request};
 use crate::ifb;
 use crate::look::Look;
 use crate::owner::{Mark, Owner};
-use crate::plan::Side;
+use crate::plan::{Numbers, Side};
 use crate::tbf::Tbf;
 use crate::tc::counters::{Counted, roots};
 use crate::tc::filter;
+use crate::tc::qdisc::Queued;
 use crate::tc::{Hook, qdisc};
 
 /// A limit of one direction, with what was counted since it was made.
@@ -34,7 +35,10 @@ pub struct Limit {
     pub rate: u64,
     /// Bytes.
     pub burst: u64,
-    /// How long a packet may wait, in microseconds: as `tc` computes it from the limit.
+    /// The kind of the queue: `fifo` for the bucket's own, `fq_codel`, or another that somebody put there.
+    pub queue: String,
+    /// How long a packet may wait, in microseconds: in a FIFO as `tc` computes it from the limit, in an
+    /// `fq_codel` for longer than its interval (`target`).
     pub latency: u64,
     /// What may wait, in bytes.
     pub limit: u32,
@@ -52,20 +56,31 @@ pub struct Limit {
 
 impl Limit {
     /// The limit of a link, of which nothing else is known yet.
-    fn of(device: &Link, direction: &'static str, counted: Counted) -> Limit {
+    fn of(device: &Link, direction: &'static str, counted: &Counted) -> Limit {
         Limit {
             bytes: counted.bytes,
             packets: counted.packets,
             drops: counted.drops,
             overlimits: counted.overlimits,
             backlog: counted.backlog,
-            ..Limit::planned(device.name.clone(), direction, counted.bucket)
+            ..Limit::planned(
+                device.name.clone(),
+                direction,
+                counted.bucket,
+                &counted.queue,
+            )
         }
     }
 
     /// A limit that nothing has passed.
-    fn planned(device: String, direction: &'static str, bucket: Tbf) -> Limit {
+    fn planned(device: String, direction: &'static str, bucket: Tbf, queue: &Queued) -> Limit {
         let waiting = u64::from(bucket.limit).saturating_sub(bucket.burst());
+        let latency = waiting.saturating_mul(1_000_000) / bucket.rate.max(1);
+        let (queue, latency) = match queue {
+            Queued::Fifo => ("fifo", latency),
+            Queued::FqCodel(numbers) => ("fq_codel", numbers.target.microseconds()),
+            Queued::Other(other) => (other.as_str(), latency),
+        };
         Limit {
             owner: None,
             device,
@@ -73,7 +88,8 @@ impl Limit {
             direction,
             rate: bucket.rate.saturating_mul(8),
             burst: bucket.burst(),
-            latency: waiting.saturating_mul(1_000_000) / bucket.rate.max(1),
+            queue: queue.to_owned(),
+            latency,
             limit: bucket.limit,
             bytes: 0,
             packets: 0,
@@ -94,10 +110,9 @@ pub fn limits(cache: &Cache) -> Result<Vec<Limit>, Error> {
         .links(None)
         .context(Code::System, || "list links".into())?;
     let buckets = roots(&mut host).context(Code::System, || "list qdiscs".into())?;
-    let buckets: HashMap<u32, Counted> = buckets.into_iter().collect();
     let ways = Ways::of(&mut host, &links)?;
     let limit = |link: &Link| {
-        let counted = *buckets.get(&link.index)?;
+        let counted = buckets.get(&link.index)?;
         match link.kind.as_str() {
             "ifb" if is_ours(link) => Some(ways.behind_ifb(link, counted)),
             // Other people's buckets.
@@ -127,10 +142,15 @@ pub fn missing(request: &Request) -> Result<Vec<Limit>, Error> {
     let Some(look) = Look::at(request)? else {
         return Ok(Vec::new());
     };
-    let limit = |(device, bucket, hook): (String, Tbf, Hook)| Limit {
-        owner: Some(request.attachment.clone()),
-        link: Some(look.plan.link.clone()),
-        ..Limit::planned(device, direction(look.place.side, hook), bucket)
+    let limit = |(device, numbers, hook): (String, Numbers, Hook)| {
+        let queue = numbers.queue.fq_codel();
+        let queue = queue.map_or(Queued::Fifo, Queued::FqCodel);
+        let direction = direction(look.place.side, hook);
+        Limit {
+            owner: Some(request.attachment.clone()),
+            link: Some(look.plan.link.clone()),
+            ..Limit::planned(device, direction, numbers.ours, &queue)
+        }
     };
     Ok(look.difference().missing().into_iter().map(limit).collect())
 }
@@ -180,7 +200,7 @@ impl Ways<'_> {
 
     /// The limit of what an ifb is sent: of a veth's ingress hook, so of what the container sends, or of
     /// its egress hook, where only some of what goes there is limited.
-    fn behind_ifb(&self, ifb: &Link, counted: Counted) -> Limit {
+    fn behind_ifb(&self, ifb: &Link, counted: &Counted) -> Limit {
         let mark = Mark::of(ifb);
         let sender = self.senders.get(&ifb.index);
         let index = mark.as_ref().map(|mark| mark.link);
@@ -197,7 +217,7 @@ impl Ways<'_> {
     }
 
     /// The limit at the root of a veth: of what is sent to the container.
-    fn towards(&self, veth: &Link, counted: Counted) -> Limit {
+    fn towards(&self, veth: &Link, counted: &Counted) -> Limit {
         let mark = Mark::of(veth).or_else(|| self.marks.get(&veth.index).cloned());
         Limit {
             owner: mark.and_then(|mark| named(mark.owner)),

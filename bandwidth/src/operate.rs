@@ -8,7 +8,8 @@ use crate::config::Config;
 use crate::ifb;
 use crate::list::{self, Limit};
 use crate::look::Look;
-use crate::plan::{Facts, Plan, Side};
+use crate::plan::{Facts, Numbers, Plan, Side};
+use crate::queue::QueuePolicy;
 use crate::scaled::scaled;
 use crate::tbf::GSO_DEFAULT;
 use crate::tc::filter::Verdict;
@@ -48,14 +49,24 @@ impl Operate for Bandwidth {
             },
         );
         let root = plan.root.iter();
-        let mut lines: Vec<String> = root
-            .map(|numbers| format!("qdisc root of VETH: {}", numbers.ours))
-            .collect();
+        let bucket = |link: &str, numbers: &Numbers| {
+            let Numbers { ours, queue, .. } = numbers;
+            let root = format!("qdisc root of {link}: {ours}");
+            let queue = queue.fq_codel().map(|numbers| {
+                let else_fifo = match queue.may_be_fifo() {
+                    true => ", or a FIFO where the kernel has none",
+                    false => "",
+                };
+                format!("qdisc below it: {numbers}{else_fifo}")
+            });
+            [root].into_iter().chain(queue)
+        };
+        let mut lines: Vec<String> = root.flat_map(|numbers| bucket("VETH", numbers)).collect();
         for detour in &plan.detours {
-            let (ifb, mtu, tbf) = (&detour.ifb, detour.mtu, detour.tbf.ours);
+            let (ifb, mtu) = (&detour.ifb, detour.mtu);
             let hook = detour.hook;
             lines.push(format!("link {ifb} type ifb mtu {mtu}"));
-            lines.push(format!("qdisc root of {ifb}: {tbf}"));
+            lines.extend(bucket(ifb, &detour.tbf));
             lines.push(format!("qdisc clsact of VETH: {hook} hook"));
             lines.extend(detour.filters.iter().map(|filter| {
                 let keys = filter.rule.keys.iter().map(|key| format!("match {key} "));
@@ -113,7 +124,7 @@ impl Operate for Bandwidth {
     }
 
     fn kernel() -> Vec<Part> {
-        status::parts().unwrap_or_else(|error| {
+        status::parts(QueuePolicy::Auto).unwrap_or_else(|error| {
             vec![Part {
                 name: "rtnetlink".to_owned(),
                 purpose: "bandwidth limits nothing",

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use common::result::Prefix;
 
 use crate::config::Config;
+use crate::queue::Queue;
 use crate::subnets::Subnets;
 use crate::tbf::{self, LATENCY, Limit, Packets, Tbf};
 use crate::tc::filter::{Key, Rule, Verdict};
@@ -46,6 +47,8 @@ pub struct Numbers {
     /// that was started before the plugin was replaced is still limited as it was. `cnictl reconcile`
     /// sets ours.
     pub reference: Option<Tbf>,
+    /// What is to be in the place of the bucket's own queue.
+    pub queue: Queue,
 }
 
 /// A filter: the protocol that it is for (`ETH_P_*`) and what it does. `Verdict::Redirect(0)` is
@@ -96,13 +99,10 @@ impl Plan {
             Side::Host => (config.ingress, config.egress),
             Side::Container => (config.egress, config.ingress),
         };
+        let packets = Packets::new(facts.mtu, facts.gso);
         let numbers = |limit: Limit| Numbers {
-            ours: Tbf::new(
-                limit,
-                config.burst_policy,
-                config.latency,
-                Packets::new(facts.mtu, facts.gso),
-            ),
+            ours: Tbf::new(limit, config.burst_policy, config.latency, packets),
+            queue: Queue::new(config.queue, limit.rate / 8, config.latency, packets.frame),
             reference: (config.latency == LATENCY && limit.burst > 0)
                 .then(|| Tbf::of_the_reference(limit)),
         };

@@ -6,7 +6,8 @@ use common::sys::netlink::{Netlink, Refusal};
 use common::sys::netns;
 use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkInfo};
 
-use crate::tbf::Tbf;
+use crate::queue::{Queue, QueuePolicy};
+use crate::tbf::{LATENCY, Tbf};
 use crate::tc::filter::{self, Rule, Verdict};
 use crate::tc::qdisc::{self, HookKind};
 use crate::tc::{ETH_P_ALL, Hook};
@@ -14,12 +15,12 @@ use crate::tc::{ETH_P_ALL, Hook};
 const ANY: &str = "bandwidth limits nothing";
 const EGRESS: &str = "bandwidth limits nothing that a container sends";
 
-/// Names everything that the kernel lacks.
+/// Names everything that the kernel lacks for a configuration.
 ///
 /// # Errors
 /// Code 50.
-pub fn probe() -> Result<(), Error> {
-    let parts = netns::in_a_new_one(parts)
+pub fn probe(queue: QueuePolicy) -> Result<(), Error> {
+    let parts = netns::in_a_new_one(move || parts(queue))
         .map_err(|error| Error::new(Code::NotAvailable, error.msg).with_details(error.details))?;
     let missing = parts.iter().filter_map(|part| {
         let fault = part.fault.as_ref()?;
@@ -39,11 +40,11 @@ pub fn probe() -> Result<(), Error> {
 ///
 /// # Errors
 /// Code 100 when the kernel gives no socket.
-pub fn parts() -> Result<Vec<Part>, Error> {
-    Ok(try_all(&mut Netlink::route()?))
+pub fn parts(queue: QueuePolicy) -> Result<Vec<Part>, Error> {
+    Ok(try_all(&mut Netlink::route()?, queue))
 }
 
-fn try_all(netlink: &mut Netlink) -> Vec<Part> {
+fn try_all(netlink: &mut Netlink, queue: QueuePolicy) -> Vec<Part> {
     let name = "bwp-probe";
     let ifb = netlink
         .create_link(vec![
@@ -75,6 +76,11 @@ fn try_all(netlink: &mut Netlink) -> Vec<Part> {
         ANY,
         qdisc::set_root(netlink, link, tbf),
     );
+    // A FIFO will do, unless the configuration says otherwise.
+    if let Queue::FqCodel(numbers) = Queue::new(queue, tbf.rate, LATENCY, 1514) {
+        let set = qdisc::set_queue(netlink, link, numbers);
+        check("fq_codel (module sch_fq_codel)", ANY, set);
+    }
     let hook = qdisc::add_hook(netlink, link, HookKind::Clsact);
     check("clsact qdisc (module sch_ingress)", EGRESS, hook);
     let mut filter = |verdict: Verdict, place| {

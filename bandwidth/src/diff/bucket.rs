@@ -5,8 +5,9 @@ use common::Drift;
 use super::Difference;
 use crate::change::{Change, On, Step};
 use crate::plan::Numbers;
+use crate::queue::Queue;
 use crate::tbf::Tbf;
-use crate::tc::qdisc::{Bucket, Count, Qdisc};
+use crate::tc::qdisc::{Bucket, Count, Qdisc, Queued};
 use crate::tc::{BUCKET, handle_text};
 
 impl Difference<'_> {
@@ -16,9 +17,11 @@ impl Difference<'_> {
         let object = format!("root qdisc of {on}");
         let set = |undo| Step::change(Change::SetRoot(on.clone(), numbers.ours), Some(undo));
         let delete = || Change::DeleteRoot(on.clone(), None);
+        let queue = |actual| queue_step(on, numbers, actual);
         let Some(qdisc) = actual else {
             let drift = Drift::new(object, numbers.ours, "none").of_missing("qdisc");
-            return vec![set(delete()).because_of(drift)];
+            let root = set(delete()).because_of(drift);
+            return [root].into_iter().chain(queue(&Queued::Fifo)).collect();
         };
         let drifts = bucket_drifts(&object, numbers, qdisc, self.accepts_reference).into_iter();
         let mut steps: Vec<Step> = drifts.map(Step::drift).collect();
@@ -27,29 +30,55 @@ impl Difference<'_> {
             peak: 0,
             count: Count::default(),
         };
-        match (
-            qdisc.bucket.filter(|_| qdisc.handle == BUCKET),
-            &qdisc.stranger,
-        ) {
-            (Some(bucket), None) if bucket == as_wanted => {}
-            (Some(bucket), stranger) => {
-                // Without a queue the bucket lets nothing pass: its own comes with its former numbers.
-                let former = || Change::SetRoot(on.clone(), bucket.tbf);
-                let strangers = stranger.iter().map(|stranger| {
-                    let delete = Change::DeleteStranger(on.clone(), stranger.clone());
-                    Step::change(delete, Some(former()))
-                });
-                steps.extend(strangers);
-                steps.push(set(former()));
+        let Some(bucket) = qdisc.bucket.filter(|_| qdisc.handle == BUCKET) else {
+            let other = format!("{} {}", qdisc.kind, handle_text(qdisc.handle));
+            let other = Change::DeleteRoot(on.clone(), Some(other));
+            steps.extend([Step::change(other, None), set(delete())]);
+            steps.extend(queue(&Queued::Fifo));
+            return steps;
+        };
+        let old = Change::SetRoot(on.clone(), bucket.tbf);
+        match stranger(numbers.queue, &qdisc.queue) {
+            Some(stranger) => {
+                let own = Change::OwnQueue(on.clone(), numbers.ours, stranger);
+                steps.push(Step::change(own, Some(old)));
+                steps.extend(queue(&Queued::Fifo));
             }
-            (None, _) => {
-                let other = format!("{} {}", qdisc.kind, handle_text(qdisc.handle));
-                let other = Change::DeleteRoot(on.clone(), Some(other));
-                steps.extend([Step::change(other, None), set(delete())]);
+            None => {
+                steps.extend((bucket != as_wanted).then(|| set(old)));
+                steps.extend(queue(&qdisc.queue));
             }
         }
         steps
     }
+}
+
+/// What is in the place of the queue and cannot become the one that is wanted.
+fn stranger(wanted: Queue, actual: &Queued) -> Option<String> {
+    match actual {
+        Queued::Fifo => None,
+        Queued::FqCodel(_) if wanted.fq_codel().is_some() => None,
+        Queued::FqCodel(numbers) => Some(numbers.to_string()),
+        Queued::Other(other) => Some(other.clone()),
+    }
+}
+
+/// The step from the bucket's own queue, or from an `fq_codel` of ours, to the one that is wanted.
+fn queue_step(on: &On, numbers: &Numbers, actual: &Queued) -> Option<Step> {
+    let wanted = numbers.queue.fq_codel()?;
+    let set = |queue| Change::SetQueue {
+        on: on.clone(),
+        queue,
+        is_needed: !numbers.queue.may_be_fifo(),
+    };
+    let undo = match actual {
+        Queued::FqCodel(found) if *found == wanted => return None,
+        Queued::FqCodel(found) => set(*found),
+        Queued::Fifo | Queued::Other(_) => {
+            Change::OwnQueue(on.clone(), numbers.ours, wanted.to_string())
+        }
+    };
+    Some(Step::change(set(wanted), Some(undo)))
 }
 
 fn bucket_drifts(
@@ -68,9 +97,29 @@ fn bucket_drifts(
         drifts.push(Drift::new(object, expected, actual));
     }
     drifts.extend(of_numbers(object, numbers, bucket, accepts_reference));
-    let queue = qdisc.stranger.iter();
-    drifts.extend(queue.map(|q| Drift::new(format!("queue of the {object}"), "its own", q)));
+    drifts.extend(queue_drift(object, numbers.queue, &qdisc.queue));
     drifts
+}
+
+/// How a queue differs. Where a FIFO will do, one is no drift: the kernel may have had no `fq_codel`.
+fn queue_drift(object: &str, wanted: Queue, actual: &Queued) -> Option<Drift> {
+    let found = match actual {
+        Queued::Fifo if wanted.may_be_fifo() => return None,
+        Queued::FqCodel(found) if wanted.fq_codel() == Some(*found) => return None,
+        Queued::Fifo => "its own".to_owned(),
+        Queued::FqCodel(found) => found.to_string(),
+        Queued::Other(other) => other.clone(),
+    };
+    let expected = match wanted {
+        Queue::Fifo => "its own".to_owned(),
+        Queue::Best(numbers) => format!("{numbers} or its own"),
+        Queue::FqCodel(numbers) => numbers.to_string(),
+    };
+    Some(Drift::new(
+        format!("queue of the {object}"),
+        expected,
+        found,
+    ))
 }
 
 fn of_numbers(

@@ -1,12 +1,16 @@
 use common::Attachment;
 use common::step::drifts;
+use common::sys::netlink::Refusal;
+use nix::errno::Errno;
 
 use super::*;
 use crate::ifb::Slot;
 use crate::owner::Owner;
 use crate::plan::{Numbers, PlannedFilter};
+use crate::queue::{FqCodel, Queue, QueuePolicy};
+use crate::tbf::Tbf;
 use crate::tc::filter::{Filter, Rule, Verdict};
-use crate::tc::qdisc::{Bucket, Count, Qdisc};
+use crate::tc::qdisc::{Bucket, Count, Qdisc, Queued};
 use crate::tc::{BUCKET, ETH_P_ALL, HOOKS};
 
 const TBF: Tbf = Tbf {
@@ -61,6 +65,7 @@ fn plan() -> Plan {
     let numbers = Numbers {
         ours: TBF,
         reference: None,
+        queue: Queue::Fifo,
     };
     Plan {
         link: "veth0".into(),
@@ -108,7 +113,7 @@ fn qdisc(kind: &str, handle: u32, bucket: Option<Bucket>) -> Option<Qdisc> {
         kind: kind.into(),
         handle,
         bucket,
-        stranger: None,
+        queue: Queued::Fifo,
     })
 }
 
@@ -297,23 +302,6 @@ fn each_direction_is_left_over_by_itself_where_the_plan_is_whole() {
 }
 
 #[test]
-fn a_foreign_queue_goes_with_an_undo_that_lets_packets_pass() {
-    let mut actual = limited();
-    if let Some(root) = &mut actual.root {
-        root.stranger = Some("pfifo 10:".into());
-    }
-    let steps = steps(&plan(), &actual);
-    let delete = steps.iter().find(|step| {
-        matches!(&step.change, Some(Change::DeleteStranger(_, other)) if other == "pfifo 10:")
-    });
-    let undo = delete.unwrap().undo.clone();
-    assert_eq!(
-        undo,
-        Some(Change::SetRoot(On::Limited("veth0".into()), TBF))
-    );
-}
-
-#[test]
 fn the_reference_s_numbers_are_a_drift_only_where_they_are_not_accepted() {
     let theirs = Tbf {
         buffer: 67_108_862,
@@ -339,4 +327,106 @@ fn the_reference_s_numbers_are_a_drift_only_where_they_are_not_accepted() {
                 .all(|drift| drift.ends_with("67108862 ticks of the reference"))
         );
     }
+}
+
+#[test]
+fn a_queue_becomes_the_wanted_one_with_an_undo_and_without_a_gap_where_it_can() {
+    let fq_codel = |latency| {
+        let queue = Queue::new(QueuePolicy::Auto, TBF.rate, latency, 1514);
+        queue.fq_codel().unwrap()
+    };
+    let (new, old) = (fq_codel(25), fq_codel(100));
+    let foreign = Queued::Other("pfifo 8001:".into());
+    let set = |numbers: FqCodel| format!("set the queue of veth0 to {numbers}");
+    let delete = |other: &str| format!("delete qdisc {other} of veth0");
+    let root = format!("set the root qdisc of veth0 to {TBF}");
+    let (best, needed) = (Queue::Best(new), Queue::FqCodel(new));
+    let (had, has) = (Queued::FqCodel(old), Queued::FqCodel(new));
+    let deletes_new = || delete(&new.to_string());
+    // Wanted, found, whether that is a drift, the changes and their undos.
+    let table = [
+        (Queue::Fifo, Queued::Fifo, false, vec![], vec![]),
+        (
+            Queue::Fifo,
+            has.clone(),
+            true,
+            vec![deletes_new()],
+            vec![root.clone()],
+        ),
+        (
+            Queue::Fifo,
+            foreign.clone(),
+            true,
+            vec![delete("pfifo 8001:")],
+            vec![root.clone()],
+        ),
+        (
+            best,
+            Queued::Fifo,
+            false,
+            vec![set(new)],
+            vec![deletes_new()],
+        ),
+        (
+            needed,
+            Queued::Fifo,
+            true,
+            vec![set(new)],
+            vec![deletes_new()],
+        ),
+        (best, has.clone(), false, vec![], vec![]),
+        (needed, has, false, vec![], vec![]),
+        (best, had.clone(), true, vec![set(new)], vec![set(old)]),
+        (needed, had, true, vec![set(new)], vec![set(old)]),
+        (
+            best,
+            foreign,
+            true,
+            vec![delete("pfifo 8001:"), set(new)],
+            vec![root, deletes_new()],
+        ),
+    ];
+    for (wanted, found, is_drift, changes, undos) in table {
+        let mut plan = plan();
+        let mut actual = limited();
+        plan.root = plan.root.map(|root| Numbers {
+            queue: wanted,
+            ..root
+        });
+        actual.root = tbf().map(|root| Qdisc {
+            queue: found.clone(),
+            ..root
+        });
+        let steps = steps(&plan, &actual);
+        let case = format!("{wanted:?} {found:?}");
+        assert_eq!(
+            texts(steps.iter().map(|s| s.change.clone())),
+            changes,
+            "{case}"
+        );
+        assert_eq!(texts(steps.iter().map(|s| s.undo.clone())), undos, "{case}");
+        assert_eq!(!drifts(steps).is_empty(), is_drift, "{case}");
+    }
+}
+
+#[test]
+fn only_a_kernel_without_the_kind_is_a_reason_to_do_without() {
+    let refused = |errno: Errno, text: &str| Refusal {
+        errno,
+        text: text.into(),
+        is_answer: true,
+    };
+    let numbers = Queue::new(QueuePolicy::Auto, TBF.rate, 25, 1514).fq_codel();
+    let set = |is_needed| Change::SetQueue {
+        on: On::Limited("veth0".into()),
+        queue: numbers.unwrap(),
+        is_needed,
+    };
+    let unknown = refused(Errno::ENOENT, "Specified qdisc kind is unknown");
+    assert!(set(false).can_do_without(&unknown));
+    assert!(set(false).can_do_without(&refused(Errno::ENOENT, "")));
+    assert!(!set(true).can_do_without(&unknown));
+    let gone = "Failed to find specified qdisc";
+    assert!(!set(false).can_do_without(&refused(Errno::ENOENT, gone)));
+    assert!(!set(false).can_do_without(&refused(Errno::ENOMEM, "")));
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::queue::QueuePolicy;
 use crate::tbf::BurstPolicy;
 
 fn facts(side: Side) -> Facts {
@@ -24,6 +25,7 @@ fn config(subnets: Subnets) -> Config {
         }),
         subnets,
         burst_policy: BurstPolicy::Auto,
+        queue: QueuePolicy::Auto,
         latency: LATENCY,
         filter_priority: None,
     }

@@ -1,9 +1,11 @@
 //! Token buckets with what they counted.
 
+use std::collections::HashMap;
+
 use common::sys::netlink::{DUMP, Message, Netlink, Refusal, attribute, u32_at, u64_at};
 use nix::libc;
 
-use super::qdisc::{self, decode};
+use super::qdisc::{self, QUEUE, Queued, decode, queued};
 use super::{BUCKET, HEADER, Header, header};
 use crate::tbf::Tbf;
 
@@ -15,10 +17,12 @@ const TCA_STATS_QUEUE: u16 = 3;
 const TCA_STATS_PKT64: u16 = 8;
 
 /// A token bucket and its counters since it was made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Counted {
     /// Its numbers.
     pub bucket: Tbf,
+    /// Its queue.
+    pub queue: Queued,
     /// Bytes sent.
     pub bytes: u64,
     /// Packets sent.
@@ -35,9 +39,19 @@ pub struct Counted {
 ///
 /// # Errors
 /// What the kernel refused.
-pub fn roots(netlink: &mut Netlink) -> Result<Vec<(u32, Counted)>, Refusal> {
+pub fn roots(netlink: &mut Netlink) -> Result<HashMap<u32, Counted>, Refusal> {
     let replies = Header::default().request(netlink, (libc::RTM_GETQDISC, DUMP), &[])?;
-    Ok(replies.iter().filter_map(counted).collect())
+    let mut roots: HashMap<u32, Counted> = replies.iter().filter_map(counted).collect();
+    for reply in &replies {
+        let below = header(&reply.body).filter(|head| head.parent == QUEUE);
+        let queue = below.and_then(|head| Some((head.index, queued(reply, head.index)?)));
+        if let Some((index, queue)) = queue
+            && let Some(root) = roots.get_mut(&index)
+        {
+            root.queue = queue;
+        }
+    }
+    Ok(roots)
 }
 
 fn counted(message: &Message) -> Option<(u32, Counted)> {
@@ -51,6 +65,7 @@ fn counted(message: &Message) -> Option<(u32, Counted)> {
     let in_queue = |offset| u32_at(queue, offset).unwrap_or(0);
     let counted = Counted {
         bucket,
+        queue: qdisc.queue,
         bytes: u64_at(basic, 0).unwrap_or(0),
         packets: packets.unwrap_or_else(|| u32_at(basic, 8).unwrap_or(0).into()),
         // `struct gnet_stats_queue`: qlen, backlog, drops, requeues, overlimits.

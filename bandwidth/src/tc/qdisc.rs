@@ -13,6 +13,7 @@ use super::{
     ABSENT, BUCKET, HEADER, HOOKS, Handle, Header, INGRESS, ROOT, TCA_KIND, TCA_OPTIONS,
     handle_text, header,
 };
+use crate::queue::{FqCodel, Time};
 use crate::tbf::Tbf;
 
 const TCA_TBF_PARMS: u16 = 1;
@@ -28,7 +29,13 @@ const LINKLAYER: u8 = 0x0f;
 /// changes, which the requester gets only with NLM_F_ECHO (`qdisc_notify`).
 const GET_ONE: (u16, u16) = (libc::RTM_GETQDISC, libc::NLM_F_ECHO as u16);
 /// The class of a token bucket whose queue it is.
-const QUEUE: Handle = BUCKET | 1;
+pub const QUEUE: Handle = BUCKET | 1;
+/// `2:`, the handle of every queue of ours.
+const OUR_QUEUE: Handle = 0x0002_0000;
+/// Attributes of an `fq_codel`.
+const TCA_FQ_CODEL_TARGET: u16 = 1;
+const TCA_FQ_CODEL_INTERVAL: u16 = 3;
+const TCA_FQ_CODEL_MEMORY_LIMIT: u16 = 9;
 
 /// A qdisc as the kernel has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,8 +46,19 @@ pub struct Qdisc {
     pub handle: Handle,
     /// Its numbers, if it is a token bucket.
     pub bucket: Option<Bucket>,
-    /// What is where the queue of a token bucket should be; none where that is the bucket's own.
-    pub stranger: Option<String>,
+    /// The queue of a token bucket of ours.
+    pub queue: Queued,
+}
+
+/// What is in the place of a token bucket's queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Queued {
+    /// The bucket's own, a `bfifo`.
+    Fifo,
+    /// An `fq_codel` under our handle.
+    FqCodel(FqCodel),
+    /// Something else, as `tc` prints it.
+    Other(String),
 }
 
 /// A token bucket as the kernel has it.
@@ -93,7 +111,7 @@ pub fn root(netlink: &mut Netlink, link: u32) -> Result<Option<Qdisc>, Refusal> 
     Ok(get(netlink, link, ROOT)?.filter(|qdisc| qdisc.handle != 0))
 }
 
-/// [`root`], and what is where a bucket of ours should have its own queue.
+/// [`root`], and the queue of a bucket of ours.
 ///
 /// # Errors
 /// What the kernel refused.
@@ -103,39 +121,86 @@ pub fn root_and_queue(netlink: &mut Netlink, link: u32) -> Result<Option<Qdisc>,
         .as_mut()
         .filter(|root| root.handle == BUCKET && root.bucket.is_some())
     {
-        root.stranger = stranger(netlink, link)?;
+        root.queue = queue(netlink, link)?;
     }
     Ok(root)
 }
 
-/// What is where a bucket of ours should have its own queue.
+/// The queue of a bucket of ours.
 ///
-/// The kernel does not show that queue, a `bfifo`, but says so when a request names another kind than
-/// it has (`tc_get_qdisc` in net/sched/sch_api.c).
-fn stranger(netlink: &mut Netlink, link: u32) -> Result<Option<String>, Refusal> {
+/// The kernel does not show the bucket's own, a `bfifo`, but refuses when a qdisc is requested by another
+/// kind than it has (`tc_get_qdisc` in net/sched/sch_api.c).
+fn queue(netlink: &mut Netlink, link: u32) -> Result<Queued, Refusal> {
     let kind = Nla::text(TCA_KIND, "bfifo");
-    match about(link, 0, QUEUE).request(netlink, GET_ONE, &[kind]) {
-        Ok(replies) => Ok(replies.iter().find_map(|r| decode(r, link)).map(described)),
+    let found = match about(link, 0, QUEUE).request(netlink, GET_ONE, &[kind]) {
+        Ok(replies) => replies.iter().find_map(|r| queued(r, link)),
         Err(refusal) if refusal.text.contains("qdisc name") => {
+            let replies = match about(link, 0, QUEUE).request(netlink, GET_ONE, &[]) {
+                Err(refusal) if !refusal.says(&ABSENT) => return Err(refusal),
+                replies => replies.unwrap_or_default(),
+            };
+            let other = replies.iter().find_map(|r| queued(r, link));
             // "noop", which drops everything, is not shown either.
-            let other = get(netlink, link, QUEUE)?;
-            Ok(Some(other.map_or("noop".into(), described)))
+            Some(other.unwrap_or(Queued::Other("noop".into())))
         }
-        Err(refusal) if refusal.says(&ABSENT) => Ok(None),
-        Err(refusal) => Err(refusal),
-    }
+        Err(refusal) if refusal.says(&ABSENT) => None,
+        Err(refusal) => return Err(refusal),
+    };
+    Ok(found.unwrap_or(Queued::Fifo))
 }
 
-fn described(qdisc: Qdisc) -> String {
-    format!("{} {}", qdisc.kind, handle_text(qdisc.handle))
+/// Reads what an `RTM_NEWQDISC` says of a queue.
+pub fn queued(message: &Message, link: u32) -> Option<Queued> {
+    let qdisc = decode(message, link)?;
+    let options = attribute(message.body.get(HEADER..)?, TCA_OPTIONS);
+    let ours = options.filter(|_| qdisc.kind == "fq_codel" && qdisc.handle == OUR_QUEUE);
+    let ours = ours.and_then(fq_codel).map(Queued::FqCodel);
+    let other = || format!("{} {}", qdisc.kind, handle_text(qdisc.handle));
+    Some(ours.unwrap_or_else(|| Queued::Other(other())))
 }
 
-/// Deletes what is where a bucket of ours should have its own queue. Until [`set_root`] gives it
-/// one it drops everything.
+fn fq_codel(options: &[u8]) -> Option<FqCodel> {
+    let number = |kind| u32_at(attribute(options, kind)?, 0);
+    Some(FqCodel {
+        target: Time::answered(number(TCA_FQ_CODEL_TARGET)?),
+        interval: Time::answered(number(TCA_FQ_CODEL_INTERVAL)?),
+        memory: number(TCA_FQ_CODEL_MEMORY_LIMIT)?,
+    })
+}
+
+/// Makes an `fq_codel` the queue of a bucket of ours, or changes the one that has our handle without losing a
+/// packet of it.
+///
+/// # Errors
+/// What the kernel refused; `ENOENT` where it has no `fq_codel`.
+pub fn set_queue(netlink: &mut Netlink, link: u32, queue: FqCodel) -> Result<(), Refusal> {
+    let FqCodel {
+        target,
+        interval,
+        memory,
+    } = queue;
+    let numbers = [
+        (TCA_FQ_CODEL_TARGET, target.given()),
+        (TCA_FQ_CODEL_INTERVAL, interval.given()),
+        (TCA_FQ_CODEL_MEMORY_LIMIT, memory),
+    ];
+    let options = numbers.map(|(kind, number)| Nla::value(kind, number.to_ne_bytes()));
+    let attributes = [
+        Nla::text(TCA_KIND, "fq_codel"),
+        Nla::nested(TCA_OPTIONS, options.to_vec()),
+    ];
+    let request = (libc::RTM_NEWQDISC, REPLACE);
+    about(link, OUR_QUEUE, QUEUE)
+        .request(netlink, request, &attributes)
+        .map(drop)
+}
+
+/// Deletes what is in the place of the queue of a bucket of ours. Until [`set_root`] gives it its own one it
+/// drops everything.
 ///
 /// # Errors
 /// What the kernel refused.
-pub fn delete_stranger(netlink: &mut Netlink, link: u32) -> Result<(), Refusal> {
+pub fn delete_queue(netlink: &mut Netlink, link: u32) -> Result<(), Refusal> {
     delete(netlink, about(link, 0, QUEUE))
 }
 
@@ -249,7 +314,7 @@ pub fn decode(message: &Message, link: u32) -> Option<Qdisc> {
         kind,
         handle: head.handle,
         bucket,
-        stranger: None,
+        queue: Queued::Fifo,
     })
 }
 

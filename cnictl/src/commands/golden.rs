@@ -164,6 +164,7 @@ fn limit(pod: usize, direction: &'static str, state: State) -> limits::Row {
         direction,
         rate: 10_000_000,
         burst: 16_000,
+        queue: "fifo".into(),
         latency: 25_000,
         limit: 20_000,
         bytes: 123_456_789,

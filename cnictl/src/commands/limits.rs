@@ -189,6 +189,7 @@ fn json(all: &[Row], owners: &Owners<'_>) -> Json {
                 row.current.map_or(Json::Null, number),
             ),
             ("burstBytes", number(limit.burst)),
+            ("queue", limit.queue.as_str().into()),
             ("latencyMicroseconds", number(limit.latency)),
             ("limitBytes", number(limit.limit.into())),
             ("sentBytes", number(limit.bytes)),

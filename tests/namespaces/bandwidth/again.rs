@@ -139,8 +139,8 @@ fn add_repairs_whatever_has_drifted() {
         "ip link set IFB mtu 900",
         "ip link del IFB",
         "tc qdisc del dev IFB root",
-        "tc qdisc add dev veth0 parent 1:1 handle 10: pfifo limit 1",
-        "tc qdisc add dev IFB parent 1:1 handle 10: bfifo limit 100",
+        "tc qdisc replace dev veth0 parent 1:1 handle 10: pfifo limit 1",
+        "tc qdisc replace dev IFB parent 1:1 handle 10: bfifo limit 100",
     ] {
         pod.sh(&drift.replace("IFB", IFB));
         assert_ne!(pod.state(), after, "{drift}");
@@ -156,7 +156,7 @@ fn what_cannot_be_seen_in_a_list_of_qdiscs_is_repaired_too() {
     pod.add(both());
     for drift in [
         "tc qdisc change dev veth0 root handle 1: tbf rate 8mbit burst 100000 limit 125000 mpu 512",
-        "tc qdisc add dev IFB parent 1:1 handle 10: pfifo; tc qdisc del dev IFB parent 1:1",
+        "tc qdisc replace dev IFB parent 1:1 handle 10: pfifo; tc qdisc del dev IFB parent 1:1",
     ] {
         pod.sh(&drift.replace("IFB", IFB));
         let (code, text) = error(&pod.run("CHECK", both()));

@@ -18,9 +18,9 @@ const HEAD: [&str; 6] = ["key", "type", "unit", "default", "example", "since"];
 const SHARED: &str = "docs/configuration.md";
 
 /// Words in the sources that read a configuration, which are no keys of it.
-const NO_KEYS: [&str; 15] = [
-    "auto", "literal", "ingress", "egress", "iptables", "nftables", "replace", "error", "portmap",
-    "tcp", "udp", "sctp", "IPv4", "IPv6", "vers",
+const NO_KEYS: [&str; 17] = [
+    "fq_codel", "fifo", "auto", "literal", "ingress", "egress", "iptables", "nftables", "replace",
+    "error", "portmap", "tcp", "udp", "sctp", "IPv4", "IPv6", "vers",
 ];
 
 /// A row of a table.

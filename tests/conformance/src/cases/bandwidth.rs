@@ -17,6 +17,7 @@ mod gc;
 mod identity;
 mod limits;
 mod pass;
+mod queue;
 mod shared;
 mod without_veth;
 
@@ -26,6 +27,7 @@ pub fn cases(table: &mut Table) {
     limits::cases(table);
     config::cases(table);
     pass::cases(table);
+    queue::cases(table);
     drift::cases(table);
     del::cases(table);
     shared::cases(table);

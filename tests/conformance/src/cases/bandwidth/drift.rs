@@ -143,11 +143,11 @@ const DRIFTS: [(&str, &str); 42] = [
     ),
     (
         "a short fifo is the queue of the token bucket towards the container",
-        "tc qdisc add dev veth0 parent 1:1 handle 10: pfifo limit 1",
+        "tc qdisc replace dev veth0 parent 1:1 handle 10: pfifo limit 1",
     ),
     (
         "the token bucket of the ifb has no queue left",
-        "tc qdisc add dev IFB parent 1:1 handle 10: pfifo; tc qdisc del dev IFB parent 1:1",
+        "tc qdisc replace dev IFB parent 1:1 handle 10: pfifo; tc qdisc del dev IFB parent 1:1",
     ),
     (
         "the filter is in a chain that no packet reaches",
