@@ -193,9 +193,10 @@ fn what_the_cache_has_of_pods_that_the_kubelet_does_not_have_is_removed_when_tol
     }
     let pods = place.directory.join("pods");
     // There; gone, and its namespace is not; gone with it; no pod of Kubernetes.
-    for (index, uid) in [(0, "a"), (1, "b"), (2, "c")] {
+    let uid = |index: usize| format!("123e4567-e89b-12d3-a456-42661417400{index}");
+    for index in 0..3 {
         let mut entry = place.recall(index);
-        entry["cniArgs"] = json!([["IgnoreUnknown", "1"], ["K8S_POD_UID", uid]]);
+        entry["cniArgs"] = json!([["IgnoreUnknown", "1"], ["K8S_POD_UID", uid(index)]]);
         place.remember_as(index, &entry);
     }
     for index in [0, 2, 3] {
@@ -206,7 +207,12 @@ fn what_the_cache_has_of_pods_that_the_kubelet_does_not_have_is_removed_when_tol
     let pods_dir = pods.display().to_string();
     let line = ["gc", "--grace=0", "--json", "--kubelet-pods", &pods_dir];
     let rules = place.rules();
-    for what in ["No such file or directory", "is empty"] {
+    // What of another directory would make all pods look gone.
+    for (what, next) in [
+        ("does not exist", pods.clone()),
+        ("is empty", pods.join("plugins")),
+        ("which is not a pod's UID", pods.join(uid(0))),
+    ] {
         let said = place.run("portmap", &line);
         assert_eq!(said.code, Some(1), "{said:?}");
         assert!(
@@ -214,9 +220,9 @@ fn what_the_cache_has_of_pods_that_the_kubelet_does_not_have_is_removed_when_tol
             "{said:?}"
         );
         assert_eq!(place.rules(), rules);
-        fs::create_dir_all(&pods).unwrap();
+        fs::create_dir(next).unwrap();
     }
-    fs::create_dir(pods.join("a")).unwrap();
+    fs::remove_dir(pods.join("plugins")).unwrap();
     for plugin in ["portmap", "bandwidth"] {
         // Without the list nothing is removed.
         let said = place.run(plugin, &["gc", "--grace=0"]);
