@@ -6,11 +6,15 @@
 //! | [`qdiscs`] | which notifications of traffic control are news |
 //! | [`pace`] | when to look |
 //! | [`look`] | one look, and what is still to be done after it |
+//! | [`again`] | when what failed is tried again |
+//! | [`late`] | what is not yet in the cache when something changes |
 //! | [`report`] | what is reported |
 //! | [`manager`] | what a service manager is to know |
 //! | [`wake`] | what is waited for |
 
+pub mod again;
 pub mod changes;
+pub mod late;
 pub mod look;
 pub mod manager;
 pub mod pace;
@@ -43,7 +47,7 @@ pub struct Follow {
     pub config_dir: Option<PathBuf>,
     /// libcni's cache.
     pub cache_dir: PathBuf,
-    /// How long a runtime may take for the rest of a DEL.
+    /// How long a runtime may take for the rest of an ADD or DEL.
     pub grace: Duration,
 }
 
@@ -91,6 +95,7 @@ pub fn run(follow: Follow, print: &dyn Fn(&str) -> Result<(), Error>) -> Result<
         match wake::wait(&signals, listener, until)? {
             Woken::Ended => break,
             Woken::Reloaded => {
+                state.looker.forget_failures();
                 state.concerns(Concern::all("SIGHUP"));
                 state.look(Instant::now())?;
             }
@@ -181,9 +186,10 @@ impl State<'_> {
         let line = self.looker.look(&concern, now);
         let is_in_order = line.is_empty();
         self.pace.looked(now, Instant::now(), is_in_order);
-        // What has changed in between is looked at once more. Were it not, a table that is repaired here and
-        // flushed again at once would look like the one before.
+        // What has changed in between is looked at once more.
         self.look_at_legacy(now)?;
+        let after = self.listener.after_repairs(&line.repaired_by);
+        self.concerns(after);
         match line.after(&concern.causes) {
             Some(line) => (self.print)(&line),
             None => Ok(()),

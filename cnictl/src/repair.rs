@@ -14,7 +14,7 @@ use common::cache::{Cache, Entry};
 use common::drift::{in_a_line, verdict};
 use common::error::{Code, Error};
 use common::sys::netns::{self, Netns, OpenError};
-use common::{Drift, Operate, Request};
+use common::{Attachment, Drift, Operate, Request};
 
 use moved::Move;
 
@@ -214,11 +214,7 @@ pub fn tasks<P: Operate>(cache: &Cache, is_dry: bool) -> Vec<Task<'_>> {
 }
 
 /// The same by given configurations.
-pub fn tasks_by<'a, P: Operate>(
-    cache: &'a Cache,
-    is_dry: bool,
-    configs: &Configs,
-) -> Vec<Task<'a>> {
+fn tasks_by<'a, P: Operate>(cache: &'a Cache, is_dry: bool, configs: &Configs) -> Vec<Task<'a>> {
     let entries = cache.entries.iter();
     let mut jobs: Vec<Job<'_>> = entries
         .filter_map(|entry| Job::of::<P>(entry, configs))
@@ -263,13 +259,24 @@ pub fn run<P: Operate>(tasks: &[Task<'_>]) -> Vec<Outcome> {
     put_right_all::<P>(tasks, &mut [])
 }
 
-/// The same by given configurations, and takes back what they have of the cache's beside those that count.
-pub fn run_by<P: Operate>(tasks: &[Task<'_>], cache: &Cache, configs: &Configs) -> Vec<Outcome> {
+/// What was found of each attachment by given configurations, and what became of it: it is put right unless
+/// it is held, and what it has of the cache's configurations beside those that count is taken back.
+pub fn outcomes<'a, P: Operate>(
+    cache: &'a Cache,
+    configs: &Configs,
+    is_held: impl Fn(&Attachment) -> bool,
+) -> Vec<(&'a Entry, Outcome)> {
+    let mut tasks = tasks_by::<P>(cache, false, configs);
+    for task in &mut tasks {
+        task.is_dry = is_held(&task.job.entry.attachment);
+    }
     let mut moves = match configs.is_of_today() {
-        true => moved::of::<P>(tasks, cache),
+        true => moved::of::<P>(&tasks, cache),
         false => Vec::new(),
     };
-    put_right_all::<P>(tasks, &mut moves)
+    let outcomes = put_right_all::<P>(&tasks, &mut moves);
+    let entries = tasks.iter().map(|task| task.job.entry);
+    entries.zip(outcomes).collect()
 }
 
 fn put_right_all<P: Operate>(tasks: &[Task<'_>], moves: &mut [Move]) -> Vec<Outcome> {
@@ -409,7 +416,11 @@ pub fn confirm<P: Operate>(entry: &Entry, outcome: Outcome) -> Outcome {
     match Entry::read(&entry.file) {
         Ok(Some(now)) if now == *entry => outcome,
         Ok(Some(now)) => renewed::<P>(&now),
-        Ok(None) => take_back::<P>(entry),
+        Ok(None) => match (requests::<P>(entry), &outcome) {
+            // What cannot be read was not carried out.
+            (Err(_), Outcome::Failed(_)) => outcome,
+            _ => take_back::<P>(entry),
+        },
         Err(error) => Outcome::Failed(error),
     }
 }

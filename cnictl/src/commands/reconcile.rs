@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 
 use common::cache::{Cache, Entry};
 use common::json::Json;
-use common::{Attachment, Error, Operate};
+use common::{Attachment, Error};
 
 use super::{DONE, FAILED, REPAIRED, document, note, object, print, unreadable};
 use crate::cli::node::Reconcile;
 use crate::owners::Owners;
 use crate::plugins::{Plugin, of};
 use crate::record::Record;
-use crate::repair::{Outcome, confirm, run_by, tasks_by};
+use crate::repair::{Outcome, confirm, outcomes};
 use crate::table::{Page, Table, Tone, column};
 use crate::today::Configs;
 
@@ -38,7 +38,7 @@ pub fn run(args: &Reconcile) -> Result<u8, Error> {
     let mut took = Vec::new();
     for plugin in Plugin::chosen(&args.plugins) {
         let start = Instant::now();
-        let outcomes = of!(plugin, P => outcomes::<P>(&cache, args.dry_run, &configs));
+        let outcomes = of!(plugin, P => outcomes::<P>(&cache, &configs, |_| args.dry_run));
         took.push((plugin, start.elapsed()));
         rows.extend(outcomes.into_iter().map(|(entry, outcome)| Row {
             plugin,
@@ -74,17 +74,6 @@ fn remember(dir: &Path, rows: &[Row<'_>], took: &[(Plugin, Duration)]) {
             note(&format!("cnictl: warning: {error}"));
         }
     }
-}
-
-fn outcomes<'a, P: Operate>(
-    cache: &'a Cache,
-    is_dry: bool,
-    configs: &Configs,
-) -> Vec<(&'a Entry, Outcome)> {
-    let tasks = tasks_by::<P>(cache, is_dry, configs);
-    let outcomes = run_by::<P>(&tasks, cache, configs);
-    let entries = tasks.iter().map(|task| task.job.entry);
-    entries.zip(outcomes).collect()
 }
 
 fn code(cache: &Cache, rows: &[Row<'_>]) -> u8 {

@@ -27,17 +27,21 @@ pub struct Concern {
 }
 
 impl Concern {
-    /// Of some plugins.
-    pub fn of(plugins: &[Plugin], cause: impl Into<String>) -> Concern {
-        Concern {
-            plugins: plugins.iter().copied().collect(),
-            causes: BTreeSet::from([cause.into()]),
+    /// Of some plugins; nobody's where there are none.
+    pub fn of(plugins: impl IntoIterator<Item = Plugin>, cause: impl Into<String>) -> Concern {
+        let plugins: BTreeSet<Plugin> = plugins.into_iter().collect();
+        match plugins.is_empty() {
+            true => Concern::default(),
+            false => Concern {
+                plugins,
+                causes: BTreeSet::from([cause.into()]),
+            },
         }
     }
 
     /// Of all plugins.
     pub fn all(cause: &str) -> Concern {
-        Concern::of(&Plugin::chosen(&[]), cause)
+        Concern::of(Plugin::chosen(&[]), cause)
     }
 
     /// Takes another one in.
@@ -135,9 +139,18 @@ impl Listener {
         let is_changed = now != self.legacy;
         self.legacy = now;
         Ok(match is_changed {
-            true => Concern::of(&[Plugin::Portmap], "a change of legacy iptables"),
+            true => of_legacy(),
             false => Concern::default(),
         })
+    }
+
+    /// What is to be looked at after a repair: whoever removed it again at once left a legacy table that is
+    /// like the one before, so that no comparison shows it.
+    pub fn after_repairs(&self, by: &BTreeSet<Plugin>) -> Concern {
+        match self.has_legacy() && by.contains(&Plugin::Portmap) {
+            true => of_legacy(),
+            false => Concern::default(),
+        }
     }
 
     /// Whether this namespace had legacy tables when it was looked at.
@@ -176,13 +189,17 @@ fn lost(refusal: &Refusal) -> String {
     }
 }
 
+fn of_legacy() -> Concern {
+    Concern::of([Plugin::Portmap], "a change of legacy iptables")
+}
+
 /// Limits of links depend on their qdiscs, their filters and the links themselves.
 fn of_route(kind: u16) -> Concern {
     let cause = match kind {
         libc::RTM_NEWLINK | libc::RTM_DELLINK => "a change of links",
         _ => "a change of qdiscs or filters",
     };
-    Concern::of(&[Plugin::Bandwidth], cause)
+    Concern::of([Plugin::Bandwidth], cause)
 }
 
 impl Transaction {
@@ -202,10 +219,10 @@ impl Transaction {
         let is_ours = std::mem::take(&mut self.is_ours);
         match name {
             name if !is_ours || OWN.contains(&name) => Concern::default(),
-            "" => Concern::of(&[Plugin::Portmap], "a change of nf_tables"),
+            "" => Concern::of([Plugin::Portmap], "a change of nf_tables"),
             name => {
                 let cause = format!("a change by {}", printable(name));
-                Concern::of(&[Plugin::Portmap], cause)
+                Concern::of([Plugin::Portmap], cause)
             }
         }
     }
@@ -249,7 +266,7 @@ mod tests {
 
     #[test]
     fn what_is_lost_concerns_everybody() {
-        let mut all = Concern::of(&[Plugin::Portmap], "a");
+        let mut all = Concern::of([Plugin::Portmap], "a");
         all.add(Concern::all("b"));
         assert_eq!(all.plugins.len(), 3);
         assert_eq!(all.causes.into_iter().collect::<Vec<_>>(), ["a", "b"]);

@@ -1,22 +1,28 @@
 //! One look: CHECK of the attachments, ADD where they have drifted; and what is still to be done after it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use common::cache::{Cache, Entry};
-use common::{Attachment, Error, Operate};
+use common::sys::file;
+use common::{Attachment, Error};
 
+use super::again::{Again, Failures};
 use super::changes::Concern;
+use super::late::{Late, Names};
 use super::report::{Line, shown};
-use crate::owners::Owners;
+use crate::owners::{self, Owners};
 use crate::plugins::{Plugin, of};
-use crate::repair::{Outcome, confirm, run_by, tasks_by};
+use crate::repair::{Outcome, confirm, outcomes};
 use crate::today::Configs;
 
-/// How long after a failure the same is tried again: at first, and in the end. Soon at first, as somebody may
-/// have removed again what was repaired before it was looked at.
-const RETRY: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(60)];
+/// How soon a repair is looked at again whose taking back failed.
+const SOONEST: Duration = Duration::from_secs(1);
+
+/// Causes of looks that are not changes.
+const FAILURE: &str = "a failure";
+const UNDER_WAY: &str = "an ADD that was under way";
 
 /// A plugin's part in an attachment.
 type Part = (Plugin, Attachment);
@@ -27,177 +33,266 @@ pub struct Looker {
     cache_dir: PathBuf,
     config_dir: Option<PathBuf>,
     grace: Duration,
-    /// Repairs that stand if the runtime still has the attachments after the grace time.
-    unconfirmed: Vec<Repair>,
+    /// Repairs that stand if the runtime still has the attachments after the grace time: the last of each.
+    unconfirmed: BTreeMap<Part, Repair>,
     /// What could not be repaired, and why.
     failed: BTreeMap<Part, String>,
-    /// What of the cache could not be read.
+    /// What of the cache could not be read: attachments that are not seen.
     unreadable: Vec<String>,
-    /// When failures are tried again, and how long after the last try that is.
-    retry: Option<(Instant, Duration)>,
+    again: Again,
+    late: Late,
 }
 
 #[derive(Debug)]
 struct Repair {
     at: Instant,
-    plugin: Plugin,
     entry: Entry,
     outcome: Outcome,
+    /// What was reported of an attempt to take it back.
+    reported: Option<String>,
+}
+
+/// What is looked at.
+struct Seen {
+    /// The names of the cache's files, read first: a file that comes between counts as new.
+    names: Names,
+    cache: Cache,
+    configs: Configs,
 }
 
 impl Looker {
     /// Of a cache, and of a directory where its configurations do not count. `grace` is how long a runtime
-    /// may take for the rest of a DEL.
+    /// may take for the rest of an ADD or DEL.
     pub fn new(cache_dir: PathBuf, config_dir: Option<PathBuf>, grace: Duration) -> Looker {
         Looker {
             cache_dir,
             config_dir,
             grace,
-            unconfirmed: Vec::new(),
+            unconfirmed: BTreeMap::new(),
             failed: BTreeMap::new(),
             unreadable: Vec::new(),
-            retry: None,
+            again: Again::default(),
+            late: Late::default(),
         }
     }
 
     /// When there is something to do even if nothing changes.
     pub fn due(&self) -> Option<Instant> {
-        let confirm = self.unconfirmed.iter().map(|repair| repair.at);
-        confirm.chain(self.retry.map(|(at, _)| at)).min()
+        let confirm = self.unconfirmed.values().map(|repair| repair.at).min();
+        let all = [confirm, self.again.due(), self.late.due()];
+        all.into_iter().flatten().min()
     }
 
-    /// Whose failures are to be tried again by now.
-    pub fn retries(&self, now: Instant) -> Concern {
-        let plugins: Vec<Plugin> = self.failed.keys().map(|(plugin, _)| *plugin).collect();
-        match self.retry.is_some_and(|(at, _)| at <= now) {
-            false => Concern::default(),
-            true if plugins.is_empty() => Concern::all("a failure"),
-            true => Concern::of(&plugins, "a failure"),
-        }
+    /// Who is to be looked at by now though nothing has changed, handed out once: where something failed,
+    /// and where the cache has what it did not have at the last change.
+    pub fn retries(&mut self, now: Instant) -> Concern {
+        let mut concern = Concern::of(self.again.take(now), FAILURE);
+        let late = self.late.take(now, || names(&self.cache_dir));
+        concern.add(Concern::of(late, UNDER_WAY));
+        concern
+    }
+
+    /// Forgets what failed: it is tried again, and reported again.
+    pub fn forget_failures(&mut self) {
+        self.failed.clear();
+        self.unreadable.clear();
+        self.again = Again::default();
     }
 
     /// Looks at the attachments of the plugins, and says in a line what was done or is not in order.
     pub fn look(&mut self, concern: &Concern, now: Instant) -> Line {
         let mut line = Line::default();
-        // A try changes things, and so ends in another look.
-        let is_try = self.retry.is_none_or(|(at, _)| at <= now);
-        let unreadable = match self.read() {
-            Ok((cache, configs)) => {
-                let owners = Owners::of(&cache);
-                for plugin in &concern.plugins {
-                    self.look_at(*plugin, (&cache, &configs), &owners, is_try, &mut line);
-                }
-                let there: BTreeSet<&Attachment> = cache
-                    .entries
-                    .iter()
-                    .map(|entry| &entry.attachment)
-                    .collect();
-                self.failed
-                    .retain(|(_, attachment), _| there.contains(attachment));
-                self.plan_retry(is_try, !self.failed.is_empty());
-                cache.faults.iter().map(Error::to_string).collect()
-            }
-            Err(error) => {
-                self.plan_retry(is_try, true);
-                vec![error.to_string()]
-            }
+        let seen = self.read();
+        let unreadable: Vec<String> = match &seen {
+            Ok(seen) => seen.cache.faults.iter().map(Error::to_string).collect(),
+            Err(error) => vec![error.to_string()],
         };
         if unreadable != self.unreadable {
             line.failed.extend(unreadable.clone());
         }
+        let has_news = !line.failed.is_empty();
         self.unreadable = unreadable;
+        for plugin in &concern.plugins {
+            let is_new = has_news
+                | seen
+                    .as_ref()
+                    .is_ok_and(|seen| self.look_at(*plugin, seen, now, &mut line));
+            let found = match (is_new, self.has_failed(*plugin)) {
+                (true, _) => Failures::New,
+                (false, true) => Failures::Known,
+                (false, false) => Failures::None,
+            };
+            self.again.looked(*plugin, (now, Instant::now()), found);
+        }
+        let is_change = |cause: &String| ![FAILURE, UNDER_WAY].contains(&cause.as_str());
+        if concern.causes.iter().any(is_change) {
+            let names = seen.map(|seen| seen.names).unwrap_or_default();
+            for plugin in &concern.plugins {
+                self.late.plan(*plugin, now + self.grace, names.clone());
+            }
+        }
         line
     }
 
-    fn read(&self) -> Result<(Cache, Configs), Error> {
-        let cache = Cache::read(&self.cache_dir)?;
-        Ok((cache, Configs::given(self.config_dir.as_deref())?))
+    fn read(&self) -> Result<Seen, Error> {
+        Ok(Seen {
+            names: names(&self.cache_dir)?,
+            cache: Cache::read(&self.cache_dir)?,
+            configs: Configs::given(self.config_dir.as_deref())?,
+        })
     }
 
-    fn look_at(
-        &mut self,
-        plugin: Plugin,
-        (cache, configs): (&Cache, &Configs),
-        owners: &Owners<'_>,
-        is_try: bool,
-        line: &mut Line,
-    ) {
-        let held: BTreeSet<Attachment> = match is_try {
+    /// Whether a plugin's part in any attachment is not in order, as far as is known.
+    fn has_failed(&self, plugin: Plugin) -> bool {
+        !self.unreadable.is_empty() || self.failed.keys().any(|(of, _)| *of == plugin)
+    }
+
+    /// Attachments in which nothing of a plugin is touched in a look: what it could not repair waits for
+    /// the next try. A try changes things, and so ends in another look.
+    fn held(&self, plugin: Plugin, now: Instant) -> BTreeSet<Attachment> {
+        let failed = self.failed.keys().filter(|(of, _)| *of == plugin);
+        match self.again.is_try(plugin, now) {
             true => BTreeSet::new(),
-            false => self.failed.keys().map(|(_, one)| one.clone()).collect(),
-        };
-        for (entry, outcome) in of!(plugin, P => outcomes::<P>(cache, configs, &held)) {
+            false => failed.map(|(_, attachment)| attachment.clone()).collect(),
+        }
+    }
+
+    /// Looks at a plugin's parts, and says whether any failed that had not.
+    fn look_at(&mut self, plugin: Plugin, seen: &Seen, now: Instant, line: &mut Line) -> bool {
+        let owners = Owners::of(&seen.cache);
+        let held = self.held(plugin, now);
+        let is_held = |attachment: &Attachment| held.contains(attachment);
+        let mut is_new = false;
+        let mut there = BTreeSet::new();
+        for (entry, outcome) in of!(plugin, P => outcomes::<P>(&seen.cache, &seen.configs, is_held))
+        {
             let part = (plugin, entry.attachment.clone());
+            there.insert(&entry.attachment);
             let what = shown(plugin, &owners.name(&entry.attachment), &outcome);
             match &outcome {
                 Outcome::Drifted(_) => continue,
                 Outcome::Failed(_) => {
-                    if self.failed.insert(part, what.clone()).as_ref() != Some(&what) {
+                    let before = self.failed.insert(part.clone(), what.clone());
+                    is_new |= before.is_none();
+                    if before.as_ref() != Some(&what) {
                         line.failed.push(what);
                     }
                 }
                 Outcome::Repaired(_) => {
                     self.failed.remove(&part);
                     line.repaired.push(what);
+                    line.repaired_by.insert(plugin);
                 }
                 _ => drop(self.failed.remove(&part)),
             }
             if outcome.is_touched() {
-                self.unconfirmed.push(Repair {
+                let repair = Repair {
                     at: Instant::now() + self.grace,
-                    plugin,
                     entry: entry.clone(),
                     outcome,
-                });
+                    reported: None,
+                };
+                self.unconfirmed.insert(part, repair);
             }
         }
-    }
-
-    fn plan_retry(&mut self, is_try: bool, has_failed: bool) {
-        let [first, longest] = RETRY;
-        self.retry = match (self.retry, has_failed) {
-            (_, false) => None,
-            (Some(planned), true) if !is_try => Some(planned),
-            (planned, true) => {
-                let after = planned.map_or(first, |(_, last)| longest.min(last * 2));
-                Some((Instant::now() + after, after))
-            }
-        };
+        // What is not there is gone, unless it is what could not be read.
+        if seen.cache.faults.is_empty() {
+            self.failed
+                .retain(|(of, attachment), _| *of != plugin || there.contains(attachment));
+        }
+        is_new
     }
 
     /// Looks again at what was repaired a grace time ago, and says in a line what is not so any more.
     pub fn confirm(&mut self, now: Instant) -> Option<String> {
         let mut line = Line::default();
-        let is_due = |repair: &mut Repair| repair.at <= now;
-        for repair in self.unconfirmed.extract_if(.., is_due) {
-            let Repair {
-                plugin,
-                entry,
-                outcome,
-                ..
-            } = repair;
-            let found = of!(plugin, P => confirm::<P>(&entry, outcome.clone()));
-            if found != outcome {
-                let owner = entry.pod();
-                let owner = owner.unwrap_or_else(|| crate::owners::name(&entry.attachment));
-                line.confirmed(&found, shown(plugin, &owner, &found));
+        let due = self
+            .unconfirmed
+            .extract_if(.., |_, repair| repair.at <= now);
+        let due: Vec<(Part, Repair)> = due.collect();
+        for (part, mut repair) in due {
+            let Repair { entry, outcome, .. } = &repair;
+            let found = of!(part.0, P => confirm::<P>(entry, outcome.clone()));
+            if found == *outcome {
+                continue;
+            }
+            let owner = entry.pod();
+            let owner = owner.unwrap_or_else(|| owners::name(&entry.attachment));
+            let what = shown(part.0, &owner, &found);
+            let is_known = repair.reported.as_ref() == Some(&what);
+            if !is_known {
+                line.confirmed(&found, what.clone());
+            }
+            if let Outcome::Failed(_) = found {
+                repair.at = now + self.grace.max(SOONEST);
+                repair.reported = Some(what);
+                self.unconfirmed.insert(part, repair);
             }
         }
         line.after(&BTreeSet::new())
     }
 }
 
-/// What was found of each attachment, and repaired but for those that are held.
-fn outcomes<'a, P: Operate>(
-    cache: &'a Cache,
-    configs: &Configs,
-    held: &BTreeSet<Attachment>,
-) -> Vec<(&'a Entry, Outcome)> {
-    let mut tasks = tasks_by::<P>(cache, false, configs);
-    for task in &mut tasks {
-        task.is_dry = held.contains(&task.job.entry.attachment);
+/// The names of the cache's files.
+fn names(cache_dir: &Path) -> Result<Names, Error> {
+    let names = file::names(&cache_dir.join("results"))?;
+    Ok(names.into_iter().flatten().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Plugin::{Bandwidth, Portmap};
+
+    fn looker() -> Looker {
+        let grace = Duration::from_secs(10);
+        Looker::new(PathBuf::from("/no/such/cache"), None, grace)
     }
-    let outcomes = run_by::<P>(&tasks, cache, configs);
-    let entries = tasks.iter().map(|task| task.job.entry);
-    entries.zip(outcomes).collect()
+
+    #[test]
+    fn what_one_plugin_cannot_repair_is_held_for_that_plugin_until_the_next_try() {
+        let now = Instant::now();
+        let mut looker = looker();
+        let attachment = Attachment {
+            network: "n".into(),
+            container: "c".into(),
+            ifname: "eth0".into(),
+        };
+        let held = BTreeSet::from([attachment.clone()]);
+        looker.failed.insert((Portmap, attachment), "why".into());
+        looker.again.looked(Portmap, (now, now), Failures::New);
+        assert_eq!(looker.held(Portmap, now), held);
+        assert_eq!(looker.held(Bandwidth, now), BTreeSet::new());
+        let due = looker.due().unwrap();
+        assert_eq!(looker.retries(due), Concern::of([Portmap], FAILURE));
+        assert_eq!(looker.held(Portmap, due), BTreeSet::new());
+        looker.again.looked(Portmap, (due, due), Failures::Known);
+        assert_eq!(looker.held(Portmap, due), held);
+        looker.forget_failures();
+        assert_eq!(looker.held(Portmap, due), BTreeSet::new());
+        assert_eq!(looker.due(), None);
+    }
+
+    /// A file where the directory should be.
+    #[test]
+    fn a_plugin_that_could_not_be_looked_at_is_looked_at_again_and_reported_once() {
+        let mut looker = looker();
+        looker.cache_dir = PathBuf::from("/proc/self/status");
+        let mut now = Instant::now();
+        let line = looker.look(&Concern::of([Portmap], "a change"), now);
+        assert_eq!(line.failed.len(), 1, "{line:?}");
+        for _ in 0..3 {
+            now = looker.due().unwrap();
+            assert!(looker.retries(now - Duration::from_millis(1)).is_empty());
+            let concern = looker.retries(now);
+            assert_eq!(concern, Concern::of([Portmap], FAILURE));
+            assert!(looker.retries(now).is_empty());
+            assert!(looker.look(&concern, now).is_empty());
+        }
+        looker.cache_dir = PathBuf::from("/no/such/cache");
+        now = looker.due().unwrap();
+        let concern = looker.retries(now);
+        assert!(looker.look(&concern, now).is_empty());
+        assert_eq!(looker.again.due(), None);
+    }
 }

@@ -17,15 +17,18 @@ pub struct Line {
     pub taken_back: Vec<String>,
     /// What could not be read or repaired.
     pub failed: Vec<String>,
+    /// Whose parts were repaired.
+    pub repaired_by: BTreeSet<Plugin>,
 }
 
 impl Line {
-    /// Notes what became of a repair.
+    /// Notes what became of a repair. What the runtime made anew may be in order.
     pub fn confirmed(&mut self, outcome: &Outcome, what: String) {
         match outcome {
             Outcome::Failed(_) => self.failed.push(what),
             Outcome::Deleted => self.taken_back.push(what),
-            _ => self.repaired.push(what),
+            Outcome::Repaired(_) => self.repaired.push(what),
+            _ => {}
         }
     }
 

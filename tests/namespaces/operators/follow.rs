@@ -21,6 +21,7 @@ on_every_backend!(
     what_others_remove_comes_back_and_is_reported_once,
     what_a_plugin_does_is_in_order,
     a_repair_of_what_the_runtime_deletes_is_taken_back,
+    an_attachment_whose_add_was_under_way_is_looked_at_afterwards,
 );
 
 /// Far more than any repair takes.
@@ -217,6 +218,28 @@ fn a_repair_of_what_the_runtime_deletes_is_taken_back(backend: Backend) {
     assert!(!place.rules().contains("8000"), "{}", place.rules());
 }
 
+/// The runtime writes the cache after the last plugin of the chain: what comes in between is not seen there.
+fn an_attachment_whose_add_was_under_way_is_looked_at_afterwards(backend: Backend) {
+    let place = Place::new(backend, 2);
+    place.attach("portmap", 0, &place.capabilities(0));
+    let follower = Follower::start(&place, &["--grace=2", "--plugin=portmap"]);
+    place.does("portmap", "ADD", 1, &place.capabilities(1));
+    place.reload();
+    assert!(follower.line(1).contains("repaired 1: "));
+    place.remember(1, &place.capabilities(1));
+    let line = follower.line(2);
+    assert!(
+        line.contains(": repaired 1: portmap of net1/1c0ffee"),
+        "{line}"
+    );
+    // Of the legacy variant, a repair ends in another look, which may be the one that finds it.
+    let is_late = line.starts_with("after an ADD that was under way: ");
+    assert!(is_late || backend == Backend::IptablesLegacy, "{line}");
+    for index in 0..2 {
+        place.does("portmap", "CHECK", index, &place.capabilities(index));
+    }
+}
+
 #[test]
 fn what_goes_by_the_configuration_of_today_is_repaired_by_it() {
     let place = Place::new(Backend::IptablesNft, 1);
@@ -319,6 +342,56 @@ fn what_cannot_be_repaired_is_reported_once_and_keeps_nobody_waiting() {
             "{line}"
         );
     }
+    follower.signal("HUP");
+    let line = follower.line(4);
+    assert!(line.starts_with("after SIGHUP: failed 1: "), "{line}");
+    place.remember(0, &place.capabilities(0));
+    assert!(follower.line(5).contains("repaired 1: "));
+    assert!(wait_until(LONG, || follower.sleeps()));
+}
+
+#[test]
+fn what_one_plugin_cannot_repair_does_not_keep_another_from_repairing() {
+    let place = Place::new(Backend::Nftables, 1);
+    place.attach_all("bandwidth");
+    let mut broken = place.recall(0);
+    broken["capabilityArgs"]["portMappings"][0]["hostPort"] = json!(70_000);
+    place.remember_as(0, &broken);
+    let words = ["--grace=0", "--plugin=portmap", "--plugin=bandwidth"];
+    let follower = Follower::start(&place, &words);
+    let line = follower.line(1);
+    assert!(line.contains("failed 1: portmap of"), "{line}");
+    let veth = &place.pod(0).host_interface;
+    for number in 2..5 {
+        sh(&place, &format!("tc qdisc del dev {veth} root"));
+        let line = follower.line(number);
+        assert!(line.contains("repaired 1: bandwidth of"), "{line}");
+        place.does("bandwidth", "CHECK", 0, &place.capabilities(0));
+    }
+}
+
+#[test]
+fn a_cache_that_cannot_be_read_is_reported_once_and_read_again() {
+    let place = Place::new(Backend::Nftables, 1);
+    place.attach_all("portmap");
+    let (results, aside) = (
+        place.cache_dir().join("results"),
+        place.directory.join("aside"),
+    );
+    fs::rename(&results, &aside).unwrap();
+    fs::write(&results, "").unwrap();
+    let follower = Follower::start(&place, &["--grace=0", "--plugin=portmap"]);
+    let line = follower.line(1);
+    assert!(
+        line.contains("failed 1: ") && line.contains("results"),
+        "{line}"
+    );
+    place.reload();
+    fs::remove_file(&results).unwrap();
+    fs::rename(&aside, &results).unwrap();
+    let line = follower.line(2);
+    assert!(line.contains("repaired 1: portmap of"), "{line}");
+    assert!(wait_until(LONG, || follower.sleeps()));
 }
 
 #[test]
