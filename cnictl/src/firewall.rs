@@ -165,11 +165,10 @@ impl Firewall {
     /// order.
     pub fn ends(&self, hook: Hook, is_nat: bool, packet: &Packet) -> Vec<Vec<End>> {
         let walked = self.walked(hook, is_nat, packet).into_iter();
-        walked.map(|(_, ends)| ends).collect()
+        walked.map(|one| one.ends).collect()
     }
 
-    /// The same, each with the chain's priority.
-    fn walked(&self, hook: Hook, is_nat: bool, packet: &Packet) -> Vec<(i32, Vec<End>)> {
+    fn walked(&self, hook: Hook, is_nat: bool, packet: &Packet) -> Vec<Walked> {
         let is_it = |base: &Base| base.hook == hook && base.is_nat == is_nat;
         let chains = self.chains.iter();
         let chains = chains.filter_map(|chain| Some((chain.base.filter(is_it)?, chain)));
@@ -189,37 +188,53 @@ impl Firewall {
                     is_sure: true,
                 });
             }
-            (base.priority, ends)
+            Walked {
+                priority: base.priority,
+                ends,
+                ends_early: !goes_through && chain.leads_to_ours(),
+            }
         });
         walked.collect()
     }
 
-    /// What translates a packet's destination before it comes to a rule of portmap's; it is sure where all
-    /// that the packet can meet does so.
+    /// Whether a packet comes to a rule of portmap's that translates. What keeps it from there is sure where
+    /// all that the packet can meet does so.
     ///
-    /// Of chains of one priority the kernel calls the newest first, and does not say which that is.
-    pub fn taken(&self, hook: Hook, packet: &Packet) -> Option<End> {
+    /// A translation ends its way through all chains, anything else that through one chain. Of chains of one
+    /// priority the kernel calls the newest first, and does not say which that is.
+    pub fn reaches(&self, hook: Hook, packet: &Packet) -> Reaches {
         let walked = self.walked(hook, true, packet);
-        for chains in walked.chunk_by(|(one, _), (other, _)| one == other) {
-            let ours = |(_, ends): &&(i32, Vec<End>)| ends.iter().any(End::is_ours);
-            let with_ours = chains.iter().filter(ours).count();
-            for (_, ends) in chains {
-                let foreign = ends.iter().take_while(|end| !end.is_ours());
-                let translates = |end: &&End| end.verdict == Verdict::Translate;
-                if let Some(end) = foreign.clone().find(translates) {
-                    let is_before = with_ours == usize::from(ends.iter().any(End::is_ours));
-                    let is_all = ends.iter().all(|end| translates(&end) && !end.is_ours());
-                    return Some(End {
+        for chains in walked.chunk_by(|one, other| one.priority == other.priority) {
+            let with_ours = chains.iter().filter(|one| one.has_ours()).count();
+            for one in chains {
+                let translates = |end: &End| end.verdict == Verdict::Translate;
+                let takes = |end: &&End| match end.verdict {
+                    Verdict::Accept | Verdict::Drop => one.has_ours(),
+                    _ => translates(end),
+                };
+                let mut foreign = one.ends.iter().take_while(|end| !end.is_ours());
+                if let Some(end) = foreign.find(takes) {
+                    let is_before = with_ours == usize::from(one.has_ours());
+                    let is_all = one.ends.iter().all(|end| translates(end) && !end.is_ours());
+                    return Reaches::Stopped(End {
                         is_sure: is_before && (end.is_sure || is_all),
                         ..end.clone()
                     });
                 }
             }
             if with_ours > 0 {
-                return None;
+                return Reaches::Ours;
             }
         }
-        None
+        let mut early = walked.into_iter().filter(|one| one.ends_early);
+        match early.find_map(|mut one| one.ends.pop()) {
+            // Whatever else it may meet does not lead to ours either.
+            Some(end) => Reaches::Stopped(End {
+                is_sure: true,
+                ..end
+            }),
+            None => Reaches::Nothing,
+        }
     }
 
     /// What a hook's filters do with a packet.
@@ -241,6 +256,31 @@ impl Firewall {
     }
 }
 
+/// A packet's way through a base chain.
+struct Walked {
+    priority: i32,
+    ends: Vec<End>,
+    /// Whether it ends before the end of a chain that leads to ours.
+    ends_early: bool,
+}
+
+impl Walked {
+    fn has_ours(&self) -> bool {
+        self.ends.iter().any(End::is_ours)
+    }
+}
+
+/// Whether a packet comes to ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reaches {
+    /// It does, as far as is known.
+    Ours,
+    /// Something else has it first, or may.
+    Stopped(End),
+    /// Nothing leads there.
+    Nothing,
+}
+
 /// What filters do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Filtered {
@@ -255,6 +295,14 @@ pub enum Filtered {
 impl Chain {
     fn place(&self) -> String {
         format!("chain {} of {}", self.name, self.table)
+    }
+
+    fn leads_to_ours(&self) -> bool {
+        let is_it = |rule: &Rule| match &rule.target {
+            Target::Jump(name) | Target::Goto(name) => name == OURS,
+            _ => false,
+        };
+        self.rules.iter().any(is_it)
     }
 }
 

@@ -11,7 +11,7 @@ use portmap::firewall::Hook;
 use portmap::list::row::Row;
 use portmap::list::{complete, forwards, is_same};
 
-use crate::firewall::{End, Firewall, Firewalls, Packet};
+use crate::firewall::{End, Firewall, Firewalls, Packet, Reaches};
 use crate::missing::{Missing, missing};
 use crate::owners::Owners;
 use crate::state::{State, of_forwards};
@@ -133,7 +133,10 @@ fn taken(row: &Row, firewall: &Firewall, addresses: &[IpAddr]) -> Option<End> {
             interfaces: (None, None),
             states: &["NEW"],
         };
-        firewall.taken(Hook::Prerouting, &packet)
+        match firewall.reaches(Hook::Prerouting, &packet) {
+            Reaches::Stopped(end) => Some(end),
+            Reaches::Ours | Reaches::Nothing => None,
+        }
     });
     let mut ends: Vec<End> = ends.collect();
     let place = ends.iter().position(|end| end.is_sure).unwrap_or(0);

@@ -23,7 +23,7 @@ pub enum State {
     Shadowed(String),
     /// Another backend has the same port: whose that is.
     Contested(String),
-    /// Something else translates its packets first, or may.
+    /// Something else takes its packets first, or may.
     Taken(End),
     /// An attachment has it by its configuration, and the kernel does not: what to run, or why that does
     /// not help.

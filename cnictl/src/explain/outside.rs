@@ -11,7 +11,7 @@ use crate::cli::node::Wanted;
 use crate::commands::ports::host;
 use crate::doctor::ports::process;
 use crate::finding::{Finding, some};
-use crate::firewall::Filtered;
+use crate::firewall::{Filtered, Reaches, Verdict};
 use crate::state::State;
 
 /// How long a connection may take to be made.
@@ -77,25 +77,20 @@ pub fn ahead(way: &Way<'_>) -> Result<Finding, Error> {
         return Ok(Finding::warning("", "unknown"));
     };
     let hook = way.hook();
-    if let Some(end) = way.firewall.taken(hook, &packet) {
-        return Ok(match end.is_sure {
-            true => {
-                let text = format!("{} takes it before ours", end.text());
-                Finding::error("", text).run("cnictl reconcile")
-            }
-            false => Finding::warning("", format!("{} may take it before ours", end.text())),
-        });
-    }
-    let ends = way.firewall.ends(hook, true, &packet);
-    let ends: Vec<_> = ends.iter().flatten().collect();
-    let is_ours = ends.iter().any(|end| end.is_ours());
-    Ok(match (is_ours, ends.first()) {
-        (true, _) => Finding::ok("", "none takes it before ours"),
-        (false, Some(end)) => {
-            let text = format!("{} ends the traversal before ours", end.text());
+    Ok(match way.firewall.reaches(hook, &packet) {
+        Reaches::Ours => Finding::ok("", "none takes it before ours"),
+        Reaches::Stopped(end) if !end.is_sure => {
+            Finding::warning("", format!("{} may take it before ours", end.text()))
+        }
+        Reaches::Stopped(end) => {
+            let what = match end.verdict {
+                Verdict::Translate => "takes it",
+                _ => "ends the traversal",
+            };
+            let text = format!("{} {what} before ours", end.text());
             Finding::error("", text).run("cnictl reconcile")
         }
-        (false, None) => {
+        Reaches::Nothing => {
             let text = format!("nothing leads from {} to ours", hook.name());
             Finding::error("", text).run("cnictl reconcile")
         }

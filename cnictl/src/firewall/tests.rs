@@ -134,7 +134,7 @@ fn nat(chains: &[(&str, i32, &[&str])]) -> Firewall {
 }
 
 #[test]
-fn what_translates_before_ours_is_found_and_sure_only_where_the_order_is_known() {
+fn what_has_a_packet_before_ours_is_found_and_sure_only_where_the_order_is_known() {
     const OTHER: &[&str] = &["-p tcp -m tcp --dport 80 -j DNAT --to-destination 10.9.9.9:1"];
     const DOUBTFUL: &[&str] =
         &["-s 10.99.0.0/16 -p tcp -m tcp -j DNAT --to-destination 10.9.9.9:1"];
@@ -147,7 +147,11 @@ fn what_translates_before_ours_is_found_and_sure_only_where_the_order_is_known()
     let own_first = [own, OTHER].concat();
     let own_after_doubt = [DOUBTFUL, own].concat();
     type Chains<'a> = &'a [(&'a str, i32, &'a [&'a str])];
-    let cases: [(Chains<'_>, Option<bool>); 11] = [
+    const SOME: &[&str] = &["-s 10.99.0.0/16 -j RETURN"];
+    let behind = |rule: &'static str| [&[rule], own].concat();
+    let (accepted, returned) = (behind("-p tcp -j ACCEPT"), behind("-j RETURN"));
+    let (perhaps, udp) = (behind(SOME[0]), behind("-p udp -j ACCEPT"));
+    let cases: [(Chains<'_>, Option<bool>); 18] = [
         (&[("ip nat", -100, own)], None),
         (&[("ip nat", -100, &own_last)], Some(true)),
         (&[("ip nat", -100, &own_first)], None),
@@ -161,6 +165,17 @@ fn what_translates_before_ours_is_found_and_sure_only_where_the_order_is_known()
         (&[("ip a", -90, OTHER), ("ip nat", -100, own)], None),
         (&[("ip a", -100, OTHER), ("ip nat", -100, own)], Some(false)),
         (&[("ip nat", -100, own), ("ip a", -100, OTHER)], Some(false)),
+        // What ends the way through one chain only.
+        (&[("ip nat", -100, &accepted)], Some(true)),
+        (&[("ip nat", -100, &returned)], Some(true)),
+        (&[("ip nat", -100, &perhaps)], Some(false)),
+        (&[("ip nat", -100, &udp)], None),
+        (
+            &[("ip a", -110, &["-j ACCEPT"]), ("ip nat", -100, own)],
+            None,
+        ),
+        (&[("ip a", -110, SOME), ("ip nat", -100, own)], None),
+        (&[("ip a", -100, SOME), ("ip nat", -100, own)], None),
         // The reference's own table is no stranger.
         (
             &[("ip cni_hostport", -100, OTHER), ("ip a", -90, OTHER)],
@@ -168,7 +183,20 @@ fn what_translates_before_ours_is_found_and_sure_only_where_the_order_is_known()
         ),
     ];
     for (chains, expected) in cases {
-        let end = nat(chains).taken(Hook::Prerouting, &packet());
-        assert_eq!(end.map(|end| end.is_sure), expected, "{chains:?}");
+        let found = match nat(chains).reaches(Hook::Prerouting, &packet()) {
+            Reaches::Stopped(end) => Some(end.is_sure),
+            Reaches::Ours => None,
+            Reaches::Nothing => panic!("{chains:?}"),
+        };
+        assert_eq!(found, expected, "{chains:?}");
+    }
+    let nothing: [Chains<'_>; 3] = [
+        &[],
+        &[("ip nat", -100, &["-j ACCEPT"])],
+        &[("ip nat", -100, &["-p udp -j CNI-HOSTPORT-DNAT"])],
+    ];
+    for chains in nothing {
+        let found = nat(chains).reaches(Hook::Prerouting, &packet());
+        assert_eq!(found, Reaches::Nothing, "{chains:?}");
     }
 }

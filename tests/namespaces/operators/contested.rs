@@ -11,6 +11,7 @@ on_every_backend!(
     a_nodeport_of_iptables_takes_a_port_in_every_command,
     a_nodeport_of_nft_may_take_a_port_of_its_addresses,
     a_foreign_rule_of_nft_takes_a_port_only_where_it_comes_first,
+    a_rule_that_ends_the_chain_of_iptables_before_ours_takes_a_port,
 );
 
 /// Carries out a script on the node.
@@ -184,6 +185,38 @@ fn a_foreign_rule_of_nft_takes_a_port_only_where_it_comes_first(backend: Backend
             }
             host(&place, "nft delete table ip other");
         }
+    }
+}
+
+fn a_rule_that_ends_the_chain_of_iptables_before_ours_takes_a_port(backend: Backend) {
+    let place = Place::new(backend, 1);
+    place.attach_all("portmap");
+    let program = match backend {
+        Backend::IptablesLegacy => "iptables-legacy",
+        _ => "iptables-nft",
+    };
+    for (rule, target, beginning) in [
+        ("-p tcp", "-j RETURN", "taken first by"),
+        ("-p tcp", "-j ACCEPT", "taken first by"),
+        (
+            "-p tcp -s 10.99.0.0/16",
+            "-j ACCEPT",
+            "perhaps taken first by",
+        ),
+    ] {
+        let rule = format!("{rule} {target}");
+        host(&place, &format!("{program} -t nat -I PREROUTING {rule}"));
+        let said = place.run("portmap", &["explain", "8000"]);
+        match backend {
+            // Other chains are not ended by it.
+            Backend::Nftables => is_active(&place),
+            _ => {
+                is_taken(&place, beginning, target);
+                assert!(said.stdout.contains(target), "{said:?}");
+            }
+        }
+        host(&place, &format!("{program} -t nat -D PREROUTING {rule}"));
+        is_active(&place);
     }
 }
 
