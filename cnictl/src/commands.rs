@@ -183,7 +183,7 @@ fn complain(error: &dyn Display) {
 }
 
 /// A line on stderr. Nobody may be reading any more, which is no reason to fail.
-fn note(text: &str) {
+pub(crate) fn note(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 

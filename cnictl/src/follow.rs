@@ -33,6 +33,7 @@ use changes::{Concern, Listener};
 use look::Looker;
 use manager::Manager;
 use pace::{Pace, settle};
+use report::Line;
 use wake::{Signals, Woken};
 
 /// How often legacy tables are looked at, where there are any.
@@ -47,6 +48,8 @@ pub struct Follow {
     pub config_dir: Option<PathBuf>,
     /// libcni's cache.
     pub cache_dir: PathBuf,
+    /// Where repairs are noted, for `metrics`.
+    pub state_dir: PathBuf,
     /// How long a runtime may take for the rest of an ADD or DEL.
     pub grace: Duration,
 }
@@ -73,10 +76,10 @@ struct State<'a> {
 pub fn run(follow: Follow, print: &dyn Fn(&str) -> Result<(), Error>) -> Result<(), Error> {
     let signals = Signals::block()?;
     let mut state = State {
-        plugins: follow.plugins,
+        plugins: follow.plugins.clone(),
         print,
         listener: Listener::new()?,
-        looker: Looker::new(follow.cache_dir, follow.config_dir, follow.grace),
+        looker: Looker::new(follow),
         manager: Manager::of_environment(),
         pace: Pace::default(),
         concern: Concern::default(),
@@ -88,7 +91,10 @@ pub fn run(follow: Follow, print: &dyn Fn(&str) -> Result<(), Error>) -> Result<
     state.look_at_legacy(Instant::now())?;
     state.concern = Concern::default();
     state.concerns(Concern::all("the start"));
-    state.look(Instant::now())?;
+    let first = state.look(Instant::now())?;
+    if let Some(gone) = report::gone(&first.gone) {
+        print(&gone)?;
+    }
     state.manager.ready();
     loop {
         let (listener, until) = (state.hears().then_some(&state.listener), state.due());
@@ -179,8 +185,8 @@ impl State<'_> {
         Ok(())
     }
 
-    /// Looks at whatever is concerned.
-    fn look(&mut self, now: Instant) -> Result<(), Error> {
+    /// Looks at whatever is concerned, and reports it.
+    fn look(&mut self, now: Instant) -> Result<Line, Error> {
         self.look_at_legacy(now)?;
         let concern = std::mem::take(&mut self.concern);
         let line = self.looker.look(&concern, now);
@@ -190,10 +196,10 @@ impl State<'_> {
         self.look_at_legacy(now)?;
         let after = self.listener.after_repairs(&line.repaired_by);
         self.concerns(after);
-        match line.after(&concern.causes) {
-            Some(line) => (self.print)(&line),
-            None => Ok(()),
+        if let Some(line) = line.after(&concern.causes) {
+            (self.print)(&line)?;
         }
+        Ok(line)
     }
 }
 

@@ -1,4 +1,5 @@
-//! What the last `reconcile` found and did, for `metrics`: a small file for each plugin.
+//! What the last `reconcile`, or the last repair of `follow`, found and did, for `metrics`: a small file
+//! for each plugin.
 //!
 //! ```text
 //! <state dir>/reconcile-<plugin>.json
@@ -14,6 +15,7 @@ use common::error::{Code, Context};
 use common::sys::file::{self, Content, Draft};
 use serde_json::{Map, Value, json};
 
+use crate::commands::note;
 use crate::plugins::Plugin;
 use crate::repair::Outcome;
 
@@ -65,7 +67,7 @@ impl Record {
     ///
     /// # Errors
     /// Code 5 with the path.
-    pub fn write(&self, dir: &Path, plugin: Plugin) -> Result<(), Error> {
+    fn write(&self, dir: &Path, plugin: Plugin) -> Result<(), Error> {
         // What makes no sense is written over.
         let before = Record::read(dir, plugin).ok().flatten();
         let repairs = before.map_or(0, |before| before.repairs) + self.repairs;
@@ -79,6 +81,13 @@ impl Record {
         });
         let draft = format!(".{}.{}", name(plugin), std::process::id());
         Draft::write(dir, &draft, text.to_string().as_bytes())?.replace(&name(plugin))
+    }
+
+    /// Writes it. What it is about is done all the same where that fails.
+    pub fn keep(&self, dir: &Path, plugin: Plugin) {
+        if let Err(error) = self.write(dir, plugin) {
+            note(&format!("cnictl: warning: {error}"));
+        }
     }
 
     /// The last one; `None` where there was none since the node started.

@@ -261,7 +261,7 @@ pub struct Metrics {
     /// libcni's cache
     #[arg(long, value_name = "DIR", default_value = common::cache::DEFAULT_DIR)]
     pub cache_dir: PathBuf,
-    /// Where reconcile notes what it did
+    /// Where reconcile and follow note what they did
     #[arg(long, value_name = "DIR", default_value = crate::record::DEFAULT_DIR)]
     pub state_dir: PathBuf,
 }
@@ -275,7 +275,10 @@ pub struct Follow {
     /// libcni's cache
     #[arg(long, value_name = "DIR", default_value = common::cache::DEFAULT_DIR)]
     pub cache_dir: PathBuf,
-    /// How long to wait for a concurrent DEL
+    /// Where to note what was repaired, for metrics
+    #[arg(long, value_name = "DIR", default_value = crate::record::DEFAULT_DIR)]
+    pub state_dir: PathBuf,
+    /// How long to wait for a concurrent ADD or DEL
     #[arg(long, value_name = "SECONDS", default_value_t = GRACE)]
     pub grace: u64,
     /// Of this plugin only; repeatable

@@ -13,6 +13,7 @@ pub fn run(args: &node::Follow) -> Result<u8, Error> {
     let node::Follow {
         config_dir,
         cache_dir,
+        state_dir,
         grace,
         plugins,
     } = args;
@@ -20,6 +21,7 @@ pub fn run(args: &node::Follow) -> Result<u8, Error> {
         plugins: Plugin::chosen(plugins),
         config_dir: config_dir.clone(),
         cache_dir: cache_dir.clone(),
+        state_dir: state_dir.clone(),
         grace: Duration::from_secs(*grace),
     };
     follow(what, &|line| print(&format!("{line}\n")).map(drop))?;

@@ -1,4 +1,4 @@
-//! `metrics`: what the tables show and the last `reconcile` did, as numbers for node_exporter.
+//! `metrics`: what the tables show and `reconcile` and `follow` did, as numbers for node_exporter.
 
 use std::fs;
 use std::path::Path;
@@ -215,19 +215,19 @@ impl Page {
         let of = |plugin: Plugin| vec![("plugin", plugin.name().to_owned())];
         let mut states = gauge(
             "cni_reconcile_attachments",
-            "Attachments at the last reconcile, by what it found and did",
+            "Attachments at the last reconcile, or repair by follow, by what it found and did",
         );
         let mut repairs = counter(
             "cni_reconcile_repairs",
-            "Attachments that reconcile repaired since the node started",
+            "Attachments that reconcile and follow repaired since the node started",
         );
         let mut finished = gauge(
             "cni_reconcile_last_timestamp_seconds",
-            "When the last reconcile ended",
+            "When the last reconcile, or repair by follow, ended",
         );
         let mut took = gauge(
             "cni_reconcile_duration_seconds",
-            "How long the last reconcile took",
+            "How long the last reconcile, or repair by follow, took",
         );
         for (plugin, record) in records {
             for (state, count) in &record.states {

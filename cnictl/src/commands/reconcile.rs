@@ -9,7 +9,7 @@ use common::cache::{Cache, Entry};
 use common::json::Json;
 use common::{Attachment, Error};
 
-use super::{DONE, FAILED, REPAIRED, document, note, object, print, unreadable};
+use super::{DONE, FAILED, REPAIRED, document, object, print, unreadable};
 use crate::cli::node::Reconcile;
 use crate::owners::Owners;
 use crate::plugins::{Plugin, of};
@@ -65,14 +65,11 @@ pub fn run(args: &Reconcile) -> Result<u8, Error> {
     Ok(code(&cache, &rows))
 }
 
-/// Notes what was found and done, for `metrics`. It is done all the same where that fails.
+/// Notes what was found and done, for `metrics`.
 fn remember(dir: &Path, rows: &[Row<'_>], took: &[(Plugin, Duration)]) {
     for (plugin, took) in took {
         let rows = rows.iter().filter(|row| row.plugin == *plugin);
-        let record = Record::of(rows.map(|row| &row.outcome), *took);
-        if let Err(error) = record.write(dir, *plugin) {
-            note(&format!("cnictl: warning: {error}"));
-        }
+        Record::of(rows.map(|row| &row.outcome), *took).keep(dir, *plugin);
     }
 }
 

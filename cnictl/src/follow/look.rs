@@ -8,12 +8,14 @@ use common::cache::{Cache, Entry};
 use common::sys::file;
 use common::{Attachment, Error};
 
+use super::Follow;
 use super::again::{Again, Failures};
 use super::changes::Concern;
 use super::late::{Late, Names};
 use super::report::{Line, shown};
 use crate::owners::{self, Owners};
 use crate::plugins::{Plugin, of};
+use crate::record::Record;
 use crate::repair::{Outcome, confirm, outcomes};
 use crate::today::Configs;
 
@@ -32,6 +34,7 @@ type Part = (Plugin, Attachment);
 pub struct Looker {
     cache_dir: PathBuf,
     config_dir: Option<PathBuf>,
+    state_dir: PathBuf,
     grace: Duration,
     /// Repairs that stand if the runtime still has the attachments after the grace time: the last of each.
     unconfirmed: BTreeMap<Part, Repair>,
@@ -61,13 +64,13 @@ struct Seen {
 }
 
 impl Looker {
-    /// Of a cache, and of a directory where its configurations do not count. `grace` is how long a runtime
-    /// may take for the rest of an ADD or DEL.
-    pub fn new(cache_dir: PathBuf, config_dir: Option<PathBuf>, grace: Duration) -> Looker {
+    /// Of what is followed.
+    pub fn new(follow: Follow) -> Looker {
         Looker {
-            cache_dir,
-            config_dir,
-            grace,
+            cache_dir: follow.cache_dir,
+            config_dir: follow.config_dir,
+            state_dir: follow.state_dir,
+            grace: follow.grace,
             unconfirmed: BTreeMap::new(),
             failed: BTreeMap::new(),
             unreadable: Vec::new(),
@@ -162,10 +165,12 @@ impl Looker {
         let owners = Owners::of(&seen.cache);
         let held = self.held(plugin, now);
         let is_held = |attachment: &Attachment| held.contains(attachment);
+        let start = Instant::now();
+        let found = of!(plugin, P => outcomes::<P>(&seen.cache, &seen.configs, is_held));
+        let record = Record::of(found.iter().map(|(_, outcome)| outcome), start.elapsed());
         let mut is_new = false;
         let mut there = BTreeSet::new();
-        for (entry, outcome) in of!(plugin, P => outcomes::<P>(&seen.cache, &seen.configs, is_held))
-        {
+        for (entry, outcome) in found {
             let part = (plugin, entry.attachment.clone());
             there.insert(&entry.attachment);
             let what = shown(plugin, &owners.name(&entry.attachment), &outcome);
@@ -183,7 +188,12 @@ impl Looker {
                     line.repaired.push(what);
                     line.repaired_by.insert(plugin);
                 }
-                _ => drop(self.failed.remove(&part)),
+                other => {
+                    self.failed.remove(&part);
+                    if *other == Outcome::Gone {
+                        line.gone.insert(entry.attachment.clone());
+                    }
+                }
             }
             if outcome.is_touched() {
                 let repair = Repair {
@@ -199,6 +209,9 @@ impl Looker {
         if seen.cache.faults.is_empty() {
             self.failed
                 .retain(|(of, attachment), _| *of != plugin || there.contains(attachment));
+        }
+        if line.repaired_by.contains(&plugin) {
+            record.keep(&self.state_dir, plugin);
         }
         is_new
     }
@@ -245,8 +258,13 @@ mod tests {
     use Plugin::{Bandwidth, Portmap};
 
     fn looker() -> Looker {
-        let grace = Duration::from_secs(10);
-        Looker::new(PathBuf::from("/no/such/cache"), None, grace)
+        Looker::new(Follow {
+            plugins: Vec::new(),
+            config_dir: None,
+            cache_dir: PathBuf::from("/no/such/cache"),
+            state_dir: PathBuf::from("/no/such/state"),
+            grace: Duration::from_secs(10),
+        })
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use common::Attachment;
+
 use crate::plugins::Plugin;
 use crate::repair::Outcome;
 
@@ -19,6 +21,8 @@ pub struct Line {
     pub failed: Vec<String>,
     /// Whose parts were repaired.
     pub repaired_by: BTreeSet<Plugin>,
+    /// Attachments whose namespaces are gone: there is nothing to repair.
+    pub gone: BTreeSet<Attachment>,
 }
 
 impl Line {
@@ -56,6 +60,12 @@ impl Line {
         };
         (!parts.is_empty()).then(|| format!("{after}{}", parts.join("; ")))
     }
+}
+
+/// What is not repaired, as its namespace is gone; `None` where that is nothing.
+pub fn gone(all: &BTreeSet<Attachment>) -> Option<String> {
+    let text = "not checked, as their network namespaces are gone";
+    (!all.is_empty()).then(|| format!("{text}: {}", all.len()))
 }
 
 fn part(word: &str, all: &[String]) -> String {

@@ -351,6 +351,31 @@ fn what_cannot_be_repaired_is_reported_once_and_keeps_nobody_waiting() {
 }
 
 #[test]
+fn what_is_repaired_is_counted_and_what_has_no_namespace_is_said_once() {
+    let place = Place::new(Backend::Nftables, 3);
+    place.attach_all("portmap");
+    let mut entry = place.recall(2);
+    entry["netns"] = json!(place.directory.join("no-such-namespace"));
+    place.remember_as(2, &entry);
+    let follower = Follower::start(&place, &["--grace=0"]);
+    let gone = "not checked, as their network namespaces are gone: 1";
+    assert!(follower.lines().contains(&gone.to_owned()));
+    let count = follower.lines().len();
+    for number in 1..3 {
+        place.reload();
+        follower.line(count + number);
+        let said = place.run("portmap", &["metrics"]);
+        let of = |name: &str, labels: &str, value: usize| {
+            let sample = format!("{name}{{plugin=\"portmap\"{labels}}} {value}.0");
+            assert!(said.stdout.contains(&sample), "{sample}: {said:?}");
+        };
+        of("cni_reconcile_repairs_total", "", 2 * number);
+        of("cni_reconcile_attachments", ",state=\"repaired\"", 2);
+        of("cni_reconcile_attachments", ",state=\"gone\"", 1);
+    }
+}
+
+#[test]
 fn what_one_plugin_cannot_repair_does_not_keep_another_from_repairing() {
     let place = Place::new(Backend::Nftables, 1);
     place.attach_all("bandwidth");

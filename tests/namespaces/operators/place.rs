@@ -266,7 +266,7 @@ impl Place {
         let lock = self.directory.join("lock").display().to_string();
         let mut words = [line, &["--cache-dir", &cache]].concat();
         let state = self.state_dir().display().to_string();
-        if ["reconcile", "metrics"].contains(&line[0]) {
+        if ["reconcile", "follow", "metrics"].contains(&line[0]) {
             words.extend(["--state-dir", &state]);
         }
         if line[0] == "reconcile" && !line.contains(&"--grace") {

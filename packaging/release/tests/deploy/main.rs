@@ -125,7 +125,7 @@ fn who_follows_has_the_rights_of_the_unit_and_not_of_other_processes() {
     let mounts = follows["volumeMounts"].as_array().unwrap();
     let written = mounts.iter().filter(|mount| mount["readOnly"] != true);
     let written: Vec<&Value> = written.map(|mount| &mount["mountPath"]).collect();
-    assert_eq!(written, ["/run/xtables.lock"]);
+    assert_eq!(written, ["/run/xtables.lock", "/run/cni/cnictl"]);
     for shared in ["hostPID", "hostIPC"] {
         assert_eq!(after[shared], Value::Null, "{shared}");
     }
