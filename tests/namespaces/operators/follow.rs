@@ -359,7 +359,8 @@ fn what_is_repaired_is_counted_and_what_has_no_namespace_is_said_once() {
     place.remember_as(2, &entry);
     let follower = Follower::start(&place, &["--grace=0"]);
     let gone = "not checked, as their network namespaces are gone: 1";
-    assert!(follower.lines().contains(&gone.to_owned()));
+    let is_said = || follower.lines().contains(&gone.to_owned());
+    assert!(wait_until(LONG, is_said), "{:?}", follower.lines());
     let count = follower.lines().len();
     for number in 1..3 {
         place.reload();

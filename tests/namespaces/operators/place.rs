@@ -160,11 +160,13 @@ impl Place {
 
     /// Writes any document in the place of a pod's.
     pub fn remember_as(&self, index: usize, entry: &Value) {
-        let path = self.cache_file(index);
-        fs::write(&path, entry.to_string()).unwrap();
+        // Whole at once, as somebody may be reading.
+        let draft = self.directory.join(format!("entry-{index}"));
+        fs::write(&draft, entry.to_string()).unwrap();
         let age = Duration::from_secs(1000 - u64::try_from(index).unwrap());
-        let file = File::options().write(true).open(path).unwrap();
+        let file = File::options().write(true).open(&draft).unwrap();
         file.set_modified(SystemTime::now() - age).unwrap();
+        fs::rename(draft, self.cache_file(index)).unwrap();
     }
 
     /// Names a pod as Kubernetes' runtimes do.
