@@ -52,6 +52,7 @@ use look::Look;
 use place::Place;
 
 pub use scaled::scaled;
+pub use tc::notice;
 
 /// The plugin.
 pub struct Bandwidth;

@@ -5,6 +5,7 @@
 
 pub mod counters;
 pub mod filter;
+pub mod notice;
 pub mod qdisc;
 
 use std::fmt;

@@ -3,13 +3,12 @@
 //! | module | what it holds |
 //! | --- | --- |
 //! | [`changes`] | what the kernel says has changed, and whom it concerns |
-//! | [`qdiscs`] | which notifications of traffic control are news |
 //! | [`pace`] | when to look |
 //! | [`look`] | one look, and what is still to be done after it |
 //! | [`again`] | when what failed is tried again |
 //! | [`late`] | what is not yet in the cache when something changes |
 //! | [`report`] | what is reported |
-//! | [`manager`] | what a service manager is to know |
+//! | [`manager`] | notifications to a service manager |
 //! | [`wake`] | what is waited for |
 
 pub mod again;
@@ -18,7 +17,6 @@ pub mod late;
 pub mod look;
 pub mod manager;
 pub mod pace;
-pub mod qdiscs;
 pub mod report;
 pub mod wake;
 

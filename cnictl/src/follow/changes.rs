@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 use std::os::fd::{AsFd, BorrowedFd};
 
+use bandwidth::notice::Qdiscs;
 use common::error::{Code, Error, printable};
 use common::sys::netlink::{Message, Netlink, Refusal, groups};
 use nix::libc;
 use portmap::legacy_stamp;
 use portmap::notice::Notice;
 
-use super::qdiscs::Qdiscs;
 use crate::plugins::Plugin;
 
 /// Processes whose changes are in order by themselves: the plugin that a runtime calls, and this tool.

@@ -1,44 +1,41 @@
-//! Which notifications of traffic control are news. The kernel also sends the answers to whoever asks for
-//! one qdisc (RTM_GETQDISC) to everybody, and they look like a qdisc that was made. CHECK asks: a look
-//! would end in another one.
+//! The kernel's notifications of traffic control and links: which of them are news, for the tool for people.
+//!
+//! The kernel sends its reply to a request for one qdisc (`RTM_GETQDISC`) to every listener, and there it
+//! looks like a new qdisc. CHECK sends such requests, so each check would be followed by another one.
 
 use std::collections::HashMap;
 
 use common::sys::netlink::{Message, attribute, u32_at};
 use nix::libc;
 
-/// `struct tcmsg`: bytes, and where the link's index, the handle and the parent are.
-const HEADER: usize = 20;
+use super::{Handle, Header, TCA_KIND, TCA_OPTIONS, header};
+
+/// Where `struct ifinfomsg` has the index of the link.
 const IFINDEX: usize = 4;
-const HANDLE: usize = 8;
-const PARENT: usize = 12;
-/// `TCA_KIND` and `TCA_OPTIONS`
-const KIND: u16 = 1;
-const OPTIONS: u16 = 2;
 
 /// Kind and options of qdiscs, by link, handle and parent, as far as they were seen.
 #[derive(Debug, Default)]
-pub struct Qdiscs(HashMap<[u32; 3], [Vec<u8>; 2]>);
+pub struct Qdiscs(HashMap<(u32, Handle, Handle), [Vec<u8>; 2]>);
 
 impl Qdiscs {
-    /// Whether a message of a qdisc, a filter or a link says something new.
+    /// Whether a message about a qdisc, a filter or a link says something new.
     pub fn is_news(&mut self, message: &Message) -> bool {
-        let number = |at| u32_at(&message.body, at).unwrap_or_default();
-        let key = [number(IFINDEX), number(HANDLE), number(PARENT)];
-        match message.kind {
-            libc::RTM_NEWQDISC => {
-                let attributes = message.body.get(HEADER..).unwrap_or_default();
+        let key = |head: Header| (head.index, head.handle, head.parent);
+        let key = header(&message.body).map(key);
+        match (message.kind, key) {
+            (libc::RTM_NEWQDISC, Some(key)) => {
+                let attributes = message.body.get(super::HEADER..).unwrap_or_default();
                 let value = |kind| attribute(attributes, kind).unwrap_or_default().to_vec();
-                let now = [value(KIND), value(OPTIONS)];
+                let now = [value(TCA_KIND), value(TCA_OPTIONS)];
                 self.0.insert(key, now.clone()) != Some(now)
             }
-            libc::RTM_DELQDISC => {
+            (libc::RTM_DELQDISC, Some(key)) => {
                 self.0.remove(&key);
                 true
             }
-            // `struct ifinfomsg` has the index at the same place.
-            libc::RTM_DELLINK => {
-                self.0.retain(|[index, ..], _| *index != number(IFINDEX));
+            (libc::RTM_DELLINK, _) => {
+                let link = u32_at(&message.body, IFINDEX);
+                self.0.retain(|(index, ..), _| Some(*index) != link);
                 true
             }
             _ => true,
@@ -54,18 +51,20 @@ impl Qdiscs {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use common::sys::nla::{Nla, body};
+    use common::sys::nla::Nla;
 
     fn message(kind: u16, index: u32, options: u32) -> Message {
-        let header: Vec<u8> = [0, index, 1 << 16, u32::MAX, 0]
-            .iter()
-            .flat_map(|number| number.to_ne_bytes())
-            .collect();
-        let attributes = [Nla::text(KIND, "tbf"), Nla::u32(OPTIONS, options)];
+        let head = Header {
+            index,
+            handle: super::super::BUCKET,
+            parent: super::super::ROOT,
+            info: 0,
+        };
+        let attributes = [Nla::text(TCA_KIND, "tbf"), Nla::u32(TCA_OPTIONS, options)];
         Message {
             kind,
             sequence: 0,
-            body: body(&header, &attributes).unwrap(),
+            body: head.body(&attributes).unwrap(),
         }
     }
 
