@@ -6,11 +6,12 @@
 pub mod kubelet;
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::path::Path;
 
 use common::attachment::{Attachment, ifname_fault, is_valid_name};
 use common::cache::{Cache, Entry, means};
-use common::error::{Code, Context, Error};
+use common::error::{Code, Error};
 use common::json::{Fields, Json};
 use common::netconf::Unversioned;
 use common::request::{Environment, Request};
@@ -170,21 +171,9 @@ fn file_name(attachment: &Attachment) -> String {
 }
 
 fn names(dir: &Path) -> Result<BTreeSet<String>, Error> {
-    let results = dir.join("results");
-    let tried = || format!("read {}", results.display());
-    let entries = match std::fs::read_dir(&results) {
-        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Err(no_cache(dir)),
-        entries => entries.context(Code::Io, tried)?,
-    };
-    entries
-        .map(|entry| {
-            Ok(entry
-                .context(Code::Io, tried)?
-                .file_name()
-                .to_string_lossy()
-                .into())
-        })
-        .collect()
+    let names = Cache::names(dir)?.ok_or_else(|| no_cache(dir))?;
+    let text = |name: OsString| name.to_string_lossy().into_owned();
+    Ok(names.into_iter().map(text).collect())
 }
 
 fn no_cache(dir: &Path) -> Error {

@@ -9,6 +9,7 @@
 //! The last four are left out when empty (libcni 1.3, `libcni/api.go`, `cachedInfo`); `netns` is not
 //! there at all before libcni 1.2, as in Debian's podman.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use crate::attachment::{Attachment, ifname_fault, is_valid_name};
@@ -22,6 +23,8 @@ use crate::sys::regular::DIRECTORY;
 
 /// libcni's place.
 pub const DEFAULT_DIR: &str = "/var/lib/cni";
+/// The directory below it.
+const RESULTS: &str = "results";
 /// The kind of the files.
 pub const KIND: &str = "cniCacheV1";
 
@@ -62,10 +65,10 @@ impl Cache {
     /// # Errors
     /// Code 5 when the directory cannot be read.
     pub fn read(dir: &Path) -> Result<Cache, Error> {
-        let results = dir.join("results");
-        let Some(names) = file::names(&results)? else {
+        let Some(names) = Cache::names(dir)? else {
             return Ok(Cache::default());
         };
+        let results = dir.join(RESULTS);
         let mut cache = Cache {
             exists: true,
             ..Cache::default()
@@ -82,6 +85,14 @@ impl Cache {
             }
         }
         Ok(cache)
+    }
+
+    /// The names of the files of the cache below a directory, in order; `None` when there is no cache.
+    ///
+    /// # Errors
+    /// Code 5 when the directory cannot be read.
+    pub fn names(dir: &Path) -> Result<Option<Vec<OsString>>, Error> {
+        file::names(&dir.join(RESULTS))
     }
 
     /// The entries of the attachment that names of a node's state mean. Names may be shortened, to a

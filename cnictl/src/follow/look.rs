@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use common::cache::{Cache, Entry};
-use common::sys::file;
 use common::{Attachment, Error};
 
 use super::Follow;
@@ -248,8 +247,8 @@ impl Looker {
 
 /// The names of the cache's files.
 fn names(cache_dir: &Path) -> Result<Names, Error> {
-    let names = file::names(&cache_dir.join("results"))?;
-    Ok(names.into_iter().flatten().collect())
+    let names = Cache::names(cache_dir)?.unwrap_or_default();
+    Ok(names.into_iter().collect())
 }
 
 #[cfg(test)]
