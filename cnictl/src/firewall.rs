@@ -11,13 +11,10 @@ use std::net::IpAddr;
 
 use common::Error;
 use common::{Family, Protocol};
-use portmap::firewall::{self, Base, Hook};
+use portmap::firewall::{self, Base, Hook, OUR_TABLES, OURS};
 
 use test::Test;
 use walk::walk;
-
-/// The chain that leads to those of attachments, in both variants of iptables.
-const OURS: &str = "CNI-HOSTPORT-DNAT";
 
 /// A packet, as far as it is known.
 #[derive(Debug, Clone)]
@@ -69,8 +66,8 @@ pub struct End {
 impl End {
     /// Whether it is portmap that decides, ours or the reference.
     pub fn is_ours(&self) -> bool {
-        let tables = [" cni_portmap", " cni_hostport"];
-        tables.iter().any(|table| self.place.ends_with(table)) || self.rule.contains(OURS)
+        let table = self.place.rsplit(' ').next();
+        table.is_some_and(|table| OUR_TABLES.contains(&table)) || self.rule.contains(OURS)
     }
 
     /// For people.

@@ -13,8 +13,16 @@ use common::{Error, Family};
 
 use xtables::meaning::Meaning;
 
-use crate::iptables::usual_variant;
+use crate::iptables::{self, usual_variant};
+use crate::nftables::{layout, reference};
 use crate::program;
+
+/// The chain that leads to those of attachments, in both variants of iptables.
+pub const OURS: &str = iptables::DNAT;
+/// The tables of the nftables backends: ours, and the reference's.
+pub const OUR_TABLES: [&str; 2] = [layout::TABLE, reference::TABLE];
+/// The chains that keep neighbours from services on 127.0.0.1, of either backend.
+pub const GUARDS: [&str; 2] = [iptables::GUARD, layout::GUARD];
 
 /// Where the kernel calls chains (`enum nf_inet_hooks`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -6,13 +6,11 @@ use std::io::ErrorKind;
 use common::Family;
 use common::sys::sysctl;
 use common::{Code, Context, Error};
+use portmap::firewall::GUARDS;
 
 use super::{Node, found};
 use crate::finding::{Finding, some};
 
-/// The chains that keep frames of others away from loopback addresses: of both backends, the last one of
-/// earlier versions.
-const GUARDS: [&str; 2] = ["CNI-HOSTPORT-GUARD", "loopback_guard"];
 /// The part of the table of connections, in percent, from which on it is nearly full.
 const NEARLY_FULL: u64 = 90;
 

@@ -1,6 +1,8 @@
 //! A packet's way through the rules of a chain, and of those that it leads to.
 
-use super::{Chain, End, Firewall, OURS, Packet, Target, Verdict};
+use portmap::firewall::OURS;
+
+use super::{Chain, End, Firewall, Packet, Target, Verdict};
 
 /// How deep chains are followed, and how many ends are looked at.
 const DEEPEST: usize = 32;
