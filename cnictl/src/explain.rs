@@ -22,7 +22,7 @@ use portmap::list::row::Row;
 use crate::cli::node::Wanted;
 use crate::finding::{Finding, Severity};
 use crate::firewall::{Firewall, Firewalls, Packet};
-use crate::mappings::{Mapping, is_link_local, mappings_by};
+use crate::mappings::{Mapping, is_outside, mappings_by};
 use crate::owners::Owners;
 use crate::state::State;
 
@@ -185,17 +185,9 @@ impl Way<'_> {
     /// The address that a client writes.
     fn host(&self) -> Option<IpAddr> {
         let from = self.question.from.filter(IpAddr::is_loopback);
-        let mut others = self
-            .addresses
-            .iter()
-            .copied()
-            .filter(|ip| !ip.is_loopback() && !is_link_local(*ip));
-        self.row()
-            .forward
-            .port
-            .address
-            .or(from)
-            .or_else(|| others.next())
+        let mut others = self.addresses.iter().copied().filter(is_outside);
+        let own = self.row().forward.port.address;
+        own.or(from).or_else(|| others.next())
     }
 
     /// A packet on its way to the node.

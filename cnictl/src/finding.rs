@@ -138,8 +138,13 @@ pub fn json(findings: &[Finding]) -> Json {
 
 /// The first of some names, and how many more there are.
 pub fn some(names: &[String]) -> String {
+    some_by(names, ", ")
+}
+
+/// The same, with another separator for names that have commas.
+pub fn some_by(names: &[String], separator: &str) -> String {
     const SHOWN: usize = 3;
-    let shown = names.get(..SHOWN).unwrap_or(names).join(", ");
+    let shown = names.get(..SHOWN).unwrap_or(names).join(separator);
     match names.len().saturating_sub(SHOWN) {
         0 => shown,
         more => format!("{shown} and {more} more"),

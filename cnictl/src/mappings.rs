@@ -16,12 +16,12 @@ use crate::missing::{Missing, missing};
 use crate::owners::Owners;
 use crate::state::{State, of_forwards};
 
-/// A host port and how it stands.
+/// A host port and its state.
 #[derive(Debug, Clone)]
 pub struct Mapping {
     /// The port.
     pub row: Row,
-    /// How it stands.
+    /// Its state.
     pub state: State,
 }
 
@@ -74,7 +74,7 @@ pub fn mappings_by(
             .flatten();
         let is_it = |place: &&usize| all.get(**place).is_some_and(|m| is_same(&m.row, &row));
         match places.find(is_it).and_then(|place| all.get_mut(*place)) {
-            // Its rules stand, and none leads there.
+            // Its rules exist, and none leads to them.
             Some(mapping) => mapping.state = state,
             None => all.push(Mapping { row, state }),
         }
@@ -107,16 +107,17 @@ fn contest(all: &mut [Mapping], firewalls: &mut Firewalls, errors: &mut Vec<Erro
 /// The addresses of the node that others can use.
 fn outside(family: Family) -> Result<Vec<IpAddr>, Error> {
     let mut all = local(family)?;
-    all.retain(|ip| !ip.is_loopback() && !is_link_local(*ip));
+    all.retain(is_outside);
     Ok(all)
 }
 
-/// Whether an address is good on one link only.
-pub fn is_link_local(ip: IpAddr) -> bool {
-    match ip {
+/// Whether others can use an address, and on more than one link.
+pub fn is_outside(ip: &IpAddr) -> bool {
+    let is_link_local = match ip {
         IpAddr::V4(v4) => v4.is_link_local(),
         IpAddr::V6(v6) => v6.is_unicast_link_local(),
-    }
+    };
+    !ip.is_loopback() && !is_link_local
 }
 
 /// What takes a port's packets, surely on one of its addresses rather than perhaps.

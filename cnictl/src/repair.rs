@@ -18,6 +18,7 @@ use common::{Attachment, Drift, Operate, Request};
 
 use moved::Move;
 
+use crate::finding::some;
 use crate::plugins::show_warnings;
 use crate::requests::{requests, requests_by};
 use crate::today::Configs;
@@ -52,21 +53,13 @@ pub struct Difference {
     pub whole: String,
 }
 
-/// How many names stand before a difference.
-const NAMES: usize = 4;
-
 impl Difference {
     /// Of drifts, of something that may have names.
     fn of(names: &[String], drifts: &[Drift]) -> Difference {
         let whole: Vec<String> = drifts.iter().map(Drift::to_string).collect();
         let mut line = in_a_line(drifts);
         if !names.is_empty() {
-            let shown = names.get(..NAMES).unwrap_or(names).join(", ");
-            let more = match names.len().saturating_sub(NAMES) {
-                0 => String::new(),
-                more => format!(" and {more} more"),
-            };
-            line = format!("{shown}{more}: {line}");
+            line = format!("{}: {line}", some(names));
         }
         let whole = whole.join("; ");
         Difference { line, whole }

@@ -4,11 +4,9 @@ use std::collections::BTreeSet;
 
 use common::Attachment;
 
+use crate::finding::some_by;
 use crate::plugins::Plugin;
 use crate::repair::Outcome;
-
-/// How many attachments a line names.
-const NAMED: usize = 4;
 
 /// What one look did.
 #[derive(Debug, Default)]
@@ -69,12 +67,7 @@ pub fn gone(all: &BTreeSet<Attachment>) -> Option<String> {
 }
 
 fn part(word: &str, all: &[String]) -> String {
-    let named = all.get(..NAMED).unwrap_or(all).join("; ");
-    let more = match all.len().saturating_sub(NAMED) {
-        0 => String::new(),
-        more => format!("; and {more} more"),
-    };
-    format!("{word} {}: {named}{more}", all.len())
+    format!("{word} {}: {}", all.len(), some_by(all, "; "))
 }
 
 /// What became of a plugin's part in an attachment, in short.
@@ -121,7 +114,7 @@ mod tests {
                 9,
                 0,
                 &["a"],
-                Some("after a: repaired 9: n0; n1; n2; n3; and 5 more"),
+                Some("after a: repaired 9: n0; n1; n2 and 6 more"),
             ),
         ] {
             assert_eq!(line(repaired, failed, causes).as_deref(), expected);
