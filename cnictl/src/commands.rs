@@ -48,7 +48,7 @@ const SCHEMA: i64 = 1;
 const DONE: u8 = 0;
 /// Exit code: what was asked for failed, or was not found.
 const FAILED: u8 = 1;
-/// Exit code: the command line makes no sense.
+/// Exit code: usage error.
 const USAGE: u8 = 2;
 /// Exit code: something was not in order, and was repaired (or would be, with `--dry-run`).
 const REPAIRED: u8 = 10;
@@ -92,7 +92,8 @@ pub fn run(cli: &Cli) -> ExitCode {
     }))
 }
 
-/// What the command line is not: help and a version go to stdout, what makes no sense to stderr.
+/// Answers a command line that names no command to run: help and the version on stdout, a usage error on
+/// stderr.
 pub fn refuse(error: clap::Error) -> ExitCode {
     let error = usage::bounded(error);
     let text = error.render().to_string();

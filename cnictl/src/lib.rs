@@ -7,7 +7,7 @@
 //! | [`plugins`] | the plugins that it knows from within |
 //! | [`requests`], [`today`], [`repair`], [`dead`] | attachments of the cache: their requests, their repair, and what no one owns |
 //! | [`follow`] | repairs what others change, as soon as they have done so |
-//! | [`mappings`], [`missing`], [`state`], [`owners`] | what the kernel has and has not, how it stands, and whose it is |
+//! | [`mappings`], [`missing`], [`state`], [`owners`] | what the kernel has and has not, in which state, and whose it is |
 //! | [`doctor`] | what is wrong with a node |
 //! | [`explain`] | why a host port does not answer |
 //! | [`firewall`] | what a firewall would do with a packet |

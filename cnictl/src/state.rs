@@ -1,4 +1,4 @@
-//! How that stands which the plugins made: nobody's any more, hidden behind another one, or missing.
+//! The state of what the plugins made: active, without an owner, hidden behind another one, or missing.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -12,7 +12,7 @@ use crate::firewall::End;
 use crate::owners::Owners;
 use crate::table::Tone;
 
-/// How one thing stands.
+/// The state of one thing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
     /// As it should, as far as can be told.

@@ -281,7 +281,7 @@ pub struct Follow {
     /// How long to wait for a concurrent ADD or DEL
     #[arg(long, value_name = "SECONDS", default_value_t = GRACE)]
     pub grace: u64,
-    /// Of this plugin only; repeatable
+    /// This plugin only; repeatable
     #[arg(long = "plugin", value_name = "NAME")]
     pub plugins: Vec<Plugin>,
 }

@@ -17,7 +17,7 @@ use crate::owners::Owners;
 use crate::state::{State, gone};
 use crate::table::{Cell, Page, Table, column};
 
-/// A limit, whose it is, and how it stands.
+/// A limit, its owner and its state.
 pub(super) struct Row {
     pub limit: Limit,
     /// Bits per second since the last look, where there was one.

@@ -15,7 +15,7 @@ use crate::owners::Owners;
 use crate::state::{State, gone};
 use crate::table::{Page, Table, column};
 
-/// A value that was changed, and how that stands.
+/// A value that was changed, and its state.
 pub(super) struct Row {
     pub change: Change,
     pub state: State,

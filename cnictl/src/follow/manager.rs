@@ -1,4 +1,4 @@
-//! What a service manager is to know: sd_notify(3), where there is one.
+//! Notifications to a service manager, where there is one: sd_notify(3).
 
 use std::time::{Duration, Instant};
 
@@ -30,25 +30,25 @@ impl Manager {
 
     /// It listens, and all was in order or is repaired.
     pub fn ready(&mut self) {
-        tell(&[NotifyState::Ready]);
+        notify(&[NotifyState::Ready]);
         self.at = self.every.map(|every| Instant::now() + every);
     }
 
     /// A sign of life, where one is due.
     pub fn alive(&mut self, now: Instant) {
         if self.at.is_some_and(|at| at <= now) {
-            tell(&[NotifyState::Watchdog]);
+            notify(&[NotifyState::Watchdog]);
             self.at = self.every.map(|every| now + every);
         }
     }
 
     /// It ends.
     pub fn stopping(&self) {
-        tell(&[NotifyState::Stopping]);
+        notify(&[NotifyState::Stopping]);
     }
 }
 
-/// A manager that does not hear this ends the service by itself, and says why.
-fn tell(states: &[NotifyState<'_>]) {
+/// A failure is left to the manager: it ends a service from which it gets no notification, and logs why.
+fn notify(states: &[NotifyState<'_>]) {
     let _ = sd_notify::notify(false, states);
 }
