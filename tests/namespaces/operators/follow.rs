@@ -283,6 +283,41 @@ fn limits_come_back() {
     assert_eq!(follower.end().len(), ways.len());
 }
 
+/// The kernel says nothing of legacy tables, and after the second flush they are as after the first one.
+#[test]
+fn a_flush_of_legacy_tables_right_after_a_repair_is_repaired_too() {
+    let place = Place::new(Backend::IptablesLegacy, 1);
+    place.attach_all("portmap");
+    // The result is noted after the repair and before the tables are looked at again.
+    let log = place.directory.join("strace").display().to_string();
+    let slow = "inject=/^rename:delay_enter=3000000";
+    let runner = [
+        "strace",
+        "-D",
+        "-qq",
+        "-o",
+        &log,
+        "-e",
+        "trace=/^rename",
+        "-e",
+        slow,
+    ];
+    let words = ["--grace=0", "--plugin=portmap"];
+    let follower = Follower::start_by(&place, &runner, &words);
+    place.reload();
+    let is_repaired = || fs::read_dir(place.state_dir()).is_ok_and(|mut all| all.next().is_some());
+    assert!(wait_until(LONG, is_repaired));
+    assert!(place.rules().contains("8000"), "{}", place.rules());
+    place.reload();
+    assert_eq!(follower.lines(), [""; 0]);
+    for number in [1, 2] {
+        let line = follower.line(number);
+        let expected = "after a change of legacy iptables: repaired 1: ";
+        assert!(line.starts_with(expected), "{line}");
+    }
+    place.does("portmap", "CHECK", 0, &place.capabilities(0));
+}
+
 #[test]
 fn who_made_the_change_is_named() {
     let place = Place::new(Backend::Nftables, 1);
