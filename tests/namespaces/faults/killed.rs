@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::inject::{killed, made, traced};
+use super::inject::{killed_at_each, traced};
 use super::node::{Node, difference};
 use crate::portmap::node::Backend;
 
@@ -12,25 +12,27 @@ const SCRATCH: &str = "CNI-HOSTPORT-SCRATCH";
 
 fn del_leaves_nothing_and_waits_for_nobody(keys: Value, least: usize) {
     let node = Node::new("portmap", Backend::IptablesNft, keys);
-    node.does("DEL");
-    let (answer, made) = made(node.host(), &node.call("ADD"), |_| false);
-    assert_eq!(answer.code, Some(0), "{answer:?}");
-    node.does("DEL");
     let state = || {
         let mut state = node.state();
         state.retain(|line| !line.contains(SCRATCH));
         state
     };
-    let mut kills = 0;
-    for (name, nth) in &made.calls {
-        kills += usize::from(killed(node.host(), &node.call("ADD"), (name, *nth)));
-        let (answer, told) = traced(node.host(), &node.call("DEL"), &["-f", "-e", "trace=fcntl"]);
-        assert_eq!(answer.code, Some(0), "{name} {nth}: {answer:?}");
-        assert!(told.contains("F_OFD_SETLK,"), "{name} {nth}: {told}");
-        assert!(!told.contains("F_OFD_SETLKW"), "{name} {nth}: {told}");
-        node.close();
-        assert_eq!(difference(&node.without, &state()), None, "{name} {nth}");
-    }
+    node.does("DEL");
+    let add = node.call("ADD");
+    let kills = killed_at_each(
+        node.host(),
+        &add,
+        || (),
+        |at| {
+            let (answer, seen) =
+                traced(node.host(), &node.call("DEL"), &["-f", "-e", "trace=fcntl"]);
+            assert_eq!(answer.code, Some(0), "{at}: {answer:?}");
+            assert!(seen.contains("F_OFD_SETLK,"), "{at}: {seen}");
+            assert!(!seen.contains("F_OFD_SETLKW"), "{at}: {seen}");
+            node.close();
+            assert_eq!(difference(&node.without, &state()), None, "{at}");
+        },
+    );
     assert!(kills > least, "{kills}");
     node.does("GC");
     assert_eq!(difference(&node.without, &node.state()), None);
