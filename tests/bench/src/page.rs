@@ -17,7 +17,7 @@ use crate::table::{Row, Spread};
 pub struct Found {
     /// Times.
     pub rows: Vec<Row>,
-    /// Costs besides time, by what was asked.
+    /// Costs besides time, by what was run.
     pub costs: Vec<(String, Vec<Costs>)>,
     /// What nobody can be faster than.
     pub limits: Vec<(&'static str, Spread)>,
@@ -71,7 +71,10 @@ fn around(text: &str) -> Option<[&str; 2]> {
 const NOTES: &str = "\nWith iptables-legacy ADD starts one program per IP version; with the other backends \
     no program is started, unless there are conditions. With iptables, ADD reads the jump of every \
     attachment, to keep ports on one address before the same port on all addresses, so its time grows \
-    with the node. DEL waits for the kernel: deleting an ifb, and closing a socket whose batch deleted \
+    with the node. With iptables-nft the kernel lists them, 1.4 MB for 1,000 pods with two ports. That took \
+    95 % of the processor time by which ADD beside 1,000 pods exceeds ADD beside none (getrusage, medians \
+    of 30 rounds). CHECK with iptables-nft reads the jumps of newer attachments alone, and DEL \
+    requests its own. DEL waits for the kernel: deleting an ifb, and closing a socket whose batch deleted \
     something, takes a grace period.\n";
 
 impl Found {
@@ -332,6 +335,12 @@ mod tests {
             "{rows}"
         );
         assert_eq!(rows.lines().count(), 3 + SELECTED.len());
+    }
+
+    #[test]
+    fn the_committed_page_has_the_same_notes() {
+        let page = include_str!("../../../docs/performance.md");
+        assert!(page.contains(NOTES));
     }
 
     #[test]
