@@ -9,7 +9,7 @@ use sandbox::Namespace;
 use serde_json::json;
 
 use crate::nets::Nets;
-use crate::run::Call;
+use crate::run::{ADDRESS, Call, prev_result};
 use crate::scenario::{Pods, Scenario, Side};
 
 /// The ifb of container `cid-0001` on network `net1`.
@@ -93,14 +93,7 @@ impl Pods for Limited {
             "cniVersion": "1.0.0", "name": "net1", "type": "bandwidth",
             "ingressRate": 8_000_000, "ingressBurst": 800_000,
             "egressRate": 16_000_000, "egressBurst": 1_600_000,
-            "prevResult": {
-                "cniVersion": "1.0.0",
-                "interfaces": [
-                    {"name": "veth0"},
-                    {"name": "eth0", "mac": "02:00:00:00:00:0c", "sandbox": netns},
-                ],
-                "ips": [{"interface": 1, "address": "10.22.0.2/16", "gateway": "10.22.0.1"}],
-            },
+            "prevResult": prev_result(&netns, ADDRESS),
         });
         Call::cni(side.program("bandwidth"), verb, &netns, &conf)
     }

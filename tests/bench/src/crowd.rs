@@ -10,7 +10,7 @@ use sandbox::plugin;
 use serde_json::json;
 
 use crate::nets::Nets;
-use crate::run::Call;
+use crate::run::{Call, prev_result};
 use crate::scenario::Side;
 
 /// Pods that come, and pods that go.
@@ -72,7 +72,7 @@ fn crowd(backend: &'static str) -> io::Result<Crowd> {
     })
 }
 
-/// Runs calls at once; `None` for each that is asked to try again later.
+/// Runs calls at once; `None` for each that is to be tried again later.
 fn run(nets: &Nets, calls: Vec<Call>) -> io::Result<Vec<Option<Duration>>> {
     let one = |call: &Call| match call.run() {
         Ok(sample) => Ok(Some(sample.wall)),
@@ -82,7 +82,7 @@ fn run(nets: &Nets, calls: Vec<Call>) -> io::Result<Vec<Option<Duration>>> {
     nets.host(Side::Ours).run(|| {
         thread::scope(|scope| {
             let started: Vec<_> = calls.iter().map(|call| scope.spawn(|| one(call))).collect();
-            let lost = |_| io::Error::other("a thread of the benchmark ended by accident");
+            let lost = |_| io::Error::other("a thread that runs a plugin panicked");
             let ended = started.into_iter();
             ended.map(|thread| thread.join().map_err(lost)?).collect()
         })
@@ -98,11 +98,7 @@ fn call(nets: &Nets, backend: &str, verb: &str, pod: u16) -> Call {
         "runtimeConfig": {"portMappings": [
             {"hostPort": 9000 + pod, "containerPort": 80, "protocol": "tcp"},
         ]},
-        "prevResult": {
-            "cniVersion": "1.0.0",
-            "interfaces": [{"name": "veth0"}, {"name": "eth0", "sandbox": netns}],
-            "ips": [{"interface": 1, "address": address}],
-        },
+        "prevResult": prev_result(&netns, &address),
     });
     let mut call = Call::cni(plugin::binary("portmap"), verb, &netns, &conf);
     let id = ("CNI_CONTAINERID".to_owned(), format!("cid-{pod}"));

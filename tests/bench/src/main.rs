@@ -113,9 +113,11 @@ fn bench(rounds: usize, only: Option<&str>) -> Result<(), Box<dyn Error>> {
         found.limits = limits::measure()?;
         found.write(&docs)?;
     }
-    writeln!(out, "\n200 ADDs and 200 DELs of portmap at once")?;
-    for crowd in crowd::crowds()? {
-        writeln!(out, "{crowd}")?;
+    if is_wanted("portmap") {
+        writeln!(out, "\n200 ADDs and 200 DELs of portmap at once")?;
+        for crowd in crowd::crowds()? {
+            writeln!(out, "{crowd}")?;
+        }
     }
     Ok(())
 }

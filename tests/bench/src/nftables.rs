@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::nets::Nets;
 use crate::others;
-use crate::run::Call;
+use crate::run::{ADDRESS, Call, prev_result};
 use crate::scenario::{Pods, Scenario, Side};
 
 impl Pods for Nets {
@@ -38,11 +38,7 @@ pub fn call(program: std::path::PathBuf, verb: &str, backend: &str, netns: &str)
         "runtimeConfig": {"portMappings": [
             {"hostPort": 8080, "containerPort": 80, "protocol": "tcp"},
         ]},
-        "prevResult": {
-            "cniVersion": "1.0.0",
-            "interfaces": [{"name": "veth0"}, {"name": "eth0", "sandbox": netns}],
-            "ips": [{"interface": 1, "address": "10.22.0.2/16"}],
-        },
+        "prevResult": prev_result(netns, ADDRESS),
     });
     Call::cni(program, verb, netns, &conf)
 }

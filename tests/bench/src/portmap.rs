@@ -10,7 +10,7 @@ use sandbox::Namespace;
 use serde_json::json;
 
 use crate::nets::Nets;
-use crate::run::Call;
+use crate::run::{ADDRESS, Call, prev_result};
 use crate::scenario::{Pods, Scenario, Side};
 
 /// A variant of iptables.
@@ -130,11 +130,7 @@ impl Pods for Published {
                 {"hostPort": 8080, "containerPort": 80, "protocol": "tcp"},
                 {"hostPort": 8081, "containerPort": 81, "protocol": "udp"},
             ]},
-            "prevResult": {
-                "cniVersion": "1.0.0",
-                "interfaces": [{"name": "veth0"}, {"name": "eth0", "sandbox": netns}],
-                "ips": [{"interface": 1, "address": "10.22.0.2/16", "gateway": "10.22.0.1"}],
-            },
+            "prevResult": prev_result(&netns, ADDRESS),
         });
         let mut call = Call::cni(side.program("portmap"), verb, &netns, &conf);
         let own = [

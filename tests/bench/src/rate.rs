@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::nets::Nets;
-use crate::run::Call;
+use crate::run::{ADDRESS, Call, prev_result};
 use crate::scenario::Side;
 
 /// How long it is watched, and how often it is looked at.
@@ -46,11 +46,7 @@ fn watch(side: Side) -> io::Result<Vec<f64>> {
     let conf = json!({
         "cniVersion": "1.0.0", "name": "net1", "type": "bandwidth",
         "runtimeConfig": {"bandwidth": {"ingressRate": LIMIT, "ingressBurst": BURST}},
-        "prevResult": {
-            "cniVersion": "1.0.0",
-            "interfaces": [{"name": "veth0"}, {"name": "eth0", "sandbox": netns}],
-            "ips": [{"interface": 1, "address": "10.22.0.2/16", "gateway": "10.22.0.1"}],
-        },
+        "prevResult": prev_result(&netns, ADDRESS),
     });
     let add = Call::cni(side.program("bandwidth"), "ADD", &netns, &conf);
     nets.host(side).run(|| add.run())?;

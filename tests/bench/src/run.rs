@@ -6,7 +6,22 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::resource::{Usage, UsageWho, getrusage};
-use serde_json::Value;
+use serde_json::{Value, json};
+
+/// The address of the first container of the picture.
+pub const ADDRESS: &str = "10.22.0.2/16";
+
+/// What the main plugin before ours answered: a veth pair whose end in the container has an address.
+pub fn prev_result(netns: &str, address: &str) -> Value {
+    json!({
+        "cniVersion": "1.0.0",
+        "interfaces": [
+            {"name": "veth0"},
+            {"name": "eth0", "mac": "02:00:00:00:00:0c", "sandbox": netns},
+        ],
+        "ips": [{"interface": 1, "address": address, "gateway": "10.22.0.1"}],
+    })
+}
 
 /// A call of a plugin: nothing else is in its environment.
 #[derive(Debug, Clone)]

@@ -8,7 +8,7 @@ use sandbox::Namespace;
 use serde_json::json;
 
 use crate::nets::Nets;
-use crate::run::Call;
+use crate::run::{ADDRESS, Call, prev_result};
 use crate::scenario::{Pods, Scenario, Side};
 
 /// A pod for each side, and what the plugins keep.
@@ -42,11 +42,7 @@ impl Pods for Tuned {
                 "net.core.somaxconn": "500", "net.ipv4.conf.eth0.arp_filter": "1",
                 "net.ipv4.ip_local_port_range": "1024\t65000",
             },
-            "prevResult": {
-                "cniVersion": "1.0.0",
-                "interfaces": [{"name": "eth0", "mac": "02:00:00:00:00:0c", "sandbox": netns}],
-                "ips": [{"interface": 0, "address": "10.22.0.2/16", "gateway": "10.22.0.1"}],
-            },
+            "prevResult": prev_result(&netns, ADDRESS),
         });
         Call::cni(side.program("tuning"), verb, &netns, &conf)
     }
