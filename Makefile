@@ -29,7 +29,7 @@ WITH_ARTEFACTS = $$([ "$$(id -u)" != 0 ] || echo --features dist/artefacts)
 TARGET = $$(uname -m)-unknown-linux-musl
 RELEASED = $$(packaging/release/compile $(TARGET) $(CURDIR)/target/release-build/$$(dpkg --print-architecture))
 
-.PHONY: help test one check runtimes nodes kernels demo bench conformance packages dist dist-arm64 image test-dist reproducible fuzz soak pictures recording
+.PHONY: help test one check runtimes nodes kernels demo bench conformance packages debian13 dist dist-arm64 image test-dist reproducible fuzz soak pictures recording
 
 help:
 	@echo 'make demo    build, then show a pod-like namespace get its chain and lose it again'
@@ -51,7 +51,7 @@ help:
 	@echo 'make reproducible build the release in two places and compare every byte'
 
 # The tests come last: their closing lines say how it went.
-test: packages check
+test: packages debian13 check
 	@.ci/packages systemd
 	cargo build --workspace --bins
 	@if [ "$$(id -u)" = 0 ]; then \
@@ -85,7 +85,7 @@ check:
 	RUSTDOCFLAGS='-D warnings -A rustdoc::private_intra_doc_links' cargo doc --workspace --no-deps --document-private-items --quiet
 
 # What one test needs, without lints and releases.
-one: packages
+one: packages debian13
 	cargo build --workspace --bins
 	cargo test $(AS_ROOT) --workspace --exclude runtimes -- $(T)
 
@@ -143,3 +143,7 @@ reproducible:
 
 packages:
 	@.ci/packages $(PACKAGES)
+
+# iptables of another release, which a test compares with ours: unpacked, not installed.
+debian13:
+	@.ci/debian13

@@ -2,7 +2,7 @@
 //! Debian 13: the same expressions, byte for byte.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use common::sys::netlink::{DUMP, Netlink, attribute, each_attribute};
 use sandbox::Namespace;
@@ -96,16 +96,12 @@ fn feed(host: &Namespace, program: &Path, input: &str) {
     assert!(child.wait().unwrap().success(), "{program:?} < {input}");
 }
 
-/// The programs of Debian 13.
+/// The programs of Debian 13, where `make debian13` puts them.
 fn debian13() -> PathBuf {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../.ci/debian13");
-    let done = Command::new(script).stderr(Stdio::inherit()).output();
-    let done = done.unwrap();
-    assert!(
-        done.status.success(),
-        "{script}: iptables of Debian 13 could not be unpacked"
-    );
-    PathBuf::from(String::from_utf8(done.stdout).unwrap().trim())
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/debian13");
+    let is_there = directory.join("complete").exists();
+    assert!(is_there, "{directory:?}: run `make debian13`");
+    directory.join("bin")
 }
 
 fn requests() -> Vec<String> {
