@@ -12,18 +12,12 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use runtimes::debian::{Debian, Packages, Program};
+use runtimes::debian::{Debian, Program};
 use serde_json::Value;
 
-/// Without and with a package that does not go with others.
-const FIREWALLS: Packages = Packages {
-    name: "firewalls-2",
-    list: "firewalld,iptables-persistent",
-};
-const UFW: Packages = Packages {
-    name: "ufw-1",
-    list: "ufw",
-};
+/// Packages that do not go with each other.
+const FIREWALLS: &str = "firewalld,iptables-persistent";
+const UFW: &str = "ufw";
 
 /// A host port may be dead for so many milliseconds after the last change.
 const MOST: u64 = 1000;
@@ -33,7 +27,7 @@ const TRIES: usize = 3;
 const ONE_PERCENT: u64 = 600_000;
 
 /// Boots a node for one of the roles of node.py.
-fn answer(role: &str, packages: Packages) -> Value {
+fn answer(role: &str, packages: &str) -> Value {
     let node = Debian::new(role, packages).unwrap();
     let unit = fs::read(root().join("packaging/systemd/cni-follow.service")).unwrap();
     node.write("etc/systemd/system/cni-follow.service", &unit)
@@ -78,7 +72,7 @@ fn is_right(row: &Value) -> bool {
 }
 
 /// The situations that were seen, each with both backends, and as docs/operations.md lists them.
-fn serves(role: &str, packages: Packages) {
+fn serves(role: &str, packages: &str) {
     let mut wrong = String::new();
     for _ in 0..TRIES {
         let answer = answer(role, packages);

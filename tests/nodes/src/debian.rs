@@ -2,9 +2,9 @@
 //! is not systemd.
 //!
 //! Its packages are unpacked once by debootstrap, from where this machine's apt has them, and kept in the
-//! user's cache. Each boot sees them through an overlay whose changes are in memory.
+//! cache of all suites (`.ci/cache`) under a hash of what they are made from. Each boot sees them through an overlay whose changes are in memory.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -12,6 +12,7 @@ use std::process::{Command, Stdio};
 
 use sandbox::plugin::binary;
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 use crate::machine::must_be_root;
 
@@ -19,15 +20,6 @@ const RELEASE: &str = "bookworm";
 /// Of every node.
 const BASE: &str =
     "systemd,systemd-sysv,dbus,libpam-systemd,iptables,nftables,iproute2,procps,python3";
-
-/// What a node has beside systemd, iptables, nftables, iproute2 and Python.
-#[derive(Debug, Clone, Copy)]
-pub struct Packages {
-    /// The name under which they are kept: another list has another one.
-    pub name: &'static str,
-    /// Their names.
-    pub list: &'static str,
-}
 
 /// Seconds that a node may live.
 const PATIENCE: &str = "900";
@@ -77,11 +69,12 @@ pub struct Debian {
 }
 
 impl Debian {
-    /// A node with our plugins in /opt/cni/bin and the tool in /usr/local/bin.
+    /// A node with our plugins in /opt/cni/bin and the tool in /usr/local/bin. Beside systemd, iptables, nftables,
+    /// iproute2 and Python it has `packages`, a list with commas.
     ///
     /// # Errors
     /// Without root, or when debootstrap cannot have the packages.
-    pub fn new(name: &str, packages: Packages) -> io::Result<Debian> {
+    pub fn new(name: &str, packages: &str) -> io::Result<Debian> {
         must_be_root()?;
         let scratch = std::env::temp_dir().join(format!("cni-node-{name}-{}", std::process::id()));
         let node = Debian {
@@ -165,22 +158,27 @@ impl Drop for Debian {
 }
 
 /// Where packages are unpacked: done once.
-fn unpacked(packages: Packages) -> io::Result<PathBuf> {
-    let cache = std::env::var_os("XDG_CACHE_HOME").map_or_else(
-        || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache"),
-        PathBuf::from,
-    );
-    let cache = cache.join("cni-meta-plugins");
-    let Packages { name, list } = packages;
-    let whole = cache.join(format!("{RELEASE}-{name}"));
+fn unpacked(packages: &str) -> io::Result<PathBuf> {
+    let options = [
+        "--variant=minbase".to_owned(),
+        format!("--include={BASE},{packages}"),
+        RELEASE.to_owned(),
+    ];
+    let name = format!("{RELEASE}-{}", hash(&options));
+    let cache = cache(&name)?;
+    let whole = cache.join(&name);
+    // Two at once would make it twice; whoever comes second finds it made.
+    let lock = File::create(cache.join(format!("lock-{name}")))?;
+    lock.lock()?;
     if whole.exists() {
         return Ok(whole);
     }
-    fs::create_dir_all(&cache)?;
-    let part = cache.join(format!("{RELEASE}-{name}.{}", std::process::id()));
+    let part = cache.join(format!("making-{name}"));
+    if part.exists() {
+        fs::remove_dir_all(&part)?;
+    }
     let made = Command::new("debootstrap")
-        .args(["--variant=minbase", &format!("--include={BASE},{list}")])
-        .arg(RELEASE)
+        .args(options)
         .arg(&part)
         .arg(mirror()?)
         .stdin(Stdio::null())
@@ -192,6 +190,25 @@ fn unpacked(packages: Packages) -> io::Result<PathBuf> {
     }
     fs::rename(&part, &whole)?;
     Ok(whole)
+}
+
+/// The cache of all suites, in which `name` is needed.
+fn cache(name: &str) -> io::Result<PathBuf> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.ci/cache");
+    let printed = Command::new(&script).arg(name).output()?;
+    if !printed.status.success() {
+        let said = String::from_utf8_lossy(&printed.stderr);
+        return Err(io::Error::other(format!("{}: {said}", script.display())));
+    }
+    let directory = String::from_utf8(printed.stdout).map_err(io::Error::other)?;
+    Ok(PathBuf::from(directory.trim_end()))
+}
+
+/// Of what a node's packages are made from.
+fn hash(options: &[String]) -> String {
+    let digest = Sha256::digest(options.join(" "));
+    let start = digest.iter().take(6);
+    start.map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Where this machine's apt has Debian's packages.
