@@ -1,4 +1,5 @@
-# The commands of this project. Each installs what it needs, or says what to install.
+# The commands of this project. Each installs what it needs, or says what to install. CONTRIBUTING.md says how long
+# they take.
 
 # Real peers and tools of the tests. iptables brings both variants.
 PACKAGES = iproute2 iptables nftables conntrack strace util-linux containernetworking-plugins groff-base ethtool
@@ -9,7 +10,7 @@ RUNTIMES = containerd runc podman conmon busybox-static
 NODES = debootstrap systemd-container
 
 # An emulated machine, and what goes into it: Debian's kernel KERNEL (5.10, 6.1 or 6.12) for ARCH (amd64 or arm64),
-# and CASES of the conformance suite: those of tests/kernels/quick, or `all`, which takes hours.
+# and CASES of the conformance suite: those of tests/kernels/quick, or `all`.
 EMULATION = qemu-system-x86 qemu-system-arm cpio kmod xz-utils binutils
 KERNEL = 6.1
 ARCH = amd64
@@ -66,8 +67,7 @@ runtimes: packages
 	cargo test --package runtimes --no-run
 	timeout 300 cargo test --package runtimes --test runtimes --no-fail-fast -- --skip kubelet::
 
-# kubelet and kube-proxy are built once, outside of the tree: four minutes of two idle cores; debootstrap
-# takes some more.
+# kubelet, kube-proxy and the node that systemd boots are made once, outside of the tree (.ci/cache).
 nodes: packages
 	@.ci/packages $(RUNTIMES) $(NODES)
 	tests/nodes/kubernetes
@@ -89,7 +89,7 @@ one: packages debian13
 	cargo build --workspace --bins
 	cargo test $(AS_ROOT) --workspace --exclude runtimes -- $(T)
 
-# Only what it shows, and not optimised: a first build takes a minute and a half of processor time, not five.
+# Only what it shows, and not optimised, so that the first build is short.
 demo: packages
 	cargo build -p tuning -p portmap -p bandwidth -p cnictl -p demo
 	cargo run --quiet -p demo
@@ -103,7 +103,7 @@ soak: packages
 	CNI_BIN=$(RELEASED) && export CNI_BIN && \
 	SOAK_TOTAL=10000 SOAK_LIVE=200 timeout 3600 cargo test $(AS_ROOT) --release --package tests soak:: -- --nocapture
 
-# An idle machine gives the figures of docs/performance.md: about half an hour.
+# An idle machine gives the figures of docs/performance.md.
 bench: packages
 	CNI_BIN=$(RELEASED) && export CNI_BIN && cargo run $(AS_ROOT) --release --quiet -p bench
 	$(MAKE) pictures
@@ -122,7 +122,6 @@ conformance: packages
 	cargo build --workspace --bins --quiet
 	cargo run $(AS_ROOT) --quiet -p conformance
 
-# The optimised build alone takes a minute on two idle cores.
 dist:
 	packaging/release/build $(TARGET)
 
