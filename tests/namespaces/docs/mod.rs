@@ -19,7 +19,7 @@ mod keys;
 mod man;
 mod markdown;
 mod output;
-mod places;
+pub mod places;
 mod references;
 mod schema;
 mod session;

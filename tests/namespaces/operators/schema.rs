@@ -4,27 +4,96 @@ use std::fs;
 use std::path::PathBuf;
 
 use sandbox::probe::tcp::Server;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::broken::Node;
 use super::place::{Backend, Said};
+use crate::docs::places::{commands, help, options};
+
+fn published() -> Value {
+    let file = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("../../packaging/schemas/cnictl.schema.json");
+    serde_json::from_slice(&fs::read(file).unwrap()).unwrap()
+}
+
+/// The schema as it is for this release: no object has properties but those that it names.
+fn closed(schema: Value) -> Value {
+    match schema {
+        Value::Array(all) => all.into_iter().map(closed).collect(),
+        Value::Object(all) => {
+            let inner = all.into_iter().map(|(name, inner)| (name, closed(inner)));
+            let mut object: Map<String, Value> = inner.collect();
+            // A property may have the name `properties`, which no output has.
+            if object.contains_key("properties") {
+                object.insert("additionalProperties".into(), json!(false));
+            }
+            Value::Object(object)
+        }
+        other => other,
+    }
+}
+
+/// What is wrong with a document of a command.
+fn faults(schema: &Value, document: &Value) -> Vec<String> {
+    let schema = jsonschema::validator_for(schema).unwrap();
+    let faults = schema.iter_errors(document);
+    faults
+        .map(|fault| format!("{}: {fault}", fault.instance_path()))
+        .collect()
+}
+
+/// The part of a schema that is about a command.
+fn part(mut schema: Value, command: &str) -> Value {
+    schema.as_object_mut().unwrap().remove("anyOf");
+    schema["$ref"] = json!(format!("#/$defs/{command}"));
+    schema
+}
 
 /// Whether a document is what the schema says of a command.
 #[track_caller]
 fn fits(command: &str, document: &Value) {
-    let file = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("../../packaging/schemas/cnictl.schema.json");
-    let whole: Value = serde_json::from_slice(&fs::read(file).unwrap()).unwrap();
-    let mut only = whole.clone();
-    only.as_object_mut().unwrap().remove("anyOf");
-    only["$ref"] = json!(format!("#/$defs/{command}"));
-    for schema in [only, whole] {
-        let schema = jsonschema::validator_for(&schema).unwrap();
-        let faults = schema.iter_errors(document);
-        let faults: Vec<String> = faults
-            .map(|fault| format!("{}: {fault}", fault.instance_path()))
-            .collect();
+    let whole = closed(published());
+    for schema in [part(whole.clone(), command), whole] {
+        let faults = faults(&schema, document);
         assert!(faults.is_empty(), "{command}: {faults:?} {document}");
+    }
+}
+
+#[test]
+fn a_later_release_may_add_properties_and_this_one_prints_none_that_the_schema_lacks() {
+    let row = json!({"severity": "ok", "object": "kernel", "message": "all is there", "run": null});
+    let document = json!({"schema": 1, "findings": [row]});
+    fits("doctor", &document);
+    let mut added = [document.clone(), document];
+    added[0]["later"] = json!(1);
+    added[1]["findings"][0]["later"] = json!(1);
+    for document in added {
+        let open = part(published(), "doctor");
+        assert_eq!(faults(&open, &document), Vec::<String>::new());
+        assert_ne!(faults(&closed(open), &document), Vec::<String>::new());
+    }
+}
+
+/// Commands that run a network print what its plugins answer.
+const OF_NETWORKS: [&str; 5] = ["add", "check", "del", "status", "version"];
+
+#[test]
+fn the_schema_has_every_command_that_shows_the_node_with_json() {
+    let schema = published();
+    let with_json = |command: &String| options(&help("cnictl", Some(command))).contains("--json");
+    let commands: Vec<String> = commands(&help("cnictl", None))
+        .into_iter()
+        .filter(with_json)
+        .collect();
+    assert!(
+        OF_NETWORKS
+            .iter()
+            .all(|one| commands.iter().any(|command| command == one))
+    );
+    for command in commands {
+        let part = json!({"$ref": format!("#/$defs/{command}")});
+        let is_in = schema["anyOf"].as_array().unwrap().contains(&part);
+        assert_ne!(is_in, OF_NETWORKS.contains(&command.as_str()), "{command}");
     }
 }
 
