@@ -108,7 +108,7 @@ fn transfers(story: &mut Story, scene: &Scene, limit: &str) -> io::Result<()> {
 
 /// CHECK passes, sees a change behind its back, and ADD repairs it.
 fn drifts(story: &mut Story, scene: &Scene) -> io::Result<()> {
-    story.step("CHECK, before and after somebody sets the MTU back")?;
+    story.step("CHECK, before and after another tool resets the MTU")?;
     story.command(&scene.cnictl("check", &[])?);
     scene
         .pod

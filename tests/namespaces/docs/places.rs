@@ -1,11 +1,13 @@
 //! What the documentation speaks of exists: files, targets of make, units, commands and their options.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::process::Command;
 
 use sandbox::plugin::binary;
 
 use super::markdown::{documents, root};
+use super::references::read_all;
 
 /// Why a block cannot be run, and how many there are of each. Whoever adds one says so here.
 pub const REASONS: [(&str, usize); 7] = [
@@ -94,6 +96,9 @@ impl Known {
                         .filter(|target| !is_target(target))
                         .map(|target| format!("make has no target {target}")),
                 );
+                let filters = words.iter().filter_map(|word| word.strip_prefix("T="));
+                let unmet = filters.filter(|name| !is_variable(name) && !names_a_test(name));
+                faults.extend(unmet.map(|name| format!("no test has {name} in its name")));
             }
             [program, rest @ ..] if PROGRAMS.contains(program) => {
                 faults.extend(self.unknown(program, rest));
@@ -129,6 +134,20 @@ impl Known {
             command.unwrap_or_default()
         ))
     }
+}
+
+/// Whether `make one T=NAME` runs anything: a test, or a module of tests.
+fn names_a_test(name: &str) -> bool {
+    let mut sources = Vec::new();
+    read_all(&root().join("tests/namespaces"), &mut sources);
+    sources.iter().any(|(path, text)| {
+        let functions = text
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("fn "));
+        let names = functions.filter_map(|rest| rest.split('(').next());
+        Path::new(path).file_stem().is_some_and(|stem| stem == name)
+            || names.into_iter().any(|one| one.contains(name))
+    })
 }
 
 /// `COMMAND`, `VERB`: whatever one puts there.

@@ -40,7 +40,7 @@ fn tests_that_are_named_exist() {
 }
 
 /// Every source below a directory, with its path.
-fn read_all(directory: &Path, into: &mut Vec<(String, String)>) {
+pub fn read_all(directory: &Path, into: &mut Vec<(String, String)>) {
     for entry in fs::read_dir(directory).unwrap().flatten() {
         let path = entry.path();
         if path.is_dir() {
