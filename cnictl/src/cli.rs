@@ -1,4 +1,4 @@
-//! The command line and its help: completions and manual pages are made from it, too. Defaults that stand
+//! The command line and its help: completions and manual pages are made from it, too. Defaults that are
 //! in the environment are applied in [`crate::runner::setup`].
 
 pub mod install;

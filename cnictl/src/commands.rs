@@ -46,7 +46,7 @@ const SCHEMA: i64 = 1;
 
 /// Exit code: done.
 const DONE: u8 = 0;
-/// Exit code: what was asked for failed, or was not found.
+/// Exit code: what was requested failed, or was not found.
 const FAILED: u8 = 1;
 /// Exit code: usage error.
 const USAGE: u8 = 2;
@@ -107,7 +107,7 @@ pub fn refuse(error: clap::Error) -> ExitCode {
     }))
 }
 
-/// Writes to stdout, and gives the exit code of success. That a reader has had enough (`| head`) is no
+/// Writes to stdout, and gives the exit code of success. That a reader has had enough (`| head`) is not a
 /// error.
 fn print(text: &str) -> Result<u8, Error> {
     let mut stdout = io::stdout().lock();
@@ -183,7 +183,7 @@ fn complain(error: &dyn Display) {
     note(&format!("cnictl: {}", words.join(" ")));
 }
 
-/// A line on stderr. Nobody may be reading any more, which is no reason to fail.
+/// A line on stderr. A reader that is gone is not a reason to fail.
 pub(crate) fn note(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }

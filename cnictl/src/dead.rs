@@ -1,6 +1,6 @@
 //! The dead of a node: who they are, and their removal, one by one.
 //!
-//! Nobody is removed for not being on a list of the living: that list may be older than an attachment.
+//! No attachment is removed only because a list of valid ones lacks it: that list may be older than the attachment.
 //! Each of the dead is looked at again right before its own DEL, and after all of them once more.
 
 pub mod kubelet;
@@ -23,7 +23,7 @@ use crate::plugins::show_warnings;
 use crate::repair::{Outcome, put_right};
 use crate::requests::requests;
 
-/// The interface of what does not say one.
+/// The interface of state that does not name one.
 const USUAL_IFNAME: &str = "eth0";
 
 /// What becomes of an attachment that the cache does not have.
@@ -35,9 +35,9 @@ pub enum Fate {
     Removed,
     /// It stays: why.
     Left(&'static str),
-    /// It was removed while the runtime added it anew, and put back.
+    /// It was removed while the runtime added it again, and restored.
     Restored,
-    /// Somebody else removed it meanwhile.
+    /// Another program removed it meanwhile.
     Gone,
     /// It was to be removed and is not, as far as is known: why.
     Failed(Error),
@@ -68,12 +68,12 @@ impl Fate {
     }
 }
 
-/// What says which attachments live.
+/// What decides which attachments are valid.
 #[derive(Debug, Clone, Copy)]
 pub struct Living<'a> {
     /// libcni's cache.
     pub cache_dir: &'a Path,
-    /// The kubelet's pods: what the cache has of others of Kubernetes' does not live.
+    /// The kubelet's pods: what the cache has of other Kubernetes pods is not valid.
     pub pods: Option<&'a Pods>,
 }
 
@@ -131,7 +131,7 @@ impl<'a> Look<'a> {
     }
 
     /// Whether the runtime has the attachment, or may have it: an older libcni writes files that say
-    /// by their names only whose they are.
+    /// their owner by their names only.
     fn may_live(&self, shown: &Attachment) -> bool {
         if shown.network.is_empty() {
             return self
@@ -232,7 +232,7 @@ fn is_whole(owner: &Attachment) -> bool {
 /// Removes the dead, each by its own DEL, if it is still there and the runtime still does not have it.
 ///
 /// # Errors
-/// When the first look fails, with nothing done. What fails later is the fate of the one it concerns.
+/// When the first look fails, with nothing done. A later failure is reported with its attachment.
 pub fn remove<P: Operate>(living: Living<'_>, dead: &mut [Dead]) -> Result<(), Error> {
     let mut look = Look::take::<P>(living)?;
     for one in dead.iter_mut().filter(|one| one.fate == Fate::Dead) {
@@ -256,7 +256,7 @@ pub fn remove<P: Operate>(living: Living<'_>, dead: &mut [Dead]) -> Result<(), E
     Ok(())
 }
 
-/// Puts back one that was removed, where the runtime's cache has it by now: its ADD was under way, and
+/// Restores one that was removed, where the runtime's cache has it by now: its ADD was under way, and
 /// all that the cache says of that comes after the last plugin's.
 pub fn restore<P: Operate>(dir: &Path, dead: &mut Dead) {
     if dead.fate != Fate::Removed {

@@ -9,7 +9,7 @@
 //! | [`attachments`] | attachments that are not as ADD left them, and leftovers |
 //! | [`ports`] | host ports that others have, too |
 //! | [`packets`] | rules of others that keep packets away |
-//! | [`sysctls`] | forwarding, filters of routes, the guard of loopback addresses, conntrack |
+//! | [`sysctls`] | forwarding, reverse path filters, the guard of loopback addresses, conntrack |
 
 mod attachments;
 mod cache;

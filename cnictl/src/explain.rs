@@ -31,7 +31,7 @@ use crate::state::State;
 pub struct Question<'a> {
     /// The port.
     pub port: &'a Wanted,
-    /// Who asks for it.
+    /// The sender.
     pub from: Option<IpAddr>,
     /// Whether one connection may be opened.
     pub may_probe: bool,

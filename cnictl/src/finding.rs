@@ -5,7 +5,7 @@ use common::json::Json;
 
 use crate::table::{Page, Table, Tone, column};
 
-/// How grave it is.
+/// The severity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
     /// As it should be.
@@ -38,7 +38,7 @@ impl Severity {
 /// Something that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// How grave it is.
+    /// The severity.
     pub severity: Severity,
     /// What was looked at.
     pub object: String,

@@ -46,7 +46,7 @@ pub enum Verdict {
     Translate,
     /// Its source is.
     Masquerade,
-    /// Somebody else decides.
+    /// Another program decides.
     Unknown,
 }
 

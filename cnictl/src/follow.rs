@@ -2,7 +2,7 @@
 //!
 //! | module | what it holds |
 //! | --- | --- |
-//! | [`changes`] | what the kernel says has changed, and whom it concerns |
+//! | [`changes`] | what the kernel says has changed, and which plugins it concerns |
 //! | [`pace`] | when to look |
 //! | [`look`] | one look, and what is still to be done after it |
 //! | [`again`] | when what failed is tried again |
@@ -85,7 +85,7 @@ pub fn run(follow: Follow, print: &dyn Fn(&str) -> Result<(), Error>) -> Result<
         was_read_at: None,
         legacy_at: None,
     };
-    // What there is already is no change.
+    // What there is already does not count as a change.
     state.look_at_legacy(Instant::now())?;
     state.concern = Concern::default();
     state.concerns(Concern::all("the start"));

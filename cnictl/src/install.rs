@@ -40,7 +40,7 @@ pub enum Replaced {
     Dropped,
 }
 
-/// What was done with one plugin; it prints as a remark for people.
+/// What was done with one plugin; it prints as a line for people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Done {
     /// The same file was there already.
@@ -53,7 +53,7 @@ pub enum Done {
     Back,
     /// Removed; nothing was kept.
     Removed,
-    /// Somebody else's file is there; it stays, and so does what is kept for it.
+    /// Another program's file is there; it stays, and so does what is kept for it.
     LeftAlone,
 }
 
@@ -97,7 +97,7 @@ pub fn install(
     for File { name, bytes } in plugins {
         let sum = file::sum(&bytes);
         if file::is(&state.target(&name), &sum)? {
-            // Also where somebody copied it there: it is ours to take out again.
+            // Also where it was copied there by hand: it is ours to remove.
             state.record([(sum, name.clone())])?;
             done.push((name, Done::Already));
             continue;
@@ -105,7 +105,7 @@ pub fn install(
         changes.push(Change { name, bytes, sum });
     }
     if let Err(cause) = change::apply(&mut state, &changes, replaced) {
-        // The first failure is the one to tell.
+        // The first failure is the one to report.
         let _ = state.tidy();
         return Err(cause);
     }
@@ -119,7 +119,7 @@ pub fn install(
     Ok(done)
 }
 
-/// Puts back what [`install`] replaced, and removes what it added: everything, or the plugins
+/// Restores what [`install`] replaced, and removes what it added: everything, or the plugins
 /// that are named only. Says of each what was done.
 ///
 /// # Errors

@@ -2,12 +2,12 @@
 //!
 //! | module | what it holds |
 //! | --- | --- |
-//! | [`place`] | where in a text a value stands |
+//! | [`place`] | where in a text a value is |
 //! | [`document`] | a file, its values, and what is found in it |
 //! | [`list`] | a list: its keys, its version, its order |
 //! | [`folder`] | plugins in files of their own |
-//! | [`part`] | a plugin's part: what ADD would refuse, and keys that nobody reads |
-//! | [`capability`] | what a part asks of the runtime |
+//! | [`part`] | a plugin's part: what ADD would refuse, and unknown keys |
+//! | [`capability`] | what a part requests of the runtime |
 
 pub mod capability;
 pub mod document;

@@ -1,4 +1,4 @@
-//! `cnictl`: the tool for people. Called by the name `veth`, it is the built-in main plugin.
+//! `cnictl`, the operators' tool. Called by the name `veth`, it is the built-in main plugin.
 
 use std::path::Path;
 use std::process::ExitCode;

@@ -5,7 +5,7 @@ use common::{Error, Operate, Request};
 
 use crate::repair::{Outcome, tasks, what_became_of};
 
-/// What puts it right.
+/// What repairs it.
 const WAY_OUT: &str = "cnictl reconcile";
 
 /// What is missing of one plugin's things.
@@ -25,7 +25,7 @@ struct Part<'a> {
 }
 
 /// Compares the attachments of a cache with what the kernel was found to have afterwards. An attachment
-/// that the runtime deletes or makes anew meanwhile is left out.
+/// that the runtime deletes or adds again meanwhile is left out.
 pub fn missing<P: Operate>(cache: &Cache, found: &[P::Row]) -> Missing<P::Row> {
     let tasks = tasks::<P>(cache, true);
     let mut missing = Missing {

@@ -9,7 +9,7 @@ use common::json::Json;
 use crate::cli::node::Chosen;
 use crate::table::{Cell, Column, column};
 
-/// How many characters of a container's ID stand in a table, as in those of runtimes.
+/// How many characters of a container's ID a table shows, as in those of runtimes.
 const ID: usize = 12;
 
 /// The owners that the cache knows, each with its pod where the runtime named one.

@@ -1,4 +1,4 @@
-//! The plugins that the tool knows from within.
+//! The plugins that are linked into `cnictl`.
 
 use std::io::{self, Write};
 
@@ -66,7 +66,7 @@ impl Plugin {
 pub fn show_warnings<P: common::Plugin>(request: &Request) {
     for warning in request.log.take().warnings {
         let text = warning.text.replace(['\n', '\r'], " ");
-        // Nobody is left to tell when stderr is closed.
+        // A closed stderr leaves no way to report.
         let _ = writeln!(io::stderr(), "{}: warning: {text}", P::NAME);
     }
 }

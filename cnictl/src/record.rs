@@ -68,7 +68,7 @@ impl Record {
     /// # Errors
     /// Code 5 with the path.
     fn write(&self, dir: &Path, plugin: Plugin) -> Result<(), Error> {
-        // What makes no sense is written over.
+        // What is invalid is overwritten.
         let before = Record::read(dir, plugin).ok().flatten();
         let repairs = before.map_or(0, |before| before.repairs) + self.repairs;
         let states = self.states.iter().map(|(word, n)| (word.clone(), json!(n)));

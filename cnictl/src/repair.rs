@@ -32,9 +32,9 @@ pub enum Outcome {
     Drifted(Difference),
     /// Not as ADD left it: what differed. It is now.
     Repaired(Difference),
-    /// Deleted by the runtime meanwhile: it was not repaired, or the repair was taken back.
+    /// Deleted by the runtime meanwhile: it was not repaired, or the repair was rolled back.
     Deleted,
-    /// Made anew by the runtime before it was repaired: that is as ADD left it.
+    /// Added again by the runtime before it was repaired: it is as that ADD left it.
     Renewed,
     /// Newer attachments have taken all that it claims: it is left to them.
     Superseded,
@@ -65,7 +65,7 @@ impl Difference {
         Difference { line, whole }
     }
 
-    /// Of a CHECK that failed, which may be for what ADD puts right, such as a table that is gone.
+    /// Of a CHECK that failed, perhaps for something that ADD repairs, such as a table that is gone.
     fn unknown(error: &Error) -> Difference {
         Difference {
             line: error.to_string(),
@@ -133,7 +133,7 @@ pub struct Job<'a> {
     pub entry: &'a Entry,
     /// The plugin's parts, or why they are not known.
     pub requests: Result<Vec<Request>, Error>,
-    /// Why nothing is to be done, known before anything is looked at.
+    /// Why no work is needed, known before anything is looked at.
     pub obstacle: Option<Outcome>,
     /// The plugin's parts by the cache's configuration, where another one counts.
     pub former: Vec<Request>,
@@ -247,7 +247,7 @@ struct Step<'a> {
 /// How many attachments are repaired between two looks at their files.
 const AT_ONCE: usize = 100;
 
-/// Puts the attachments right, or only says what is wrong with them; oldest first.
+/// Repairs the attachments, or only reports what is wrong with them; oldest first.
 pub fn run<P: Operate>(tasks: &[Task<'_>]) -> Vec<Outcome> {
     put_right_all::<P>(tasks, &mut [])
 }
@@ -343,7 +343,7 @@ fn steps<'a>(tasks: &'a [Task<'_>]) -> Vec<Step<'a>> {
     tasks.iter().enumerate().flat_map(of).collect()
 }
 
-/// Asks for all steps at once, and hands each its answer.
+/// Requests all steps at once, and hands each its answer.
 fn each<T>(
     steps: &mut [&mut Step<'_>],
     ask: impl Fn(&[&Request]) -> Vec<Result<T, Error>>,
@@ -423,7 +423,7 @@ fn renewed<P: Operate>(now: &Entry) -> Outcome {
     put_right::<P>(now).unwrap_or_else(|| take_back::<P>(now))
 }
 
-/// Puts one attachment right; `None` when the plugin is not in its network's chain.
+/// Repairs one attachment; `None` when the plugin is not in its network's chain.
 pub fn put_right<P: Operate>(entry: &Entry) -> Option<Outcome> {
     let task = Task {
         job: Job::of::<P>(entry, &Configs::default())?,

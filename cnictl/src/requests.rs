@@ -9,7 +9,7 @@ use common::request::{Environment, Request};
 use common::version::Version;
 use common::{CniResult, Plugin};
 
-/// The plugin's part in an attachment: one request for each time that it stands in the chain. CHECK
+/// The plugin's part in an attachment: one request for each time that it is in the chain. CHECK
 /// and ADD would get them with the attachment's final result, as libcni does it for CHECK.
 ///
 /// # Errors
@@ -42,7 +42,7 @@ pub fn requests_by<P: Plugin>(entry: &Entry, config: &[u8]) -> Result<Vec<Reques
         .collect()
 }
 
-/// The configurations of a list, or the one that is none.
+/// The configurations of a list, or the single one.
 fn plugins(list: Object<'_>, fields: &Fields) -> Result<Vec<Fields>, Error> {
     if list.get("plugins").is_none() {
         return Ok(vec![fields.clone()]);
@@ -94,7 +94,7 @@ fn request<P: Plugin>(
     Ok(environment.request(conf))
 }
 
-/// The capabilities that the plugin asks for, with their values.
+/// The capabilities that the plugin declares, with their values.
 fn capabilities(entry: &Entry, fields: &Fields) -> Result<Fields, Error> {
     let asked = Object::root(fields).object("capabilities")?;
     let is_asked = |name: &str| {
@@ -119,7 +119,7 @@ fn in_version(result: &Json, version: &str) -> Result<Json, Error> {
     };
     let object = Object::root(fields);
     let own = object.nonempty("cniVersion")?.unwrap_or_default();
-    // A missing version is the oldest; of an unknown one the plugin tells what is wrong.
+    // A missing version is the oldest; an unknown one is reported by the plugin.
     let known = |text: &str| match text {
         "" => Some(Version::V010),
         text => Version::from_text(text),

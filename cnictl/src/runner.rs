@@ -6,8 +6,8 @@
 //! | [`conf_dir`]   | finding a network by name or by path                                |
 //! | [`attachment`] | one interface of one container: names, `CNI_ARGS`, capabilities     |
 //! | [`request`]    | what one plugin is sent: environment and stdin                      |
-//! | [`answer`]     | what it said: result, error, or nonsense                            |
-//! | [`capabilities`] | what a runtime tells plugins in `runtimeConfig`                    |
+//! | [`answer`]     | what it answered: result, error, or garbage                            |
+//! | [`capabilities`] | what a runtime passes to plugins in `runtimeConfig`                |
 //! | [`exec`]       | finding and running the binary                                      |
 //! | [`cache`]      | libcni's cache of results                                           |
 //! | [`chain`]      | the verbs over a whole list                                         |

@@ -15,13 +15,13 @@ use crate::table::Tone;
 /// The state of one thing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
-    /// As it should, as far as can be told.
+    /// In place, as far as can be determined.
     Active,
     /// Its attachment is gone: why.
     Stale(&'static str),
-    /// An earlier one takes its packets: whose that is.
+    /// An earlier one takes its packets: the owner of that.
     Shadowed(String),
-    /// Another backend has the same port: whose that is.
+    /// Another backend has the same port: the owner of that.
     Contested(String),
     /// Something else takes its packets first, or may.
     Taken(End),
@@ -129,9 +129,9 @@ fn staleness(row: &Row, cache: &Cache) -> Option<&'static str> {
     gone(&row.owner, cache)
 }
 
-/// Why an owner is none any more.
+/// Why an owner is not one any more.
 pub fn gone(owner: &Attachment, cache: &Cache) -> Option<&'static str> {
-    // Whom an unreadable file belongs to is not known.
+    // The owner of an unreadable file is not known.
     if !cache.exists || !cache.faults.is_empty() {
         return None;
     }

@@ -11,7 +11,7 @@ use common::sys::terminal;
 
 use sort::Key;
 
-/// What stands between two columns.
+/// What is between two columns.
 const GAP: usize = 2;
 
 /// A column.
@@ -34,7 +34,7 @@ enum Need {
     Always,
 }
 
-/// What stands in one place of a table.
+/// What is in one place of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cell {
     text: String,
@@ -159,7 +159,7 @@ impl Table {
     }
 
     /// Adds a row: one text for each column. Control characters are shown as `?`, so that no name can
-    /// pose as a row or speak to the terminal.
+    /// pose as a row or contain terminal escape sequences.
     pub fn row<C: Into<Cell>>(&mut self, tone: Tone, cells: impl IntoIterator<Item = C>) {
         let printable = |cell: C| {
             let cell = cell.into();

@@ -21,7 +21,7 @@ pub fn encode(bytes: &[u8]) -> String {
     text
 }
 
-/// The bytes of a text; `None` when it is no base64. Padding and line breaks may be left out.
+/// The bytes of a text; `None` when it is not base64. Padding and line breaks may be left out.
 pub fn decode(text: &str) -> Option<Vec<u8>> {
     let digits = text.trim_end_matches(['=', '\n', '\r']).bytes();
     let (mut bytes, mut bits, mut count) = (Vec::new(), 0u32, 0u32);

@@ -148,7 +148,7 @@ impl Entry {
     /// Reads a file; `None` when it is gone, a directory or of another kind.
     ///
     /// # Errors
-    /// Code 5 when it is no file or cannot be read, code 6 when it makes no sense; with the path.
+    /// Code 5 when it is not a file or cannot be read, code 6 when it is invalid; with the path.
     pub fn read(path: &Path) -> Result<Option<Entry>, Error> {
         match file::read_state(path)? {
             Content::Absent | Content::NoFile(DIRECTORY) => Ok(None),

@@ -21,7 +21,7 @@ impl CniArgs {
                 Some((key, value)) if !value.contains('=') => {
                     Ok((key.to_owned(), value.to_owned()))
                 }
-                // Neither value is told: it may be somebody else's secret.
+                // Neither value is shown: it may be a secret of another plugin.
                 Some((key, _)) => Err(invalid(format!("{:?}", short(key)))),
                 None => Err(invalid(format!("number {number}"))),
             })

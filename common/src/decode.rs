@@ -6,14 +6,14 @@
 use crate::error::{Code, Error};
 use crate::json::{Fields, Json};
 
-/// An object being read, and where it stands in the document.
+/// An object being read, and its place in the document.
 #[derive(Debug, Clone, Copy)]
 pub struct Object<'a> {
     fields: &'a [(String, Json)],
     path: Path<'a>,
 }
 
-/// A value being read, and where it stands in the document.
+/// A value being read, and its place in the document.
 #[derive(Debug, Clone, Copy)]
 pub struct Value<'a> {
     json: &'a Json,
@@ -87,7 +87,7 @@ impl<'a> Object<'a> {
         self.fields
     }
 
-    /// The members whose keys are none of `known` (in any case) and that are not `null`.
+    /// The members whose keys are not in `known` (in any case) and that are not `null`.
     pub fn unknown(&self, known: &[&str]) -> Fields {
         self.fields
             .iter()
@@ -99,7 +99,7 @@ impl<'a> Object<'a> {
     /// A string, if the key is there.
     ///
     /// # Errors
-    /// Code 6 when the value is no string.
+    /// Code 6 when the value is not a string.
     pub fn string(&self, key: &'a str) -> Result<Option<String>, Error> {
         self.get(key).map(|v| v.string()).transpose()
     }
@@ -107,7 +107,7 @@ impl<'a> Object<'a> {
     /// A string, if the key is there and the string is not empty.
     ///
     /// # Errors
-    /// Code 6 when the value is no string.
+    /// Code 6 when the value is not a string.
     pub fn nonempty(&self, key: &'a str) -> Result<Option<String>, Error> {
         Ok(self.string(key)?.filter(|text| !text.is_empty()))
     }
@@ -115,7 +115,7 @@ impl<'a> Object<'a> {
     /// A boolean, if the key is there.
     ///
     /// # Errors
-    /// Code 6 when the value is no boolean.
+    /// Code 6 when the value is not a boolean.
     pub fn boolean(&self, key: &'a str) -> Result<Option<bool>, Error> {
         self.get(key).map(|v| v.boolean()).transpose()
     }
@@ -123,7 +123,7 @@ impl<'a> Object<'a> {
     /// An integer of 64 bits, if the key is there.
     ///
     /// # Errors
-    /// Code 6 when the value is no integer or does not fit.
+    /// Code 6 when the value is not an integer or does not fit.
     pub fn integer(&self, key: &'a str) -> Result<Option<i64>, Error> {
         self.get(key).map(|v| v.integer()).transpose()
     }
@@ -131,7 +131,7 @@ impl<'a> Object<'a> {
     /// An unsigned integer of 64 bits, if the key is there.
     ///
     /// # Errors
-    /// Code 6 when the value is no integer, is negative or does not fit.
+    /// Code 6 when the value is not an integer, is negative or does not fit.
     pub fn unsigned(&self, key: &'a str) -> Result<Option<u64>, Error> {
         self.get(key).map(|v| v.unsigned()).transpose()
     }
@@ -139,7 +139,7 @@ impl<'a> Object<'a> {
     /// A nested object, if the key is there.
     ///
     /// # Errors
-    /// Code 6 when the value is no object.
+    /// Code 6 when the value is not an object.
     pub fn object(&self, key: &'a str) -> Result<Option<Object<'a>>, Error> {
         self.get(key).map(|v| v.object()).transpose()
     }
@@ -147,7 +147,7 @@ impl<'a> Object<'a> {
     /// The items of a list; none if the key is absent.
     ///
     /// # Errors
-    /// Code 6 when the value is no list.
+    /// Code 6 when the value is not a list.
     pub fn list(&self, key: &'a str) -> Result<Vec<Value<'a>>, Error> {
         self.get(key).map_or(Ok(Vec::new()), |v| v.list())
     }
@@ -155,7 +155,7 @@ impl<'a> Object<'a> {
     /// The strings of a list; none if the key is absent.
     ///
     /// # Errors
-    /// Code 6 when the value is no list of strings.
+    /// Code 6 when the value is not a list of strings.
     pub fn strings(&self, key: &'a str) -> Result<Vec<String>, Error> {
         self.list(key)?.iter().map(Value::string).collect()
     }

@@ -50,7 +50,7 @@ pub enum Code {
     Decoding,
     /// 7: the configuration says something impossible.
     InvalidConfig,
-    /// 8: `CNI_NETNS` is no network namespace, is gone, or is the plugin's own.
+    /// 8: `CNI_NETNS` is not a network namespace, is gone, or is the plugin's own.
     InvalidNetns,
     /// 11: something transient is in the way; the same request may succeed later.
     TryAgainLater,
@@ -62,7 +62,7 @@ pub enum Code {
     Drift,
     /// 102: a host port belongs to another attachment (`"onConflict": "error"`).
     Conflict,
-    /// 103: this node's kernel or tools cannot do what was asked.
+    /// 103: this node's kernel or tools cannot do what was requested.
     Unsupported,
     /// 104: the administrator's allowlist forbids it.
     Forbidden,
@@ -89,7 +89,7 @@ impl Code {
     }
 }
 
-/// What a plugin answers when it cannot do what was asked.
+/// What a plugin answers when it cannot do what was requested.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct Error {
     /// The class of the failure.
@@ -116,7 +116,7 @@ impl Error {
         self
     }
 
-    /// Several failures as one: the first decides the code, all of them are told.
+    /// Several failures as one: the first decides the code, all of them are listed.
     /// `None` when there are none.
     pub fn all(errors: Vec<Error>) -> Option<Error> {
         let mut errors = errors.into_iter();

@@ -65,7 +65,7 @@ impl Family {
         self.address_len() * 8
     }
 
-    /// Where the source address stands in the network header, in bytes.
+    /// The offset of the source address in the network header, in bytes.
     pub const fn source_offset(self) -> u32 {
         match self {
             Family::V4 => 12,
@@ -73,7 +73,7 @@ impl Family {
         }
     }
 
-    /// Where the destination address stands in the network header, in bytes.
+    /// The offset of the destination address in the network header, in bytes.
     pub const fn destination_offset(self) -> u32 {
         self.source_offset() + self.address_len() as u32
     }

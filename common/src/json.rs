@@ -2,7 +2,7 @@
 //!
 //! `serde_json`'s own `Value` forgets the first two. Order decides in which order sysctls are applied,
 //! and a sysctl given twice must be refused, not silently decided. A number may be beyond every type,
-//! as `1e999`: who reads that key refuses it, and where nobody does it is passed on.
+//! as `1e999`: a reader of that key refuses it, and without one it is passed on.
 
 mod mend;
 mod pretty;
@@ -43,7 +43,7 @@ pub enum Json {
 pub type Fields = Vec<(String, Json)>;
 
 impl Json {
-    /// Reads one JSON document of at most [`SHALLOW`] levels. Bytes that are no UTF-8 inside strings, and
+    /// Reads one JSON document of at most [`SHALLOW`] levels. Bytes that are not UTF-8 inside strings, and
     /// halves of surrogate pairs, become U+FFFD, as in Go.
     ///
     /// # Errors

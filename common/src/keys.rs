@@ -79,15 +79,15 @@ pub const LIST: &[Key] = &[
     key("plugins", Kind::Objects(&[key("type", Kind::Text)], 1)),
 ];
 
-/// Keys that are close to one of a plugin's part and are another's: tools that make a part from a list of
+/// Keys that are close to one of a plugin's part and belong elsewhere: tools that make a part from a list of
 /// CNI 1.1 copy the list's.
 const OTHERS: [&str; 1] = ["cniVersions"];
 
 /// The most misspelt keys that are named: whatever a configuration holds, a request leaves few lines.
 const NAMED: usize = 5;
 
-/// The known key that a key which is none is close to: a letter more, less, different or two swapped,
-/// and in long names twice. Keys that begin with `_` are remarks, of which nothing is said.
+/// The known key that an unknown key is close to: a letter more, less, different or two swapped,
+/// and in long names twice. Keys that begin with `_` are comments, which are skipped.
 pub fn meant(written: &str, tables: &[&[Key]]) -> Option<&'static str> {
     let known = || tables.iter().flat_map(|table| table.iter());
     let is_other = || OTHERS.contains(&written);
@@ -110,7 +110,7 @@ pub fn near(written: &str, name: &str) -> Option<usize> {
     (distance <= most).then_some(distance)
 }
 
-/// The keys of an object that are close to a known one and are none, with the one that is meant.
+/// The unknown keys of an object that are close to a known one, with the one that is meant.
 pub fn misspelt<'a>(
     object: Object<'a>,
     tables: &[&[Key]],

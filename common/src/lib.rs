@@ -3,7 +3,7 @@
 //! | module | what it holds |
 //! | --- | --- |
 //! | [`plugin`] | the trait of a plugin, and `run`: environment and stdin in, JSON and exit code out |
-//! | [`operate`] | what the tool for people needs of a plugin besides |
+//! | [`operate`] | what `cnictl` needs of a plugin besides |
 //! | [`request`] | `CNI_*` variables and stdin as one validated request |
 //! | [`netconf`] | the keys every configuration shares: `cniVersion`, `name`, `prevResult` |
 //! | [`cni_args`] | the pairs of `CNI_ARGS` |
@@ -17,7 +17,7 @@
 //! | [`keys`] | tables of keys, and what a misspelt one means |
 //! | [`family`], [`protocol`] | IP versions, and the protocols that have ports |
 //! | [`hash`] | SHA-512, in hexadecimal |
-//! | [`log`] | what operators are told of a request, on stderr and in a file |
+//! | [`log`] | what operators learn of a request, on stderr and in a file |
 //! | [`mac`] | hardware addresses |
 //! | [`sys`] | what touches the kernel: namespaces, netlink, links, sysctls, files |
 

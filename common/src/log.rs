@@ -1,9 +1,9 @@
 //! What a request leaves for operators beside its answer: one line when something was changed or
-//! refused, one for each warning, on stderr and where asked in a file. stdout belongs to the protocol.
+//! refused, one for each warning, on stderr and, with `logFile`, in a file. stdout belongs to the protocol.
 //!
 //! | module | what it holds |
 //! | --- | --- |
-//! | [`level`] | how much is told |
+//! | [`level`] | how much is logged |
 //! | [`settings`] | the keys `logLevel` and `logFile` |
 //! | [`report`] | what is known of a request when it is over, and its lines |
 //! | [`line`](mod@line) | one line: `key=value`, bounded, that no value can break or forge |
@@ -22,7 +22,7 @@ use std::fmt::Display;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
-/// Collects what the verb of one request has to say. Clones collect into the same place, from any
+/// Collects what the verb of one request reports. Clones collect into the same place, from any
 /// thread.
 ///
 /// Nothing of it may be a secret: names and numbers, no values of sysctls, no `CNI_ARGS`.
@@ -32,11 +32,11 @@ pub struct Log(Arc<Mutex<Collected>>);
 #[derive(Debug, Default)]
 struct Collected {
     remarks: Remarks,
-    /// What was said, so that thousands of remarks take no longer than they are many.
+    /// What was reported, so that thousands of them take time in proportion to their number.
     said: HashSet<String>,
 }
 
-/// What was collected, in the order in which it was said, nothing twice.
+/// What was collected, in the order in which it was reported, nothing twice.
 #[derive(Debug, Default)]
 pub struct Remarks {
     /// What was changed, in a few words each.
@@ -81,7 +81,7 @@ impl Log {
     }
 
     fn with<T>(&self, action: impl FnOnce(&mut Collected) -> T) -> T {
-        // Remarks are whole at any time, so those of a thread that ended by accident count.
+        // What was collected is whole at any time, also if a thread panicked.
         action(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

@@ -38,7 +38,7 @@ impl Unversioned {
     /// Reads stdin's document.
     ///
     /// # Errors
-    /// Code 6 when it is no JSON object or `name` or `cniVersion` are no strings, code 7 when the
+    /// Code 6 when it is not a JSON object or `name` or `cniVersion` are not strings, code 7 when the
     /// network's name is missing or invalid.
     pub fn parse(stdin: &[u8]) -> Result<Unversioned, Error> {
         let fields = match Json::parse_deep(stdin) {

@@ -1,4 +1,4 @@
-//! What the tool for people needs of a plugin, beyond the protocol. No plugin's program uses it.
+//! What `cnictl` needs of a plugin, beyond the protocol. No plugin's program uses it.
 
 use crate::attachment::Attachment;
 use crate::cache::Cache;
@@ -53,7 +53,7 @@ pub trait Operate: Plugin {
     fn judge(request: &Request) -> Result<(), Error>;
 
     /// What only one attachment of the node can have at a time, such as a host port, in any words: an
-    /// older attachment must not get back what a newer one took from it. A request that makes no sense
+    /// older attachment must not get back what a newer one took from it. An invalid request
     /// claims nothing.
     fn claims(_request: &Request) -> Vec<String> {
         Vec::new()
@@ -67,17 +67,17 @@ pub trait Operate: Plugin {
     fn plan(request: &Request) -> Result<Vec<String>, Error>;
 
     /// What attachments have of earlier configurations, beside what requests of today want, in their
-    /// order. An attachment whose chain has the plugin no more has no requests.
+    /// order. An attachment whose chain no longer has the plugin has no requests.
     fn leftovers(
         parts: &[(&Attachment, &[Request])],
         cache: &Cache,
     ) -> Vec<Result<Vec<Drift>, Error>>;
 
-    /// Takes back what [`Operate::leftovers`] names of one attachment, after ADD of the requests of
+    /// Removes what [`Operate::leftovers`] names of one attachment, after ADD of the requests of
     /// today; `former` are those of the earlier configuration.
     ///
     /// # Errors
-    /// What could not be taken back.
+    /// What could not be removed.
     fn retire(former: &[Request], now: &[Request]) -> Result<(), Error> {
         if !now.is_empty() {
             return Ok(());
@@ -93,7 +93,7 @@ pub trait Operate: Plugin {
     }
 
     /// Tries the parts of the kernel that ADD may need, in the calling thread's namespace, which is to be
-    /// thrown away. One that is no use without another may be left out.
+    /// thrown away. One that is useless without another may be left out.
     fn kernel() -> Vec<Part> {
         Vec::new()
     }

@@ -49,16 +49,16 @@ pub trait Plugin {
     /// Code 101 with every drift, or why it could not be found out.
     fn check(request: &Request) -> Result<(), Error>;
 
-    /// Takes back what belongs to the attachment; success where nothing is left to do.
+    /// Removes what belongs to the attachment; success where nothing is left to do.
     ///
     /// # Errors
-    /// Everything that could not be taken back.
+    /// Everything that could not be removed.
     fn del(request: &Request) -> Result<(), Error>;
 
-    /// Takes back what belongs to attachments of this network that are not in `valid`.
+    /// Removes what belongs to attachments of this network that are not in `valid`.
     ///
     /// # Errors
-    /// Everything that could not be taken back.
+    /// Everything that could not be removed.
     fn gc(request: &Request) -> Result<(), Error>;
 
     /// Says whether ADD could work on this node.
@@ -88,7 +88,7 @@ pub fn run<P: Plugin>() -> ExitCode {
             (ExitCode::FAILURE, Some(error))
         }
     };
-    // Last, so that no log stands between the runtime and its answer.
+    // Last, so that no log comes between the runtime and its answer.
     report.write(refusal.as_ref(), variable);
     code
 }
@@ -165,7 +165,7 @@ fn about<P: Plugin>() -> ExitCode {
         env!("CARGO_PKG_VERSION"),
         versions.join(", ")
     );
-    // Nobody is left to tell when stderr is closed.
+    // A closed stderr leaves no way to report.
     let _ = io::stderr().write_all(text.as_bytes());
     ExitCode::SUCCESS
 }
@@ -275,7 +275,7 @@ fn call<P: Plugin>(
             if let Err(unwritten) = write_out(&result) {
                 let error = Error::new(Code::Io, "write the result to stdout")
                     .with_details(unwritten.errno.desc());
-                // Nobody learns of what was done, so nothing may stay of it.
+                // The runtime does not learn what was done, so nothing of it may stay.
                 let error = match P::del(&request) {
                     Ok(()) => error,
                     Err(also) => error.and(also),
@@ -293,7 +293,7 @@ fn call<P: Plugin>(
     Ok(String::new())
 }
 
-/// A key that nobody reads is ignored, so that only this says why a limit or a sysctl is not there.
+/// An unknown key is ignored, so that only this says why a limit or a sysctl is not there.
 fn warn_of_misspelt<P: Plugin>(request: &Request) {
     for (written, known) in keys::misspelt(request.conf.object(), &keys::part(P::KEYS)) {
         let name = P::NAME;
@@ -390,7 +390,7 @@ fn tell(error: &Error, version: Version) {
     }
     let answer = Json::Object(fields).pretty();
     if let Err(Unwritten { is_torn: false, .. }) = write_out(&answer) {
-        // Once more: whoever hears nothing knows nothing. Nobody is left to tell when stdout is closed.
+        // Once more, as the runtime must hear of it. A closed stdout leaves no way to report.
         let _ = write_out(&answer);
     }
 }

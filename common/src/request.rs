@@ -9,16 +9,16 @@ use crate::error::{Code, Error, short};
 use crate::log::Log;
 use crate::netconf::NetConf;
 
-/// What the runtime asks for.
+/// What the runtime requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verb {
     /// Apply the configuration to an attachment.
     Add,
     /// Say whether the attachment is still as ADD left it.
     Check,
-    /// Take back what ADD did.
+    /// Undo what ADD did.
     Del,
-    /// Take back what dead attachments of this network left.
+    /// Remove what dead attachments of this network left.
     Gc,
     /// Say whether ADD could work on this node.
     Status,
@@ -169,7 +169,7 @@ impl Environment {
 /// Everything a verb may use. For GC and STATUS the attachment's container and interface are empty.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// Whom the request is about.
+    /// The attachment that the request is about.
     pub attachment: Attachment,
     /// `CNI_NETNS`; `None` when empty, as containerd's second DEL of every pod has it.
     pub netns: Option<PathBuf>,

@@ -82,7 +82,7 @@ impl CniResult {
 }
 
 impl Interface {
-    /// Whether it is said to stand in a container.
+    /// Whether the result says that it is in a container.
     pub fn is_in_sandbox(&self) -> bool {
         !self.sandbox.is_empty()
     }

@@ -10,7 +10,7 @@ pub struct Step<C> {
     pub drift: Option<Drift>,
     /// What ADD changes; `None` where the change of another step covers it.
     pub change: Option<C>,
-    /// What takes the change back; `None` where nothing can, or need.
+    /// What undoes the change; `None` where nothing can, or needs to.
     pub undo: Option<C>,
 }
 
@@ -24,7 +24,7 @@ impl<C> Step<C> {
         }
     }
 
-    /// A change that no difference asks for.
+    /// A change that no difference requires.
     pub fn change(change: C, undo: Option<C>) -> Step<C> {
         Step {
             drift: None,

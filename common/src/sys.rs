@@ -1,4 +1,4 @@
-//! Everything that touches the kernel. The only place where `unsafe` may stand.
+//! Everything that touches the kernel. The only place where `unsafe` is allowed.
 
 pub mod append;
 pub mod ethtool;

@@ -30,7 +30,7 @@ pub enum Action {
     AddTable { comment: String },
     /// Deletes the table with all that is in it.
     DeleteTable,
-    /// Takes back the flag that makes a table dormant.
+    /// Clears the flag that makes a table dormant.
     WakeTable,
     /// Creates a chain.
     AddChain(Chain),
@@ -93,7 +93,7 @@ pub fn encode_all(commands: &[Command]) -> Result<Vec<(usize, Request)>, Refusal
     Ok(requests)
 }
 
-/// Type, flags and attributes of a command's messages; `id` tells its set from the batch's others.
+/// Type, flags and attributes of a command's messages; `id` distinguishes its set from the batch's others.
 fn messages(command: &Command, id: u32) -> Vec<(u16, i32, Vec<Nla>)> {
     let table = command.place.table;
     let named = |kind, mut rest: Vec<Nla>| {

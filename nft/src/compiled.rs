@@ -151,7 +151,7 @@ impl Test {
         attributes.find(is_set).map(|(_, name)| text(name))
     }
 
-    /// Whether it can do nothing but look.
+    /// Whether it only reads.
     fn only_looks(&self) -> bool {
         let loads = LOADS.iter().find(|(name, _)| *name == self.name);
         match loads {
@@ -185,7 +185,7 @@ fn set_id(first: u32, index: usize) -> u32 {
 }
 
 impl Set {
-    /// A set that a rule has for itself and nothing changes; `None` for any other.
+    /// A set that a rule has for itself and that nothing changes; `None` for any other.
     fn read(nft: &mut Nft, place: Place, name: &str) -> Result<Option<Set>, Refusal> {
         let table = [Nla::text(uapi::SET_TABLE, place.table)];
         let sets = nft.list(uapi::GETSET, place.family, &table, <[u8]>::to_vec)?;
@@ -245,13 +245,13 @@ impl Compiled {
     /// Refuses what does more than match packets.
     ///
     /// # Errors
-    /// The name of the last such expression: what loads for it stands before it.
+    /// The name of the last such expression: what loads for it comes before it.
     pub fn judge(&self) -> Result<(), &str> {
         let bad = self.tests.iter().rfind(|test| !test.only_looks());
         bad.map_or(Ok(()), |test| Err(test.name.as_str()))
     }
 
-    /// Writes it in front of a chain's rules, followed by a jump. `number` tells its sets from the
+    /// Writes it in front of a chain's rules, followed by a jump. `number` distinguishes its sets from the
     /// batch's others.
     pub fn commands(
         &self,

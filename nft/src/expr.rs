@@ -89,7 +89,7 @@ pub enum Expr {
     Jump(String),
     /// Ends in dropping the packet.
     Drop,
-    /// One that we never write, or write otherwise: its name.
+    /// One that we never write, or write in another form: its name.
     Other(String),
 }
 

@@ -1,4 +1,4 @@
-//! Sets of intervals: the kernel keeps a mark where one begins, and one where it has ended.
+//! Sets of intervals: the kernel keeps a mark where one begins, and one just behind its end.
 
 use std::ops::Range;
 

@@ -8,7 +8,7 @@
 //! | [`compiled`] | a rule as nft compiled it, whole |
 //! | [`command`] | one change |
 //! | [`socket`] | questions, and a batch of changes under its generation |
-//! | [`transaction`] | look, decide, commit: again as long as somebody else is faster |
+//! | [`transaction`] | look, decide, commit: again as long as others are faster |
 
 pub mod command;
 pub mod compiled;

@@ -18,7 +18,7 @@ const SIBLINGS: u8 = 0xc0;
 /// nft's number of a text of up to 15 characters (`TYPE_IFNAME` of its include/datatype.h).
 pub const IFNAME: u32 = 41;
 
-/// Tells nft that keys are in the machine's order, without which it prints texts as empty
+/// Says to nft that keys are in the machine's order, without which it prints texts as empty
 /// (`NFTNL_UDATA_SET_KEYBYTEORDER` of libnftnl's udata.h, `BYTEORDER_HOST_ENDIAN` of nft's datatype.h).
 fn byte_order_of_texts() -> Vec<u8> {
     let mut bytes = vec![0, 4];
@@ -26,7 +26,7 @@ fn byte_order_of_texts() -> Vec<u8> {
     bytes
 }
 
-/// A table: which of whose.
+/// A table: its name and family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {
     /// The family.
@@ -188,7 +188,7 @@ impl Chain {
 }
 
 impl Set {
-    /// The attributes beside the table's; `id` tells the sets of one batch apart.
+    /// The attributes beside the table's; `id` distinguishes the sets of one batch.
     pub fn encode(&self, id: u32) -> Vec<Nla> {
         let mut attributes = vec![
             Nla::text(uapi::SET_NAME, &self.name),
@@ -241,7 +241,7 @@ impl Rule {
         attributes
     }
 
-    /// Whether it can end in nothing but a jump to that chain.
+    /// Whether it can only end in a jump to that chain.
     pub fn leads_to(&self, chain: &str) -> bool {
         self.jump().is_some_and(|to| to == chain)
     }
@@ -308,7 +308,7 @@ impl Element {
         Nla::nested(uapi::LIST_ELEM, attributes)
     }
 
-    /// Whether it means the same. A number of siblings that one of the two does not know is no
+    /// Whether it means the same. A number of siblings that one of the two does not know is not at a
     /// difference.
     pub fn is_same(&self, other: &Element) -> bool {
         let known = self.siblings.zip(other.siblings);

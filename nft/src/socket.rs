@@ -1,4 +1,4 @@
-//! The conversation with nf_tables: questions, and one batch of changes that happens whole or not.
+//! Requests to nf_tables: questions, and one batch of changes that happens whole or not at all.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -32,7 +32,7 @@ pub enum Outcome {
     Done,
     /// It may have happened: the answer is lost, and the ruleset has changed. To be looked at.
     Unknown,
-    /// Somebody else changed the ruleset since we looked; nothing happened.
+    /// Another process changed the ruleset since we looked; nothing happened.
     Outdated,
 }
 
@@ -120,7 +120,7 @@ impl Nft {
         self.each(uapi::GETCHAIN, place.family, &names, Chain::decode)
     }
 
-    /// What `take` makes of the attributes of objects of a kind, each asked for by its own; `None` for each
+    /// What `take` makes of the attributes of objects of a kind, each requested by its own; `None` for each
     /// that is missing.
     ///
     /// # Errors
@@ -238,7 +238,7 @@ impl Nft {
         }
     }
 
-    /// As [`Nft::list`], but only as far as `take` wants more: the kernel says the rest to nobody.
+    /// As [`Nft::list`], but only as far as `take` wants more: the rest is not requested.
     ///
     /// # Errors
     /// What the kernel refused.
@@ -364,7 +364,7 @@ impl Nft {
         Ok(refused.map(|(sequence, refusal)| (indexes.get(&sequence).copied(), refusal)))
     }
 
-    /// Has the kernel judge commands without doing them: a batch without its end. Gives the refused
+    /// Has the kernel check commands without carrying them out: a batch without its end. Gives the refused
     /// ones by their index.
     ///
     /// # Errors
@@ -429,7 +429,7 @@ impl Nft {
 /// (`ERESTART`, which has no name outside the kernel).
 const STALE: Errno = Errno::ERESTART;
 
-/// An answer without what was asked for.
+/// An answer without what was requested.
 const UNREADABLE: Errno = Errno::EBADMSG;
 
 /// The error of a batch whose answer is lost.
@@ -438,7 +438,7 @@ pub fn doubt() -> Error {
     Error::new(Code::System, msg)
 }
 
-/// What stands after that header.
+/// What comes after that header.
 fn content(message: &Message) -> &[u8] {
     message.body.get(HEADER..).unwrap_or(&[])
 }
@@ -450,7 +450,7 @@ fn frame(kind: u16, sequence: u32, attributes: &[Nla]) -> Answer<Vec<u8>> {
     Ok(message(kind, libc::NLM_F_REQUEST as u16, sequence, &body))
 }
 
-/// The object of an answer; `None` when there is none of that name.
+/// The object of an answer; `None` when no object has that name.
 fn present(reply: Message, flags: u16) -> Answer<Option<Message>> {
     if i32::from(reply.kind) != libc::NLMSG_ERROR {
         return Ok(Some(reply));

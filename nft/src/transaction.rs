@@ -1,4 +1,4 @@
-//! Look, decide, commit: again as long as somebody else commits in between.
+//! Look, decide, commit: again as long as another process commits in between.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use common::error::{Code, Error};
 use crate::command::Command;
 use crate::socket::{self, Nft, Outcome};
 
-/// How long somebody else may be faster each time.
+/// How long others may be faster each time.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How often, at least: on a starved machine a try may take all of that.
@@ -23,7 +23,7 @@ const REST: Duration = Duration::from_millis(5);
 /// happened, and what was decided for it counts.
 ///
 /// # Errors
-/// What `decide` or the kernel said; code 11 when the ruleset never holds still.
+/// What `decide` or the kernel said; code 11 when the ruleset changes all the time.
 pub fn run<T>(
     nft: &mut Nft,
     mut decide: impl FnMut(&mut Nft) -> Result<(Vec<Command>, T), Error>,
@@ -56,7 +56,7 @@ pub fn run<T>(
     }
 }
 
-/// Lets others finish. Processes that collide rest for different times, or they would again.
+/// Waits for others to finish. Processes that collide wait for different times, so as not to collide again.
 fn rest(tries: u32) {
     let spread = std::process::id().wrapping_mul(2_654_435_761) >> 24;
     let rest = Duration::from_micros(u64::from(tries.min(20)) * u64::from(spread));

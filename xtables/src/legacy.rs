@@ -22,11 +22,11 @@ use crate::state::State;
 use crate::{Table, xt};
 use entry::{Entry, Layout, PART, V4, V6};
 
-/// What the kernel says of this namespace.
+/// What the kernel reports of this namespace.
 const NET: &str = "/proc/thread-self/net";
 /// Names of the chains of `enum nf_inet_hooks`, by number.
 const HOOKS: [&str; 5] = ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"];
-/// The target of an entry that is no rule: it begins a chain and holds its name, or ends the table.
+/// The target of an entry that is not a rule: it begins a chain and holds its name, or ends the table.
 const ERROR: &str = "ERROR";
 /// A standard target's verdict is where to jump, or one less than minus this (`NF_DROP`, `NF_ACCEPT`).
 const DROP: i32 = 0;
@@ -110,7 +110,7 @@ pub struct Reader {
     /// Where the first rule of each chain is, and the other way round.
     begins: BTreeMap<String, usize>,
     names: BTreeMap<usize, String>,
-    /// Where the entries are that begin the chains which somebody made, and the one that ends the table.
+    /// Where the entries are that begin user-defined chains, and the one that ends the table.
     heads: Vec<usize>,
 }
 
@@ -118,7 +118,7 @@ impl Reader {
     /// Reads a table; `None` where this namespace has none: a legacy table is made by its first use.
     ///
     /// # Errors
-    /// Code 100 where the kernel refuses, or says what makes no sense.
+    /// Code 100 where the kernel refuses, or its answer is invalid.
     pub fn of(family: Family, table: Table) -> Result<Option<Reader>, Error> {
         let Some(found) = ask(family, table, xtables::read)? else {
             return Ok(None);
@@ -162,7 +162,7 @@ impl Reader {
         reader
     }
 
-    /// Whether every entry makes sense, up to the one that ends the table.
+    /// Whether every entry is valid, up to the one that ends the table.
     fn is_whole(&self) -> bool {
         let last = self
             .heads
@@ -185,7 +185,7 @@ impl Reader {
     }
 
     /// Where the rules of a chain are, if there is one of that name. What ends it, a chain's policy or its
-    /// return, is no rule.
+    /// return, is not a rule.
     fn rules(&self, name: &str) -> Option<Vec<usize>> {
         let mut at = *self.begins.get(name)?;
         let mut rules = Vec::new();
@@ -214,7 +214,7 @@ impl Reader {
         Some(Chain { rules, is_whole })
     }
 
-    /// The rules of a chain, each as far as it can be read: whose it is and where it leads, which is
+    /// The rules of a chain, each as far as it can be read: its owner and where it leads, which is
     /// enough to remove it.
     fn outline(&self, name: &str) -> Option<Vec<String>> {
         let outline = |at: usize| {
@@ -340,7 +340,7 @@ fn unknown() -> Vec<String> {
     vec![unknown_word()]
 }
 
-/// What tells a namespace's tables from other ones, without their entries; nothing where it has none.
+/// What distinguishes a namespace's tables from other ones, without their entries; nothing where it has none.
 ///
 /// # Errors
 /// As [`Reader::of`].
@@ -354,7 +354,7 @@ pub fn stamp() -> Result<Vec<Vec<u8>>, Error> {
     Ok(stamps)
 }
 
-/// Asks the kernel for something of a table; `None` where this namespace has no such table.
+/// Requests something of a table from the kernel; `None` where this namespace has no such table.
 fn ask<T>(
     family: Family,
     table: Table,

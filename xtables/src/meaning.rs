@@ -1,5 +1,5 @@
-//! What a rule means, so that two spellings of it can be compared: iptables prints rules other than
-//! it was given them, and its two variants and its releases do not print alike.
+//! What a rule means, so that two spellings of it can be compared: iptables prints rules in another form than
+//! they were given in, and its two variants and its releases do not print alike.
 //!
 //! A rule becomes a set of parts: each basic match (`-s`, `-p`, …), each extension with its options,
 //! and the target with its options. The order of parts does not matter, that of words in a part does.
@@ -82,7 +82,7 @@ impl Meaning {
         (&self.target, &self.comment) == (target, comment) && matches.iter().all(is_here)
     }
 
-    /// The first comment, if there is one. That of a jump's owner stands before everything that
+    /// The first comment, if there is one. That of a jump's owner comes before everything that
     /// conditions bring.
     pub fn comment(&self) -> Option<&str> {
         self.comment.as_deref()

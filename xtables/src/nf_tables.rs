@@ -26,7 +26,7 @@ use concern::Concern;
 pub struct Rule {
     /// Its number in the table; `None` for one that is about to be written.
     pub handle: Option<u64>,
-    /// `NFTA_RULE_EXPRESSIONS`; empty where the rule is of no concern.
+    /// `NFTA_RULE_EXPRESSIONS`; empty where the rule does not matter.
     pub expressions: Vec<u8>,
 }
 
@@ -45,7 +45,7 @@ impl Rule {
 pub struct Seen {
     /// The IP version.
     pub family: Family,
-    /// The chains with their rules in words, empty for those of no concern.
+    /// The chains with their rules in words, empty for those that do not matter.
     pub state: State,
     /// The same rules, in the same order, as the kernel has them.
     rules: BTreeMap<(Table, String), Vec<Rule>>,
@@ -64,7 +64,7 @@ impl Seen {
     }
 
     /// Reads the named chains, as far as they are there. Of one that leads to many
-    /// others only what is of concern is taken apart.
+    /// others only what matters is parsed.
     ///
     /// # Errors
     /// Code 100 with what the kernel refused.
@@ -321,7 +321,7 @@ pub fn place(family: Family, table: Table) -> Place {
     }
 }
 
-/// A chain of the kernel's as iptables makes it; `None` for a name that is no such chain's.
+/// A chain of the kernel's as iptables makes it; `None` for a name that no such chain has.
 pub fn base(table: Table, chain: &str) -> Option<Base> {
     use uapi::{HOOK_INPUT, HOOK_OUTPUT, HOOK_POSTROUTING, HOOK_PREROUTING};
     let (hook, at_source) = match chain {

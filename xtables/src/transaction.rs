@@ -74,7 +74,7 @@ impl Transaction {
         }
     }
 
-    /// Lets the places of what is inserted in a chain of nat count what the transaction deletes there: it
+    /// Makes the places of what is inserted in a chain of nat count what the transaction deletes there: it
     /// will be deleted later.
     pub fn keep_deleted(&mut self, chain: &str) {
         let deleted = self.nat.iter().filter_map(|command| match command {

@@ -1,5 +1,5 @@
 //! Matches and targets of xtables in the words of iptables: those of the rules that all attachments
-//! share, and of rules that usually stand beside them. Of everything else nothing is said.
+//! share, and of rules that are usually beside them. Everything else is unknown here.
 //!
 //! Layouts: include/uapi/linux/netfilter/xt_*.h and nf_nat.h. Numbers are in the machine's order.
 
@@ -32,7 +32,7 @@ const CT_STATE_NAMES: [(u16, &str); 7] = [
     (1 << 6, "SNAT"),
     (1 << 7, "DNAT"),
 ];
-/// The ports that are compared where none is asked for.
+/// The ports that are compared where the rule names none.
 const ANY_PORT: [u8; 4] = [0, 0, 0xff, 0xff];
 /// In `struct xt_sctp_info`: `flags` and `invflags`.
 const SCTP_FLAGS: usize = 284;
@@ -158,7 +158,7 @@ pub fn target(family: Family, name: &str, revision: u32, info: &[u8]) -> Option<
             let (value, mask) = (u32_at(info, 0)?, u32_at(info, 4)?);
             Some(format!("-j MARK --set-xmark {value:#x}/{mask:#x}"))
         }
-        // For IPv4 the number of ranges comes first, and is 1; a range of nothing but zeros is none.
+        // For IPv4 the number of ranges comes first, and is 1; a range of zeros alone means no range.
         ("MASQUERADE", 0) => {
             let ranges = u32_at(info, 0)?;
             let is_plain = ranges <= 1 && info.iter().skip(4).all(|byte| *byte == 0);

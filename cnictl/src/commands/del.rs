@@ -12,7 +12,7 @@ pub fn run(attach: &Attach) -> Result<()> {
     let given = setup::attachment(attach, true)?;
     let on = runner.recall(&network, given.clone());
     let on = on.unwrap_or_else(|error| {
-        // What nobody can read must not stand in the way of DEL for ever.
+        // What cannot be read must not block DEL for ever.
         note(&format!("cnictl: warning: DEL goes on without it: {error}"));
         given
     });

@@ -119,7 +119,7 @@ impl Last {
     }
 }
 
-/// Bits per second; `None` for a counter that began anew.
+/// Bits per second; `None` for a counter that started again.
 fn rate(before: u64, after: u64, took: Duration) -> Option<u64> {
     let bits = u128::from(after.checked_sub(before)?) * 8;
     u64::try_from(bits * 1000 / took.as_millis().max(1)).ok()

@@ -251,7 +251,7 @@ fn counter(name: &'static str, help: &'static str) -> Metric {
     Metric::new(Kind::Counter, name, help)
 }
 
-/// Whose something is. What is not known is empty.
+/// The owner of something. What is not known is empty.
 fn labels(owners: &Owners<'_>, owner: &Attachment) -> Labels {
     vec![
         ("pod", owners.pod(owner).unwrap_or_default().to_owned()),

@@ -1,4 +1,4 @@
-//! `reconcile`: puts right what has drifted since ADD, such as rules that a firewall's reload removed.
+//! `reconcile`: repairs what has drifted since ADD, such as rules that a firewall's reload removed.
 
 use std::collections::BTreeSet;
 use std::path::Path;

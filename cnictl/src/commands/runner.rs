@@ -74,7 +74,7 @@ pub fn tell(common: &Common, verb: Verb, network: &str, outcome: &Outcome) {
     }
 }
 
-/// A line on stdout. Nobody may be reading any more, which is no reason to fail: the verb is done.
+/// A line on stdout. A reader that is gone is not a reason to fail: the verb is done.
 pub fn print(text: &str) {
     let _ = writeln!(io::stdout().lock(), "{text}");
 }

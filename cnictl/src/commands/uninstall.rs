@@ -1,4 +1,4 @@
-//! `uninstall`: takes out what `install` put there, by [`crate::install`].
+//! `uninstall`: removes what `install` put there, by [`crate::install`].
 
 use std::io;
 use std::path::Path;
@@ -26,7 +26,7 @@ pub fn run(args: &Uninstall) -> Result<u8, Error> {
     Error::all(errors).map_or(Ok(code), Err)
 }
 
-/// Whether somebody else's file has the plugin's name.
+/// Whether another program's file has the plugin's name.
 fn is_other(dir: &Path, plugin: Plugin, done: &[(String, Done)]) -> io::Result<bool> {
     match done.iter().find(|(name, _)| name == plugin.name()) {
         Some((_, what)) => Ok(*what == Done::LeftAlone),

@@ -1,4 +1,4 @@
-//! What makes no sense in a command line is quoted, and may be as long as the kernel lets arguments be.
+//! What is invalid in a command line is quoted, and may be as long as the kernel lets arguments be.
 
 use clap::error::{ContextKind, ContextValue};
 use common::error::{QUOTED, short};

@@ -1,4 +1,4 @@
-//! `who`: whose a port of the node is.
+//! `who`: who has a port of the node.
 
 use common::Error;
 use common::json::Json;
@@ -71,7 +71,7 @@ fn text(all: &[Mapping], owners: &Owners<'_>, listeners: &[Listener]) -> String 
             });
         out.push_str(&format!("{local}/{protocol}  {who}\n"));
     }
-    // No name of a process or rule may speak to the terminal.
+    // No name of a process or rule may reach the terminal unescaped.
     let shown = |c: char| if c.is_control() && c != '\n' { '?' } else { c };
     out.chars().map(shown).collect()
 }

@@ -1,4 +1,4 @@
-//! Pods that the kubelet has no more, though the runtime's cache still has their attachments: its runtime
+//! Pods that the kubelet no longer has, though the runtime's cache still has their attachments: its runtime
 //! never ran DEL, and does not run GC.
 
 use std::fs;
@@ -23,7 +23,7 @@ impl Pods {
     /// Of a directory.
     ///
     /// # Errors
-    /// Code 5 when it is none, or not the kubelet's: by any other one all pods would be gone. A node that has
+    /// Code 5 when it is not a directory, or not the kubelet's: by any other one all pods would be gone. A node that has
     /// Kubernetes' pods has some there, and nothing else is there.
     pub fn of(dir: &Path) -> Result<Pods, Error> {
         let tried = || format!("read --kubelet-pods {}", dir.display());
@@ -43,7 +43,7 @@ impl Pods {
     }
 
     /// Whether an attachment is that of a pod that is gone: neither the kubelet's directory of it nor the
-    /// network namespace is there. What is no pod of Kubernetes is not.
+    /// network namespace is there. What is not a pod of Kubernetes is not.
     ///
     /// # Errors
     /// Code 5 when the directory may be there.

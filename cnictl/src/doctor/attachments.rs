@@ -85,9 +85,9 @@ fn is_accepted<P: Operate>(job: &Job<'_>) -> bool {
     requests.is_ok_and(|requests| requests.iter().all(|request| P::check(request).is_ok()))
 }
 
-/// What nobody in the cache owns.
+/// What no attachment in the cache owns.
 fn leftovers<P: Operate>(node: &Node<'_>) -> Vec<Finding> {
-    // Without a whole cache nobody is known to be dead.
+    // Without a whole cache no attachment is known to be dead.
     if !node.cache.exists || !node.cache.faults.is_empty() {
         return Vec::new();
     }

@@ -27,7 +27,7 @@ struct File {
     network: String,
     types: Vec<String>,
     faults: Vec<document::Finding>,
-    /// What plugins of ours say of the node.
+    /// What our plugins report of the node.
     choices: Vec<(&'static str, Result<Option<String>, Error>)>,
 }
 
@@ -57,7 +57,7 @@ impl Networks {
         }
     }
 
-    /// What is to be said of them.
+    /// The findings about them.
     pub fn findings(&self, node: &Node<'_>) -> Vec<Finding> {
         let dir = node.places.configurations.display();
         let mut files = self.files.iter().filter(|file| !file.types.is_empty());

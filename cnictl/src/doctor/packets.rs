@@ -134,8 +134,8 @@ impl Look<'_> {
         }
     }
 
-    /// What main plugins made for packets of containers to elsewhere, which a flush takes away and nobody
-    /// puts back.
+    /// What main plugins made for packets of containers to elsewhere, which a flush removes and nothing
+    /// restores.
     fn masquerade(&mut self) {
         let Some(to) = ELSEWHERE
             .iter()

@@ -1,4 +1,4 @@
-//! Forwarding, filters of routes, loopback addresses, and the table of connections.
+//! Forwarding, reverse path filters, loopback addresses, and the table of connections.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -82,7 +82,7 @@ fn interfaces(name: &str, wanted: &str) -> Result<Vec<String>, Error> {
     Ok(all)
 }
 
-/// Strict filters of routes: they drop what comes in by another interface than its answers would leave by.
+/// Strict reverse path filters: they drop what comes in by another interface than its answers would leave by.
 fn filters() -> Vec<Finding> {
     let mut findings = Vec::new();
     let strict =

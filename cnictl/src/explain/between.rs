@@ -12,7 +12,7 @@ use crate::doctor::sysctls;
 use crate::finding::Finding;
 use crate::firewall::Filtered;
 
-/// An address that is nobody's neighbour (TEST-NET-1 and the prefix for documentation).
+/// An address that no link has for a neighbour (TEST-NET-1 and the prefix for documentation).
 fn elsewhere(family: Family) -> IpAddr {
     match family {
         Family::V4 => Ipv4Addr::new(192, 0, 2, 1).into(),

@@ -115,7 +115,7 @@ pub fn processes(way: &Way<'_>) -> Result<Finding, Error> {
     })
 }
 
-/// To whom.
+/// The receiver.
 pub fn translation(way: &Way<'_>) -> Result<Finding, Error> {
     let row = way.row();
     let counted = row.counters.map_or(String::new(), |counters| {

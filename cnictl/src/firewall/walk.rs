@@ -93,7 +93,7 @@ impl Walk<'_> {
         let place = (from.table.clone(), name.to_owned());
         let place = self.firewall.places.get(&place);
         let Some(chain) = place.and_then(|place| self.firewall.chains.get(*place)) else {
-            // A target that is none of those known.
+            // An unknown target.
             self.end(from, Verdict::Unknown, words, false);
             return true;
         };

@@ -1,4 +1,4 @@
-//! What the kernel says has changed, and whom it concerns.
+//! What the kernel says has changed, and which plugins it concerns.
 
 use std::collections::BTreeSet;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -50,13 +50,13 @@ impl Concern {
         self.causes.extend(other.causes);
     }
 
-    /// Whether nobody is concerned.
+    /// Whether no plugin is concerned.
     pub fn is_empty(&self) -> bool {
         self.plugins.is_empty()
     }
 }
 
-/// The sockets that hear of changes in this network namespace.
+/// The sockets that receive changes in this network namespace.
 #[derive(Debug)]
 pub struct Listener {
     /// `None` where the kernel has no netfilter over netlink, so no nf_tables.
@@ -105,7 +105,7 @@ impl Listener {
         netfilter.chain([self.route.as_fd()])
     }
 
-    /// Reads what has come, and says whom it concerns.
+    /// Reads what has come, and says which plugins it concerns.
     pub fn read(&mut self) -> Concern {
         let mut concern = Concern::default();
         let transaction = &mut self.transaction;
@@ -129,7 +129,7 @@ impl Listener {
         concern
     }
 
-    /// Compares the legacy tables, of whose changes the kernel says nothing, with what they were like at
+    /// Compares the legacy tables, whose changes the kernel does not report, with what they were like at
     /// the last call.
     ///
     /// # Errors

@@ -215,7 +215,7 @@ impl Looker {
         is_new
     }
 
-    /// Looks again at what was repaired a grace time ago, and says in a line what is not so any more.
+    /// Looks again at what was repaired a grace time ago, and reports in a line what is no longer so.
     pub fn confirm(&mut self, now: Instant) -> Option<String> {
         let mut line = Line::default();
         let due = self

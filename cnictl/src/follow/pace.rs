@@ -11,7 +11,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const REST: u32 = 200;
 /// The longest rest after a last change: with [`QUIET`] and a repair, ports are dead for less than a second.
 const SHORT: Duration = Duration::from_millis(600);
-/// The longest rest after a look that was not in vain: who changes one thing often changes another.
+/// The longest rest after a look that found something: one change is often followed by another.
 const SHORTEST: Duration = Duration::from_millis(200);
 /// The longest rest while changes go on.
 const LONG: Duration = Duration::from_secs(60);

@@ -13,7 +13,7 @@ use crate::repair::Outcome;
 pub struct Line {
     /// What was repaired.
     pub repaired: Vec<String>,
-    /// What was repaired, and taken back as the runtime had deleted it.
+    /// What was repaired, and rolled back as the runtime had deleted it.
     pub taken_back: Vec<String>,
     /// What could not be read or repaired.
     pub failed: Vec<String>,

@@ -47,7 +47,7 @@ pub fn apply(state: &mut State, changes: &[Change], replaced: Replaced) -> io::R
     Ok(())
 }
 
-/// Everything that can fail for want of space or rights happens before the first swap.
+/// Everything that can fail for lack of space or rights happens before the first swap.
 fn stage(state: &mut State, changes: &[Change]) -> io::Result<()> {
     for change in changes {
         let target = state.target(&change.name);
@@ -88,7 +88,7 @@ fn drop_replaced(state: &State, done: &[Swapped]) -> io::Result<()> {
     Ok(())
 }
 
-/// The error to tell: the cause, and what could not be put back.
+/// The error to report: the cause, and what could not be restored.
 fn undo(state: &State, done: &[Swapped], cause: io::Error) -> io::Error {
     let back = |swapped: &Swapped| match swapped {
         Swapped::Exchanged(name) => file::exchange(

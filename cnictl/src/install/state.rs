@@ -168,7 +168,7 @@ impl State {
         }
     }
 
-    /// Removes what is empty; what is still kept for a file that somebody else replaced stays.
+    /// Removes what is empty; what is still kept for a file that another program replaced stays.
     pub fn tidy(&self) -> io::Result<()> {
         if !self.installed.is_empty() || !self.place.is_dir() {
             return Ok(());

@@ -1,4 +1,4 @@
-//! `capabilities`: what a part asks of the runtime, without which it gets no ports and no limits.
+//! `capabilities`: what a part requests of the runtime, without which it gets no ports and no limits.
 
 use common::json::Json;
 use common::keys;
@@ -12,7 +12,7 @@ pub const PORT_MAPPINGS: &str = "\"capabilities\": {\"portMappings\": true}";
 /// How limits come to bandwidth.
 pub const BANDWIDTH: &str = "\"capabilities\": {\"bandwidth\": true}";
 
-/// Rates, with which bandwidth does without a capability.
+/// Rates, with which bandwidth needs no capability.
 const RATES: [&str; 2] = ["ingressRate", "egressRate"];
 
 /// The capability of a plugin.

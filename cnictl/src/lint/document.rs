@@ -1,4 +1,4 @@
-//! A document, what stands in it and where, and what is found in it.
+//! A document, what is in it and where, and what is wrong with it.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,7 +12,7 @@ use super::place::Place;
 /// The most of a finding's text, in bytes.
 const LONGEST: usize = 800;
 
-/// How grave a finding is.
+/// The severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
     /// A runtime, or ADD, refuses it.
@@ -38,7 +38,7 @@ pub struct Finding {
     pub file: String,
     /// Where in it.
     pub place: Place,
-    /// How grave it is.
+    /// Its severity.
     pub severity: Severity,
     /// What it is.
     pub text: String,
@@ -85,7 +85,7 @@ impl<'a> Document<'a> {
     /// Reads it.
     ///
     /// # Errors
-    /// Where it is no JSON.
+    /// Where it is not JSON.
     pub fn read(file: &Path, bytes: &'a [u8]) -> Result<Document<'a>, Finding> {
         let file = file.display().to_string();
         match Json::parse(bytes) {
@@ -124,7 +124,7 @@ impl<'a> Document<'a> {
     }
 }
 
-/// What is no JSON: the reader's own words, which end in the place.
+/// What is not JSON: the reader's own words, which end in the place.
 fn broken(file: String, fault: &str) -> Finding {
     let number = |word: &str| {
         let (_, rest) = fault.rsplit_once(word)?;
@@ -244,7 +244,7 @@ impl<'a> Node<'a> {
     }
 }
 
-/// Where a word stands in a message, if it is there as a whole one.
+/// The place of a word in a message, if it is there as a whole one.
 fn word(message: &str, word: &str) -> Option<usize> {
     let at = message.find(word).filter(|_| !word.is_empty())?;
     let (before, rest) = message.split_at(at);

@@ -16,7 +16,7 @@ use super::read;
 use crate::runner::Error as Refused;
 use crate::runner::network::Plugin;
 
-/// What is wrong with the files of a list's folder, and with the list for want of them.
+/// What is wrong with the files of a list's folder, and with the list for lack of them.
 ///
 /// # Errors
 /// What cannot be read.

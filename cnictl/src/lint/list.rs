@@ -198,7 +198,7 @@ pub fn name_of(document: &Document<'_>, node: &Node<'_>) -> Option<Finding> {
     Some(document.finding(Severity::Warning, &at, text, format!("{:?}", ours.name())))
 }
 
-/// What stands before or after something that it should not.
+/// What is before or after something where it should not be.
 fn order(document: &Document<'_>, parts: &[Node<'_>], place: usize) -> Vec<Finding> {
     let Some((before, node)) = parts.get(..place).zip(parts.get(place)) else {
         return Vec::new();

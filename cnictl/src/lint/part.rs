@@ -1,4 +1,4 @@
-//! A plugin's part of a list: what ADD would refuse, and what nobody reads.
+//! A plugin's part of a list: what ADD would refuse, and unknown keys.
 
 use std::collections::HashSet;
 
@@ -59,11 +59,11 @@ pub fn own_keys(plugin: Plugin) -> &'static [&'static [Key]] {
 
 /// A plugin's part, and what is found in it.
 pub struct Part<'a> {
-    /// The document that it stands in.
+    /// The document that it is in.
     pub document: &'a Document<'a>,
     /// All of it.
     pub node: Node<'a>,
-    /// Whose it is.
+    /// The plugin.
     pub plugin: Plugin,
     /// The network's name, and the spec version.
     pub network: (&'a str, Version),
@@ -244,7 +244,7 @@ fn written(kind: Kind) -> String {
     }
 }
 
-/// Takes a value for absent, and what makes no sense without it; false if nothing was there to take. An
+/// Treats a value as absent, and what is invalid without it; false if nothing was there to take. An
 /// item of a list goes with its list.
 fn leave_out(part: &mut Json, path: &[usize]) -> bool {
     let (Json::Object(fields), Some((number, rest))) = (part, path.split_first()) else {

@@ -21,7 +21,7 @@ pub fn of<P: Operate>(tasks: &[Task<'_>], cache: &Cache) -> Vec<Move> {
         .map(|task| (&task.job.entry.attachment, task.job.requests()))
         .collect();
     let one = |(answer, task): (Result<Vec<_>, _>, &Task<'_>)| match answer {
-        // Of those that are not to be looked at, nothing is said.
+        // Nothing is reported of those that are not to be looked at.
         _ if task.job.obstacle.is_some() || task.job.requests.is_err() => Move::default(),
         Ok(drifts) if drifts.is_empty() => Move::default(),
         Ok(drifts) => Move {
@@ -41,7 +41,7 @@ pub fn of<P: Operate>(tasks: &[Task<'_>], cache: &Cache) -> Vec<Move> {
 }
 
 impl Move {
-    /// Takes it back, unless nothing may be done.
+    /// Removes it, unless nothing may be done.
     pub fn carry_out<P: Operate>(&mut self, task: &Task<'_>) {
         let Task {
             job,

@@ -1,4 +1,4 @@
-//! What a plugin said: its exit status, stdout and stderr, and what they mean.
+//! What a plugin answered: its exit status, stdout and stderr, and what they mean.
 
 use serde_json::Value;
 
@@ -7,7 +7,7 @@ use crate::runner::request::Request;
 use crate::runner::spec_version::SpecVersion;
 use crate::runner::{Error, Result, Verb};
 
-/// The longest part of an answer that is no JSON which an error quotes, in characters.
+/// The longest part that an error quotes of an answer that is not JSON, in characters.
 const LONGEST_QUOTE: usize = 500;
 
 /// The raw answer of one plugin.
@@ -132,7 +132,7 @@ impl Answer {
         )
     }
 
-    /// The plugin did not keep to the protocol: says how, and quotes what it printed.
+    /// The plugin violated the protocol: how, with a quotation of what it printed.
     fn nonsense(&self, request: &Request, problem: &str) -> Error {
         let mut details = String::new();
         if !self.stdout.is_empty() {

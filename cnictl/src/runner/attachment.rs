@@ -22,7 +22,7 @@ pub struct Attachment {
     pub ifname: String,
     /// The pairs of `CNI_ARGS`, in order.
     pub args: Vec<(String, String)>,
-    /// What the plugins may ask for by `capabilities`, by name.
+    /// What the plugins may declare in `capabilities`, by name.
     pub capabilities: Map<String, Value>,
 }
 
@@ -44,7 +44,7 @@ impl Attachment {
     }
 }
 
-/// Reads `K=V;K=V`, as it stands in `CNI_ARGS`.
+/// Reads `K=V;K=V`, the form of `CNI_ARGS`.
 pub fn parse_cni_args(text: &str) -> Result<Vec<(String, String)>> {
     if text.is_empty() {
         return Ok(Vec::new());
@@ -67,7 +67,7 @@ pub fn parse_cni_arg(pair: &str) -> Result<(String, String)> {
     }
 }
 
-/// The path of a namespace: a bare name stands for one in `/run/netns`, whether it exists or not
+/// The path of a namespace: a bare name means one in `/run/netns`, whether it exists or not
 /// (a DEL must mean the same attachment as the ADD before it); a path is made absolute.
 pub fn netns_path(netns: &str) -> Result<String> {
     if netns.is_empty() {

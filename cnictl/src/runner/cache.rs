@@ -74,7 +74,7 @@ impl Cache {
         }))
     }
 
-    /// Forgets the attachment; not to know it is no failure.
+    /// Forgets the attachment; success if it is unknown.
     pub fn remove(&self, network: &str, container: &str, ifname: &str) -> Result<()> {
         Ok(file::remove(&self.file(network, container, ifname))?)
     }

@@ -1,4 +1,4 @@
-//! Capabilities: what a runtime tells plugins in `runtimeConfig`, from the command line.
+//! Capabilities: what a runtime passes to plugins in `runtimeConfig`, from the command line.
 //!
 //! The shapes are those of the CNI conventions (CONVENTIONS.md, "Dynamic Plugin specific fields").
 
@@ -71,7 +71,7 @@ impl Options<'_> {
     }
 }
 
-/// The capabilities that no plugin of the chain asks for: nobody will see them.
+/// The capabilities that no plugin of the chain declares: no plugin gets them.
 pub fn unclaimed<'a>(network: &Network, capabilities: &'a Map<String, Value>) -> Vec<&'a str> {
     let claimed = |name: &&str| {
         network

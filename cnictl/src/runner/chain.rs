@@ -20,7 +20,7 @@ pub struct Runner<'a> {
     pub path: Vec<PathBuf>,
     /// Where results are remembered.
     pub cache: Cache,
-    /// The runner's own binary, which stands in for `veth` where no plugin of that name is installed.
+    /// The runner's own binary, which is used as `veth` where no plugin of that name is installed.
     pub builtin: Option<PathBuf>,
     /// Sees requests and answers.
     pub observer: Option<&'a dyn Observer>,
@@ -29,9 +29,9 @@ pub struct Runner<'a> {
 /// What a verb did that need not concern every plugin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// Every plugin was asked.
+    /// Every plugin was called.
     Done,
-    /// No plugin was asked, for this reason.
+    /// No plugin was called, for this reason.
     Skipped(String),
 }
 
@@ -50,7 +50,7 @@ impl Runner<'_> {
     /// Attaches the container, and remembers the result, which it returns.
     ///
     /// If a plugin fails, the whole chain gets DEL, as runtimes do it, including the plugins
-    /// that were never asked. A plugin that is not installed is noticed before anything is run:
+    /// that were never called. A plugin that is not installed is noticed before anything is run:
     /// its DEL could not be run either.
     pub fn add(&self, network: &Network, on: &Attachment) -> Result<Value> {
         names::check_network(&network.name)?;
@@ -83,7 +83,7 @@ impl Runner<'_> {
         Ok(result)
     }
 
-    /// Asks every plugin whether the attachment is still what ADD made it, and stops at the first that says no.
+    /// Checks with every plugin that the attachment is still what ADD made it, and stops at the first failure.
     pub fn check(&self, network: &Network, on: &Attachment) -> Result<Outcome> {
         names::check_network(&network.name)?;
         on.check_names()?;
@@ -116,7 +116,7 @@ impl Runner<'_> {
         names::check_network(&network.name)?;
         on.check_names()?;
         let result = if network.version()? >= CHECK {
-            // A result that nobody can read must not stand in the way of DEL for ever.
+            // A result that cannot be read must not block DEL for ever.
             self.cached_result(network, on).unwrap_or(None)
         } else {
             None
@@ -133,7 +133,7 @@ impl Runner<'_> {
 
     /// Gives DEL to every attachment of these that is not in the list, then GC to the plugins
     /// (from version 1.1.0). Carries on after failures, and reports them all. `remembered` is what was
-    /// in the cache before the list was made: what came later is no concern of it.
+    /// in the cache before the list was made: what came later does not concern it.
     ///
     /// `None` means what cnitool means: no attachment is valid, and the plugins get no list.
     pub fn gc(
@@ -173,7 +173,7 @@ impl Runner<'_> {
         Error::join(errors).map_or(Ok(Outcome::Done), Err)
     }
 
-    /// Asks every plugin whether it is ready for ADD, and stops at the first that is not.
+    /// Runs STATUS of every plugin, and stops at the first that is not ready for ADD.
     pub fn status(&self, network: &Network) -> Result<Outcome> {
         names::check_network(&network.name)?;
         if network.version()? < GC_AND_STATUS {
@@ -189,7 +189,7 @@ impl Runner<'_> {
         Ok(Outcome::Done)
     }
 
-    /// Asks every plugin of the chain once for the versions it supports.
+    /// Runs VERSION of every plugin of the chain once: the versions that it supports.
     pub fn versions(&self, network: &Network) -> Result<Vec<Versions>> {
         let mut versions: Vec<Versions> = Vec::new();
         for Plugin { kind, .. } in &network.plugins {

@@ -8,14 +8,14 @@ use common::error::short;
 use crate::runner::network::{Plugin, is_list};
 use crate::runner::{Error, Network, Result};
 
-/// Where runtimes look if nothing else is said.
+/// Where runtimes look by default.
 pub const DEFAULT: &str = "/etc/cni/net.d";
 
 /// Finds the network that the user named.
 ///
 /// A path (anything with a slash, or a file with one of the three extensions) is read as it is.
 /// Everything else is the `name` of a network in one of the files of `dir`, in the order of [`all`].
-/// Files that cannot be used do not hide the others, but are told when nothing is found.
+/// Files that cannot be used do not hide the others, but are reported when nothing is found.
 pub fn find(dir: &Path, network: &str) -> Result<Network> {
     let path = Path::new(network);
     if network.contains('/') || (known_extension(path) && path.is_file()) {

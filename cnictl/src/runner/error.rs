@@ -1,4 +1,4 @@
-//! What can go wrong, and how it is told to people and to programs.
+//! What can go wrong, and how it is reported to people and to programs.
 
 use std::path::{Path, PathBuf};
 
@@ -65,7 +65,7 @@ pub enum Error {
 pub struct PluginError {
     /// The `type` of the configuration.
     pub plugin: String,
-    /// What it was asked to do.
+    /// The verb that it was called with.
     pub verb: Verb,
     /// The plugin's error code; `None` if it gave no error document.
     pub code: Option<u64>,

@@ -76,12 +76,12 @@ pub fn run(program: &Program, request: &Request) -> Result<Answer> {
 }
 
 /// Feeds a plugin and reads what it prints on stdout and stderr; kills it where that fails. Not all at once by
-/// poll(2), of which Rust's library takes a failure for a mistake.
+/// poll(2), whose failure makes Rust's library panic.
 fn talk(child: &mut Child, input: &[u8]) -> io::Result<(Vec<u8>, Vec<u8>)> {
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     thread::scope(|scope| {
         // A plugin may answer before it has read everything, and pipes have an end. One that does not read at
-        // all is no failure, hence no look at the outcome.
+        // all is not a failure, hence no look at the outcome.
         let feed = move || stdin.map(|mut pipe| pipe.write_all(input));
         let fed = thread::Builder::new().spawn_scoped(scope, feed);
         let said = fed.and_then(|_| thread::Builder::new().spawn_scoped(scope, || drained(stderr)));

@@ -1,4 +1,4 @@
-//! A network configuration list: the chain of plugins, and the version they are spoken to in.
+//! A network configuration list: the chain of plugins, and the version of their requests.
 //!
 //! The rules are those of libcni 1.3 (`libcni/conf.go`), so that what runs here runs under
 //! a container runtime, and what is refused there is refused here.
@@ -15,9 +15,9 @@ pub struct Network {
     pub name: String,
     /// The `cniVersion` that goes to every plugin, as written; empty if the list has none.
     pub cni_version: String,
-    /// `disableCheck`: CHECK asks no plugin.
+    /// `disableCheck`: CHECK calls no plugin.
     pub disable_check: bool,
-    /// `disableGC`: GC asks no plugin.
+    /// `disableGC`: GC calls no plugin.
     pub disable_gc: bool,
     /// `loadOnlyInlinedPlugins`: no plugins are read from the directory named for the network.
     pub only_inlined: bool,
@@ -44,7 +44,7 @@ impl Network {
 
     /// Reads a list (`.conflist`). `origin` names the file in errors.
     ///
-    /// The list may come without plugins: they can stand in files of their own.
+    /// The list may come without plugins: they can be in files of their own.
     pub fn parse_list(origin: &str, bytes: &[u8]) -> Result<Self> {
         let list = object(origin, bytes)?;
         read_list(&list, bytes).map_err(|problem| Error::config(origin, problem))

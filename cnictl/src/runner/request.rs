@@ -14,7 +14,7 @@ use crate::runner::{Attachment, Network, Verb};
 pub struct Request {
     /// The `type` of the configuration.
     pub plugin: String,
-    /// What is asked.
+    /// The verb.
     pub verb: Verb,
     /// The `CNI_*` variables; the plugin inherits the others from the runner.
     pub env: Vec<(&'static str, String)>,
@@ -67,7 +67,7 @@ impl RequestWriter<'_> {
         self.of_network(Verb::Status, plugin, self.named(plugin))
     }
 
-    /// GC. Without a list the plugin is told nothing about attachments, as cnitool does it.
+    /// GC. Without a list the plugin learns nothing about attachments, as with cnitool.
     pub fn gc(&self, plugin: &Plugin, valid: Option<&[ValidAttachment]>) -> Request {
         let mut config = self.named(plugin);
         if let Some(valid) = valid {

@@ -37,7 +37,7 @@ pub fn plugins(named: Option<&String>) -> Vec<PathBuf> {
     dirs.map(PathBuf::from).collect()
 }
 
-/// The runner; its own binary stands in for a missing `veth`.
+/// The runner; its own binary is used for a missing `veth`.
 pub fn runner<'a>(common: &Common, observer: Option<&'a dyn Observer>) -> Runner<'a> {
     Runner {
         path: plugins(common.path.as_ref()),
@@ -80,7 +80,7 @@ pub fn attachment(attach: &Attach, netns_may_be_gone: bool) -> Result<Attachment
     Ok(attachment)
 }
 
-/// The list for GC, of what is remembered; `None` if nothing was said about valid attachments.
+/// The list for GC, of what is remembered; `None` if no option is about valid attachments.
 pub fn valid_attachments(gc: &Gc, remembered: &[Entry]) -> Result<Option<Vec<ValidAttachment>>> {
     if gc.valid.is_empty() && !gc.valid_cached && !gc.none_valid {
         return Ok(None);

@@ -25,7 +25,7 @@ use common::{Code, Error};
 /// Destinations, and the gateway of each if one is given.
 pub type Routes = Vec<(Prefix, Option<IpAddr>)>;
 
-/// What the configuration says, checked.
+/// The configuration, checked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// At least one.

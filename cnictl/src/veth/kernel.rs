@@ -181,7 +181,7 @@ fn link(netlink: &mut Netlink, name: &str) -> Result<Link, Error> {
     found.ok_or_else(|| Error::new(Code::System, tried("find", name)).with_details("it is gone"))
 }
 
-/// Lets the host pass packets on between its links.
+/// Makes the host forward packets between its links.
 fn forward(family: Family) -> Result<(), Error> {
     let path = match family {
         Family::V4 => sysctl::path(&["net", "ipv4", "ip_forward"]),
@@ -196,8 +196,8 @@ fn forward(family: Family) -> Result<(), Error> {
     })
 }
 
-/// Lets the link-local addresses of a new pair be used at once: nobody else can have them, and the
-/// kernel asks for neighbours of forwarded packets from no other. Nothing to do without IPv6.
+/// Makes the link-local addresses of a new pair usable at once: no other host can have them, and the
+/// kernel resolves neighbours of forwarded packets from no other. Nothing to do without IPv6.
 fn without_dad(link: &str) -> Result<(), Error> {
     let path = sysctl::path(&["net", "ipv6", "conf", link, "accept_dad"]);
     match sysctl::write(&path, "0") {

@@ -45,7 +45,7 @@ pub fn address_message(index: u32, address: &OwnAddress) -> AddressMessage {
     message.header.family = family(address.prefix.addr.is_ipv4());
     message.header.prefix_len = address.prefix.len;
     message.header.index = index;
-    // Nobody else can have the address on a new pair: no need to wait for duplicates to answer.
+    // No other host can have the address on a new pair: no need to wait for duplicates to answer.
     let mut flags = AddressFlags::Nodad;
     if !address.prefix_route {
         flags |= AddressFlags::Noprefixroute;

@@ -1,6 +1,6 @@
 //! The main plugin that is built in: a veth pair with static addresses.
 //!
-//! It is there so that a chain can be tried without any plugin installed. The gateway is the host's
+//! With it a chain can be tried without any plugin installed. The gateway is the host's
 //! end of the pair, as with the plugin `ptp`: the container reaches everything through it, also its
 //! own subnet, so that containers reach each other through the host.
 //!

@@ -1,5 +1,5 @@
-//! What Go's decoder reads and `serde_json` does not: half of a surrogate pair in a string, which stands
-//! for U+FFFD there. Such a document is mended and read once more.
+//! What Go's decoder reads and `serde_json` does not: half of a surrogate pair in a string, which means
+//! U+FFFD there. Such a document is mended and read once more.
 
 /// The document with what cannot be read replaced; everything else stays, byte for byte.
 pub fn mended(text: &str) -> String {

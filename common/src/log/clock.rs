@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 const DAY: u64 = 86_400;
 
 /// A point in time in UTC as RFC 3339 has it, with microseconds: `2026-11-25T02:05:53.004711Z`.
-/// A clock that stands before 1970 shows the beginning of 1970.
+/// A clock that is before 1970 shows the beginning of 1970.
 pub fn rfc3339(at: SystemTime) -> String {
     let since = at.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     let (days, second) = (since.as_secs() / DAY, since.as_secs() % DAY);

@@ -1,4 +1,4 @@
-//! How much is told.
+//! How much is logged.
 
 /// What kind of a line it is, the gravest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

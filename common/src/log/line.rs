@@ -1,6 +1,6 @@
 //! One line: `key=value` pairs, the form that containerd's and CRI-O's own lines in the journal have.
 //!
-//! A value that is one plain word stands as it is; any other stands in quotes, escaped as in JSON, so
+//! A value that is one plain word is written as it is; any other is in quotes, escaped as in JSON, so
 //! that nothing in it can end the value or the line, or steer a terminal. All of a line is printable
 //! ASCII, and neither `$` nor a backtick is in it: where a file of such lines should end up as a
 //! shell's input, it runs nothing.
@@ -11,7 +11,7 @@ use std::fmt::Display;
 /// (PIPE_BUF, pipe(7)), so that lines of plugins that share one do not mix.
 pub const LONGEST: usize = 4096;
 
-/// What stands at the end of a value that was cut.
+/// The end of a value that was cut.
 const CUT: &str = "...";
 
 /// A line being written.

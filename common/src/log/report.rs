@@ -30,11 +30,11 @@ pub struct Report {
     pub network: String,
     /// Which lines are written, and where.
     pub settings: Settings,
-    /// What the verb says.
+    /// What the verb reports.
     pub log: Log,
 }
 
-/// Whom the lines are about, from the environment as it is: also a request that is refused for its
+/// The attachment that the lines are about, from the environment as it is: also a request that is refused for its
 /// environment has them.
 struct Subject {
     verb: String,
@@ -58,7 +58,7 @@ impl Report {
     }
 
     /// Writes the lines of the request, which is over: to stderr, and to the file if there is one. A
-    /// file that cannot be written is told on stderr, and hurts nobody.
+    /// file that cannot be written is reported on stderr, and is not a failure.
     ///
     /// `variable` gives the environment.
     pub fn write(&self, refusal: Option<&Error>, variable: impl Fn(&str) -> Option<String>) {
@@ -77,7 +77,7 @@ impl Report {
         }
         let mut stderr = io::stderr().lock();
         for (_, line) in lines.iter().filter(|(l, _)| self.settings.tells(*l)) {
-            // Nobody is left to tell when stderr is closed.
+            // A closed stderr leaves no way to report.
             let _ = stderr.write_all(line.as_bytes());
         }
     }
@@ -151,7 +151,7 @@ fn level(remarks: &Remarks, refusal: Option<&Error>) -> Level {
     }
 }
 
-/// Completes a line with whom it is about.
+/// Completes a line with the attachment that it is about.
 fn end_line(line: Line, network: &str, subject: &Subject) -> String {
     let Subject {
         verb: _,

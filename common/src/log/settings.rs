@@ -23,7 +23,7 @@ impl Settings {
         self.level.unwrap_or(Threshold::WARNING).shows(level)
     }
 
-    /// Whether the file, if there is one, gets lines of a level. Whoever names a file wants to know
+    /// Whether the file, if there is one, gets lines of a level. A file is named by those who want to know
     /// what was changed.
     pub fn files(&self, level: Level) -> bool {
         self.file.is_some() && self.level.unwrap_or(Threshold::INFO).shows(level)
@@ -32,7 +32,7 @@ impl Settings {
     /// Reads the keys. An empty text is the same as its absence, as with the other plugins.
     ///
     /// # Errors
-    /// Code 6 for a value that is no string, code 7 for an unknown level or a path that cannot be.
+    /// Code 6 for a value that is not a string, code 7 for an unknown level or an impossible path.
     pub fn parse(conf: Object<'_>) -> Result<Settings, Error> {
         Ok(Settings {
             level: level(conf)?,

@@ -6,7 +6,7 @@
 /// The variable that holds it.
 pub const VARIABLE: &str = "TRACEPARENT";
 
-/// Where a call stands in a trace, as W3C Trace Context writes it, each in hexadecimal digits.
+/// The place of a call in a trace, as W3C Trace Context writes it, each in hexadecimal digits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trace {
     /// The trace, 32 digits.
@@ -18,7 +18,7 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// Reads `VERSION-TRACE-SPAN-FLAGS`; `None` for anything that the W3C's rules tell to ignore.
+    /// Reads `VERSION-TRACE-SPAN-FLAGS`; `None` for anything that is to be ignored by the W3C's rules.
     /// Later versions may have more fields after these.
     pub fn parse(text: &str) -> Option<Trace> {
         let mut parts = text.split('-');

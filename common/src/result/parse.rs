@@ -73,7 +73,7 @@ fn interface(value: Value<'_>) -> Result<Interface, Error> {
 
 fn ip_config(value: Value<'_>) -> Result<IpConfig, Error> {
     let raw = value.object()?;
-    // `version` follows from the address; it is checked for its type and printed anew.
+    // `version` follows from the address; it is checked for its type and printed again.
     raw.string("version")?;
     Ok(IpConfig {
         address: prefix(raw, "address", value)?,

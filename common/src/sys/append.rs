@@ -60,7 +60,7 @@ fn open(directory: &File, path: &Path) -> io::Result<File> {
     Err(io::Error::other("it keeps appearing and disappearing"))
 }
 
-/// Makes the file; `None` when somebody else has made something of that name.
+/// Makes the file; `None` when another process has made something of that name.
 fn create(directory: &File, path: &Path) -> io::Result<Option<File>> {
     regular::keeps_files(directory)?;
     let flags = OFlag::O_WRONLY | OFlag::O_APPEND | OFlag::O_CLOEXEC;

@@ -61,7 +61,7 @@ impl Draft {
         synced.context(Code::Io, || self.tried())
     }
 
-    /// Lets everybody read it.
+    /// Makes it readable for everyone.
     ///
     /// # Errors
     /// Code 5 with the path.
@@ -70,7 +70,7 @@ impl Draft {
         fs::set_permissions(&self.path, readable).context(Code::Io, || self.tried())
     }
 
-    /// Gives the file its name; who has it already goes.
+    /// Gives the file its name; a file that has it already is replaced.
     ///
     /// # Errors
     /// Code 5 with the path.
@@ -79,7 +79,7 @@ impl Draft {
         fs::rename(&self.path, &path).context(Code::Io, || format!("write {}", path.display()))
     }
 
-    /// Gives the file its name, unless somebody has it: then the answer is `false`.
+    /// Gives the file its name, unless another file has it: then the answer is `false`.
     ///
     /// # Errors
     /// Code 5 with the path.
@@ -174,12 +174,12 @@ pub enum Content {
     Absent,
     /// A regular file's bytes.
     Bytes(Vec<u8>),
-    /// Something that is no regular file, in words; it was not opened.
+    /// Something that is not a regular file, in words; it was not opened.
     NoFile(&'static str),
 }
 
 /// The whole of a file that the administrator keeps, or `None` when it is not there. Links are followed;
-/// one that leads nowhere is no absence: what it names was meant to be there.
+/// one that leads nowhere does not count as absent: what it names was meant to be there.
 ///
 /// # Errors
 /// Code 5 with the path.
@@ -207,7 +207,7 @@ pub fn read_state(path: &Path) -> Result<Content, Error> {
     content(path, Links::Refused)
 }
 
-/// The error about something that is no regular file.
+/// The error about something that is not a regular file.
 pub fn no_file(path: &Path, what: &str) -> Error {
     Error::new(Code::Io, format!("read {}", path.display()))
         .with_details(format!("it is {what}, not a file"))
@@ -293,7 +293,7 @@ mod tests {
         assert!(draft("first").create("x").unwrap());
         assert!(!draft("second").create("x").unwrap());
         assert_eq!(fs::read_to_string(scratch.0.join("x")).unwrap(), "first");
-        // What a killed writer left, or somebody put there, is not written through.
+        // What a killed writer left, or another program put there, is not written through.
         symlink(scratch.0.join("x"), scratch.0.join(".draft")).unwrap();
         assert!(draft("third").create("y").unwrap());
         assert_eq!(fs::read_to_string(scratch.0.join("x")).unwrap(), "first");

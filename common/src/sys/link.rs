@@ -41,7 +41,7 @@ pub struct Link {
     pub mtu: u32,
     /// `IFF_UP`
     pub up: bool,
-    /// `IFF_PROMISC` as an administrator set it. What packet sockets ask for is counted elsewhere
+    /// `IFF_PROMISC` as an administrator set it. What packet sockets request is counted elsewhere
     /// in the kernel and does not show here (`dev_get_flags` in net/core/dev.c).
     pub promisc: bool,
     /// `IFF_ALLMULTI` as an administrator set it.
@@ -50,7 +50,7 @@ pub struct Link {
     pub txqlen: u32,
     /// The alias, which serves us as the owner's mark.
     pub alias: Option<String>,
-    /// The index of the link it stands on: a veth's peer, a macvlan's parent.
+    /// The index of the link below it: a veth's peer, a macvlan's parent.
     pub parent: Option<u32>,
     /// The namespace of [`Link::parent`], as numbered in this one; `None` when it is this one.
     pub parent_netnsid: Option<i32>,
@@ -109,7 +109,7 @@ impl Netlink {
             .extend(name.map(|n| LinkAttribute::IfName(n.to_owned())));
         request.attributes.push(without_counters());
         match self.request(libc::RTM_GETLINK, GET, &request) {
-            // An acknowledgement without a link is no word about it.
+            // An acknowledgement without a link does not prove its absence.
             Ok(replies) => match replies.iter().find_map(decode) {
                 None => Err(Errno::ENODATA.into()),
                 found => Ok(found),
@@ -199,7 +199,7 @@ impl Netlink {
         self.request(libc::RTM_NEWLINK, GET, &request).map(drop)
     }
 
-    /// Whether a link's other end, or what it stands on, is known to be in this namespace. Where that
+    /// Whether a link's other end, or the link below it, is known to be in this namespace. Where that
     /// is the link's own namespace, or the kernel names none, it is not.
     ///
     /// # Errors
@@ -245,7 +245,7 @@ fn about(index: u32) -> LinkMessage {
     message
 }
 
-/// Counters are a third of a reply's bytes and nobody reads them here.
+/// Counters are a third of a reply's bytes and are not read here.
 fn without_counters() -> LinkAttribute {
     LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats])
 }

@@ -1,7 +1,7 @@
 //! Locks among processes of root's: regions of one file, and whole files of other programs.
 //!
 //! The locks are the kernel's, of the open file (`F_OFD_SETLK`): they end with the last process that
-//! has it open, and who waits gets them in the order of coming.
+//! has it open, and waiters get them in the order in which they came.
 
 use std::fs::{self, File};
 use std::io;
@@ -53,7 +53,7 @@ pub fn open(directory: &Path, name: &str, children: Children) -> io::Result<File
     Ok(file)
 }
 
-/// Never waits, whatever stands there.
+/// Never waits, whatever is there.
 fn open_file(path: &Path) -> io::Result<File> {
     fs::OpenOptions::new()
         .read(true)
@@ -65,7 +65,7 @@ fn open_file(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
-/// Locks the region of a file that a number stands for, as long as the file is open somewhere. Says
+/// Locks the region of a file that a number selects, as long as the file is open somewhere. Says
 /// whether it did; when others hold it for all of `patience`, and `goes_on` does not say to wait as long
 /// again, it did not.
 ///
@@ -89,8 +89,8 @@ pub fn region(
         Err(Errno::EAGAIN | Errno::EACCES) => {}
         Err(errno) => return Err(errno.into()),
     }
-    // The kernel keeps who waits in order, but not for a bounded time: a thread waits. If it comes to
-    // be late, it closes its file, and with it the lock.
+    // The kernel serves waiters in order, but has no bounded wait: a thread waits. If it gets the lock too
+    // late, it closes its file, and with it the lock.
     let (done, outcome) = mpsc::channel();
     let file = file.try_clone()?;
     thread::Builder::new().spawn(move || {
@@ -162,7 +162,7 @@ mod tests {
         let mut asked = 0;
         let goes_on = || {
             asked += 1;
-            // The lock comes free while it waits for the third time.
+            // The lock is released while it waits for the third time.
             (asked == 3).then(|| first.take());
             asked < 100
         };

@@ -159,7 +159,7 @@ impl Netlink {
             self.send(&message(kind, flags, sequence, body))?;
             match self.replies(sequence, &mut take) {
                 Ok(Some(replies)) => return Ok(replies),
-                // It is created, whatever else was said of it.
+                // It is created, whatever else was reported.
                 Ok(None) if !is_repeatable => return Ok(Vec::new()),
                 Ok(None) => {}
                 Err(refusal) => {
@@ -248,7 +248,7 @@ impl Netlink {
     }
 
     fn receive_with(&mut self, flags: MsgFlags) -> Result<Vec<(Message, u16)>, Errno> {
-        // With MSG_TRUNC the kernel tells the datagram's true length.
+        // With MSG_TRUNC the kernel returns the datagram's true length.
         let flags = flags | MsgFlags::MSG_TRUNC;
         let length = loop {
             match recv(self.socket.as_raw_fd(), &mut self.buffer, flags) {
@@ -266,7 +266,7 @@ impl Netlink {
     }
 
     /// The next datagram of an answer. The kernel answers while it takes the request, so that after
-    /// an overrun what is left of the answer has come already. What was asked for is done, and most
+    /// an overrun what is left of the answer has come already. What was requested is done, and most
     /// likely its acknowledgement is not what was dropped.
     /// Also says whether messages were dropped before it.
     fn answer(&mut self) -> Result<(Vec<(Message, u16)>, bool), Refusal> {
@@ -311,7 +311,7 @@ impl Netlink {
     }
 }
 
-/// Asks for the kernel's words in refusals and for refusals without the echoed request. Kernels that
+/// Requests the kernel's words in refusals and refusals without the echoed request. Kernels that
 /// cannot do this answer without, which the reader understands too.
 fn set_extended_errors(fd: &OwnedFd) {
     let on: libc::c_int = 1;

@@ -34,7 +34,7 @@ pub struct Netns {
 pub enum OpenError {
     /// Nothing is there any more: for DEL, nothing is left to do.
     Gone(Error),
-    /// Something that is no namespace is there.
+    /// Something that is not a namespace is there.
     Foreign(Error),
     /// It cannot be found out, or not be used.
     Unusable(Error),
@@ -146,8 +146,8 @@ impl Netns {
     }
 }
 
-/// Whether an open namespace is one of networks. Kernels before 4.11 do not say; they refuse to let
-/// anybody enter another kind as one.
+/// Whether an open namespace is a network namespace. Kernels before 4.11 do not say; their setns(2)
+/// refuses any other kind.
 #[allow(unsafe_code)]
 fn is_of_networks(namespace: &File) -> Result<bool, Errno> {
     // SAFETY: `namespace` is open, and NS_GET_NSTYPE (ioctl_ns(2)) has no argument.

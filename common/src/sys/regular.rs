@@ -3,7 +3,7 @@
 //!
 //! A name is opened with `O_PATH` first, which reaches the directory's entry and not what is behind it
 //! (open(2)). What that descriptor is decides; then the same descriptor is opened for good through
-//! /proc/self/fd, so that nobody can put something else in its place in between.
+//! /proc/self/fd, so that nothing else can take its place in between.
 
 use std::fs::{File, FileType};
 use std::io;
@@ -57,7 +57,7 @@ pub const DIRECTORY: &str = "a directory";
 pub enum Links {
     /// A symbolic link is followed: the administrator's files.
     Followed,
-    /// A symbolic link is no file: what programs keep.
+    /// A symbolic link is not a file: what programs keep.
     Refused,
 }
 
@@ -141,7 +141,7 @@ pub fn reopen(entry: &File, flags: OFlag) -> io::Result<File> {
     }
 }
 
-/// Refuses file systems that make commands of what is written, and those that nobody knows.
+/// Refuses file systems that make commands of what is written, and unknown ones.
 ///
 /// # Errors
 /// With the file system's number.

@@ -1,7 +1,7 @@
 //! Whether there was a stdout when the process began.
 //!
 //! Rust's runtime opens /dev/null in the place of a closed stdout before `main`, and whatever is written
-//! there is a success that nobody hears of. So it is looked at before that, where the C library calls
+//! there succeeds and is lost. So it is looked at before that, where the C library calls
 //! what is in the section `.init_array`.
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,7 +10,7 @@ use nix::libc;
 
 static WAS_CLOSED: AtomicBool = AtomicBool::new(false);
 
-// SAFETY: the C library calls what stands in this section with its argument vector, which a C function
+// SAFETY: the C library calls what is in this section with its argument vector, which a C function
 // may leave alone, and before any other thread is there. `look` needs nothing of Rust's runtime.
 #[allow(unsafe_code)]
 #[used]

@@ -2,7 +2,7 @@
 
 use nix::libc;
 
-/// Characters in a line of the terminal on stdout; `None` when it is none, or does not say.
+/// Characters in a line of the terminal on stdout; `None` when it is not a terminal, or does not say.
 #[allow(unsafe_code, reason = "nix has no typed TIOCGWINSZ")]
 pub fn stdout_width() -> Option<usize> {
     let mut size = libc::winsize {

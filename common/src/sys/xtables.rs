@@ -83,7 +83,7 @@ pub struct XTable {
     pub entries: Vec<u8>,
 }
 
-/// Reads a table. The kernel makes the table if this namespace has none yet: ask /proc/net first.
+/// Reads a table. The kernel makes the table if this namespace has none yet: look at /proc/net first.
 ///
 /// # Errors
 /// What the kernel refused: `EPERM` without `CAP_NET_ADMIN`, `ENOENT` for a table that it does not
@@ -213,10 +213,10 @@ fn fill(bytes: &mut [u8], at: usize, with: &[u8]) {
     }
 }
 
-/// `IPPROTO_RAW`: what iptables itself asks through.
+/// `IPPROTO_RAW`: the protocol of the socket that iptables itself uses.
 const RAW: nix::sys::socket::SockProtocol = nix::sys::socket::SockProtocol::Raw;
 
-/// Where an IP version's tables are asked for.
+/// Socket and options of an IP version's tables.
 struct Socket {
     socket: OwnedFd,
     level: libc::c_int,

@@ -1,5 +1,5 @@
 //! English as the field writes it: words and turns that give a foreign idiom away are not in the
-//! documentation, in what `--help` says, or in the messages of the programs.
+//! documentation, in what `--help` says, in the messages of the programs, or in the comments of some crates.
 
 use std::fs;
 use std::path::Path;
@@ -36,6 +36,9 @@ const HABITS: [(&str, &str); 25] = [
     ("whose it is", "who owns it"),
 ];
 
+/// The crates whose comments are held to this, too.
+const COMMENTED: [&str; 4] = ["common", "nft", "xtables", "cnictl"];
+
 /// Verbs before `no`, which English turns round: `this is no namespace` is `this is not a namespace`.
 const TURNED: &str = "is no";
 
@@ -54,31 +57,43 @@ fn nothing_is_written_in_a_foreign_idiom() {
         let text = help("cnictl", Some(&command));
         faults.extend(found(&format!("cnictl {command} --help"), &text));
     }
-    for part in [
-        "common",
-        "nft",
-        "xtables",
-        "tuning",
-        "portmap",
-        "bandwidth",
-        "cnictl",
-    ] {
-        literals_below(&root().join(part).join("src"), &mut faults);
+    for part in COMMENTED.iter().chain(&["tuning", "portmap", "bandwidth"]) {
+        below(&root().join(part).join("src"), &literals, &mut faults);
+    }
+    for part in COMMENTED {
+        below(&root().join(part).join("src"), &comments, &mut faults);
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
-fn literals_below(directory: &Path, faults: &mut Vec<String>) {
+/// Finds faults in a part of every source below a directory.
+fn below(directory: &Path, part: &dyn Fn(&str) -> Vec<String>, faults: &mut Vec<String>) {
     for entry in fs::read_dir(directory).unwrap().flatten() {
         let path = entry.path();
         if path.is_dir() {
-            literals_below(&path, faults);
+            below(&path, part, faults);
         } else if path.extension().is_some_and(|end| end == "rs") {
-            let source = fs::read_to_string(&path).unwrap();
-            let text = literals(&source).join("\n");
+            let text = part(&fs::read_to_string(&path).unwrap()).join("\n");
             faults.extend(found(&path.display().to_string(), &text));
         }
     }
+}
+
+/// Every comment of a source, each block of lines as one, so that no habit hides behind a line's end.
+fn comments(source: &str) -> Vec<String> {
+    let mut all = vec![String::new()];
+    for line in source.lines() {
+        let line = line.trim_start();
+        let text = line
+            .strip_prefix("//")
+            .map(|text| text.trim_start_matches(['/', '!']));
+        match (text, all.last_mut()) {
+            (Some(text), Some(block)) => block.push_str(text),
+            _ => all.push(String::new()),
+        }
+    }
+    all.retain(|block| !block.is_empty());
+    all
 }
 
 /// The texts in quotes of a source, without those of comments.
@@ -159,7 +174,13 @@ fn habits_are_found_as_whole_words() {
 }
 
 #[test]
-fn literals_are_what_stands_in_quotes() {
+fn comments_are_blocks_of_lines() {
+    let source = "//! It is told\n//! by others.\nlet a = \"b\";\n    /// c\n    // d\n";
+    assert_eq!(comments(source), [" It is told by others.", " c d"]);
+}
+
+#[test]
+fn literals_are_what_is_in_quotes() {
     let source = "// \"not this\"\nlet a = \"b \\\n   c\"; let d = '\"'; let e = \"f \\\"g\\\"\";";
     assert_eq!(literals(source), ["b c", "f 'g'"]);
 }

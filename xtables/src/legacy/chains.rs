@@ -8,7 +8,7 @@ use common::sys::xtables::XTable;
 use super::entry::{Layout, PART};
 use super::{HOOKS, Reader};
 
-/// Rules that stood, in the kernel's own bytes, to be put back.
+/// Earlier rules, in the kernel's own bytes, to be restored.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Former {
     /// Names, each with the entry that begins the chain and the one that ends it.
@@ -19,7 +19,7 @@ pub struct Former {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct FormerRule {
     chain: String,
-    /// Counted from 0, with the others before it that stood.
+    /// Counted from 0, with the earlier others before it.
     place: usize,
     bytes: Vec<u8>,
     to: To<String>,

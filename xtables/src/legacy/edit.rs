@@ -1,7 +1,7 @@
 //! What goes from a table of the legacy variant by place, and comes back, in the kernel's own bytes.
 //!
-//! iptables removes a rule that is like the one given; of many matches it prints what it then does not
-//! find again. So the table is read, and put back without what is to go, as iptables itself does with
+//! iptables removes a rule that equals the one given; many matches are printed in a form that it does not
+//! recognise. So the table is read, and put back without what is to go, as iptables itself does with
 //! every change, under the lock that its programs share.
 
 use std::collections::BTreeSet;
@@ -57,7 +57,7 @@ pub fn remove(
     exchange(family, is_asked, select, &Former::default())
 }
 
-/// What `select` chooses of the nat table's chains whose names pass `is_asked`, as it stands.
+/// What `select` chooses of the nat table's chains whose names pass `is_asked`, as it is there.
 ///
 /// # Errors
 /// Code 100 when the kernel does not say.
@@ -75,7 +75,7 @@ pub fn former(
 /// Makes what `select` chooses what it was. Others' rules stay, and so does what already is as it was.
 ///
 /// # Errors
-/// As [`remove`], and code 100 where somebody else has a chain of that name, or took away the one that
+/// As [`remove`], and code 100 where another program has a chain of that name, or removed the one that
 /// leads there.
 pub fn put_back(
     family: Family,
@@ -83,7 +83,7 @@ pub fn put_back(
     select: impl Fn(&State) -> Doomed,
     former: &Former,
 ) -> Result<(), Error> {
-    // Who holds the lock is in nobody's way where nothing is to do.
+    // A held lock does not matter where there is no work.
     if self::former(family, &is_asked, &select)? == *former {
         return Ok(());
     }
@@ -221,7 +221,7 @@ impl Reader {
         })
     }
 
-    /// What is to go, as it stands.
+    /// What is to go, as it is there.
     pub(super) fn former(&self, doomed: &Doomed, family: Family) -> Result<Former, Error> {
         Ok(self
             .chains(family)?

@@ -31,7 +31,7 @@ pub struct Layout {
     pub next: usize,
     /// Of the entry before its matches.
     pub length: usize,
-    /// `IPT_F_GOTO` or `IP6T_F_GOTO`, and of IPv6 what says that a protocol is asked for.
+    /// `IPT_F_GOTO` or `IP6T_F_GOTO`, and of IPv6 what says that a protocol is matched.
     pub goto: u8,
     pub harmless: u8,
 }
@@ -153,7 +153,7 @@ impl Entry<'_> {
             .map(|(name, revision, data)| xt::matched(name, revision, data))
     }
 
-    /// Names, revisions and data of the matches. What is no match any more has the name `?`.
+    /// Names, revisions and data of the matches. What is not a match any more has the name `?`.
     pub fn parts(&self) -> impl Iterator<Item = (&str, u32, &[u8])> {
         let mut rest = self
             .bytes

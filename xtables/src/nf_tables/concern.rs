@@ -1,4 +1,4 @@
-//! Which rules of a chain that leads to many others are worth taking apart.
+//! Which rules of a chain that leads to many others are worth parsing.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use nft::uapi;
 use super::words::{IMMEDIATE_DATA, XT_INFO, XT_NAME};
 use crate::xt;
 
-/// For whom the rules of one long chain are read. Those of all other chains are taken apart, always.
+/// What the rules of one long chain are read for. The rules of all other chains are always taken apart.
 #[derive(Debug, Clone, Default)]
 pub struct Concern {
     /// The long chain, of the nat table.

@@ -18,7 +18,7 @@ const MATCH_INFO: u16 = 3;
 /// `NFT_RETURN`
 const RETURN: i32 = -5;
 
-/// The rules of a chain of the nat table, as far as they are of concern; none without such a chain.
+/// The rules of a chain of the nat table, as far as they matter; none without such a chain.
 ///
 /// # Errors
 /// Code 100 when the kernel does not say.

@@ -1,8 +1,8 @@
 //! A rule of nf_tables in the words of iptables, from what the kernel holds of it.
 //!
 //! What iptables would not write, or only iptables knows, becomes a match or a target of which the name
-//! is all that is said: `-m ?NAME`, `-j NAME ?`. So every rule has its words, a rule with such a part is
-//! like none of ours, and where it leads can be read all the same.
+//! is all that is known: `-m ?NAME`, `-j NAME ?`. So every rule has its words, a rule with such a part is
+//! unlike any of ours, and its destination can be read all the same.
 
 use common::Family;
 use common::sys::netlink::{attribute, each_attribute, text};
@@ -24,7 +24,7 @@ const RANGE_TO: u16 = 4;
 /// Where the protocol is in a header of IPv4, in bytes.
 const V4_PROTOCOL: u32 = 9;
 
-/// Where ports are, in all protocols that have them, and the options that ask for them.
+/// Where ports are, in all protocols that have them, and the options that name them.
 const PORTS: [(u32, &str); 2] = [(0, "--sport"), (2, "--dport")];
 
 /// What a comparison is about.
@@ -167,7 +167,7 @@ impl Reader {
         self.port(option, op != uapi::CMP_EQ, &text)
     }
 
-    /// The match of a port, of a protocol that was asked for before.
+    /// The match of a port, of a protocol that was matched before.
     fn port(&self, option: &str, is_inverted: bool, text: &str) -> Option<String> {
         let protocol = self
             .words

@@ -11,7 +11,7 @@ use super::{
 /// Bytes of `struct xt_comment_info`, with the closing NUL.
 const COMMENT: usize = 256;
 /// Bytes of `struct xt_multiport_v1` and `struct xt_sctp_info`, and where in the latter the types of
-/// chunks are, of which -1 is none.
+/// chunks are; -1 means none.
 const MULTIPORT: usize = 48;
 const SCTP: usize = 292;
 const SCTP_CHUNKS: usize = 268;

@@ -12,7 +12,7 @@ use crate::plugins::{Plugin, of};
 use crate::runner::request::{Request, RequestWriter};
 use crate::runner::{Attachment, Error, Network, Result, Runner, Verb, exec};
 
-/// What stands for the address that the main plugin has not given yet (RFC 5737).
+/// A placeholder for the address that the main plugin has not given yet (RFC 5737).
 const EXAMPLE: &str = "192.0.2.2/24";
 
 /// What one plugin of the chain would do.

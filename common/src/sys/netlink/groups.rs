@@ -1,4 +1,4 @@
-//! Notifications: what the kernel reports unasked to a socket that has joined a group.
+//! Notifications: what the kernel sends, without a request, to a socket that has joined a group.
 
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -25,7 +25,7 @@ impl Netlink {
     /// Code 100 where the kernel refuses: those of netfilter need `CAP_NET_ADMIN`.
     pub fn join(&self, groups: &[u32]) -> Result<(), Error> {
         // Beyond the system's limit with CAP_NET_ADMIN of the initial user namespace only. With less
-        // room notifications are lost sooner, which the reader is told.
+        // room notifications are lost sooner, which is reported to the reader.
         if setsockopt(&self.socket, sockopt::RcvBufForce, &WAITING).is_err() {
             let _ = setsockopt(&self.socket, sockopt::RcvBuf, &WAITING);
         }

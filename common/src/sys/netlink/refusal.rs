@@ -12,7 +12,7 @@ pub struct Refusal {
     /// The kernel's explanation (`NLMSGERR_ATTR_MSG`); often empty.
     pub text: String,
     /// Whether it is the kernel's answer to a request. If not, a system call failed, and nothing is
-    /// known of what was asked for.
+    /// known of what was requested.
     pub is_answer: bool,
 }
 

@@ -74,7 +74,7 @@ pub fn verdict(body: &[u8], flags: u16) -> Result<(), Refusal> {
     }
 }
 
-/// The kernel's words: after the number stands the request's header (its body only without
+/// The kernel's words: after the number comes the request's header (its body only without
 /// `NLM_F_CAPPED`), then attributes.
 fn explanation(body: &[u8], flags: u16) -> Option<String> {
     if flags & libc::NLM_F_ACK_TLVS as u16 == 0 {
