@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs ADD under strace, which does something to one of the plugin's requests to the kernel.
 /// Gives the exit code, none when a signal ended it.
-pub fn add_with(pod: &Pod, fault: &str, keys: Value) -> Option<i32> {
+fn add_with(pod: &Pod, fault: &str, keys: Value) -> Option<i32> {
     let plugin = sandbox::plugin::binary("bandwidth");
     let mut command = pod.host().command("strace");
     command

@@ -1,46 +1,48 @@
-//! ADD that is killed at any moment: DEL leaves nothing of it, and ADD completes it.
+//! SIGKILL at every system call of ADD: DEL leaves nothing of it, and ADD completes it.
 
-use super::failed_add::{add_with, with_subnets};
+use crate::faults::killed_at_each;
+
+use super::failed_add::with_subnets;
 use super::pod::{Pod, both};
 
 #[test]
-fn after_a_kill_at_any_request_del_leaves_nothing() {
+fn whenever_an_add_is_killed_del_leaves_nothing() {
     for keys in [both(), with_subnets()] {
         let pod = Pod::new();
         let before = pod.state();
-        let mut killed = 0;
-        for request in 1..100 {
-            let fault = format!("inject=sendto:signal=SIGKILL:when={request}");
-            if add_with(&pod, &fault, keys.clone()) == Some(0) {
-                break;
-            }
-            killed += 1;
-            pod.del(keys.clone());
-            assert_eq!(pod.state(), before, "request {request}");
-        }
-        assert!(killed > 10, "{killed}");
+        let add = pod.call("ADD").stdin(pod.conf(keys.clone()).to_string());
+        let kills = killed_at_each(
+            pod.host(),
+            &add,
+            || (),
+            |at| {
+                pod.del(keys.clone());
+                assert_eq!(pod.state(), before, "{at}");
+            },
+        );
+        assert!(kills > 30, "{kills}");
     }
 }
 
 #[test]
-fn after_a_kill_at_any_request_add_completes_the_work() {
+fn whenever_an_add_is_killed_add_completes_the_work() {
     let pod = Pod::new();
     let before = pod.state();
     pod.add(both());
     let whole = pod.state();
     pod.del(both());
-    let mut killed = 0;
-    for request in 1..100 {
-        let fault = format!("inject=sendto:signal=SIGKILL:when={request}");
-        if add_with(&pod, &fault, both()) == Some(0) {
-            break;
-        }
-        killed += 1;
-        pod.add(both());
-        pod.check(both());
-        assert_eq!(pod.state(), whole, "request {request}");
-        pod.del(both());
-        assert_eq!(pod.state(), before, "request {request}");
-    }
-    assert!(killed > 10, "{killed}");
+    let add = pod.call("ADD").stdin(pod.conf(both()).to_string());
+    let kills = killed_at_each(
+        pod.host(),
+        &add,
+        || (),
+        |at| {
+            pod.add(both());
+            pod.check(both());
+            assert_eq!(pod.state(), whole, "{at}");
+            pod.del(both());
+            assert_eq!(pod.state(), before, "{at}");
+        },
+    );
+    assert!(kills > 30, "{kills}");
 }
