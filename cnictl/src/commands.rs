@@ -107,7 +107,7 @@ pub fn refuse(error: clap::Error) -> ExitCode {
     }))
 }
 
-/// Writes to stdout, and gives the exit code of success. That a reader has had enough (`| head`) is not a
+/// Writes to stdout, and gives the exit code of success. That a reader has had enough (`| head`) is not an
 /// error.
 fn print(text: &str) -> Result<u8, Error> {
     let mut stdout = io::stdout().lock();

@@ -198,7 +198,7 @@ impl Firewall {
     /// all that the packet can meet does so.
     ///
     /// A translation ends its way through all chains, anything else that through one chain. Of chains of one
-    /// priority the kernel calls the newest first, and does not say which that is.
+    /// priority the kernel runs the newest first, and does not report which that is.
     pub fn reaches(&self, hook: Hook, packet: &Packet) -> Reaches {
         let walked = self.walked(hook, true, packet);
         for chains in walked.chunk_by(|one, other| one.priority == other.priority) {

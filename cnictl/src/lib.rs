@@ -1,19 +1,19 @@
-//! The tool for people: runs network configurations, shows what the plugins made, repairs, installs.
+//! `cnictl`, the operators' tool: runs network configurations, shows what the plugins made, repairs, installs.
 //!
 //! | module | what it holds |
 //! | --- | --- |
 //! | [`cli`] | the command line and its help |
 //! | [`commands`] | a file per command |
-//! | [`plugins`] | the plugins that it knows from within |
-//! | [`requests`], [`today`], [`repair`], [`dead`] | attachments of the cache: their requests, their repair, and what no one owns |
+//! | [`plugins`] | the plugins that are linked into it |
+//! | [`requests`], [`today`], [`repair`], [`dead`] | attachments of the cache: requests, repair, leftovers |
 //! | [`follow`] | repairs what others change, as soon as they have done so |
-//! | [`mappings`], [`missing`], [`state`], [`owners`] | what the kernel has and has not, in which state, and whose it is |
+//! | [`mappings`], [`missing`], [`state`], [`owners`] | what the kernel has and has not, in which state, and who owns it |
 //! | [`doctor`] | what is wrong with a node |
 //! | [`explain`] | why a host port does not answer |
 //! | [`firewall`] | what a firewall would do with a packet |
 //! | [`finding`] | what was found, and how it is shown |
 //! | [`record`], [`exposition`] | what the last `reconcile` did, and numbers for node_exporter |
-//! | [`install`] | puts plugins into a directory that runtimes use, and takes them out again |
+//! | [`install`] | puts plugins into a directory that runtimes use, and removes them again |
 //! | [`lint`] | what is wrong with a configuration |
 //! | [`table`] | tables |
 //! | [`runner`] | what a container runtime does through libcni |

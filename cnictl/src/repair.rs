@@ -252,8 +252,8 @@ pub fn run<P: Operate>(tasks: &[Task<'_>]) -> Vec<Outcome> {
     put_right_all::<P>(tasks, &mut [])
 }
 
-/// What was found of each attachment by given configurations, and what became of it: it is put right unless
-/// it is held, and what it has of the cache's configurations beside those that count is taken back.
+/// What was found of each attachment by given configurations, and what became of it: it is repaired
+/// unless it is held, and what it has of the cache's configurations beside those that count is removed.
 pub fn outcomes<'a, P: Operate>(
     cache: &'a Cache,
     configs: &Configs,

@@ -308,7 +308,7 @@ impl Element {
         Nla::nested(uapi::LIST_ELEM, attributes)
     }
 
-    /// Whether it means the same. A number of siblings that one of the two does not know is not at a
+    /// Whether it means the same. A number of siblings that one of the two does not know is not a
     /// difference.
     pub fn is_same(&self, other: &Element) -> bool {
         let known = self.siblings.zip(other.siblings);

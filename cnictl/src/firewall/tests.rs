@@ -176,7 +176,7 @@ fn what_has_a_packet_before_ours_is_found_and_sure_only_where_the_order_is_known
         ),
         (&[("ip a", -110, SOME), ("ip nat", -100, own)], None),
         (&[("ip a", -100, SOME), ("ip nat", -100, own)], None),
-        // The reference's own table is no stranger.
+        // The reference's own table does not count as a stranger's.
         (
             &[("ip cni_hostport", -100, OTHER), ("ip a", -90, OTHER)],
             None,

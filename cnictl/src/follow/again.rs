@@ -1,4 +1,4 @@
-//! When what failed is tried again: soon at first, as somebody may have removed again what was repaired
+//! When what failed is tried again: soon at first, as others may have removed again what was repaired
 //! before it was looked at; then ever more rarely.
 
 use std::collections::BTreeMap;

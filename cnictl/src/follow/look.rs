@@ -35,7 +35,7 @@ pub struct Looker {
     config_dir: Option<PathBuf>,
     state_dir: PathBuf,
     grace: Duration,
-    /// Repairs that stand if the runtime still has the attachments after the grace time: the last of each.
+    /// Repairs that stay if the runtime still has the attachments after the grace time: the last of each.
     unconfirmed: BTreeMap<Part, Repair>,
     /// What could not be repaired, and why.
     failed: BTreeMap<Part, String>,

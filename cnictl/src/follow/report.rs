@@ -24,7 +24,7 @@ pub struct Line {
 }
 
 impl Line {
-    /// Notes what became of a repair. What the runtime made anew may be in order.
+    /// Notes what became of a repair. What the runtime added again may be in order.
     pub fn confirmed(&mut self, outcome: &Outcome, what: String) {
         match outcome {
             Outcome::Failed(_) => self.failed.push(what),
