@@ -20,4 +20,4 @@ mod verbs;
 
 pub use attachment::{Attachment, End};
 pub use held::{held_before, held_when};
-pub use inject::killed_at_each;
+pub use inject::{injected, killed_at_each};

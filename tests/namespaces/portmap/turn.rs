@@ -79,11 +79,14 @@ fn where_nothing_can_be_locked_add_goes_on(backend: Backend) {
         call: &|verb| host.call(verb, &request),
         state: &|| host.state().lines().map(str::to_owned).collect(),
     };
-    // The first three ask of stdout and of files that are closed; then the turn's file is given to
-    // programs, and locked.
+    // The first three are about stdout and files that are closed; then the turn's file is given to programs,
+    // and locked. Programs need their own calls of fcntl.
     for nth in [4, 5] {
-        let end = attachment.add_with("fcntl", "ENOLCK", nth, &[]);
-        assert_eq!(end, End::Added);
+        let fault = ("fcntl", "ENOLCK", nth);
+        let (answer, is_met) =
+            faults::injected(&host.net.host, &(attachment.call)("ADD"), fault, &[]);
+        assert!(is_met, "{nth}: {answer:?}");
+        assert_eq!(attachment.judge(&answer, &[], "without a lock"), End::Added);
     }
     attachment.succeeds("DEL", "without a lock");
     host.is_clean();
