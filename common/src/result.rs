@@ -164,6 +164,11 @@ impl Prefix {
         family == Family::of(addr) && pairs.zip(mask).all(|((a, b), mask)| a & mask == b & mask)
     }
 
+    /// Whether all addresses of another prefix are also this one's.
+    pub fn contains(&self, other: &Prefix) -> bool {
+        self.len <= other.len && self.has(other.addr)
+    }
+
     /// Whether two prefixes have an address in common.
     pub fn meets(&self, other: &Prefix) -> bool {
         self.has(other.addr) || other.has(self.addr)

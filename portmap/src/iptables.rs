@@ -24,6 +24,7 @@ mod refusal;
 mod remove;
 mod rules;
 mod shadow;
+mod shadowed;
 mod standing;
 mod status;
 mod tool;

@@ -1,6 +1,6 @@
 //! Every host port in either variant and IP version, with its counters.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use common::error::{Code, Error};
 use common::{Attachment, Family, Protocol};
@@ -10,11 +10,12 @@ use xtables::nf_tables::Seen;
 use xtables::nf_tables::words::counters;
 use xtables::{Table, Variant};
 
+use super::owner::{self, Jump};
 use super::rules::{DNAT, OWN_PREFIX};
 use super::shadow::Reach;
 use super::tool::Tool;
 use super::translation::translations;
-use super::{kernel, native, owner};
+use super::{kernel, native};
 use crate::host_port::HostPort;
 use crate::list::row::{Counters, Row};
 
@@ -75,18 +76,23 @@ fn forwards(mut chains: Chains, backend: &'static str) -> Vec<Row> {
         .filter(|(name, _)| name.starts_with(OWN_PREFIX))
         .map(|(name, rules)| (name, by_port(&rules, backend)))
         .collect();
+    let jumps = jumps.iter().filter_map(|(rule, _)| owner::jump(rule));
+    let jumps: Vec<(Jump, Meaning)> = jumps.collect();
+    // Before such a jump, one for single addresses is of their ports alone.
+    let leads_from_all = |(_, meaning): &&(Jump, Meaning)| Reach::of(meaning).at.is_none();
+    let from_all = jumps.iter().filter(leads_from_all);
+    let from_all: BTreeSet<&str> = from_all.map(|(jump, _)| jump.chain.as_str()).collect();
     let mut all = Vec::new();
-    for (rule, _) in &jumps {
-        let Some((jump, meaning)) = owner::jump(rule) else {
-            continue;
-        };
-        let reach = Reach::of(&meaning);
+    for (jump, meaning) in &jumps {
+        let reach = Reach::of(meaning);
+        let is_limited = reach.at.is_some() && !from_all.contains(jump.chain.as_str());
         // What several jumps lead to is shown where the first one stands.
         let forwards = chains.get_mut(&jump.chain).into_iter();
-        let forwards = forwards.flat_map(|chain| reached(chain, &reach));
+        let forwards = forwards.flat_map(|chain| reached(chain, &reach, is_limited));
         all.extend(forwards.map(|forward| Row {
             owner: attachment(&jump.comment),
-            is_conditional: reach.is_conditional,
+            is_conditional: reach.is_conditional
+                || (is_limited && forward.forward.port.address.is_none()),
             is_reached: is_led,
             ..forward
         }));
@@ -110,15 +116,19 @@ fn by_port(rules: &[Counted], backend: &'static str) -> ByPort {
     chain
 }
 
-/// Takes out what a jump leads to.
-fn reached(chain: &mut ByPort, reach: &Reach<'_>) -> Vec<Row> {
+/// Takes out what a jump leads to; with limits, ports of all addresses on some of them.
+fn reached(chain: &mut ByPort, reach: &Reach<'_>, is_limited: bool) -> Vec<Row> {
     let mut all = Vec::new();
     for (protocol, ports) in reach.ports() {
         let keys = chain.range((protocol, *ports.start())..=(protocol, *ports.end()));
         let keys: Vec<_> = keys.map(|(key, _)| *key).collect();
         for key in keys {
             let forwards = chain.remove(&key).unwrap_or_default();
-            let meets = |row: &Row| reach.meets(row.forward.port.address);
+            let meets = |row: &Row| match (reach.at, row.forward.port.address) {
+                (None, _) => true,
+                (Some(at), Some(addr)) => at.has(addr),
+                (Some(_), None) => is_limited,
+            };
             let (taken, left): (Vec<_>, Vec<_>) = forwards.into_iter().partition(meets);
             all.extend(taken);
             if !left.is_empty() {
@@ -219,6 +229,19 @@ COMMIT
             all[2].forward.port.address,
             Some("192.0.2.1".parse().unwrap())
         );
+    }
+
+    #[test]
+    fn a_port_that_is_limited_to_one_address_is_reached_on_it_alone() {
+        let limited = r#"[0:0] -A CNI-HOSTPORT-DNAT -d 10.99.0.1/32 -p tcp -m comment --comment "dnat name: \"n\" id: \"a\"" -m multiport --dports 80 -j CNI-DN-a
+[0:0] -A CNI-DN-a -p tcp -m tcp --dport 80 -j DNAT --to-destination 10.22.0.2:8080
+"#;
+        let all = forwards(chains(&[LED, limited].concat()), "iptables-nft");
+        let [one] = all.as_slice() else {
+            panic!("{all:?}");
+        };
+        assert!(one.is_reached && one.is_conditional);
+        assert_eq!(one.owner.container, "a");
     }
 
     #[test]

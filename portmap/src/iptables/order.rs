@@ -1,35 +1,36 @@
 //! Where an attachment's jumps go in `CNI-HOSTPORT-DNAT`: at the top, as the newest owner of a port is served, but
 //!
-//! - a port of all addresses behind the ports of single addresses, and behind its like that is limited to
-//!   some addresses, whoever was first;
+//! - a port of all addresses behind the same port of some (`hostAddresses`, `hostInterfaces`), and both behind
+//!   that of a single one (`hostIP`), whoever was first;
 //! - a container's port behind the same port of its other networks, where that is served.
 //!
 //! Where no place is behind the ones and before the others, a rule for the packets of the former goes before
-//! the new jumps, and leads where theirs leads.
+//! the new jumps, and leads where theirs leads. One for the attachment's own single addresses goes before that.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use common::Protocol;
 use common::result::Prefix;
 use xtables::state::State;
 
 use super::owner;
 use super::rules::{self, DNAT, OWN_PREFIX, PORTS_A_RULE, Wanted};
-use super::shadow::{Forwards, Reach, may_have_one_of};
+use super::shadow::{Behind, Reach, Rivals, may_have_one_of};
 use super::standing::{jumps_to, strays};
-use super::translation::translations;
-use crate::host_port::HostPort;
+use crate::host_port::{Forward, HostPort};
 
 /// The place of the jumps once those are gone that the attachment had, and what goes before them.
 pub fn place(state: &State, wanted: &Wanted, chain: &str) -> (usize, Vec<String>) {
     let mut scan = Scan::of(wanted);
-    let mut rivals = BTreeMap::new();
+    let mut rivals = Rivals::default();
     let ports = ports(wanted);
     for (place, rule) in others(state, wanted, chain).enumerate() {
         if may_have_one_of(rule, &ports) {
             scan.pass(state, place, rule, &mut rivals);
         }
     }
-    (scan.place, scan.before)
+    let rules = scan.rules(wanted, chain);
+    (scan.place, rules)
 }
 
 /// Whether a jump of another attachment may matter to where an attachment's own go.
@@ -64,19 +65,21 @@ fn others<'a>(
 /// What the rules of others, as far as they were passed, mean for the new ones.
 struct Scan<'a> {
     container: &'a str,
-    ours: BTreeSet<HostPort>,
-    /// Whether the new ones are limited to some addresses.
-    is_limited: bool,
-    /// Those of single addresses, without their addresses.
-    narrow: BTreeSet<HostPort>,
+    ours: BTreeMap<(Protocol, u16), Vec<HostPort>>,
+    /// The addresses of those without one of their own; all of them without any.
+    only: &'a [Prefix],
+    /// Whether they have conditions, without which no rule may lead to them.
+    is_conditional: bool,
     place: usize,
     before: Vec<String>,
+    /// The new ones of single addresses that come before what is in `before`.
+    first: BTreeSet<Behind>,
     /// Whether a rule was passed that would take packets from the new ones.
     is_at_the_end: bool,
     /// The host ports that somebody is served.
-    served: BTreeSet<HostPort>,
+    served: BTreeSet<Behind>,
     /// Host ports with the chains that have them.
-    passed: BTreeSet<(String, HostPort)>,
+    passed: BTreeSet<(String, Behind)>,
 }
 
 /// What a host port of another is to the new ones.
@@ -84,59 +87,66 @@ struct Scan<'a> {
 enum Order {
     First,
     Later,
+    /// First, but for packets to single addresses of the new ones.
+    Between,
     Any,
 }
 
 impl<'a> Scan<'a> {
     fn of(wanted: &'a Wanted) -> Scan<'a> {
-        let narrow = wanted
-            .ports
-            .iter()
-            .filter(|forward| forward.port.address.is_some());
+        let mut ours: BTreeMap<_, Vec<HostPort>> = BTreeMap::new();
+        for Forward { port, .. } in &wanted.ports {
+            let same = ours.entry((port.protocol, port.number)).or_default();
+            same.push(*port);
+        }
         Scan {
             container: &wanted.attachment.container,
-            ours: wanted.ports.iter().map(|forward| forward.port).collect(),
-            is_limited: !wanted.only.is_empty(),
-            narrow: narrow.map(|forward| everywhere(forward.port)).collect(),
+            ours,
+            only: &wanted.only,
+            is_conditional: wanted.conditional,
             place: 0,
             before: Vec::new(),
+            first: BTreeSet::new(),
             is_at_the_end: false,
             served: BTreeSet::new(),
             passed: BTreeSet::new(),
         }
     }
 
-    fn pass(
-        &mut self,
-        state: &State,
-        place: usize,
-        rule: &str,
-        rivals: &mut BTreeMap<String, Forwards>,
-    ) {
+    /// The rules that go before the new jumps.
+    fn rules(&self, wanted: &Wanted, chain: &str) -> Vec<String> {
+        let own = owner::Jump {
+            comment: owner::comment(&wanted.attachment),
+            chain: chain.to_owned(),
+        };
+        let first: Vec<Behind> = self.first.iter().copied().collect();
+        let before = self.before.iter().cloned();
+        narrow(&own, &first).into_iter().chain(before).collect()
+    }
+
+    fn pass(&mut self, state: &State, place: usize, rule: &str, rivals: &mut Rivals) {
         let Some((jump, meaning)) = owner::jump(rule) else {
             return;
         };
         if !jump.chain.starts_with(OWN_PREFIX) {
             return;
         }
-        let mut reach = Reach::of(&meaning);
-        let is_first_of_all = reach.is_limited && !self.is_limited;
-        if self.is_limited {
-            // Their limits are no reason to come before ours; addresses that their ports have are.
-            reach.address = None;
-        }
-        let theirs = rivals.entry(jump.chain.clone()).or_insert_with(|| {
-            let rules = state.rules(&jump.chain);
-            Forwards::of(&translations(rules))
-        });
+        let reach = Reach::of(&meaning);
+        let theirs = rivals.of(&jump.chain, state).behind(&reach);
         let mut firsts = Vec::new();
-        for port in theirs.behind(&reach) {
+        for port in theirs {
             let is_served = self.served.insert(port);
             let is_new = self.passed.insert((jump.chain.clone(), port));
             let is_own = is_served && jump.is_of(self.container);
-            let is_first = is_own || is_first_of_all;
-            match self.order(port, is_first) {
+            match self.order(&port, is_own) {
                 Order::First if is_new => firsts.push(port),
+                Order::Between if is_new => {
+                    firsts.push(port);
+                    if !reach.is_conditional && !self.is_conditional {
+                        self.is_at_the_end = true;
+                        self.first.extend(self.singles(&port));
+                    }
+                }
                 Order::Later if !reach.is_conditional => self.is_at_the_end = true,
                 _ => {}
             }
@@ -152,39 +162,70 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// Whether packets of a host port go to its owner first; `is_first` if they do where the new ones are for
-    /// the same port: its owner is the container itself, and is served, or has it on some addresses alone.
-    fn order(&self, port: HostPort, is_first: bool) -> Order {
-        if self.ours.contains(&port) {
-            return if is_first { Order::First } else { Order::Later };
-        }
-        match port.address {
-            Some(_) if self.ours.contains(&everywhere(port)) => Order::First,
-            None if self.narrow.contains(&port) => Order::Later,
-            _ => Order::Any,
+    /// Whether packets of a host port go to its owner first: who has a single address, then who has some,
+    /// then who has all. Of equals, only another network of the same container that is served comes first.
+    fn order(&self, theirs: &Behind, is_own: bool) -> Order {
+        let ours = || self.same(theirs).filter(|port| self.meets(port, theirs));
+        let has_wide = ours().any(|port| port.address.is_none());
+        let has_single = ours().any(|port| port.address.is_some());
+        let is_limited = !self.only.is_empty();
+        let wide = match (theirs.port.address, theirs.at.is_some(), is_limited) {
+            _ if !has_wide => Order::Any,
+            (Some(_), ..) | (None, true, false) => Order::First,
+            (None, false, true) => Order::Later,
+            (None, ..) if is_own => Order::First,
+            (None, ..) => Order::Later,
+        };
+        match (has_single, theirs.port.address) {
+            (false, _) => wide,
+            (true, Some(_)) if is_own => Order::First,
+            (true, None) if wide == Order::First => Order::Between,
+            (true, _) => Order::Later,
         }
     }
-}
 
-fn everywhere(port: HostPort) -> HostPort {
-    HostPort {
-        address: None,
-        ..port
+    /// The new ones with a port's protocol and number.
+    fn same(&self, theirs: &Behind) -> impl Iterator<Item = &HostPort> {
+        let key = (theirs.port.protocol, theirs.port.number);
+        self.ours.get(&key).into_iter().flatten()
+    }
+
+    /// Those of single addresses among them.
+    fn singles(&self, theirs: &Behind) -> Vec<Behind> {
+        let single = |port: &HostPort| {
+            let at = Prefix::whole(port.address?);
+            Some(Behind {
+                port: *port,
+                at: Some(at),
+            })
+        };
+        let all = self.same(theirs).filter(|port| self.meets(port, theirs));
+        all.filter_map(single).collect()
+    }
+
+    /// Whether one packet can be of both.
+    fn meets(&self, ours: &HostPort, theirs: &Behind) -> bool {
+        match (ours.address, theirs.at) {
+            (_, None) => true,
+            (Some(addr), Some(at)) => at.has(addr),
+            (None, Some(at)) => {
+                self.only.is_empty() || self.only.iter().any(|prefix| prefix.meets(&at))
+            }
+        }
     }
 }
 
 /// Rules that lead some host ports of a jump where it leads.
-fn narrow(jump: &owner::Jump, ports: &[HostPort]) -> Vec<String> {
+fn narrow(jump: &owner::Jump, ports: &[Behind]) -> Vec<String> {
     let mut alike: BTreeMap<_, Vec<u16>> = BTreeMap::new();
-    for port in ports {
-        let same = alike.entry((port.protocol, port.address)).or_default();
+    for Behind { port, at } in ports {
+        let same = alike.entry((port.protocol, *at)).or_default();
         same.push(port.number);
     }
-    let rules = alike.iter().flat_map(|((protocol, address), ports)| {
+    let rules = alike.iter().flat_map(|((protocol, at), ports)| {
         let ports = ports.chunks(PORTS_A_RULE);
         ports.map(|some| {
-            let address = address.map(Prefix::whole);
-            let rule = rules::jump(&jump.comment, address.as_ref(), *protocol, some);
+            let rule = rules::jump(&jump.comment, at.as_ref(), *protocol, some);
             format!("{rule} -j {}", jump.chain)
         })
     });

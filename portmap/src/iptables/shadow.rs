@@ -38,7 +38,6 @@ pub fn is_final(target: &str) -> bool {
 #[derive(Debug, Default)]
 pub struct Forwards {
     by_port: BTreeMap<(Protocol, u16), Vec<Forward>>,
-    by_address: BTreeMap<(Protocol, IpAddr, u16), Vec<Forward>>,
 }
 
 impl Forwards {
@@ -49,10 +48,6 @@ impl Forwards {
             let (protocol, port) = (forward.port.protocol, forward.port.number);
             let same = all.by_port.entry((protocol, port)).or_default();
             same.push(*forward);
-            if let Some(addr) = forward.port.address {
-                let same = all.by_address.entry((protocol, addr, port)).or_default();
-                same.push(*forward);
-            }
         }
         all
     }
@@ -71,9 +66,6 @@ impl Forwards {
                 self.by_port.remove(&(protocol, port));
             }
         }
-        if let Some(addr) = one.port.address {
-            self.by_address.remove(&(protocol, addr, port));
-        }
     }
 
     /// Those whose packets all match. A rule with a match that they do not imply may let some through, so
@@ -89,7 +81,7 @@ impl Forwards {
         let mut all = Vec::new();
         for protocol in tests.protocols {
             for (from, to) in ranges(first) {
-                all.extend(self.within(protocol, tests.addr, from, to));
+                all.extend(self.within(protocol, tests.at, from, to));
             }
         }
         all.retain(|forward| {
@@ -99,19 +91,24 @@ impl Forwards {
         all
     }
 
-    fn within(&self, protocol: Protocol, addr: Option<IpAddr>, from: u16, to: u16) -> Vec<Forward> {
-        let found: Vec<&Vec<Forward>> = match addr {
-            None => {
-                let range = self.by_port.range((protocol, from)..=(protocol, to));
-                range.map(|(_, forwards)| forwards).collect()
-            }
-            Some(addr) => {
-                let range = (protocol, addr, from)..=(protocol, addr, to);
-                let range = self.by_address.range(range);
-                range.map(|(_, forwards)| forwards).collect()
-            }
+    /// Those of a range of ports whose packets all go to some addresses.
+    fn within(
+        &self,
+        protocol: Protocol,
+        at: Option<Prefix>,
+        from: u16,
+        to: u16,
+    ) -> impl Iterator<Item = Forward> {
+        let range = self.by_port.range((protocol, from)..=(protocol, to));
+        let is_within = move |forward: &Forward| match (at, forward.port.address) {
+            (None, _) => true,
+            (Some(at), Some(addr)) => at.has(addr),
+            (Some(_), None) => false,
         };
-        found.into_iter().flatten().copied().collect()
+        range
+            .flat_map(|(_, forwards)| forwards)
+            .copied()
+            .filter(is_within)
     }
 
     /// Those whose packets all get to a chain through a rule that leads there, but for its conditions.
@@ -119,34 +116,52 @@ impl Forwards {
         let protocols = reach.protocol.into_iter();
         let found = protocols.flat_map(|protocol| {
             let ranges = ranges(reach.ports);
-            ranges.flat_map(move |(from, to)| self.within(protocol, reach.address, from, to))
+            ranges.flat_map(move |(from, to)| self.within(protocol, reach.at, from, to))
         });
         found.collect()
     }
 
     /// What is left of these behind a rule that leads to their chain.
-    pub fn behind(&self, reach: &Reach<'_>) -> Vec<HostPort> {
-        let anywhere = Reach {
-            address: None,
-            ..*reach
+    pub fn behind(&self, reach: &Reach<'_>) -> Vec<Behind> {
+        let anywhere = Reach { at: None, ..*reach };
+        let ports = self.reached(&anywhere).into_iter();
+        let ports = ports.map(|forward| forward.port);
+        let is_left = |port: &HostPort| match (port.address, reach.at) {
+            (_, None) => true,
+            (Some(addr), Some(at)) => at.has(addr),
+            // A single address has its own port before that of all.
+            (None, Some(at)) => !self.has_single(port, at),
         };
-        let ports = self.reached(&anywhere);
-        let ports = ports.iter().map(|forward| forward.port);
-        let meets = |port: &HostPort| {
-            reach.address.is_none() || port.address.is_none() || reach.address == port.address
+        let behind = |port: HostPort| Behind {
+            port,
+            at: port.address.map(Prefix::whole).or(reach.at),
         };
-        let narrowed = |port: HostPort| HostPort {
-            address: port.address.or(reach.address),
-            ..port
-        };
-        ports.filter(meets).map(narrowed).collect()
+        ports.filter(is_left).map(behind).collect()
     }
+
+    fn has_single(&self, port: &HostPort, at: Prefix) -> bool {
+        let same = self.by_port.get(&(port.protocol, port.number));
+        let mut addresses = same
+            .into_iter()
+            .flatten()
+            .filter_map(|one| one.port.address);
+        addresses.any(|addr| Prefix::whole(addr) == at)
+    }
+}
+
+/// A host port behind a rule that leads to its chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Behind {
+    /// The port.
+    pub port: HostPort,
+    /// The addresses at which it is one of the rule's; `None` for all.
+    pub at: Option<Prefix>,
 }
 
 /// What a rule tests, if a forward can imply all of it.
 struct Tests<'a> {
     protocols: Vec<Protocol>,
-    addr: Option<IpAddr>,
+    at: Option<Prefix>,
     ports: Vec<&'a str>,
     not_ports: Vec<&'a str>,
 }
@@ -155,7 +170,7 @@ impl<'a> Tests<'a> {
     fn of(meaning: &'a Meaning) -> Option<Tests<'a>> {
         let mut tests = Tests {
             protocols: Protocol::ALL.to_vec(),
-            addr: None,
+            at: None,
             ports: Vec::new(),
             not_ports: Vec::new(),
         };
@@ -173,7 +188,7 @@ impl<'a> Tests<'a> {
                     }
                     None => tests.protocols = vec![Protocol::from_text(name)?],
                 },
-                ["-d", network] => tests.addr = Some(address(network)?),
+                ["-d", network] => tests.at = Some(Prefix::from_text(network)?),
                 ["tcp" | "udp" | "sctp", "--dport", ports] | ["multiport", "--dports", ports] => {
                     tests.ports.push(ports);
                 }
@@ -193,14 +208,6 @@ pub fn ends(meaning: &Meaning) -> bool {
         "goto" => !meaning.target.iter().any(|name| name.starts_with("CNI-")),
         target => is_final(target),
     }
-}
-
-/// The one address of a network of one.
-fn address(network: &str) -> Option<IpAddr> {
-    let (addr, len) = network.split_once('/')?;
-    let addr: IpAddr = addr.parse().ok()?;
-    let whole = if addr.is_ipv4() { "32" } else { "128" };
-    (len == whole).then_some(addr)
 }
 
 /// The ranges of a list such as `80,443,1000:2000`.
@@ -227,30 +234,33 @@ pub fn destination(meaning: &Meaning) -> Option<Prefix> {
 }
 
 /// What a rule means to packets to a prefix's addresses; `None` where it tests for others.
-pub fn seen_at(mut meaning: Meaning, prefix: Option<&Prefix>) -> Option<Meaning> {
-    if let (Some(prefix), Some(theirs)) = (prefix, destination(&meaning)) {
-        if !theirs.meets(prefix) {
-            return None;
-        }
-        if theirs.len <= prefix.len {
-            let is_destination = |part: &Vec<String>| part.first().is_some_and(|w| w == "-d");
-            meaning.matches.retain(|part| !is_destination(part));
-        }
+pub fn seen_at(meaning: &Meaning, prefix: Option<&Prefix>) -> Option<Meaning> {
+    match (prefix, destination(meaning)) {
+        (Some(prefix), Some(theirs)) if !theirs.meets(prefix) => None,
+        (Some(prefix), Some(theirs)) if theirs.contains(prefix) => Some(anywhere(meaning)),
+        _ => Some(meaning.clone()),
     }
-    Some(meaning)
+}
+
+/// What a rule means to packets to addresses that it tests for.
+fn anywhere(meaning: &Meaning) -> Meaning {
+    let mut meaning = meaning.clone();
+    let is_destination = |part: &Vec<String>| part.first().is_some_and(|word| word == "-d");
+    if destination(&meaning).is_some() {
+        meaning.matches.retain(|part| !is_destination(part));
+    }
+    meaning
 }
 
 /// What a rule that leads to an attachment's chain lets through to it.
 #[derive(Debug)]
 pub struct Reach<'a> {
     protocol: Option<Protocol>,
-    /// The only address, where it tests one.
-    pub address: Option<IpAddr>,
+    /// The addresses that packets go to, where it tests them.
+    pub at: Option<Prefix>,
     ports: &'a str,
-    /// Whether it tests more than protocol, address and ports.
+    /// Whether it tests more than protocol, addresses and ports.
     pub is_conditional: bool,
-    /// Whether all that it tests more is a prefix of addresses.
-    pub is_limited: bool,
 }
 
 impl<'a> Reach<'a> {
@@ -259,14 +269,9 @@ impl<'a> Reach<'a> {
         let word = |name, at: usize| meaning.find(name).and_then(|words| words.get(at));
         Reach {
             protocol: word("-p", 0).and_then(|name| Protocol::from_text(name)),
-            address: word("-d", 0).and_then(|network| address(network)),
+            at: destination(meaning),
             ports: word("multiport", 1).map_or("", String::as_str),
             is_conditional: !meaning.matches.iter().all(|part| is_usual(part)),
-            is_limited: destination(meaning).is_some()
-                && meaning
-                    .matches
-                    .iter()
-                    .all(|part| is_usual(part) || is_network(part)),
         }
     }
 
@@ -277,11 +282,6 @@ impl<'a> Reach<'a> {
             .flat_map(|protocol| ranges(self.ports).map(move |(from, to)| (protocol, from..=to)))
     }
 
-    /// Whether it can lead to a mapping of one address, or of all.
-    pub fn meets(&self, address: Option<IpAddr>) -> bool {
-        self.address.is_none() || self.address == address
-    }
-
     /// Whether it takes some of a protocol's ports alone.
     pub fn is_part_of(&self, protocol: Protocol, ports: &[u16]) -> bool {
         let is_one = |(from, to)| from == to && ports.contains(&from);
@@ -289,14 +289,10 @@ impl<'a> Reach<'a> {
     }
 }
 
-fn is_network(part: &[String]) -> bool {
-    matches!(part, [name, network] if name == "-d" && Prefix::from_text(network).is_some())
-}
-
 /// Whether a jump without conditions may test this.
 fn is_usual(part: &[String]) -> bool {
     match part {
-        [name, network] if name == "-d" => address(network).is_some(),
+        [name, network] if name == "-d" => Prefix::from_text(network).is_some(),
         [name, ..] => {
             let names = [
                 "comment",
@@ -318,8 +314,13 @@ fn is_usual(part: &[String]) -> bool {
 pub struct Rivals(BTreeMap<String, Forwards>);
 
 impl Rivals {
+    /// The forwards of a chain; none of what is not in `state`.
+    pub fn of(&mut self, chain: &str, state: &State) -> &Forwards {
+        let rules = || Forwards::of(&translations(state.rules(chain)));
+        self.0.entry(chain.to_owned()).or_insert_with(rules)
+    }
+
     /// Those of some forwards that a jump of another owner takes before they reach the rules after it.
-    /// What is not in `state` takes none.
     pub fn taken(
         &mut self,
         jump: &Jump,
@@ -331,14 +332,29 @@ impl Rivals {
             return Vec::new();
         }
         let mut matched = forwards.matched(meaning);
-        if matched.is_empty() {
-            return matched;
+        if !matched.is_empty() {
+            let theirs = self.of(&jump.chain, state);
+            matched.retain(|ours| theirs.takes(ours));
         }
-        let translated = self.0.entry(jump.chain.clone()).or_insert_with(|| {
-            let rules = state.rules(&jump.chain);
-            Forwards::of(&translations(rules))
-        });
-        matched.retain(|ours| translated.takes(ours));
+        matched
+    }
+
+    /// Those of no single address of which it takes a part, by the addresses that it tests.
+    pub fn partly_taken(
+        &mut self,
+        jump: &Jump,
+        meaning: &Meaning,
+        forwards: &Forwards,
+        state: &State,
+    ) -> Vec<Forward> {
+        let mut matched = forwards.matched(&anywhere(meaning));
+        matched.retain(|ours| ours.port.address.is_none());
+        if jump.chain == DNAT || matched.is_empty() {
+            return Vec::new();
+        }
+        let theirs = self.of(&jump.chain, state).behind(&Reach::of(meaning));
+        let is_same = |ours: &Forward| theirs.iter().any(|theirs| theirs.port == ours.port);
+        matched.retain(is_same);
         matched
     }
 }

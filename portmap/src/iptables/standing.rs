@@ -13,10 +13,10 @@ use super::owner::{self, Claim};
 use super::rules::{
     DNAT, GUARD, Jump, OWN_PREFIX, SETMARK, Shared, Wanted, exact_name, shared_name,
 };
-use super::shadow::{self, Forwards, Reach, Rivals};
+use super::shadow::{self, Forwards, Reach};
+use super::shadowed;
 use super::translation::translations;
 use crate::config::Evidence;
-use crate::host_port::{Forward, HostPort};
 
 /// A jump rule as it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -176,75 +176,9 @@ fn is_part(rule: &Meaning, wanted: &Wanted, mark: &str) -> bool {
     let reach = Reach::of(rule);
     let of_one = |jump: &Jump| reach.is_part_of(jump.protocol, &jump.ports);
     let is_plain = !wanted.conditional && !reach.is_conditional;
-    let is_within = wanted.only.is_empty()
-        || shadow::destination(rule)
-            .is_some_and(|there| wanted.only.iter().any(|prefix| prefix.has(there.addr)));
+    let is_allowed = |at: &Prefix| wanted.only.iter().any(|prefix| prefix.contains(at));
+    let is_within = wanted.only.is_empty() || reach.at.as_ref().is_some_and(is_allowed);
     is_plain && is_within && rule.comment() == Some(mark) && wanted.jumps.iter().any(of_one)
-}
-
-/// Rules in the way of an attachment's packets.
-pub fn shadows(state: &State, wanted: &Wanted, chain: &str) -> Vec<Drift> {
-    let mut drifts = match wanted.only.as_slice() {
-        [] => shadows_at(state, wanted, chain, None),
-        only => {
-            let at = |prefix| shadows_at(state, wanted, chain, Some(prefix));
-            only.iter().flat_map(at).collect()
-        }
-    };
-    drifts.dedup();
-    drifts
-}
-
-/// Those in the way of packets to some addresses; of packets to any without a prefix.
-fn shadows_at(state: &State, wanted: &Wanted, chain: &str, prefix: Option<&Prefix>) -> Vec<Drift> {
-    let mut drifts = Vec::new();
-    let family = wanted.family;
-    let is_there = |forward: &&Forward| match (forward.port.address, prefix) {
-        (Some(addr), Some(prefix)) => prefix.has(addr),
-        _ => true,
-    };
-    let there: Vec<Forward> = wanted.ports.iter().filter(is_there).copied().collect();
-    let ports: BTreeSet<u16> = there.iter().map(|forward| forward.port.number).collect();
-    let (mut left, mut rivals) = (Forwards::of(&there), Rivals::default());
-    for rule in state.rules(DNAT) {
-        if left.is_empty() {
-            break;
-        }
-        if !rule.contains(chain) && !shadow::may_have_one_of(rule, &ports) {
-            continue;
-        }
-        let Some(meaning) = shadow::seen_at(Meaning::of(rule), prefix) else {
-            continue;
-        };
-        if meaning.goes_to() == chain {
-            let reached = left.reached(&Reach::of(&meaning));
-            reached.iter().for_each(|forward| left.remove(forward));
-            continue;
-        }
-        let mut lost = match follow::ends(state.table(Table::Nat), &meaning) {
-            true => left.matched(&meaning),
-            false => Vec::new(),
-        };
-        if let Some((jump, _)) = owner::jump(rule) {
-            let taken = rivals.taken(&jump, &meaning, &left, state);
-            if jump.is_of(&wanted.attachment.container) {
-                // A container does not take a port from itself: its other network serves it.
-                taken.iter().for_each(|forward| left.remove(forward));
-            } else {
-                lost.extend(taken);
-            }
-        }
-        for forward in lost {
-            let object = format!("rules of {DNAT} ({family}) before those to {chain}");
-            let HostPort {
-                number, protocol, ..
-            } = forward.port;
-            let port = format!("none for {number}/{protocol}");
-            drifts.push(Drift::new(object, port, rule));
-            left.remove(&forward);
-        }
-    }
-    drifts
 }
 
 /// The chains of others that could have the wanted ports, which must be read to know.
@@ -342,7 +276,7 @@ fn is_in_the_way(state: &State, standing: &Meaning, shared: &Shared, ports: &For
 pub fn drifts(state: &State, wanted: &Wanted, chain: &str) -> Vec<Drift> {
     let mut drifts = chain_drift(state, wanted, chain);
     drifts.extend(jump_drift(state, wanted, chain));
-    drifts.extend(shadows(state, wanted, chain));
+    drifts.extend(shadowed::drifts(state, wanted, chain));
     let never_made = is_without_guard(state);
     drifts.extend(
         wanted

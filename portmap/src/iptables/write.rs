@@ -7,7 +7,7 @@ use xtables::transaction::{Command, Transaction};
 
 use super::rules::{DNAT, Wanted};
 use super::standing::{self, Fault, Standing, jumps_to};
-use super::{order, owner};
+use super::{order, owner, shadowed};
 use crate::config::Evidence;
 
 /// What ADD tries first: nothing of the attachment is there, everything shared is, and no other jump
@@ -88,7 +88,7 @@ fn own(transaction: &mut Transaction, state: &State, wanted: &Wanted, chain: &st
 fn jumps(transaction: &mut Transaction, state: &State, wanted: &Wanted, chain: &str) {
     let jumps_differ = (wanted.conditional && !wanted.conditions_stand)
         || !standing::jump_drift(state, wanted, chain).is_empty()
-        || !standing::shadows(state, wanted, chain).is_empty();
+        || !shadowed::drifts(state, wanted, chain).is_empty();
     if jumps_differ {
         replace_jumps(transaction, state, wanted, chain);
     }

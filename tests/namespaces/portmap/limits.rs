@@ -6,12 +6,13 @@ use sandbox::plugin::Call;
 use sandbox::probe::tcp;
 
 use super::node::{Backend, REFERENCE, mapping_on, on_both_variants, on_every_backend};
-use super::order::{FIRST, Node, SECOND, everywhere};
+use super::order::{FIRST, Node, SECOND, everywhere, on};
 
 on_every_backend!(
     ports_are_mapped_on_the_listed_addresses_alone,
     attachments_with_other_limits_have_the_same_port_each_on_its_addresses,
     a_port_within_limits_comes_before_the_same_port_of_all_addresses,
+    a_port_of_one_address_comes_before_the_same_port_within_limits,
     what_comes_to_a_left_out_interface_later_is_left_out,
     a_new_address_of_an_interface_is_a_drift_that_add_repairs,
     an_interface_that_is_not_there_refuses_add_and_nothing_else,
@@ -23,7 +24,10 @@ on_every_backend!(
     other_limits_take_the_place_of_the_former_ones,
 );
 
-on_both_variants!(the_reference_removes_what_has_limits);
+on_both_variants!(
+    the_reference_removes_what_has_limits,
+    del_finds_a_jump_that_somebody_led_elsewhere,
+);
 
 const PORT: u16 = 8080;
 /// The first address of each IP version, and not the second.
@@ -70,6 +74,14 @@ impl Pods {
                 assert_eq!(self.server(address), number, "{address}");
             }
         }
+    }
+
+    #[track_caller]
+    fn shell(&self, script: &str) {
+        let lock = self.0.host.directory.join("lock");
+        let mut done = self.0.host.net.host.command("sh");
+        let done = done.env("XTABLES_LOCKFILE", lock).args(["-c", script]);
+        assert!(done.status().unwrap().success(), "{script}");
     }
 
     fn node(&self, line: &str) {
@@ -135,6 +147,34 @@ fn a_port_within_limits_comes_before_the_same_port_of_all_addresses(backend: Bac
         }
         pods.does("DEL", 0, ONLY_FIRST);
         pods.serve([Some(1), Some(1)]);
+    }
+}
+
+fn a_port_of_one_address_comes_before_the_same_port_within_limits(backend: Backend) {
+    let one = r#""hostAddresses":["10.99.0.1","fd99::1"],"#;
+    for limits in [one, ONLY_FIRST, r#""hostInterfaces":["out0"],"#] {
+        for order in [[0, 1], [1, 0]] {
+            let pods = Pods::new(backend);
+            let call = |verb: &str, number: usize| match number {
+                0 => pods.0.call(verb, 0, &[on(FIRST, PORT)]),
+                _ => pods.call(verb, number, limits),
+            };
+            for number in order {
+                pods.0.host.ok(&call("ADD", number));
+            }
+            let second = (!limits.contains("hostAddresses")).then_some(1);
+            pods.serve([Some(0), second]);
+            let before = pods.0.rules();
+            for number in order {
+                pods.0.host.ok(&call("CHECK", number));
+                pods.0.host.ok(&call("ADD", number));
+            }
+            assert_eq!(pods.0.rules(), before);
+            pods.0.host.ok(&call("DEL", 0));
+            pods.serve([Some(1), second]);
+            pods.0.host.ok(&call("DEL", 1));
+            pods.0.host.is_clean();
+        }
     }
 }
 
@@ -264,10 +304,7 @@ fn a_changed_rule_or_set_is_a_drift_that_add_repairs(backend: Backend) {
         }
     };
     for change in changes {
-        let lock = pods.0.host.directory.join("lock");
-        let mut done = pods.0.host.net.host.command("sh");
-        let done = done.env("XTABLES_LOCKFILE", lock).args(["-c", &change]);
-        assert!(done.status().unwrap().success(), "{change}");
+        pods.shell(&change);
         pods.fails("CHECK", 0, ONLY_FIRST, 101);
         pods.does("ADD", 0, ONLY_FIRST);
         pods.does("CHECK", 0, ONLY_FIRST);
@@ -360,5 +397,22 @@ fn the_reference_removes_what_has_limits(backend: Backend) {
     let request = pods.0.request(0, ONLY_FIRST, &[everywhere(PORT)]);
     let call = pods.0.host.call_of(REFERENCE, "DEL", &request);
     pods.0.host.ok(&call.env("CNI_CONTAINERID", "cid-0"));
+    pods.0.host.is_clean();
+}
+
+fn del_finds_a_jump_that_somebody_led_elsewhere(backend: Backend) {
+    let pods = Pods::new(backend);
+    let limits = r#""hostAddresses":["10.99.0.0/26","10.99.0.128/25"],"#;
+    pods.does("ADD", 0, limits);
+    let lines = pods.0.host.nat("iptables");
+    let jump = lines.lines().find(|line| line.contains("-d 10.99.0.0/26"));
+    let (jump, _) = jump.unwrap().rsplit_once(" -j ").unwrap();
+    let program = format!("iptables-{} -t nat", backend.infix());
+    let place = "-R CNI-HOSTPORT-DNAT 1";
+    pods.shell(&format!(
+        "{program} {} -j RETURN",
+        jump.replace("-A CNI-HOSTPORT-DNAT", place)
+    ));
+    pods.does("DEL", 0, limits);
     pods.0.host.is_clean();
 }

@@ -6,13 +6,20 @@ use super::*;
 use crate::config::Evidence;
 use crate::host_port::Forward;
 use crate::iptables::many::apply;
+use crate::iptables::shadow::Forwards;
 use crate::iptables::translation::translations;
-use crate::iptables::{rules, standing, write};
+use crate::iptables::{rules, shadowed, standing, write};
+use crate::limits::{Allowed, Scope};
 use crate::options::{Mark, Masquerade};
 use crate::plan;
 
 /// An attachment of a container on a network: `8080` and `1:8080` are ports of all addresses and of one.
 fn of(network: &str, container: &str, ports: &[&str]) -> Wanted {
+    limited(network, container, ports, &[])
+}
+
+/// The same, limited to some addresses.
+fn limited(network: &str, container: &str, ports: &[&str], only: &[&str]) -> Wanted {
     let forward = |text: &&str| {
         let (address, port) = match text.split_once(':') {
             Some((last, port)) => (Some(format!("192.0.2.{last}").parse().unwrap()), port),
@@ -32,7 +39,13 @@ fn of(network: &str, container: &str, ports: &[&str]) -> Wanted {
         family: Family::V4,
         container: Prefix::from_text("10.22.0.2/16").unwrap(),
         conditions: Vec::new(),
-        only: None,
+        only: (!only.is_empty()).then(|| Allowed {
+            scope: Scope(1),
+            prefixes: only
+                .iter()
+                .filter_map(|one| Prefix::from_text(one))
+                .collect(),
+        }),
         listed: ports
             .iter()
             .map(|forward| (forward.port.protocol, forward.port.number))
@@ -62,7 +75,7 @@ fn served(state: &State, address: &str, port: u16) -> Option<String> {
         let (jump, meaning) = owner::jump(rule)?;
         let reach = Reach::of(&meaning);
         let made = Forwards::of(&translations(state.chain(&jump.chain)?));
-        let takes = |to: &HostPort| to.number == port && to.address.is_none_or(|a| a == address);
+        let takes = |to: &Behind| to.port.number == port && to.at.is_none_or(|at| at.has(address));
         made.behind(&reach).iter().any(takes).then_some(())?;
         let (_, id) = jump.comment.split_once("id: \"")?;
         Some(id.trim_end_matches('"').to_owned())
@@ -127,6 +140,129 @@ fn packets_go_to_one_address_before_all_and_to_the_newest_of_equals() {
     }
 }
 
+/// How a port of an attachment comes before others at an address; `None` where it is not there.
+fn rank(wanted: &Wanted, address: std::net::IpAddr, number: u16) -> Option<u8> {
+    let of = |forward: &Forward| match forward.port.address {
+        _ if forward.port.number != number => None,
+        Some(own) => (own == address).then_some(2),
+        None if wanted.only.is_empty() => Some(0),
+        None => wanted.only.iter().any(|at| at.has(address)).then_some(1),
+    };
+    wanted.ports.iter().filter_map(of).max()
+}
+
+fn orders(count: usize) -> Vec<Vec<usize>> {
+    let Some(last) = count.checked_sub(1) else {
+        return vec![Vec::new()];
+    };
+    let with = |order: Vec<usize>| {
+        (0..=order.len()).map(move |place| {
+            let mut order = order.clone();
+            order.insert(place, last);
+            order
+        })
+    };
+    orders(last).into_iter().flat_map(with).collect()
+}
+
+#[test]
+fn packets_go_to_one_address_before_some_and_to_some_before_all_whoever_was_first() {
+    let low = ["192.0.2.0/25"];
+    let first = ["192.0.2.1/32"];
+    let two = ["192.0.2.1/32", "192.0.2.128/25"];
+    for all in [
+        vec![
+            of("n", "one", &["1:80"]),
+            limited("l", "two", &["80"], &first),
+        ],
+        vec![
+            of("n", "one", &["1:80", "90"]),
+            limited("l", "two", &["80", "90"], &low),
+            of("n", "three", &["80", "90"]),
+        ],
+        vec![
+            of("n", "one", &["1:80", "80"]),
+            limited("l", "two", &["80"], &low),
+            of("n", "three", &["80", "2:80"]),
+        ],
+        vec![
+            of("n", "one", &["1:80"]),
+            limited("l", "two", &["80"], &low),
+            limited("m", "three", &["80"], &two),
+        ],
+        vec![
+            limited("l", "one", &["1:80", "90"], &first),
+            limited("l", "two", &["80", "2:90"], &low),
+            of("n", "three", &["1:80", "90"]),
+            of("n", "four", &["80", "1:90"]),
+        ],
+    ] {
+        for order in orders(all.len()) {
+            let mut state = State::default();
+            order.iter().for_each(|n| add(&mut state, &all[*n]));
+            for (address, port) in ["1", "2", "200"]
+                .into_iter()
+                .flat_map(|a| [(a, 80), (a, 90)])
+            {
+                let to = format!("192.0.2.{address}").parse().unwrap();
+                let ranks = order
+                    .iter()
+                    .filter_map(|n| Some((rank(&all[*n], to, port)?, *n)));
+                // Of equals, the newest.
+                let best = ranks.max_by_key(|(rank, _)| *rank);
+                let expected = best.map(|(_, n)| all[n].attachment.container.clone());
+                let got = served(&state, address, port);
+                let rules = state.rules(DNAT);
+                assert_eq!(got, expected, "{address}:{port} {order:?} {rules:#?}");
+            }
+            for wanted in &all {
+                let chain = wanted.shared_name();
+                let drifts = standing::jump_drift(&state, wanted, &chain);
+                assert!(drifts.is_empty(), "{order:?} {drifts:#?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_a_newer_one_of_other_limits_takes_is_a_drift_and_what_it_does_not_is_none() {
+    let older = limited("l", "one", &["80"], &["192.0.2.0/25"]);
+    let chain = older.shared_name();
+    for (only, is_taken) in [
+        (&["192.0.2.1/32"][..], true),
+        (&["192.0.2.0/24"], true),
+        (&["192.0.2.128/25", "192.0.2.64/26"], true),
+        (&["192.0.2.128/25"], false),
+    ] {
+        let mut state = State::default();
+        add(&mut state, &older);
+        let newer = limited("m", "two", &["80"], only);
+        add(&mut state, &newer);
+        let lost = shadowed::drifts(&state, &older, &chain);
+        assert_eq!(lost.len(), usize::from(is_taken), "{only:?} {lost:#?}");
+        assert!(shadowed::drifts(&state, &newer, &newer.shared_name()).is_empty());
+    }
+}
+
+#[test]
+fn a_container_s_second_network_goes_behind_its_first_on_every_prefix() {
+    let only = ["192.0.2.0/26", "192.0.2.128/26"];
+    let first = limited("front", "web", &["80"], &only);
+    let second = limited("back", "web", &["80"], &only);
+    let mut state = State::default();
+    add(&mut state, &first);
+    add(&mut state, &second);
+    let chains = state
+        .rules(DNAT)
+        .iter()
+        .map(|rule| owner::jump(rule).unwrap().0.chain);
+    let [one, two] = [first, second].map(|wanted| wanted.shared_name());
+    assert_eq!(
+        chains.collect::<Vec<_>>(),
+        [&one, &one, &two, &two].map(Clone::clone)
+    );
+}
+
 #[test]
 fn a_container_s_second_network_goes_behind_its_first() {
     let first = of("front", "web", &["80", "1:90"]);
@@ -143,10 +279,10 @@ fn a_container_s_second_network_goes_behind_its_first() {
     add(&mut state, &first);
     add(&mut state, &second);
     assert_eq!(chains(&state), [&one, &two].map(Clone::clone));
-    assert!(standing::shadows(&state, &second, &two).is_empty());
+    assert!(shadowed::drifts(&state, &second, &two).is_empty());
     add(&mut state, &other);
     assert_eq!(chains(&state)[0], three);
-    assert!(!standing::shadows(&state, &second, &two).is_empty());
+    assert!(!shadowed::drifts(&state, &second, &two).is_empty());
     add(&mut state, &second);
     assert_eq!(chains(&state)[0], two);
 }

@@ -1,0 +1,132 @@
+//! Rules of [`DNAT`] in the way of an attachment's packets.
+
+use std::cell::OnceCell;
+use std::collections::BTreeSet;
+
+use common::result::Prefix;
+use common::{Drift, Protocol};
+use xtables::Table;
+use xtables::meaning::Meaning;
+use xtables::state::State;
+
+use super::follow;
+use super::owner::{self, Jump};
+use super::rules::{DNAT, Wanted};
+use super::shadow::{self, Forwards, Reach, Rivals};
+use crate::host_port::Forward;
+
+/// A rule that may matter, taken apart once for all prefixes.
+struct Rule<'a> {
+    text: &'a str,
+    read: OnceCell<Read>,
+}
+
+struct Read {
+    meaning: Meaning,
+    /// The owner's mark, where it has one.
+    jump: Option<Jump>,
+    /// Whether no packet comes to the rules after it.
+    ends: bool,
+}
+
+impl Rule<'_> {
+    fn read(&self, state: &State) -> &Read {
+        self.read.get_or_init(|| {
+            let meaning = Meaning::of(self.text);
+            Read {
+                jump: owner::jump(self.text).map(|(jump, _)| jump),
+                ends: follow::ends(state.table(Table::Nat), &meaning),
+                meaning,
+            }
+        })
+    }
+}
+
+/// The rules in the way, each once for a port.
+pub fn drifts(state: &State, wanted: &Wanted, chain: &str) -> Vec<Drift> {
+    let ports: BTreeSet<u16> = wanted.ports.iter().map(|one| one.port.number).collect();
+    let may_matter = |rule: &&String| rule.contains(chain) || shadow::may_have_one_of(rule, &ports);
+    let rules = state.rules(DNAT).iter().filter(may_matter);
+    let rules: Vec<Rule<'_>> = rules
+        .map(|text| Rule {
+            text,
+            read: OnceCell::new(),
+        })
+        .collect();
+    let mut rivals = Rivals::default();
+    let mut lost = BTreeSet::new();
+    let everywhere = [None];
+    let limits: Vec<Option<&Prefix>> = wanted.only.iter().map(Some).collect();
+    for at in if limits.is_empty() {
+        &everywhere[..]
+    } else {
+        &limits
+    } {
+        lost.extend(lost_at(state, wanted, chain, (&rules, &mut rivals), *at));
+    }
+    let family = wanted.family;
+    let drift = |(place, protocol, number): (usize, Protocol, u16)| {
+        let object = format!("rules of {DNAT} ({family}) before those to {chain}");
+        let rule = rules.get(place).map_or("", |rule| rule.text);
+        Drift::new(object, format!("none for {number}/{protocol}"), rule)
+    };
+    lost.into_iter().map(drift).collect()
+}
+
+/// The ports whose packets to some addresses do not come to the attachment, to any without a prefix, each with
+/// the place of the rule that takes them.
+fn lost_at(
+    state: &State,
+    wanted: &Wanted,
+    chain: &str,
+    (rules, rivals): (&[Rule<'_>], &mut Rivals),
+    at: Option<&Prefix>,
+) -> Vec<(usize, Protocol, u16)> {
+    let is_there = |forward: &&Forward| match (forward.port.address, at) {
+        (Some(addr), Some(prefix)) => prefix.has(addr),
+        _ => true,
+    };
+    let there: Vec<Forward> = wanted.ports.iter().filter(is_there).copied().collect();
+    let mut left = Forwards::of(&there);
+    let mut all = Vec::new();
+    for (place, rule) in rules.iter().enumerate() {
+        if left.is_empty() {
+            break;
+        }
+        let Read {
+            meaning,
+            jump,
+            ends,
+        } = rule.read(state);
+        let Some(seen) = shadow::seen_at(meaning, at) else {
+            continue;
+        };
+        if meaning.goes_to() == chain {
+            let reached = left.reached(&Reach::of(&seen));
+            reached.iter().for_each(|forward| left.remove(forward));
+            continue;
+        }
+        let mut lost = match ends {
+            true => left.matched(&seen),
+            false => Vec::new(),
+        };
+        if let Some(jump) = jump {
+            let mut taken = rivals.taken(jump, &seen, &left, state);
+            if at.is_some() {
+                // Of other limits, what they have in common is enough.
+                taken.extend(rivals.partly_taken(jump, meaning, &left, state));
+            }
+            if jump.is_of(&wanted.attachment.container) {
+                // A container does not take a port from itself: its other network serves it.
+                taken.iter().for_each(|forward| left.remove(forward));
+            } else {
+                lost.extend(taken);
+            }
+        }
+        for forward in lost {
+            all.push((place, forward.port.protocol, forward.port.number));
+            left.remove(&forward);
+        }
+    }
+    all
+}
