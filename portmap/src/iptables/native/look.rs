@@ -140,10 +140,12 @@ pub fn own_alone(nft: &mut Nft, family: Family, chains: &[&str]) -> Result<Optio
     Ok(is_whole.then_some(seen))
 }
 
-/// Whether each port that a chain translates has a jump.
+/// Whether each port that a chain translates has a jump, whatever addresses packets go to: where jumps are
+/// limited to some, how many there were is not known.
 fn is_reached(state: &State, chain: &str) -> bool {
     let jumps = jumps_to(state, chain).map(|standing| Meaning::of(&standing.rule));
-    let ports = jumps.flat_map(|jump| Reach::of(&jump).ports().collect::<Vec<_>>());
+    let of_all = jumps.filter(|jump| jump.find("-d").is_none());
+    let ports = of_all.flat_map(|jump| Reach::of(&jump).ports().collect::<Vec<_>>());
     let ports: Vec<_> = ports.collect();
     let mut made = translations(state.chain(chain).unwrap_or(&[])).into_iter();
     made.all(|one| {
