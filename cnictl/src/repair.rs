@@ -13,6 +13,7 @@ use std::time::SystemTime;
 use common::cache::{Cache, Entry};
 use common::drift::{in_a_line, verdict};
 use common::error::{Code, Error};
+use common::operate::Claim;
 use common::sys::netns::{self, Netns, OpenError};
 use common::{Attachment, Drift, Operate, Request};
 
@@ -138,7 +139,7 @@ pub struct Job<'a> {
     /// The plugin's parts by the cache's configuration, where another one counts.
     pub former: Vec<Request>,
     /// See [`Operate::claims`].
-    pub claims: Vec<String>,
+    pub claims: Vec<Claim>,
     /// When the runtime made it; nothing is done where that is not known.
     pub made: Option<SystemTime>,
 }
@@ -213,12 +214,19 @@ fn tasks_by<'a, P: Operate>(cache: &'a Cache, is_dry: bool, configs: &Configs) -
         .filter_map(|entry| Job::of::<P>(entry, configs))
         .collect();
     jobs.sort_by_key(|job| job.made);
-    let mut newest: HashMap<&str, usize> = HashMap::new();
+    let mut claimed: HashMap<&str, Vec<(usize, &Claim)>> = HashMap::new();
     for (place, job) in jobs.iter().enumerate() {
-        newest.extend(job.claims.iter().map(|claim| (claim.as_str(), place)));
+        for claim in &job.claims {
+            let same = claimed.entry(claim.what.as_str()).or_default();
+            same.push((place, claim));
+        }
     }
     let is_superseded = |(place, job): (usize, &Job<'_>)| {
-        let is_taken = |claim: &String| newest.get(claim.as_str()) != Some(&place);
+        let is_taken = |claim: &Claim| {
+            let same = claimed.get(claim.what.as_str()).into_iter().flatten();
+            let mut newer = same.rev().take_while(|(other, _)| *other > place);
+            newer.any(|(_, other)| other.covers(claim))
+        };
         !job.claims.is_empty() && job.claims.iter().all(is_taken)
     };
     let superseded: Vec<bool> = jobs.iter().enumerate().map(is_superseded).collect();

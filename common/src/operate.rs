@@ -6,6 +6,7 @@ use crate::drift::Drift;
 use crate::error::Error;
 use crate::plugin::Plugin;
 use crate::request::Request;
+use crate::result::Prefix;
 
 /// A part of the kernel that a plugin uses.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +17,32 @@ pub struct Part {
     pub purpose: &'static str,
     /// Why it cannot be used.
     pub fault: Option<String>,
+}
+
+/// What only one attachment of the node can have at a time, such as a host port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// The thing, in any words.
+    pub what: String,
+    /// The addresses of it that are claimed; `None` where it has none.
+    pub at: Option<Prefix>,
+}
+
+impl Claim {
+    /// A whole thing.
+    pub fn of(what: String) -> Claim {
+        Claim { what, at: None }
+    }
+
+    /// Whether who has this has all of another claim.
+    pub fn covers(&self, other: &Claim) -> bool {
+        let at = match (&self.at, &other.at) {
+            (None, None) => true,
+            (Some(one), Some(other)) => one.contains(other),
+            _ => false,
+        };
+        self.what == other.what && at
+    }
 }
 
 /// A plugin whose attachments can be looked at, repaired and removed all at once.
@@ -52,10 +79,9 @@ pub trait Operate: Plugin {
     /// What ADD would answer; it names the key.
     fn judge(request: &Request) -> Result<(), Error>;
 
-    /// What only one attachment of the node can have at a time, such as a host port, in any words: an
-    /// older attachment must not get back what a newer one took from it. An invalid request
-    /// claims nothing.
-    fn claims(_request: &Request) -> Vec<String> {
+    /// What an attachment claims: an older one must not get back what a newer one took from it. An invalid
+    /// request claims nothing.
+    fn claims(_request: &Request) -> Vec<Claim> {
         Vec::new()
     }
 

@@ -156,6 +156,22 @@ impl Prefix {
         Prefix { addr, len }
     }
 
+    /// The network that an address with a prefix length is in: without the bits behind it.
+    pub fn network(self) -> Prefix {
+        let Prefix { addr, len } = self;
+        let addr = match addr {
+            IpAddr::V4(v4) => {
+                let mask = u32::MAX.checked_shl(32 - u32::from(len)).unwrap_or(0);
+                IpAddr::V4((v4.to_bits() & mask).into())
+            }
+            IpAddr::V6(v6) => {
+                let mask = u128::MAX.checked_shl(128 - u32::from(len)).unwrap_or(0);
+                IpAddr::V6((v6.to_bits() & mask).into())
+            }
+        };
+        Prefix { addr, len }
+    }
+
     /// Whether an address is one of the prefix's.
     pub fn has(&self, addr: IpAddr) -> bool {
         let family = Family::of(self.addr);

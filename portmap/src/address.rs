@@ -19,9 +19,10 @@ const ADDRESS_HEADER: usize = 8;
 /// `IFA_ADDRESS` and `IFA_LOCAL`; the latter, where there is one, is the address of this end.
 const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
-/// Bytes of `struct rtmsg`, and where in it are `rtm_dst_len` and `rtm_type`.
+/// Bytes of `struct rtmsg`, and where in it are `rtm_dst_len`, `rtm_table` and `rtm_type`.
 const ROUTE_HEADER: usize = 12;
 const ROUTE_LENGTH: usize = 1;
+const ROUTE_TABLE: usize = 4;
 const ROUTE_TYPE: usize = 7;
 /// `RTA_DST` and `RTA_OIF`
 const RTA_DST: u16 = 1;
@@ -73,36 +74,53 @@ pub struct Local {
     pub prefix: Prefix,
 }
 
-/// All of them, by the routing tables of the calling thread's namespace.
+/// The interfaces of a namespace.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Interfaces {
+    /// Their names.
+    pub names: Vec<String>,
+    /// The addresses that are local because of them.
+    pub local: Vec<Local>,
+}
+
+/// Those of the calling thread's namespace, with what its local routing table says: that alone makes an address
+/// local to netfilter (`fib daddr type local`, `addrtype`). Routes of that type in others are for transparent
+/// proxies, and often of all addresses.
 ///
 /// # Errors
 /// Code 100 when the kernel does not say.
-pub fn local_prefixes(family: Family) -> Result<Vec<Local>, Error> {
-    let tried = || format!("list the node's local {family} routes");
+pub fn interfaces() -> Result<Interfaces, Error> {
+    let tried = || "list the node's interfaces and their local routes".to_owned();
     let mut socket = Netlink::route()?;
-    let mut header = [0; ROUTE_HEADER];
-    if let Some(first) = header.first_mut() {
-        *first = number(family);
-    }
-    let replies = socket.request_bytes(libc::RTM_GETROUTE, DUMP, &header);
-    let replies = replies.context(Code::System, tried)?;
     let links = socket.links(None).context(Code::System, tried)?;
-    let links: HashMap<u32, String> = links.into_iter().map(|l| (l.index, l.name)).collect();
-    let read = |body: &Vec<u8>| {
-        let (header, attributes) = body.split_at_checked(ROUTE_HEADER)?;
-        let is_local = header.get(ROUTE_TYPE) == Some(&libc::RTN_LOCAL);
-        let interface = u32_at(attribute(attributes, RTA_OIF)?, 0)?;
-        let addr = address(attribute(attributes, RTA_DST)?)?;
-        let len = *header.get(ROUTE_LENGTH)?;
-        is_local.then_some((interface, Prefix { addr, len }))
-    };
-    let found = replies.iter().filter_map(|reply| read(&reply.body));
-    Ok(found
-        .filter_map(|(index, prefix)| {
-            let interface = links.get(&index)?.clone();
+    let names: HashMap<u32, String> = links.into_iter().map(|l| (l.index, l.name)).collect();
+    let mut local = Vec::new();
+    for family in Family::ALL {
+        let mut header = [0; ROUTE_HEADER];
+        if let Some(first) = header.first_mut() {
+            *first = number(family);
+        }
+        let replies = socket.request_bytes(libc::RTM_GETROUTE, DUMP, &header);
+        let replies = replies.context(Code::System, tried)?;
+        let found = replies.iter().filter_map(|reply| local_route(&reply.body));
+        local.extend(found.filter_map(|(index, prefix)| {
+            let interface = names.get(&index)?.clone();
             Some(Local { interface, prefix })
-        })
-        .collect())
+        }));
+    }
+    let names = names.into_values().collect();
+    Ok(Interfaces { names, local })
+}
+
+/// The interface's number and the prefix of a route, if it is a local one of the local table.
+fn local_route(body: &[u8]) -> Option<(u32, Prefix)> {
+    let (header, attributes) = body.split_at_checked(ROUTE_HEADER)?;
+    let is_local = header.get(ROUTE_TYPE) == Some(&libc::RTN_LOCAL)
+        && header.get(ROUTE_TABLE) == Some(&libc::RT_TABLE_LOCAL);
+    let interface = u32_at(attribute(attributes, RTA_OIF)?, 0)?;
+    let addr = address(attribute(attributes, RTA_DST)?)?;
+    let len = *header.get(ROUTE_LENGTH)?;
+    is_local.then_some((interface, Prefix { addr, len }))
 }
 
 /// The interface through which packets to an address leave, or `None` without a route.

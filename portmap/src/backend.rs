@@ -7,6 +7,7 @@ use common::{Attachment, Drift};
 
 use crate::config::{Config, Evidence};
 use crate::host_port::Forward;
+use crate::limits::Node;
 use crate::list::row::Row;
 use crate::mapping::PortMapping;
 use crate::options::BackendKind;
@@ -81,7 +82,7 @@ pub trait Backend {
     ///
     /// # Errors
     /// Code 50 with what is missing; for conditions as ADD.
-    fn status(config: &Config) -> Result<(), Error>;
+    fn status(config: &Config, node: &Node) -> Result<(), Error>;
 }
 
 /// What takes back what was applied.

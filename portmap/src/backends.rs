@@ -9,6 +9,7 @@ use crate::backend::{Backend, Gone, Job, Undo as _};
 use crate::config::Config;
 use crate::host_port::{self, Forward};
 use crate::iptables::{self, Iptables};
+use crate::limits::Node;
 use crate::list::row::Row;
 use crate::nftables::Nftables;
 use crate::options::{BackendKind, Mark};
@@ -66,16 +67,22 @@ pub fn choose(config: &Config) -> Result<BackendKind, Error> {
     Ok(backend)
 }
 
-/// Whether programs write what a plan wants: those of an ADD that is killed go on.
+/// Whether programs write what a configuration wants: those of an ADD that is killed go on. `None` where it
+/// wants nothing.
 ///
 /// # Errors
 /// As [`choose`].
-pub fn writers(plan: &Plan, config: &Config) -> Result<Children, Error> {
-    let by_programs = choose(config)? == BackendKind::Iptables && iptables::is_by_programs(plan)?;
-    Ok(match by_programs {
+pub fn writers(config: &Config) -> Result<Option<Children>, Error> {
+    let mut families = config.families().peekable();
+    if families.peek().is_none() {
+        return Ok(None);
+    }
+    let by_programs =
+        choose(config)? == BackendKind::Iptables && iptables::is_by_programs(families)?;
+    Ok(Some(match by_programs {
         true => Children::Hold,
         false => Children::DoNotHold,
-    })
+    }))
 }
 
 /// What was read for several plans at once.
@@ -182,9 +189,9 @@ pub fn list() -> Result<Vec<Row>, Error> {
 ///
 /// # Errors
 /// Code 50 with what is missing; as [`choose`], and for conditions as ADD.
-pub fn status(config: &Config) -> Result<(), Error> {
+pub fn status(config: &Config, node: &Node) -> Result<(), Error> {
     match choose(config)? {
-        BackendKind::Iptables => Iptables::status(config),
-        BackendKind::Nftables => Nftables::status(config),
+        BackendKind::Iptables => Iptables::status(config, node),
+        BackendKind::Nftables => Nftables::status(config, node),
     }
 }

@@ -8,7 +8,7 @@ use common::result::{CniResult, Prefix};
 use common::{Attachment, Family, Protocol, Request};
 
 use crate::conditions;
-use crate::limits::{Allowed, Limits, Scope};
+use crate::limits::{Limits, Scope};
 use crate::mapping::{PortMapping, without_repetitions};
 use crate::options::{BackendKind, DEFAULT_MARK_BIT, Mark, Masquerade, OnConflict};
 
@@ -34,10 +34,6 @@ pub struct Config {
     pub conditions_v6: Vec<String>,
     /// The node's addresses on which ports are mapped.
     pub limits: Limits,
-    /// Those of IPv4, as far as they are limited.
-    pub allowed_v4: Option<Allowed>,
-    /// Those of IPv6.
-    pub allowed_v6: Option<Allowed>,
     /// The mappings in the order written, none repeated.
     pub mappings: Vec<PortMapping>,
     /// The container's IPv4 address with its prefix length.
@@ -60,22 +56,7 @@ impl Config {
             ..Config::of_network(request)?
         };
         config.refuse_a_container_without_addresses()?;
-        Ok((config.located()?, result))
-    }
-
-    /// What the limits mean on this node, as its interfaces are now.
-    ///
-    /// # Errors
-    /// Code 7 for a mapping of an address that they leave out, 100 for an interface that is not there.
-    pub fn located(self) -> Result<Config, Error> {
-        let local = self.limits.look()?;
-        let mut mappings = self.mappings.iter();
-        mappings.try_for_each(|mapping| self.limits.accept(mapping, &local))?;
-        Ok(Config {
-            allowed_v4: self.limits.allowed(Family::V4, &local),
-            allowed_v6: self.limits.allowed(Family::V6, &local),
-            ..self
-        })
+        Ok((config, result))
     }
 
     /// Reads everything but the container's addresses: what a network's STATUS has, too, where nothing
@@ -97,13 +78,12 @@ impl Config {
             conditions_v4: conditions::parse(raw, conditions::key(Family::V4))?,
             conditions_v6: conditions::parse(raw, conditions::key(Family::V6))?,
             limits: Limits::parse(raw)?,
-            allowed_v4: None,
-            allowed_v6: None,
             mappings,
             container_v4: None,
             container_v6: None,
             attachment: request.attachment.clone(),
         };
+        config.limits.accept(&config.mappings)?;
         match config.backend {
             Some(backend) => config.accept(backend).map(|()| config),
             None => Ok(config),
@@ -118,12 +98,18 @@ impl Config {
         }
     }
 
-    /// The node's addresses of a family on which ports are mapped; `None` for all.
-    pub fn allowed(&self, family: Family) -> Option<&Allowed> {
-        match family {
-            Family::V4 => self.allowed_v4.as_ref(),
-            Family::V6 => self.allowed_v6.as_ref(),
-        }
+    /// Whether the container can serve a mapping in a family.
+    pub fn can_serve(&self, mapping: &PortMapping, family: Family) -> bool {
+        self.container(family).is_some() && mapping.serves(family)
+    }
+
+    /// The families in which it can serve any.
+    pub fn families(&self) -> impl Iterator<Item = Family> {
+        let has_some = |family: &Family| {
+            let mut mappings = self.mappings.iter();
+            mappings.any(|mapping| self.can_serve(mapping, *family))
+        };
+        Family::ALL.into_iter().filter(has_some)
     }
 
     /// The conditions of a family.
@@ -339,4 +325,4 @@ fn canonical(prefix: Prefix) -> Prefix {
 }
 
 #[cfg(test)]
-mod tests;
+pub mod tests;

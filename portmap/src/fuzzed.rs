@@ -4,10 +4,12 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use common::Request;
 
+use crate::address::Interfaces;
 use crate::config::{Config, Evidence, understood_mappings};
 use crate::conntrack::{Stale, is_meant};
 use crate::host_port::HostPort;
 pub use crate::iptables::fuzzed as iptables;
+use crate::limits::Node;
 pub use crate::nftables::fuzzed as nftables;
 use crate::plan::{Plan, unserved};
 use common::{Family, Protocol};
@@ -22,7 +24,9 @@ pub fn configuration(request: &Request) {
     let Ok((config, _)) = Config::parse(request) else {
         return;
     };
-    let plan = Plan::new(&config);
+    let Ok(plan) = Plan::of(&config, &Node::of(Interfaces::default())) else {
+        return;
+    };
     assert!(unserved(&config).count() <= config.mappings.len());
     for forwards in &plan.families {
         iptables::plan(&config, forwards);

@@ -39,6 +39,7 @@ use common::{Drift, Family};
 use crate::backend::{Backend, Gone, Job};
 use crate::config::Config;
 use crate::host_port::Forward;
+use crate::limits::Node;
 use crate::list::row::Row;
 use crate::options::BackendKind;
 use crate::plan::Plan;
@@ -90,8 +91,8 @@ impl Backend for Iptables {
         list::list()
     }
 
-    fn status(config: &Config) -> Result<(), Error> {
-        status::status(config)
+    fn status(config: &Config, node: &Node) -> Result<(), Error> {
+        status::status(config, node)
     }
 }
 

@@ -39,6 +39,7 @@ use common::sys::lock::Children;
 use common::version::Version;
 use common::{CniResult, Code, Drift, Error, Family, Plugin, Request};
 
+use crate::limits::Node;
 use crate::options::Masquerade;
 use backend::Gone;
 use backends::Seen;
@@ -60,12 +61,14 @@ impl Plugin for Portmap {
 
     fn add(request: &Request) -> Result<CniResult, Error> {
         let (config, result) = Config::parse(request)?;
-        let plan = Plan::new(&config);
-        warn_of_unserved(&config, &request.log);
+        let writers = backends::writers(&config)?;
+        let turn = writers.map(|writers| Turn::of(&config.attachment, writers));
+        let _turn = turn.transpose()?;
+        let plan = Plan::of(&config, &Node::default())?;
+        warn_of_unserved(&plan, &config, &request.log);
         if plan.families.is_empty() {
             return Ok(result);
         }
-        let _turn = Turn::of(&config.attachment, backends::writers(&plan, &config)?)?;
         let undo = backends::apply(&plan, &config, &request.log)?;
         let opened = match open_loopback(&plan, &request.log) {
             Ok(opened) => opened,
@@ -88,7 +91,8 @@ impl Plugin for Portmap {
 
     fn check(request: &Request) -> Result<(), Error> {
         let (config, _) = Config::parse(request)?;
-        let drifts = drifts(&Seen::default(), &Plan::new(&config), &config)?;
+        let plan = Plan::of(&config, &Node::default())?;
+        let drifts = drifts(&Seen::default(), &plan, &config)?;
         verdict(&config.attachment, &drifts)
     }
 
@@ -121,14 +125,16 @@ impl Plugin for Portmap {
 
     fn status(request: &Request) -> Result<(), Error> {
         let config = Config::of_network(request)?;
-        let located = config.located().map_err(|error| match error.code {
+        let node = Node::default();
+        let located = config.limits.locate(&node, &config.mappings);
+        located.map_err(|error| match error.code {
             Code::System => Error {
                 code: Code::NotAvailable,
                 ..error
             },
             _ => error,
         })?;
-        backends::status(&located)
+        backends::status(&config, &node)
     }
 }
 
@@ -137,11 +143,11 @@ pub fn main() -> ExitCode {
     common::run::<Portmap>()
 }
 
-fn warn_of_unserved(config: &Config, log: &Log) {
+fn warn_of_unserved(plan: &Plan, config: &Config, log: &Log) {
     for mapping in plan::unserved(config) {
         log.warn(format!("{mapping}: the container has no such address"));
     }
-    for mapping in plan::unreachable(config) {
+    for mapping in &plan.unreachable {
         let limits = &config.limits;
         log.warn(format!("{mapping}: mapped nowhere, as hostAddresses and hostInterfaces ({limits}) leave no address of the node"));
     }

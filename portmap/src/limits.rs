@@ -2,8 +2,9 @@
 //!
 //! What they say is a set of addresses, kept as prefixes that do not meet. An interface stands for the
 //! addresses that the kernel takes for local because of it, so that what comes to a left-out interface
-//! later is left out, too.
+//! later is left out, too. Which those are is looked up when rules are compared or made: [`located`].
 
+pub mod located;
 mod prefixes;
 
 use std::fmt;
@@ -14,9 +15,9 @@ use common::error::{Code, Error};
 use common::result::Prefix;
 use common::{Attachment, Family, attachment};
 
-use crate::address::{self, Local};
 use crate::mapping::PortMapping;
 
+pub use located::{Allowed, Node};
 pub use prefixes::end;
 
 /// The keys.
@@ -39,21 +40,17 @@ struct Listed<T> {
 
 /// The name of what the keys say, by which attachments with the same limits share what the kernel holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Scope(pub u32);
+pub struct Scope(pub u128);
+
+impl Scope {
+    /// How long it is in hexadecimal: no two limits have the same, whoever chooses them.
+    const DIGITS: usize = 32;
+}
 
 impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:08x}", self.0)
+        write!(f, "{:032x}", self.0)
     }
-}
-
-/// The addresses of one IP version on which ports are mapped.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Allowed {
-    /// The name of the limits.
-    pub scope: Scope,
-    /// The addresses, in their order; none where no address of this IP version is left.
-    pub prefixes: Vec<Prefix>,
 }
 
 impl Limits {
@@ -68,11 +65,6 @@ impl Limits {
         })
     }
 
-    /// Whether it depends on the node's interfaces.
-    pub fn has_interfaces(&self) -> bool {
-        !self.interfaces.is_empty()
-    }
-
     /// The name of the limits, if there are any.
     pub fn scope(&self) -> Option<Scope> {
         if *self == Limits::default() {
@@ -82,28 +74,12 @@ impl Limits {
             network: self.to_string(),
             ..Attachment::default()
         };
-        u32::from_str_radix(&text.exact_name("", 8), 16)
-            .ok()
-            .map(Scope)
+        let digits = text.exact_name("", Scope::DIGITS);
+        u128::from_str_radix(&digits, 16).ok().map(Scope)
     }
 
-    /// The addresses of an IP version on which ports are mapped, by what is local to the node now; `None`
-    /// for all of them.
-    pub fn allowed(&self, family: Family, local: &[Local]) -> Option<Allowed> {
-        let scope = self.scope()?;
-        let mut all = self.by_address(family);
-        if self.has_interfaces() {
-            let theirs = self.by_interface(family, local);
-            all = prefixes::common(family, &all, &theirs);
-        }
-        let is_everything = all.iter().any(|prefix| prefix.len == 0);
-        (!is_everything).then_some(Allowed {
-            scope,
-            prefixes: all,
-        })
-    }
-
-    fn by_address(&self, family: Family) -> Vec<Prefix> {
+    /// The addresses that `hostAddresses` leaves of an IP version.
+    pub fn by_address(&self, family: Family) -> Vec<Prefix> {
         let of = |is_left_out| {
             let some = self.addresses.iter();
             let some = some.filter(move |one| one.is_left_out == is_left_out);
@@ -118,70 +94,35 @@ impl Limits {
         prefixes::without(family, &named, &left_out)
     }
 
-    fn by_interface(&self, family: Family, local: &[Local]) -> Vec<Prefix> {
-        let is_positive = self.interfaces.iter().any(|one| !one.is_left_out);
-        let counts = |interface: &str| {
-            let mut named = self.interfaces.iter().filter(|one| one.what == interface);
-            match named.next() {
-                Some(one) => !one.is_left_out,
-                None => !is_positive,
-            }
-        };
-        // Those of one link come and go with every veth, and reach no further than that.
-        let is_of_link =
-            |addr: IpAddr| matches!(addr, IpAddr::V6(v6) if v6.is_unicast_link_local());
-        let some = local.iter().filter(|local| counts(&local.interface));
-        let some = some.filter(|local| !is_of_link(local.prefix.addr));
-        let some = some.map(|local| local.prefix);
-        let some: Vec<Prefix> = some
-            .filter(|prefix| Family::of(prefix.addr) == family)
-            .collect();
-        prefixes::without(family, &some, &[])
+    /// `hostInterfaces` in words.
+    pub fn interfaces(&self) -> String {
+        words(&self.interfaces).join(", ")
     }
 
-    /// What is local to the node, where that matters.
-    ///
-    /// # Errors
-    /// Code 100 for an interface that is not there, or when the kernel does not say.
-    pub fn look(&self) -> Result<Vec<Local>, Error> {
-        if !self.has_interfaces() {
-            return Ok(Vec::new());
-        }
-        for Listed { is_left_out, what } in &self.interfaces {
-            if !is_left_out && address::interface_index(what)?.is_none() {
-                let msg = format!("{INTERFACES} {what:?}: the node has no such interface");
-                let remedy = "make it, or take its name out of the list";
-                return Err(Error::new(Code::System, msg).with_details(remedy));
-            }
-        }
-        let mut all = Vec::new();
-        for family in Family::ALL {
-            all.extend(address::local_prefixes(family)?);
-        }
-        Ok(all)
-    }
-
-    /// Refuses a mapping of an address that the limits leave out. One that is on no interface now may come.
+    /// Refuses mappings of addresses that `hostAddresses` leaves out.
     ///
     /// # Errors
     /// Code 7 with the address and the key.
-    pub fn accept(&self, mapping: &PortMapping, local: &[Local]) -> Result<(), Error> {
-        let Some(addr) = mapping.host_port().address else {
-            return Ok(());
-        };
-        let family = Family::of(addr);
-        let refuse = |key: &str| {
-            let msg = format!("hostIP {addr} of {mapping} is not among {key} ({self})");
-            let remedy = format!("list it in {key}, or map a port of another address");
-            Err(Error::new(Code::InvalidConfig, msg).with_details(remedy))
-        };
-        let holds = |prefix: &Prefix| prefix.has(addr);
-        if !self.by_address(family).iter().any(holds) {
-            return refuse(ADDRESSES);
-        }
-        let is_local = local.iter().any(|local| holds(&local.prefix));
-        if is_local && !self.by_interface(family, local).iter().any(holds) {
-            return refuse(INTERFACES);
+    pub fn accept(&self, mappings: &[PortMapping]) -> Result<(), Error> {
+        let allowed = Family::ALL.map(|family| self.by_address(family)).concat();
+        self.refuse_others(mappings, ADDRESSES, &allowed, |_| true)
+    }
+
+    /// Refuses mappings of addresses that count and that a key does not allow.
+    fn refuse_others(
+        &self,
+        mappings: &[PortMapping],
+        key: &str,
+        allowed: &[Prefix],
+        counts: impl Fn(IpAddr) -> bool,
+    ) -> Result<(), Error> {
+        let is_refused = |addr: &IpAddr| counts(*addr) && !prefixes::have(allowed, *addr);
+        for mapping in mappings {
+            if let Some(addr) = mapping.host_port().address.filter(is_refused) {
+                let msg = format!("hostIP {addr} of {mapping} is not among {key} ({self})");
+                let remedy = format!("allow it in {key}, or map a port of another address");
+                return Err(Error::new(Code::InvalidConfig, msg).with_details(remedy));
+            }
         }
         Ok(())
     }
@@ -189,14 +130,16 @@ impl Limits {
 
 impl fmt::Display for Limits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mark = |is_left_out: bool| if is_left_out { "!" } else { "" };
-        let mut words: Vec<String> = Vec::new();
-        let addresses = self.addresses.iter();
-        words.extend(addresses.map(|one| format!("{}{}", mark(one.is_left_out), one.what)));
-        let interfaces = self.interfaces.iter();
-        words.extend(interfaces.map(|one| format!("{}{}", mark(one.is_left_out), one.what)));
-        f.write_str(&words.join(", "))
+        let all = [words(&self.addresses), words(&self.interfaces)];
+        f.write_str(&all.concat().join(", "))
     }
+}
+
+fn words<T: fmt::Display>(list: &[Listed<T>]) -> Vec<String> {
+    let mark = |one: &Listed<T>| if one.is_left_out { "!" } else { "" };
+    list.iter()
+        .map(|one| format!("{}{}", mark(one), one.what))
+        .collect()
 }
 
 /// The items of a list, sorted, each once.
@@ -230,7 +173,7 @@ fn prefix(text: &str) -> Result<Prefix, String> {
         .map(|addr: IpAddr| Prefix::whole(addr.to_canonical()));
     whole
         .or_else(|| Prefix::from_text(text))
-        .map(prefixes::network)
+        .map(Prefix::network)
         .ok_or_else(|| {
             "expected an address or a prefix such as 192.0.2.0/24, with ! before it to leave it out"
                 .to_owned()
@@ -257,71 +200,6 @@ mod tests {
             panic!("{json}");
         };
         Limits::parse(Object::root(&fields))
-    }
-
-    fn local() -> Vec<Local> {
-        let on = |interface: &str, text: &str| Local {
-            interface: interface.to_owned(),
-            prefix: Prefix::from_text(text).unwrap(),
-        };
-        vec![
-            on("lo", "127.0.0.0/8"),
-            on("lo", "::1/128"),
-            on("eth0", "192.0.2.1/32"),
-            on("eth0", "2001:db8::1/128"),
-            on("eth0", "fe80::1/128"),
-            on("kube-ipvs0", "10.96.0.1/32"),
-            on("kube-ipvs0", "192.0.2.1/32"),
-            on("eth1", "10.0.0.1/32"),
-        ]
-    }
-
-    fn allowed(json: &str, family: Family) -> Option<String> {
-        let allowed = read(json).unwrap().allowed(family, &local())?;
-        let texts: Vec<String> = allowed.prefixes.iter().map(ToString::to_string).collect();
-        Some(texts.join(" "))
-    }
-
-    #[test]
-    fn prefixes_and_interfaces_become_the_addresses_that_are_mapped() {
-        for (json, v4, v6) in [
-            ("{}", None, None),
-            (r#"{"hostAddresses":[],"hostInterfaces":[]}"#, None, None),
-            (
-                r#"{"hostAddresses":["10.1.2.3/8"]}"#,
-                Some("10.0.0.0/8"),
-                Some(""),
-            ),
-            (
-                r#"{"hostAddresses":["!fd00::/8"]}"#,
-                None,
-                Some("::/1 8000::/2 c000::/3 e000::/4 f000::/5 f800::/6 fc00::/8 fe00::/7"),
-            ),
-            (
-                r#"{"hostAddresses":["10.0.0.0/8","!10.0.0.0/9","2001:db8::1"]}"#,
-                Some("10.128.0.0/9"),
-                Some("2001:db8::1/128"),
-            ),
-            (
-                r#"{"hostInterfaces":["eth0"]}"#,
-                Some("192.0.2.1/32"),
-                Some("2001:db8::1/128"),
-            ),
-            (
-                r#"{"hostInterfaces":["!kube-ipvs0"]}"#,
-                Some("10.0.0.1/32 127.0.0.0/8 192.0.2.1/32"),
-                Some("::1/128 2001:db8::1/128"),
-            ),
-            (
-                r#"{"hostInterfaces":["eth0","eth1"],"hostAddresses":["!192.0.2.0/24"]}"#,
-                Some("10.0.0.1/32"),
-                Some("2001:db8::1/128"),
-            ),
-            (r#"{"hostInterfaces":["none"]}"#, Some(""), Some("")),
-        ] {
-            assert_eq!(allowed(json, Family::V4).as_deref(), v4, "{json}");
-            assert_eq!(allowed(json, Family::V6).as_deref(), v6, "{json}");
-        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use common::sys::lock::Children;
 use common::{Attachment, Drift, Plugin, Request};
 
 use crate::config::Config;
+use crate::limits::Node;
 use crate::plan::Plan;
 use crate::turn::Turn;
 use crate::{
@@ -26,9 +27,17 @@ struct Asked<'a> {
 }
 
 impl<'a> Asked<'a> {
-    fn of(request: &'a Request) -> Asked<'a> {
-        let planned = Config::parse(request).map(|(config, _)| (Plan::new(&config), config));
+    fn of(request: &'a Request, node: &Node) -> Asked<'a> {
+        let planned =
+            Config::parse(request).and_then(|(config, _)| Ok((Plan::of(&config, node)?, config)));
         Asked { request, planned }
+    }
+
+    /// All of them, by one look at the node.
+    fn all(requests: &[&'a Request]) -> Vec<Asked<'a>> {
+        let node = Node::default();
+        let of = |request: &&'a Request| Asked::of(request, &node);
+        requests.iter().map(of).collect()
     }
 
     /// Its plan, where it wants anything.
@@ -46,7 +55,7 @@ impl<'a> Asked<'a> {
 
 /// How each differs from its plan.
 pub fn drifts(requests: &[&Request]) -> Vec<Result<Vec<Drift>, Error>> {
-    let jobs: Vec<Asked<'_>> = requests.iter().map(|request| Asked::of(request)).collect();
+    let jobs = Asked::all(requests);
     let wanted: Vec<_> = jobs.iter().filter_map(Asked::wanted).collect();
     let seen = backends::observe(&wanted);
     let one = |job: Asked<'_>| {
@@ -58,7 +67,7 @@ pub fn drifts(requests: &[&Request]) -> Vec<Result<Vec<Drift>, Error>> {
 
 /// ADD of each, the last being the newest: in their order, so that it gets the ports it wants.
 pub fn add(requests: &[&Request]) -> Vec<Result<(), Error>> {
-    let jobs: Vec<Asked<'_>> = requests.iter().map(|request| Asked::of(request)).collect();
+    let jobs = Asked::all(requests);
     let alike = jobs.chunk_by(|one, next| one.plain().is_some() == next.plain().is_some());
     let chunks = alike.flat_map(|jobs| jobs.chunks(AT_ONCE));
     chunks.flat_map(add_chunk).collect()
@@ -69,7 +78,7 @@ fn add_chunk(jobs: &[Asked<'_>]) -> Vec<Result<(), Error>> {
     if plain.len() == jobs.len() && write(&plain) {
         let finish = |(job, (plan, config)): (&Asked<'_>, &backend::Job<'_>)| {
             let log = &job.request.log;
-            warn_of_unserved(config, log);
+            warn_of_unserved(plan, config, log);
             let opened = open_loopback(plan, log).map(drop);
             forget(stale(plan, log), log);
             opened

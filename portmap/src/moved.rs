@@ -12,7 +12,6 @@ use crate::config::{self, Config, Evidence};
 use crate::list;
 use crate::list::row::Row;
 use crate::options::BackendKind;
-use crate::plan::Plan;
 use crate::turn::Turn;
 
 /// The host ports of attachments in backends that their requests do not ask for.
@@ -43,7 +42,7 @@ fn wanted(requests: &[Request]) -> Result<Vec<BackendKind>, Error> {
     let mut wanted = Vec::new();
     for request in requests {
         let (config, _) = Config::parse(request)?;
-        if !Plan::new(&config).families.is_empty() {
+        if config.families().next().is_some() {
             wanted.push(backends::choose(&config)?);
         }
     }

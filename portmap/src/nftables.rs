@@ -53,6 +53,7 @@ use nft::socket::Nft;
 use crate::backend::{Backend, Gone, Job};
 use crate::config::Config;
 use crate::host_port::Forward;
+use crate::limits::Node;
 use crate::list::row::Row;
 use crate::options::BackendKind;
 use crate::plan::Plan;
@@ -96,7 +97,7 @@ impl Backend for Nftables {
         list::list()
     }
 
-    fn status(config: &Config) -> Result<(), Error> {
+    fn status(config: &Config, _node: &Node) -> Result<(), Error> {
         status::status(config)
     }
 }

@@ -1,11 +1,13 @@
 //! What the tool for people needs of this plugin.
 
 use common::cache::Cache;
-use common::operate::Part;
-use common::{Attachment, Drift, Error, Operate, Request};
+use common::operate::{Claim, Part};
+use common::result::Prefix;
+use common::{Attachment, Drift, Error, Family, Operate, Request};
 
 use crate::config::Config;
 use crate::host_port::{self, HostPort};
+use crate::limits::Node;
 use crate::list::row::Row;
 use crate::options::BackendKind;
 use crate::plan::Plan;
@@ -32,7 +34,7 @@ impl Operate for Portmap {
 
     fn plan(request: &Request) -> Result<Vec<String>, Error> {
         let (config, _) = Config::parse(request)?;
-        let plan = Plan::new(&config);
+        let plan = Plan::of(&config, &Node::default())?;
         if plan.families.is_empty() {
             return Ok(Vec::new());
         }
@@ -58,36 +60,21 @@ impl Operate for Portmap {
         moved::retire(former, now)
     }
 
-    fn claims(request: &Request) -> Vec<String> {
-        let Ok((config, _)) = Config::parse(request) else {
-            return Vec::new();
-        };
-        let claim =
-            |family,
-             HostPort {
-                 protocol,
-                 address,
-                 within: _,
-                 number,
-             },
-             scope| { format!("{family} {address:?} {scope:?} {number}/{protocol}") };
-        let families = Plan::new(&config).families.into_iter();
-        let claims = families.flat_map(|forwards| {
-            let (family, only) = (forwards.family, forwards.only);
-            let scope = only.map(|only| only.scope);
-            let ports = forwards.ports.into_iter();
-            ports.map(move |forward| claim(family, forward.port, scope))
-        });
-        claims.collect()
+    fn claims(request: &Request) -> Vec<Claim> {
+        let config = Config::parse(request).map(|(config, _)| config);
+        config.map_or_else(|_| Vec::new(), |config| claims(&config))
     }
 
     fn names(request: &Request) -> Vec<String> {
         let Ok((config, _)) = Config::parse(request) else {
             return Vec::new();
         };
-        let plan = Plan::new(&config);
-        let ports = plan.families.iter().flat_map(|family| &family.ports);
-        host_port::sorted(ports.map(|forward| forward.port))
+        let mappings = config.mappings.iter();
+        let served = mappings.filter(|mapping| {
+            let mut families = Family::ALL.into_iter();
+            families.any(|family| config.can_serve(mapping, family))
+        });
+        host_port::sorted(served.map(|mapping| mapping.host_port()))
     }
 
     fn kernel() -> Vec<Part> {
@@ -100,5 +87,97 @@ impl Operate for Portmap {
 
     fn judge(request: &Request) -> Result<(), Error> {
         Config::of_network(request).map(drop)
+    }
+}
+
+/// The host ports of a configuration: one claim for each prefix that it is limited to. Which addresses its
+/// interfaces have is left open: who names other interfaces claims something else.
+fn claims(config: &Config) -> Vec<Claim> {
+    let of_family = |family| {
+        let limits = &config.limits;
+        let only = limits.scope().map(|_| limits.by_address(family));
+        let served = config.mappings.iter();
+        let served = served.filter(move |mapping| config.can_serve(mapping, family));
+        served.flat_map(move |mapping| {
+            let HostPort {
+                protocol,
+                address,
+                within: _,
+                number,
+            } = mapping.host_port();
+            let what = |place: &str| format!("{family} {number}/{protocol} {place}");
+            match (address, &only) {
+                (Some(addr), _) => vec![Claim::of(what(&addr.to_string()))],
+                (None, None) => vec![Claim::of(what("everywhere"))],
+                (None, Some(prefixes)) => {
+                    let what = what(&format!("within {}", limits.interfaces()));
+                    let at = |prefix: &Prefix| Claim {
+                        what: what.clone(),
+                        at: Some(*prefix),
+                    };
+                    prefixes.iter().map(at).collect()
+                }
+            }
+        })
+    };
+    Family::ALL.into_iter().flat_map(of_family).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::tests::read;
+
+    /// Whether a newer attachment has all that an older one claims.
+    fn has_all(newer: &str, older: &str) -> bool {
+        let of = |options: &str| {
+            let (limits, host_ip) = options.split_once(' ').unwrap_or((options, ""));
+            let port = format!(
+                r#"{{"hostPort":80,"containerPort":80,"protocol":"tcp","hostIP":"{host_ip}"}}"#
+            );
+            let lists = limits.split(';').map(|list| match list.split_once('=') {
+                Some((key, items)) => format!(r#""{key}":["{}"],"#, items.replace(',', r#"",""#)),
+                None => String::new(),
+            });
+            let keys: String = lists.collect();
+            claims(
+                &read(&format!(
+                    r#"{keys}"runtimeConfig":{{"portMappings":[{port}]}}"#
+                ))
+                .unwrap(),
+            )
+        };
+        let (newer, older) = (of(newer), of(older));
+        assert!(!older.is_empty());
+        let is_taken = |claim: &Claim| newer.iter().any(|newer| newer.covers(claim));
+        older.iter().all(is_taken)
+    }
+
+    #[test]
+    fn claims_are_compared_prefix_by_prefix() {
+        let net = "hostAddresses=192.0.2.0/24";
+        for (newer, older, expected) in [
+            ("", "", true),
+            (net, net, true),
+            (net, "hostAddresses=192.0.2.9,192.0.2.128/25", true),
+            ("hostAddresses=192.0.2.0/25", net, false),
+            ("hostAddresses=198.51.100.0/24", net, false),
+            (net, "hostAddresses=192.0.2.9,198.51.100.9", false),
+            // Who has less comes first.
+            ("", net, false),
+            (net, "", false),
+            (net, "none 192.0.2.9", false),
+            ("none 192.0.2.9", "none 192.0.2.9", true),
+            ("none 192.0.2.9", "none 192.0.2.8", false),
+            ("hostInterfaces=eth0", "hostInterfaces=eth0", true),
+            ("hostInterfaces=eth0", "hostInterfaces=eth1", false),
+            (
+                "hostInterfaces=eth0",
+                "hostInterfaces=eth0;hostAddresses=192.0.2.0/24,fd00::/8",
+                true,
+            ),
+        ] {
+            assert_eq!(has_all(newer, older), expected, "{newer:?} {older:?}");
+        }
     }
 }

@@ -5,7 +5,7 @@ use common::sys::netlink::Netlink;
 use common::{Attachment, Error, Family, Request};
 
 use crate::config::Config;
-use crate::limits::Limits;
+use crate::limits::{Limits, Node};
 use crate::options::{BackendKind, DEFAULT_MARK_BIT, Mark, Masquerade, OnConflict};
 use crate::{backends, conntrack, iptables, nftables};
 
@@ -24,7 +24,7 @@ pub fn kernel() -> Vec<Part> {
             purpose,
             fault: nftables::lack(family).unwrap_or_else(|error| Some(error.to_string())),
         });
-        let tried = iptables::try_rules(&any(), family);
+        let tried = iptables::try_rules(&any(), &Node::default(), family);
         parts.push(Part {
             name: format!("xtables' matches and targets ({family})"),
             purpose: match family {
@@ -68,8 +68,6 @@ fn any() -> Config {
         conditions_v4: Vec::new(),
         conditions_v6: Vec::new(),
         limits: Limits::default(),
-        allowed_v4: None,
-        allowed_v6: None,
         mappings: Vec::new(),
         container_v4: None,
         container_v6: None,
@@ -81,7 +79,8 @@ fn any() -> Config {
 /// # Errors
 /// Why it cannot work.
 pub fn choice(request: &Request) -> Result<Option<String>, Error> {
-    let config = Config::of_network(request)?.located()?;
+    let (config, node) = (Config::of_network(request)?, Node::default());
+    config.limits.locate(&node, &config.mappings)?;
     let backend = backends::choose(&config)?;
     let why = match (config.backend, &config.mark, backend) {
         (Some(_), ..) => "the configuration says so".to_owned(),
@@ -91,7 +90,7 @@ pub fn choice(request: &Request) -> Result<Option<String>, Error> {
         (None, _, BackendKind::Iptables) => "iptables is installed".to_owned(),
         (None, _, BackendKind::Nftables) => "iptables is not installed".to_owned(),
     };
-    backends::status(&config).map_err(|error| Error {
+    backends::status(&config, &node).map_err(|error| Error {
         msg: format!("backend {} ({why}): {}", backend.name(), error.msg),
         ..error
     })?;

@@ -1,13 +1,14 @@
-//! What is to be forwarded, per IP version: a pure function of the configuration.
+//! What is to be forwarded, per IP version: a pure function of the configuration and of the node's addresses.
 
 use std::net::SocketAddr;
 
 use common::result::Prefix;
-use common::{Attachment, Family, Protocol};
+use common::{Attachment, Error, Family, Protocol};
 
 use crate::config::Config;
 use crate::host_port::Forward;
-use crate::limits::Allowed;
+use crate::limits::located::Located;
+use crate::limits::{Allowed, Node};
 use crate::mapping::PortMapping;
 use crate::options::Masquerade;
 
@@ -20,6 +21,8 @@ pub struct Plan {
     pub masquerade: Masquerade,
     /// One entry for each IP version that has something to forward.
     pub families: Vec<Forwards>,
+    /// Mappings for which the limits leave no address that the container can serve.
+    pub unreachable: Vec<PortMapping>,
 }
 
 /// What is to be forwarded in one IP version.
@@ -41,15 +44,25 @@ pub struct Forwards {
 }
 
 impl Plan {
-    /// The plan of a configuration.
-    pub fn new(config: &Config) -> Plan {
+    /// The plan of a configuration on this node, as it is now.
+    ///
+    /// # Errors
+    /// As [`crate::limits::Limits::locate`].
+    pub fn of(config: &Config, node: &Node) -> Result<Plan, Error> {
+        let located = config.limits.locate(node, &config.mappings)?;
+        Ok(Plan::new(config, &located))
+    }
+
+    /// The plan of a configuration whose limits are located.
+    fn new(config: &Config, located: &Located) -> Plan {
+        let families = config.families();
         Plan {
             attachment: config.attachment.clone(),
             masquerade: config.masquerade,
-            families: Family::ALL
-                .into_iter()
-                .filter_map(|family| forwards(config, family))
+            families: families
+                .filter_map(|family| forwards(config, located, family))
                 .collect(),
+            unreachable: unreachable(config, located),
         }
     }
 
@@ -66,45 +79,46 @@ pub fn unserved(config: &Config) -> impl Iterator<Item = &PortMapping> {
         mapping.host_port().address.is_some()
             && !Family::ALL
                 .into_iter()
-                .any(|f| config.container(f).is_some() && mapping.serves(f))
+                .any(|family| config.can_serve(mapping, family))
     })
 }
 
-/// Mappings for which the limits leave no address that the container can serve.
-pub fn unreachable(config: &Config) -> impl Iterator<Item = &PortMapping> {
-    let serves = |mapping: &PortMapping, family| {
-        config.container(family).is_some() && mapping.serves(family)
-    };
-    config.mappings.iter().filter(move |mapping| {
-        let mut families = Family::ALL
-            .into_iter()
-            .filter(|f| serves(mapping, *f))
+fn unreachable(config: &Config, located: &Located) -> Vec<PortMapping> {
+    let is_unreachable = |mapping: &&PortMapping| {
+        let families = Family::ALL.into_iter();
+        let mut families = families
+            .filter(|family| config.can_serve(mapping, *family))
             .peekable();
-        families.peek().is_some() && families.all(|family| !is_mapped(config, mapping, family))
-    })
+        families.peek().is_some() && families.all(|family| !is_mapped(located, mapping, family))
+    };
+    config
+        .mappings
+        .iter()
+        .filter(is_unreachable)
+        .copied()
+        .collect()
 }
 
 /// Whether the limits leave a mapping an address of an IP version.
-fn is_mapped(config: &Config, mapping: &PortMapping, family: Family) -> bool {
+fn is_mapped(located: &Located, mapping: &PortMapping, family: Family) -> bool {
+    let allowed = located.of(family);
     mapping.host_port().address.is_some()
-        || config
-            .allowed(family)
-            .is_none_or(|allowed| !allowed.prefixes.is_empty())
+        || allowed.is_none_or(|allowed| !allowed.prefixes.is_empty())
 }
 
-fn forwards(config: &Config, family: Family) -> Option<Forwards> {
+fn forwards(config: &Config, located: &Located, family: Family) -> Option<Forwards> {
     let container = config.container(family)?;
     let ports: Vec<Forward> = config
         .mappings
         .iter()
-        .filter(|mapping| mapping.serves(family) && is_mapped(config, mapping, family))
+        .filter(|mapping| mapping.serves(family) && is_mapped(located, mapping, family))
         .map(|mapping| Forward {
             port: mapping.host_port(),
             to: SocketAddr::new(container.addr, mapping.container_port),
         })
         .collect();
     let is_wide = |forward: &Forward| forward.port.address.is_none();
-    let only = config.allowed(family).filter(|_| ports.iter().any(is_wide));
+    let only = located.of(family).filter(|_| ports.iter().any(is_wide));
     (!ports.is_empty()).then(|| Forwards {
         family,
         container,

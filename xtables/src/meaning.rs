@@ -237,23 +237,7 @@ fn network(word: &str) -> String {
             len: if addr.is_ipv4() { 32 } else { 128 },
         })
     });
-    prefix.map_or_else(|| word.to_owned(), |prefix| network_of(prefix).to_string())
-}
-
-/// The network that an address with a prefix length is in.
-pub fn network_of(prefix: Prefix) -> Prefix {
-    let Prefix { addr, len } = prefix;
-    let addr = match addr {
-        IpAddr::V4(v4) => {
-            let mask = u32::MAX.checked_shl(32 - u32::from(len)).unwrap_or(0);
-            IpAddr::V4((v4.to_bits() & mask).into())
-        }
-        IpAddr::V6(v6) => {
-            let mask = u128::MAX.checked_shl(128 - u32::from(len)).unwrap_or(0);
-            IpAddr::V6((v6.to_bits() & mask).into())
-        }
-    };
-    Prefix { addr, len }
+    prefix.map_or_else(|| word.to_owned(), |prefix| prefix.network().to_string())
 }
 
 fn option_name(word: String) -> String {

@@ -26,7 +26,8 @@ fn request(keys: &str) -> Request {
     environment.request(conf.supported(Version::ALL).unwrap())
 }
 
-fn read(keys: &str) -> Result<Config, Error> {
+/// That of such a request.
+pub fn read(keys: &str) -> Result<Config, Error> {
     Config::parse(&request(keys)).map(|(config, _)| config)
 }
 
@@ -172,6 +173,25 @@ fn impossible_options_are_refused() {
     }
     for keys in [r#""snat":1"#, r#""masqAll":"yes""#, r#""markMasqBit":1.5"#] {
         assert_eq!(read(keys).unwrap_err().code, Code::Decoding, "{keys}");
+    }
+}
+
+#[test]
+fn a_host_ip_that_the_prefixes_leave_out_is_refused_without_a_look_at_the_node() {
+    let mapping = r#"{"hostPort":1,"containerPort":1,"protocol":"tcp","hostIP":"192.0.2.9"}"#;
+    let of = |limits: &str| {
+        read(&format!(
+            r#"{limits},"runtimeConfig":{{"portMappings":[{mapping}]}}"#
+        ))
+    };
+    let error = of(r#""hostAddresses":["192.0.2.0/29"]"#).unwrap_err();
+    assert_eq!(error.code, Code::InvalidConfig);
+    assert!(error.msg.contains("192.0.2.9") && error.msg.contains("hostAddresses"));
+    for limits in [
+        r#""hostAddresses":["192.0.2.8/29"]"#,
+        r#""hostInterfaces":["not-there-0"]"#,
+    ] {
+        assert!(of(limits).is_ok(), "{limits}");
     }
 }
 

@@ -113,7 +113,14 @@ fn refuse_early(plan: &Plan, config: &Config, by_program: &[Family]) -> Result<(
     }
     let by_program = by_program.iter().copied();
     let mut conditional = by_program.filter(|family| !config.conditions(*family).is_empty());
-    conditional.try_for_each(|family| match try_conditions(config, family) {
+    // For conditions one port is as good as all of them.
+    let mut one = plan.clone();
+    for forwards in &mut one.families {
+        forwards.ports.truncate(1);
+        let ports = forwards.ports.iter().map(|forward| forward.port);
+        forwards.listed = ports.map(|port| (port.protocol, port.number)).collect();
+    }
+    conditional.try_for_each(|family| match try_conditions(&one, config, family) {
         Err(error) if may_be_left_out(family, &error) => Ok(()),
         outcome => outcome,
     })

@@ -68,12 +68,11 @@ impl Variants {
     }
 }
 
-/// Whether a program writes some of a plan.
+/// Whether a program writes some of the IP versions.
 ///
 /// # Errors
 /// As [`Variants::find`].
-pub fn is_by_programs(plan: &Plan) -> Result<bool, Error> {
-    let families = plan.families.iter().map(|forwards| forwards.family);
+pub fn is_by_programs(families: impl Iterator<Item = Family>) -> Result<bool, Error> {
     let (_, by_program) = Variants::find()?.split(families);
     Ok(!by_program.is_empty())
 }

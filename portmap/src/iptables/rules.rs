@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use common::result::Prefix;
 use common::{Attachment, Family, Protocol};
 use xtables::Table;
-use xtables::meaning::network_of;
 use xtables::nf_tables::concern::Concern;
 use xtables::transaction::Command;
 use xtables::words::joined;
@@ -272,7 +271,7 @@ fn masqueraded_sources(masquerade: Masquerade, family: Family, container: &Prefi
         (Masquerade::Nothing, _) => vec![],
         (Masquerade::All, _) => vec![String::new()],
         (Masquerade::Needed, family) => {
-            let network = network_of(*container);
+            let network = container.network();
             let mut sources = vec![match network.len {
                 0 => String::new(),
                 _ => format!("-s {network} "),

@@ -13,6 +13,7 @@ use super::native;
 use super::rules::all_wanted;
 use crate::config::Config;
 use crate::host_port::HostPort;
+use crate::limits::Node;
 use crate::mapping::PortMapping;
 use crate::plan::Plan;
 
@@ -21,14 +22,14 @@ use crate::plan::Plan;
 ///
 /// # Errors
 /// Code 50 with what is missing; for conditions as [`Compiled::of`]. IPv6 may be missing.
-pub fn status(config: &Config) -> Result<(), Error> {
+pub fn status(config: &Config, node: &Node) -> Result<(), Error> {
     let not_available = |error: Error| {
         let details = error.to_string();
         Error::new(Code::NotAvailable, "the iptables backend cannot work").with_details(details)
     };
     match Variants::find()?.of(Family::V4) {
         Some(Variant::Nft) => {
-            try_rules(config, Family::V4).map_err(not_available)?;
+            try_rules(config, node, Family::V4).map_err(not_available)?;
         }
         Some(Variant::Legacy) | None => {
             let tool = usual(Family::V4).map_err(not_available)?;
@@ -39,12 +40,15 @@ pub fn status(config: &Config) -> Result<(), Error> {
     }
     let conditional = Family::ALL.into_iter();
     let mut conditional = conditional.filter(|family| !config.conditions(*family).is_empty());
-    conditional.try_for_each(|family| match try_conditions(config, family) {
-        Err(error) if family == Family::V4 && error.code == Code::Unsupported => {
-            Err(not_available(error))
+    conditional.try_for_each(|family| {
+        let one = of_any(config, family);
+        match try_conditions(&Plan::of(&one, node)?, &one, family) {
+            Err(error) if family == Family::V4 && error.code == Code::Unsupported => {
+                Err(not_available(error))
+            }
+            Err(error) if may_be_left_out(family, &error) => Ok(()),
+            outcome => outcome,
         }
-        Err(error) if may_be_left_out(family, &error) => Ok(()),
-        outcome => outcome,
     })
 }
 
@@ -78,23 +82,21 @@ fn of_any(config: &Config, family: Family) -> Config {
 ///
 /// # Errors
 /// What it refuses.
-pub fn try_rules(config: &Config, family: Family) -> Result<(), Error> {
+pub fn try_rules(config: &Config, node: &Node, family: Family) -> Result<(), Error> {
     let any = Config {
         conditions_v4: Vec::new(),
         conditions_v6: Vec::new(),
         ..of_any(config, family)
     };
-    native::probe(&Plan::new(&any), &any)
+    native::probe(&Plan::of(&any, node)?, &any)
 }
 
 /// Whether an attachment can have the conditions of an IP version.
 ///
 /// # Errors
 /// As [`Compiled::in_hooks`].
-pub fn try_conditions(config: &Config, family: Family) -> Result<(), Error> {
-    let one = of_any(config, family);
-    let wanted = all_wanted(&Plan::new(&one), &one, &[family]);
-    wanted
+pub fn try_conditions(plan: &Plan, config: &Config, family: Family) -> Result<(), Error> {
+    all_wanted(plan, config, &[family])
         .iter()
         .try_for_each(|wanted| Compiled::in_hooks(&usual(family)?, wanted).map(drop))
 }

@@ -14,16 +14,6 @@ pub fn everything(family: Family) -> Prefix {
     Prefix { addr, len: 0 }
 }
 
-/// A prefix without the bits behind it.
-pub fn network(prefix: Prefix) -> Prefix {
-    let family = Family::of(prefix.addr);
-    let (first, _) = range(&prefix);
-    Prefix {
-        addr: address(family, first),
-        len: prefix.len,
-    }
-}
-
 /// The first address behind a prefix; `None` behind the last one.
 pub fn end(prefix: &Prefix) -> Option<IpAddr> {
     let family = Family::of(prefix.addr);
@@ -43,14 +33,28 @@ pub fn common(family: Family, some: &[Prefix], others: &[Prefix]) -> Vec<Prefix>
     common_ranges(family, &some, &others)
 }
 
+/// Whether an address is one of some prefixes, in order, none meeting another.
+pub fn have(prefixes: &[Prefix], addr: IpAddr) -> bool {
+    let behind = prefixes.partition_point(|prefix| prefix.addr <= addr);
+    let before = behind.checked_sub(1).and_then(|place| prefixes.get(place));
+    before.is_some_and(|prefix| prefix.has(addr))
+}
+
+/// What two lists in order have in common: each range of either is looked at once.
 fn common_ranges(family: Family, some: &[Range], others: &[Range]) -> Vec<Prefix> {
-    let meeting = some.iter().flat_map(|(first, last)| {
-        let both = others
-            .iter()
-            .map(|(from, to)| (*first.max(from), *last.min(to)));
-        both.filter(|(first, last)| first <= last)
-    });
-    meeting.flat_map(|range| split(family, range)).collect()
+    let (mut some, mut others) = (some.iter().peekable(), others.iter().peekable());
+    let mut all = Vec::new();
+    while let (Some((first, last)), Some((from, to))) = (some.peek(), others.peek()) {
+        let both = (*first.max(from), *last.min(to));
+        if both.0 <= both.1 {
+            all.extend(split(family, both));
+        }
+        match last < to {
+            true => some.next(),
+            false => others.next(),
+        };
+    }
+    all
 }
 
 /// What no range has.
@@ -154,6 +158,11 @@ mod tests {
             ("10.0.0.0/8 10.1.0.0/16", "10.0.0.0/8", ""),
             ("0.0.0.0/0", "128.0.0.0/1", "0.0.0.0/1"),
             ("0.0.0.0/0", "", "0.0.0.0/0"),
+            (
+                "10.0.0.0/8 11.0.0.0/30 12.0.0.0/8",
+                "9.0.0.0/7 10.128.0.0/9 11.0.0.0/31 12.0.0.0/9 12.192.0.0/10 13.0.0.0/8",
+                "10.0.0.0/9 11.0.0.2/31 12.128.0.0/10",
+            ),
             ("192.0.2.0/30", "192.0.2.1/32", "192.0.2.0/32 192.0.2.2/31"),
             (
                 "255.255.255.254/31",
@@ -176,6 +185,26 @@ mod tests {
             &read("10.1.0.0/16 192.0.2.9/32 203.0.113.0/24"),
         );
         assert_eq!(shown(&found), "10.1.0.0/16 192.0.2.9/32");
+    }
+
+    #[test]
+    fn an_address_is_found_among_many_prefixes() {
+        let list = read("10.0.0.0/8 192.0.2.0/31 192.0.2.4/32 2001:db8::/32");
+        for (addr, is_there) in [
+            ("9.255.255.255", false),
+            ("10.0.0.0", true),
+            ("10.255.255.255", true),
+            ("192.0.2.1", true),
+            ("192.0.2.2", false),
+            ("192.0.2.4", true),
+            ("255.255.255.255", false),
+            ("::", false),
+            ("2001:db8::1", true),
+            ("2001:db9::", false),
+        ] {
+            assert_eq!(have(&list, addr.parse().unwrap()), is_there, "{addr}");
+        }
+        assert!(!have(&[], "10.0.0.0".parse().unwrap()));
     }
 
     #[test]

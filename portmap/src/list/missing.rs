@@ -9,6 +9,7 @@ use super::row::Row;
 use crate::backends;
 use crate::config::Config;
 use crate::host_port::Forward;
+use crate::limits::Node;
 use crate::plan::Plan;
 
 /// The host ports that the plans of attachments have, and of which the kernel's state has none that any
@@ -22,8 +23,9 @@ pub fn missing(requests: &[&Request], found: &[Row]) -> Vec<Result<Vec<Row>, Err
         let mut owners = held.get(&row.forward).into_iter().flatten();
         !owners.any(|owner| is_of(owner, &row.owner))
     };
+    let node = Node::default();
     let of = |request: &&Request| {
-        let mut all = planned(request)?;
+        let mut all = planned(request, &node)?;
         all.retain(is_missing);
         Ok(all)
     };
@@ -45,10 +47,10 @@ fn is_of(shown: &Attachment, attachment: &Attachment) -> bool {
 }
 
 /// What ADD would make, as the table has it.
-fn planned(request: &Request) -> Result<Vec<Row>, Error> {
+fn planned(request: &Request, node: &Node) -> Result<Vec<Row>, Error> {
     let (config, _) = Config::parse(request)?;
     let backend = backends::choose(&config)?.name();
-    let plan = Plan::new(&config);
+    let plan = Plan::of(&config, node)?;
     let of = |family: &crate::plan::Forwards| {
         let is_conditional = !family.conditions.is_empty();
         let ports = family.ports.clone().into_iter();

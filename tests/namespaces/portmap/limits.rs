@@ -15,6 +15,7 @@ on_every_backend!(
     a_port_of_one_address_comes_before_the_same_port_within_limits,
     what_comes_to_a_left_out_interface_later_is_left_out,
     a_new_address_of_an_interface_is_a_drift_that_add_repairs,
+    a_route_of_a_transparent_proxy_makes_no_address_one_of_an_interface,
     an_interface_that_is_not_there_refuses_add_and_nothing_else,
     a_mapping_of_an_address_that_is_left_out_is_refused,
     a_changed_rule_or_set_is_a_drift_that_add_repairs,
@@ -217,6 +218,21 @@ fn a_new_address_of_an_interface_is_a_drift_that_add_repairs(backend: Backend) {
     pods.fails("CHECK", 0, options, 101);
     pods.does("ADD", 0, options);
     pods.does("CHECK", 0, options);
+}
+
+fn a_route_of_a_transparent_proxy_makes_no_address_one_of_an_interface(backend: Backend) {
+    let pods = Pods::new(backend);
+    for family in ["-4", "-6"] {
+        pods.node(&format!(
+            "ip {family} route add local default dev lo table 100"
+        ));
+    }
+    let options = r#""hostInterfaces":["lo"],"#;
+    pods.does("ADD", 0, options);
+    pods.serve([None, None]);
+    let loopback = SocketAddr::new("127.0.0.1".parse().unwrap(), PORT);
+    let node = &pods.0.host.net.host;
+    assert_eq!(tcp::exchange(node, loopback).server(), Some("0"));
 }
 
 fn an_interface_that_is_not_there_refuses_add_and_nothing_else(backend: Backend) {
