@@ -380,9 +380,17 @@ impl Nft {
         let mut bytes = frame(uapi::BATCH_BEGIN, begin, &[])?;
         let mut last = begin;
         let mut indexes = HashMap::new();
-        for (index, request) in encode_all(commands)? {
+        let messages = encode_all(commands)?;
+        let count = messages.len();
+        for (number, (index, request)) in messages.into_iter().enumerate() {
             last = self.netlink.next_sequence();
-            let flags = request.flags | (libc::NLM_F_REQUEST | libc::NLM_F_ACK) as u16;
+            // Refusals come unasked; answers to all of many would not fit the socket's buffer.
+            let ack = if number + 1 == count {
+                libc::NLM_F_ACK
+            } else {
+                0
+            };
+            let flags = request.flags | (libc::NLM_F_REQUEST | ack) as u16;
             bytes.extend(message(request.kind, flags, last, &request.body));
             indexes.insert(last, index);
         }
