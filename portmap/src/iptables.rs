@@ -5,6 +5,7 @@
 
 mod add;
 mod apply;
+mod bounds;
 mod by_place;
 mod compiled;
 mod conflict;
@@ -65,15 +66,18 @@ impl Backend for Iptables {
     }
 
     fn diff(seen: &Tables, plan: &Plan, config: &Config) -> Result<Vec<Drift>, Error> {
+        bounds::accept(plan, config)?;
         diff::diff(seen, plan, config)
     }
 
     fn apply(plan: &Plan, config: &Config, log: &Log) -> Result<apply::Undo, Error> {
+        bounds::accept(plan, config)?;
         apply::apply(plan, config, log)
     }
 
     fn apply_all(jobs: &[Job<'_>]) -> bool {
-        many::add(jobs)
+        let is_bounded = |(plan, config): &Job<'_>| bounds::accept(plan, config).is_ok();
+        jobs.iter().all(is_bounded) && many::add(jobs)
     }
 
     fn remove(gone: &Gone<'_>, _log: &Log) -> Result<Option<Vec<Forward>>, Error> {
@@ -92,6 +96,7 @@ impl Backend for Iptables {
     }
 
     fn status(config: &Config, node: &Node) -> Result<(), Error> {
+        bounds::accept(&status::any_port(config, node)?, config)?;
         status::status(config, node)
     }
 }

@@ -148,7 +148,7 @@ fn warn_of_unserved(plan: &Plan, config: &Config, log: &Log) {
         log.warn(format!("{mapping}: the container has no such address"));
     }
     for mapping in &plan.unreachable {
-        let limits = &config.limits;
+        let limits = config.limits.shown();
         log.warn(format!("{mapping}: mapped nowhere, as hostAddresses and hostInterfaces ({limits}) leave no address of the node"));
     }
 }

@@ -24,6 +24,9 @@ pub use prefixes::end;
 const ADDRESSES: &str = "hostAddresses";
 const INTERFACES: &str = "hostInterfaces";
 
+/// How many items of the lists a message shows.
+const SHOWN: usize = 10;
+
 /// What the two keys say.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Limits {
@@ -94,6 +97,16 @@ impl Limits {
         prefixes::without(family, &named, &left_out)
     }
 
+    /// Both lists as far as a message has room for them.
+    pub fn shown(&self) -> String {
+        let all = [words(&self.addresses), words(&self.interfaces)].concat();
+        let some = all.get(..SHOWN).unwrap_or(&all).join(", ");
+        match all.len().checked_sub(SHOWN) {
+            Some(more @ 1..) => format!("{some} and {more} more"),
+            _ => some,
+        }
+    }
+
     /// `hostInterfaces` in words.
     pub fn interfaces(&self) -> String {
         words(&self.interfaces).join(", ")
@@ -119,8 +132,10 @@ impl Limits {
         let is_refused = |addr: &IpAddr| counts(*addr) && !prefixes::have(allowed, *addr);
         for mapping in mappings {
             if let Some(addr) = mapping.host_port().address.filter(is_refused) {
-                let msg = format!("hostIP {addr} of {mapping} is not among {key} ({self})");
-                let remedy = format!("allow it in {key}, or map a port of another address");
+                let limits = self.shown();
+                let msg = format!("hostIP {addr} of {mapping} is not among {key} ({limits})");
+                let remedy =
+                    format!("list it in {key} or remove its exclusion, or use another hostIP");
                 return Err(Error::new(Code::InvalidConfig, msg).with_details(remedy));
             }
         }

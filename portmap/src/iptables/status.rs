@@ -78,6 +78,16 @@ fn of_any(config: &Config, family: Family) -> Config {
     }
 }
 
+/// The plan of any attachment of a network, in both.
+///
+/// # Errors
+/// As [`Plan::of`].
+pub fn any_port(config: &Config, node: &Node) -> Result<Plan, Error> {
+    let [mut v4, v6] = Family::ALL.map(|family| of_any(config, family));
+    v4.container_v6 = v6.container_v6;
+    Plan::of(&v4, node)
+}
+
 /// Whether the kernel takes the rules of an IP version in nf_tables, without conditions; nothing is changed.
 ///
 /// # Errors

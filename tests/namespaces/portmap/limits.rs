@@ -23,6 +23,7 @@ on_every_backend!(
     del_and_gc_find_everything_from_the_owner_alone,
     conditions_and_limits_hold_together,
     other_limits_take_the_place_of_the_former_ones,
+    many_prefixes_are_refused_by_iptables_alone,
 );
 
 on_both_variants!(
@@ -430,5 +431,40 @@ fn del_finds_a_jump_that_somebody_led_elsewhere(backend: Backend) {
         jump.replace("-A CNI-HOSTPORT-DNAT", place)
     ));
     pods.does("DEL", 0, limits);
+    pods.0.host.is_clean();
+}
+
+fn many_prefixes_are_refused_by_iptables_alone(backend: Backend) {
+    let pods = Pods::new(backend);
+    let limits = |count: usize| {
+        let addresses = (1..count).map(|n| format!(r#""10.{}.{}.1""#, 100 + n / 200, n % 200));
+        let addresses: Vec<String> = addresses.collect();
+        format!(
+            r#""hostAddresses":["10.99.0.1","fd99::1",{}],"#,
+            addresses.join(",")
+        )
+    };
+    let network = |options: &str| {
+        let network =
+            format!(r#"{{"cniVersion":"1.1.0","name":"net1","type":"portmap",{options}"x":0}}"#);
+        pods.0.host.call("STATUS", &network)
+    };
+    let before = pods.0.host.state();
+    if backend != Backend::Nftables {
+        for call in [pods.call("ADD", 0, &limits(257)), network(&limits(257))] {
+            let said = pods.0.host.fails(&call, 7);
+            assert!(said.contains("257") && said.contains("256"), "{said}");
+        }
+        assert_eq!(pods.0.host.state(), before);
+    }
+    let most = match backend {
+        Backend::Nftables => limits(3000),
+        Backend::IptablesNft | Backend::IptablesLegacy => limits(256),
+    };
+    pods.0.host.ok(&network(&most));
+    pods.does("ADD", 0, &most);
+    pods.does("CHECK", 0, &most);
+    pods.serve([Some(0), None]);
+    pods.does("DEL", 0, &most);
     pods.0.host.is_clean();
 }
