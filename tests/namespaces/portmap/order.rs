@@ -1,8 +1,10 @@
 //! Who gets a port that several attachments claim: the same answer to packets from every backend.
 
-use sandbox::Topology;
+use std::time::Duration;
+
 use sandbox::plugin::Call;
 use sandbox::probe::tcp;
+use sandbox::{Topology, wait_until};
 
 use super::node::{Backend, Host, mapping, mapping_on, on_every_backend, request_of};
 
@@ -38,6 +40,12 @@ impl Node {
             "out0",
             "nodad",
         ]);
+        // The kernel makes its route a moment later.
+        let is_there = || {
+            let local = node.sh(["ip", "-6", "route", "show", "table", "local"]);
+            local.contains(SECOND[1])
+        };
+        assert!(wait_until(Duration::from_secs(10), is_there));
         let server = |n: usize| tcp::Server::start(&host.net.containers[n], 80, &n.to_string());
         let servers = (0..3).map(|n| server(n).unwrap()).collect();
         Node {
