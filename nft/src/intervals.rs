@@ -1,7 +1,5 @@
 //! Sets of intervals: the kernel keeps a mark where one begins, and one just behind its end.
 
-use std::ops::Range;
-
 use common::sys::netlink::{Refusal, attribute, each_attribute};
 use common::sys::nla::Nla;
 use nix::libc;
@@ -63,11 +61,23 @@ impl Intervals {
         Intervals::of(all)
     }
 
-    /// Whether one has a key of a range.
-    pub fn meet(&self, keys: &Range<Vec<u8>>) -> bool {
-        self.0.iter().any(|(first, end)| {
-            *first < keys.end && end.as_ref().is_none_or(|end| keys.start < *end)
-        })
+    /// Whether some key is in one of these and in one of the others.
+    pub fn meets(&self, others: &Intervals) -> bool {
+        let (mut ours, mut theirs) = (self.0.iter().peekable(), others.0.iter().peekable());
+        let is_past = |end: &Option<Vec<u8>>, first: &Vec<u8>| {
+            let end = end.as_ref();
+            end.is_some_and(|end| end <= first)
+        };
+        while let (Some((first, end)), Some((from, to))) = (ours.peek(), theirs.peek()) {
+            if is_past(end, from) {
+                ours.next();
+            } else if is_past(to, first) {
+                theirs.next();
+            } else {
+                return true;
+            }
+        }
+        false
     }
 
     /// Puts them into a set, in the place of what is in it, if anything is.
@@ -147,16 +157,20 @@ mod tests {
     }
 
     #[test]
-    fn intervals_meet_what_has_one_of_their_keys() {
+    fn intervals_meet_where_they_have_a_key_in_common() {
         let intervals = of(&[(5, Some(9)), (20, None)]);
-        for (first, end, meets) in [
-            (0, 5, false),
-            (0, 6, true),
-            (8, 9, true),
-            (9, 20, false),
-            (30, 40, true),
+        for (others, meets) in [
+            (&[][..], false),
+            (&[(0, Some(5))], false),
+            (&[(0, Some(6))], true),
+            (&[(8, Some(9))], true),
+            (&[(0, Some(2)), (9, Some(20))], false),
+            (&[(0, Some(2)), (9, Some(21))], true),
+            (&[(30, Some(40))], true),
+            (&[(9, Some(12)), (30, None)], true),
         ] {
-            assert_eq!(intervals.meet(&(vec![first]..vec![end])), meets, "{first}");
+            assert_eq!(intervals.meets(&of(others)), meets, "{others:?}");
+            assert_eq!(of(others).meets(&intervals), meets, "{others:?}");
         }
     }
 }

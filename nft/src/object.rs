@@ -251,7 +251,8 @@ impl Rule {
         self.jump().is_some_and(|to| to.starts_with(prefix))
     }
 
-    fn jump(&self) -> Option<&str> {
+    /// The chain that it leads to, where it can end in nothing but a jump there.
+    pub fn jump(&self) -> Option<&str> {
         let is_verdict = |expr: &Expr| match expr {
             Expr::Jump(_) | Expr::Drop => true,
             Expr::Other(name) => name == "immediate",

@@ -31,6 +31,17 @@ pub struct Forward {
     pub to: SocketAddr,
 }
 
+impl HostPort {
+    /// The same port of all addresses.
+    pub fn everywhere(self) -> HostPort {
+        HostPort {
+            address: None,
+            within: None,
+            ..self
+        }
+    }
+}
+
 impl fmt::Display for HostPort {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.address {

@@ -57,6 +57,7 @@ use crate::limits::Node;
 use crate::list::row::Row;
 use crate::options::BackendKind;
 use crate::plan::Plan;
+use apply::Others;
 use claim::Taken;
 
 /// The backend.
@@ -75,9 +76,14 @@ impl Backend for Nftables {
     }
 
     fn apply(plan: &Plan, config: &Config, log: &Log) -> Result<undo::Undo, Error> {
-        let (undo, taken) = apply::apply(plan, config.on_conflict)?;
-        for Taken { port, by } in &taken {
+        let (undo, Others { evicted, before }) = apply::apply(plan, config.on_conflict)?;
+        for Taken { port, by } in &evicted {
             log.warn(format!("host port {port} belonged to {by}"));
+        }
+        for Taken { port, by } in &before {
+            log.warn(format!(
+                "host port {port} stays with {by} on the addresses that its hostAddresses or hostInterfaces have in common with these: make the two lists disjoint, or the same"
+            ));
         }
         Ok(undo)
     }

@@ -14,6 +14,7 @@ use super::conditional::{self, Conditional};
 use super::elements::{Elements, index};
 use super::observe::{Comparison, compare, need};
 use super::reference::{self, Theirs};
+use super::scope::rivals::{self, Rivals};
 use super::set::{Purpose, SetId};
 use super::undo::{Change, Undo};
 use super::{layout, owner, queue, remove, scope, shared, transaction, unreadable, wanted};
@@ -22,18 +23,27 @@ use crate::host_port::HostPort;
 use crate::options::OnConflict;
 use crate::plan::{Forwards, Plan};
 
-/// Applies a plan: all of it or nothing. Gives the host ports that changed hands, too.
+/// What becomes of host ports that others have.
+#[derive(Debug, Default)]
+pub struct Others {
+    /// Those that changed hands.
+    pub evicted: Vec<Taken>,
+    /// Those that stay theirs on some addresses of the limits, as their limits are older.
+    pub before: Vec<Taken>,
+}
+
+/// Applies a plan: all of it or nothing.
 ///
 /// # Errors
 /// Code 7 for conditions that nft cannot take, 11 when the ruleset never holds still, 102 with the
 /// owner of a taken host port, 103 without nf_tables, or what the kernel refused.
-pub fn apply(plan: &Plan, on_conflict: OnConflict) -> Result<(Undo, Vec<Taken>), Error> {
+pub fn apply(plan: &Plan, on_conflict: OnConflict) -> Result<(Undo, Others), Error> {
     let conditional = conditional::of_plan(plan)?;
     let mut nft = Nft::open()?;
     transaction::run(&mut nft, |nft| {
         let mut commands = Vec::new();
         let mut changes = Vec::new();
-        let mut taken = Vec::new();
+        let mut others = Others::default();
         for forwards in &plan.families {
             let failed = |refusal| unreadable(forwards.family, refusal);
             if on_conflict == OnConflict::Error {
@@ -56,12 +66,13 @@ pub fn apply(plan: &Plan, on_conflict: OnConflict) -> Result<(Undo, Vec<Taken>),
                 reference,
                 ..decision.change
             });
-            taken.extend(decision.evicted);
+            others.evicted.extend(decision.others.evicted);
+            others.before.extend(decision.others.before);
         }
-        let others = Family::ALL
+        let unplanned = Family::ALL
             .into_iter()
             .filter(|f| plan.family(*f).is_none());
-        for family in others {
+        for family in unplanned {
             let left = leave(nft, plan, family);
             if let Some((more, change)) = left.map_err(|refusal| unreadable(family, refusal))? {
                 commands.extend(more);
@@ -70,7 +81,7 @@ pub fn apply(plan: &Plan, on_conflict: OnConflict) -> Result<(Undo, Vec<Taken>),
         }
         let is_change = !commands.is_empty();
         let undo = Undo { changes, is_change };
-        Ok((commands, (undo, taken)))
+        Ok((commands, (undo, others)))
     })
 }
 
@@ -110,7 +121,7 @@ fn refuse_if_taken(nft: &mut Nft, plan: &Plan, forwards: &Forwards) -> Result<()
 struct Decision {
     commands: Vec<Command>,
     change: Change,
-    evicted: Vec<Taken>,
+    others: Others,
 }
 
 fn decide(
@@ -140,11 +151,26 @@ fn decide(
     };
     let comparison = compare(nft, plan, forwards, &seen, is_there).map_err(failed)?;
     let owner = owner::text(&plan.attachment);
-    let evicted = match conditional {
-        None => evicted(&comparison, &owner),
-        // The conditions decide who gets a packet.
-        Some(_) => Vec::new(),
-    };
+    let mut others = Others::default();
+    // Else conditions decide who gets a packet.
+    if conditional.is_none() {
+        others.evicted = evicted(&comparison, &owner);
+        if let Some(only) = &forwards.only {
+            let ports: Vec<HostPort> = comparison.claims.keys().copied().collect();
+            let rivals = rivals::of(nft, family, &seen, only, (&ports, &owner));
+            let Rivals { before, behind } = rivals.map_err(failed)?;
+            others.before = before;
+            let is_new = |taken: &Taken| {
+                let within = Some(only.scope);
+                let port = HostPort {
+                    within,
+                    ..taken.port
+                };
+                !comparison.before.contains_key(&port)
+            };
+            others.evicted.extend(behind.into_iter().filter(is_new));
+        }
+    }
     let Comparison {
         found,
         wanted,
@@ -165,7 +191,7 @@ fn decide(
     Ok(Decision {
         commands,
         change,
-        evicted,
+        others,
     })
 }
 

@@ -131,49 +131,49 @@ pub fn overlapping(
     ports: &[HostPort],
     only: &[Prefix],
 ) -> Result<Elements, Refusal> {
-    let both = ports.iter().flat_map(|port| [*port, everywhere(*port)]);
+    let both = ports.iter().flat_map(|port| [*port, port.everywhere()]);
     let places = both.map(|port| place(port, Purpose::Dnat, queue::any(family)));
     let mut found = at(nft, family, sets, places.collect())?;
     let ours: HashMap<HostPort, Vec<HostPort>> = ports.iter().fold(HashMap::new(), |mut all, p| {
-        all.entry(everywhere(*p)).or_default().push(*p);
+        all.entry(p.everywhere()).or_default().push(*p);
         all
     });
     let is_wide = ports.iter().any(|port| port.address.is_none());
+    let only = scope::intervals(only);
     for set in sets {
         let Some(id) = SetId::from_name(&set.name).filter(|id| id.set(family) == *set) else {
             continue;
         };
-        let may_overlap = match id.by {
-            By::Port => false,
-            By::Address => is_wide,
-            By::Scope(_) => true,
-        };
-        if id.purpose != Purpose::Dnat || !may_overlap {
+        if id.purpose != Purpose::Dnat {
             continue;
         }
+        let limits = match id.by {
+            By::Address if is_wide => None,
+            By::Scope(scope) => Some(scope::read(nft, family, scope)?),
+            By::Address | By::Port => continue,
+        };
+        let is_common = limits.as_ref().is_some_and(|limits| limits.meets(&only));
+        let meets = |ours: &HostPort, theirs: &HostPort| match (ours.address, theirs.address) {
+            (Some(addr), Some(other)) => addr == other,
+            (Some(addr), None) => match &limits {
+                Some(limits) => limits.meets(&scope::single(addr)),
+                None => true,
+            },
+            (None, _) if ours.within.is_none() => true,
+            (None, Some(addr)) => only.meets(&scope::single(addr)),
+            (None, None) => ours.within == theirs.within || is_common,
+        };
         for element in nft.elements(shared::place(family), &id.name())? {
             let Some(theirs) = host_port_of(id, &element.key) else {
                 continue;
             };
-            let same = ours.get(&everywhere(theirs)).into_iter().flatten();
-            let mut meets = false;
-            for ours in same {
-                meets = meets || scope::meet(nft, family, (*ours, only), theirs)?;
-            }
-            if meets {
+            let mut same = ours.get(&theirs.everywhere()).into_iter().flatten();
+            if same.any(|ours| meets(ours, &theirs)) {
                 found.insert((id, element.key.clone()), element);
             }
         }
     }
     Ok(found)
-}
-
-fn everywhere(port: HostPort) -> HostPort {
-    HostPort {
-        address: None,
-        within: None,
-        ..port
-    }
 }
 
 fn find(

@@ -5,6 +5,7 @@ use common::error::Error;
 use nft::socket::Nft;
 
 use super::conditional::{self, Conditional};
+use super::scope::rivals;
 use super::set::Purpose;
 use super::{claim, observe, owner, reference, scope, shared, unreadable};
 use crate::plan::{Forwards, Plan};
@@ -49,14 +50,19 @@ fn compare(
         id.purpose != Purpose::Shadowed || seen.sets.contains(&id.set(family))
     };
     let comparison = observe::compare(nft, plan, forwards, &seen, is_there).map_err(failed)?;
-    let own = claim::owned(&comparison.found, &owner::text(&plan.attachment));
+    let owner = owner::text(&plan.attachment);
+    if let (Some(only), None) = (&forwards.only, conditional) {
+        let ports: Vec<_> = comparison.claims.keys().copied().collect();
+        let rivals = rivals::of(nft, family, &seen, only, (&ports, &owner));
+        drifts.extend(rivals.map_err(failed)?.drifts(family));
+    }
+    let own = claim::owned(&comparison.found, &owner);
     if own.is_empty()
         && let Some(theirs) = reference::check(nft, plan, forwards).map_err(failed)?
     {
         return Ok(theirs);
     }
     let (mut wanted, mut found) = (comparison.wanted, comparison.found);
-    let owner = owner::text(&plan.attachment);
     let waits = |e: &super::elements::Elements| {
         e.iter().any(|((id, _), element)| {
             id.purpose == Purpose::Shadowed && element.comment.as_deref() == Some(owner.as_str())

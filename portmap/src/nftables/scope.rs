@@ -2,8 +2,9 @@
 //! the maps of the ports within them. One rule leads there, behind the ports of single addresses. Attachments
 //! with the same limits share all of it; it stays once it is made.
 
+pub mod rivals;
+
 use std::net::IpAddr;
-use std::ops::Range;
 
 use common::family::bytes;
 use common::result::Prefix;
@@ -20,7 +21,6 @@ use nft::uapi;
 use super::layout::BY_ADDRESS;
 use super::set::{By, Purpose, SetId};
 use super::shared::{self, Seen};
-use crate::host_port::HostPort;
 use crate::limits::{Allowed, Scope, end};
 
 /// What the names of these chains and of these sets begin with.
@@ -35,6 +35,22 @@ pub fn chain(scope: Scope) -> String {
 /// The set of the addresses.
 pub fn addresses(scope: Scope) -> String {
     format!("{ADDRESSES}{scope}")
+}
+
+/// The limits whose chain it is.
+pub fn of_chain(chain: &str) -> Option<Scope> {
+    Scope::from_text(chain.strip_prefix(CHAIN)?)
+}
+
+/// The limits whose set it is.
+pub fn of_set(set: &str) -> Option<Scope> {
+    match set.strip_prefix(ADDRESSES) {
+        Some(scope) => Scope::from_text(scope),
+        None => match SetId::from_name(set)?.by {
+            By::Scope(scope) => Some(scope),
+            By::Address | By::Port => None,
+        },
+    }
 }
 
 /// Whether a set of the table holds addresses of limits, which are nobody's.
@@ -144,7 +160,8 @@ pub fn shown(prefixes: &[Prefix]) -> String {
     texts.join(", ")
 }
 
-fn intervals(prefixes: &[Prefix]) -> Intervals {
+/// Addresses as a set has them.
+pub fn intervals(prefixes: &[Prefix]) -> Intervals {
     let one = |prefix: &Prefix| (bytes(prefix.addr), end(prefix).map(bytes));
     Intervals::of(prefixes.iter().map(one))
 }
@@ -177,38 +194,17 @@ pub fn all(nft: &mut Nft, family: Family) -> Result<Vec<(Scope, bool)>, Refusal>
         .collect())
 }
 
-/// Whether a packet can be one of our port, whose limits are known, and of another's with the same number.
+/// The addresses of limits.
 ///
 /// # Errors
 /// What the kernel refused.
-pub fn meet(
-    nft: &mut Nft,
-    family: Family,
-    (ours, only): (HostPort, &[Prefix]),
-    theirs: HostPort,
-) -> Result<bool, Refusal> {
-    let whole = |addr: IpAddr| vec![Prefix::whole(addr)];
-    let ours = match (ours.address, ours.within) {
-        (Some(addr), _) => whole(addr),
-        (None, Some(scope)) if theirs.within == Some(scope) => return Ok(true),
-        (None, Some(_)) => only.to_vec(),
-        (None, None) => return Ok(true),
-    };
-    match (theirs.address, theirs.within) {
-        (Some(addr), _) => Ok(ours.iter().any(|prefix| prefix.has(addr))),
-        (None, Some(scope)) => {
-            let place = shared::place(family);
-            let theirs = Intervals::read(nft, place, &addresses(scope))?;
-            Ok(ours.iter().any(|prefix| theirs.meet(&keys(prefix))))
-        }
-        (None, None) => Ok(true),
-    }
+pub fn read(nft: &mut Nft, family: Family, scope: Scope) -> Result<Intervals, Refusal> {
+    Intervals::read(nft, shared::place(family), &addresses(scope))
 }
 
-/// The keys of a prefix; behind the last address come those that are longer.
-fn keys(prefix: &Prefix) -> Range<Vec<u8>> {
-    let last = || vec![u8::MAX; bytes(prefix.addr).len() + 1];
-    bytes(prefix.addr)..end(prefix).map_or_else(last, bytes)
+/// One address.
+pub fn single(addr: IpAddr) -> Intervals {
+    intervals(&[Prefix::whole(addr)])
 }
 
 #[cfg(test)]
@@ -232,7 +228,21 @@ mod tests {
     fn the_last_address_is_met_too() {
         let prefix = |text: &str| Prefix::from_text(text).unwrap();
         let all = intervals(&[prefix("240.0.0.0/4")]);
-        assert!(all.meet(&keys(&prefix("255.255.255.255/32"))));
-        assert!(!all.meet(&keys(&prefix("10.0.0.0/8"))));
+        assert!(all.meets(&single("255.255.255.255".parse().unwrap())));
+        assert!(!all.meets(&intervals(&[prefix("10.0.0.0/8")])));
+    }
+
+    #[test]
+    fn limits_are_known_by_the_names_of_what_they_have() {
+        let scope = Scope(0xbad);
+        let purpose = Purpose::Hairpin(128);
+        let by = By::Scope(scope);
+        assert_eq!(of_chain(&chain(scope)), Some(scope));
+        for set in [addresses(scope), SetId { purpose, by }.name()] {
+            assert_eq!(of_set(&set), Some(scope), "{set}");
+        }
+        for other in ["hostports", "hostips", "addresses_bad", "addresses_", "x"] {
+            assert_eq!(of_set(other), None, "{other}");
+        }
     }
 }

@@ -24,6 +24,7 @@ on_every_backend!(
     conditions_and_limits_hold_together,
     other_limits_take_the_place_of_the_former_ones,
     many_prefixes_are_refused_by_iptables_alone,
+    what_limits_have_in_common_is_served_by_one_and_a_drift_of_the_other,
 );
 
 on_both_variants!(
@@ -467,4 +468,40 @@ fn many_prefixes_are_refused_by_iptables_alone(backend: Backend) {
     pods.serve([Some(0), None]);
     pods.does("DEL", 0, &most);
     pods.0.host.is_clean();
+}
+
+fn what_limits_have_in_common_is_served_by_one_and_a_drift_of_the_other(backend: Backend) {
+    let pods = Pods::new(backend);
+    let all = r#""hostAddresses":["10.99.0.0/24","fd99::/64"],"#;
+    pods.does("ADD", 0, ONLY_FIRST);
+    let answer = pods.0.host.ok(&pods.call("ADD", 1, all));
+    let (served, lacks) = match backend {
+        // The limits that were there first come first, of whatever attachment.
+        Backend::Nftables => ([Some(0), Some(1)], 1),
+        // The newest attachment does.
+        Backend::IptablesNft | Backend::IptablesLegacy => ([Some(1), Some(1)], 0),
+    };
+    pods.serve(served);
+    let options = [ONLY_FIRST, all];
+    let said = pods.fails("CHECK", lacks, options[lacks], 101);
+    assert!(said.contains("8080/tcp"), "{said}");
+    pods.does("CHECK", 1 - lacks, options[1 - lacks]);
+    if backend == Backend::Nftables {
+        let warned = "host port 8080/tcp stays with net1/cid-0/eth0";
+        assert!(answer.stderr.contains(warned), "{}", answer.stderr);
+        assert!(said.contains("net1/cid-0/eth0"), "{said}");
+        // One of the first limits takes the port from those of the second.
+        pods.does("DEL", 0, ONLY_FIRST);
+        pods.serve([Some(1), Some(1)]);
+        pods.does("CHECK", 1, all);
+        let answer = pods.0.host.ok(&pods.call("ADD", 0, ONLY_FIRST));
+        let warned = "host port 8080/tcp belonged to net1/cid-1/eth0";
+        assert!(answer.stderr.contains(warned), "{}", answer.stderr);
+        pods.serve([Some(0), Some(1)]);
+        // Again is no news.
+        let answer = pods.0.host.ok(&pods.call("ADD", 0, ONLY_FIRST));
+        assert!(!answer.stderr.contains("belonged"), "{}", answer.stderr);
+    }
+    pods.does("DEL", lacks, options[lacks]);
+    pods.does("CHECK", 1 - lacks, options[1 - lacks]);
 }
