@@ -46,6 +46,8 @@ pub enum Action {
     DeleteRule { chain: String, handle: Option<u64> },
     /// Creates a set or map.
     AddSet(Set),
+    /// Deletes a set or map with its elements.
+    DeleteSet(String),
     /// Adds elements to a set or map.
     AddElements { set: String, elements: Vec<Element> },
     /// Deletes elements by their keys.
@@ -135,6 +137,10 @@ fn messages(command: &Command, id: u32) -> Vec<(u16, i32, Vec<Nla>)> {
             one(uapi::DELRULE, 0, named(uapi::RULE_TABLE, rest))
         }
         Action::AddSet(set) => one(uapi::NEWSET, CREATE, named(uapi::SET_TABLE, set.encode(id))),
+        Action::DeleteSet(name) => {
+            let rest = vec![Nla::text(uapi::SET_NAME, name)];
+            one(uapi::DELSET, 0, named(uapi::SET_TABLE, rest))
+        }
         Action::AddElements { set, elements } => {
             let elements = elements.iter().map(|e| (e.encode(), 400)).collect();
             in_parts(uapi::NEWSETELEM, CREATE, table, set, elements)
@@ -189,6 +195,7 @@ impl fmt::Display for Command {
                 None => write!(f, "flush chain {of} {chain}"),
             },
             Action::AddSet(set) => write!(f, "add set {of} {}", set.name),
+            Action::DeleteSet(name) => write!(f, "delete set {of} {name}"),
             Action::AddElements { set, elements } => {
                 write!(f, "add {} elements to set {of} {set}", elements.len())
             }

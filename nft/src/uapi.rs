@@ -29,6 +29,7 @@ pub const NEWRULE: u16 = message(6);
 pub const GETRULE: u16 = message(7);
 pub const DELRULE: u16 = message(8);
 pub const NEWSET: u16 = message(9);
+pub const DELSET: u16 = message(11);
 pub const GETSET: u16 = message(10);
 pub const NEWSETELEM: u16 = message(12);
 pub const GETSETELEM: u16 = message(13);

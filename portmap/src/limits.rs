@@ -48,6 +48,12 @@ pub struct Scope(pub u128);
 impl Scope {
     /// How long it is in hexadecimal: no two limits have the same, whoever chooses them.
     const DIGITS: usize = 32;
+
+    /// Reads it, in this form alone.
+    pub fn from_text(text: &str) -> Option<Scope> {
+        let scope = u128::from_str_radix(text, 16).ok().map(Scope)?;
+        (scope.to_string() == text).then_some(scope)
+    }
 }
 
 impl fmt::Display for Scope {
@@ -77,8 +83,7 @@ impl Limits {
             network: self.to_string(),
             ..Attachment::default()
         };
-        let digits = text.exact_name("", Scope::DIGITS);
-        u128::from_str_radix(&digits, 16).ok().map(Scope)
+        Scope::from_text(&text.exact_name("", Scope::DIGITS))
     }
 
     /// The addresses that `hostAddresses` leaves of an IP version.

@@ -15,6 +15,7 @@ use nft::socket::Nft;
 use super::elements::{Elements, host_port_of};
 use super::layout::CONDITIONS;
 use super::removal::Removal;
+use super::scope::unused;
 use super::set::{ATTACHMENTS, Purpose, SetId};
 use super::{claim, owner, private, reference, shared, transaction, translation, unreadable};
 use crate::config::Evidence;
@@ -246,7 +247,20 @@ pub fn gc(
         let unknown = left.iter().filter(|id| !is_valid(id));
         unknown.for_each(|id| log.warn(reference::stays(family, id)));
     }
+    remove_unused(&mut nft)?;
     Ok(all)
+}
+
+/// Removes what limits have that nobody uses any more.
+fn remove_unused(nft: &mut Nft) -> Result<(), Error> {
+    transaction::run(nft, |nft| {
+        let mut commands = Vec::new();
+        for family in Family::ALL {
+            let more = unused::removal(nft, family);
+            commands.extend(more.map_err(|refusal| unreadable(family, refusal))?);
+        }
+        Ok((commands, ()))
+    })
 }
 
 /// The owners on a network that are not valid.

@@ -84,8 +84,7 @@ impl SetId {
     pub fn from_name(name: &str) -> Option<SetId> {
         let scoped = || {
             let (stem, scope) = name.rsplit_once(WITHIN)?;
-            let scope = u128::from_str_radix(scope, 16).ok()?;
-            Some((stem, By::Scope(Scope(scope))))
+            Some((stem, By::Scope(Scope::from_text(scope)?)))
         };
         let by_address = || Some((name.strip_suffix("_hostip")?, By::Address));
         let (stem, by) = match name {

@@ -25,6 +25,7 @@ on_every_backend!(
     other_limits_take_the_place_of_the_former_ones,
     many_prefixes_are_refused_by_iptables_alone,
     what_limits_have_in_common_is_served_by_one_and_a_drift_of_the_other,
+    gc_removes_limits_that_nobody_has,
 );
 
 on_both_variants!(
@@ -504,4 +505,50 @@ fn what_limits_have_in_common_is_served_by_one_and_a_drift_of_the_other(backend:
     }
     pods.does("DEL", lacks, options[lacks]);
     pods.does("CHECK", 1 - lacks, options[1 - lacks]);
+}
+
+fn gc_removes_limits_that_nobody_has(backend: Backend) {
+    let pods = Pods::new(backend);
+    let words = match backend {
+        Backend::Nftables => r#"["ip","saddr","10.0.0.0/8"]"#,
+        Backend::IptablesNft | Backend::IptablesLegacy => r#"["-s","10.0.0.0/8"]"#,
+    };
+    let conditional = format!(r#"{ONLY_SECOND}"conditionsV4":{words},"#);
+    let third = r#""hostAddresses":["10.98.0.7","fd98::7"],"#;
+    let gc = |valid: &[usize]| {
+        let valid = valid
+            .iter()
+            .map(|n| format!(r#"{{"containerID":"cid-{n}","ifname":"eth0"}}"#));
+        let valid: Vec<String> = valid.collect();
+        let request = format!(
+            r#"{{"cniVersion":"1.1.0","name":"net1","type":"portmap","cni.dev/valid-attachments":[{}]}}"#,
+            valid.join(",")
+        );
+        pods.0.host.ok(&pods.0.host.call("GC", &request));
+    };
+    pods.does("ADD", 0, ONLY_FIRST);
+    pods.does("ADD", 1, &conditional);
+    pods.does("ADD", 2, third);
+    let limits = || {
+        let rules = pods.0.host.net.host.sh(["nft", "list", "ruleset"]);
+        let sets = rules.lines().filter(|line| line.contains("set addresses_"));
+        (sets.count(), rules.matches("within_").count())
+    };
+    pods.does("DEL", 2, third);
+    let before = limits();
+    gc(&[0, 1]);
+    pods.does("CHECK", 0, ONLY_FIRST);
+    pods.does("CHECK", 1, &conditional);
+    if backend == Backend::Nftables {
+        assert_eq!((before.0, limits().0), (6, 4));
+        assert!(limits().1 < before.1);
+    }
+    // What is gone is made again.
+    pods.does("ADD", 2, third);
+    pods.does("CHECK", 2, third);
+    gc(&[]);
+    assert_eq!(limits(), (0, 0));
+    pods.does("ADD", 0, ONLY_FIRST);
+    pods.does("CHECK", 0, ONLY_FIRST);
+    pods.serve([Some(0), None]);
 }
