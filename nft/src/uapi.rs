@@ -166,6 +166,8 @@ pub const VERDICT_RETURN: i32 = -5;
 pub const EXPR_NAME: u16 = 1;
 pub const EXPR_DATA: u16 = 2;
 
+/// The conntrack expression's key for `NF_CT_STATE_BIT`.
+pub const CT_STATE: u32 = 0;
 /// The conntrack expression's key for `IPS_*`.
 pub const CT_STATUS: u32 = 2;
 /// `IPS_DST_NAT`: the connection's destination was translated.
@@ -174,6 +176,7 @@ pub const STATUS_DNAT: u32 = 1 << 5;
 pub const META_MARK: u32 = 3;
 pub const META_IIFNAME: u32 = 6;
 pub const META_OIFNAME: u32 = 7;
+pub const META_NFPROTO: u32 = 15;
 pub const META_L4PROTO: u32 = 16;
 
 pub const PAYLOAD_NETWORK_HEADER: u32 = 1;

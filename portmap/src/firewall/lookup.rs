@@ -2,7 +2,8 @@
 //!
 //! So a verdict map, such as that of kube-proxy's NodePorts, reads as the rules that it stands for.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::rc::Rc;
 
 use common::sys::netlink::{Refusal, attribute, each_attribute};
 use common::sys::nla::{Nla, emit_all};
@@ -10,25 +11,53 @@ use nft::expr::{Expr, FIRST, Register};
 use nft::object;
 use nft::socket::Nft;
 use nft::uapi;
+use nix::errno::Errno;
 
-use super::nft::{CT_STATE, named};
+use super::nft::named;
 use crate::nftables::layout::TABLE;
 
 /// The most elements of a set that a rule only tests, to be read for it; of more, whether a packet matches
 /// stays unknown.
 const MOST: usize = 1000;
+/// The most rules that one stands for: a map has room for all ports. Of more, a rule stands for each verdict of
+/// the map, with tests that are not known.
+const MOST_RULES: usize = 1 << 16;
+/// The most that all rules of a family stand for.
+const MOST_OF_ALL: usize = 4 * MOST_RULES;
 /// Bytes of an interface's name (`IFNAMSIZ`).
 const NAME: usize = 16;
 
-/// The sets of one family of nf_tables, by table and name: their `NFT_SET_*`.
+/// The sets of one family of nf_tables, by table and name.
 pub struct Sets {
     number: u8,
+    /// Their `NFT_SET_*`.
     flags: HashMap<(String, String), u32>,
+    /// What those have that were read.
+    read: HashMap<(String, String), Rc<Content>>,
+    /// How many rules there may be besides.
+    left: usize,
 }
 
 /// How many expressions before a lookup load its key, and what stands for them and the lookup, for each
 /// element of the set.
 type Unrolled = (usize, Vec<Vec<Nla>>);
+
+/// What a set has.
+struct Content {
+    /// Its elements; `None` of more than one rule may become.
+    elements: Option<Vec<Element>>,
+    /// What its elements lead to, each once.
+    verdicts: BTreeSet<Vec<u8>>,
+}
+
+impl Default for Content {
+    fn default() -> Content {
+        Content {
+            elements: Some(Vec::new()),
+            verdicts: BTreeSet::new(),
+        }
+    }
+}
 
 /// An element: its key, where it is one value, and what a map has for it.
 struct Element {
@@ -46,12 +75,14 @@ impl Sets {
         Ok(Sets {
             number,
             flags: all.into_iter().collect(),
+            read: HashMap::new(),
+            left: MOST_OF_ALL,
         })
     }
 
     /// The expressions of the rules that a rule stands for.
     pub fn resolve(
-        &self,
+        &mut self,
         nft: &mut Nft,
         table: &str,
         expressions: &[u8],
@@ -71,7 +102,8 @@ impl Sets {
             let before = decoded.get(..place).unwrap_or_default();
             let found = match expr {
                 Expr::Lookup { set, from, .. } => {
-                    self.looked_up(nft, (table, set), element, (before, *from))?
+                    let most = self.left.min(MOST_RULES) / rules.len().max(1);
+                    self.looked_up(nft, (table, set), element, (before, *from), most)?
                 }
                 _ => None,
             };
@@ -88,6 +120,7 @@ impl Sets {
             };
             rules = rules.iter().flat_map(with).collect();
         }
+        self.left = self.left.saturating_sub(rules.len());
         let bytes = |rule: &Vec<Nla>| {
             let mut bytes = Vec::new();
             emit_all(rule, &mut bytes).map(|()| bytes)
@@ -95,60 +128,87 @@ impl Sets {
         rules.iter().map(bytes).collect()
     }
 
-    /// What stands for a lookup; `None` where it is left as it is.
+    /// What stands for a lookup, at most so many ways; `None` where it is left as it is.
     fn looked_up(
-        &self,
+        &mut self,
         nft: &mut Nft,
         (table, set): (&str, &str),
         lookup: &[u8],
         (before, from): (&[Expr], Register),
+        most: usize,
     ) -> Result<Option<Unrolled>, Refusal> {
         let is_verdict = is_verdict(lookup);
         let flags = self.flags.get(&(table.to_owned(), set.to_owned()));
         let is_exact = flags.is_some_and(|flags| flags & uapi::SET_FLAG_INTERVAL == 0);
-        let elements = match is_verdict || is_exact {
-            true => self.elements(nft, table, set)?,
-            false => return Ok(None),
-        };
-        let has_keys = is_exact && elements.iter().all(|element| element.key.is_some());
-        let key = key(before, from).filter(|_| has_keys);
-        if !is_verdict && (key.is_none() || elements.len() > MOST) {
+        if !is_verdict && !is_exact {
             return Ok(None);
         }
-        let way = |element: &Element| {
-            let mut way = match &key {
-                Some(parts) => compared(parts, element.key.as_deref().unwrap_or_default()),
-                None => vec![Nla::value(uapi::LIST_ELEM, lookup)],
+        let content = self.content(nft, table, set)?;
+        let most_tested = if is_verdict { most } else { most.min(MOST) };
+        let elements = content.elements.as_ref();
+        let elements = elements.filter(|all| is_exact && all.len() <= most_tested);
+        let elements = elements.filter(|all| all.iter().all(|element| element.key.is_some()));
+        if let (Some(elements), Some(key)) = (elements, key(before, from)) {
+            let way = |element: &Element| {
+                let mut way = compared(&key, element.key.as_deref().unwrap_or_default());
+                let data = element.data.as_ref().filter(|_| is_verdict);
+                way.extend(data.map(|data| verdict(data)));
+                way
             };
-            let data = element.data.as_ref().filter(|_| is_verdict);
-            way.extend(data.map(|data| verdict(data)));
-            way
-        };
-        let loads = key.as_ref().map_or(0, Vec::len);
-        Ok(Some((loads, elements.iter().map(way).collect())))
+            return Ok(Some((key.len(), elements.iter().map(way).collect())));
+        }
+        if !is_verdict {
+            return Ok(None);
+        }
+        if content.verdicts.len() > most {
+            // Where packets go would be left out.
+            return Err(Refusal {
+                text: format!("map {set} of table {table} has too many verdicts"),
+                ..Errno::E2BIG.into()
+            });
+        }
+        let lookup = || Nla::value(uapi::LIST_ELEM, lookup);
+        let verdicts = content.verdicts.iter();
+        let ways = verdicts.map(|data| vec![lookup(), verdict(data)]);
+        Ok(Some((0, ways.collect())))
     }
 
-    fn elements(&self, nft: &mut Nft, table: &str, set: &str) -> Result<Vec<Element>, Refusal> {
+    /// What a set has, read once.
+    fn content(&mut self, nft: &mut Nft, table: &str, set: &str) -> Result<Rc<Content>, Refusal> {
+        let of = (table.to_owned(), set.to_owned());
+        if let Some(known) = self.read.get(&of) {
+            return Ok(Rc::clone(known));
+        }
         let names = [
             Nla::text(uapi::ELEM_LIST_TABLE, table),
             Nla::text(uapi::ELEM_LIST_SET, set),
         ];
-        let lists = nft.list_of(uapi::GETSETELEM, self.number, &names, |attributes| {
+        let mut content = Content::default();
+        nft.list_of(uapi::GETSETELEM, self.number, &names, |attributes| {
             let list = attribute(attributes, uapi::ELEM_LIST_ELEMENTS).unwrap_or(&[]);
-            let element = |(_, element): (u16, &[u8])| {
-                let is_one = [uapi::ELEM_FLAGS, uapi::ELEM_KEY_END]
-                    .iter()
-                    .all(|kind| attribute(element, *kind).is_none());
-                let key = attribute(element, uapi::ELEM_KEY).filter(|_| is_one);
-                let key = key.and_then(|key| attribute(key, uapi::DATA_VALUE));
-                Element {
-                    key: key.map(<[u8]>::to_vec),
-                    data: attribute(element, uapi::ELEM_DATA).map(<[u8]>::to_vec),
-                }
-            };
-            each_attribute(list).map(element).collect::<Vec<_>>()
+            each_attribute(list).for_each(|(_, element)| content.take(element));
         })?;
-        Ok(lists.into_iter().flatten().collect())
+        let content = Rc::new(content);
+        self.read.insert(of, Rc::clone(&content));
+        Ok(content)
+    }
+}
+
+impl Content {
+    fn take(&mut self, element: &[u8]) {
+        let data = attribute(element, uapi::ELEM_DATA).map(<[u8]>::to_vec);
+        self.verdicts.extend(data.clone());
+        let is_one = [uapi::ELEM_FLAGS, uapi::ELEM_KEY_END]
+            .iter()
+            .all(|kind| attribute(element, *kind).is_none());
+        let key = attribute(element, uapi::ELEM_KEY).filter(|_| is_one);
+        let key = key.and_then(|key| attribute(key, uapi::DATA_VALUE));
+        let key = key.map(<[u8]>::to_vec);
+        let has_room = |all: &Vec<Element>| all.len() < MOST_RULES;
+        self.elements = self.elements.take().filter(has_room);
+        if let Some(all) = &mut self.elements {
+            all.push(Element { key, data });
+        }
     }
 }
 
@@ -179,7 +239,7 @@ fn key(before: &[Expr], from: Register) -> Option<Vec<(&Expr, usize)>> {
 fn load(expr: &Expr) -> Option<(Register, usize)> {
     match expr {
         Expr::Payload { len, into, .. } => Some((*into, usize::try_from(*len).ok()?)),
-        Expr::Ct { key, into } if *key == CT_STATE => Some((*into, 4)),
+        Expr::Ct { key, into } if *key == uapi::CT_STATE => Some((*into, 4)),
         Expr::Meta { key, into } => match *key {
             uapi::META_L4PROTO => Some((*into, 1)),
             uapi::META_MARK => Some((*into, 4)),

@@ -17,9 +17,6 @@ use super::{Base, Chain, Hook, Rule};
 
 /// `NFPROTO_INET`: tables of both IP versions.
 const INET: u8 = 1;
-/// `NFT_META_NFPROTO` and `NFT_CT_STATE`
-const META_NFPROTO: u32 = 15;
-pub const CT_STATE: u32 = 0;
 /// The states of connections as `ct state` has them (`NF_CT_STATE_BIT`), and those that iptables calls states
 /// of `ct status` (`IPS_SRC_NAT`, `IPS_DST_NAT`).
 const STATES: [(u32, &str); 5] = [
@@ -68,7 +65,7 @@ fn of_number(
             rules: Vec::new(),
         });
     }
-    let sets = Sets::read(nft, number)?;
+    let mut sets = Sets::read(nft, number)?;
     for attributes in nft.list_of(uapi::GETRULE, number, &[], <[u8]>::to_vec)? {
         let of = (
             named(&attributes, uapi::RULE_TABLE),
@@ -141,7 +138,8 @@ fn own(family: Family, exprs: &[Expr]) -> Own {
     match exprs {
         [
             Expr::Meta {
-                key: META_NFPROTO, ..
+                key: uapi::META_NFPROTO,
+                ..
             },
             Expr::Compare { op, value, .. },
             ..,
@@ -150,7 +148,10 @@ fn own(family: Family, exprs: &[Expr]) -> Own {
             false => Own::Never,
         },
         [
-            Expr::Ct { key: CT_STATE, .. },
+            Expr::Ct {
+                key: uapi::CT_STATE,
+                ..
+            },
             Expr::Compare { op, value, .. },
             ..,
         ] if *op == uapi::CMP_EQ => named_states(names(value, &STATES), 2),
@@ -161,7 +162,7 @@ fn own(family: Family, exprs: &[Expr]) -> Own {
             ..,
         ] if *op == uapi::CMP_NEQ && value.iter().all(|byte| *byte == 0) => {
             let names = match *key {
-                CT_STATE => names(mask, &STATES),
+                uapi::CT_STATE => names(mask, &STATES),
                 uapi::CT_STATUS => names(mask, &STATUSES),
                 _ => None,
             };

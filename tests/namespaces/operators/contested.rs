@@ -221,6 +221,33 @@ fn a_rule_that_ends_the_chain_of_iptables_before_ours_takes_a_port(backend: Back
 }
 
 #[test]
+fn a_map_of_more_elements_than_are_compared_may_take_every_port() {
+    let place = Place::new(Backend::IptablesNft, 1);
+    place.attach_all("portmap");
+    let table = "table ip other {
+        map services { type ipv4_addr . inet_proto . inet_service : verdict; }
+        chain away { meta l4proto tcp dnat to 10.9.9.9:1; }
+        chain first {
+            type nat hook prerouting priority -110;
+            ip daddr . meta l4proto . th dport vmap @services
+        }
+    }";
+    host(&place, &format!("nft '{table}'"));
+    is_active(&place);
+    for (count, is_known) in [(60_000, true), (70_000, false)] {
+        let element = r#"printf "10.96.%d.%d . tcp . %d : goto away,\n", n / 1000, n % 250, n % 65536"#;
+        let elements = format!(
+            r#"BEGIN {{ print "add element ip other services {{"; for (n = 0; n < {count}; n++) {element}; print "}}" }}"#
+        );
+        host(&place, &format!("awk '{elements}' | nft -f -"));
+        match is_known {
+            true => is_active(&place),
+            false => is_taken(&place, "perhaps taken first by", "chain away of ip other"),
+        }
+    }
+}
+
+#[test]
 fn rules_that_cannot_be_read_are_an_error_and_never_none() {
     let place = Place::new(Backend::IptablesNft, 1);
     place.attach_all("portmap");
