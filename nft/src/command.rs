@@ -12,6 +12,9 @@ use crate::uapi;
 /// Bytes of elements in one message: the list's length has 16 bits, and an element less than 400.
 const PER_MESSAGE: usize = 60_000;
 
+/// Elements of intervals in one message, for the same reason.
+pub const PER_LIST: usize = 400;
+
 /// A change in one table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Command {

@@ -6,7 +6,7 @@ use common::sys::netlink::{Refusal, attribute, each_attribute, text};
 use common::sys::nla::Nla;
 use nix::libc;
 
-use crate::command::{Action, Command};
+use crate::command::{Action, Command, PER_LIST};
 use crate::expr::Expr;
 use crate::object::{Place, Rule, number, userdata};
 use crate::socket::Nft;
@@ -223,7 +223,7 @@ impl Set {
         set.extend(encoded(&self.attributes));
         set.push(Nla::be32(uapi::SET_ID, id));
         let mut messages = vec![(uapi::NEWSET, set, "add the set of a condition")];
-        for part in self.elements.chunks(AT_ONCE) {
+        for part in self.elements.chunks(PER_LIST) {
             let element =
                 |element| Nla::nested(uapi::LIST_ELEM, encoded(element).collect::<Vec<_>>());
             let list: Vec<Nla> = part.iter().map(element).collect();
@@ -237,9 +237,6 @@ impl Set {
         messages
     }
 }
-
-/// Elements in one message: a list's length has 16 bits.
-const AT_ONCE: usize = 400;
 
 impl Compiled {
     /// Refuses what does more than match packets.

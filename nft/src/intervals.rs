@@ -4,7 +4,7 @@ use common::sys::netlink::{Refusal, attribute, each_attribute};
 use common::sys::nla::Nla;
 use nix::libc;
 
-use crate::command::{Action, Command};
+use crate::command::{Action, Command, PER_LIST};
 use crate::object::{Place, number};
 use crate::socket::Nft;
 use crate::uapi;
@@ -98,7 +98,7 @@ impl Intervals {
             commands.push(message(uapi::DELSETELEM, 0, named(), words));
         }
         let elements: Vec<Nla> = self.0.iter().flat_map(encoded).collect();
-        for part in elements.chunks(AT_ONCE) {
+        for part in elements.chunks(PER_LIST) {
             let mut attributes = named();
             attributes.push(Nla::nested(uapi::ELEM_LIST_ELEMENTS, part));
             let words = format!("add intervals to set {set}");
@@ -108,9 +108,6 @@ impl Intervals {
         commands
     }
 }
-
-/// Marks in one message: a list's length has 16 bits.
-const AT_ONCE: usize = 400;
 
 fn encoded((first, end): &(Vec<u8>, Option<Vec<u8>>)) -> Vec<Nla> {
     let mark = |key: &Vec<u8>, flags: Option<u32>| {

@@ -446,8 +446,8 @@ pub fn doubt() -> Error {
     Error::new(Code::System, msg)
 }
 
-/// What comes after that header.
-fn content(message: &Message) -> &[u8] {
+/// The attributes of a message.
+pub fn content(message: &Message) -> &[u8] {
     message.body.get(HEADER..).unwrap_or(&[])
 }
 

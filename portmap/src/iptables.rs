@@ -50,7 +50,7 @@ use xtables::Variant;
 
 pub use families::is_by_programs;
 pub use observe::is_plain;
-pub use rules::{DNAT, GUARD, shown};
+pub use rules::{CHAINS, DNAT, GUARD, shown};
 pub use status::try_rules;
 
 /// The backend.

@@ -1,20 +1,15 @@
 //! The kernel's notifications of nf_tables: which of them are about what this plugin makes, for the tool
 //! for people.
 
+use common::Family;
 use common::sys::netlink::{Message, attribute, text};
+use nft::socket::content;
 use nft::uapi;
 use xtables::Table;
+use xtables::legacy::HOOKS;
 
+use crate::iptables::CHAINS;
 use crate::nftables::{layout, reference};
-
-/// The families of iptables' tables (`NFPROTO_IPV4`, `NFPROTO_IPV6`).
-const IPTABLES: [u8; 2] = [2, 10];
-/// The chains of iptables' that packets enter.
-const BASE: [&str; 5] = ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"];
-/// The beginning of the names of all chains that this plugin and the reference make.
-const PREFIX: &str = "CNI-";
-/// Bytes of `struct nfgenmsg`, before the attributes.
-const HEADER: usize = 4;
 
 /// What one notification says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +25,7 @@ pub enum Notice {
 impl Notice {
     /// Reads a message of `NFNLGRP_NFTABLES`. What is not understood may be ours.
     pub fn of(message: &Message) -> Notice {
-        let attributes = message.body.get(HEADER..).unwrap_or_default();
+        let attributes = content(message);
         if message.kind == uapi::NEWGEN {
             let name = attribute(attributes, uapi::GEN_PROC_NAME).map(text);
             return Notice::End(name.unwrap_or_default());
@@ -53,11 +48,12 @@ impl Notice {
 }
 
 fn is_relied_on(chain: &str) -> bool {
-    chain.starts_with(PREFIX) || BASE.contains(&chain)
+    chain.starts_with(CHAINS) || HOOKS.contains(&chain)
 }
 
 fn is_iptables(family: u8, table: &str) -> bool {
-    IPTABLES.contains(&family) && Table::ALL.iter().any(|ours| ours.name() == table)
+    let is_of = |one: Family| one.nf_number() == family;
+    Family::ALL.into_iter().any(is_of) && Table::ALL.iter().any(|ours| ours.name() == table)
 }
 
 /// The name of the chain that a message is about, if it is about one.

@@ -25,7 +25,7 @@ use entry::{Entry, Layout, PART, V4, V6};
 /// What the kernel reports of this namespace.
 const NET: &str = "/proc/thread-self/net";
 /// Names of the chains of `enum nf_inet_hooks`, by number.
-const HOOKS: [&str; 5] = ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"];
+pub const HOOKS: [&str; 5] = ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"];
 /// The target of an entry that is not a rule: it begins a chain and holds its name, or ends the table.
 const ERROR: &str = "ERROR";
 /// A standard target's verdict is where to jump, or one less than minus this (`NF_DROP`, `NF_ACCEPT`).

@@ -10,7 +10,7 @@ use xtables::Table;
 use xtables::meaning::{Meaning, same};
 use xtables::state::{Chains, State};
 
-use super::rules::{DNAT, OWN_PREFIX, Wanted};
+use super::rules::{CHAINS, DNAT, OWN_PREFIX, Wanted};
 use super::shadow::{self, Forwards};
 
 /// How many rules of a chain count.
@@ -115,7 +115,7 @@ impl<'a> Walk<'a> {
 /// Whether a target is a chain of somebody else's. Those of the kernel have options, but for a few, which no
 /// chain has the names of.
 fn is_others(target: &str) -> bool {
-    !target.starts_with("CNI-") && !shadow::is_final(target)
+    !target.starts_with(CHAINS) && !shadow::is_final(target)
 }
 
 #[cfg(test)]

@@ -16,6 +16,8 @@ use crate::limits::Allowed;
 use crate::options::{DEFAULT_MARK_BIT, Mark, Masquerade};
 use crate::plan::{Forwards, Plan};
 
+/// The beginning of the names of all chains that this plugin and the reference make.
+pub const CHAINS: &str = "CNI-";
 /// The chain that leads to those of attachments.
 pub const DNAT: &str = "CNI-HOSTPORT-DNAT";
 /// The chain that marks packets for masquerading.
@@ -109,7 +111,7 @@ impl Wanted {
     /// which always exist.
     pub fn shared_chains(&self) -> Vec<(Table, &'static str)> {
         let mut chains: Vec<_> = self.shared.iter().map(|s| (s.table, s.chain)).collect();
-        chains.sort_by_key(|(_, chain)| chain.starts_with("CNI-"));
+        chains.sort_by_key(|(_, chain)| chain.starts_with(CHAINS));
         chains
     }
 

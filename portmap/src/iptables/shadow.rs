@@ -10,7 +10,7 @@ use xtables::meaning::Meaning;
 use xtables::state::State;
 
 use super::owner::Jump;
-use super::rules::DNAT;
+use super::rules::{CHAINS, DNAT};
 use super::translation::translations;
 use crate::host_port::{Forward, HostPort};
 
@@ -205,7 +205,7 @@ impl<'a> Tests<'a> {
 /// of ours is in nobody's way.
 pub fn ends(meaning: &Meaning) -> bool {
     match meaning.goes_to() {
-        "goto" => !meaning.target.iter().any(|name| name.starts_with("CNI-")),
+        "goto" => !meaning.target.iter().any(|name| name.starts_with(CHAINS)),
         target => is_final(target),
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use common::sys::netlink::{attribute, each_attribute};
 use nft::uapi;
 
-use super::words::{IMMEDIATE_DATA, XT_INFO, XT_NAME};
+use super::words::{XT_INFO, XT_NAME};
 use crate::xt;
 
 /// What the rules of one long chain are read for. The rules of all other chains are always taken apart.
@@ -73,7 +73,10 @@ impl Concern {
 
 /// The chain to which this is a jump.
 fn jumps_to(immediate: &[u8]) -> Option<&[u8]> {
-    let verdict = attribute(attribute(immediate, IMMEDIATE_DATA)?, uapi::DATA_VERDICT)?;
+    let verdict = attribute(
+        attribute(immediate, uapi::IMMEDIATE_DATA)?,
+        uapi::DATA_VERDICT,
+    )?;
     let code = u32::from_be_bytes(attribute(verdict, uapi::VERDICT_CODE)?.try_into().ok()?);
     let chain = plain(attribute(verdict, uapi::VERDICT_CHAIN)?);
     (code.cast_signed() == uapi::VERDICT_JUMP).then_some(chain)

@@ -15,8 +15,6 @@ use crate::xt;
 pub(super) const XT_NAME: u16 = 1;
 pub(super) const XT_REVISION: u16 = 2;
 pub(super) const XT_INFO: u16 = 3;
-/// `NFTA_IMMEDIATE_DATA`
-pub const IMMEDIATE_DATA: u16 = 2;
 /// `NFTA_RANGE_OP`, `NFTA_RANGE_FROM_DATA` and `NFTA_RANGE_TO_DATA`
 const RANGE_OP: u16 = 2;
 const RANGE_FROM: u16 = 3;
@@ -200,7 +198,7 @@ fn native_target(expr: &Expr, name: &str) -> Option<&'static str> {
 }
 
 fn verdict(data: &[u8]) -> Option<String> {
-    let verdict = attribute(attribute(data, IMMEDIATE_DATA)?, uapi::DATA_VERDICT)?;
+    let verdict = attribute(attribute(data, uapi::IMMEDIATE_DATA)?, uapi::DATA_VERDICT)?;
     let code = u32::from_be_bytes(attribute(verdict, uapi::VERDICT_CODE)?.try_into().ok()?);
     let chain = || {
         let name = attribute(verdict, uapi::VERDICT_CHAIN).map(text)?;
