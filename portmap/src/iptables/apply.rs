@@ -7,7 +7,7 @@ use xtables::Variant;
 
 use super::families::{Variants, each, may_be_left_out, usual};
 use super::rules::{Wanted, all_wanted, own_mark};
-use super::status::try_conditions;
+use super::status::{one_port, try_conditions};
 use super::{add, native, remove, undo};
 use crate::backend::{self, Undo as _};
 use crate::config::{Config, Evidence};
@@ -113,13 +113,7 @@ fn refuse_early(plan: &Plan, config: &Config, by_program: &[Family]) -> Result<(
     }
     let by_program = by_program.iter().copied();
     let mut conditional = by_program.filter(|family| !config.conditions(*family).is_empty());
-    // For conditions one port is as good as all of them.
-    let mut one = plan.clone();
-    for forwards in &mut one.families {
-        forwards.ports.truncate(1);
-        let ports = forwards.ports.iter().map(|forward| forward.port);
-        forwards.listed = ports.map(|port| (port.protocol, port.number)).collect();
-    }
+    let one = one_port(plan);
     conditional.try_for_each(|family| match try_conditions(&one, config, family) {
         Err(error) if may_be_left_out(family, &error) => Ok(()),
         outcome => outcome,

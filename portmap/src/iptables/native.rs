@@ -23,6 +23,7 @@ use xtables::nf_tables::{self, Seen};
 
 use super::conflict::{self, Order};
 use super::rules::{Wanted, own_mark, wanted};
+use super::status::{one_port, try_conditions};
 use super::write;
 use crate::config::{Config, Evidence};
 use crate::nftables::transaction;
@@ -83,8 +84,23 @@ pub fn add(plan: &Plan, config: &Config, families: &[Family]) -> Result<Added, E
             Ok(added)
         }
         (Some(lack), _) | (None, Some(lack)) => Err(lack),
-        (None, None) => Err(error),
+        (None, None) => {
+            refuse_by_hook(plan, config, families)?;
+            Err(error)
+        }
     }
+}
+
+/// Refuses conditions that the kernel takes in a chain that no packet passes, and not behind a hook. That is
+/// worth a look only once it has refused something.
+fn refuse_by_hook(plan: &Plan, config: &Config, families: &[Family]) -> Result<(), Error> {
+    let conditional = families.iter();
+    let mut conditional = conditional.filter(|family| !config.conditions(**family).is_empty());
+    let one = one_port(plan);
+    conditional.try_for_each(|family| match try_conditions(&one, config, *family) {
+        Err(error) if error.code == Code::InvalidConfig => Err(error),
+        _ => Ok(()),
+    })
 }
 
 fn add_in(

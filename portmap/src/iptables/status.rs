@@ -101,6 +101,17 @@ pub fn try_rules(config: &Config, node: &Node, family: Family) -> Result<(), Err
     native::probe(&Plan::of(&any, node)?, &any)
 }
 
+/// A plan of one of its ports, which is as good as all of them for conditions.
+pub fn one_port(plan: &Plan) -> Plan {
+    let mut one = plan.clone();
+    for forwards in &mut one.families {
+        forwards.ports.truncate(1);
+        let ports = forwards.ports.iter().map(|forward| forward.port);
+        forwards.listed = ports.map(|port| (port.protocol, port.number)).collect();
+    }
+    one
+}
+
 /// Whether an attachment can have the conditions of an IP version.
 ///
 /// # Errors

@@ -235,7 +235,8 @@ fn a_map_of_more_elements_than_are_compared_may_take_every_port() {
     host(&place, &format!("nft '{table}'"));
     is_active(&place);
     for (count, is_known) in [(60_000, true), (70_000, false)] {
-        let element = r#"printf "10.96.%d.%d . tcp . %d : goto away,\n", n / 1000, n % 250, n % 65536"#;
+        let element =
+            r#"printf "10.96.%d.%d . tcp . %d : goto away,\n", n / 1000, n % 250, n % 65536"#;
         let elements = format!(
             r#"BEGIN {{ print "add element ip other services {{"; for (n = 0; n < {count}; n++) {element}; print "}}" }}"#
         );
