@@ -214,7 +214,7 @@ impl Nft {
         kind: u16,
         family: Family,
         filter: &[Nla],
-        take: impl FnMut(&[u8]) -> T,
+        take: impl Fn(&[u8]) -> T,
     ) -> Answer<Vec<T>> {
         self.list_of(kind, family.nf_number(), filter, take)
     }
@@ -228,7 +228,7 @@ impl Nft {
         kind: u16,
         family: u8,
         filter: &[Nla],
-        mut take: impl FnMut(&[u8]) -> T,
+        take: impl Fn(&[u8]) -> T,
     ) -> Answer<Vec<T>> {
         let request = attributes(family, filter)?;
         let take = |message: Message| take(content(&message));

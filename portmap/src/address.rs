@@ -9,7 +9,7 @@ use common::Family;
 use common::error::{Code, Context, Error};
 use common::family::address;
 use common::result::Prefix;
-use common::sys::netlink::{DUMP, GET, Netlink, attribute, u32_at};
+use common::sys::netlink::{DUMP, GET, Message, Netlink, attribute, u32_at};
 use common::sys::nla::{self, Nla};
 use nix::errno::Errno;
 use nix::libc;
@@ -100,9 +100,9 @@ pub fn interfaces() -> Result<Interfaces, Error> {
         if let Some(first) = header.first_mut() {
             *first = number(family);
         }
-        let replies = socket.request_bytes(libc::RTM_GETROUTE, DUMP, &header);
-        let replies = replies.context(Code::System, tried)?;
-        let found = replies.iter().filter_map(|reply| local_route(&reply.body));
+        let read = |reply: Message| local_route(&reply.body);
+        let found = socket.collect(libc::RTM_GETROUTE, DUMP, &header, read);
+        let found = found.context(Code::System, tried)?.into_iter().flatten();
         local.extend(found.filter_map(|(index, prefix)| {
             let interface = names.get(&index)?.clone();
             Some(Local { interface, prefix })

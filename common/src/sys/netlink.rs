@@ -138,7 +138,7 @@ impl Netlink {
     }
 
     /// As [`Netlink::request_bytes`], and keeps of each reply only what `take` makes of it: a list may be
-    /// long.
+    /// long. It may also be begun again, so `take` keeps nothing itself.
     ///
     /// # Errors
     /// As [`Netlink::request`].
@@ -147,7 +147,7 @@ impl Netlink {
         kind: u16,
         flags: u16,
         body: &[u8],
-        mut take: impl FnMut(Message) -> T,
+        take: impl Fn(Message) -> T,
     ) -> Result<Vec<T>, Refusal> {
         let is_dump = flags & DUMP == DUMP;
         let is_repeatable = is_dump || flags & libc::NLM_F_EXCL as u16 == 0;
@@ -157,7 +157,7 @@ impl Netlink {
             let ack = if is_dump { 0 } else { libc::NLM_F_ACK as u16 };
             let flags = flags | libc::NLM_F_REQUEST as u16 | ack;
             self.send(&message(kind, flags, sequence, body))?;
-            match self.replies(sequence, &mut take) {
+            match self.replies(sequence, &take) {
                 Ok(Some(replies)) => return Ok(replies),
                 // It is created, whatever else was reported.
                 Ok(None) if !is_repeatable => return Ok(Vec::new()),
@@ -283,7 +283,7 @@ impl Netlink {
     fn replies<T>(
         &mut self,
         sequence: u32,
-        take: &mut impl FnMut(Message) -> T,
+        take: &impl Fn(Message) -> T,
     ) -> Result<Option<Vec<T>>, Refusal> {
         let mut replies = Vec::new();
         let mut interrupted = false;

@@ -50,15 +50,6 @@ struct Content {
     verdicts: BTreeSet<Vec<u8>>,
 }
 
-impl Default for Content {
-    fn default() -> Content {
-        Content {
-            elements: Some(Vec::new()),
-            verdicts: BTreeSet::new(),
-        }
-    }
-}
-
 /// An element: its key, where it is one value, and what a map has for it.
 struct Element {
     key: Option<Vec<u8>>,
@@ -183,31 +174,46 @@ impl Sets {
             Nla::text(uapi::ELEM_LIST_TABLE, table),
             Nla::text(uapi::ELEM_LIST_SET, set),
         ];
-        let mut content = Content::default();
-        nft.list_of(uapi::GETSETELEM, self.number, &names, |attributes| {
+        // A list may be begun again, so nothing is kept from one part for the next.
+        let parts = nft.list_of(uapi::GETSETELEM, self.number, &names, |attributes| {
             let list = attribute(attributes, uapi::ELEM_LIST_ELEMENTS).unwrap_or(&[]);
-            each_attribute(list).for_each(|(_, element)| content.take(element));
+            let elements = each_attribute(list).map(|(_, element)| Element::of(element));
+            elements.collect::<Vec<_>>()
         })?;
-        let content = Rc::new(content);
+        let content = Rc::new(Content::of(parts.into_iter().flatten()));
         self.read.insert(of, Rc::clone(&content));
         Ok(content)
     }
 }
 
 impl Content {
-    fn take(&mut self, element: &[u8]) {
-        let data = attribute(element, uapi::ELEM_DATA).map(<[u8]>::to_vec);
-        self.verdicts.extend(data.clone());
+    fn of(elements: impl Iterator<Item = Element>) -> Content {
+        let mut content = Content {
+            elements: Some(Vec::new()),
+            verdicts: BTreeSet::new(),
+        };
+        for element in elements {
+            content.verdicts.extend(element.data.clone());
+            let has_room = |all: &Vec<Element>| all.len() < MOST_RULES;
+            content.elements = content.elements.take().filter(has_room);
+            if let Some(all) = &mut content.elements {
+                all.push(element);
+            }
+        }
+        content
+    }
+}
+
+impl Element {
+    fn of(element: &[u8]) -> Element {
         let is_one = [uapi::ELEM_FLAGS, uapi::ELEM_KEY_END]
             .iter()
             .all(|kind| attribute(element, *kind).is_none());
         let key = attribute(element, uapi::ELEM_KEY).filter(|_| is_one);
         let key = key.and_then(|key| attribute(key, uapi::DATA_VALUE));
-        let key = key.map(<[u8]>::to_vec);
-        let has_room = |all: &Vec<Element>| all.len() < MOST_RULES;
-        self.elements = self.elements.take().filter(has_room);
-        if let Some(all) = &mut self.elements {
-            all.push(Element { key, data });
+        Element {
+            key: key.map(<[u8]>::to_vec),
+            data: attribute(element, uapi::ELEM_DATA).map(<[u8]>::to_vec),
         }
     }
 }
