@@ -11,7 +11,7 @@ use common::result::Prefix;
 use crate::words;
 
 /// A rule's parts, sorted.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Meaning {
     /// Each match: its name, then its options.
     pub matches: Vec<Vec<String>>,

@@ -233,17 +233,8 @@ pub fn destination(meaning: &Meaning) -> Option<Prefix> {
     Prefix::from_text(network)
 }
 
-/// What a rule means to packets to a prefix's addresses; `None` where it tests for others.
-pub fn seen_at(meaning: &Meaning, prefix: Option<&Prefix>) -> Option<Meaning> {
-    match (prefix, destination(meaning)) {
-        (Some(prefix), Some(theirs)) if !theirs.meets(prefix) => None,
-        (Some(prefix), Some(theirs)) if theirs.contains(prefix) => Some(anywhere(meaning)),
-        _ => Some(meaning.clone()),
-    }
-}
-
 /// What a rule means to packets to addresses that it tests for.
-fn anywhere(meaning: &Meaning) -> Meaning {
+pub fn anywhere(meaning: &Meaning) -> Meaning {
     let mut meaning = meaning.clone();
     let is_destination = |part: &Vec<String>| part.first().is_some_and(|word| word == "-d");
     if destination(&meaning).is_some() {
@@ -339,20 +330,22 @@ impl Rivals {
         matched
     }
 
-    /// Those of no single address of which it takes a part, by the addresses that it tests.
+    /// Those of no single address of which it takes a part, by what it means to packets to the addresses that
+    /// it tests, and by what it lets through.
     pub fn partly_taken(
         &mut self,
         jump: &Jump,
-        meaning: &Meaning,
+        there: &Meaning,
+        reach: &Reach<'_>,
         forwards: &Forwards,
         state: &State,
     ) -> Vec<Forward> {
-        let mut matched = forwards.matched(&anywhere(meaning));
+        let mut matched = forwards.matched(there);
         matched.retain(|ours| ours.port.address.is_none());
         if jump.chain == DNAT || matched.is_empty() {
             return Vec::new();
         }
-        let theirs = self.of(&jump.chain, state).behind(&Reach::of(meaning));
+        let theirs = self.of(&jump.chain, state).behind(reach);
         let is_same = |ours: &Forward| theirs.iter().any(|theirs| theirs.port == ours.port);
         matched.retain(is_same);
         matched

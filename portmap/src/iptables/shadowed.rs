@@ -23,6 +23,9 @@ struct Rule<'a> {
 
 struct Read {
     meaning: Meaning,
+    /// The addresses that it tests, and what it means to packets to them.
+    at: Option<Prefix>,
+    there: Meaning,
     /// The owner's mark, where it has one.
     jump: Option<Jump>,
     /// Whether no packet comes to the rules after it.
@@ -34,11 +37,24 @@ impl Rule<'_> {
         self.read.get_or_init(|| {
             let meaning = Meaning::of(self.text);
             Read {
+                at: shadow::destination(&meaning),
+                there: shadow::anywhere(&meaning),
                 jump: owner::jump(self.text).map(|(jump, _)| jump),
                 ends: follow::ends(state.table(Table::Nat), &meaning),
                 meaning,
             }
         })
+    }
+}
+
+impl Read {
+    /// What it means to packets to a prefix's addresses; `None` where it tests for others.
+    fn seen_at(&self, prefix: Option<&Prefix>) -> Option<&Meaning> {
+        match (prefix, &self.at) {
+            (Some(prefix), Some(at)) if !at.meets(prefix) => None,
+            (Some(prefix), Some(at)) if at.contains(prefix) => Some(&self.there),
+            _ => Some(&self.meaning),
+        }
     }
 }
 
@@ -93,28 +109,25 @@ fn lost_at(
         if left.is_empty() {
             break;
         }
-        let Read {
-            meaning,
-            jump,
-            ends,
-        } = rule.read(state);
-        let Some(seen) = shadow::seen_at(meaning, at) else {
+        let read = rule.read(state);
+        let Some(seen) = read.seen_at(at) else {
             continue;
         };
-        if meaning.goes_to() == chain {
-            let reached = left.reached(&Reach::of(&seen));
+        if seen.goes_to() == chain {
+            let reached = left.reached(&Reach::of(seen));
             reached.iter().for_each(|forward| left.remove(forward));
             continue;
         }
-        let mut lost = match ends {
-            true => left.matched(&seen),
+        let mut lost = match read.ends {
+            true => left.matched(seen),
             false => Vec::new(),
         };
-        if let Some(jump) = jump {
-            let mut taken = rivals.taken(jump, &seen, &left, state);
+        if let Some(jump) = &read.jump {
+            let mut taken = rivals.taken(jump, seen, &left, state);
             if at.is_some() {
                 // Of other limits, what they have in common is enough.
-                taken.extend(rivals.partly_taken(jump, meaning, &left, state));
+                let reach = Reach::of(&read.meaning);
+                taken.extend(rivals.partly_taken(jump, &read.there, &reach, &left, state));
             }
             if jump.is_of(&wanted.attachment.container) {
                 // A container does not take a port from itself: its other network serves it.

@@ -1,6 +1,6 @@
 //! What the tables hold against what an attachment wants there.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use common::result::Prefix;
 use common::{Attachment, Drift};
@@ -137,21 +137,28 @@ pub fn jump_drift(state: &State, wanted: &Wanted, chain: &str) -> Vec<Drift> {
         .iter()
         .map(|jump| Meaning::of(&jump.plain(chain)))
         .collect();
-    // Conditions may make several rules of one; what they mean is not compared here.
-    let is = |want: &Meaning, rule: &Meaning| match wanted.conditional {
-        true => rule.contains(want),
-        false => rule == want,
-    };
     let mut drifts = Vec::new();
     let mut taken = vec![false; standing.len()];
+    let mut same: HashMap<&Meaning, Vec<usize>> = HashMap::new();
+    for (place, (rule, _)) in standing.iter().enumerate().rev() {
+        same.entry(rule).or_default().push(place);
+    }
     for (want, jump) in wants.iter().zip(&wanted.jumps) {
-        let mut found = false;
-        for ((rule, _), taken) in standing.iter().zip(&mut taken) {
-            if !*taken && (!found || wanted.conditional) && is(want, rule) {
-                (*taken, found) = (true, true);
-            }
+        let mut found: Vec<usize> = same.get_mut(want).and_then(Vec::pop).into_iter().collect();
+        if wanted.conditional {
+            // Conditions may make several rules of one; what they mean is not compared here.
+            let left = standing.iter().zip(&taken).enumerate();
+            let its = left.filter(|(_, ((rule, _), taken))| !**taken && rule.contains(want));
+            found = its.map(|(place, _)| place).collect();
         }
-        if !found {
+        for place in &found {
+            taken
+                .iter_mut()
+                .skip(*place)
+                .take(1)
+                .for_each(|one| *one = true);
+        }
+        if found.is_empty() {
             let drift = Drift::new(&object, jump.to(chain), "no such rule");
             drifts.push(drift.of_missing("rule"));
         }
