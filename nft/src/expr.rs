@@ -89,6 +89,8 @@ pub enum Expr {
     Jump(String),
     /// Ends in dropping the packet.
     Drop,
+    /// Ends this chain: packets go on behind the jump that led here.
+    Return,
     /// One that we never write, or write in another form: its name.
     Other(String),
 }
@@ -110,6 +112,7 @@ impl fmt::Display for Expr {
             Expr::Load { .. } => f.write_str("immediate"),
             Expr::Jump(chain) => write!(f, "jump {chain}"),
             Expr::Drop => f.write_str("drop"),
+            Expr::Return => f.write_str("return"),
             Expr::Other(name) => f.write_str(name),
         }
     }

@@ -254,7 +254,7 @@ impl Rule {
     /// The chain that it leads to, where it can end in nothing but a jump there.
     pub fn jump(&self) -> Option<&str> {
         let is_verdict = |expr: &Expr| match expr {
-            Expr::Jump(_) | Expr::Drop => true,
+            Expr::Jump(_) | Expr::Drop | Expr::Return => true,
             Expr::Other(name) => name == "immediate",
             _ => false,
         };

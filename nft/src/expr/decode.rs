@@ -125,6 +125,7 @@ fn immediate(fields: &Fields) -> Option<Expr> {
     match verdict.number(uapi::VERDICT_CODE)?.cast_signed() {
         uapi::VERDICT_JUMP => Some(Expr::Jump(verdict.text(uapi::VERDICT_CHAIN)?)),
         uapi::VERDICT_DROP => Some(Expr::Drop),
+        uapi::VERDICT_RETURN => Some(Expr::Return),
         _ => None,
     }
 }

@@ -77,6 +77,7 @@ impl Expr {
             ),
             E::Jump(chain) => ("immediate", verdict(uapi::VERDICT_JUMP, Some(chain))),
             E::Drop => ("immediate", verdict(uapi::VERDICT_DROP, None)),
+            E::Return => ("immediate", verdict(uapi::VERDICT_RETURN, None)),
             E::Other(name) => (name.as_str(), vec![]),
         };
         Nla::nested(

@@ -56,6 +56,7 @@ fn all() -> Vec<Expr> {
         },
         Expr::Jump("c".into()),
         Expr::Drop,
+        Expr::Return,
     ]
 }
 

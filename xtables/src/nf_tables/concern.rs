@@ -19,6 +19,8 @@ pub struct Concern {
     pub chains: Vec<String>,
     /// The ports that matter, whatever chain they lead to.
     pub ports: BTreeSet<u16>,
+    /// With a comment, only rules that have it matter, whatever else is in here.
+    pub mark: Option<String>,
     /// How many rules lead to the chains, where no rule after the last of them matters.
     pub jumps: Option<usize>,
 }
@@ -27,6 +29,10 @@ impl Concern {
     /// Whether a rule may matter, from `NFTA_RULE_EXPRESSIONS`: every one but a jump to another of the chains,
     /// unless it may have one of the ports.
     pub fn has(&self, expressions: &[u8]) -> bool {
+        if let Some(mark) = &self.mark {
+            let mut places = expressions.windows(mark.len().max(1));
+            return places.any(|bytes| bytes == mark.as_bytes());
+        }
         let (mut is_of_another, mut has_port) = (false, !self.ports.is_empty());
         for (_, element) in each_attribute(expressions) {
             let name = attribute(element, uapi::EXPR_NAME);
@@ -111,8 +117,21 @@ mod tests {
             prefix: "CNI-DN-",
             chains: vec!["CNI-DN-own".into()],
             ports: ports.iter().copied().collect(),
+            mark: None,
             jumps: None,
         }
+    }
+
+    #[test]
+    fn with_a_mark_no_rule_without_it_matters() {
+        let concern = |mark: &str| Concern {
+            mark: Some(mark.into()),
+            ..of(&[])
+        };
+        let rule = expressions("-p tcp -m comment --comment mine -m multiport --dports 80 -j X");
+        assert!(concern("mine").has(&rule) && !concern("yours").has(&rule));
+        assert!(!concern("mine").has(&expressions("-j DROP")));
+        assert!(!concern("mine").has(&[]));
     }
 
     #[test]

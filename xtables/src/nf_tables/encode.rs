@@ -198,6 +198,7 @@ impl Reader {
             ("MASQUERADE", []) => element("target", &xt::masquerade(self.family)),
             ("DNAT", ["--to-destination", to]) => element("target", &xt::dnat(to.parse().ok()?)),
             ("DROP", []) => Expr::Drop.encode(),
+            ("RETURN", []) => Expr::Return.encode(),
             (chain, []) => Expr::Jump(chain.to_owned()).encode(),
             _ => return None,
         });
