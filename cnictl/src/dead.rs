@@ -297,7 +297,7 @@ fn remove_one<P: Operate>(look: &Look<'_>, attachment: &Attachment) -> Fate {
     };
     let mut errors = Vec::new();
     for request in &requests {
-        errors.extend(P::del(request).err());
+        errors.extend(P::remove(request).err());
         show_warnings::<P>(request);
     }
     Error::all(errors).map_or(Fate::Removed, Fate::Failed)

@@ -445,7 +445,7 @@ fn take_back<P: Operate>(entry: &Entry) -> Outcome {
     let taken_back = requests::<P>(entry).and_then(|requests| {
         let mut errors = Vec::new();
         for request in &requests {
-            errors.extend(P::del(request).err());
+            errors.extend(P::remove(request).err());
             show_warnings::<P>(request);
         }
         Error::all(errors).map_or(Ok(()), Err)

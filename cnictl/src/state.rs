@@ -176,6 +176,7 @@ mod tests {
                 container: container.into(),
                 ifname: "eth0".into(),
             },
+            entry: None,
             backend,
             counters: None,
             is_conditional: false,

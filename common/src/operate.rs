@@ -112,6 +112,15 @@ pub trait Operate: Plugin {
         Error::all(errors.collect()).map_or(Ok(()), Err)
     }
 
+    /// Removes all that an attachment has, whichever configuration it was added with: DEL of a request may leave
+    /// what other entries of its list made.
+    ///
+    /// # Errors
+    /// What could not be removed.
+    fn remove(request: &Request) -> Result<(), Error> {
+        Self::del(request)
+    }
+
     /// What people call the things that an attachment has, such as its host ports; nothing where only
     /// the attachment has a name.
     fn names(_request: &Request) -> Vec<String> {

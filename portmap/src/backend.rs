@@ -3,9 +3,9 @@
 use common::error::Error;
 use common::log::Log;
 use common::netconf::ValidAttachment;
-use common::{Attachment, Drift};
+use common::{Attachment, Drift, Request};
 
-use crate::config::{Config, Evidence};
+use crate::config::{self, Config, Evidence};
 use crate::host_port::Forward;
 use crate::limits::Node;
 use crate::list::row::Row;
@@ -18,13 +18,22 @@ pub type Job<'a> = (&'a Plan, &'a Config);
 
 /// Whose rules are to go.
 pub enum Gone<'a> {
-    /// One attachment's.
-    Attachment {
-        /// Whose they are.
-        attachment: &'a Attachment,
+    /// One owner's.
+    Owner {
+        /// Whose they are: see [`crate::entry`].
+        owner: &'a Attachment,
         /// Its mappings, as far as they are known.
         mappings: &'a [PortMapping],
         /// What the request says of them.
+        evidence: &'a Evidence,
+    },
+    /// Those of all entries of an attachment but some.
+    Entries {
+        /// Whose they are.
+        attachment: &'a Attachment,
+        /// The owners whose rules stay.
+        kept: &'a [Attachment],
+        /// What the request says of the mappings.
         evidence: &'a Evidence,
     },
     /// Those of a network's attachments that are not valid.
@@ -34,6 +43,47 @@ pub enum Gone<'a> {
         /// Who lives on it.
         valid: &'a [ValidAttachment],
     },
+}
+
+/// An attachment whose rules are to go, as far as a request describes it.
+pub struct Leaving<'a> {
+    attachment: &'a Attachment,
+    mappings: Vec<PortMapping>,
+    evidence: Evidence,
+}
+
+impl<'a> Leaving<'a> {
+    /// That of a request, which need not be valid.
+    pub fn of(request: &'a Request) -> Leaving<'a> {
+        Leaving {
+            attachment: &request.attachment,
+            mappings: config::understood_mappings(request),
+            evidence: Evidence::of_request(request),
+        }
+    }
+
+    /// What one owner has.
+    pub fn owner(&'a self, owner: &'a Attachment) -> Gone<'a> {
+        Gone::Owner {
+            owner,
+            mappings: &self.mappings,
+            evidence: &self.evidence,
+        }
+    }
+
+    /// What all entries have but those of some owners.
+    pub fn entries(&'a self, kept: &'a [Attachment]) -> Gone<'a> {
+        Gone::Entries {
+            attachment: self.attachment,
+            kept,
+            evidence: &self.evidence,
+        }
+    }
+
+    /// Everything: of the plain entry also what nothing but the evidence shows to be its own.
+    pub fn all(&'a self) -> [Gone<'a>; 2] {
+        [self.owner(self.attachment), self.entries(&[])]
+    }
 }
 
 /// One way to hold forwards in the kernel. The files of a backend have the names of these steps.

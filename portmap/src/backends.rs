@@ -139,23 +139,24 @@ pub fn apply_all(jobs: &[Job<'_>]) -> bool {
     Iptables::apply_all(jobs)
 }
 
-/// Removes rules in every backend, and gives what they led to.
+/// Removes rules in every backend, and gives what they led to; `None` when there was nothing.
 ///
 /// # Errors
 /// Everything that could not be removed.
-pub fn remove(gone: &Gone<'_>, log: &Log) -> Result<Vec<Forward>, Error> {
-    let mut removed = Vec::new();
+pub fn remove(gone: &Gone<'_>, log: &Log) -> Result<Option<Vec<Forward>>, Error> {
+    let mut removed: Option<Vec<Forward>> = None;
     let mut errors = Vec::new();
     for outcome in [by::<Nftables>(gone, log), by::<Iptables>(gone, log)] {
         match outcome {
-            Ok(some) => removed.extend(some),
+            Ok(Some(some)) => removed.get_or_insert_default().extend(some),
+            Ok(None) => {}
             Err(error) => errors.push(error),
         }
     }
     Error::all(errors).map_or(Ok(removed), Err)
 }
 
-/// Removes what one backend has of an attachment; its connections stay.
+/// Removes rules in one backend; connections stay.
 ///
 /// # Errors
 /// Everything that could not be removed.
@@ -166,13 +167,13 @@ pub fn remove_from(kind: BackendKind, gone: &Gone<'_>, log: &Log) -> Result<(), 
     }
 }
 
-fn by<B: Backend>(gone: &Gone<'_>, log: &Log) -> Result<Vec<Forward>, Error> {
+fn by<B: Backend>(gone: &Gone<'_>, log: &Log) -> Result<Option<Vec<Forward>>, Error> {
     let removed = B::remove(gone, log)?;
     if let Some(removed) = &removed {
         let ports = removed.iter().map(|forward| forward.port);
         log.changed(host_port::unmapped(ports, B::KIND.name()));
     }
-    Ok(removed.unwrap_or_default())
+    Ok(removed)
 }
 
 /// Every host port, in every backend.

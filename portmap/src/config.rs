@@ -7,10 +7,10 @@ use common::error::{Code, Error};
 use common::result::{CniResult, Prefix};
 use common::{Attachment, Family, Protocol, Request};
 
-use crate::conditions;
 use crate::limits::{Limits, Scope};
 use crate::mapping::{PortMapping, without_repetitions};
 use crate::options::{BackendKind, DEFAULT_MARK_BIT, Mark, Masquerade, OnConflict};
+use crate::{conditions, entry};
 
 /// The beginnings of our own chains' names. One that is to mark packets is our own mark.
 const OUR_CHAINS: [&str; 2] = ["CNI-HOSTPORT-", "CNI-DN-"];
@@ -18,7 +18,7 @@ const OUR_CHAINS: [&str; 2] = ["CNI-HOSTPORT-", "CNI-DN-"];
 /// Everything that ADD and CHECK need from a request.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
-    /// Whose mappings these are.
+    /// Who owns what these mappings become: see [`entry`].
     pub attachment: Attachment,
     /// The backend asked for; `None` for whichever is usable.
     pub backend: Option<BackendKind>,
@@ -81,7 +81,7 @@ impl Config {
             mappings,
             container_v4: None,
             container_v6: None,
-            attachment: request.attachment.clone(),
+            attachment: entry::owner(request),
         };
         config.limits.accept(&config.mappings)?;
         match config.backend {
@@ -159,7 +159,7 @@ impl Config {
             Code::InvalidConfig,
             format!(
                 "prevResult has no address of {}, so its ports cannot be mapped",
-                self.attachment.ifname
+                entry::attachment(&self.attachment).ifname
             ),
         ))
     }

@@ -82,11 +82,16 @@ impl Backend for Iptables {
 
     fn remove(gone: &Gone<'_>, _log: &Log) -> Result<Option<Vec<Forward>>, Error> {
         match gone {
-            Gone::Attachment {
-                attachment,
+            Gone::Owner {
+                owner,
                 mappings: _,
                 evidence,
-            } => remove::del(attachment, evidence),
+            } => remove::del(owner, evidence),
+            Gone::Entries {
+                attachment,
+                kept,
+                evidence,
+            } => remove::entries(attachment, kept, evidence),
             Gone::Dead { network, valid } => remove::gc(network, valid),
         }
     }

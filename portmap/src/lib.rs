@@ -8,6 +8,7 @@ mod backends;
 mod conditions;
 mod config;
 mod conntrack;
+mod entry;
 pub mod firewall;
 #[cfg(fuzzing)]
 pub mod fuzzed;
@@ -41,13 +42,14 @@ use common::{CniResult, Code, Drift, Error, Family, Plugin, Request};
 
 use crate::limits::Node;
 use crate::options::Masquerade;
-use backend::Gone;
+use backend::{Gone, Leaving};
 use backends::Seen;
-use config::{Config, Evidence};
+use config::Config;
 use conntrack::Stale;
 use plan::Plan;
 use turn::Turn;
 
+pub use entry::KEYS as ENTRY_KEYS;
 pub use host_port::{Forward, HostPort};
 pub use xtables::legacy::stamp as legacy_stamp;
 
@@ -62,7 +64,7 @@ impl Plugin for Portmap {
     fn add(request: &Request) -> Result<CniResult, Error> {
         let (config, result) = Config::parse(request)?;
         let writers = backends::writers(&config)?;
-        let turn = writers.map(|writers| Turn::of(&config.attachment, writers));
+        let turn = writers.map(|writers| Turn::of(&request.attachment, writers));
         let _turn = turn.transpose()?;
         let plan = Plan::of(&config, &Node::default())?;
         warn_of_unserved(&plan, &config, &request.log);
@@ -93,21 +95,19 @@ impl Plugin for Portmap {
         let (config, _) = Config::parse(request)?;
         let plan = Plan::of(&config, &Node::default())?;
         let drifts = drifts(&Seen::default(), &plan, &config)?;
-        verdict(&config.attachment, &drifts)
+        verdict(&request.attachment, &drifts)
     }
 
     fn del(request: &Request) -> Result<(), Error> {
-        let mappings = config::understood_mappings(request);
-        let evidence = Evidence::of_request(request);
+        let leaving = Leaving::of(request);
         let _turn = Turn::of(&request.attachment, Children::DoNotHold)?;
         let log = &request.log;
-        let gone = Gone::Attachment {
-            attachment: &request.attachment,
-            mappings: &mappings,
-            evidence: &evidence,
-        };
-        let removed = backends::remove(&gone, log)?;
-        forget(removed.into_iter().map(Stale::from), log);
+        let own = backends::remove(&leaving.owner(&entry::owner(request)), log)?;
+        match own {
+            Some(removed) => forget(removed.into_iter().map(Stale::from), log),
+            // The configuration may have been another one at ADD.
+            None => remove_all(&leaving, log)?,
+        }
         Ok(())
     }
 
@@ -119,7 +119,7 @@ impl Plugin for Portmap {
             valid: &valid,
         };
         let removed = backends::remove(&gone, log)?;
-        forget(removed.into_iter().map(Stale::from), log);
+        forget(removed.into_iter().flatten().map(Stale::from), log);
         Ok(())
     }
 
@@ -141,6 +141,18 @@ impl Plugin for Portmap {
 /// Handles the request in this process's environment and on stdin.
 pub fn main() -> ExitCode {
     common::run::<Portmap>()
+}
+
+/// Removes all that an attachment has, whichever entries made it.
+fn remove_all(leaving: &Leaving<'_>, log: &Log) -> Result<(), Error> {
+    let mut errors = Vec::new();
+    for gone in leaving.all() {
+        match backends::remove(&gone, log) {
+            Ok(removed) => forget(removed.into_iter().flatten().map(Stale::from), log),
+            Err(error) => errors.push(error),
+        }
+    }
+    Error::all(errors).map_or(Ok(()), Err)
 }
 
 fn warn_of_unserved(plan: &Plan, config: &Config, log: &Log) {

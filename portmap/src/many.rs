@@ -12,7 +12,7 @@ use crate::limits::Node;
 use crate::plan::Plan;
 use crate::turn::Turn;
 use crate::{
-    Portmap, backend, backends, drifts as drifts_of_one, forget, open_loopback, stale,
+    Portmap, backend, backends, drifts as drifts_of_one, entry, forget, open_loopback, stale,
     warn_of_unserved,
 };
 
@@ -91,8 +91,11 @@ fn add_chunk(jobs: &[Asked<'_>]) -> Vec<Result<(), Error>> {
 
 fn write(jobs: &[backend::Job<'_>]) -> bool {
     // A chain may have the plugin twice; nobody can wait for himself.
-    let whose: BTreeSet<&Attachment> = jobs.iter().map(|(plan, _)| &plan.attachment).collect();
+    let whose = jobs
+        .iter()
+        .map(|(plan, _)| entry::attachment(&plan.attachment));
+    let whose: BTreeSet<Attachment> = whose.collect();
     let turn = |one| Turn::of(one, Children::Hold);
-    let turns: Result<Vec<Turn>, Error> = whose.into_iter().map(turn).collect();
+    let turns: Result<Vec<Turn>, Error> = whose.iter().map(turn).collect();
     turns.is_ok_and(|_turns| backends::apply_all(jobs))
 }

@@ -6,9 +6,10 @@ use common::cache::Cache;
 use common::sys::lock::Children;
 use common::{Attachment, Drift, Error, Request};
 
-use crate::backend::Gone;
+use crate::backend::Leaving;
 use crate::backends;
-use crate::config::{self, Config, Evidence};
+use crate::config::Config;
+use crate::entry;
 use crate::list;
 use crate::list::row::Row;
 use crate::options::BackendKind;
@@ -29,24 +30,39 @@ pub fn leftovers(
         by_owner.entry(&forward.owner).or_default().push(forward);
     }
     let of = |(owner, requests): &(&Attachment, &[Request])| {
-        let wanted = wanted(requests)?;
+        let wanted = Wanted::of(requests)?;
         let forwards = by_owner.get(owner).into_iter().flatten();
-        let left = forwards.filter(|forward| !wanted.contains(&backend(forward)));
+        let left = forwards.filter(|row| !wanted.iter().any(|wanted| wanted.is_of(row)));
         Ok(left.map(|forward| drift(forward)).collect())
     };
     parts.iter().map(of).collect()
 }
 
-/// The backends of requests that map anything.
-fn wanted(requests: &[Request]) -> Result<Vec<BackendKind>, Error> {
-    let mut wanted = Vec::new();
-    for request in requests {
-        let (config, _) = Config::parse(request)?;
-        if config.families().next().is_some() {
-            wanted.push(backends::choose(&config)?);
+/// What a request that maps anything makes.
+struct Wanted {
+    backend: BackendKind,
+    owner: Attachment,
+}
+
+impl Wanted {
+    fn of(requests: &[Request]) -> Result<Vec<Wanted>, Error> {
+        let mut all = Vec::new();
+        for request in requests {
+            let (config, _) = Config::parse(request)?;
+            if config.families().next().is_some() {
+                all.push(Wanted {
+                    backend: backends::choose(&config)?,
+                    owner: config.attachment,
+                });
+            }
         }
+        Ok(all)
     }
-    Ok(wanted)
+
+    /// Whether a host port of the attachment is what it makes.
+    fn is_of(&self, row: &Row) -> bool {
+        self.backend == backend(row) && row.may_be_of(entry::of(&self.owner))
+    }
 }
 
 fn backend(row: &Row) -> BackendKind {
@@ -61,7 +77,7 @@ fn drift(row: &Row) -> Drift {
     Drift::new(row.forward.port, nothing, row.forward.to)
 }
 
-/// Removes what an attachment has in the backends that its requests do not ask for. Connections stay:
+/// Removes what an attachment has in backends and of entries that its requests do not ask for. Connections stay:
 /// they are translated as they began, to the same container.
 ///
 /// # Errors
@@ -70,18 +86,20 @@ pub fn retire(former: &[Request], now: &[Request]) -> Result<(), Error> {
     let Some(request) = former.first().or(now.first()) else {
         return Ok(());
     };
-    let wanted = wanted(now)?;
+    let wanted = Wanted::of(now)?;
     let _turn = Turn::of(&request.attachment, Children::DoNotHold)?;
-    let mappings = config::understood_mappings(request);
-    let evidence = Evidence::of_request(request);
-    let gone = Gone::Attachment {
-        attachment: &request.attachment,
-        mappings: &mappings,
-        evidence: &evidence,
-    };
-    let unwanted = [BackendKind::Iptables, BackendKind::Nftables].into_iter();
-    let errors = unwanted.filter(|backend| !wanted.contains(backend));
-    let errors =
-        errors.filter_map(|backend| backends::remove_from(backend, &gone, &request.log).err());
-    Error::all(errors.collect()).map_or(Ok(()), Err)
+    let leaving = Leaving::of(request);
+    let mut errors = Vec::new();
+    for backend in [BackendKind::Iptables, BackendKind::Nftables] {
+        let kept = wanted.iter().filter(|wanted| wanted.backend == backend);
+        let kept: Vec<Attachment> = kept.map(|wanted| wanted.owner.clone()).collect();
+        let gone = match kept.as_slice() {
+            [] => Vec::from(leaving.all()),
+            kept => vec![leaving.entries(kept)],
+        };
+        let removed = gone.iter();
+        let removed = removed.map(|gone| backends::remove_from(backend, gone, &request.log));
+        errors.extend(removed.filter_map(Result::err));
+    }
+    Error::all(errors).map_or(Ok(()), Err)
 }

@@ -90,11 +90,16 @@ impl Backend for Nftables {
 
     fn remove(gone: &Gone<'_>, log: &Log) -> Result<Option<Vec<Forward>>, Error> {
         match gone {
-            Gone::Attachment {
-                attachment,
+            Gone::Owner {
+                owner,
                 mappings,
                 evidence,
-            } => remove::del(attachment, mappings, evidence, log),
+            } => remove::del(owner, mappings, evidence, log),
+            Gone::Entries {
+                attachment,
+                kept,
+                evidence: _,
+            } => remove::entries(attachment, kept),
             Gone::Dead { network, valid } => remove::gc(network, valid, log),
         }
     }

@@ -3,14 +3,17 @@
 use common::cache::Cache;
 use common::operate::{Claim, Part};
 use common::result::Prefix;
+use common::sys::lock::Children;
 use common::{Attachment, Drift, Error, Family, Operate, Request};
 
+use crate::backend::Leaving;
 use crate::config::Config;
 use crate::host_port::{self, HostPort};
 use crate::limits::Node;
 use crate::list::row::Row;
 use crate::options::BackendKind;
 use crate::plan::Plan;
+use crate::turn::Turn;
 use crate::{Portmap, backends, iptables, list, many, moved, nftables, outlook};
 
 impl Operate for Portmap {
@@ -58,6 +61,11 @@ impl Operate for Portmap {
 
     fn retire(former: &[Request], now: &[Request]) -> Result<(), Error> {
         moved::retire(former, now)
+    }
+
+    fn remove(request: &Request) -> Result<(), Error> {
+        let _turn = Turn::of(&request.attachment, Children::DoNotHold)?;
+        crate::remove_all(&Leaving::of(request), &request.log)
     }
 
     fn claims(request: &Request) -> Vec<Claim> {

@@ -15,7 +15,7 @@ use crate::options::Masquerade;
 /// What is to be forwarded to one attachment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
-    /// Whose it is.
+    /// Who owns it: see [`crate::entry`].
     pub attachment: Attachment,
     /// What is masqueraded.
     pub masquerade: Masquerade,

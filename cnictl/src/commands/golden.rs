@@ -114,6 +114,7 @@ fn mapping(pod: usize, host: &str, to: &str, backend: &'static str, state: State
                 packets: 1234,
                 bytes: 98_765_432,
             }),
+            entry: None,
             is_conditional: false,
             is_reached: true,
         },

@@ -1,5 +1,6 @@
 //! `metrics`: what the tables show and `reconcile` and `follow` did, as numbers for node_exporter.
 
+use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 use std::time::Instant;
@@ -133,6 +134,9 @@ impl Page {
             "cni_portmap_connections",
             "Connections that a host port's rule or element has counted",
         );
+        // Entries of one list may map one port, each for other packets.
+        let mut counted: HashMap<Labels, usize> = HashMap::new();
+        let mut samples: Vec<(Labels, u64)> = Vec::new();
         for Mapping { row, state } in all {
             mappings.count(vec![
                 ("backend", row.backend.into()),
@@ -148,8 +152,17 @@ impl Page {
                     ("host_port", row.forward.port.number.to_string()),
                     ("to", row.forward.to.to_string()),
                 ]);
-                connections.sample(labels, counters.packets);
+                let place = *counted.entry(labels).or_insert_with_key(|labels| {
+                    samples.push((labels.clone(), 0));
+                    samples.len() - 1
+                });
+                if let Some((_, packets)) = samples.get_mut(place) {
+                    *packets += counters.packets;
+                }
             }
+        }
+        for (labels, packets) in samples {
+            connections.sample(labels, packets);
         }
         self.metrics.extend([mappings, connections]);
     }

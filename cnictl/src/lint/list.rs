@@ -231,10 +231,24 @@ fn order(document: &Document<'_>, parts: &[Node<'_>], place: usize) -> Vec<Findi
         let text = "tuning sets the MTU after bandwidth has sized its queue for another".to_owned();
         found.push(document.finding(Severity::Warning, at, text, "tuning before bandwidth"));
     }
-    if let Some(plugin @ (Plugin::Bandwidth | Plugin::Portmap)) = ours
-        && earlier.contains(&plugin)
-    {
-        let text = format!("{name} appears twice: the second replaces what the first has set");
+    let keys: &[&str] = match ours {
+        Some(Plugin::Bandwidth) => &[],
+        // Several entries are several sets of mappings.
+        Some(Plugin::Portmap) => &portmap::ENTRY_KEYS,
+        _ => return found,
+    };
+    let is_like = |other: &Node<'_>, key: &&str| {
+        let value = |node: &Node<'_>| node.get(key).map(|value| value.json.clone());
+        value(other) == value(node)
+    };
+    let mut same = before.iter().filter(|other| part::plugin(other) == ours);
+    if same.any(|other| keys.iter().all(|key| is_like(other, key))) {
+        let alike = match keys {
+            [] => String::new(),
+            keys => format!(" with the same {}", keys.join(", ")),
+        };
+        let text =
+            format!("{name} appears twice{alike}: the second replaces what the first has set");
         found.push(document.finding(Severity::Warning, at, text, "one of them"));
     }
     found

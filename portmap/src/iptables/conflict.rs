@@ -46,7 +46,7 @@ pub fn refuse(
             behind = true;
         } else if !behind {
             before.insert(jump.chain);
-        } else if !before.contains(&jump.chain) && !jump.is_of(&wanted.attachment.container) {
+        } else if !before.contains(&jump.chain) && !jump.is_of(&wanted.attachment) {
             let limit: Vec<Prefix> = destination(&meaning).into_iter().collect();
             refuse_one(state, (&ours, &wanted.only), (&jump, &limit))?;
         }

@@ -11,7 +11,7 @@ use super::compiled::Compiled;
 use super::families::{Variants, each, may_be_left_out};
 use super::observe::Tables;
 use super::rules::{DNAT, Wanted, all_wanted, own_mark};
-use super::standing::{self, own_chains};
+use super::standing::{self, own_chains, own_or_usual};
 use super::tool::Tool;
 use super::{add, kernel, native, remove};
 use crate::config::{Config, Evidence};
@@ -93,7 +93,7 @@ fn check(
         // Somebody else may have the usual chain, or there is none at all.
         state = add::read(tool, wanted)?;
     }
-    let chain = own_or_usual(&state, wanted, evidence);
+    let chain = own_or_usual(&state, &wanted.attachment, evidence);
     if let Some(own) = fallback
         && !uses_foreign_mark(&state, wanted, &chain)
     {
@@ -113,7 +113,7 @@ fn judge(
     fallback: Option<&Wanted>,
     evidence: &Evidence,
 ) -> Result<Vec<Drift>, Error> {
-    let chain = own_or_usual(state, wanted, evidence);
+    let chain = own_or_usual(state, &wanted.attachment, evidence);
     let wanted = match fallback {
         Some(own) if !uses_foreign_mark(state, wanted, &chain) => own,
         _ => wanted,
@@ -123,14 +123,6 @@ fn judge(
         drifts.extend(condition_drift(tool, wanted, &chain)?);
     }
     Ok(drifts)
-}
-
-/// The attachment's chain, or the one it would usually have.
-fn own_or_usual(state: &State, wanted: &Wanted, evidence: &Evidence) -> String {
-    let own = own_chains(state, &wanted.attachment, evidence);
-    own.into_iter()
-        .next()
-        .unwrap_or_else(|| wanted.shared_name())
 }
 
 /// The chains that matter: from the kernel, or by one program where they all exist.

@@ -141,11 +141,15 @@ fn reached(chain: &mut ByPort, reach: &Reach<'_>, is_limited: bool) -> Vec<Row> 
 
 /// The forwards of one chain, as yet without an owner.
 fn translated(rules: &[Counted], backend: &'static str) -> impl Iterator<Item = Row> {
+    let texts: Vec<String> = rules.iter().map(|(rule, _)| rule.clone()).collect();
+    let entry = owner::entry_in(&texts);
     rules.iter().flat_map(move |(rule, counters)| {
+        let entry = entry.clone();
         let read = translations(std::slice::from_ref(rule));
         read.into_iter().map(move |forward| Row {
             forward,
             owner: Attachment::default(),
+            entry: entry.clone(),
             backend,
             counters: Some(*counters),
             is_conditional: false,

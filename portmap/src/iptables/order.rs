@@ -9,8 +9,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use common::Protocol;
 use common::result::Prefix;
+use common::{Attachment, Protocol};
 use xtables::state::State;
 
 use super::owner;
@@ -64,7 +64,7 @@ fn others<'a>(
 
 /// What the rules of others, as far as they were passed, mean for the new ones.
 struct Scan<'a> {
-    container: &'a str,
+    owner: &'a Attachment,
     ours: BTreeMap<(Protocol, u16), Vec<HostPort>>,
     /// The addresses of those without one of their own; all of them without any.
     only: &'a [Prefix],
@@ -100,7 +100,7 @@ impl<'a> Scan<'a> {
             same.push(*port);
         }
         Scan {
-            container: &wanted.attachment.container,
+            owner: &wanted.attachment,
             ours,
             only: &wanted.only,
             is_conditional: wanted.conditional,
@@ -137,7 +137,7 @@ impl<'a> Scan<'a> {
         for port in theirs {
             let is_served = self.served.insert(port);
             let is_new = self.passed.insert((jump.chain.clone(), port));
-            let is_own = is_served && jump.is_of(self.container);
+            let is_own = is_served && jump.is_of(self.owner);
             match self.order(&port, is_own) {
                 Order::First if is_new => firsts.push(port),
                 Order::Between if is_new => {

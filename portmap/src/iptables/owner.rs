@@ -3,18 +3,27 @@
 //! The comment is the reference's, `dnat name: "NETWORK" id: "CONTAINER"`. It does not say which
 //! interface, so for any but `eth0` ours adds ` if: "IFNAME"`. A comment without it may be that of
 //! `eth0`, or one that the reference wrote for any interface.
+//!
+//! The entries of a list have the same comment, as with the reference. All but the plain one end their chains
+//! with a rule that says which one it is, and does nothing else: `-m comment --comment "entry HASH" -j RETURN`.
 
 use common::Attachment;
 use xtables::meaning::Meaning;
+
+use super::rules::{exact_name, shared_name};
+use crate::entry;
 
 /// The interface whose comment is the reference's.
 const USUAL_IFNAME: &str = "eth0";
 /// The most bytes of a comment (XT_MAX_COMMENT_LEN in include/uapi/linux/netfilter/xt_comment.h is
 /// 256 with the NUL).
 const LONGEST: usize = 255;
+/// What precedes the hash in the comment that says whose entry a chain is.
+const ENTRY: &str = "entry ";
 
-/// The owner's mark of an attachment.
-pub fn comment(attachment: &Attachment) -> String {
+/// The owner's mark of an attachment, whatever the entry.
+pub fn comment(owner: &Attachment) -> String {
+    let attachment = &entry::attachment(owner);
     let plain = plain_comment(attachment);
     if attachment.ifname == USUAL_IFNAME {
         return shortened(plain);
@@ -50,6 +59,23 @@ fn shortened(text: String) -> String {
         Some(kept) if text.len() > LONGEST => format!("{kept}.."),
         _ => text,
     }
+}
+
+/// The rule that ends the chain of an entry but the plain one.
+pub fn entry_rule(entry: &str) -> String {
+    format!("-m comment --comment \"{ENTRY}{entry}\" -j RETURN")
+}
+
+/// The entry whose chain has such a rule.
+pub fn entry_in(rules: &[String]) -> Option<String> {
+    rules.iter().find_map(|rule| {
+        if !rule.contains(ENTRY) {
+            return None;
+        }
+        let meaning = Meaning::of(rule);
+        let entry = meaning.comment()?.strip_prefix(ENTRY)?.to_owned();
+        (meaning.is_for_all() && meaning.goes_to() == "RETURN").then_some(entry)
+    })
 }
 
 /// What a chain is to an attachment.
@@ -106,14 +132,26 @@ pub struct Jump {
 }
 
 impl Jump {
-    /// Whether its owner's mark is surely of a container, on whatever network.
-    pub fn is_of(&self, container: &str) -> bool {
+    /// Whether its owner's mark is surely of an owner's container, on whatever network.
+    pub fn is_of(&self, owner: &Attachment) -> bool {
         let id = self
             .comment
             .split_once("id: \"")
             .map(|(_, rest)| rest.split_once('"'));
-        matches!(id, Some(Some((id, _))) if id == container)
+        match id {
+            Some(Some((id, _))) => id == owner.container,
+            // It is cut, and the hashes in names are not.
+            _ => {
+                let plain = exact_name(&entry::attachment(owner));
+                [shared_name(owner), plain].contains(&self.chain)
+            }
+        }
     }
+}
+
+/// Whether the mark of an attachment is no other's.
+pub fn is_unique(comment: &str) -> bool {
+    !comment.ends_with("..")
 }
 
 /// Whether an owner's mark, shortened or not, is of a network.
@@ -156,16 +194,32 @@ mod tests {
     }
 
     #[test]
+    fn all_entries_have_one_comment_and_their_chains_say_which_they_are() {
+        let entry = "0123456789ab";
+        let of_entry = attachment("c", &format!("net1/{entry}"));
+        assert_eq!(comment(&of_entry), comment(&attachment("c", "net1")));
+        let other = "-p tcp -m comment --comment \"entry x\" -j RETURN".to_owned();
+        let rules = [other, entry_rule(entry)];
+        assert_eq!(entry_in(&rules).as_deref(), Some(entry));
+        assert_eq!(entry_in(&rules[..1]), None);
+    }
+
+    #[test]
     fn a_container_is_known_on_every_network() {
         let of = |comment: &str| Jump {
             comment: comment.into(),
             chain: String::new(),
         };
-        let ours = |text: &str| of(text).is_of("c");
+        let ours = |text: &str| of(text).is_of(&attachment("c", "eth0"));
         assert!(
             ours(&comment(&attachment("c", "eth0"))) && ours(&comment(&attachment("c", "net1")))
         );
         assert!(!ours(&comment(&attachment("cc", "eth0"))) && !ours("dnat name: \"n\" id: \"c"));
+        let long = attachment(&"c".repeat(300), "net1");
+        let mut cut = of(&comment(&long));
+        assert!(!cut.is_of(&long));
+        cut.chain = shared_name(&long);
+        assert!(cut.is_of(&long) && !cut.is_of(&attachment(&"c".repeat(301), "net1")));
     }
 
     #[test]

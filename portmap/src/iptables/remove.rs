@@ -7,9 +7,10 @@ use std::collections::BTreeSet;
 use common::error::Error;
 use common::netconf::ValidAttachment;
 use common::{Attachment, Family};
+use xtables::state::State;
 
 use super::families::{lost, side_by_side};
-use super::{compiled, native, owner};
+use super::{compiled, native, owner, standing};
 use crate::config::Evidence;
 use crate::host_port::Forward;
 
@@ -21,6 +22,21 @@ use crate::host_port::Forward;
 pub fn del(attachment: &Attachment, evidence: &Evidence) -> Removed {
     let native = native::del(attachment, evidence, &Family::ALL);
     everywhere(native, |family| legacy::del(family, attachment, evidence))
+}
+
+/// Removes what entries of an attachment have, but for kept ones, in both variants, and says what it was; `None`
+/// for nothing.
+///
+/// # Errors
+/// Everything that could not be removed.
+pub fn entries(attachment: &Attachment, kept: &[Attachment], evidence: &Evidence) -> Removed {
+    let select = |state: &State| standing::entries(state, attachment, kept, evidence);
+    // Jumps whose target somebody changed do not say which entry's they are.
+    let mark = owner::comment(attachment);
+    let are_all = kept.is_empty() && owner::is_unique(&mark);
+    let is_dead = |comment: &str| are_all && comment == mark;
+    let native = native::entries(attachment, select, is_dead);
+    everywhere(native, |family| legacy::entries(family, select, is_dead))
 }
 
 /// Removes what attachments of a network have that are not valid, in both variants, and says what

@@ -11,6 +11,7 @@ use xtables::words::joined;
 
 use super::owner;
 use crate::config::Config;
+use crate::entry;
 use crate::host_port::{Forward, HostPort};
 use crate::limits::Allowed;
 use crate::options::{DEFAULT_MARK_BIT, Mark, Masquerade};
@@ -164,7 +165,16 @@ pub fn leading_to(chains: Vec<String>) -> Concern {
         prefix: OWN_PREFIX,
         chains,
         ports: BTreeSet::new(),
+        mark: None,
         jumps: None,
+    }
+}
+
+/// Of the jumps to attachments, those with a mark.
+pub fn marked(mark: String) -> Concern {
+    Concern {
+        mark: Some(mark),
+        ..leading_to(Vec::new())
     }
 }
 
@@ -199,6 +209,7 @@ pub fn wanted(
         }
         own.push(format!("{base} -j DNAT --to-destination {}", forward.to));
     }
+    own.extend(entry::of(attachment).map(owner::entry_rule));
     let (chains, shared) = shared(*family, masquerade, mark);
     Wanted {
         family: *family,

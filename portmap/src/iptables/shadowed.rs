@@ -129,7 +129,7 @@ fn lost_at(
                 let reach = Reach::of(&read.meaning);
                 taken.extend(rivals.partly_taken(jump, &read.there, &reach, &left, state));
             }
-            if jump.is_of(&wanted.attachment.container) {
+            if jump.is_of(&wanted.attachment) {
                 // A container does not take a port from itself: its other network serves it.
                 taken.iter().for_each(|forward| left.remove(forward));
             } else {

@@ -10,6 +10,7 @@ use xtables::state::State;
 
 use super::follow;
 use super::owner::{self, Claim};
+use super::remove::legacy::dead_chains;
 use super::rules::{
     DNAT, GUARD, Jump, OWN_PREFIX, SETMARK, Shared, Wanted, exact_name, shared_name,
 };
@@ -17,6 +18,7 @@ use super::shadow::{self, Forwards, Reach};
 use super::shadowed;
 use super::translation::translations;
 use crate::config::Evidence;
+use crate::entry;
 
 /// A jump rule as it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,18 +90,81 @@ fn speaks_for(evidence: &Evidence, rules: &[String]) -> bool {
         })
 }
 
-/// The chains of an attachment, of those that it can have.
-pub fn own_chains(state: &State, attachment: &Attachment, evidence: &Evidence) -> Vec<String> {
-    [shared_name(attachment), exact_name(attachment)]
-        .into_iter()
-        .filter(
-            |chain| match (state.chain(chain), claim(state, attachment, chain)) {
-                (None, _) | (_, Claim::Other) => false,
-                (_, Claim::Mine | Claim::Orphan) => true,
-                (Some(rules), Claim::Perhaps) => speaks_for(evidence, rules),
-            },
-        )
-        .collect()
+/// The chains of an owner, of those that it can have.
+pub fn own_chains(state: &State, owner: &Attachment, evidence: &Evidence) -> Vec<String> {
+    let exact = exact_name(owner);
+    let is_own = |chain: &String| {
+        let Some(rules) = state.chain(chain) else {
+            return false;
+        };
+        let (own, found) = (entry::of(owner), owner::entry_in(rules));
+        let is_unmarked = found.is_none();
+        let is_its = match own == found.as_deref() {
+            true => true,
+            false if *chain == exact => is_unmarked,
+            // The reference has one chain for all entries, and only one of these may have it.
+            false => is_unmarked && is_conditional(state, chain) && speaks_for(evidence, rules),
+        };
+        match claim(state, owner, chain) {
+            Claim::Other => false,
+            Claim::Mine => is_its,
+            Claim::Orphan => is_its || is_unmarked,
+            Claim::Perhaps => is_its && speaks_for(evidence, rules),
+        }
+    };
+    let mut names = vec![shared_name(owner), exact.clone()];
+    names.retain(is_own);
+    names
+}
+
+/// The chain that an owner has, or the one that it would have.
+pub fn own_or_usual(state: &State, owner: &Attachment, evidence: &Evidence) -> String {
+    let usual = shared_name(owner);
+    let own = own_chains(state, owner, evidence).into_iter().next();
+    own.unwrap_or_else(|| match entry::of(owner) {
+        Some(_) if state.chain(&usual).is_some() => exact_name(owner),
+        _ => usual,
+    })
+}
+
+/// Whether conditions lead to a chain.
+fn is_conditional(state: &State, chain: &str) -> bool {
+    let mut jumps = jumps_to(state, chain).map(|jump| Meaning::of(&jump.rule));
+    jumps.any(|jump| Reach::of(&jump).is_conditional)
+}
+
+/// The chains of an attachment that no kept owner has: those of other entries, also of former ones.
+pub fn entries(
+    state: &State,
+    attachment: &Attachment,
+    kept: &[Attachment],
+    evidence: &Evidence,
+) -> Vec<String> {
+    let kept = kept.iter();
+    let kept: BTreeSet<String> = kept
+        .flat_map(|owner| own_chains(state, owner, evidence))
+        .collect();
+    let mark = owner::comment(attachment);
+    let mut all = dead_chains(state, |comment| comment == mark);
+    let usual = shared_name(attachment);
+    if !owner::is_unique(&mark) {
+        let is_own = |chain: &String| {
+            let entry = owner::entry_in(state.rules(chain));
+            let name = exact_name(&entry::owner_of(attachment, entry.as_deref()));
+            [&usual, &name].contains(&chain)
+        };
+        all.retain(is_own);
+    }
+    if state.chain(&usual).is_some() && claim(state, attachment, &usual) == Claim::Orphan {
+        all.push(usual);
+    }
+    all.retain(|chain| !kept.contains(chain));
+    all
+}
+
+/// Whether a chain does not say which entry it is of, and should.
+pub fn is_unmarked(rules: &[String], wanted: &Wanted) -> bool {
+    entry::of(&wanted.attachment).is_some() && owner::entry_in(rules).is_none()
 }
 
 /// How an attachment's chain differs.
@@ -109,8 +174,13 @@ pub fn chain_drift(state: &State, wanted: &Wanted, chain: &str) -> Vec<Drift> {
         return vec![Drift::new(object, "present", "missing").of_missing("chain")];
     };
     let mut drifts = Vec::new();
-    for place in 0..actual.len().max(wanted.own.len()) {
-        let (want, have) = (wanted.own.get(place), actual.get(place));
+    let own = match is_unmarked(actual, wanted) {
+        // As the reference leaves it. Our next ADD writes the rule.
+        true => wanted.own.split_last().map_or(&[][..], |(_, rest)| rest),
+        false => &wanted.own,
+    };
+    for place in 0..actual.len().max(own.len()) {
+        let (want, have) = (own.get(place), actual.get(place));
         let equal = matches!((want, have), (Some(want), Some(have)) if same(want, have));
         if !equal {
             let show = |rule: Option<&String>| rule.map_or("no rule", String::as_str).to_owned();

@@ -75,7 +75,9 @@ fn choose(state: &State, wanted: &Wanted, mine: &[String]) -> String {
 
 fn own(transaction: &mut Transaction, state: &State, wanted: &Wanted, chain: &str) {
     let standing = state.chain(chain);
-    if standing.is_none() || !standing::chain_drift(state, wanted, chain).is_empty() {
+    let is_unmarked = standing.is_some_and(|rules| standing::is_unmarked(rules, wanted));
+    if standing.is_none() || is_unmarked || !standing::chain_drift(state, wanted, chain).is_empty()
+    {
         let command = match standing {
             None => Command::New(chain.to_owned()),
             Some(rules) => Command::Flush(chain.to_owned(), rules.to_vec()),

@@ -6,22 +6,22 @@ use common::cache::means;
 use common::{Attachment, Error, Request};
 
 use super::row::Row;
-use crate::backends;
 use crate::config::Config;
 use crate::host_port::Forward;
 use crate::limits::Node;
 use crate::plan::Plan;
+use crate::{backends, entry};
 
 /// The host ports that the plans of attachments have, and of which the kernel's state has none that any
 /// rule leads to.
 pub fn missing(requests: &[&Request], found: &[Row]) -> Vec<Result<Vec<Row>, Error>> {
-    let mut held: HashMap<Forward, Vec<&Attachment>> = HashMap::new();
+    let mut held: HashMap<Forward, Vec<&Row>> = HashMap::new();
     for row in found.iter().filter(|row| row.is_reached) {
-        held.entry(row.forward).or_default().push(&row.owner);
+        held.entry(row.forward).or_default().push(row);
     }
     let is_missing = |row: &Row| {
-        let mut owners = held.get(&row.forward).into_iter().flatten();
-        !owners.any(|owner| is_of(owner, &row.owner))
+        let mut held = held.get(&row.forward).into_iter().flatten();
+        !held.any(|found| is_same(found, row))
     };
     let node = Node::default();
     let of = |request: &&Request| {
@@ -32,9 +32,11 @@ pub fn missing(requests: &[&Request], found: &[Row]) -> Vec<Result<Vec<Row>, Err
     requests.iter().map(of).collect()
 }
 
-/// Whether a host port of the kernel is one that was found missing: its rules stand, and none leads there.
-pub fn is_same(found: &Row, missing: &Row) -> bool {
-    found.forward == missing.forward && is_of(&found.owner, &missing.owner)
+/// Whether a host port of the kernel is one that a plan has.
+pub fn is_same(found: &Row, planned: &Row) -> bool {
+    found.forward == planned.forward
+        && found.may_be_of(planned.entry.as_deref())
+        && is_of(&found.owner, &planned.owner)
 }
 
 /// Whether the owner that a rule names is an attachment; the reference's nftables rules name a container
@@ -51,12 +53,15 @@ fn planned(request: &Request, node: &Node) -> Result<Vec<Row>, Error> {
     let (config, _) = Config::parse(request)?;
     let backend = backends::choose(&config)?.name();
     let plan = Plan::of(&config, node)?;
+    let entry = entry::of(&plan.attachment).map(str::to_owned);
+    let entry = &entry;
     let of = |family: &crate::plan::Forwards| {
         let is_conditional = !family.conditions.is_empty();
         let ports = family.ports.clone().into_iter();
         ports.map(move |forward| Row {
             forward,
             owner: request.attachment.clone(),
+            entry: entry.clone(),
             backend,
             counters: None,
             is_conditional,

@@ -4,6 +4,9 @@ use common::Attachment;
 
 use crate::host_port::Forward;
 
+/// What holds the rules of the reference's nftables backend.
+pub const REFERENCE: &str = "nftables-reference";
+
 /// Packets and bytes that a rule has seen: the first ones of connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Counters {
@@ -21,6 +24,9 @@ pub struct Row {
     pub forward: Forward,
     /// Whom it belongs to, as far as the state says so; what it does not say is empty.
     pub owner: Attachment,
+    /// Which entry of its list has made it, see [`crate::entry`]; `None` for the plain one, or where the state
+    /// does not say so.
+    pub entry: Option<String>,
     /// What holds it: `iptables-nft`, `iptables-legacy`, `nftables`, or the reference's table.
     pub backend: &'static str,
     /// What the kernel counted, where it does.
@@ -29,4 +35,12 @@ pub struct Row {
     pub is_conditional: bool,
     /// Whether any rule leads here.
     pub is_reached: bool,
+}
+
+impl Row {
+    /// Whether an entry of its attachment's list has made it, or may have: the reference does not say which.
+    pub fn may_be_of(&self, entry: Option<&str>) -> bool {
+        let is_unmarked = self.is_conditional || self.backend == REFERENCE;
+        self.entry.as_deref() == entry || self.entry.is_none() && is_unmarked
+    }
 }

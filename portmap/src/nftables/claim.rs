@@ -11,6 +11,7 @@ use nft::object::{Element, Set};
 use nft::socket::Nft;
 
 use super::elements::{Elements, host_port_of, index, place, shown, target_of};
+use super::owner;
 use super::queue::{self, Queues};
 use super::scope;
 use super::set::{By, Purpose, SetId};
@@ -238,7 +239,7 @@ pub fn of_owner(
 
 /// The host ports in the map that somebody else has: another container.
 pub fn taken(found: &Elements, owner: &str) -> Vec<Taken> {
-    let is_own = |by: &str| by == owner || queue::is_same_container(by, owner);
+    let is_own = |by: &str| by == owner || owner::is_same_container(by, owner);
     found
         .iter()
         .filter(|((id, _), _)| id.purpose == Purpose::Dnat)

@@ -9,13 +9,12 @@ use super::elements::{element_target, host_port_of};
 use super::layout::{self, BY_ADDRESS, CONDITIONS, HOSTPORTS};
 use super::set::{By, Purpose, SetId};
 use super::{private, reference, scope, shared, translation, unreadable};
+use crate::entry;
 use crate::host_port::{Forward, HostPort};
-use crate::list::row::Row;
+use crate::list::row::{REFERENCE, Row};
 
 /// Our backend's name.
 const OURS: &str = "nftables";
-/// The name of the reference's backend of the same kind.
-const REFERENCE: &str = "nftables-reference";
 
 /// Every host port, in the order in which they are asked for.
 ///
@@ -106,9 +105,8 @@ fn elements(nft: &mut Nft, family: Family, id: SetId) -> Answer<Vec<Row>> {
         };
         let to = element_target(id, element)?;
         Some(Row {
-            owner: attachment(element.comment.as_deref().unwrap_or_default()),
             is_conditional,
-            ..row(Forward { port, to })
+            ..owned(Forward { port, to }, element.comment.as_deref())
         })
     };
     Ok(elements.iter().filter_map(forward).collect())
@@ -125,18 +123,26 @@ fn conditional(nft: &mut Nft, family: Family) -> Answer<Vec<Row>> {
         if !chain.starts_with(private::PREFIX) {
             continue;
         }
-        let owner = attachment(jump.comment.as_deref().unwrap_or_default());
         let rules = nft.rules(place, chain)?;
         let forwards = rules
             .iter()
             .filter_map(|rule| translation::of_rule(family, rule));
         all.extend(forwards.map(|forward| Row {
-            owner: owner.clone(),
             is_conditional: true,
-            ..row(forward)
+            ..owned(forward, jump.comment.as_deref())
         }));
     }
     Ok(all)
+}
+
+/// A row with what our comment says of its owner.
+fn owned(forward: Forward, comment: Option<&str>) -> Row {
+    let owner = named(comment.unwrap_or_default());
+    Row {
+        entry: entry::of(&owner).map(str::to_owned),
+        owner: entry::attachment(&owner),
+        ..row(forward)
+    }
 }
 
 /// A row without its owner.
@@ -144,6 +150,7 @@ fn row(forward: Forward) -> Row {
     Row {
         forward,
         owner: Attachment::default(),
+        entry: None,
         backend: OURS,
         counters: None,
         is_conditional: false,
@@ -151,8 +158,8 @@ fn row(forward: Forward) -> Row {
     }
 }
 
-/// `NETWORK/CONTAINER/INTERFACE`, as our comments say it.
-fn attachment(comment: &str) -> Attachment {
+/// `NETWORK/CONTAINER/INTERFACE`, perhaps with `/ENTRY`, as our comments say it.
+fn named(comment: &str) -> Attachment {
     let mut parts = comment.splitn(3, '/').map(str::to_owned);
     let mut next = || parts.next().unwrap_or_default();
     Attachment {

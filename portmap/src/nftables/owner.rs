@@ -3,36 +3,81 @@
 //! `NETWORK/CONTAINER/INTERFACE`. nft reads back comments of up to 128 bytes only, so a longer part
 //! becomes its beginning, `~`, and a hash: neither of the first two may contain `~`, so nothing else
 //! can look like it. An interface's name with characters that nft might not print verbatim is hashed
-//! whole.
+//! whole. An entry of a list that is not the plain one adds `/HASH`; parts are shortened earlier then.
 
 use common::Attachment;
 use common::attachment::is_valid_name;
 
-/// Bytes of a network's name up to which it stands as it is.
-const NETWORK: usize = 40;
-/// Bytes of a container ID up to which it stands as it is: the usual IDs have 64.
-const CONTAINER: usize = 70;
+use crate::entry;
+
+/// Bytes up to which the names of networks and containers stand as they are.
+struct Room {
+    network: usize,
+    container: usize,
+}
+
+/// Those of the plain entry.
+const PLAIN: Room = Room {
+    network: 40,
+    container: 70,
+};
+/// Those of other entries. The usual IDs of containers have 64 bytes.
+const OF_ENTRY: Room = Room {
+    network: 33,
+    container: 64,
+};
 /// Hexadecimal digits of a hash that stands for a longer text.
 const DIGITS: usize = 28;
 
-/// The comment of everything that belongs to an attachment: at most 127 bytes.
-pub fn text(attachment: &Attachment) -> String {
+/// The comment of everything that belongs to an owner: at most 127 bytes.
+pub fn text(owner: &Attachment) -> String {
+    match entry::of(owner) {
+        None => joined(owner, &PLAIN),
+        Some(entry) => entries(&entry::attachment(owner)) + entry,
+    }
+}
+
+/// What the comments of the entries of an attachment begin with, but for the plain one.
+pub fn entries(attachment: &Attachment) -> String {
+    joined(attachment, &OF_ENTRY) + "/"
+}
+
+fn joined(attachment: &Attachment, room: &Room) -> String {
     let Attachment {
         network,
         container,
         ifname,
     } = attachment;
-    format!(
-        "{}{}/{}",
-        network_prefix(network),
-        shortened(container, CONTAINER),
-        interface(ifname)
-    )
+    let network = shortened(network, room.network);
+    let container = shortened(container, room.container);
+    format!("{network}/{container}/{}", interface(ifname))
 }
 
-/// What the comments of everything on a network begin with.
-pub fn network_prefix(network: &str) -> String {
-    format!("{}/", shortened(network, NETWORK))
+/// Whether an owner is on a network.
+pub fn is_of_network(owner: &str, network: &str) -> bool {
+    let shown = owner.split('/').next();
+    let names = [PLAIN, OF_ENTRY].map(|room| shortened(network, room.network));
+    names.iter().any(|name| shown == Some(name))
+}
+
+/// The attachment's part of an entry's comment, as [`entries`] gives it.
+pub fn without_entry(owner: &str) -> Option<&str> {
+    let mut slashes = owner.match_indices('/').map(|(at, _)| at);
+    owner.get(..=slashes.nth(2)?)
+}
+
+/// Whether two owners are one container, on one network or on several.
+pub fn is_same_container(one: &str, other: &str) -> bool {
+    let container = |owner: &str| {
+        let name = owner.split('/').nth(1)?;
+        // Names are cut at different places; their hashes say what they are then.
+        Some(match name.split_once('~') {
+            Some((_, hash)) => hash.to_owned(),
+            None if name.len() > OF_ENTRY.container => digest(name, DIGITS),
+            None => name.to_owned(),
+        })
+    };
+    container(one).is_some() && container(one) == container(other)
 }
 
 fn shortened(name: &str, most: usize) -> String {
@@ -65,6 +110,36 @@ pub fn digest(text: &str, digits: usize) -> String {
 mod tests {
     use super::*;
 
+    #[test]
+    fn entries_fit_are_of_their_network_and_of_their_container() {
+        let entry = "0123456789ab";
+        for length in [1, 20, 34, 64, 65, 70, 71, 253] {
+            let name = "a".repeat(length);
+            let ifname = "123456789012345";
+            let plain = owner(&name, &name, ifname);
+            let one = owner(&name, &name, &format!("{ifname}/{entry}"));
+            assert!(
+                one.len() <= 127 && one.ends_with(entry),
+                "{} {one}",
+                one.len()
+            );
+            let attachment = Attachment {
+                network: name.clone(),
+                container: name.clone(),
+                ifname: ifname.into(),
+            };
+            assert_eq!(without_entry(&one), Some(entries(&attachment).as_str()));
+            assert_eq!(without_entry(&plain), None);
+            assert!(is_of_network(&one, &name) && is_of_network(&plain, &name));
+            assert!(!is_of_network(&one, "b") && !is_of_network(&one, &format!("{name}a")));
+            assert!(is_same_container(&one, &plain), "{one} {plain}");
+            assert!(!is_same_container(
+                &one,
+                &owner(&name, &format!("{name}a"), ifname)
+            ));
+        }
+    }
+
     fn owner(network: &str, container: &str, ifname: &str) -> String {
         text(&Attachment {
             network: network.into(),
@@ -77,7 +152,7 @@ mod tests {
     fn usual_names_stand_as_they_are() {
         let id = "f3ebbdab6149a293a7772a74d5e29bee310facdb0daa132f007c2ac24ae1c6c4";
         assert_eq!(owner("podnet", id, "eth0"), format!("podnet/{id}/eth0"));
-        assert!(owner("podnet", id, "eth0").starts_with(&network_prefix("podnet")));
+        assert!(is_of_network(&owner("podnet", id, "eth0"), "podnet"));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use common::Family;
 use nft::object::Element;
 
 use super::elements::{Elements, element_target, host_port_of, padded_port, place, target};
+use super::owner::is_same_container;
 use super::set::{Purpose, SetId};
 use crate::host_port::HostPort;
 
@@ -189,7 +190,7 @@ pub fn claim(claims: &mut Vec<Claim>, claim: Claim) {
     if let Some(before) = before {
         claims.remove(before);
     }
-    let is_own = |other: &Claim| container(&other.owner) == container(&claim.owner);
+    let is_own = |other: &Claim| is_same_container(&other.owner, &claim.owner);
     let newest = match claims.last() {
         Some(serving) if is_own(serving) => claims.len() - 1,
         _ => claims.len(),
@@ -206,16 +207,6 @@ pub fn claims_of(queues: &Queues, owner: &str) -> BTreeMap<HostPort, (usize, Cla
         Some((*port, (place, claims.get(place)?.clone())))
     };
     queues.iter().filter_map(own).collect()
-}
-
-/// The container in an owner's text, `NETWORK/CONTAINER/INTERFACE`.
-fn container(owner: &str) -> Option<&str> {
-    owner.split('/').nth(1)
-}
-
-/// Whether two owners are one container on several networks.
-pub fn is_same_container(one: &str, other: &str) -> bool {
-    container(one).is_some() && container(one) == container(other)
 }
 
 /// The address of no container, of which only the family counts.

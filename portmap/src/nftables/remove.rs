@@ -215,11 +215,46 @@ pub fn gc(
         return Ok(None);
     };
     let dead = dead(&mut nft, network, valid)?;
+    let all = remove(&mut nft, &dead)?;
+    let is_valid = |id: &str| valid.iter().any(|attachment| attachment.container == id);
+    for family in Family::ALL {
+        let left = reference::containers(&mut nft, family);
+        let left = left.map_err(|refusal| unreadable(family, refusal))?;
+        let unknown = left.iter().filter(|id| !is_valid(id));
+        unknown.for_each(|id| log.warn(reference::stays(family, id)));
+    }
+    remove_unused(&mut nft)?;
+    Ok(all)
+}
+
+/// Takes back everything that belongs to the entries of an attachment but kept ones, and gives what it led to;
+/// `None` when there was nothing.
+///
+/// # Errors
+/// What the kernel refused.
+pub fn entries(
+    attachment: &Attachment,
+    kept: &[Attachment],
+) -> Result<Option<Vec<Forward>>, Error> {
+    let Some(mut nft) = Nft::open_if_any()? else {
+        return Ok(None);
+    };
+    let (plain, others) = (owner::text(attachment), owner::entries(attachment));
+    let kept: BTreeSet<String> = kept.iter().map(owner::text).collect();
+    let is_its = |by: &str| by == plain || owner::without_entry(by) == Some(others.as_str());
+    let is_index = |set: &Set| set.name == ATTACHMENTS.name();
+    let mut owners = owners(&mut nft, is_index, is_its)?;
+    owners.retain(|by| !kept.contains(by));
+    remove(&mut nft, &owners)
+}
+
+/// Takes back everything that belongs to some owners, and gives what it led to; `None` when there was nothing.
+fn remove(nft: &mut Nft, dead: &BTreeSet<String>) -> Result<Option<Vec<Forward>>, Error> {
     let is_dead = |by: &str| dead.contains(by);
     let mut all: Option<Vec<Forward>> = None;
     let mut more = !dead.is_empty();
     while more {
-        let (rest, gone) = transaction::run(&mut nft, |nft| {
+        let (rest, gone) = transaction::run(nft, |nft| {
             let mut removal = Removal::default();
             let mut rest = false;
             for family in Family::ALL {
@@ -240,14 +275,6 @@ pub fn gc(
             all.get_or_insert_default().extend(gone);
         }
     }
-    let is_valid = |id: &str| valid.iter().any(|attachment| attachment.container == id);
-    for family in Family::ALL {
-        let left = reference::containers(&mut nft, family);
-        let left = left.map_err(|refusal| unreadable(family, refusal))?;
-        let unknown = left.iter().filter(|id| !is_valid(id));
-        unknown.for_each(|id| log.warn(reference::stays(family, id)));
-    }
-    remove_unused(&mut nft)?;
     Ok(all)
 }
 
@@ -269,33 +296,40 @@ fn dead(
     network: &str,
     valid: &[ValidAttachment],
 ) -> Result<BTreeSet<String>, Error> {
-    let prefix = owner::network_prefix(network);
-    let kept: BTreeSet<String> = valid
-        .iter()
-        .map(|attachment| {
-            owner::text(&Attachment {
-                network: network.to_owned(),
-                container: attachment.container.clone(),
-                ifname: attachment.ifname.clone(),
-            })
-        })
-        .collect();
+    let mut kept = BTreeSet::new();
+    for attachment in valid {
+        let attachment = Attachment {
+            network: network.to_owned(),
+            container: attachment.container.clone(),
+            ifname: attachment.ifname.clone(),
+        };
+        kept.insert(owner::text(&attachment));
+        kept.insert(owner::entries(&attachment));
+    }
+    let mut owners = owners(nft, |_| true, |by| owner::is_of_network(by, network))?;
+    owners.retain(|by| !kept.contains(owner::without_entry(by).unwrap_or(by)));
+    Ok(owners)
+}
+
+/// The owners that elements of some sets and rules with conditions name.
+fn owners(
+    nft: &mut Nft,
+    is_listed: impl Fn(&Set) -> bool,
+    is_asked: impl Fn(&str) -> bool,
+) -> Result<BTreeSet<String>, Error> {
     let mut owners = BTreeSet::new();
     for family in Family::ALL {
         let failed = |refusal| unreadable(family, refusal);
         let place = shared::place(family);
-        let sets = nft.sets(place).map_err(failed)?;
-        let elements = claim::of_owners(nft, family, &sets, |by| by.starts_with(&prefix));
-        owners.extend(
-            elements
-                .map_err(failed)?
-                .into_values()
-                .filter_map(|e| e.comment),
-        );
+        let mut sets = nft.sets(place).map_err(failed)?;
+        sets.retain(&is_listed);
+        let elements = claim::of_owners(nft, family, &sets, &is_asked);
+        let elements = elements.map_err(failed)?.into_values();
+        owners.extend(elements.filter_map(|element| element.comment));
         let rules = nft.rules(place, CONDITIONS).map_err(failed)?;
         owners.extend(rules.into_iter().filter_map(|rule| rule.comment));
     }
-    owners.retain(|by| by.starts_with(&prefix) && !kept.contains(by));
+    owners.retain(|by| is_asked(by));
     Ok(owners)
 }
 

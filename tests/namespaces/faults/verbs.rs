@@ -371,10 +371,7 @@ macro_rules! on_every_backend {
             #[test]
             fn another_add_makes_what_is_asked_for_or_leaves_what_was() {
                 let ports = json!([{"hostPort": 8007, "containerPort": 80, "protocol": "tcp"}]);
-                let mut keys = json!({
-                    "conditionsV4": null, "conditionsV6": null,
-                    "runtimeConfig": {"portMappings": ports},
-                });
+                let mut keys = json!({"runtimeConfig": {"portMappings": ports}});
                 replacement(node(), &keys);
                 // Of one IP version nothing is left.
                 keys["prevResult"] = addresses();

@@ -167,12 +167,22 @@ fn an_attachment_with_conditions_is_listed_in_nftables() {
     let answer = call.stdin(conf.to_string()).run(&place.net.host).unwrap();
     assert_eq!(answer.code, Some(0), "{answer:?}");
     place.remember(0, &place.capabilities(0));
-    let mut ports: Vec<Value> = listed(&place)
+    let mut ports: Vec<(Value, Value)> = listed(&place)
         .iter()
-        .map(|one| one["containerPort"].clone())
+        .map(|one| (one["containerPort"].clone(), one["state"].clone()))
         .collect();
-    ports.sort_by_key(Value::as_u64);
-    assert_eq!(ports, [53, 80]);
+    ports.sort_by_key(|(port, state)| (port.as_u64(), state.to_string()));
+    // The cache's list has another entry, without conditions.
+    let expected = [
+        (53, "active"),
+        (53, "missing"),
+        (80, "active"),
+        (80, "missing"),
+    ];
+    assert_eq!(
+        ports,
+        expected.map(|(port, state)| (json!(port), json!(state)))
+    );
 }
 
 #[test]

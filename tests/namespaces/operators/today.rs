@@ -10,7 +10,10 @@ use serde_json::{Value, json};
 
 use super::place::{Backend, NETWORK, Place, Said, on_every_backend};
 
-on_every_backend!(running_pods_move_to_another_backend_and_their_connections_live);
+on_every_backend!(
+    running_pods_move_to_another_backend_and_their_connections_live,
+    every_entry_of_a_list_is_repaired_and_those_that_it_has_no_more_go,
+);
 
 /// A directory with today's list.
 pub(super) fn today(place: &Place, plugins: &[Value]) -> PathBuf {
@@ -233,4 +236,87 @@ fn a_network_that_is_not_there_keeps_what_it_has_unless_a_file_cannot_be_used() 
     );
     assert!(said.stdout.contains("20-bad.conflist"), "{said:?}");
     assert_eq!(place.rules(), rules);
+}
+
+fn every_entry_of_a_list_is_repaired_and_those_that_it_has_no_more_go(backend: Backend) {
+    let place = Place::new(backend, 1);
+    let entry = |source: &str| {
+        let words = match backend {
+            Backend::Nftables => json!(["ip", "saddr", source]),
+            _ => json!(["-s", source]),
+        };
+        json!({"type": "portmap", "backend": backend.key(), "conditionsV4": words,
+               "capabilities": {"portMappings": true}})
+    };
+    let sources = ["10.1.0.0/16", "10.2.0.0/16", "10.3.0.0/16"];
+    let [one, two, three] = sources.map(entry);
+    let capabilities = place.asking(&[8000]);
+    place.remember(0, &capabilities);
+    let mut cached = place.recall(0);
+    let list = json!({"cniVersion": "1.0.0", "name": NETWORK, "plugins": [one, two]});
+    cached["config"] = json!(common::base64::encode(list.to_string().as_bytes()));
+    place.remember_as(0, &cached);
+    let states = || -> Vec<String> {
+        let document = place
+            .run("portmap", &["ports", "--port", "8000", "--json"])
+            .json();
+        let all = document["portMappings"].as_array().unwrap().clone();
+        let word = |one: &Value| one["state"].as_str().unwrap().to_owned();
+        all.iter().map(word).collect()
+    };
+    let shown = |sources: [bool; 3]| {
+        let rules = place.rules();
+        let found = ["10.1.0.0", "10.2.0.0", "10.3.0.0"].map(|source| rules.contains(source));
+        assert_eq!(found, sources, "{rules}");
+    };
+    assert_eq!(states(), ["missing", "missing"]);
+    let reconcile_cached = || place.run("portmap", &["reconcile", "--json", "--grace", "0"]);
+    let said = reconcile_cached();
+    assert_eq!(said.states(), ["repaired"], "{said:?}");
+    assert_eq!(states(), ["active", "active"]);
+    shown([true, true, false]);
+    let who = place.run("portmap", &["who", "8000"]);
+    assert_eq!(who.stdout.lines().count(), 2, "{who:?}");
+    assert!(!who.stdout.contains("eth0/"), "{who:?}");
+    let metrics = place.run("portmap", &["metrics"]);
+    let mut lines: Vec<&str> = metrics.stdout.lines().collect();
+    let count = lines.len();
+    lines.sort_unstable();
+    lines.dedup();
+    assert_eq!(lines.len(), count, "{}", metrics.stdout);
+    // The DEL of one entry, as if somebody had removed its rules.
+    let mut conf = place.conf("portmap", 0, &capabilities);
+    conf["conditionsV4"] = two["conditionsV4"].clone();
+    let call = place.call("portmap", "DEL", 0, &capabilities);
+    let done = call.stdin(conf.to_string()).run(&place.net.host).unwrap();
+    assert_eq!(done.code, Some(0), "{done:?}");
+    shown([true, false, false]);
+    assert_eq!(states(), ["active", "missing"]);
+    let said = reconcile_cached();
+    assert_eq!(said.states(), ["repaired"], "{said:?}");
+    shown([true, true, false]);
+    let dir = today(&place, &[one.clone(), three]);
+    let said = reconcile(&place, &dir, &["--dry-run", "--json"]);
+    assert_eq!(said.states(), ["drifted"], "{said:?}");
+    let said = reconcile(&place, &dir, &["--json", "--grace", "0"]);
+    assert_eq!(said.states(), ["repaired"], "{said:?}");
+    shown([true, false, true]);
+    let said = reconcile(&place, &dir, &["--json"]);
+    assert_eq!(said.states(), ["ok"], "{said:?}");
+    let dir = today(&place, &[one]);
+    let said = reconcile(&place, &dir, &["--json", "--grace", "0"]);
+    assert_eq!(said.states(), ["repaired"], "{said:?}");
+    shown([true, false, false]);
+    let said = reconcile_cached();
+    assert_eq!(said.states(), ["repaired"], "{said:?}");
+    place.attach_all("portmap");
+    place.remember_as(0, &cached);
+    fs::remove_file(place.cache_file(0)).unwrap();
+    let said = place.run(
+        "portmap",
+        &["gc", "--grace", "0", "--network", NETWORK, "--json"],
+    );
+    assert_eq!(said.states(), ["removed"], "{said:?}");
+    shown([false, false, false]);
+    assert!(!place.rules().contains("8000"), "{}", place.rules());
 }

@@ -192,12 +192,19 @@ fn conditions_that_differ_are_a_drift(backend: Backend) {
         );
         request(&options, &mapping("tcp", 8080, 80))
     };
-    host.run("ADD", &conditions("fd98::/64"));
-    host.run("CHECK", &conditions("fd98::/64"));
-    host.run("CHECK", &conditions("FD98:0::1/64"));
-    host.drifted(&conditions("fd97::/64"), "conditions of the rules");
-    host.drifted(&request("", &mapping("tcp", 8080, 80)), "IPv4");
-    host.run("ADD", &conditions("fd97::/64"));
-    host.run("CHECK", &conditions("fd97::/64"));
-    host.drifted(&conditions("fd98::/64"), "conditions of the rules");
+    let plain = request("", &mapping("tcp", 8080, 80));
+    for spelled in ["fd98::/64", "FD98:0::1/64"] {
+        let request = conditions(spelled);
+        host.run("ADD", &request);
+        host.run("CHECK", &request);
+        let other = "-t nat -R CNI-HOSTPORT-DNAT 1 ! -s fd97::/64 -p tcp -m comment --comment dnat_name:_\"net1\"_id:_\"cid-0001\" -m multiport --dports 8080 -j CNI-DN-e3b332d931428973f7ef7";
+        host.iptables("ip6tables", other);
+        host.drifted(&request, "conditions of the rules");
+        host.run("ADD", &request);
+        host.run("CHECK", &request);
+        host.fails(&host.call("CHECK", &conditions("fd97::/64")), 101);
+        host.fails(&host.call("CHECK", &plain), 101);
+        host.run("DEL", &request);
+        host.is_clean();
+    }
 }

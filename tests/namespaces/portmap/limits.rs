@@ -22,7 +22,7 @@ on_every_backend!(
     a_failed_add_leaves_the_others_their_addresses,
     del_and_gc_find_everything_from_the_owner_alone,
     conditions_and_limits_hold_together,
-    other_limits_take_the_place_of_the_former_ones,
+    del_with_other_limits_leaves_none_of_the_former_ones,
     many_prefixes_are_refused_by_iptables_alone,
     what_limits_have_in_common_is_served_by_one_and_a_drift_of_the_other,
     gc_removes_limits_that_nobody_has,
@@ -386,6 +386,7 @@ fn conditions_and_limits_hold_together(backend: Backend) {
     assert_eq!(pods.0.rules(), before);
     let other = options.replace(&source.to_string(), "192.0.2.1");
     pods.fails("CHECK", 0, &other, 101);
+    pods.does("DEL", 0, &other);
     pods.does("ADD", 0, &other);
     pods.does("CHECK", 0, &other);
     assert_eq!(pods.server(FIRST[0]), None);
@@ -394,7 +395,7 @@ fn conditions_and_limits_hold_together(backend: Backend) {
     pods.0.host.is_clean();
 }
 
-fn other_limits_take_the_place_of_the_former_ones(backend: Backend) {
+fn del_with_other_limits_leaves_none_of_the_former_ones(backend: Backend) {
     let pods = Pods::new(backend);
     for (options, served) in [
         (ONLY_FIRST, [Some(0), None]),
@@ -402,6 +403,7 @@ fn other_limits_take_the_place_of_the_former_ones(backend: Backend) {
         ("", [Some(0), Some(0)]),
         (ONLY_FIRST, [Some(0), None]),
     ] {
+        pods.does("DEL", 0, options);
         pods.does("ADD", 0, options);
         pods.does("CHECK", 0, options);
         pods.serve(served);

@@ -6,6 +6,7 @@ mod conflict;
 mod conntrack;
 mod crowded;
 mod drift;
+mod entries;
 mod gc;
 mod guard;
 mod hostile;

@@ -154,6 +154,7 @@ fn what_a_program_wrote_that_fails_at_its_end_is_taken_back() {
                 let state = rules();
                 if answer.code == Some(0) {
                     host.run("CHECK", &new);
+                    host.run("DEL", &new);
                     host.run("ADD", &old);
                     assert_eq!(rules(), before, "{answer:?}");
                 }

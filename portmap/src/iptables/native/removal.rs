@@ -11,7 +11,7 @@ use xtables::state::State;
 use xtables::transaction::Transaction;
 
 use super::super::remove::legacy::{dead_chains, is_dead_of};
-use super::super::rules::{DNAT, exact_name, leading_to, shared_name};
+use super::super::rules::{DNAT, exact_name, leading_to, marked, shared_name};
 use super::super::standing::own_chains;
 use super::super::translation::translations;
 use super::super::{owner, write};
@@ -85,6 +85,45 @@ pub fn gc(network: &str, is_valid: impl Fn(&str) -> bool) -> Result<Option<Vec<F
         |state| dead_chains(state, is_dead),
         is_dead,
     )
+}
+
+/// Removes the selected chains of entries of an attachment, and what else bears the mark of a dead owner, and
+/// gives what it was; `None` for nothing.
+///
+/// # Errors
+/// As [`del`].
+pub fn entries(
+    attachment: &Attachment,
+    select: impl Fn(&State) -> Vec<String>,
+    is_dead: impl Fn(&str) -> bool,
+) -> Result<Option<Vec<Forward>>, Error> {
+    let Some(mut nft) = Nft::open_if_any()? else {
+        return Ok(None);
+    };
+    let usual = shared_name(attachment);
+    let mark = owner::comment(attachment);
+    let concern = marked(mark.clone());
+    let mut may_have = |family| {
+        let chains = [(Table::Nat, DNAT), (Table::Nat, usual.as_str())];
+        let seen = Seen::chains(&mut nft, family, &chains, &concern);
+        // What cannot be read now is reported by the removal.
+        seen.map_or(true, |Seen { state, .. }| {
+            let mut jumps = state.rules(DNAT).iter();
+            let is_marked =
+                |rule: &String| owner::jump(rule).is_some_and(|(jump, _)| jump.comment == mark);
+            state.chain(&usual).is_some() || jumps.any(is_marked)
+        })
+    };
+    let mut families = Family::ALL.to_vec();
+    families.retain(|family| may_have(*family));
+    if families.is_empty() {
+        return Ok(None);
+    }
+    let look = |nft: &mut Nft, family, _| match has_dispatch(nft, family)? {
+        true => Seen::whole(nft, family, &[Table::Nat]).map(Some),
+        false => Ok(None),
+    };
+    remove(&families, look, select, is_dead)
 }
 
 fn has_dispatch(nft: &mut Nft, family: Family) -> Result<bool, Error> {

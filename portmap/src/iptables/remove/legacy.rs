@@ -32,6 +32,28 @@ pub fn del(
     remove(family, select, |comment| comment == mark)
 }
 
+/// Removes the selected chains of entries in the legacy variant, and what else bears the mark of a dead owner,
+/// and says what it was; `None` for nothing.
+///
+/// # Errors
+/// As [`del`].
+pub fn entries(
+    family: Family,
+    select: impl Fn(&State) -> Vec<String>,
+    is_dead: impl Fn(&str) -> bool,
+) -> Result<Option<Vec<Forward>>, Error> {
+    // Who holds the lock is in nobody's way where nothing is to go.
+    let state = edit::outlines(family, is_ours)?;
+    match select(&state).is_empty() && strays(&state, &is_dead).is_empty() {
+        true => Ok(None),
+        false => remove(family, select, is_dead),
+    }
+}
+
+fn is_ours(chain: &str) -> bool {
+    is_own_name(chain) || chain == DNAT
+}
+
 /// The chains of an attachment that translate in the legacy variant. The reference leaves an empty one where
 /// all host addresses are of the other IP version.
 ///
@@ -100,7 +122,6 @@ fn remove(
     select: impl Fn(&State) -> Vec<String>,
     is_dead: impl Fn(&str) -> bool,
 ) -> Result<Option<Vec<Forward>>, Error> {
-    let is_ours = |name: &str| is_own_name(name) || name == DNAT;
     let choose = |state: &State| Doomed {
         chains: select(state),
         rules: strays(state, &is_dead)

@@ -258,11 +258,14 @@ fn conditions_that_come_or_go_change_elements_into_rules_and_back() {
     let tested = conditional(Pod::new(&net, 0), 1001, &["ip", "saddr", "10.99.0.2"], &[]);
     plain.does("ADD", &net.host);
     let elements = contents(&net.host);
+    tested.does("DEL", &net.host);
     tested.does("ADD", &net.host);
     tested.does("CHECK", &net.host);
+    plain.does("DEL", &net.host);
     plain.does("ADD", &net.host);
     plain.does("CHECK", &net.host);
     assert_eq!(contents(&net.host), elements);
+    tested.does("DEL", &net.host);
     tested.does("ADD", &net.host);
     plain.mapping(json!([])).does("DEL", &net.host);
     assert!(!ruleset(&net.host).contains("attachment-"));
