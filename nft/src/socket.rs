@@ -384,7 +384,7 @@ impl Nft {
         let count = messages.len();
         for (number, (index, request)) in messages.into_iter().enumerate() {
             last = self.netlink.next_sequence();
-            // Refusals come unasked; answers to all of many would not fit the socket's buffer.
+            // Refusals come by themselves; answers to all of many would not fit the socket's buffer.
             let ack = if number + 1 == count {
                 libc::NLM_F_ACK
             } else {

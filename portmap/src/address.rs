@@ -14,8 +14,13 @@ use common::sys::nla::{self, Nla};
 use nix::errno::Errno;
 use nix::libc;
 
-/// Bytes of `struct ifaddrmsg`.
+/// Bytes of `struct ifaddrmsg`, and where in it are `ifa_flags` and `ifa_index`.
 const ADDRESS_HEADER: usize = 8;
+const ADDRESS_FLAGS: usize = 2;
+const ADDRESS_INTERFACE: usize = 4;
+/// `IFA_F_TENTATIVE` and `IFA_F_DADFAILED`
+const TENTATIVE: u8 = 0x40;
+const DUPLICATE: u8 = 0x08;
 /// `IFA_ADDRESS` and `IFA_LOCAL`; the latter, where there is one, is the address of this end.
 const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
@@ -41,28 +46,36 @@ const UNREACHED: [Errno; 4] = [
 /// # Errors
 /// Code 100 when the kernel does not say.
 pub fn local(family: Family) -> Result<Vec<IpAddr>, Error> {
-    let mut socket = Netlink::route()?;
+    let all = assigned(&mut Netlink::route()?, family)?.into_iter();
+    Ok(all.map(|assigned| assigned.addr).collect())
+}
+
+/// An address that somebody has given to an interface.
+struct Assigned {
+    interface: u32,
+    flags: u8,
+    addr: IpAddr,
+}
+
+fn assigned(socket: &mut Netlink, family: Family) -> Result<Vec<Assigned>, Error> {
     let mut request = [0; ADDRESS_HEADER];
     if let Some(first) = request.first_mut() {
         *first = number(family);
     }
-    let replies = socket
-        .request_bytes(libc::RTM_GETADDR, DUMP, &request)
-        .context(Code::System, || {
-            format!("list the node's {family} addresses")
-        })?;
-    let read = |body: &Vec<u8>| {
-        let attributes = body.get(ADDRESS_HEADER..)?;
+    let read = |reply: Message| {
+        let (header, attributes) = reply.body.split_at_checked(ADDRESS_HEADER)?;
         let value = attribute(attributes, IFA_LOCAL).or(attribute(attributes, IFA_ADDRESS))?;
-        match value.len() {
-            4 => Some(IpAddr::from(<[u8; 4]>::try_from(value).ok()?)),
-            _ => Some(IpAddr::from(<[u8; 16]>::try_from(value).ok()?)),
-        }
+        Some(Assigned {
+            interface: u32_at(header, ADDRESS_INTERFACE)?,
+            flags: *header.get(ADDRESS_FLAGS)?,
+            addr: address(value)?,
+        })
     };
-    Ok(replies
-        .iter()
-        .filter_map(|reply| read(&reply.body))
-        .collect())
+    let all = socket.collect(libc::RTM_GETADDR, DUMP, &request, read);
+    let all = all.context(Code::System, || {
+        format!("list the node's {family} addresses")
+    })?;
+    Ok(all.into_iter().flatten().collect())
 }
 
 /// Addresses that the kernel takes for the node's own, and the interface because of which it does.
@@ -85,7 +98,8 @@ pub struct Interfaces {
 
 /// Those of the calling thread's namespace, with what its local routing table says: that alone makes an address
 /// local to netfilter (`fib daddr type local`, `addrtype`). Routes of that type in others are for transparent
-/// proxies, and often of all addresses.
+/// proxies, and often of all addresses. An IPv6 address gets its route a second or two after it was given to the
+/// interface, as the kernel first looks for duplicates (`addrconf_dad_completed` in net/ipv6/addrconf.c).
 ///
 /// # Errors
 /// Code 100 when the kernel does not say.
@@ -108,6 +122,14 @@ pub fn interfaces() -> Result<Interfaces, Error> {
             Some(Local { interface, prefix })
         }));
     }
+    let is_to_come = |one: &Assigned| one.flags & (TENTATIVE | DUPLICATE) == TENTATIVE;
+    let to_come = assigned(&mut socket, Family::V6)?.into_iter();
+    local.extend(to_come.filter(is_to_come).filter_map(|one| {
+        Some(Local {
+            interface: names.get(&one.interface)?.clone(),
+            prefix: Prefix::whole(one.addr),
+        })
+    }));
     let names = names.into_values().collect();
     Ok(Interfaces { names, local })
 }

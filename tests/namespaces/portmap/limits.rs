@@ -1,9 +1,11 @@
 //! `hostAddresses` and `hostInterfaces`: the same answer to packets from every backend.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use sandbox::plugin::Call;
 use sandbox::probe::tcp;
+use sandbox::wait_until;
 
 use super::node::{Backend, REFERENCE, mapping_on, on_both_variants, on_every_backend};
 use super::order::{FIRST, Node, SECOND, everywhere, on};
@@ -15,6 +17,7 @@ on_every_backend!(
     a_port_of_one_address_comes_before_the_same_port_within_limits,
     what_comes_to_a_left_out_interface_later_is_left_out,
     a_new_address_of_an_interface_is_a_drift_that_add_repairs,
+    an_ipv6_address_that_the_kernel_still_checks_for_duplicates_is_mapped,
     a_route_of_a_transparent_proxy_makes_no_address_one_of_an_interface,
     an_interface_that_is_not_there_refuses_add_and_nothing_else,
     a_mapping_of_an_address_that_is_left_out_is_refused,
@@ -221,6 +224,27 @@ fn a_new_address_of_an_interface_is_a_drift_that_add_repairs(backend: Backend) {
     pods.fails("CHECK", 0, options, 101);
     pods.does("ADD", 0, options);
     pods.does("CHECK", 0, options);
+}
+
+fn an_ipv6_address_that_the_kernel_still_checks_for_duplicates_is_mapped(backend: Backend) {
+    let pods = Pods::new(backend);
+    let options = r#""hostInterfaces":["out0"],"#;
+    let settings = "/proc/sys/net/ipv6/conf/out0";
+    pods.shell(&format!(
+        "echo 1 > {settings}/accept_dad; echo 5 > {settings}/dad_transmits"
+    ));
+    pods.node("ip address add fd99::78/64 dev out0");
+    let tentative = || {
+        let host = &pods.0.host.net.host;
+        !host
+            .sh(["ip", "-6", "address", "show", "dev", "out0", "tentative"])
+            .is_empty()
+    };
+    assert!(tentative());
+    pods.does("ADD", 0, options);
+    assert!(wait_until(Duration::from_secs(30), || !tentative()));
+    pods.does("CHECK", 0, options);
+    assert_eq!(pods.server("fd99::78"), Some(0));
 }
 
 fn a_route_of_a_transparent_proxy_makes_no_address_one_of_an_interface(backend: Backend) {
