@@ -48,7 +48,12 @@ pub enum Action {
     /// Deletes the rule of a handle, or all of a chain.
     DeleteRule { chain: String, handle: Option<u64> },
     /// Creates a set or map.
-    AddSet(Set),
+    AddSet {
+        /// The set.
+        set: Set,
+        /// Whether each of its elements counts the packets that it matches (from Linux 5.7 on).
+        counted: bool,
+    },
     /// Deletes a set or map with its elements.
     DeleteSet(String),
     /// Adds elements to a set or map.
@@ -139,7 +144,16 @@ fn messages(command: &Command, id: u32) -> Vec<(u16, i32, Vec<Nla>)> {
             rest.extend(handle.map(|handle| Nla::be64(uapi::RULE_HANDLE, handle)));
             one(uapi::DELRULE, 0, named(uapi::RULE_TABLE, rest))
         }
-        Action::AddSet(set) => one(uapi::NEWSET, CREATE, named(uapi::SET_TABLE, set.encode(id))),
+        Action::AddSet { set, counted } => {
+            let mut rest = set.encode(id);
+            if *counted {
+                rest.push(Nla::nested(
+                    uapi::SET_EXPR,
+                    [Nla::text(uapi::EXPR_NAME, "counter")],
+                ));
+            }
+            one(uapi::NEWSET, CREATE, named(uapi::SET_TABLE, rest))
+        }
         Action::DeleteSet(name) => {
             let rest = vec![Nla::text(uapi::SET_NAME, name)];
             one(uapi::DELSET, 0, named(uapi::SET_TABLE, rest))
@@ -197,7 +211,7 @@ impl fmt::Display for Command {
                 Some(handle) => write!(f, "delete rule {of} {chain} handle {handle}"),
                 None => write!(f, "flush chain {of} {chain}"),
             },
-            Action::AddSet(set) => write!(f, "add set {of} {}", set.name),
+            Action::AddSet { set, .. } => write!(f, "add set {of} {}", set.name),
             Action::DeleteSet(name) => write!(f, "delete set {of} {name}"),
             Action::AddElements { set, elements } => {
                 write!(f, "add {} elements to set {of} {set}", elements.len())

@@ -106,6 +106,15 @@ pub struct Element {
     pub siblings: Option<u16>,
 }
 
+/// What an element of a counted set has matched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counters {
+    /// Packets.
+    pub packets: u64,
+    /// Their bytes, from the IP header on.
+    pub bytes: u64,
+}
+
 /// A comment as user data: type, length with the closing NUL, text.
 pub fn userdata(kind: u16, comment: &str) -> Nla {
     Nla::value(kind, comment_bytes(comment))
@@ -326,6 +335,12 @@ impl Element {
 
     /// Reads the elements in an `NFT_MSG_NEWSETELEM`'s attributes.
     pub fn decode_list(attributes: &[u8]) -> Vec<Element> {
+        let counted = Element::decode_counted(attributes).into_iter();
+        counted.map(|(element, _)| element).collect()
+    }
+
+    /// The same, each with what it has counted; `None` in a set that does not count.
+    pub fn decode_counted(attributes: &[u8]) -> Vec<(Element, Option<Counters>)> {
         let list = attribute(attributes, uapi::ELEM_LIST_ELEMENTS).unwrap_or(&[]);
         each_attribute(list)
             .filter_map(|(_, element)| {
@@ -334,16 +349,34 @@ impl Element {
                     Some(attribute(data, uapi::DATA_VALUE)?.to_vec())
                 };
                 let userdata = attribute(element, uapi::ELEM_USERDATA);
-                Some(Element {
+                let decoded = Element {
                     key: bytes(uapi::ELEM_KEY)?,
                     data: bytes(uapi::ELEM_DATA),
                     comment: userdata.and_then(comment),
                     siblings: userdata
                         .and_then(|bytes| part(bytes, SIBLINGS)?.try_into().ok())
                         .map(u16::from_be_bytes),
-                })
+                };
+                let counters = attribute(element, uapi::ELEM_EXPR).and_then(Counters::decode);
+                Some((decoded, counters))
             })
             .collect()
+    }
+}
+
+impl Counters {
+    /// Reads a `counter` expression's attributes.
+    fn decode(expr: &[u8]) -> Option<Counters> {
+        let name = attribute(expr, uapi::EXPR_NAME).map(text)?;
+        let data = attribute(expr, uapi::EXPR_DATA).filter(|_| name == "counter")?;
+        let number = |kind| {
+            let bytes = attribute(data, kind)?.try_into().ok()?;
+            Some(u64::from_be_bytes(bytes))
+        };
+        Some(Counters {
+            packets: number(uapi::COUNTER_PACKETS)?,
+            bytes: number(uapi::COUNTER_BYTES)?,
+        })
     }
 }
 

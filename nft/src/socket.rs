@@ -11,7 +11,7 @@ use nix::errno::Errno;
 use nix::libc;
 
 use crate::command::{Command, encode_all};
-use crate::object::{Chain, Element, Place, Rule, Set, Table, attributes, number};
+use crate::object::{Chain, Counters, Element, Place, Rule, Set, Table, attributes, number};
 use crate::uapi;
 
 /// Bytes before the attributes (`struct nfgenmsg`).
@@ -165,11 +165,32 @@ impl Nft {
     /// # Errors
     /// What the kernel refused.
     pub fn elements(&mut self, place: Place, set: &str) -> Answer<Vec<Element>> {
+        self.elements_as(place, set, Element::decode_list)
+    }
+
+    /// Every element of a set, each with what it has counted; none where there is no such set.
+    ///
+    /// # Errors
+    /// What the kernel refused.
+    pub fn counted_elements(
+        &mut self,
+        place: Place,
+        set: &str,
+    ) -> Answer<Vec<(Element, Option<Counters>)>> {
+        self.elements_as(place, set, Element::decode_counted)
+    }
+
+    fn elements_as<T>(
+        &mut self,
+        place: Place,
+        set: &str,
+        decode: fn(&[u8]) -> Vec<T>,
+    ) -> Answer<Vec<T>> {
         let names = [
             Nla::text(uapi::ELEM_LIST_TABLE, place.table),
             Nla::text(uapi::ELEM_LIST_SET, set),
         ];
-        let lists = self.list(uapi::GETSETELEM, place.family, &names, Element::decode_list)?;
+        let lists = self.list(uapi::GETSETELEM, place.family, &names, decode)?;
         Ok(lists.into_iter().flatten().collect())
     }
 

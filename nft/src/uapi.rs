@@ -72,6 +72,7 @@ pub const SET_DATA_LEN: u16 = 7;
 pub const SET_DESC: u16 = 9;
 pub const SET_ID: u16 = 10;
 pub const SET_USERDATA: u16 = 13;
+pub const SET_EXPR: u16 = 17;
 pub const SET_FLAG_ANONYMOUS: u32 = 1;
 pub const SET_FLAG_CONSTANT: u32 = 2;
 pub const SET_FLAG_INTERVAL: u32 = 4;
@@ -83,6 +84,7 @@ pub const ELEM_DATA: u16 = 2;
 pub const ELEM_FLAGS: u16 = 3;
 pub const ELEM_KEY_END: u16 = 10;
 pub const ELEM_USERDATA: u16 = 6;
+pub const ELEM_EXPR: u16 = 7;
 pub const ELEM_LIST_TABLE: u16 = 1;
 pub const ELEM_LIST_SET: u16 = 2;
 pub const ELEM_LIST_ELEMENTS: u16 = 3;
@@ -165,6 +167,8 @@ pub const VERDICT_RETURN: i32 = -5;
 
 pub const EXPR_NAME: u16 = 1;
 pub const EXPR_DATA: u16 = 2;
+pub const COUNTER_BYTES: u16 = 1;
+pub const COUNTER_PACKETS: u16 = 2;
 
 /// The conntrack expression's key for `NF_CT_STATE_BIT`.
 pub const CT_STATE: u32 = 0;

@@ -1,20 +1,12 @@
 //! A row of the table of host ports.
 
 use common::Attachment;
+pub use nft::object::Counters;
 
 use crate::host_port::Forward;
 
 /// What holds the rules of the reference's nftables backend.
 pub const REFERENCE: &str = "nftables-reference";
-
-/// Packets and bytes that a rule has seen: the first ones of connections.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Counters {
-    /// Packets.
-    pub packets: u64,
-    /// Bytes.
-    pub bytes: u64,
-}
 
 /// A host port, and what is known of it. Without an address, it is mapped on all of the container's IP
 /// version.
@@ -29,7 +21,7 @@ pub struct Row {
     pub entry: Option<String>,
     /// What holds it: `iptables-nft`, `iptables-legacy`, `nftables`, or the reference's table.
     pub backend: &'static str,
-    /// What the kernel counted, where it does.
+    /// What the kernel counted, where it does: the first packet of each connection.
     pub counters: Option<Counters>,
     /// Whether only some packets match, by conditions of the attachment.
     pub is_conditional: bool,

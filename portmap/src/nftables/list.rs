@@ -3,6 +3,7 @@
 use common::error::Error;
 use common::{Attachment, Family};
 use nft::expr::Expr;
+use nft::object::{Counters, Element};
 use nft::socket::Nft;
 
 use super::elements::{element_target, host_port_of};
@@ -92,11 +93,11 @@ type Answer<T> = Result<T, common::sys::netlink::Refusal>;
 
 /// The forwards in a map, or of those who wait, the next one first.
 fn elements(nft: &mut Nft, family: Family, id: SetId) -> Answer<Vec<Row>> {
-    let mut elements = nft.elements(shared::place(family), &id.name())?;
+    let mut elements = nft.counted_elements(shared::place(family), &id.name())?;
     if id.purpose == Purpose::Shadowed {
-        elements.sort_by(|a, b| b.key.cmp(&a.key));
+        elements.sort_by(|(a, _), (b, _)| b.key.cmp(&a.key));
     }
-    let forward = |element: &nft::object::Element| {
+    let forward = |(element, counters): &(Element, Option<Counters>)| {
         let port = host_port_of(id, &element.key)?;
         let is_conditional = port.within.is_some();
         let port = HostPort {
@@ -106,6 +107,7 @@ fn elements(nft: &mut Nft, family: Family, id: SetId) -> Answer<Vec<Row>> {
         let to = element_target(id, element)?;
         Some(Row {
             is_conditional,
+            counters: *counters,
             ..owned(Forward { port, to }, element.comment.as_deref())
         })
     };

@@ -34,11 +34,8 @@ pub fn missing(nft: &mut Nft, family: Family) -> Result<Vec<String>, Error> {
     let mut rules = Vec::new();
     let sets = layout::fixed_sets(family, None)
         .into_iter()
-        .map(|id| id.set(family));
-    commands.extend(sets.map(|set| Command {
-        place,
-        action: Action::AddSet(set),
-    }));
+        .map(|id| id.add(family));
+    commands.extend(sets.map(|action| Command { place, action }));
     for (chain, all) in layout::chains(family, family == Family::V4, None) {
         let name = chain.name.clone();
         let action = Action::AddChain(chain);

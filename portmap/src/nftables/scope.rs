@@ -127,7 +127,10 @@ pub fn diff(
     if !is_there {
         let drift = Drift::new(&object, "present", "missing");
         diff.drifts.push(drift.of_missing("set"));
-        let action = Action::AddSet(set.clone());
+        let action = Action::AddSet {
+            set: set.clone(),
+            counted: false,
+        };
         diff.commands.push(Command { place, action });
     } else if present != wanted {
         let expected = shown(&allowed.prefixes);

@@ -1,6 +1,7 @@
 //! Our sets and maps: what each is for, its name, its type, and the rule that asks it.
 
 use common::Family;
+use nft::command::Action;
 use nft::expr::{Expr, FIRST, Register};
 use nft::object::{IFNAME, Rule, Set};
 use nft::parts::{address_at, address_type, set_mark, source_is};
@@ -140,6 +141,14 @@ impl SetId {
             key_type: concat(&parts),
             key_len: bytes(&parts),
             data: is_map.then(|| (concat(&data), bytes(&data))),
+        }
+    }
+
+    /// What creates it. Where a host port leads to, its connections are counted.
+    pub fn add(self, family: Family) -> Action {
+        Action::AddSet {
+            set: self.set(family),
+            counted: self.purpose == Purpose::Dnat,
         }
     }
 

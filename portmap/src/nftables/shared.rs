@@ -175,7 +175,7 @@ fn sets(need: Need, seen: &Seen, diff: &mut Diff) {
                     let drift = Drift::new(object, "present", "missing");
                     diff.drifts.push(drift.of_missing("set"));
                 }
-                let action = Action::AddSet(wanted);
+                let action = id.add(need.family);
                 diff.commands.push(Command { place, action });
             }
         }

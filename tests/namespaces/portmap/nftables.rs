@@ -186,12 +186,24 @@ pub fn contents(host: &Namespace) -> Vec<String> {
             .filter_map(Value::as_array)
             .flatten()
         {
+            let element = uncounted(element);
             lines.push(format!("{} {} {element}", fields["family"], fields["name"]));
         }
         lines.push(format!("{kind} {object}"));
     }
     lines.sort();
     lines
+}
+
+/// An element, or one of a map with its data, without what it has counted.
+fn uncounted(element: &Value) -> Value {
+    let mut element = element.clone();
+    for place in ["/elem", "/0/elem"] {
+        if let Some(fields) = element.pointer_mut(place).and_then(Value::as_object_mut) {
+            fields.remove("counter");
+        }
+    }
+    element
 }
 
 /// The ruleset's lines that name an owner.

@@ -78,7 +78,7 @@ fn everything_is_written_where_nothing_is_there() {
     let last_chain = diff
         .commands
         .iter()
-        .rposition(|c| matches!(c.action, Action::AddChain(_) | Action::AddSet(_)));
+        .rposition(|c| matches!(c.action, Action::AddChain(_) | Action::AddSet { .. }));
     let first_rule = diff
         .commands
         .iter()
