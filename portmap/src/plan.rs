@@ -1,5 +1,6 @@
 //! What is to be forwarded, per IP version: a pure function of the configuration and of the node's addresses.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 
 use common::result::Prefix;
@@ -36,7 +37,8 @@ pub struct Forwards {
     pub conditions: Vec<String>,
     /// The node's addresses that ports without one of their own are mapped on; `None` for all.
     pub only: Option<Allowed>,
-    /// The single ports, at least one, in the order written.
+    /// The single ports, at least one, in the order written, but for a port of one address that comes before
+    /// the same port of all.
     pub ports: Vec<Forward>,
     /// The ports of all mappings, also those of the other IP version, in the order written: the
     /// reference's jump rules list them all.
@@ -108,7 +110,7 @@ fn is_mapped(located: &Located, mapping: &PortMapping, family: Family) -> bool {
 
 fn forwards(config: &Config, located: &Located, family: Family) -> Option<Forwards> {
     let container = config.container(family)?;
-    let ports: Vec<Forward> = config
+    let mut ports: Vec<Forward> = config
         .mappings
         .iter()
         .filter(|mapping| mapping.serves(family) && is_mapped(located, mapping, family))
@@ -117,6 +119,7 @@ fn forwards(config: &Config, located: &Located, family: Family) -> Option<Forwar
             to: SocketAddr::new(container.addr, mapping.container_port),
         })
         .collect();
+    put_addresses_first(&mut ports);
     let is_wide = |forward: &Forward| forward.port.address.is_none();
     let only = located.of(family).filter(|_| ports.iter().any(is_wide));
     (!ports.is_empty()).then(|| Forwards {
@@ -131,4 +134,24 @@ fn forwards(config: &Config, located: &Located, family: Family) -> Option<Forwar
             .map(|m| (m.asked.protocol, m.asked.number))
             .collect(),
     })
+}
+
+/// Moves a port of one address before the same port of all: the first rule that matches serves a packet.
+fn put_addresses_first(ports: &mut Vec<Forward>) {
+    let key = |forward: &Forward| (forward.port.protocol, forward.port.number);
+    let mut wide = HashMap::new();
+    for (place, forward) in ports.iter().enumerate() {
+        if forward.port.address.is_none() {
+            wide.entry(key(forward)).or_insert(place);
+        }
+    }
+    let mut placed: Vec<_> = ports.drain(..).enumerate().collect();
+    placed.sort_by_key(|(place, forward)| match forward.port.address {
+        None => (*place, true),
+        Some(_) => (
+            wide.get(&key(forward)).map_or(*place, |w| *place.min(w)),
+            false,
+        ),
+    });
+    ports.extend(placed.into_iter().map(|(_, forward)| forward));
 }

@@ -13,6 +13,7 @@ on_every_backend!(
     mixed_claims_are_served_address_by_address,
     a_failed_add_and_a_del_leave_the_others_their_ports,
     a_container_s_second_network_leaves_the_port_to_its_first,
+    of_one_request_s_claims_the_one_of_an_address_is_served_there,
 );
 
 const CAREFUL: &str = r#""onConflict":"error","#;
@@ -234,4 +235,21 @@ fn a_container_s_second_network_leaves_the_port_to_its_first(backend: Backend) {
     node.serves(8080, [1, 1]);
     host.ok(&second("DEL"));
     host.is_clean();
+}
+
+fn of_one_request_s_claims_the_one_of_an_address_is_served_there(backend: Backend) {
+    let node = Node::new(backend);
+    let other = tcp::Server::start(&node.host.net.containers[0], 81, "2");
+    let _other = other.unwrap();
+    let narrow = FIRST.map(|address| mapping_on(address, "tcp", 8080, 81));
+    let mut claims = vec![everywhere(8080), everywhere(8443), narrow.to_vec()];
+    for _ in 0..2 {
+        node.does("ADD", 0, &claims);
+        node.serves(8080, [2, 0]);
+        node.serves(8443, [0, 0]);
+        node.does("CHECK", 0, &claims);
+        claims.reverse();
+    }
+    node.does("DEL", 0, &claims);
+    node.host.is_clean();
 }
