@@ -111,9 +111,7 @@ fn in_words(family: Family, expressions: &[u8]) -> Result<Option<String>, Refusa
                 place += length;
             }
             Own::Unknown => {
-                // What a rule puts into a register it uses later.
-                let is_load = matches!(rest.first(), Some(Expr::Load { .. }));
-                kept.extend(elements.get(place).filter(|_| !is_load));
+                kept.extend(elements.get(place));
                 place += 1;
             }
         }

@@ -1,6 +1,8 @@
 //! iptables over netlink: rules of others disturb nothing, what all share stays where it is, and what is
 //! removed goes by its handle.
 
+use sandbox::probe::tcp;
+
 use super::node::{Backend, Host, mapping, on_both_variants, request};
 
 on_both_variants!(
@@ -49,6 +51,26 @@ fn rules_that_iptables_cannot_print_disturb_no_verb() {
             host.run("GC", GC);
             assert!(!left().contains("8081") && left().contains("numgen"));
         }
+    }
+}
+
+/// What such a rule loads before it translates is no test, which some packets could fail.
+#[test]
+fn a_translation_by_nft_s_own_rule_is_seen_in_the_way() {
+    for rule in ["dnat to 10.22.0.77:80", "redirect to :22"] {
+        let host = Host::usual(Backend::IptablesNft);
+        let request = request("", &mapping("tcp", 8080, 80));
+        host.run("ADD", &request);
+        nft(
+            &host,
+            &format!("insert rule ip nat PREROUTING tcp dport 8080 {rule}"),
+        );
+        host.drifted(&request, "before it");
+        host.run("ADD", &request);
+        host.run("CHECK", &request);
+        let _tcp = tcp::Server::start(host.pod(), 80, "pod").unwrap();
+        let answer = tcp::exchange(host.net.client(), host.net.host.v4(8080));
+        assert_eq!(answer.server(), Some("pod"), "{rule}: {answer:?}");
     }
 }
 

@@ -128,6 +128,14 @@ fn load(key: u32) -> Nla {
     Expr::Meta { key, into: REG }.encode()
 }
 
+fn loaded(value: &[u8]) -> Nla {
+    Expr::Load {
+        value: value.to_vec(),
+        into: REG,
+    }
+    .encode()
+}
+
 fn immediate(code: i32) -> Nla {
     let verdict = Nla::nested(
         uapi::DATA_VERDICT,
@@ -171,6 +179,10 @@ fn what_iptables_would_not_write_is_named_and_its_target_is_read() {
             "-m \"?cmp\" -j X",
         ),
         (vec![nest("redir", vec![])], "-j REDIRECT ?"),
+        (
+            vec![loaded(b"\x0a\x09\0\x02"), nest("nat", vec![])],
+            "-j DNAT ?",
+        ),
         (vec![immediate(1)], "-j ACCEPT"),
         (vec![immediate(0)], "-j DROP"),
         (vec![immediate(-5)], "-j RETURN"),

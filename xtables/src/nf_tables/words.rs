@@ -85,7 +85,11 @@ impl Reader {
                     |name: &str, revision, info: &[u8]| xt::target(family, name, revision, info);
                 extension(data, read).unwrap_or_else(|| opaque_target(&xt_name(data)))
             }
-            "immediate" => verdict(data).unwrap_or_else(|| opaque(&name)),
+            "immediate" => match is_load(data) {
+                // It tests nothing: a translation or another expression uses what it loads.
+                true => return,
+                false => verdict(data).unwrap_or_else(|| opaque(&name)),
+            },
             "range" => self.range(data).unwrap_or_else(|| opaque(&name)),
             _ => return self.expression(&name, &Expr::decode(element)),
         };
@@ -195,6 +199,12 @@ fn native_target(expr: &Expr, name: &str) -> Option<&'static str> {
         (_, "queue") => Some("NFQUEUE"),
         _ => None,
     }
+}
+
+/// Whether an immediate puts a value into a register, and decides nothing.
+fn is_load(data: &[u8]) -> bool {
+    attribute(data, uapi::IMMEDIATE_DATA)
+        .is_some_and(|data| attribute(data, uapi::DATA_VALUE).is_some())
 }
 
 fn verdict(data: &[u8]) -> Option<String> {
