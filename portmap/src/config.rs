@@ -14,6 +14,8 @@ use crate::{conditions, entry};
 
 /// The beginnings of our own chains' names. One that is to mark packets is our own mark.
 const OUR_CHAINS: [&str; 2] = ["CNI-HOSTPORT-", "CNI-DN-"];
+/// The kernel's own chains of the nat table, to which no rule can jump.
+const KERNEL_CHAINS: [&str; 4] = ["PREROUTING", "INPUT", "OUTPUT", "POSTROUTING"];
 
 /// Everything that ADD and CHECK need from a request.
 #[derive(Debug, Clone, PartialEq)]
@@ -270,6 +272,10 @@ fn mark(raw: Object<'_>) -> Result<Mark, Error> {
                     .bytes()
                     .all(|b| b.is_ascii_graphic() && b != b'"' && b != b'\\');
             let is_ours = OUR_CHAINS.iter().any(|prefix| name.starts_with(prefix));
+            if KERNEL_CHAINS.contains(&name.as_str()) {
+                let why = "no rule can jump to this chain of the kernel, expected another";
+                return Err(chain.refuse(why));
+            }
             match sound {
                 true if is_ours => Ok(Mark::Bit(DEFAULT_MARK_BIT)),
                 true => Ok(Mark::Chain(name)),

@@ -163,6 +163,7 @@ fn impossible_options_are_refused() {
         r#""externalSetMarkChain":"""#,
         r#""externalSetMarkChain":"a b""#,
         r#""externalSetMarkChain":"-X""#,
+        r#""externalSetMarkChain":"POSTROUTING""#,
         r#""externalSetMarkChain":"12345678901234567890123456789""#,
         r#""onConflict":"maybe""#,
         r#""backend":"nftables","externalSetMarkChain":"X""#,
