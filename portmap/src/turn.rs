@@ -68,6 +68,13 @@ impl Turn {
         held.unwrap_or(Turn { _held: None })
     }
 
+    /// Waits for those whose programs write the rules of both IP versions, a while: the newest owner of a port
+    /// is to be the same in both. That a stopped one delays the others is worse.
+    pub fn to_write_by_programs() -> Turn {
+        let held = take("writers by programs", Children::Hold, A_WHILE);
+        held.unwrap_or(Turn { _held: None })
+    }
+
     /// Waits for those who try rules out in an IP version's tables: two at once would be in each other's way.
     ///
     /// # Errors

@@ -13,6 +13,7 @@ use crate::backend::{self, Undo as _};
 use crate::config::{Config, Evidence};
 use crate::options::Mark;
 use crate::plan::Plan;
+use crate::turn::Turn;
 
 /// What takes back a part of an ADD.
 #[derive(Debug)]
@@ -65,6 +66,8 @@ pub fn apply(plan: &Plan, config: &Config, log: &Log) -> Result<Undo, Error> {
     let families = plan.families.iter().map(|forwards| forwards.family);
     let (native, by_program) = variants.split(families);
     refuse_early(plan, config, &by_program)?;
+    let is_halved = plan.families.len() > 1 && !by_program.is_empty();
+    let _turn = is_halved.then(Turn::to_write_by_programs);
     let (mut done, mut failed, mut missing) = (Vec::new(), Vec::new(), Vec::new());
     if !native.is_empty() {
         let added = native::add(plan, config, &native)?;

@@ -5,7 +5,10 @@ use std::thread;
 
 use super::node::{Backend, Host, mapping, on_every_backend, request_of};
 
-on_every_backend!(many_at_once_are_added_checked_and_deleted_in_the_midst_of_noise);
+on_every_backend!(
+    many_at_once_are_added_checked_and_deleted_in_the_midst_of_noise,
+    of_many_that_claim_a_port_at_once_one_has_it_in_both_ip_versions,
+);
 
 /// How many at once. Programs of iptables-legacy wait for its lock for five seconds.
 fn count(backend: Backend) -> u16 {
@@ -75,6 +78,45 @@ fn two_hundred_come_and_two_hundred_go_at_once_and_each_is_served() {
         host.run("GC", GC);
         host.is_clean();
     }
+}
+
+fn of_many_that_claim_a_port_at_once_one_has_it_in_both_ip_versions(backend: Backend) {
+    let host = Host::usual(backend);
+    let call = |verb: &str, options: &str, number: u16| {
+        let addresses = [
+            format!("10.22.0.{}/16", number + 2),
+            format!("fd00:22::{:x}/64", number + 2),
+        ];
+        let addresses = addresses.each_ref().map(String::as_str);
+        let request = request_of(options, &mapping("tcp", 8080, 80), &addresses);
+        let call = host.call(verb, &request);
+        call.env("CNI_CONTAINERID", &format!("cid-{number}"))
+    };
+    let succeeded = |verb: &str, options: &str| {
+        let run = |number| {
+            call(verb, options, number)
+                .run(&host.net.host)
+                .unwrap()
+                .code
+        };
+        let run = &run;
+        thread::scope(|scope| {
+            let runs = (0..8).map(|number| scope.spawn(move || run(number)));
+            let runs: Vec<_> = runs.collect();
+            let codes = runs.into_iter().map(|run| run.join().unwrap());
+            codes.filter(|code| *code == Some(0)).count()
+        })
+    };
+    for _ in 0..4 {
+        assert_eq!(succeeded("ADD", ""), 8);
+        assert_eq!(succeeded("CHECK", ""), 1);
+        assert_eq!(succeeded("DEL", ""), 8);
+        let careful = r#""onConflict":"error","#;
+        assert_eq!(succeeded("ADD", careful), 1);
+        assert_eq!(succeeded("CHECK", ""), 1);
+        assert_eq!(succeeded("DEL", ""), 8);
+    }
+    host.is_clean();
 }
 
 /// GC of a network of which nothing is alive.
