@@ -1,7 +1,7 @@
 //! `metrics`.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 
 use super::place::{Backend, Place, Said};
 
@@ -108,6 +108,23 @@ fn the_file_is_there_whole_and_for_everybody_or_as_it_was() {
     assert_eq!(value(&text, &["cni_portmap_mappings{"]), 2.0);
     let mode = fs::metadata(&file).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o644);
+    for bad in ["/nonexistent/x.prom", "/"] {
+        let said = metrics(&place, &["--output", bad]);
+        assert_eq!(said.code, Some(1), "{said:?}");
+        assert!(said.stderr.contains("cannot be written"), "{said:?}");
+    }
+    // What is no file stays what it is.
+    let pipe = place.directory.join("pipe");
+    let path = pipe.display().to_string();
+    place.net.host.sh(["mkfifo", &path]);
+    let link = place.directory.join("link");
+    symlink(&file, &link).unwrap();
+    for (bad, what) in [(&pipe, "a pipe"), (&link, "a symbolic link")] {
+        let said = metrics(&place, &["--output", &bad.display().to_string()]);
+        assert_eq!(said.code, Some(1), "{said:?}");
+        assert!(said.stderr.contains(what), "{said:?}");
+        assert!(!fs::symlink_metadata(bad).unwrap().is_file());
+    }
     // What makes no sense in the cache is counted, and the rest is there.
     fs::write(place.cache_dir().join("results/x"), "{").unwrap();
     let said = metrics(&place, &["--output", &output]);
@@ -127,8 +144,4 @@ fn the_file_is_there_whole_and_for_everybody_or_as_it_was() {
         name.to_string_lossy().starts_with(".cni.prom")
     });
     assert_eq!(left.count(), 0);
-    for bad in ["/nonexistent/x.prom", "/"] {
-        let said = metrics(&place, &["--output", bad]);
-        assert_eq!(said.code, Some(1), "{said:?}");
-    }
 }
