@@ -1,5 +1,6 @@
 //! The commands that look at this node and what the plugins made on it.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -223,6 +224,15 @@ impl Wanted {
     /// Whether a host port is the one that is wanted.
     pub fn is(&self, port: &HostPort) -> bool {
         port.number == self.number && self.protocols.contains(&port.protocol)
+    }
+}
+
+impl fmt::Display for Wanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.protocols.as_slice() {
+            [protocol] => write!(f, "{}/{protocol}", self.number),
+            _ => write!(f, "{}", self.number),
+        }
     }
 }
 

@@ -30,7 +30,7 @@ pub fn run(args: &Who) -> Result<u8, Error> {
             ),
             ("unreadable", unreadable(&lacking)),
         ]))?,
-        false if is_nobody && is_known => print(&format!("nobody has port {number}\n"))?,
+        false if is_nobody && is_known => print(&format!("nobody has port {}\n", args.port))?,
         false => print(&text(&all, &owners, &listeners))?,
     };
     match is_nobody && is_known {

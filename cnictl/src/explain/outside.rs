@@ -136,7 +136,7 @@ pub fn nobody(port: &Wanted, is_doubtful: bool) -> Result<Finding, Error> {
     let Wanted { number, protocols } = port;
     let all = listeners(|port, protocol| port == *number && protocols.contains(&protocol))?;
     let all: Vec<String> = all.iter().map(process).collect();
-    let object = format!("{number}: rule");
+    let object = format!("{port}: rule");
     Ok(match (all.is_empty(), is_doubtful) {
         (false, _) => {
             let text = format!("no container has it; processes of the node: {}", some(&all));

@@ -64,9 +64,9 @@ broken_nodes! {
     loopback_that_is_not_routed_is_the_answer: Nftables, "explain 8000/tcp --from 127.0.0.1", "error",
         "8000/tcp IPv4: loopback", "route_localnet of veth0 is 0",
         |node| node.host("sysctl -qw net.ipv4.conf.veth0.route_localnet=0");
-    a_port_that_nobody_has_is_the_answer: Nftables, "explain 8123/tcp", "error", "8123: rule",
+    a_port_that_nobody_has_is_the_answer: Nftables, "explain 8123/tcp", "error", "8123/tcp: rule",
         "nobody has it", |_| {};
-    a_process_of_the_node_is_the_answer: Nftables, "explain 8123/tcp", "warning", "8123: rule",
+    a_process_of_the_node_is_the_answer: Nftables, "explain 8123/tcp", "warning", "8123/tcp: rule",
         "no container has it; processes of the node: [::]:8123/tcp",
         |node| node.server = Some(Server::start(&node.place.net.host, 8123, "node").unwrap());
     a_container_that_refuses_is_found_by_a_probe: Nftables, "explain 8000/tcp --probe", "error",

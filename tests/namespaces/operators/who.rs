@@ -22,7 +22,7 @@ fn the_owner_of_a_port_is_named(backend: Backend) {
     let said = place.run("portmap", &["who", "8000/udp"]);
     assert_eq!(
         (said.code, said.stdout.as_str()),
-        (Some(1), "nobody has port 8000\n")
+        (Some(1), "nobody has port 8000/udp\n")
     );
 }
 
