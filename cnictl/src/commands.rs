@@ -35,7 +35,9 @@ use std::process::ExitCode;
 use common::cache::{Cache, DEFAULT_DIR};
 use common::error::shortened;
 use common::json::Json;
+use common::sys::stdout;
 use common::{Code, Context, Error};
+use nix::errno::Errno;
 
 use crate::cli::{Cli, Command};
 use crate::table::Table;
@@ -108,12 +110,15 @@ pub fn refuse(error: clap::Error) -> ExitCode {
 }
 
 /// Writes to stdout, and gives the exit code of success. That a reader has had enough (`| head`) is not an
-/// error.
+/// error; that there is no stdout is one.
 fn print(text: &str) -> Result<u8, Error> {
     let mut stdout = io::stdout().lock();
-    let written = stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush());
+    let written = match stdout::was_closed() {
+        true => Err(Errno::EBADF.into()),
+        false => stdout
+            .write_all(text.as_bytes())
+            .and_then(|()| stdout.flush()),
+    };
     match written {
         Err(cause) if cause.kind() == io::ErrorKind::BrokenPipe => Ok(DONE),
         written => {

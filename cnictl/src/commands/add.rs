@@ -27,6 +27,5 @@ pub fn run(args: &Add) -> Result<()> {
 
 fn add(attach: &Attach, network: &Network, on: &Attachment) -> Result<()> {
     let result = runner(&attach.common).add(network, on)?;
-    print(&format!("{result:#}"));
-    Ok(())
+    Ok(print(&format!("{result:#}"))?)
 }

@@ -9,6 +9,5 @@ pub fn run(attach: &Attach) -> Result<()> {
     let runner = runner(&attach.common);
     let on = runner.recall(&network, setup::attachment(attach, false)?)?;
     let outcome = runner.check(&network, &on)?;
-    tell(&attach.common, Verb::Check, &network.name, &outcome);
-    Ok(())
+    tell(&attach.common, Verb::Check, &network.name, &outcome)
 }

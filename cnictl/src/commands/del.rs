@@ -17,6 +17,5 @@ pub fn run(attach: &Attach) -> Result<()> {
         given
     });
     runner.del(&network, &on)?;
-    tell(&attach.common, Verb::Del, &network.name, &Outcome::Done);
-    Ok(())
+    tell(&attach.common, Verb::Del, &network.name, &Outcome::Done)
 }

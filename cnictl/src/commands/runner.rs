@@ -1,6 +1,5 @@
 //! What the commands that run a network's plugins share.
 
-use std::io::{self, Write};
 use std::path::Path;
 use std::time::Duration;
 
@@ -19,11 +18,12 @@ pub fn outcome(common: &Common, done: Result<()>) -> std::result::Result<u8, com
     let Err(error) = done else {
         return Ok(DONE);
     };
-    if common.json {
-        print(&format!("{:#}", json!({ "error": error.to_json() })));
-    }
+    let printed = match common.json {
+        true => print(&format!("{:#}", json!({ "error": error.to_json() }))),
+        false => Ok(()),
+    };
     complain(&error);
-    Ok(FAILED)
+    printed.map(|()| FAILED)
 }
 
 /// The runner, with what the options say.
@@ -58,7 +58,10 @@ impl Observer for Trace {
 }
 
 /// Shows how a verb went.
-pub fn tell(common: &Common, verb: Verb, network: &str, outcome: &Outcome) {
+///
+/// # Errors
+/// When stdout takes nothing.
+pub fn tell(common: &Common, verb: Verb, network: &str, outcome: &Outcome) -> Result<()> {
     let skipped = match outcome {
         Outcome::Done => None,
         Outcome::Skipped(reason) => Some(reason),
@@ -68,13 +71,17 @@ pub fn tell(common: &Common, verb: Verb, network: &str, outcome: &Outcome) {
         if let (Some(reason), Some(object)) = (skipped, document.as_object_mut()) {
             object.insert("skipped".into(), json!(reason));
         }
-        print(&format!("{document:#}"));
+        print(&format!("{document:#}"))?;
     } else if let Some(reason) = skipped {
         note(&format!("{verb} went to no plugin: {reason}"));
     }
+    Ok(())
 }
 
-/// A line on stdout. A reader that is gone is not a reason to fail: the verb is done.
-pub fn print(text: &str) {
-    let _ = writeln!(io::stdout().lock(), "{text}");
+/// A line on stdout.
+///
+/// # Errors
+/// As [`super::print`].
+pub fn print(text: &str) -> std::result::Result<(), common::Error> {
+    super::print(&format!("{text}\n")).map(drop)
 }

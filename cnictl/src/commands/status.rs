@@ -7,6 +7,5 @@ use crate::runner::{Result, Verb, setup};
 pub fn run(whole: &Whole) -> Result<()> {
     let network = setup::network(&whole.common, &whole.network)?;
     let outcome = runner(&whole.common).status(&network)?;
-    tell(&whole.common, Verb::Status, &network.name, &outcome);
-    Ok(())
+    tell(&whole.common, Verb::Status, &network.name, &outcome)
 }

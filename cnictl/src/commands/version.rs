@@ -16,9 +16,9 @@ pub fn run(whole: &Whole) -> Result<()> {
             let plugins: Vec<Value> = versions.iter().map(json).collect();
             let document =
                 json!({"network": network.name, "cniVersion": wanted, "plugins": plugins});
-            print(&format!("{document:#}"));
+            print(&format!("{document:#}"))?;
         }
-        false => print(text(&versions).trim_end()),
+        false => print(text(&versions).trim_end())?,
     }
     let lacking = versions.iter().filter(|v| !v.supported.contains(&wanted));
     let lacking = lacking.map(|v| {

@@ -105,8 +105,14 @@ fn what_makes_no_sense_is_refused_on_stderr() {
 
 #[test]
 fn output_that_cannot_be_written_is_a_failure() {
+    let list = std::env::temp_dir().join(format!("cli-output-{}.conflist", std::process::id()));
+    let text = r#"{"cniVersion":"1.1.0","name":"x","plugins":[{"type":"portmap"}]}"#;
+    std::fs::write(&list, text).unwrap();
+    let name = list.display().to_string();
+    let binaries = binary("portmap").parent().unwrap().to_owned();
     for line in [
-        &["completions", "bash"][..],
+        &["version", &name][..],
+        &["completions", "bash"],
         &["--help"],
         &["--version"],
         &["ports", "--help"],
@@ -114,11 +120,18 @@ fn output_that_cannot_be_written_is_a_failure() {
     ] {
         let full = std::fs::File::options().write(true).open("/dev/full");
         let mut command = Command::new(binary("cnictl"));
+        command.env("CNI_PATH", &binaries);
         let output = command.args(line).stdout(full.unwrap()).output().unwrap();
         assert_eq!(output.status.code(), Some(1), "{line:?} {output:?}");
         let said = String::from_utf8(output.stderr).unwrap();
         assert!(said.starts_with("cnictl: write "), "{line:?} {said}");
+        let mut shell = Command::new("sh");
+        shell.args(["-c", r#"exec "$0" "$@" >&-"#]);
+        shell.env("CNI_PATH", &binaries).arg(binary("cnictl"));
+        let output = shell.args(line).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{line:?} {output:?}");
     }
+    std::fs::remove_file(list).unwrap();
 }
 
 #[test]

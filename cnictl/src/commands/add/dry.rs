@@ -50,8 +50,8 @@ pub fn run(attach: &Attach, network: &Network, on: &Attachment) -> Result<()> {
     };
     let parts: Vec<Part> = network.plugins.iter().map(part).collect::<Result<_>>()?;
     match attach.common.json {
-        true => print(&format!("{:#}", document(network, &parts, &assumed))),
-        false => print(text(&parts, &assumed).trim_end()),
+        true => print(&format!("{:#}", document(network, &parts, &assumed)))?,
+        false => print(text(&parts, &assumed).trim_end())?,
     }
     Ok(())
 }

@@ -12,7 +12,9 @@ pub fn run(args: &Gc, network: &str) -> Result<()> {
     if !args.valid_cached || errors.is_empty() {
         let valid = setup::valid_attachments(args, &remembered)?;
         match runner.gc(&network, &remembered, valid.as_deref()) {
-            Ok(outcome) => tell(&args.common, Verb::Gc, &network.name, &outcome),
+            Ok(outcome) => {
+                errors.extend(tell(&args.common, Verb::Gc, &network.name, &outcome).err());
+            }
             Err(error) => errors.push(error),
         }
     }
