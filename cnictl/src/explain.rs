@@ -23,6 +23,7 @@ use crate::cli::node::Wanted;
 use crate::finding::{Finding, Severity};
 use crate::firewall::{Firewall, Firewalls, Packet};
 use crate::mappings::{Mapping, is_outside, mappings_by};
+use crate::missing::WayOut;
 use crate::owners::Owners;
 use crate::state::State;
 
@@ -124,9 +125,9 @@ fn serving(all: &[Mapping]) -> Vec<&Mapping> {
     };
     let rank = |m: &Mapping| match m.state {
         State::Active | State::Contested(_) | State::Taken(_) => 0,
-        State::Missing(_) => 1,
+        State::Missing(WayOut::Reconcile) => 1,
         State::Stale(_) => 2,
-        State::Shadowed(_) => 3,
+        State::Shadowed(_) | State::Missing(WayOut::Nothing(_)) => 3,
     };
     for mapping in all {
         match chosen.iter_mut().find(|other| what(other) == what(mapping)) {

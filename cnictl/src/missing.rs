@@ -1,18 +1,38 @@
 //! What attachments of the cache have by their configuration, and the kernel does not have.
 
+use std::fmt;
+
 use common::cache::{Cache, Entry};
 use common::{Error, Operate, Request};
 
 use crate::repair::{Outcome, tasks, what_became_of};
 
-/// What repairs it.
-const WAY_OUT: &str = "cnictl reconcile";
+/// The command that repairs it.
+pub const RECONCILE: &str = "cnictl reconcile";
+
+/// What to do about what is missing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WayOut {
+    /// To run [`RECONCILE`].
+    Reconcile,
+    /// That does not help: why.
+    Nothing(String),
+}
+
+impl fmt::Display for WayOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            WayOut::Reconcile => RECONCILE,
+            WayOut::Nothing(why) => why,
+        })
+    }
+}
 
 /// What is missing of one plugin's things.
 #[derive(Debug)]
 pub struct Missing<R> {
-    /// Each with what to run, or why that does not help.
-    pub rows: Vec<(R, String)>,
+    /// Each with what to do about it.
+    pub rows: Vec<(R, WayOut)>,
     /// Attachments of which it is not known.
     pub errors: Vec<Error>,
 }
@@ -21,7 +41,7 @@ pub struct Missing<R> {
 struct Part<'a> {
     entry: &'a Entry,
     request: &'a Request,
-    way_out: String,
+    way_out: WayOut,
 }
 
 /// Compares the attachments of a cache with what the kernel was found to have afterwards. An attachment
@@ -37,9 +57,9 @@ pub fn missing<P: Operate>(cache: &Cache, found: &[P::Row]) -> Missing<P::Row> {
         let entry = task.job.entry;
         let way_out = match (&task.job.obstacle, task.is_superseded) {
             (Some(Outcome::Gone | Outcome::Deleted), _) => continue,
-            (Some(other), _) => other.details(),
-            (None, true) => Outcome::Superseded.details(),
-            (None, false) => WAY_OUT.to_owned(),
+            (Some(other), _) => WayOut::Nothing(other.details()),
+            (None, true) => WayOut::Nothing(Outcome::Superseded.details()),
+            (None, false) => WayOut::Reconcile,
         };
         match &task.job.requests {
             Ok(requests) => parts.extend(requests.iter().map(|request| Part {

@@ -9,6 +9,7 @@ use common::{Attachment, Family, Protocol};
 use portmap::list::row::Row;
 
 use crate::firewall::End;
+use crate::missing::WayOut;
 use crate::owners::Owners;
 use crate::table::Tone;
 
@@ -25,9 +26,8 @@ pub enum State {
     Contested(String),
     /// Something else takes its packets first, or may.
     Taken(End),
-    /// An attachment has it by its configuration, and the kernel does not: what to run, or why that does
-    /// not help.
-    Missing(String),
+    /// An attachment has it by its configuration, and the kernel does not.
+    Missing(WayOut),
 }
 
 impl State {
@@ -57,7 +57,7 @@ impl State {
                 };
                 format!("{first} {}", end.text())
             }
-            State::Missing(way_out) => way_out.clone(),
+            State::Missing(way_out) => way_out.to_string(),
         }
     }
 

@@ -12,6 +12,7 @@ use tuning::list::Change;
 use super::{limits, ports, reconcile, sysctls};
 use crate::cli::node::{LIMITS, PORTS, SYSCTLS};
 use crate::mappings::Mapping;
+use crate::missing::WayOut;
 use crate::owners::Owners;
 use crate::plugins::Plugin;
 use crate::repair::{Difference, Outcome};
@@ -123,7 +124,7 @@ fn mapping(pod: usize, host: &str, to: &str, backend: &'static str, state: State
 }
 
 fn mappings() -> [Mapping; 4] {
-    let missing = || State::Missing("cnictl reconcile".into());
+    let missing = || State::Missing(WayOut::Reconcile);
     [
         mapping(0, "*:8080", "10.22.0.2:80", "iptables-nft", State::Active),
         mapping(1, "*:9100", "10.22.0.3:9100", "iptables", missing()),
@@ -185,7 +186,7 @@ fn limit(pod: usize, direction: &'static str, state: State) -> limits::Row {
 #[test]
 fn limits_are_as_in_the_files() {
     let cache = cache(3);
-    let missing = State::Missing("cnictl reconcile".into());
+    let missing = State::Missing(WayOut::Reconcile);
     let all = [
         limit(0, "egress", State::Active),
         limit(1, "ingress", missing),
@@ -210,7 +211,7 @@ fn sysctls_are_as_in_the_files() {
         wanted: wanted.map(str::to_owned),
         now: Some(now.into()),
     };
-    let missing = State::Missing("cnictl reconcile".into());
+    let missing = State::Missing(WayOut::Reconcile);
     let all = [
         sysctls::Row {
             change: change(0, "net/core/somaxconn", "500", None),

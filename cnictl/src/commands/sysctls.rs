@@ -10,7 +10,7 @@ use tuning::list::{Change, changes, data_dirs};
 
 use super::{document, lacking, object, print, sorted, unreadable, whole};
 use crate::cli::node::Sysctls;
-use crate::missing::{Missing, missing};
+use crate::missing::{Missing, WayOut, missing};
 use crate::owners::Owners;
 use crate::state::{State, gone};
 use crate::table::{Page, Table, column};
@@ -52,7 +52,7 @@ pub(super) fn look(dirs: &[PathBuf], cache: &Cache) -> Result<(Vec<Row>, Vec<Err
 }
 
 /// What was changed, and what is not as configured: one row where both are the same value's.
-fn joined(found: Vec<Change>, missing: Vec<(Change, String)>, cache: &Cache) -> Vec<Row> {
+fn joined(found: Vec<Change>, missing: Vec<(Change, WayOut)>, cache: &Cache) -> Vec<Row> {
     let found = found.into_iter().map(|change| Row {
         state: gone(&change.owner, cache).map_or(State::Active, State::Stale),
         change,

@@ -9,6 +9,7 @@ use portmap::list::{Listener, listeners};
 use super::{Node, found};
 use crate::finding::{Finding, some};
 use crate::mappings::Mapping;
+use crate::missing::{RECONCILE, WayOut};
 use crate::state::State;
 
 const OBJECT: &str = "host ports";
@@ -62,18 +63,20 @@ fn port(row: &Row) -> String {
 
 /// Those of which something is wrong; what takes their packets first is named with the rule.
 fn states(node: &Node<'_>) -> Vec<Finding> {
-    let mut by_word: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    let mut by_word: BTreeMap<(&str, bool), Vec<String>> = BTreeMap::new();
     for Mapping { row, state } in &node.mappings {
         if !matches!(state, State::Active | State::Taken(_)) {
             let owner = node.owners.name(&row.owner);
             let told = format!("{} of {owner} ({})", port(row), state.details());
-            by_word.entry(state.word()).or_default().push(told);
+            let is_mendable = *state == State::Missing(WayOut::Reconcile);
+            let key = (state.word(), is_mendable);
+            by_word.entry(key).or_default().push(told);
         }
     }
-    let finding = |(word, told): (&str, Vec<String>)| {
+    let finding = |((word, is_mendable), told): ((&str, bool), Vec<String>)| {
         let text = format!("{} {word}: {}", told.len(), some(&told));
         match word {
-            "missing" => Finding::error(OBJECT, text).run("cnictl reconcile"),
+            "missing" if is_mendable => Finding::error(OBJECT, text).run(RECONCILE),
             "contested" => Finding::error(OBJECT, text).run("cnictl ports"),
             "stale" => Finding::warning(OBJECT, text).run("cnictl gc --dry-run"),
             _ => Finding::warning(OBJECT, text).run("cnictl ports"),

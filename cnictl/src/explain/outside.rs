@@ -12,6 +12,7 @@ use crate::commands::ports::host;
 use crate::doctor::ports::process;
 use crate::finding::{Finding, some};
 use crate::firewall::{Filtered, Reaches, Verdict};
+use crate::missing::{RECONCILE, WayOut};
 use crate::state::State;
 
 /// How long a connection may take to be made.
@@ -56,9 +57,12 @@ pub fn rule(way: &Way<'_>) -> Result<Finding, Error> {
     Ok(match &way.mapping.state {
         // The next station names the rule.
         State::Active | State::Taken(_) => Finding::ok("", format!("{what} is in {}", row.backend)),
-        State::Missing(run) => {
+        State::Missing(way_out) => {
             let text = format!("{what} is in the runtime's cache, but no rule exists");
-            Finding::error("", text).run(run)
+            match way_out {
+                WayOut::Reconcile => Finding::error("", text).run(RECONCILE),
+                WayOut::Nothing(why) => Finding::error("", format!("{text}: {why}")),
+            }
         }
         State::Stale(why) => {
             let text = format!("{what} is in {}, but {why}", row.backend);

@@ -148,6 +148,21 @@ fn what_a_newer_attachment_has_is_not_promised(backend: Backend) {
             (&json!("missing"), &json!(details))
         );
     }
+    let said = place.run("portmap", &["explain", "8080/tcp"]);
+    let broken = said
+        .stdout
+        .lines()
+        .find(|line| line.contains("no rule exists"));
+    let broken = broken.unwrap();
+    assert!(broken.contains(&place.id(1)), "{said:?}");
+    assert!(broken.contains("run: cnictl reconcile"), "{said:?}");
+    assert!(!said.stdout.contains(&place.id(0)), "{said:?}");
+    place.run("portmap", &["reconcile", "--grace", "0"]);
+    let said = place.run("portmap", &["doctor"]);
+    let missing = said.stdout.lines().find(|line| line.contains("missing: "));
+    let missing = missing.unwrap();
+    assert!(missing.starts_with("warning"), "{said:?}");
+    assert!(!missing.contains("cnictl reconcile"), "{said:?}");
 }
 
 fn an_attachment_whose_namespace_is_gone_claims_nothing(backend: Backend) {
