@@ -69,8 +69,18 @@ fn directory(dir: &Path) -> Result<Vec<Finding>, Error> {
     let mut found = Vec::new();
     let mut names: HashMap<String, PathBuf> = HashMap::new();
     for file in files {
-        let bytes = read(&file)?;
-        found.extend(file_of(&file, &bytes)?);
+        // What is wrong with one file hides nothing of the others.
+        let bytes = match read(&file) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                found.push(document::unreadable(&file, &error));
+                continue;
+            }
+        };
+        match file_of(&file, &bytes) {
+            Ok(of_file) => found.extend(of_file),
+            Err(error) => found.push(document::unreadable(&file, &error)),
+        }
         let Ok(document) = Document::read(&file, &bytes) else {
             continue;
         };

@@ -98,7 +98,7 @@ impl Record {
         let path = dir.join(name(plugin));
         let bytes = match file::read_state(&path)? {
             Content::Absent => return Ok(None),
-            Content::NoFile(what) => return Err(file::no_file(&path, what)),
+            Content::NoFile(what) => return Err(file::not_read(&path, what)),
             Content::Bytes(bytes) => bytes,
         };
         let tried = || format!("understand {}", path.display());

@@ -153,7 +153,7 @@ impl Entry {
         match file::read_state(path)? {
             Content::Absent | Content::NoFile(DIRECTORY) => Ok(None),
             Content::Bytes(bytes) => Entry::parse(path, &bytes),
-            Content::NoFile(what) => Err(file::no_file(path, what)),
+            Content::NoFile(what) => Err(file::not_read(path, what)),
         }
     }
 

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::path::Path;
 
+use common::Error;
 use common::error::shortened;
 use common::json::Json;
 
@@ -121,6 +122,17 @@ impl<'a> Document<'a> {
             text: text.into(),
             write: write.into(),
         }
+    }
+}
+
+/// A file that cannot be read.
+pub fn unreadable(file: &Path, error: &Error) -> Finding {
+    Finding {
+        file: file.display().to_string(),
+        place: Place { line: 1, column: 1 },
+        severity: Severity::Error,
+        text: error.to_string(),
+        write: String::new(),
     }
 }
 

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use common::error::short;
+use common::sys::file;
 
 use crate::runner::network::{Plugin, is_list};
 use crate::runner::{Error, Network, Result};
@@ -38,25 +39,36 @@ pub fn find(dir: &Path, network: &str) -> Result<Network> {
 pub fn all(dir: &Path) -> Result<Vec<Result<Network>>> {
     let lists = files(dir, &["conflist"])?.into_iter();
     let all = lists.chain(files(dir, &["conf", "json"])?);
-    Ok(all.map(|file| load(&file)).collect())
+    Ok(all.map(|file| parse(&file, &read(&file)?)).collect())
 }
 
-/// Reads one file, and the plugins in the directory named for its network.
+/// Reads the file, or the pipe, that the user named, and the plugins in the directory named for its
+/// network.
 pub fn load(file: &Path) -> Result<Network> {
     let bytes = fs::read(file).map_err(|error| Error::io("read", file, error))?;
+    parse(file, &bytes)
+}
+
+/// Reads a file of a directory. Nothing else is opened: a pipe would make its reader wait for ever.
+fn read(file: &Path) -> Result<Vec<u8>> {
+    let gone = || Error::io("read", file, std::io::ErrorKind::NotFound.into());
+    file::read(file)?.ok_or_else(gone)
+}
+
+/// The network in a file, with the plugins in the directory named for it.
+fn parse(file: &Path, bytes: &[u8]) -> Result<Network> {
     let origin = file.display().to_string();
     let named_as_list = file.extension().is_some_and(|e| e == "conflist");
-    if !named_as_list && !is_list(&bytes) {
-        return Network::parse_single(&origin, &bytes);
+    if !named_as_list && !is_list(bytes) {
+        return Network::parse_single(&origin, bytes);
     }
-    let mut network = Network::parse_list(&origin, &bytes)?;
+    let mut network = Network::parse_list(&origin, bytes)?;
     if !network.only_inlined {
         let dir = file.parent().unwrap_or(Path::new("")).join(&network.name);
         for file in files(&dir, &["conf"])? {
-            let bytes = fs::read(&file).map_err(|error| Error::io("read", &file, error))?;
             network
                 .plugins
-                .push(Plugin::parse(&file.display().to_string(), &bytes)?);
+                .push(Plugin::parse(&file.display().to_string(), &read(&file)?)?);
         }
     }
     if network.plugins.is_empty() {

@@ -59,6 +59,26 @@ fn a_directory_is_looked_at_whole_and_its_networks_have_a_name_each() {
 }
 
 #[test]
+fn a_file_that_cannot_be_read_hides_nothing_of_the_others() {
+    let bad = GOOD.replace("mtu", "mtuu");
+    let dir = directory("pipe", &[("20-b.conflist", &bad)]);
+    let pipe = dir.join("10-a.conflist");
+    let made = Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    let path = dir.to_str().unwrap();
+    let (code, stdout, stderr) = lint(&[path]);
+    assert_eq!((code, stderr.as_str()), (1, ""));
+    let lines: Vec<&str> = stdout.lines().collect();
+    let [unread, misspelt] = lines[..] else {
+        panic!("{stdout}");
+    };
+    let pipe = pipe.display();
+    let expected = format!("{pipe}:1:1: error: read {pipe}: it is a pipe, not a file");
+    assert_eq!(unread, expected);
+    assert!(misspelt.contains("\"mtuu\" is not a key"), "{misspelt}");
+}
+
+#[test]
 fn exit_codes_are_those_of_the_other_commands() {
     let dir = directory("codes", &[("a.conflist", GOOD)]);
     let file = dir.join("a.conflist");
@@ -78,7 +98,7 @@ fn exit_codes_are_those_of_the_other_commands() {
     let pipe = empty.join("a.conf");
     let made = Command::new("mkfifo").arg(&pipe).status().unwrap();
     assert!(made.success());
-    let (code, _, stderr) = lint(&[empty.to_str().unwrap()]);
+    let (code, _, stderr) = lint(&[pipe.to_str().unwrap()]);
     assert!(code == 1 && stderr.contains("a.conf"), "{stderr}");
     assert_eq!(lint(&[]).0, 2);
 }

@@ -36,6 +36,20 @@ fn lists_come_before_single_configurations_and_broken_files_do_not_hide_the_othe
 }
 
 #[test]
+fn what_is_no_file_in_the_directory_is_named_and_delays_nothing() {
+    let recorder = Recorder::new("pipe", &[]);
+    recorder.config("20-b.conf", r#"{"name":"net","type":"single"}"#);
+    let dir = recorder.dir.join("conf");
+    let pipe = dir.join("10-a.conflist");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    assert_eq!(plugins(&recorder, "net"), ["single"]);
+    let error = cnictl::runner::conf_dir::find(&dir, "other").unwrap_err();
+    let expected = format!("read {}: it is a pipe, not a file", pipe.display());
+    assert!(error.to_string().contains(&expected), "{error}");
+}
+
+#[test]
 fn plugins_of_a_network_may_stand_in_a_directory_of_their_own() {
     let recorder = Recorder::new("split", &[]);
     recorder.config(

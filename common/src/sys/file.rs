@@ -73,10 +73,17 @@ impl Draft {
     /// Gives the file its name; a file that has it already is replaced.
     ///
     /// # Errors
-    /// Code 5 with the path.
+    /// Code 5 with the path; also where a device, a link, or anything else that is not a file has the
+    /// name: to replace /dev/null would break the node.
     pub fn replace(self, name: &str) -> Result<(), Error> {
         let path = self.dir.join(name);
-        fs::rename(&self.path, &path).context(Code::Io, || format!("write {}", path.display()))
+        let tried = || format!("write {}", path.display());
+        match regular::look(&path, Links::Refused) {
+            Ok(Entry::Other(what)) => return Err(no_file(tried(), what)),
+            Err(cause) if !is_absence(&cause) => return Err(cause).context(Code::Io, tried),
+            _ => {}
+        }
+        fs::rename(&self.path, &path).context(Code::Io, tried)
     }
 
     /// Gives the file its name, unless another file has it: then the answer is `false`.
@@ -187,14 +194,14 @@ pub fn read(path: &Path) -> Result<Option<Vec<u8>>, Error> {
     match content(path, Links::Followed)? {
         Content::Absent => {
             match path.ancestors().find(|part| is_dangling(part)) {
-                Some(link) => Err(no_file(path, "behind a dangling symbolic link").and(
+                Some(link) => Err(not_read(path, "behind a dangling symbolic link").and(
                     Error::new(Code::Io, format!("the link is {}", link.display())),
                 )),
                 None => Ok(None),
             }
         }
         Content::Bytes(bytes) => Ok(Some(bytes)),
-        Content::NoFile(what) => Err(no_file(path, what)),
+        Content::NoFile(what) => Err(not_read(path, what)),
     }
 }
 
@@ -207,10 +214,13 @@ pub fn read_state(path: &Path) -> Result<Content, Error> {
     content(path, Links::Refused)
 }
 
-/// The error about something that is not a regular file.
-pub fn no_file(path: &Path, what: &str) -> Error {
-    Error::new(Code::Io, format!("read {}", path.display()))
-        .with_details(format!("it is {what}, not a file"))
+/// The error about something that is not a regular file, and is not read.
+pub fn not_read(path: &Path, what: &str) -> Error {
+    no_file(format!("read {}", path.display()), what)
+}
+
+fn no_file(tried: String, what: &str) -> Error {
+    Error::new(Code::Io, tried).with_details(format!("it is {what}, not a file"))
 }
 
 fn is_dangling(path: &Path) -> bool {
@@ -298,6 +308,29 @@ mod tests {
         assert!(draft("third").create("y").unwrap());
         assert_eq!(fs::read_to_string(scratch.0.join("x")).unwrap(), "first");
         assert_eq!(names(&scratch.0).unwrap().unwrap(), ["x", "y"]);
+    }
+
+    #[test]
+    fn what_is_no_file_keeps_its_name() {
+        let scratch = Scratch::new("file-kept");
+        fs::create_dir(scratch.0.join("directory")).unwrap();
+        symlink("/dev/null", scratch.0.join("link")).unwrap();
+        drop(UnixListener::bind(scratch.0.join("socket")).unwrap());
+        for (name, what) in [
+            ("directory", "a directory"),
+            ("link", "a symbolic link"),
+            ("socket", "a socket"),
+        ] {
+            let error = write_whole(&scratch.0, name, b"x").unwrap_err();
+            let path = scratch.0.join(name);
+            let expected = format!("write {}: it is {what}, not a file", path.display());
+            assert_eq!(error.to_string(), expected);
+            assert!(!path.symlink_metadata().unwrap().is_file(), "{name}");
+        }
+        assert_eq!(
+            names(&scratch.0).unwrap().unwrap(),
+            ["directory", "link", "socket"]
+        );
     }
 
     #[test]
