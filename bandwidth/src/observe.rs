@@ -60,6 +60,11 @@ impl Actual {
             .context(Code::System, || tried("root qdisc"))?;
         let hook =
             qdisc::hook(netlink, link.index).context(Code::System, || tried("ingress qdisc"))?;
+        let listed = match &hook {
+            Some(hook) => filter::of_hooks(netlink, link.index, &hook.kind)
+                .context(Code::System, || tried("filters"))?,
+            None => Vec::new(),
+        };
         let mut side = |which: Hook| -> Result<HookState, Error> {
             let slot = ifb::find(netlink, attachment, which, evidence)?;
             let bucket = match &slot.link {
@@ -69,13 +74,8 @@ impl Actual {
                     })?,
                 None => None,
             };
-            let filters = match &hook {
-                Some(hook) if which == Hook::Ingress || hook.kind == "clsact" => {
-                    filter::list(netlink, link.index, which.parent(&hook.kind))
-                        .context(Code::System, || tried("filters"))?
-                }
-                _ => Vec::new(),
-            };
+            let filters = listed.iter().filter(|(hook, _)| *hook == which);
+            let filters = filters.map(|(_, filter)| filter.clone()).collect();
             Ok(HookState {
                 hook: which,
                 slot,

@@ -4,6 +4,7 @@
 
 mod decode;
 
+use std::collections::HashMap;
 use std::fmt;
 
 use common::sys::netlink::{CREATE, DUMP, GET, Netlink, Refusal};
@@ -11,7 +12,7 @@ use common::sys::nla::Nla;
 use nix::libc;
 
 pub use self::decode::decode;
-use super::{ABSENT, Handle, Header, Hook, TCA_CHAIN, TCA_KIND, TCA_OPTIONS};
+use super::{ABSENT, HOOK_EGRESS, Handle, Header, Hook, TCA_CHAIN, TCA_KIND, TCA_OPTIONS};
 
 /// Attributes of a filter (include/uapi/linux/pkt_cls.h) and of its action.
 const TCA_U32_CLASSID: u16 = 1;
@@ -29,10 +30,28 @@ const FIRST_ACTION: u16 = 1;
 const SELECTOR: usize = 16;
 const KEY: usize = 16;
 
-/// `flowid 1:1` of a filter that redirects, as the reference sets it.
-pub const REDIRECTED: Handle = 0x0001_0001;
-/// `flowid ba55:1` of a filter that lets pass, which other people's do not have.
-pub const PASSED: Handle = 0xba55_0001;
+/// The flowids of our filters on one hook. Each hook has its own: u32 lists the filters of both hooks of
+/// a clsact under each where their priorities are equal (`u32_walk` in net/sched/cls_u32.c).
+#[derive(Debug, Clone, Copy)]
+struct Flows {
+    /// Of a filter that redirects; the reference's `1:1` on the ingress.
+    redirected: Handle,
+    /// Of a filter that lets pass, which other people's do not have.
+    passed: Handle,
+}
+
+impl Flows {
+    fn of(parent: Handle) -> Flows {
+        let minor = match parent {
+            HOOK_EGRESS => 2,
+            _ => 1,
+        };
+        Flows {
+            redirected: 0x0001_0000 | minor,
+            passed: 0xba55_0000 | minor,
+        }
+    }
+}
 
 /// A filter as the kernel has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +71,21 @@ pub struct Filter {
 }
 
 impl Filter {
+    /// Whether it is as filters of ours on its hook are written.
+    fn is_as_written(&self) -> bool {
+        let rule = self.rule.as_ref();
+        rule.is_some_and(|rule| matches!(rule.verdict, Verdict::Redirect(_) | Verdict::Pass))
+    }
+
+    fn is_beside(&self, other: &Filter) -> bool {
+        (self.priority, self.protocol, self.chain) == (other.priority, other.protocol, other.chain)
+    }
+
+    /// The number of its hash table.
+    fn table(&self) -> u32 {
+        self.handle >> 20
+    }
+
     /// Whether it is no filter, but a hash table, which the kernel lists among filters of kind `u32`.
     pub fn is_table(&self) -> bool {
         self.kind == "u32" && self.rule.is_none()
@@ -146,7 +180,8 @@ pub fn list(netlink: &mut Netlink, link: u32, parent: Handle) -> Result<Vec<Filt
     }
 }
 
-/// Every filter of a hook qdisc of some kind, with its hook.
+/// Every filter of a hook qdisc of some kind, with its hook. One of ours is listed under its own hook
+/// alone, whatever the kernel does.
 ///
 /// # Errors
 /// What the kernel refused.
@@ -162,7 +197,22 @@ pub fn of_hooks(
             filters.extend(listed.into_iter().map(|filter| (hook, filter)));
         }
     }
-    Ok(filters)
+    Ok(without_shadows(filters))
+}
+
+/// Leaves out the filters that u32 lists under the other hook, too, where the flowid says which one is
+/// theirs.
+fn without_shadows(filters: Vec<(Hook, Filter)>) -> Vec<(Hook, Filter)> {
+    let place = |filter: &Filter| (filter.priority, filter.chain, filter.handle);
+    let known = filters.iter().filter(|(_, filter)| filter.is_as_written());
+    let known: HashMap<_, Hook> = known.map(|(hook, f)| (place(f), *hook)).collect();
+    let is_shadow = |hook: Hook, filter: &Filter| {
+        let of = known.get(&place(filter));
+        filter.kind == "u32" && !filter.is_as_written() && of.is_some_and(|of| *of != hook)
+    };
+    let all = filters.into_iter();
+    all.filter(|(hook, filter)| !is_shadow(*hook, filter))
+        .collect()
 }
 
 /// Adds a filter of kind `u32`.
@@ -176,7 +226,7 @@ pub fn add(
     place: (u16, u16),
     rule: &Rule,
 ) -> Result<(), Refusal> {
-    let attributes = [Nla::text(TCA_KIND, "u32"), options(rule)];
+    let attributes = [Nla::text(TCA_KIND, "u32"), options(rule, Flows::of(parent))];
     let request = (libc::RTM_NEWTFILTER, CREATE);
     about(link, parent, place)
         .request(netlink, request, &attributes)
@@ -228,9 +278,11 @@ pub fn deletions(own: &[&Filter], others: &[&Filter]) -> Vec<Deletion> {
     let mut deletions: Vec<Deletion> = Vec::new();
     for filter in own {
         let mut deletion = Deletion::of(filter);
-        if !others.iter().any(|o| {
-            (o.priority, o.protocol, o.chain) == (filter.priority, filter.protocol, filter.chain)
-        }) {
+        // A filter in another hash table is one of the other hook, if ours is known to be of this one.
+        let shares = |other: &&Filter| {
+            filter.is_beside(other) && (other.table() == filter.table() || !filter.is_as_written())
+        };
+        if !others.iter().any(shares) {
             deletion.handle = 0;
         }
         if !deletions.contains(&deletion) {
@@ -274,7 +326,7 @@ fn about(index: u32, parent: Handle, (priority, protocol): (u16, u16)) -> Header
 }
 
 /// A `struct tc_u32_sel` with its keys, the flowid, and the action.
-fn options(rule: &Rule) -> Nla {
+fn options(rule: &Rule, flows: Flows) -> Nla {
     // As the reference and tc write it: without keys, one that compares nothing.
     let count = u8::try_from(rule.keys.len().max(1)).unwrap_or(u8::MAX);
     let mut selector = vec![TC_U32_TERMINAL, 0, count];
@@ -287,8 +339,8 @@ fn options(rule: &Rule) -> Nla {
     }
     selector.resize(SELECTOR + KEY * usize::from(count), 0);
     let classid = match rule.verdict {
-        Verdict::Redirect(_) => REDIRECTED,
-        Verdict::Pass | Verdict::Other(..) => PASSED,
+        Verdict::Redirect(_) => flows.redirected,
+        Verdict::Pass | Verdict::Other(..) => flows.passed,
     };
     let mut options = vec![
         Nla::u32(TCA_U32_CLASSID, classid),
@@ -316,11 +368,17 @@ fn redirect(target: u32) -> Nla {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tc::{HOOK_INGRESS, HOOKS};
     use common::sys::netlink::Message;
 
-    fn read_back(written: &Rule) -> Filter {
-        let attributes = [Nla::text(TCA_KIND, "u32"), options(written)];
-        let body = about(7, 0xffff_0000, (1, 3)).body(&attributes).unwrap();
+    fn read_back(written: &Rule, parent: Handle) -> Filter {
+        listed(written, parent, parent)
+    }
+
+    /// A filter of one hook as the kernel lists it under another.
+    fn listed(written: &Rule, of: Handle, under: Handle) -> Filter {
+        let attributes = [Nla::text(TCA_KIND, "u32"), options(written, Flows::of(of))];
+        let body = about(7, under, (1, 3)).body(&attributes).unwrap();
         let message = Message {
             kind: libc::RTM_NEWTFILTER,
             sequence: 1,
@@ -337,14 +395,61 @@ mod tests {
             priority,
             protocol: 3,
             chain: 0,
-            rule: None,
+            rule: Some(Rule {
+                keys: Vec::new(),
+                verdict: Verdict::Pass,
+            }),
         };
-        let (a, b, c) = (filter(1, 0x800), filter(1, 0x801), filter(2, 0x802));
-        let other = filter(2, 0x803);
-        let deletions = deletions(&[&a, &b, &c], &[&other]);
+        let (a, b) = (filter(1, 0x8000_0800), filter(1, 0x8000_0801));
+        let (c, d) = (filter(2, 0x8010_0800), filter(3, 0x8020_0800));
+        // The second is in another hash table, and so on the other hook.
+        let others = [filter(2, 0x8010_0801), filter(3, 0x8030_0800)];
+        let others: Vec<&Filter> = others.iter().collect();
+        let deletions = deletions(&[&a, &b, &c, &d], &others);
         let handles: Vec<u32> = deletions.iter().map(|d| d.handle).collect();
-        assert_eq!(handles, [0, 0x802]);
+        assert_eq!(handles, [0, 0x8010_0800, 0]);
         assert!(deletions[0].takes(&a) && deletions[0].takes(&b) && !deletions[0].takes(&c));
+    }
+
+    #[test]
+    fn a_place_is_not_deleted_whole_for_a_filter_that_may_be_on_the_other_hook() {
+        let filter = |handle| Filter {
+            kind: "u32".into(),
+            handle,
+            priority: 1,
+            protocol: 3,
+            chain: 0,
+            rule: Some(Rule {
+                keys: Vec::new(),
+                verdict: Verdict::Other("flowid 9:9".into(), Some(42)),
+            }),
+        };
+        let (own, other) = (filter(0x8000_0800), filter(0x8010_0800));
+        let handles = |others: &[&Filter]| -> Vec<u32> {
+            let deletions = deletions(&[&own], others);
+            deletions.iter().map(|d| d.handle).collect()
+        };
+        assert_eq!(handles(&[&other]), [0x8000_0800]);
+        assert_eq!(handles(&[]), [0]);
+    }
+
+    #[test]
+    fn what_u32_lists_under_the_other_hook_too_is_told_by_its_flowid() {
+        let hooks = [(Hook::Ingress, HOOK_INGRESS), (Hook::Egress, HOOK_EGRESS)];
+        for verdict in [Verdict::Redirect(42), Verdict::Redirect(0), Verdict::Pass] {
+            let rule = Rule {
+                keys: Vec::new(),
+                verdict,
+            };
+            for (hook, of) in hooks {
+                let all = hooks.map(|(hook, under)| (hook, listed(&rule, of, under)));
+                let left = without_shadows(all.to_vec());
+                let [(found, filter)] = &left[..] else {
+                    panic!("{left:?}");
+                };
+                assert_eq!((found, &filter.rule), (&hook, &Some(rule.clone())));
+            }
+        }
     }
 
     #[test]
@@ -360,9 +465,11 @@ mod tests {
                     keys: keys.clone(),
                     verdict,
                 };
-                let filter = read_back(&rule);
-                assert_eq!((filter.priority, filter.protocol), (1, 3));
-                assert_eq!(filter.rule, Some(rule));
+                for parent in [HOOKS, HOOK_INGRESS, HOOK_EGRESS] {
+                    let filter = read_back(&rule, parent);
+                    assert_eq!((filter.priority, filter.protocol), (1, 3));
+                    assert_eq!(filter.rule.as_ref(), Some(&rule));
+                }
             }
         }
     }

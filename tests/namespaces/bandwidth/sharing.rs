@@ -193,3 +193,47 @@ fn our_filter_comes_first_alone_and_last_in_company_or_where_the_configuration_s
     pod.add(both());
     assert_eq!(priority(&pod), "65530");
 }
+
+#[test]
+fn filters_of_others_at_a_priority_of_ours_on_the_other_hook_are_not_confused_with_ours() {
+    let keys = || {
+        let mut keys = both();
+        keys["unshapedSubnets"] = json!(["10.99.0.0/24", "fd99::/64"]);
+        keys["filterPriority"] = json!(1);
+        keys
+    };
+    // u32 lists such filters under both hooks.
+    let lists = |pod: &Pod| {
+        let list = |hook| pod.sh(&format!("tc filter show dev veth0 {hook}"));
+        ["ingress", "egress"].map(list)
+    };
+    for (hook, priority) in [("egress", 1), ("egress", 3), ("ingress", 4), ("ingress", 5)] {
+        let theirs = format!(
+            "tc filter add dev veth0 {hook} pref {priority} protocol ip u32 match ip dst 10.9.9.9/32 flowid 9:9"
+        );
+        let alone = Pod::new();
+        alone.sh(&format!("tc qdisc add dev veth0 clsact; {theirs}"));
+        let expected = lists(&alone).join("\n");
+        let tables = |text: &str| text.matches("ht divisor").count();
+        for comes_first in [true, false] {
+            let case = format!("{hook} {priority}, first: {comes_first}");
+            let pod = Pod::new();
+            if comes_first {
+                pod.sh(&format!("tc qdisc add dev veth0 clsact; {theirs}"));
+            }
+            pod.add(keys());
+            if !comes_first {
+                pod.sh(&theirs);
+            }
+            pod.check(keys());
+            let added = lists(&pod);
+            pod.add(keys());
+            assert_eq!(lists(&pod), added, "{case}");
+            pod.del(keys());
+            let left = lists(&pod).join("\n");
+            assert_eq!(tables(&left), tables(&expected), "{case}: {left}");
+            assert_eq!(left.matches("flowid").count(), 1, "{case}: {left}");
+            assert!(left.contains("flowid 9:9"), "{case}: {left}");
+        }
+    }
+}

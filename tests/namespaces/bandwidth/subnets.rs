@@ -121,7 +121,7 @@ fn check_sees_a_subnet_that_is_gone_or_changed_in_either_direction() {
         "tc filter del dev veth0 egress pref 4",
         "tc filter del dev veth0 egress pref 5",
         "tc filter del dev veth0 egress pref 6",
-        "tc filter add dev veth0 egress pref 4 protocol ip u32 match ip src 10.9.9.9/32 flowid ba55:1",
+        "tc filter add dev veth0 egress pref 4 protocol ip u32 match ip src 10.9.9.9/32 flowid ba55:2",
         "tc qdisc del dev veth0 clsact",
     ] {
         pod.add(keys());

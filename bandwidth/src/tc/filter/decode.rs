@@ -4,9 +4,9 @@ use common::sys::netlink::{Message, attribute, each_attribute, text, u16_at, u32
 use nix::libc;
 
 use super::{
-    Filter, KEY, Key, PASSED, REDIRECTED, Rule, SELECTOR, TC_ACT_STOLEN, TC_U32_TERMINAL,
-    TCA_ACT_KIND, TCA_ACT_OPTIONS, TCA_EGRESS_REDIR, TCA_MIRRED_PARMS, TCA_U32_ACT,
-    TCA_U32_CLASSID, TCA_U32_SEL, Verdict,
+    Filter, Flows, KEY, Key, Rule, SELECTOR, TC_ACT_STOLEN, TC_U32_TERMINAL, TCA_ACT_KIND,
+    TCA_ACT_OPTIONS, TCA_EGRESS_REDIR, TCA_MIRRED_PARMS, TCA_U32_ACT, TCA_U32_CLASSID, TCA_U32_SEL,
+    Verdict,
 };
 use crate::tc::{HEADER, TCA_CHAIN, TCA_KIND, TCA_OPTIONS, handle_text, header};
 
@@ -35,7 +35,7 @@ pub fn decode(message: &Message, link: u32) -> Option<Filter> {
     };
     let rule = attribute(attributes, TCA_OPTIONS)
         .filter(|_| kind == "u32")
-        .and_then(|options| rule(options, aside));
+        .and_then(|options| rule(options, aside, Flows::of(head.parent)));
     Some(Filter {
         kind,
         handle: head.handle,
@@ -47,8 +47,8 @@ pub fn decode(message: &Message, link: u32) -> Option<Filter> {
 }
 
 /// The rule of a node; `None` for the hash tables that the kernel lists among the nodes. `aside`
-/// names a place where packets do not come by themselves.
-fn rule(options: &[u8], aside: Option<String>) -> Option<Rule> {
+/// names a place where packets do not come by themselves; `flows` are those of our filters there.
+fn rule(options: &[u8], aside: Option<String>, flows: Flows) -> Option<Rule> {
     let selector = attribute(options, TCA_U32_SEL)?;
     let classid = attribute(options, TCA_U32_CLASSID).and_then(|value| u32_at(value, 0));
     let actions = attribute(options, TCA_U32_ACT).map(actions);
@@ -66,16 +66,16 @@ fn rule(options: &[u8], aside: Option<String>) -> Option<Rule> {
         _ if has(&[TCA_U32_INDEV]) => other("one incoming interface alone".into()),
         _ if !is_plain(selector) => other("a selector with offsets".into()),
         // A redirect to nowhere is a leftover of ours only if it looks like ours.
-        (_, Some(Verdict::Redirect(0))) if classid != Some(REDIRECTED) => {
+        (_, Some(Verdict::Redirect(0))) if classid != Some(flows.redirected) => {
             other("redirect to a link that is gone".into())
         }
-        (_, Some(Verdict::Redirect(_))) if classid != Some(REDIRECTED) => {
+        (_, Some(Verdict::Redirect(_))) if classid != Some(flows.redirected) => {
             other(format!("redirect with {}", flowid()))
         }
         // Later actions are never reached after a `stolen`.
         (_, Some(Verdict::Other(what, _))) => other(what.clone()),
         (_, Some(verdict)) => verdict.clone(),
-        (_, None) if classid == Some(PASSED) => Verdict::Pass,
+        (_, None) if classid == Some(flows.passed) => Verdict::Pass,
         (_, None) => other(flowid()),
     };
     Some(Rule {
