@@ -51,17 +51,25 @@ impl Runner<'_> {
     ///
     /// If a plugin fails, the whole chain gets DEL, as runtimes do it, including the plugins
     /// that were never called. A plugin that is not installed is noticed before anything is run:
-    /// its DEL could not be run either.
+    /// its DEL could not be run either. An attachment that the cache has from an earlier ADD is left as
+    /// it is: it may be in use.
     pub fn add(&self, network: &Network, on: &Attachment) -> Result<Value> {
         names::check_network(&network.name)?;
         on.check_names()?;
         for plugin in &network.plugins {
             exec::find(&plugin.kind, &self.path, self.builtin.as_deref())?;
         }
+        let file = self.cache.file(&network.name, &on.container, &on.ifname);
+        let earlier = self.cache.read(&network.name, &on.container, &on.ifname);
         let add = match self.add_chain(network, on) {
             Ok(result) => return Ok(result),
             Err(error) => error,
         };
+        // What cannot be read may be of a living attachment, too.
+        if !matches!(earlier, Ok(None)) {
+            let add = Box::new(add);
+            return Err(Error::AddAgain { add, file });
+        }
         match self.del(network, on) {
             Ok(()) => Err(add),
             Err(del) => Err(Error::AddAndDel {
@@ -99,13 +107,21 @@ impl Runner<'_> {
                 "the configuration has disableCheck".into(),
             ));
         }
-        let result = self.cached_result(network, on)?;
+        let Some(result) = self.cached_result(network, on)? else {
+            let file = self.cache.file(&network.name, &on.container, &on.ifname);
+            return Err(Error::NotAttached {
+                network: network.name.clone(),
+                container: on.container.clone(),
+                ifname: on.ifname.clone(),
+                file,
+            });
+        };
         self.each(
             network.plugins.iter(),
             network,
             Verb::Check,
             on,
-            result.as_ref(),
+            Some(&result),
         )?;
         Ok(Outcome::Done)
     }

@@ -55,6 +55,30 @@ pub enum Error {
         /// Why the chain could not be removed.
         del: Box<Error>,
     },
+    /// An ADD failed of an attachment that was there before, and so had no DEL.
+    #[error("{add}\nDEL was not run, as an earlier ADD of it is in {}: cnictl del removes it", file.display())]
+    AddAgain {
+        /// Why ADD failed.
+        add: Box<Error>,
+        /// The attachment's file in the cache.
+        file: PathBuf,
+    },
+    /// CHECK needs the result of ADD, and there is none.
+    #[error(
+        "nothing to check: no ADD of container {container} and interface {ifname} on network {network} \
+         is in the cache, there is no {}; --container-id, --ifname and --cache-dir name another",
+        file.display()
+    )]
+    NotAttached {
+        /// The name of the network.
+        network: String,
+        /// The container's ID.
+        container: String,
+        /// The interface in it.
+        ifname: String,
+        /// Where the attachment would be in the cache.
+        file: PathBuf,
+    },
     /// Several independent failures.
     #[error("{}", lines(.0))]
     Several(Vec<Error>),
@@ -144,6 +168,10 @@ impl Error {
             Self::AddAndDel { add, del } => json!({
                 "msg": "ADD failed, and so did the DEL that followed",
                 "errors": [add.to_json(), del.to_json()],
+            }),
+            Self::AddAgain { add, file } => json!({
+                "msg": format!("ADD failed; DEL was not run, as an earlier ADD is in {}", file.display()),
+                "errors": [add.to_json()],
             }),
             Self::Several(errors) => json!({
                 "msg": format!("{} failures", errors.len()),

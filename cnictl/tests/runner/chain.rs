@@ -56,6 +56,49 @@ fn a_del_that_fails_after_a_failed_add_is_told_too() {
 }
 
 #[test]
+fn a_failed_add_of_what_is_attached_already_leaves_it() {
+    let mut recorder = chain("failed-again", "1.0.0");
+    answers(&mut recorder, 0, RESULT, &["one", "two", "three"]);
+    recorder.answer("one", 1, BUSY);
+    recorder
+        .run(&["add", "net", "/run/netns/x", "--container-id", "c"])
+        .unwrap();
+    let file = recorder.cache_file("net-c-eth0");
+    let before = std::fs::read(&file).unwrap();
+    let error = recorder
+        .run(&["add", "net", "/run/netns/x", "--container-id", "c"])
+        .unwrap_err();
+    let expected = format!(
+        "DEL was not run, as an earlier ADD of it is in {}: cnictl del removes it",
+        file.display()
+    );
+    assert!(error.contains("plugin one: ADD failed: not now"), "{error}");
+    assert!(error.contains(&expected), "{error}");
+    assert_eq!(
+        recorder.summary(),
+        ["ADD one", "ADD two", "ADD three", "ADD one"]
+    );
+    assert_eq!(std::fs::read(&file).unwrap(), before);
+}
+
+#[test]
+fn without_an_add_there_is_nothing_to_check_and_no_plugin_is_run() {
+    let recorder = chain("unattached", "1.0.0");
+    let check = ["check", "net", "/run/netns/x", "--container-id", "c"];
+    let error = recorder.run(&check).unwrap_err();
+    let file = recorder.cache_file("net-c-eth0");
+    assert!(
+        error.contains("no ADD of container c and interface eth0"),
+        "{error}"
+    );
+    assert!(
+        error.contains(&format!("there is no {}", file.display())),
+        "{error}"
+    );
+    assert_eq!(recorder.summary(), Vec::<String>::new());
+}
+
+#[test]
 fn a_result_that_is_no_json_is_a_failed_add() {
     let mut recorder = chain("nonsense", "1.0.0");
     recorder.answer("one", 0, "hello");
