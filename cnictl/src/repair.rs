@@ -7,7 +7,6 @@ mod moved;
 use std::collections::HashMap;
 use std::fs;
 use std::io::ErrorKind;
-use std::path::Path;
 use std::time::SystemTime;
 
 use common::cache::{Cache, Entry};
@@ -21,7 +20,7 @@ use moved::Move;
 
 use crate::finding::some;
 use crate::plugins::show_warnings;
-use crate::requests::{requests, requests_by};
+use crate::requests::{netns_of, requests, requests_by};
 use crate::today::Configs;
 
 /// How an attachment was found, and what became of it.
@@ -389,11 +388,10 @@ impl Task<'_> {
 }
 
 fn obstacle(entry: &Entry, requests: &[Request]) -> Option<Outcome> {
-    let path = Path::new(&entry.netns);
-    if entry.netns.is_empty() {
-        let msg = format!("{} names no network namespace", entry.file.display());
-        return Some(Outcome::Failed(Error::new(Code::InvalidNetns, msg)));
-    }
+    let path = match netns_of(entry) {
+        Ok(path) => path,
+        Err(error) => return Some(Outcome::Failed(error)),
+    };
     match Netns::open(path) {
         Err(OpenError::Gone(_)) => return Some(Outcome::Gone),
         Err(OpenError::Foreign(error) | OpenError::Unusable(error)) => {

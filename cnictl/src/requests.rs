@@ -1,5 +1,7 @@
 //! The requests that a runtime would make for an attachment of the cache.
 
+use std::path::Path;
+
 use common::cache::Entry;
 use common::decode::{Object, Value};
 use common::error::{Code, Context, Error};
@@ -13,7 +15,7 @@ use common::{CniResult, Plugin};
 /// and ADD would get them with the attachment's final result, as libcni does it for CHECK.
 ///
 /// # Errors
-/// What the cache's configuration or result has that the plugin would refuse.
+/// What the cache's configuration or result has that the plugin would refuse, or lacks.
 pub fn requests<P: Plugin>(entry: &Entry) -> Result<Vec<Request>, Error> {
     requests_by::<P>(entry, &entry.config)
 }
@@ -42,6 +44,19 @@ pub fn requests_by<P: Plugin>(entry: &Entry, config: &[u8]) -> Result<Vec<Reques
         .collect()
 }
 
+/// The path of an attachment's namespace. An old cache does not have it, if the result does not either;
+/// then it is not known whether the namespace is there.
+///
+/// # Errors
+/// That there is none, with the file.
+pub fn netns_of(entry: &Entry) -> Result<&Path, Error> {
+    if entry.netns.is_empty() {
+        let msg = format!("{} names no network namespace", entry.file.display());
+        return Err(Error::new(Code::InvalidNetns, msg));
+    }
+    Ok(Path::new(&entry.netns))
+}
+
 /// The configurations of a list, or the single one.
 fn plugins(list: Object<'_>, fields: &Fields) -> Result<Vec<Fields>, Error> {
     if list.get("plugins").is_none() {
@@ -63,6 +78,7 @@ fn request<P: Plugin>(
     version: &str,
     result: Option<&Json>,
 ) -> Result<Request, Error> {
+    netns_of(entry)?;
     let capabilities = capabilities(entry, &fields)?;
     set(
         &mut fields,

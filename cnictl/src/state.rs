@@ -1,7 +1,6 @@
 //! The state of what the plugins made: active, without an owner, hidden behind another one, or missing.
 
 use std::collections::HashMap;
-use std::path::Path;
 
 use common::cache::{Cache, Entry};
 use common::sys::netns::{Netns, OpenError};
@@ -11,6 +10,7 @@ use portmap::list::row::Row;
 use crate::firewall::End;
 use crate::missing::WayOut;
 use crate::owners::Owners;
+use crate::requests::netns_of;
 use crate::table::Tone;
 
 /// The state of one thing.
@@ -148,8 +148,8 @@ pub fn gone(owner: &Attachment, cache: &Cache) -> Option<&'static str> {
         return Some("not in the runtime's cache");
     }
     entries.retain(|entry| {
-        let netns = Netns::open(Path::new(&entry.netns));
-        !matches!(netns, Err(OpenError::Gone(_)))
+        let opened = netns_of(entry).map(Netns::open);
+        !matches!(opened, Ok(Err(OpenError::Gone(_))))
     });
     entries.is_empty().then_some("its namespace is gone")
 }

@@ -59,8 +59,8 @@ pub struct Cache {
 }
 
 impl Cache {
-    /// Reads the cache below a directory, which may not be there. Files of other kinds, such as those
-    /// of an earlier libcni that hold a result alone, are left out.
+    /// Reads the cache below a directory, which may not be there. Files of an earlier libcni that
+    /// hold a result alone are left out.
     ///
     /// # Errors
     /// Code 5 when the directory cannot be read.
@@ -145,7 +145,7 @@ fn is_short_for(shown: &str, name: &str) -> bool {
 }
 
 impl Entry {
-    /// Reads a file; `None` when it is gone, a directory or of another kind.
+    /// Reads a file; `None` when it is gone, a directory or a result alone.
     ///
     /// # Errors
     /// Code 5 when it is not a file or cannot be read, code 6 when it is invalid; with the path.
@@ -157,7 +157,7 @@ impl Entry {
         }
     }
 
-    /// Reads a file's bytes; `None` when they are of another kind.
+    /// Reads a file's bytes; `None` when they are a result alone.
     ///
     /// # Errors
     /// Code 6 with the path.
@@ -169,8 +169,19 @@ impl Entry {
             other => return Err(other.kind()).context(Code::Decoding, tried),
         };
         let object = Object::root(&fields);
-        if object.string("kind").ok().flatten().as_deref() != Some(KIND) {
-            return Ok(None);
+        match object
+            .string("kind")
+            .context(Code::Decoding, tried)?
+            .as_deref()
+        {
+            Some(KIND) => {}
+            // A result alone, of an earlier libcni.
+            None => return Ok(None),
+            // A later libcni's: whose it is cannot be read, and it may be alive.
+            Some(other) => {
+                let fault = format!("its kind is {:?}, not {KIND}", short(other));
+                return Err(Error::new(Code::Decoding, fault)).context(Code::Decoding, tried);
+            }
         }
         entry(path, object).context(Code::Decoding, tried).map(Some)
     }
@@ -293,11 +304,13 @@ mod tests {
     }
 
     #[test]
-    fn other_kinds_are_left_out_and_nonsense_is_a_fault_with_the_path() {
+    fn results_alone_are_left_out_and_other_kinds_and_nonsense_are_faults_with_the_path() {
         assert_eq!(parse(r#"{"cniVersion":"0.4.0","ips":[]}"#).unwrap(), None);
         for text in [
             "",
             "[]",
+            r#"{"kind":"cniCacheV2"}"#,
+            r#"{"kind":2}"#,
             &FILE.replace("eyJ", "\u{1F600}"),
             &FILE.replace("\"c1\"", "\"../c1\""),
             &FILE.replace("\"eth0\"", "\"\""),

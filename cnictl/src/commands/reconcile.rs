@@ -91,7 +91,7 @@ fn text(cache: &Cache, rows: &[Row<'_>], is_verbose: bool) -> String {
         out = table.text(Page::stdout());
     }
     for fault in &cache.faults {
-        out.push_str(&format!("cannot {fault}\n"));
+        out.push_str(&format!("not checked: {fault}\n"));
     }
     out + &summary(rows)
 }

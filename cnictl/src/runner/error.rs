@@ -65,8 +65,8 @@ pub enum Error {
     },
     /// CHECK needs the result of ADD, and there is none.
     #[error(
-        "nothing to check: no ADD of container {container} and interface {ifname} on network {network} \
-         is in the cache, there is no {}; --container-id, --ifname and --cache-dir name another",
+        "nothing to check: {} has no result of ADD for container {container} and interface {ifname} on \
+         network {network}; --container-id, --ifname and --cache-dir name another",
         file.display()
     )]
     NotAttached {

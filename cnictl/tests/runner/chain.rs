@@ -88,13 +88,10 @@ fn without_an_add_there_is_nothing_to_check_and_no_plugin_is_run() {
     let error = recorder.run(&check).unwrap_err();
     let file = recorder.cache_file("net-c-eth0");
     assert!(
-        error.contains("no ADD of container c and interface eth0"),
+        error.contains("has no result of ADD for container c and interface eth0 on network net"),
         "{error}"
     );
-    assert!(
-        error.contains(&format!("there is no {}", file.display())),
-        "{error}"
-    );
+    assert!(error.contains(&file.display().to_string()), "{error}");
     assert_eq!(recorder.summary(), Vec::<String>::new());
 }
 

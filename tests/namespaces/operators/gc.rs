@@ -184,6 +184,50 @@ fn what_is_no_file_in_the_cache_is_named_and_delays_nothing() {
     }
 }
 
+/// A cache of a later libcni, and one that does not say where the container is.
+#[test]
+fn what_the_cache_does_not_tell_is_an_error_and_nobody_is_dead_for_it() {
+    let place = Place::new(Backend::Nftables, 2);
+    place.attach_all("portmap");
+    let rules = place.rules();
+    let file = place.cache_file(0).display().to_string();
+    let mut later = place.recall(0);
+    later["kind"] = json!("cniCacheV2");
+    place.remember_as(0, &later);
+    for command in [
+        vec!["gc", "--grace", "0"],
+        vec!["reconcile"],
+        vec!["ports"],
+        vec!["who", "8001"],
+    ] {
+        let said = place.run("portmap", &command);
+        assert_eq!(said.code, Some(1), "{command:?}: {said:?}");
+        let told = [said.stdout, said.stderr].concat();
+        let expected = format!("understand {file}: its kind is \"cniCacheV2\", not cniCacheV1");
+        assert!(told.contains(&expected), "{told}");
+        assert!(!told.contains("stale"), "{told}");
+    }
+    assert_eq!(place.rules(), rules);
+    let mut nowhere = place.recall(0);
+    nowhere["kind"] = json!("cniCacheV1");
+    for key in ["netns", "result"] {
+        nowhere[key] = json!(null);
+    }
+    place.remember_as(0, &nowhere);
+    for command in [vec!["reconcile"], vec!["ports"], vec!["metrics"]] {
+        let said = place.run("portmap", &command);
+        assert_eq!(said.code, Some(1), "{command:?}: {said:?}");
+        let told = [said.stdout, said.stderr].concat();
+        let expected = format!("{file} names no network namespace");
+        assert!(told.contains(&expected), "{told}");
+        assert!(
+            !told.contains("stale") && !told.contains("is gone"),
+            "{told}"
+        );
+    }
+    assert_eq!(place.rules(), rules);
+}
+
 /// A runtime that never ran DEL of a pod, and does not run GC.
 #[test]
 fn what_the_cache_has_of_pods_that_the_kubelet_does_not_have_is_removed_when_told() {
