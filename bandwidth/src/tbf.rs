@@ -18,6 +18,10 @@ const MICROSECONDS: u64 = 1_000_000;
 const NANOSECONDS: u64 = 1_000_000_000;
 /// Nanoseconds in a tick.
 const TICK: u64 = 64;
+/// The highest rate, in bytes per second, at which a bucket of one tick holds what it says: beyond it the
+/// product of time and rate wraps in the kernel (`psched_ns_t2l` in include/net/sch_generic.h). Faster is
+/// no limit in practice either.
+const FASTEST: u64 = u64::MAX / TICK;
 /// How long a packet may wait in the queue unless `latencyMs` says otherwise, in milliseconds.
 pub const LATENCY: u64 = 25;
 /// The largest packet that segmentation offload hands over by default, in bytes
@@ -90,7 +94,7 @@ pub struct Tbf {
 impl Tbf {
     /// The bucket for a limit on a link that is handed packets of these sizes; `latency` in milliseconds.
     pub fn new(limit: Limit, policy: BurstPolicy, latency: u64, packets: Packets) -> Tbf {
-        let rate = limit.rate / 8;
+        let rate = (limit.rate / 8).min(FASTEST);
         let (frame, gso) = (u64::from(packets.frame), u64::from(packets.gso));
         let wait = rate.saturating_mul(latency) / 1000;
         let is_unset =
@@ -338,6 +342,15 @@ mod tests {
         let fast = auto(400_000_000_000, 4_294_967_295);
         assert_eq!((fast.rate, fast.limit), (50_000_000_000, 1_250_003_028));
         assert_eq!(auto(400_000_000_000, 8).buffer, 1);
-        assert_eq!(auto(u64::MAX, 80_000).rate, u64::MAX / 8);
+        // As if 64 bits did not end there: ticks times rate fit.
+        for rate in [u64::MAX, 1 << 63, (1 << 61) + 800] {
+            let fastest = auto(rate, 80_000);
+            assert_eq!(fastest.rate, (1 << 58) - 1);
+            let product = u64::from(fastest.buffer).checked_mul(TICK * fastest.rate);
+            assert!(
+                product.is_some_and(|product| product > NANOSECONDS),
+                "{rate}"
+            );
+        }
     }
 }

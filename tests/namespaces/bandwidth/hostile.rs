@@ -215,6 +215,9 @@ fn limits_at_both_ends_of_the_range_are_set() {
         (400_000_000_000, 34_359_738_351, "rate 400Gbit"),
         (34_359_738_368, 8_000_000, "rate 34359Mbit"),
         (u64::MAX, 8_000_000, "rate "),
+        // Times a tick, these wrap in the kernel.
+        (1 << 63, 8_000_000, "rate "),
+        ((1 << 61) + 800, 8_000_000, "rate "),
     ] {
         let keys = || json!({"ingressRate": rate, "ingressBurst": burst, "egressRate": rate, "egressBurst": burst});
         pod.add(keys());
