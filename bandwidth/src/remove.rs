@@ -10,6 +10,7 @@ use common::netconf::ValidAttachment;
 use common::result::CniResult;
 use common::sys::link::Link;
 use common::sys::netlink::{Netlink, Refusal};
+use common::sys::netns::Netns;
 use common::{Attachment, Request};
 
 use crate::ifb::{self, Evidence, Slot};
@@ -70,7 +71,13 @@ pub fn del(request: &Request) -> Result<(), Error> {
             Err(error) => errors.push(error),
         },
         // The namespace or the interface is gone, and with them the veth, most likely.
-        Some(Err(Missing::Nothing(_))) | None => named_in = Some(request.netns.as_deref()),
+        Some(Err(Missing::Nothing(_))) | None => {
+            named_in = Some(request.netns.as_deref());
+            if let Some(path) = request.netns.as_deref() {
+                let inside = leaving.inside(path);
+                errors.extend(inside.unwrap_or_else(|error| vec![error]));
+            }
+        }
         Some(Err(Missing::Unknown(error))) => errors.push(error),
     }
     let on_node = leaving.on_node(link, named_in);
@@ -140,6 +147,15 @@ fn marked(
 }
 
 impl Leaving<'_> {
+    /// Takes back what is in the container's namespace, on an interface that has another name by now.
+    fn inside(&self, path: &Path) -> Result<Vec<Error>, Error> {
+        let Some(netns) = Netns::open_if_there(path)? else {
+            return Ok(Vec::new());
+        };
+        let mut inside = netns.run(Netlink::route)?;
+        Ok(self.remove(&mut inside, None))
+    }
+
     /// Takes back what is on the node: on the link, or on the one that the result names in a namespace.
     fn on_node(
         &self,

@@ -74,6 +74,39 @@ fn a_macvlan_is_limited_checked_and_set_free() {
 }
 
 #[test]
+fn a_macvlan_that_the_container_renamed_is_set_free() {
+    let one_way = |direction: &str| {
+        let mut keys = both();
+        keys.as_object_mut()
+            .unwrap()
+            .retain(|key, _| key.starts_with(direction));
+        keys
+    };
+    for keys in [both(), one_way("ingress"), one_way("egress")] {
+        let pod = macvlan();
+        let rename = |from: &str, to: &str| {
+            for line in [
+                format!("{from} down"),
+                format!("{from} name {to}"),
+                format!("{to} up"),
+            ] {
+                sh(pod.container(), &format!("ip link set {line}"));
+            }
+        };
+        rename("net1", "lan");
+        let before = state(pod.container());
+        rename("lan", "net1");
+        let mut conf = conf(&pod);
+        let is_kept = |key: &str| both().get(key).is_none() || keys.get(key).is_some();
+        conf.as_object_mut().unwrap().retain(|key, _| is_kept(key));
+        assert_eq!(pod.finish(call(&pod, "ADD"), &conf).code, Some(0));
+        rename("net1", "lan");
+        succeeds(&pod.finish(call(&pod, "DEL"), &conf));
+        assert_eq!(state(pod.container()), before, "{keys}");
+    }
+}
+
+#[test]
 fn a_macvlan_s_traffic_is_limited_in_both_directions() {
     let pod = macvlan();
     let (client, container) = (pod.net.client(), pod.container());
