@@ -33,8 +33,8 @@ pub fn bits(value: &Value<'_>) -> Result<u64, Error> {
     })
 }
 
-/// A number with a prefix of the unit, and `bit` or `B` for bytes.
-fn text_in_bits(text: &str) -> Option<u64> {
+/// A number with a prefix of the unit, and `bit` or `B` for bytes, as bits; `None` for anything else.
+pub fn text_in_bits(text: &str) -> Option<u64> {
     let (text, unit) = match (text.strip_suffix("bit"), text.strip_suffix('B')) {
         (Some(bits), _) => (bits, 1),
         (None, Some(bytes)) => (bytes, 8),

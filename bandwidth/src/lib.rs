@@ -51,6 +51,7 @@ use config::Config;
 use look::Look;
 use place::Place;
 
+pub use amount::text_in_bits;
 pub use scaled::scaled;
 pub use tc::notice;
 

@@ -161,37 +161,18 @@ fn rate_and_burst(text: &str) -> Result<(u64, u64)> {
     ))
 }
 
-/// A number of bits with an optional decimal suffix: `800k`, `10M`, `2.5G`.
+/// A number of bits as the configuration of bandwidth takes it: `800k`, `1.5Gbit`, `1MB`.
 ///
 /// # Errors
 /// What is wrong with it.
 pub fn bits(text: &str) -> Result<u64> {
-    let wrong = || {
+    let bits = bandwidth::text_in_bits(text).filter(|bits| *bits > 0);
+    bits.ok_or_else(|| {
         usage(
-            "expected a number of bits with k, M or G, such as 10M",
+            "expected a number of bits such as 10M, 1.5Gbit or 1MB",
             text,
         )
-    };
-    let (number, zeros) = match text.chars().last() {
-        Some('k' | 'K') => (text.get(..text.len() - 1), 3),
-        Some('M') => (text.get(..text.len() - 1), 6),
-        Some('G') => (text.get(..text.len() - 1), 9),
-        _ => (Some(text), 0_usize),
-    };
-    let (whole, fraction) = match number.unwrap_or_default().split_once('.') {
-        Some((whole, fraction)) if !fraction.is_empty() && fraction.len() <= zeros => {
-            (whole, fraction)
-        }
-        Some(_) => return Err(wrong()),
-        None => (number.unwrap_or_default(), ""),
-    };
-    let digits = format!("{whole}{fraction:0<zeros$}");
-    let plain = !whole.is_empty() && digits.chars().all(|c| c.is_ascii_digit());
-    digits
-        .parse()
-        .ok()
-        .filter(|bits| plain && *bits > 0)
-        .ok_or_else(wrong)
+    })
 }
 
 fn usage(problem: &str, text: &str) -> Error {
@@ -241,12 +222,16 @@ mod tests {
     }
 
     #[test]
-    fn rates_are_bits_with_decimal_suffixes() {
+    fn rates_are_written_as_in_the_configuration_of_bandwidth() {
         let table = [
             ("1", 1),
             ("800k", 800_000),
             ("10M", 10_000_000),
             ("2.5G", 2_500_000_000),
+            ("1.5Gbit", 1_500_000_000),
+            ("1MB", 8_000_000),
+            ("10Mi", 10 << 20),
+            ("1e7", 10_000_000),
             ("18446744073709551615", u64::MAX),
         ];
         for (text, expected) in table {
@@ -258,10 +243,9 @@ mod tests {
             "0",
             "-1",
             "1.5",
-            "1.M",
             ".5M",
             "10m",
-            "10Mi",
+            "10Mb",
             "18446744073709551615k",
             "1 M",
             "µ",
