@@ -112,6 +112,9 @@ pub fn refuse(error: clap::Error) -> ExitCode {
 /// Writes to stdout, and gives the exit code of success. That a reader has had enough (`| head`) is not an
 /// error; that there is no stdout is one.
 fn print(text: &str) -> Result<u8, Error> {
+    if stdout::was_closed() && !text.is_empty() {
+        return Err(Error::new(Code::Io, "write to stdout").with_details("it is closed"));
+    }
     let mut stdout = io::stdout().lock();
     let written = match stdout::was_closed() {
         true => Err(Errno::EBADF.into()),

@@ -54,7 +54,7 @@ pub struct Follow {
 
 struct State<'a> {
     plugins: Vec<Plugin>,
-    print: &'a dyn Fn(&str) -> Result<(), Error>,
+    print: &'a dyn Fn(&str),
     listener: Listener,
     looker: Looker,
     manager: Manager,
@@ -70,8 +70,8 @@ struct State<'a> {
 /// Follows until SIGTERM or SIGINT.
 ///
 /// # Errors
-/// What keeps it from listening or from reporting.
-pub fn run(follow: Follow, print: &dyn Fn(&str) -> Result<(), Error>) -> Result<(), Error> {
+/// What keeps it from listening.
+pub fn run(follow: Follow, print: &dyn Fn(&str)) -> Result<(), Error> {
     let signals = Signals::block()?;
     let mut state = State {
         plugins: follow.plugins.clone(),
@@ -91,7 +91,7 @@ pub fn run(follow: Follow, print: &dyn Fn(&str) -> Result<(), Error>) -> Result<
     state.concerns(Concern::all("the start"));
     let first = state.look(Instant::now())?;
     if let Some(gone) = report::gone(&first.gone) {
-        print(&gone)?;
+        print(&gone);
     }
     state.manager.ready();
     loop {
@@ -160,7 +160,7 @@ impl State<'_> {
             self.look(now)?;
         }
         if let Some(line) = self.looker.confirm(now) {
-            (self.print)(&line)?;
+            (self.print)(&line);
         }
         self.manager.alive(now);
         Ok(())
@@ -195,7 +195,7 @@ impl State<'_> {
         let after = self.listener.after_repairs(&line.repaired_by);
         self.concerns(after);
         if let Some(line) = line.after(&concern.causes) {
-            (self.print)(&line)?;
+            (self.print)(&line);
         }
         Ok(line)
     }

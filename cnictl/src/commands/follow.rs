@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use common::Error;
 
-use super::{DONE, print};
+use super::{DONE, complain, print};
 use crate::cli::node;
 use crate::follow::{Follow, run as follow};
 use crate::plugins::Plugin;
@@ -24,6 +24,12 @@ pub fn run(args: &node::Follow) -> Result<u8, Error> {
         state_dir: state_dir.clone(),
         grace: Duration::from_secs(*grace),
     };
-    follow(what, &|line| print(&format!("{line}\n")).map(drop))?;
+    // A report that nobody gets, as on a full disk, keeps nothing from being repaired.
+    let report = |line: &str| {
+        if let Err(error) = print(&format!("{line}\n")) {
+            complain(&error);
+        }
+    };
+    follow(what, &report)?;
     Ok(DONE)
 }

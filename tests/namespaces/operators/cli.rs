@@ -135,6 +135,20 @@ fn output_that_cannot_be_written_is_a_failure() {
 }
 
 #[test]
+fn output_without_a_stdout_is_a_failure() {
+    for line in [&["completions", "bash"][..], &["--help"], &["--version"]] {
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", "exec \"$0\" \"$@\" >&-"])
+            .arg(binary("cnictl"));
+        let output = command.args(line).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{line:?} {output:?}");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(said, "cnictl: write to stdout: it is closed\n");
+    }
+}
+
+#[test]
 fn an_argument_of_any_length_is_quoted_in_short() {
     let long = "x".repeat(100_000);
     let option = format!("--{long}");

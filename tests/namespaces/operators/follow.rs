@@ -159,6 +159,23 @@ fn ways(backend: Backend) -> &'static [&'static str] {
     }
 }
 
+#[test]
+fn a_report_that_cannot_be_written_keeps_nothing_from_being_repaired() {
+    for to in ["> /dev/full", ">&-"] {
+        let place = Place::new(Backend::Nftables, 1);
+        place.attach_all("portmap");
+        let script = format!("exec \"$0\" \"$@\" {to}");
+        let words = ["--grace=0", "--plugin=portmap"];
+        let follower = Follower::start_by(&place, &["sh", "-c", &script], &words);
+        for _ in 0..2 {
+            let rules = place.rules();
+            sh(&place, "nft flush ruleset");
+            assert!(wait_until(LONG, || place.rules() == rules), "{to}");
+        }
+        follower.end();
+    }
+}
+
 fn what_others_remove_comes_back_and_is_reported_once(backend: Backend) {
     let place = Place::new(backend, 2);
     place.attach_all("portmap");
