@@ -20,6 +20,9 @@ use crate::sysctl::Name;
 /// A random text that stays the same until the next boot (proc_sys_kernel(5)).
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
+/// What is said of a sysctl that only the node has for itself.
+pub const READ_ONLY: &str = "is read-only in a container's namespace";
+
 /// The calling thread's namespace, which is the container's, and one interface in it.
 #[derive(Debug)]
 pub struct Container {
@@ -172,7 +175,17 @@ pub fn read(name: &Name) -> Result<Reading, Error> {
 pub fn write(name: &Name, value: &str) -> io::Result<()> {
     // Writing nothing would change nothing; a line break is the empty value.
     let value = if value.is_empty() { "\n" } else { value };
-    sysctl::write(&name.path(), value)
+    sysctl::write(&name.path(), value).map_err(|cause| match is_read_only(name) {
+        true => io::Error::other(format!(
+            "it {READ_ONLY}: leave it out, or set it on the node"
+        )),
+        false => cause,
+    })
+}
+
+/// Whether containers have a sysctl, but cannot set it.
+pub fn is_read_only(name: &Name) -> bool {
+    sysctl::is_read_only(&name.path())
 }
 
 /// What is said of a change that failed.

@@ -34,12 +34,8 @@ pub fn status(request: &Request) -> Result<(), Error> {
         let dir = config.data_dir.display();
         reasons.push(format!("cannot keep backups in {dir}: {error}"));
     }
-    match missing(&config.sysctls) {
-        Ok(names) => reasons.extend(
-            names
-                .iter()
-                .map(|name| format!("sysctl {name} does not exist in a container's namespace")),
-        ),
+    match unfit(&config.sysctls) {
+        Ok(unfit) => reasons.extend(unfit),
         Err(error) => reasons.push(error.to_string()),
     }
     match unknown(&config.offloads) {
@@ -99,23 +95,24 @@ fn unknown(wishes: &[Wish]) -> Result<Vec<&str>, Error> {
     Ok(unknown.map(|wish| wish.written.as_str()).collect())
 }
 
-/// The sysctls, as written, that no container on this node has: some are not there at all, others are
-/// the first namespace's alone. A new namespace shows it.
-fn missing(settings: &[Setting]) -> Result<Vec<&str>, Error> {
-    let names: Vec<(&str, Name)> = settings
-        .iter()
-        .filter_map(|setting| Some((setting.written.as_str(), setting.name.of(LOOPBACK)?)))
-        .collect();
+/// What is wrong with the sysctls that no container on this node can have: some are not there at all,
+/// others are the first namespace's alone, or can only be set there. A new namespace shows it.
+fn unfit(settings: &[Setting]) -> Result<Vec<String>, Error> {
+    let of = |setting: &Setting| Some((setting.written.clone(), setting.name.of(LOOPBACK)?));
+    let names: Vec<(String, Name)> = settings.iter().filter_map(of).collect();
     if names.is_empty() {
         return Ok(Vec::new());
     }
     netns::in_a_new_one(move || {
-        let mut missing = Vec::new();
+        let mut unfit = Vec::new();
         for (written, name) in names {
-            if observe::read(&name)? == Reading::Missing {
-                missing.push(written);
-            }
+            let what = match observe::read(&name)? {
+                Reading::Missing => "does not exist in a container's namespace",
+                _ if observe::is_read_only(&name) => observe::READ_ONLY,
+                _ => continue,
+            };
+            unfit.push(format!("sysctl {written} {what}"));
         }
-        Ok(missing)
+        Ok(unfit)
     })
 }

@@ -26,8 +26,17 @@ pub fn read(path: &std::path::Path) -> io::Result<String> {
 
 /// Whether a sysctl takes values and gives none, by its mode, such as `net/ipv4/route/flush`.
 pub fn is_write_only(path: &std::path::Path) -> bool {
-    let mode = fs::metadata(path).map(|meta| meta.permissions().mode());
-    mode.is_ok_and(|mode| mode & 0o444 == 0 && mode & 0o222 != 0)
+    mode(path).is_ok_and(|mode| mode & 0o444 == 0 && mode & 0o222 != 0)
+}
+
+/// Whether a sysctl takes no value in this namespace, by its mode, such as `net/core/rmem_max` in a
+/// container's.
+pub fn is_read_only(path: &std::path::Path) -> bool {
+    mode(path).is_ok_and(|mode| mode & 0o222 == 0)
+}
+
+fn mode(path: &std::path::Path) -> io::Result<u32> {
+    Ok(fs::metadata(path)?.permissions().mode())
 }
 
 /// Writes a value.

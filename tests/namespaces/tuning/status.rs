@@ -84,6 +84,21 @@ fn a_sysctl_that_no_container_has_is_told() {
 }
 
 #[test]
+fn a_sysctl_that_no_container_can_set_is_told_by_status_and_add() {
+    let pod = Pod::new();
+    // The number of connections is the kernel's to count.
+    let name = "net.netfilter.nf_conntrack_count";
+    let with = |value: &str| json!({"sysctl": {name: value}});
+    let what = "is read-only in a container's namespace";
+    let (code, text) = error(&status(&pod, with("7")));
+    assert_eq!(code, 50, "{text}");
+    assert!(text.contains(&format!("sysctl {name} {what}")), "{text}");
+    let (code, text) = error(&pod.run("ADD", with("7")));
+    assert_eq!(code, 100, "{text}");
+    assert!(text.contains(&format!("it {what}: leave it out")), "{text}");
+}
+
+#[test]
 fn an_offload_that_the_kernel_does_not_have_is_told() {
     let pod = Pod::new();
     let keys = json!({"offload": {"tso": false}, "hostOffload": {"tx-tcp-sgmentation": false}});
