@@ -177,7 +177,7 @@ impl Entry {
             Some(KIND) => {}
             // A result alone, of an earlier libcni.
             None => return Ok(None),
-            // A later libcni's: whose it is cannot be read, and it may be alive.
+            // A later libcni's: who owns it cannot be read, and may be alive.
             Some(other) => {
                 let fault = format!("its kind is {:?}, not {KIND}", short(other));
                 return Err(Error::new(Code::Decoding, fault)).context(Code::Decoding, tried);
