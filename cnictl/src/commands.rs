@@ -37,7 +37,6 @@ use common::error::shortened;
 use common::json::Json;
 use common::sys::stdout;
 use common::{Code, Context, Error};
-use nix::errno::Errno;
 
 use crate::cli::{Cli, Command};
 use crate::table::Table;
@@ -116,12 +115,9 @@ fn print(text: &str) -> Result<u8, Error> {
         return Err(Error::new(Code::Io, "write to stdout").with_details("it is closed"));
     }
     let mut stdout = io::stdout().lock();
-    let written = match stdout::was_closed() {
-        true => Err(Errno::EBADF.into()),
-        false => stdout
-            .write_all(text.as_bytes())
-            .and_then(|()| stdout.flush()),
-    };
+    let written = stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush());
     match written {
         Err(cause) if cause.kind() == io::ErrorKind::BrokenPipe => Ok(DONE),
         written => {

@@ -108,7 +108,16 @@ pub fn interfaces() -> Result<Interfaces, Error> {
     let mut socket = Netlink::route()?;
     let links = socket.links(None).context(Code::System, tried)?;
     let names: HashMap<u32, String> = links.into_iter().map(|l| (l.index, l.name)).collect();
-    let mut local = Vec::new();
+    let is_to_come = |one: &Assigned| one.flags & (TENTATIVE | DUPLICATE) == TENTATIVE;
+    // Read before the routes: one that gets its route in between is in both.
+    let to_come = assigned(&mut socket, Family::V6)?.into_iter();
+    let to_come = to_come.filter(is_to_come).filter_map(|one| {
+        Some(Local {
+            interface: names.get(&one.interface)?.clone(),
+            prefix: Prefix::whole(one.addr),
+        })
+    });
+    let mut local: Vec<Local> = to_come.collect();
     for family in Family::ALL {
         let mut header = [0; ROUTE_HEADER];
         if let Some(first) = header.first_mut() {
@@ -122,14 +131,6 @@ pub fn interfaces() -> Result<Interfaces, Error> {
             Some(Local { interface, prefix })
         }));
     }
-    let is_to_come = |one: &Assigned| one.flags & (TENTATIVE | DUPLICATE) == TENTATIVE;
-    let to_come = assigned(&mut socket, Family::V6)?.into_iter();
-    local.extend(to_come.filter(is_to_come).filter_map(|one| {
-        Some(Local {
-            interface: names.get(&one.interface)?.clone(),
-            prefix: Prefix::whole(one.addr),
-        })
-    }));
     let names = names.into_values().collect();
     Ok(Interfaces { names, local })
 }

@@ -2,13 +2,11 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::io;
 use std::path::Path;
 use std::time::Instant;
 
 use common::cache::Cache;
 use common::sys::file::Draft;
-use common::sys::regular::{self, Entry, Links};
 use common::{Attachment, Code, Error};
 
 use super::{lacking, limits, print, sysctls, whole};
@@ -74,13 +72,6 @@ fn write(file: &Path, text: &str) -> Result<(), Error> {
         Ok(data) if data.is_dir() => {}
         Ok(_) => return refused("its parent is not a directory"),
         Err(error) => return refused(&format!("its directory: {error}")),
-    }
-    // A device or a pipe would be a file from then on, and a link would lead nowhere else.
-    match regular::look(file, Links::Refused) {
-        Ok(Entry::Regular(_)) => {}
-        Ok(Entry::Other(what)) => return refused(&format!("it is {what}, not a file")),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return refused(&error.to_string()),
     }
     let draft = Draft::write(
         dir,
