@@ -26,6 +26,8 @@ PATIENCE = 0.2
 # another change after its command has ended.
 QUIET = 3.0
 # For what it costs.
+# `--grace` of follow: so long after a change it looks whether the cache has more.
+GRACE = 10.0
 PODS = 100
 CHANGES = 10_000
 
@@ -363,7 +365,7 @@ def cost():
         costs[name] = {"microseconds": used() - before[0], "wakeUps": wake_ups() - before[1]}
 
     # What it does at its start is done.
-    time.sleep(QUIET)
+    time.sleep(GRACE + QUIET)
     count("idle", lambda: time.sleep(30))
     nft = Nftables()
 
