@@ -67,14 +67,6 @@ impl Throughput {
         bits(bytes - before, *end - start)
     }
 
-    /// The length of what [`Throughput::steady`] is about.
-    #[must_use]
-    pub fn steady_time(&self) -> Duration {
-        let start = self.warmed_up().map_or(WARM_UP, |(after, _)| after);
-        let end = self.readings.last().map_or(start, |(after, _)| *after);
-        end.saturating_sub(start)
-    }
-
     /// The first reading after the first second.
     fn warmed_up(&self) -> Option<(Duration, u64)> {
         self.readings
@@ -265,7 +257,6 @@ mod tests {
         assert_eq!(throughput.total(), 2250);
         let rates = (throughput.first_second(), throughput.steady());
         assert_eq!(rates, (8000.0, 4000.0));
-        assert_eq!(throughput.steady_time(), Duration::from_secs(2));
         let short = Throughput {
             readings: vec![at(500, 1000)],
         };
