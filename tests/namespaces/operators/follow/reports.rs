@@ -1,5 +1,7 @@
 //! What `follow` says, to people and to a service manager, and when it is silent.
 
+use std::os::unix::net::UnixDatagram;
+
 use super::*;
 
 #[test]
