@@ -250,7 +250,9 @@ impl Kernel<'_> {
         Ok(())
     }
 
-    /// Adds the hook qdisc. Another tool's of that kind, which came since it was looked at, serves as well.
+    /// Adds the hook qdisc. One of that kind which came since it was looked at serves as well: another tool's,
+    /// or that of the same ADD that runs twice. Nothing says which, so the marks stay, and DEL deletes it where
+    /// nobody else has filters on it.
     fn add_hook(&mut self, kind: HookKind) -> Result<(), Refusal> {
         let link = self.link.index;
         let exists = match qdisc::add_hook(self.netlink, link, kind) {
@@ -259,25 +261,9 @@ impl Kernel<'_> {
         };
         self.is_hook_foreign = true;
         match qdisc::hook(self.netlink, link)? {
-            Some(hook) if hook.kind == kind.text() => self.mark_hook_as_found(),
+            Some(hook) if hook.kind == kind.text() => Ok(()),
             _ => Err(exists),
         }
-    }
-
-    /// Puts into the marks of the ifbs that the hook was not made for them, so that DEL leaves it.
-    fn mark_hook_as_found(&mut self) -> Result<(), Refusal> {
-        let ifbs = self.ifbs.iter().flatten();
-        let ifbs: Vec<u32> = ifbs.map(|ifb| ifb.index).collect();
-        for index in ifbs {
-            let ifb = self.netlink.link_by_index(index)?;
-            let mark = ifb.as_ref().and_then(Mark::of);
-            if let Some(mark) = mark.filter(|mark| mark.hook_made) {
-                let hook_made = false;
-                let mark = Mark { hook_made, ..mark };
-                self.netlink.set_alias(index, &mark.to_string())?;
-            }
-        }
-        Ok(())
     }
 
     /// Deletes the hook qdisc, unless it is another tool's or has filters.

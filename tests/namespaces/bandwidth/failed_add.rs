@@ -152,13 +152,12 @@ fn add_while(pod: &Pod, keys: &Value, meanwhile: &str) -> Answer {
 }
 
 #[test]
-fn a_hook_that_somebody_makes_meanwhile_serves_and_is_theirs() {
+fn a_hook_that_somebody_makes_meanwhile_serves_and_stays_with_their_filter() {
     let pod = Pod::new();
     let answer = add_while(&pod, &both(), "tc qdisc add dev veth0 clsact");
     assert_eq!(answer.code, Some(0), "{answer:?}");
     pod.check(both());
-    let ifb = pod.sh(&format!("ip link show {IFB}"));
-    assert!(ifb.contains("hook=found"), "{ifb}");
+    pod.sh("tc filter add dev veth0 egress protocol ip pref 9 u32 match u32 0 0 flowid 9:9");
     pod.add(both());
     pod.del(both());
     let qdiscs = pod.sh("tc qdisc show dev veth0");
@@ -167,6 +166,8 @@ fn a_hook_that_somebody_makes_meanwhile_serves_and_is_theirs() {
         "{qdiscs}"
     );
     assert_eq!(pod.sh("tc filter show dev veth0 ingress"), "");
+    let filters = pod.sh("tc filter show dev veth0 egress");
+    assert!(filters.contains("flowid 9:9"), "{filters}");
 }
 
 #[test]
