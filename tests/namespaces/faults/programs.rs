@@ -1,7 +1,8 @@
 //! Every program that ADD starts, failed once.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+
+use sandbox::executable;
 
 use super::{Attachment, End};
 use crate::portmap::node::{Backend, Host, mapping, on_both_variants, request};
@@ -19,7 +20,6 @@ fn instrument(host: &Host) {
         for end in ["", "-restore", "-save"] {
             let program = host.directory.join(format!("{base}{end}"));
             let real = fs::read_link(&program).unwrap();
-            fs::remove_file(&program).unwrap();
             // Appending is atomic, so the number of bytes tells the starts apart.
             let text = format!(
                 "#!/bin/sh\nd={}\nprintf x >>$d/starts\n\
@@ -27,8 +27,7 @@ fn instrument(host: &Host) {
                 host.directory.display(),
                 real.display()
             );
-            fs::write(&program, text).unwrap();
-            fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+            executable::script(&program, &text).unwrap();
         }
     }
 }
@@ -120,12 +119,10 @@ fn a_node_without_nat_for_ipv4_is_refused_and_one_without_it_for_ipv6_is_not(bac
         let request = request("", &mapping("tcp", 8080, 80));
         for end in ["", "-restore", "-save"] {
             let program = host.directory.join(format!("{base}{end}"));
-            fs::remove_file(&program).unwrap();
             let text = format!(
                 "#!/bin/sh\necho \"{base}: can't initialize {base} table 'nat': Table does not exist\" >&2\nexit 3\n"
             );
-            fs::write(&program, text).unwrap();
-            fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+            executable::script(&program, &text).unwrap();
         }
         if base == "iptables" {
             host.fails(&host.call("ADD", &request), 103);

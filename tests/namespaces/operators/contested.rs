@@ -1,8 +1,6 @@
 //! What takes a host port's packets before our rules: NodePorts of kube-proxy, rules of others.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
-
+use sandbox::executable;
 use serde_json::{Value, json};
 
 use super::place::{Backend, Place, on_every_backend};
@@ -256,9 +254,7 @@ fn rules_that_cannot_be_read_are_an_error_and_never_none() {
     is_active(&place);
     for name in ["iptables-legacy-restore", "iptables-legacy-save"] {
         let program = place.directory.join(name);
-        let _ = fs::remove_file(&program);
-        fs::write(&program, "#!/bin/sh\necho torn >&2\nexit 4\n").unwrap();
-        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        executable::script(&program, "#!/bin/sh\necho torn >&2\nexit 4\n").unwrap();
     }
     for command in [&["ports", "--json"][..], &["who", "8000", "--json"]] {
         let said = place.run("portmap", command);

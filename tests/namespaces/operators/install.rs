@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use sandbox::executable;
 use sandbox::plugin::binary;
 
 use super::place::{Backend, Place};
@@ -105,9 +106,9 @@ fn image(place: &Place) -> PathBuf {
     let image = place.directory.join("image");
     fs::create_dir_all(image.join("plugins")).unwrap();
     for name in ["bandwidth", "portmap", "tuning"] {
-        fs::copy(binary(name), image.join("plugins").join(name)).unwrap();
+        executable::copy(&binary(name), &image.join("plugins").join(name)).unwrap();
     }
-    fs::copy(tool(), image.join("cnictl")).unwrap();
+    executable::copy(&tool(), &image.join("cnictl")).unwrap();
     image.join("cnictl")
 }
 
@@ -140,7 +141,7 @@ fn plugins_that_are_nowhere_are_asked_for() {
     let place = Place::new(Backend::Nftables, 1);
     let (dir, text) = directory(&place);
     let alone = place.directory.join("cnictl");
-    fs::copy(tool(), &alone).unwrap();
+    executable::copy(&tool(), &alone).unwrap();
     let output = run(&alone, &["install", &text]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let said = String::from_utf8(output.stderr).unwrap();

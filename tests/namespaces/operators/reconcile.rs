@@ -1,10 +1,9 @@
 //! `reconcile`: what a reload of the firewall removed comes back, and nothing else changes.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 
 use common::base64;
-use sandbox::Snapshot;
+use sandbox::{Snapshot, executable};
 use serde_json::json;
 
 use super::place::{Backend, Place, on_every_backend};
@@ -165,9 +164,7 @@ fn what_cannot_be_written_together_is_written_one_by_one() {
     place.attach_all("portmap");
     place.reload();
     let program = place.directory.join("iptables-restore");
-    fs::remove_file(&program).unwrap();
-    fs::write(&program, ONE_AT_A_TIME).unwrap();
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    executable::script(&program, ONE_AT_A_TIME).unwrap();
     let said = place.run("portmap", &["reconcile", "--json"]);
     assert_eq!(said.states(), ["repaired"; 3], "{said:?}");
     for index in 0..3 {

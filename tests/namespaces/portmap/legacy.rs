@@ -1,8 +1,9 @@
 //! The legacy variant: what cannot be read is an error, and what iptables cannot remove goes all the same.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::symlink;
 
+use sandbox::executable;
 use sandbox::plugin::Call;
 
 use super::node::{Backend, Host, mapping, request};
@@ -115,12 +116,9 @@ fn a_list_without_an_end_is_an_error_and_changes_nothing() {
     let before = rules();
     let program = host.directory.join("iptables-save");
     for printed in ["", "*nat\n:PREROUTING ACCEPT [0:0]\n"] {
-        fs::remove_file(&program).unwrap();
-        fs::write(&program, format!("#!/bin/sh\nprintf '{printed}'\n")).unwrap();
-        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        executable::script(&program, &format!("#!/bin/sh\nprintf '{printed}'\n")).unwrap();
         let by_its_name = host.directory.join("iptables-legacy-save");
-        let _ = fs::remove_file(&by_its_name);
-        fs::copy(&program, by_its_name).unwrap();
+        executable::copy(&program, &by_its_name).unwrap();
         let other = request("", &mapping("tcp", 8081, 80));
         for (verb, request) in [("ADD", &other), ("CHECK", &ours)] {
             let said = host.fails(&host.call(verb, request), 100);

@@ -1,13 +1,13 @@
 //! A node with containers whose ports are mapped with one backend.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use sandbox::plugin::{Answer, Call, binary};
 use sandbox::topology::Net;
-use sandbox::{Node, Topology};
+use sandbox::{Node, Topology, executable};
 
 /// What rules are made with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -149,8 +149,7 @@ impl Host {
             "#!/bin/sh\n{}\n",
             script.replace("PLUGIN", &program.display().to_string())
         );
-        fs::write(&file, text).unwrap();
-        fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+        executable::script(&file, &text).unwrap();
         self.call_of(&file.display().to_string(), verb, request)
     }
 

@@ -1,11 +1,11 @@
 //! The newest owner of a port, and a request that changes.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 
-use sandbox::Topology;
 use sandbox::probe::tcp;
+use sandbox::{Topology, executable};
 
 use super::node::{
     Backend, Host, mapping, on_both_variants, on_every_backend, request, request_of,
@@ -131,8 +131,7 @@ fn what_a_program_wrote_that_fails_at_its_end_is_taken_back() {
              case $text in *'-I CNI-HOSTPORT-DNAT'*) echo 'no counters today' >&2; exit 1; esac\n",
             real.display()
         );
-        fs::write(&late, text).unwrap();
-        fs::set_permissions(&late, fs::Permissions::from_mode(0o755)).unwrap();
+        executable::script(&late, &text).unwrap();
         late
     });
     let link = |to: &PathBuf, program: &PathBuf| {

@@ -2,12 +2,12 @@
 //! not for ever, and an ADD without the means to say that it is at work goes on without.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::time::Duration;
 
-use sandbox::wait_until;
+use sandbox::{executable, wait_until};
 
 use super::node::{Backend, Host, mapping, on_both_variants, request};
 use crate::faults::{self, End};
@@ -23,7 +23,6 @@ fn hold_the_programs(host: &Host) {
     for base in ["iptables", "ip6tables"] {
         let program = host.directory.join(format!("{base}-restore"));
         let real = fs::read_link(&program).unwrap();
-        fs::remove_file(&program).unwrap();
         // The loop ends by itself where the test fails before it writes the file.
         let text = format!(
             "#!/bin/sh\nd={} n=0\ncat >$d/{base}-input\nprintf x >>$d/begun\n\
@@ -32,8 +31,7 @@ fn hold_the_programs(host: &Host) {
             host.directory.display(),
             real.display()
         );
-        fs::write(&program, text).unwrap();
-        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        executable::script(&program, &text).unwrap();
     }
 }
 

@@ -8,6 +8,7 @@
 //! | --- | --- |
 //! | [`namespace`] | [`Namespace`]: a network namespace, code and commands run inside it, sysctls |
 //! | [`topology`] | [`Topology`]: a host, its containers, a client and a server outside |
+//! | [`executable`] | programs that a test writes and that are executed then |
 //! | [`plugin`] | [`plugin::Call`]: one execution of a CNI plugin, and where our binaries are |
 //! | [`probe`] | TCP, UDP, SCTP, HTTP exchanges and throughput between namespaces |
 //! | [`snapshot`] | [`Snapshot`]: the kernel's state as plain data, and what differs between two |
@@ -30,6 +31,7 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
+pub mod executable;
 mod link;
 pub mod namespace;
 pub mod plugin;

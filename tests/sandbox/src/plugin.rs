@@ -10,10 +10,6 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::namespace::Namespace;
-use crate::wait_until;
-
-/// How long a program may be busy.
-const BUSY: Duration = Duration::from_secs(10);
 
 /// The container ID of a call that sets none.
 pub const CONTAINER_ID: &str = "cid-0001";
@@ -167,7 +163,7 @@ impl Call {
     /// When the program cannot be started, with its path.
     pub fn spawn(&self, host: &Namespace) -> io::Result<Running> {
         let started = Instant::now();
-        let mut child = start(&mut self.command(host)).map_err(|e| {
+        let mut child = self.command(host).spawn().map_err(|e| {
             let program = self.program.display();
             io::Error::new(
                 e.kind(),
@@ -253,19 +249,4 @@ impl Drop for Running {
             let _ = child.wait();
         }
     }
-}
-
-/// Starts a program. A script that a test has just written is busy (`ETXTBSY`) as long as a child that another
-/// thread has forked meanwhile has not started its own program.
-fn start(command: &mut Command) -> io::Result<Child> {
-    let mut outcome = command.spawn();
-    wait_until(BUSY, || {
-        let is_busy =
-            matches!(&outcome, Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy);
-        if is_busy {
-            outcome = command.spawn();
-        }
-        !is_busy
-    });
-    outcome
 }

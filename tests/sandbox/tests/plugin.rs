@@ -1,11 +1,10 @@
 //! Plugins are run the way a runtime runs them. `/bin/sh` stands in for one.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::{env, fs, process};
 
-use sandbox::{Namespace, plugin};
+use sandbox::{Namespace, executable, plugin};
 
 /// A shell script as a plugin; removed by Drop.
 struct Script(PathBuf);
@@ -13,14 +12,7 @@ struct Script(PathBuf);
 impl Script {
     fn new(name: &str, text: &str) -> Self {
         let path = env::temp_dir().join(format!("sandbox-{name}-{}", process::id()));
-        // Written by a child: a descriptor open for writing here could be inherited by another
-        // test's fork, and the exec would fail with "text file busy".
-        let made = process::Command::new("sh")
-            .args(["-c", "printf '#!/bin/sh\\n%s\\n' \"$2\" > \"$1\"", "sh"])
-            .args([path.to_str().unwrap(), text])
-            .status();
-        assert!(made.unwrap().success());
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        executable::script(&path, &format!("#!/bin/sh\n{text}\n")).unwrap();
         Self(path)
     }
 
