@@ -29,7 +29,7 @@ pub struct Done {
 /// Makes the changes of steps, in their order.
 ///
 /// # Errors
-/// Code 100 or 103; nothing is changed then, or the error says what could not be taken back.
+/// Code 100 or 103; nothing is changed then, or the error says what could not be rolled back.
 pub fn apply(
     netlink: &mut Netlink,
     log: &Log,

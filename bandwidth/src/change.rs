@@ -1,4 +1,4 @@
-//! What ADD can change, and take back.
+//! What ADD can change, and roll back.
 
 use std::fmt;
 
@@ -86,7 +86,7 @@ pub enum Change {
     OwnQueue(On, Tbf, String),
     /// Create the hook qdisc; with the kind of the one that stays in its way, if any.
     AddHook(HookKind, Option<String>),
-    /// Delete the hook qdisc, unless somebody else has come to use it.
+    /// Delete the hook qdisc, unless another tool has come to use it.
     DeleteHook,
     /// Add a filter; a redirect to link 0 leads to the ifb behind the hook.
     AddFilter(Spot, Rule),
@@ -179,7 +179,7 @@ impl Change {
             )
     }
 
-    /// Whether it cannot be taken back, and its failure harms nobody.
+    /// Whether it cannot be rolled back, and its failure harms nobody.
     pub fn is_optional(&self) -> bool {
         matches!(self, Change::DeleteIfb(_))
     }

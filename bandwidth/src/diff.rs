@@ -35,13 +35,13 @@ pub struct Difference<'a> {
     /// Whether the plan is all that the attachment is to have. If not, another plugin of the chain may
     /// have set the link's token bucket, which no result names.
     pub is_whole: bool,
-    /// Whether a bucket with the reference's numbers is no drift.
+    /// Whether a bucket with the reference's numbers is not a drift.
     pub accepts_reference: bool,
 }
 
 impl Difference<'_> {
     /// Every step, in an order that limits nothing before everything is ready. What cannot be undone
-    /// comes last. A direction that has no limit is no drift: it may be another's.
+    /// comes last. A direction that has no limit is not a drift: it may be another's.
     pub fn steps(&self) -> Vec<Step> {
         let detours = || {
             let detours = self.plan.detours.iter();
@@ -183,7 +183,7 @@ impl Difference<'_> {
         Step::change(change, Some(undo))
     }
 
-    /// The alias of an ifb. The reference's have none, which is no drift.
+    /// The alias of an ifb. The reference's have none, which is not a drift.
     fn alias(&self, on: On, link: &Link) -> Option<Step> {
         let (old, new) = (
             link.alias.clone().unwrap_or_default(),
@@ -201,7 +201,7 @@ impl Difference<'_> {
         Some(Step { drift, ..step })
     }
 
-    /// Where no ifb says whose the limit is, the link does, unless it has somebody else's alias.
+    /// Where no ifb says whose the limit is, the link does, unless it has another tool's alias.
     pub fn mark_of_link(&self) -> Option<Step> {
         let is_free = |alias: &str| alias.is_empty() || Mark::of(self.link).is_some();
         match self.is_link_marked() && self.link.alias.as_deref().is_none_or(is_free) {

@@ -36,7 +36,7 @@ pub struct Slot {
     pub mark: Option<Mark>,
     /// A link whose packets are redirected to it, where that had to be looked for.
     pub user: Option<u32>,
-    /// The kind of somebody else's link that has the first choice of a name.
+    /// The kind of another tool's link that has the first choice of a name.
     pub taken_by: Option<String>,
 }
 

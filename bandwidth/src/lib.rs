@@ -5,7 +5,7 @@
 //! | [`config`], [`amount`], [`subnets`] | what the configuration requests |
 //! | [`keys`] | the table of its keys |
 //! | [`plan`], [`tbf`], [`queue`] | what the kernel is to hold |
-//! | [`place`], [`ifb`], [`owner`] | where it is to hold that, and whose it is |
+//! | [`place`], [`ifb`], [`owner`] | where it is to hold that, and its owner |
 //! | [`observe`], [`tc`] | what it holds |
 //! | [`look`] | all of that for one attachment |
 //! | [`diff`], [`change`] | the steps from one to the other |

@@ -23,7 +23,7 @@ use crate::tc::{Hook, qdisc};
 /// A limit of one direction, with what was counted since it was made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limit {
-    /// Whose it is, where the state or the cache says so.
+    /// The owner, where the state or the cache names one.
     pub owner: Option<Attachment>,
     /// The link that has the token bucket.
     pub device: String,
@@ -35,7 +35,7 @@ pub struct Limit {
     pub rate: u64,
     /// Bytes.
     pub burst: u64,
-    /// The kind of the queue: `fifo` for the bucket's own, `fq_codel`, or another that somebody put there.
+    /// The kind of the queue: `fifo` for the bucket's own, `fq_codel`, or another that was put there.
     pub queue: String,
     /// How long a packet may wait, in microseconds: in a FIFO as `tc` computes it from the limit, in an
     /// `fq_codel` for longer than its interval (`target`).

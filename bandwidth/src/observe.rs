@@ -108,7 +108,7 @@ impl Actual {
         }
     }
 
-    /// Whether somebody else has filters on any hook.
+    /// Whether another tool has filters on any hook.
     pub fn has_others(&self) -> bool {
         self.sides.iter().any(|side| side.others().next().is_some())
     }

@@ -1,4 +1,4 @@
-//! The mark on each of our ifbs, its alias: whose it is, and what else was made along with it. A limit
+//! The mark on each of our ifbs, its alias: its owner, and what else was made along with it. A limit
 //! without an ifb has its mark on the limited link itself.
 //!
 //! `cni-bandwidth NETWORK/CONTAINER/IFNAME link=7 hook=made root=made`. An alias has 255 bytes

@@ -191,7 +191,7 @@ impl Place {
     }
 }
 
-/// The first of these names that may be a veth's: a bridge or another device is no end of a pair.
+/// The first of these names that may be a veth's: a bridge or another device is not an end of a pair.
 fn other_end(netlink: &mut Netlink, names: &[&str]) -> Result<Option<String>, Error> {
     for name in names {
         let link = look_up(netlink, name)?;
@@ -225,7 +225,7 @@ fn veth_into(host: &mut Netlink, name: &str, netns: Option<&Netns>) -> Result<Op
 
 /// The veth of the host that a result names and that is known to be the attachment's, if it still lives,
 /// and leads to the namespace where one is given and there: by its mark, else by its hardware address. A
-/// name alone may be another's by now, and a veth with both ends in the host is no container's.
+/// name alone may be another's by now, and a veth with both ends in the host is not a container's.
 ///
 /// # Errors
 /// Code 100 when the kernel does not say.

@@ -15,8 +15,8 @@ const SHARE: u64 = 5;
 const ROUND_TRIP: u64 = 100_000;
 /// The kernel's default for what may wait, in bytes (`fq_codel_init` in net/sched/sch_fq_codel.c).
 const MOST_MEMORY: u64 = 32 << 20;
-/// The least that we let wait, in bytes. What goes beyond is dropped 64 packets at a time, which is no way
-/// to limit TCP.
+/// The least that we let wait, in bytes. What goes beyond is dropped 64 packets at a time, which does not
+/// limit TCP well.
 const LEAST_MEMORY: u64 = 256 << 10;
 
 /// The configuration's `queue`.

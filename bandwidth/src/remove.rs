@@ -1,4 +1,4 @@
-//! DEL and GC: take back what belongs to attachments, as far as it is still there.
+//! DEL and GC: remove what belongs to attachments, as far as it is still there.
 
 use std::collections::{HashMap, HashSet};
 use std::iter;
@@ -46,10 +46,10 @@ struct Leaving<'a> {
     log: &'a Log,
 }
 
-/// DEL: takes back what belongs to the attachment. Neither limits nor a sound result are needed.
+/// DEL: removes what belongs to the attachment. Neither limits nor a sound result are needed.
 ///
 /// # Errors
-/// Everything that could not be taken back.
+/// Everything that could not be removed.
 pub fn del(request: &Request) -> Result<(), Error> {
     let result = request.conf.prev_result().ok().flatten();
     let leaving = Leaving {
@@ -85,10 +85,10 @@ pub fn del(request: &Request) -> Result<(), Error> {
     Error::all(errors).map_or(Ok(()), Err)
 }
 
-/// GC: takes back what belongs to dead attachments of this network.
+/// GC: removes what belongs to dead attachments of this network.
 ///
 /// # Errors
-/// Everything that could not be taken back.
+/// Everything that could not be removed.
 pub fn gc(request: &Request) -> Result<(), Error> {
     let network = &request.attachment.network;
     let owner = |valid: ValidAttachment| {
@@ -147,7 +147,7 @@ fn marked(
 }
 
 impl Leaving<'_> {
-    /// Takes back what is in the container's namespace, on an interface that has another name by now.
+    /// Removes what is in the container's namespace, on an interface that has another name by now.
     fn inside(&self, path: &Path) -> Result<Vec<Error>, Error> {
         let Some(netns) = Netns::open_if_there(path)? else {
             return Ok(Vec::new());
@@ -156,7 +156,7 @@ impl Leaving<'_> {
         Ok(self.remove(&mut inside, None))
     }
 
-    /// Takes back what is on the node: on the link, or on the one that the result names in a namespace.
+    /// Removes what is on the node: on the link, or on the one that the result names in a namespace.
     fn on_node(
         &self,
         mut link: Option<Link>,
@@ -174,7 +174,7 @@ impl Leaving<'_> {
         Ok(errors)
     }
 
-    /// Takes back the ifbs, and what is on the link where that is known. Carries on after a failure.
+    /// Removes the ifbs, and what is on the link where that is known. Carries on after a failure.
     fn remove(&self, netlink: &mut Netlink, link: Option<&Link>) -> Vec<Error> {
         let evidence = Evidence {
             link: link.map(|link| link.index),
@@ -207,7 +207,7 @@ impl Leaving<'_> {
     }
 }
 
-/// Takes back an owner's ifbs in these slots and what leads to them.
+/// Removes an owner's ifbs in these slots and what leads to them.
 fn slots_of(
     netlink: &mut Netlink,
     owner: &Owner,

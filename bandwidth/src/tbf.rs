@@ -20,7 +20,7 @@ const NANOSECONDS: u64 = 1_000_000_000;
 const TICK: u64 = 64;
 /// The highest rate, in bytes per second, at which a bucket of one tick holds what it says: beyond it the
 /// product of time and rate wraps in the kernel (`psched_ns_t2l` in include/net/sch_generic.h). Faster is
-/// no limit in practice either.
+/// not a limit in practice either.
 const FASTEST: u64 = u64::MAX / TICK;
 /// How long a packet may wait in the queue unless `latencyMs` says otherwise, in milliseconds.
 pub const LATENCY: u64 = 25;

@@ -50,7 +50,7 @@ pub fn local(family: Family) -> Result<Vec<IpAddr>, Error> {
     Ok(all.map(|assigned| assigned.addr).collect())
 }
 
-/// An address that somebody has given to an interface.
+/// An address that was given to an interface.
 struct Assigned {
     interface: u32,
     flags: u8,

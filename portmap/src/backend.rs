@@ -92,7 +92,7 @@ pub trait Backend {
     const KIND: BackendKind;
     /// What was read for several plans at once.
     type Seen: Default;
-    /// What takes back what was applied.
+    /// What rolls back what was applied.
     type Undo: Undo;
 
     /// Reads what several plans have in common; what is not in there, [`Backend::diff`] reads itself.
@@ -111,7 +111,7 @@ pub trait Backend {
     fn apply(plan: &Plan, config: &Config, log: &Log) -> Result<Self::Undo, Error>;
 
     /// The same for several attachments at once, the last being the newest. Says whether that was done; if
-    /// not, nothing was, as far as it could be taken back.
+    /// not, nothing was, as far as it could be rolled back.
     fn apply_all(_jobs: &[Job<'_>]) -> bool {
         false
     }
@@ -135,14 +135,14 @@ pub trait Backend {
     fn status(config: &Config, node: &Node) -> Result<(), Error>;
 }
 
-/// What takes back what was applied.
+/// What rolls back what was applied.
 pub trait Undo {
     /// Whether there was anything to change.
     fn is_change(&self) -> bool;
 
-    /// Takes it back.
+    /// Rolls it back.
     ///
     /// # Errors
-    /// Everything that could not be taken back.
+    /// Everything that could not be rolled back.
     fn run(self) -> Result<(), Error>;
 }

@@ -15,7 +15,7 @@ use crate::nftables::Nftables;
 use crate::options::{BackendKind, Mark};
 use crate::plan::Plan;
 
-/// What takes back what a backend applied.
+/// What rolls back what a backend applied.
 pub enum Undo {
     /// By iptables.
     Iptables(<Iptables as Backend>::Undo),
@@ -37,10 +37,10 @@ impl Undo {
         }
     }
 
-    /// Takes it back.
+    /// Rolls it back.
     ///
     /// # Errors
-    /// Everything that could not be taken back.
+    /// Everything that could not be rolled back.
     pub fn run(self) -> Result<(), Error> {
         match self {
             Undo::Iptables(undo) => undo.run(),
@@ -134,7 +134,7 @@ pub fn at_once(config: &Config) -> Option<BackendKind> {
 }
 
 /// Applies the plans of several attachments at once, as [`at_once`] allows. Says whether that was done; if
-/// not, nothing was, as far as it could be taken back.
+/// not, nothing was, as far as it could be rolled back.
 pub fn apply_all(jobs: &[Job<'_>]) -> bool {
     Iptables::apply_all(jobs)
 }

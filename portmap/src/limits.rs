@@ -66,7 +66,7 @@ impl Limits {
     /// Reads both lists. An empty one limits nothing.
     ///
     /// # Errors
-    /// Code 6 for anything but lists of strings, code 7 for what is no address, prefix or interface's name.
+    /// Code 6 for anything but lists of strings, code 7 for what is not an address, prefix or interface's name.
     pub fn parse(raw: Object<'_>) -> Result<Limits, Error> {
         Ok(Limits {
             addresses: listed(raw, ADDRESSES, prefix)?,

@@ -24,7 +24,7 @@ impl PortMapping {
     ///
     /// # Errors
     /// Code 6 for values of the wrong type, code 7 for ports outside 1 to 65535, an unknown protocol
-    /// or a `hostIP` that is no address; each with the path and the value.
+    /// or a `hostIP` that is not an address; each with the path and the value.
     pub fn parse(value: Value<'_>) -> Result<PortMapping, Error> {
         let raw = value.object()?;
         Ok(PortMapping {

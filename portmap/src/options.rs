@@ -29,7 +29,7 @@ impl BackendKind {
 pub enum Mark {
     /// With this bit, 0 to 31, by chains of our own.
     Bit(u8),
-    /// By somebody else's chain in the nat table (`externalSetMarkChain`).
+    /// By another tool's chain in the nat table (`externalSetMarkChain`).
     Chain(String),
 }
 

@@ -95,7 +95,7 @@ fn take(name: &str, children: Children, patience: Duration) -> Result<Turn, ()> 
     take_while(name, children, patience, || false)
 }
 
-/// As [`take`], but waits on after each `patience` as long as it is told to.
+/// As [`take`], but waits on after each `patience` as long as its caller wants.
 fn take_while(
     name: &str,
     children: Children,

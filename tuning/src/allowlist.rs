@@ -39,7 +39,7 @@ impl Rule {
 /// What the node's list says of a network's sysctls.
 ///
 /// # Errors
-/// Why ADD would refuse them, or that a line is no regular expression.
+/// Why ADD would refuse them, or that a line is not a regular expression.
 pub fn outlook(config: &Config) -> Result<String, Error> {
     let text = read()?;
     for (number, line) in lines(text.as_deref().unwrap_or_default()) {
@@ -56,7 +56,7 @@ pub fn outlook(config: &Config) -> Result<String, Error> {
 ///
 /// # Errors
 /// Code 104 for a sysctl that is not on it, code 5 when the file is there but cannot be read, code 7
-/// when a line is no regular expression.
+/// when a line is not a regular expression.
 pub fn permit(config: &Config) -> Result<(), Error> {
     if config.sysctls.is_empty() {
         return Ok(());
@@ -111,7 +111,7 @@ fn judge(text: &str, settings: &[Setting]) -> Result<(), Error> {
 }
 
 /// Every line that counts, with its number from 1. No sysctl's name has a `#`, so that lines which
-/// begin with one can only be meant as remarks.
+/// begin with one can only be meant as comments.
 pub fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
     (1..)
         .zip(text.split('\n').map(str::trim))

@@ -267,7 +267,7 @@ fn switch(plan: &Plan, steps: &[Step], link: Option<Link>, ends: &mut Ends) -> R
     }
 }
 
-/// Completes an error when the changes were taken back. The backup becomes what it was, unless something
+/// Completes an error when the changes were rolled back. The backup becomes what it was, unless something
 /// could not be put back: then it stays for DEL.
 fn undo(
     error: Error,

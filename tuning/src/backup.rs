@@ -42,14 +42,14 @@ pub struct Saved {
     pub bytes: Vec<u8>,
     /// What they mean.
     pub backup: Backup,
-    /// What makes no sense in it.
+    /// What is invalid in it.
     pub faults: Vec<String>,
 }
 
 /// The content of a backup.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Backup {
-    /// Whose it is; the reference does not say.
+    /// The owner; the reference does not name one.
     pub owner: Option<Attachment>,
     /// The container's namespace, as [`crate::observe::Container::netns_id`] names it; the reference
     /// does not say.
@@ -139,7 +139,7 @@ impl Store {
                     .map(|owner| *owner == self.owner);
                 all.extend(is_ours.unwrap_or(all.is_empty()).then_some(saved));
             }
-            // What is no file is no backup.
+            // What is not a file is not a backup.
             Ok(Content::Absent | Content::NoFile(_)) => {}
             Err(error) => errors.push(error),
         }

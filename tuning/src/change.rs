@@ -1,4 +1,4 @@
-//! What ADD can change, and take back.
+//! What ADD can change, and roll back.
 
 use common::sys::link;
 

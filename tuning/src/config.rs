@@ -89,7 +89,7 @@ impl Config {
 /// The directory of backups, which is all that DEL and GC need of a configuration.
 ///
 /// # Errors
-/// Code 6 when `dataDir` is no string, code 7 when it cannot be a path.
+/// Code 6 when `dataDir` is not a string, code 7 when it cannot be a path.
 pub fn data_dir(conf: Object<'_>) -> Result<PathBuf, Error> {
     match conf.get("dataDir") {
         None => Ok(default_data_dir()),

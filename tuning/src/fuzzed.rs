@@ -9,7 +9,7 @@ use crate::diff;
 use crate::observe::{Actual, Reading};
 use crate::plan::Plan;
 
-/// A configuration, as every verb reads it: what it plans is no drift once it is there.
+/// A configuration, as every verb reads it: what it plans is not a drift once it is there.
 pub fn configuration(request: &Request) {
     let _ = crate::config::data_dir(request.conf.object());
     let _ = request.conf.valid_attachments();

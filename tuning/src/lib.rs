@@ -18,7 +18,7 @@
 //! | [`restore`] | puts originals back |
 //! | [`remove`] | DEL and GC |
 //! | [`status`] | STATUS |
-//! | [`list`], [`operate`] | for the tool for people: what was changed, and whose it is |
+//! | [`list`], [`operate`] | for the tool for people: what was changed, and by which attachment |
 
 mod allowlist;
 mod apply;

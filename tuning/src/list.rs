@@ -108,7 +108,7 @@ pub fn data_dirs(cache: &Cache) -> BTreeSet<PathBuf> {
     dirs
 }
 
-/// Every backup and whose it is. What is not said by the file is completed from the cache.
+/// Every backup and its owner. What is not said by the file is completed from the cache.
 fn backups<'a>(
     dirs: impl IntoIterator<Item = &'a PathBuf>,
     cache: &Cache,

@@ -74,7 +74,7 @@ impl Side {
 /// An offload that a configuration switches.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wish {
-    /// Whose it is.
+    /// The interface's end.
     pub side: Side,
     /// The name as written.
     pub written: String,

@@ -32,7 +32,7 @@ const ABANDONED: Duration = Duration::from_secs(600);
 /// Every value that could not be put back. The backup then stays for another try, unless that
 /// would be pointless.
 pub fn del(request: &Request) -> Result<(), Error> {
-    // A `dataDir` that is no path never had a backup; ADD refuses it.
+    // A `dataDir` that is not a path never had a backup; ADD refuses it.
     let dir =
         config::data_dir(request.conf.object()).unwrap_or_else(|_| config::default_data_dir());
     let store = Store::new(&dir, &request.attachment);

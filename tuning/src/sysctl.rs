@@ -64,7 +64,7 @@ impl Name {
         }
     }
 
-    /// The same sysctl of another interface, or itself where it is no interface's. `None` where it is
+    /// The same sysctl of another interface, or itself where it is not an interface's. `None` where it is
     /// not known which part the interface is.
     pub fn of(&self, ifname: &str) -> Option<Name> {
         let mut parts = self.0.clone();

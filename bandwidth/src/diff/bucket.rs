@@ -101,7 +101,7 @@ fn bucket_drifts(
     drifts
 }
 
-/// How a queue differs. Where a FIFO will do, one is no drift: the kernel may have had no `fq_codel`.
+/// How a queue differs. Where a FIFO will do, one is not a drift: the kernel may have had no `fq_codel`.
 fn queue_drift(object: &str, wanted: Queue, actual: &Queued) -> Option<Drift> {
     let found = match actual {
         Queued::Fifo if wanted.may_be_fifo() => return None,

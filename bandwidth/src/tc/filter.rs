@@ -86,7 +86,7 @@ impl Filter {
         self.handle >> 20
     }
 
-    /// Whether it is no filter, but a hash table, which the kernel lists among filters of kind `u32`.
+    /// Whether it is not a filter, but a hash table, which the kernel lists among filters of kind `u32`.
     pub fn is_table(&self) -> bool {
         self.kind == "u32" && self.rule.is_none()
     }

@@ -72,7 +72,7 @@ pub struct Bucket {
     pub count: Count,
 }
 
-/// How a token bucket counts packets: for their length alone, unless somebody said otherwise.
+/// How a token bucket counts packets: for their length alone, unless set otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Count {
     /// Bytes that are added to each packet (a negative number wraps).

@@ -1,4 +1,4 @@
-//! What the kernel is asked for, and whether a connection that it lists is meant.
+//! What is requested of the kernel, and whether a connection that it lists is meant.
 //!
 //! Numbers: include/uapi/linux/netfilter/nfnetlink_conntrack.h.
 

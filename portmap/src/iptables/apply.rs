@@ -15,7 +15,7 @@ use crate::options::Mark;
 use crate::plan::Plan;
 use crate::turn::Turn;
 
-/// What takes back a part of an ADD.
+/// What rolls back a part of an ADD.
 #[derive(Debug)]
 pub enum Part {
     /// By a program.

@@ -139,7 +139,7 @@ fn tried(
     }
 }
 
-/// What a try leaves that cannot be taken back.
+/// What a try leaves that cannot be rolled back.
 fn left(family: Family, error: Error) -> Error {
     let msg = format!("roll back chain {SCRATCH} of table nat ({family}), which GC removes, too");
     Error::new(error.code, msg).with_details(error)

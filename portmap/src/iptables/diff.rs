@@ -90,7 +90,7 @@ fn check(
         Some(Variant::Legacy) | None => observe_chains(tool, wanted)?,
     };
     if own_chains(&state, &wanted.attachment, evidence).is_empty() {
-        // Somebody else may have the usual chain, or there is none at all.
+        // Another attachment may have the usual chain, or there is none at all.
         state = add::read(tool, wanted)?;
     }
     let chain = own_or_usual(&state, &wanted.attachment, evidence);

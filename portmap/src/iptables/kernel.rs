@@ -35,7 +35,7 @@ pub fn has_table(variant: Variant, family: Family, table: Table) -> Result<bool,
     }
 }
 
-/// What can be told, without iptables, of what an attachment needs.
+/// What can be known, without iptables, of what an attachment needs.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Glimpse {
     /// Whether a chain with one of its names exists, or may exist, or a jump

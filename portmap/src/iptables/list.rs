@@ -22,7 +22,7 @@ use crate::list::row::{Counters, Row};
 /// A rule without its `-A CHAIN`, and what it counted.
 type Counted = (String, Counters);
 
-/// Every host port, in the order in which they are asked for.
+/// Every host port, in the order in which they are consulted.
 ///
 /// # Errors
 /// What a program said.

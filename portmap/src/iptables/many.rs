@@ -16,7 +16,7 @@ use crate::plan::Plan;
 use crate::turn::Turn;
 
 /// Writes what these attachments lack, the last of them being the newest: by one batch, or one program for
-/// each IP version. Says whether that was done; if not, nothing was, as far as it could be taken back.
+/// each IP version. Says whether that was done; if not, nothing was, as far as it could be rolled back.
 pub fn add(jobs: &[(&Plan, &Config)]) -> bool {
     let Ok(variants) = Variants::find() else {
         return false;

@@ -1,5 +1,5 @@
 //! The verbs in the nf_tables variant: what is there is read over netlink, and what changes is one batch
-//! for both IP versions, which the kernel refuses when somebody else was faster.
+//! for both IP versions, which the kernel refuses when another writer was faster.
 //!
 //! Conditions are tried out by a program, as it alone knows what their words mean: [`conditional`].
 

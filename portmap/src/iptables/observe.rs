@@ -66,7 +66,7 @@ impl Tables {
     }
 }
 
-/// Whether ADD of an attachment is no more than the writing of what it lacks.
+/// Whether ADD of an attachment is only the writing of what it lacks.
 pub fn is_plain(config: &Config) -> bool {
     config.on_conflict == OnConflict::Replace
         && config.conditions_v4.is_empty()

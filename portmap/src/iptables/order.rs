@@ -76,7 +76,7 @@ struct Scan<'a> {
     first: BTreeSet<Behind>,
     /// Whether a rule was passed that would take packets from the new ones.
     is_at_the_end: bool,
-    /// The host ports that somebody is served.
+    /// The host ports that are served.
     served: BTreeSet<Behind>,
     /// Host ports with the chains that have them.
     passed: BTreeSet<(String, Behind)>,

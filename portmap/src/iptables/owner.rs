@@ -85,7 +85,7 @@ pub enum Claim {
     Mine,
     /// Made for this container on this network, but for which interface is not said.
     Perhaps,
-    /// Somebody else's.
+    /// Another tool's.
     Other,
     /// Nobody's: no jump rule leads to it.
     Orphan,
@@ -149,7 +149,7 @@ impl Jump {
     }
 }
 
-/// Whether the mark of an attachment is no other's.
+/// Whether the mark of an attachment is not another's.
 pub fn is_unique(comment: &str) -> bool {
     !comment.ends_with("..")
 }

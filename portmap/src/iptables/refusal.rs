@@ -25,7 +25,7 @@ pub fn refuse_the_hopeless(failure: &Failure, wanted: &Wanted) -> Result<(), Err
     }
 }
 
-/// Tells a refusal from a race: in a race, the input or the answer changes.
+/// Distinguishes a refusal from a race: in a race, the input or the answer changes.
 #[derive(Default)]
 pub struct Failures {
     last: Option<(String, Failure)>,

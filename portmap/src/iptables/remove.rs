@@ -31,7 +31,7 @@ pub fn del(attachment: &Attachment, evidence: &Evidence) -> Removed {
 /// Everything that could not be removed.
 pub fn entries(attachment: &Attachment, kept: &[Attachment], evidence: &Evidence) -> Removed {
     let select = |state: &State| standing::entries(state, attachment, kept, evidence);
-    // Jumps whose target somebody changed do not say which entry's they are.
+    // Jumps whose target was changed do not say which entry's they are.
     let mark = owner::comment(attachment);
     let are_all = kept.is_empty() && owner::is_unique(&mark);
     let is_dead = |comment: &str| are_all && comment == mark;

@@ -87,7 +87,7 @@ impl Jump {
 pub struct Wanted {
     /// The IP version.
     pub family: Family,
-    /// Whose it is.
+    /// The owner.
     pub attachment: Attachment,
     /// The attachment's chain.
     pub own: Vec<String>,
@@ -128,7 +128,7 @@ impl Wanted {
         shared_name(&self.attachment)
     }
 
-    /// The chain to use when somebody else has that one.
+    /// The chain to use when another attachment has that one.
     pub fn exact_name(&self) -> String {
         exact_name(&self.attachment)
     }

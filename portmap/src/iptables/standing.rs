@@ -51,7 +51,7 @@ pub fn jumps_to<'a>(state: &'a State, chain: &'a str) -> impl Iterator<Item = St
 }
 
 /// The rules of [`DNAT`] that bear an owner's mark, have ports, and lead to no attachment's chain, last
-/// first: jumps whose target somebody changed.
+/// first: jumps whose target was changed.
 pub fn strays(state: &State, is_whose: impl Fn(&str) -> bool) -> Vec<Standing> {
     let rules = state.rules(DNAT).iter().enumerate().rev();
     rules
@@ -285,7 +285,7 @@ pub enum Fault {
     NoRule,
     /// This rule before it, at this place, takes its packets.
     Hidden(usize, String),
-    /// This rule after it takes back what it does.
+    /// This rule after it rolls back what it does.
     Undone(String),
 }
 
@@ -349,7 +349,7 @@ fn is_in_the_way(state: &State, standing: &Meaning, shared: &Shared, ports: &For
 /// Everything that differs from what an attachment wants.
 ///
 /// A guard of which there is no trace was never made: only the reference added attachments here. They
-/// are as it left them, so that is no drift; our next ADD makes the guard.
+/// are as it left them, so that is not a drift; our next ADD makes the guard.
 pub fn drifts(state: &State, wanted: &Wanted, chain: &str) -> Vec<Drift> {
     let mut drifts = chain_drift(state, wanted, chain);
     drifts.extend(jump_drift(state, wanted, chain));

@@ -19,7 +19,7 @@ const LOCK_SECONDS: &str = "5";
 pub struct Tool {
     /// The IP version.
     pub family: Family,
-    /// The variant, where the program's file tells it.
+    /// The variant, where the program's file shows it.
     pub variant: Option<Variant>,
     restore: PathBuf,
 }
@@ -40,7 +40,7 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// Whether somebody held the lock all the time, or whatever else it waited for.
+    /// Whether another process held the lock all the time, or whatever else it waited for.
     pub fn is_lock(&self) -> bool {
         self.is_overdue
             || self.said.contains("holding the xtables lock")

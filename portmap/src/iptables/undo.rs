@@ -20,7 +20,7 @@ pub struct Undo {
     owners: Vec<(Attachment, Evidence)>,
     legacy: Option<Former>,
     native: Option<native::Undo>,
-    /// Whether anything was changed; what is shared is not taken back.
+    /// Whether anything was changed; what is shared is not rolled back.
     changed: bool,
 }
 

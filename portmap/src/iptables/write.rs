@@ -63,7 +63,7 @@ pub fn chain(state: &State, wanted: &Wanted, evidence: &Evidence) -> String {
     choose(state, wanted, &mine)
 }
 
-/// The reference's chain unless somebody else has it; one's own stays what it is.
+/// The reference's chain unless another attachment has it; one's own stays what it is.
 fn choose(state: &State, wanted: &Wanted, mine: &[String]) -> String {
     let shared = wanted.shared_name();
     match mine.first() {
@@ -131,7 +131,7 @@ fn delete_jumps(transaction: &mut Transaction, state: &State, chain: &str) {
     }
 }
 
-/// Deletes what is left of jumps whose target somebody changed.
+/// Deletes what is left of jumps whose target was changed.
 pub fn delete_strays(
     transaction: &mut Transaction,
     state: &State,

@@ -36,7 +36,7 @@ pub struct Process {
 /// Who listens on some ports in the calling thread's network namespace. SCTP is left out.
 ///
 /// # Errors
-/// What could not be read. An IP version that the kernel does not have is none of that.
+/// What could not be read. An IP version that the kernel does not have is not an error.
 pub fn listeners(is_wanted: impl Fn(u16, Protocol) -> bool) -> Result<Vec<Listener>, Error> {
     let mut sockets = Vec::new();
     for protocol in Protocol::ALL {

@@ -195,7 +195,7 @@ fn decide(
     })
 }
 
-/// The ports that somebody else had, and the owner has now.
+/// The ports that another owner had, and the owner has now.
 fn evicted(comparison: &Comparison, owner: &str) -> Vec<Taken> {
     let Comparison { found, wanted, .. } = comparison;
     let is_mine = |place: &(SetId, Vec<u8>)| {
@@ -214,7 +214,7 @@ fn indexes(owner: &str, found: &Elements, wanted: &Elements) -> [Option<Element>
     [found.get(&place).cloned(), wanted.get(&place).cloned()]
 }
 
-/// Takes back what the attachment has in a family that its plan does not mention.
+/// Removes what the attachment has in a family that its plan does not mention.
 fn leave(
     nft: &mut Nft,
     plan: &Plan,

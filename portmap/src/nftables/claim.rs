@@ -27,7 +27,7 @@ pub struct Taken {
     pub by: String,
 }
 
-/// Looks up everything that stands in the sets for these host ports, whoever owns it or waits for it,
+/// Looks up everything that is in the sets for these host ports, whoever owns it or waits for it,
 /// and whether an owner has been here.
 ///
 /// A port's own container, where known, and the containers that the map leads to decide which keys
@@ -193,7 +193,7 @@ fn find(
     Ok(())
 }
 
-/// Lists every element whose owner is asked for.
+/// Lists every element of these owners.
 ///
 /// # Errors
 /// What the kernel refused.
@@ -237,7 +237,7 @@ pub fn of_owner(
     Ok(found)
 }
 
-/// The host ports in the map that somebody else has: another container.
+/// The host ports in the map that another container has.
 pub fn taken(found: &Elements, owner: &str) -> Vec<Taken> {
     let is_own = |by: &str| by == owner || owner::is_same_container(by, owner);
     found

@@ -69,7 +69,7 @@ fn compare(
         })
     };
     if waits(&wanted) != waits(&found) {
-        // Who takes a port shifts the others behind it, which is no drift of its own.
+        // Who takes a port shifts the others behind it, which is not a drift of its own.
         wanted.retain(|(id, _), _| id.purpose != Purpose::Shadowed);
         found.retain(|(id, _), _| id.purpose != Purpose::Shadowed);
     }

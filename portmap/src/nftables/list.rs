@@ -17,7 +17,7 @@ use crate::list::row::{REFERENCE, Row};
 /// Our backend's name.
 const OURS: &str = "nftables";
 
-/// Every host port, in the order in which they are asked for.
+/// Every host port, in the order in which they are consulted.
 ///
 /// # Errors
 /// What the kernel refused.

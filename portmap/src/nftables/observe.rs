@@ -1,4 +1,4 @@
-//! What stands in the sets for a plan, beside what shall.
+//! What is in the sets for a plan, beside what should be.
 
 use std::collections::BTreeMap;
 
@@ -38,9 +38,9 @@ pub fn need(forwards: &Forwards, masquerade: Masquerade) -> Need {
     }
 }
 
-/// What stands in the sets for a plan's ports, and what shall stand there.
+/// What is in the sets for a plan's ports, and what should be.
 pub struct Comparison {
-    /// What stands there.
+    /// What is there.
     pub found: Elements,
     /// What shall.
     pub wanted: Elements,

@@ -16,7 +16,7 @@ use crate::host_port::HostPort;
 /// One attachment's claim on a host port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim {
-    /// Whose it is.
+    /// The owner.
     pub owner: String,
     /// The container's address and port.
     pub to: SocketAddr,
@@ -41,7 +41,7 @@ const LOCALHOST: u16 = 1 << 9;
 const ALL: u16 = 1 << 10;
 
 impl Marks {
-    /// That of the sets that a port stands in.
+    /// That of the sets that a port is in.
     pub fn of(purposes: impl IntoIterator<Item = Purpose>) -> Marks {
         let mut marks = Marks::default();
         purposes.into_iter().for_each(|purpose| marks.add(purpose));
@@ -98,7 +98,7 @@ fn last_number(bytes: &[u8]) -> Option<u16> {
     Some(u16::from_be_bytes(last.get(..2)?.try_into().ok()?))
 }
 
-/// The claims that elements stand for. An element without an owner is no claim.
+/// The claims that elements stand for. An element without an owner is not a claim.
 pub fn of_elements(elements: &Elements) -> Queues {
     let mut waiting: BTreeMap<HostPort, Vec<(u16, Claim)>> = BTreeMap::new();
     let mut serving: BTreeMap<HostPort, Claim> = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! DEL and GC: take back what belongs to owners, and what the reference left for their containers.
+//! DEL and GC: remove what belongs to owners, and what the reference left for their containers.
 
 use std::collections::BTreeSet;
 
@@ -26,7 +26,7 @@ use crate::mapping::PortMapping;
 /// memory at once than a socket may have.
 const AT_ONCE: usize = 10_000;
 
-/// Takes back everything that belongs to an attachment, and gives what it led to;
+/// Removes everything that belongs to an attachment, and gives what it led to;
 /// `None` when there was nothing. The mappings only save listing the sets: where they do not explain
 /// what is there, the sets are listed. The reference's rules go as far as the evidence says that they
 /// are this attachment's.
@@ -197,7 +197,7 @@ fn one_chain(nft: &mut Nft, family: Family, chain: String) -> Result<Removal, Re
     })
 }
 
-/// Takes back everything on a network that belongs to none of its valid attachments, and gives
+/// Removes everything on a network that belongs to none of its valid attachments, and gives
 /// what it led to; `None` when there was nothing.
 ///
 /// Who is dead is decided once: who comes while this runs is not in the runtime's list, and lives. The
@@ -227,7 +227,7 @@ pub fn gc(
     Ok(all)
 }
 
-/// Takes back everything that belongs to the entries of an attachment but kept ones, and gives what it led to;
+/// Removes everything that belongs to the entries of an attachment but kept ones, and gives what it led to;
 /// `None` when there was nothing.
 ///
 /// # Errors
@@ -248,7 +248,7 @@ pub fn entries(
     remove(&mut nft, &owners)
 }
 
-/// Takes back everything that belongs to some owners, and gives what it led to; `None` when there was nothing.
+/// Removes everything that belongs to some owners, and gives what it led to; `None` when there was nothing.
 fn remove(nft: &mut Nft, dead: &BTreeSet<String>) -> Result<Option<Vec<Forward>>, Error> {
     let is_dead = |by: &str| dead.contains(by);
     let mut all: Option<Vec<Forward>> = None;
@@ -334,7 +334,7 @@ fn owners(
 }
 
 /// As many of the elements as one batch may change: whole ports, and who was here last of all, so that
-/// whoever finds the rest knows whose it is. Says whether there are more.
+/// whoever finds the rest knows the owner. Says whether there are more.
 fn at_once(all: Elements, is_dead: impl Fn(&str) -> bool) -> (Elements, bool) {
     let is_theirs = |element: &Element| element.comment.as_deref().is_some_and(&is_dead);
     let ports: BTreeSet<HostPort> = all

@@ -104,7 +104,7 @@ impl SetId {
         (id.name() == name).then_some(id)
     }
 
-    /// How the kernel is told of it.
+    /// How it is given to the kernel.
     pub fn set(self, family: Family) -> Set {
         // `TYPE_INET_PROTOCOL` and `TYPE_INET_SERVICE` of nft's include/datatype.h.
         const PROTOCOL: u32 = 12;

@@ -58,7 +58,7 @@ pub fn of_plan(forwards: &Forwards, masquerade: Masquerade, owner: &str) -> Elem
     elements
 }
 
-/// The sets that a host port stands in besides the map.
+/// The sets that a host port is in besides the map.
 pub fn masqueraded(family: Family, container: Prefix, masquerade: Masquerade) -> Vec<Purpose> {
     let hairpin = Purpose::Hairpin(container.len);
     match (masquerade, family) {

@@ -1,5 +1,5 @@
 //! English as the field writes it: words and turns that give a foreign idiom away are not in the
-//! documentation, in what `--help` says, in the messages of the programs, or in the comments of some crates.
+//! documentation, in what `--help` says, in the messages of the programs, or in the comments of the product.
 
 use std::fs;
 use std::path::Path;
@@ -36,8 +36,16 @@ const HABITS: [(&str, &str); 25] = [
     ("whose it is", "who owns it"),
 ];
 
-/// The crates whose comments are held to this, too.
-const COMMENTED: [&str; 4] = ["common", "nft", "xtables", "cnictl"];
+/// The crates of the product, whose messages and comments are held to this, too.
+const CRATES: [&str; 7] = [
+    "common",
+    "nft",
+    "xtables",
+    "cnictl",
+    "tuning",
+    "portmap",
+    "bandwidth",
+];
 
 /// Verbs before `no`, which English turns round: `this is no namespace` is `this is not a namespace`.
 const TURNED: &str = "is no";
@@ -57,11 +65,10 @@ fn nothing_is_written_in_a_foreign_idiom() {
         let text = help("cnictl", Some(&command));
         faults.extend(found(&format!("cnictl {command} --help"), &text));
     }
-    for part in COMMENTED.iter().chain(&["tuning", "portmap", "bandwidth"]) {
-        below(&root().join(part).join("src"), &literals, &mut faults);
-    }
-    for part in COMMENTED {
-        below(&root().join(part).join("src"), &comments, &mut faults);
+    for name in CRATES {
+        let sources = root().join(name).join("src");
+        below(&sources, &literals, &mut faults);
+        below(&sources, &comments, &mut faults);
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }

@@ -121,7 +121,7 @@ fn fault_of(test: &Test) -> Option<String> {
                 u16_at(data, CONNLABEL_OPTIONS).is_some_and(|options| options & CONNLABEL_SET == 0)
             }
             "socket" => byte(0) & SOCKET_RESTORES == 0,
-            // A program of somebody else can do more than look.
+            // A program of another tool can do more than look.
             "bpf" => test.revision.iter().all(|byte| *byte == 0) || u16_at(data, 0) == Some(0),
             name => LOOKING.contains(&name),
         },

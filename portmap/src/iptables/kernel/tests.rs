@@ -341,7 +341,7 @@ fn rules_are_written_as_iptables_writes_them() {
             Table::ALL.map(|table| host_lines(host, &save, table.name()))
         };
         assert_eq!(save(&theirs), save(&ours));
-        // What iptables is asked to find and to delete by its words, it finds.
+        // What iptables is to find and to delete by its words, it finds.
         for transaction in made(family) {
             let text = transaction.text();
             let deleted = text.lines().filter_map(|line| {

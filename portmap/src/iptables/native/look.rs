@@ -21,7 +21,7 @@ use super::super::translation::translations;
 
 /// How often tables that others change at the same time are read before what was read counts.
 const LOOKS: u32 = 20;
-/// The most jumps that are asked for one by one.
+/// The most jumps that are requested one by one.
 const MOST_JUMPS: usize = 64;
 
 /// What ADD has to know.

@@ -20,7 +20,7 @@ use crate::config::Evidence;
 #[derive(Debug, Default)]
 pub struct Undo {
     changes: Vec<Change>,
-    /// Whether anything was changed; what is shared is not taken back.
+    /// Whether anything was changed; what is shared is not rolled back.
     changed: bool,
 }
 
