@@ -25,6 +25,7 @@ mod uninstall;
 mod usage;
 mod version;
 mod wait;
+mod watch;
 mod who;
 
 use std::fmt::Display;

@@ -23,6 +23,18 @@ pub struct Mapping {
     pub row: Row,
     /// Its state.
     pub state: State,
+    /// New connections per second since it was last shown, where it was.
+    pub current: Option<u64>,
+}
+
+impl Mapping {
+    fn new(row: Row, state: State) -> Mapping {
+        Mapping {
+            row,
+            state,
+            current: None,
+        }
+    }
 }
 
 /// Every host port, those of the kernel first, and what could not be read: the attachments of which it is
@@ -55,7 +67,7 @@ pub fn mappings_by(
     let Missing { rows, mut errors } = missing::<Portmap>(cache, &found);
     let states = of_forwards(&found, cache, owners);
     let all = found.into_iter().zip(states);
-    let all = all.map(|(row, state)| Mapping { row, state });
+    let all = all.map(|(row, state)| Mapping::new(row, state));
     let mut all: Vec<Mapping> = all.collect();
     let mut unreached: HashMap<u16, Vec<usize>> = HashMap::new();
     for (place, Mapping { row, .. }) in all.iter().enumerate() {
@@ -76,7 +88,7 @@ pub fn mappings_by(
         match places.find(is_it).and_then(|place| all.get_mut(*place)) {
             // Its rules exist, and none leads to them.
             Some(mapping) => mapping.state = state,
-            None => all.push(Mapping { row, state }),
+            None => all.push(Mapping::new(row, state)),
         }
     }
     contest(&mut all, firewalls, &mut errors);
@@ -86,7 +98,7 @@ pub fn mappings_by(
 /// Finds what else takes the packets of ports that are in place.
 fn contest(all: &mut [Mapping], firewalls: &mut Firewalls, errors: &mut Vec<Error>) {
     let mut addresses: BTreeMap<Family, Vec<IpAddr>> = BTreeMap::new();
-    for Mapping { row, state } in all {
+    for Mapping { row, state, .. } in all {
         if !matches!(state, State::Active | State::Contested(_)) {
             continue;
         }

@@ -27,6 +27,21 @@ pub struct Shown {
     pub json: bool,
 }
 
+/// How often a table is shown.
+#[derive(Debug, Args)]
+pub struct Watched {
+    /// Refresh every 2 (or SECONDS) seconds, with current rates
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "2",
+        value_parser = clap::value_parser!(u64).range(1..)
+    )]
+    pub watch: Option<u64>,
+}
+
 /// Which rows of a table are shown.
 #[derive(Debug, Args)]
 pub struct Chosen {
@@ -39,7 +54,7 @@ pub struct Chosen {
 }
 
 /// The columns of `ports`.
-pub const PORTS: [&str; 10] = [
+pub const PORTS: [&str; 11] = [
     "host",
     "to",
     "pod",
@@ -47,12 +62,13 @@ pub const PORTS: [&str; 10] = [
     "container",
     "if",
     "state",
+    "now",
     "backend",
     "packets",
     "bytes",
 ];
 /// The columns of `limits`.
-pub const LIMITS: [&str; 13] = [
+pub const LIMITS: [&str; 14] = [
     "link",
     "direction",
     "pod",
@@ -60,6 +76,7 @@ pub const LIMITS: [&str; 13] = [
     "container",
     "if",
     "state",
+    "now",
     "rate",
     "burst",
     "latency",
@@ -86,6 +103,9 @@ pub struct Ports {
     /// Show only this host port, such as 8080 or 8080/tcp
     #[arg(long, value_name = "PORT[/PROTOCOL]", value_parser = wanted)]
     pub port: Option<Wanted>,
+    /// How often.
+    #[command(flatten)]
+    pub watched: Watched,
     /// Sort by a column: numbers descending, text ascending
     #[arg(long, value_name = "COLUMN", ignore_case = true, value_parser = PORTS)]
     pub sort: Option<String>,
@@ -100,16 +120,9 @@ pub struct Ports {
 /// `limits`.
 #[derive(Debug, Args)]
 pub struct Limits {
-    /// Refresh every 2 (or SECONDS) seconds
-    #[arg(
-        long,
-        value_name = "SECONDS",
-        num_args = 0..=1,
-        require_equals = true,
-        default_missing_value = "2",
-        value_parser = clap::value_parser!(u64).range(1..)
-    )]
-    pub watch: Option<u64>,
+    /// How often.
+    #[command(flatten)]
+    pub watched: Watched,
     /// Sort by a column: numbers descending, text ascending
     #[arg(long, value_name = "COLUMN", ignore_case = true, value_parser = LIMITS)]
     pub sort: Option<String>,

@@ -120,6 +120,7 @@ fn mapping(pod: usize, host: &str, to: &str, backend: &'static str, state: State
             is_reached: true,
         },
         state,
+        current: None,
     }
 }
 
@@ -151,8 +152,12 @@ fn ports_are_as_in_the_files() {
     let owners = Owners::of(&cache);
     let all = mappings();
     let table = ports::table(&all, &owners);
-    has_columns(&table, &PORTS);
     is_as_in("ports", &table);
+    let mut watched = all.clone();
+    watched[0].current = Some(17);
+    let table = ports::table(&watched, &owners);
+    has_columns(&table, &PORTS);
+    is_as_in("ports-watch", &table);
     is_as_in("ports-pods", &ports::table(&all[..3], &owners));
     let nobody = Cache::default();
     is_as_in("ports-no-cache", &ports::table(&all, &Owners::of(&nobody)));
@@ -193,11 +198,11 @@ fn limits_are_as_in_the_files() {
         limit(2, "ingress", State::Active),
     ];
     let table = limits::table(&all, &Owners::of(&cache));
-    has_columns(&table, &LIMITS);
     is_as_in("limits", &table);
     let mut watched = all;
     watched[0].current = Some(9_700_000);
     let table = limits::table(&watched, &Owners::of(&cache));
+    has_columns(&table, &LIMITS);
     is_as_in("limits-watch", &table);
 }
 

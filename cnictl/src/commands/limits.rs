@@ -1,8 +1,6 @@
 //! `limits`: every limit of the node, with what the kernel counts.
 
-use std::collections::HashMap;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bandwidth::list::{Limit, limits};
 use bandwidth::{Bandwidth, scaled};
@@ -10,7 +8,8 @@ use common::cache::Cache;
 use common::json::Json;
 use common::{Attachment, Error};
 
-use super::{document, lacking, object, print, sorted, unreadable, whole};
+use super::watch::{Last, watch};
+use super::{document, lacking, object, sorted, unreadable};
 use crate::cli::node::Limits;
 use crate::missing::{Missing, missing};
 use crate::owners::Owners;
@@ -28,12 +27,12 @@ pub(super) struct Row {
 
 pub fn run(args: &Limits) -> Result<u8, Error> {
     let mut last = Last::default();
-    loop {
+    watch(args.watched.watch, || {
         let cache = super::cache(&args.shown.cache_dir)?;
         let owners = Owners::of(&cache);
         let (mut all, unknown) = look(&cache)?;
         all.retain(|row| owners.is_chosen(&row.owner, &args.chosen));
-        last.compare(&mut all, Instant::now());
+        last.compare(Instant::now(), all.iter_mut().map(sent));
         let all = sorted(all, args.sort.as_deref(), |all| table(all, &owners));
         let lacking = lacking(&cache, unknown);
         let shown = match args.shown.json {
@@ -43,16 +42,8 @@ pub fn run(args: &Limits) -> Result<u8, Error> {
             ]),
             false => table(&all, &owners).text(Page::stdout()),
         };
-        let Some(seconds) = args.watch else {
-            print(&shown)?;
-            return Ok(whole(lacking));
-        };
-        let page = Page::stdout();
-        // On a terminal each table takes the place of the last one.
-        let clear = if page.colour { "\x1b[H\x1b[2J" } else { "" };
-        print(&format!("{clear}{shown}"))?;
-        thread::sleep(Duration::from_secs(seconds));
-    }
+        Ok((shown, lacking))
+    })
 }
 
 /// Every limit, those of the kernel first, and the attachments of which it is not known what limits they
@@ -101,28 +92,9 @@ impl Row {
     }
 }
 
-/// What the last look found: bytes sent, by device.
-#[derive(Debug, Default)]
-struct Last(HashMap<String, (u64, Instant)>);
-
-impl Last {
-    /// Completes rows with what they sent since, and takes the last one's place.
-    fn compare(&mut self, rows: &mut [Row], now: Instant) {
-        let mut next = HashMap::new();
-        for Row { limit, current, .. } in rows {
-            if let Some((bytes, then)) = self.0.get(&limit.device) {
-                *current = rate(*bytes, limit.bytes, now.duration_since(*then));
-            }
-            next.insert(limit.device.clone(), (limit.bytes, now));
-        }
-        self.0 = next;
-    }
-}
-
-/// Bits per second; `None` for a counter that started again.
-fn rate(before: u64, after: u64, took: Duration) -> Option<u64> {
-    let bits = u128::from(after.checked_sub(before)?) * 8;
-    u64::try_from(bits * 1000 / took.as_millis().max(1)).ok()
+/// What a limit's device sent, in bits.
+fn sent(Row { limit, current, .. }: &mut Row) -> (String, u64, &mut Option<u64>) {
+    (limit.device.clone(), limit.bytes.saturating_mul(8), current)
 }
 
 pub(super) fn table(all: &[Row], owners: &Owners<'_>) -> Table {
@@ -202,18 +174,4 @@ fn json(all: &[Row], owners: &Owners<'_>) -> Json {
         ])
     };
     Json::Array(all.iter().map(one).collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_rate_is_what_was_sent_since_and_none_for_a_new_counter() {
-        let second = Duration::from_secs(1);
-        assert_eq!(rate(1000, 126_000, second), Some(1_000_000));
-        assert_eq!(rate(0, 125_000, 2 * second), Some(500_000));
-        assert_eq!(rate(7, 7, Duration::ZERO), Some(0));
-        assert_eq!(rate(7, 6, second), None);
-    }
 }

@@ -137,7 +137,7 @@ impl Page {
         // Entries of one list may map one port, each for other packets.
         let mut counted: HashMap<Labels, usize> = HashMap::new();
         let mut samples: Vec<(Labels, u64)> = Vec::new();
-        for Mapping { row, state } in all {
+        for Mapping { row, state, .. } in all {
             mappings.count(vec![
                 ("backend", row.backend.into()),
                 ("state", state.word().into()),

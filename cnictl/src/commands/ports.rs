@@ -1,38 +1,54 @@
 //! `ports`: every host port of the node, in every backend, and those that are missing.
 
 use std::net::IpAddr;
+use std::time::Instant;
 
 use common::json::Json;
-use common::{Error, Family};
+use common::{Attachment, Error, Family};
 use portmap::Forward;
 use portmap::list::row::Counters;
 
-use super::{document, lacking, object, print, sorted, text_or_null, unreadable, whole};
+use super::watch::{Last, watch};
+use super::{document, lacking, object, sorted, text_or_null, unreadable};
 use crate::cli::node::Ports;
 use crate::mappings::{Mapping, mappings};
 use crate::owners::Owners;
 use crate::table::{Cell, Page, Table, column};
 
 pub fn run(args: &Ports) -> Result<u8, Error> {
-    let cache = super::cache(&args.shown.cache_dir)?;
-    let owners = Owners::of(&cache);
-    let (mut all, unknown) = mappings(&cache, &owners)?;
-    all.retain(|Mapping { row, .. }| {
-        args.port
-            .as_ref()
-            .is_none_or(|port| port.is(&row.forward.port))
-            && owners.is_chosen(&row.owner, &args.chosen)
-    });
-    let all = sorted(all, args.sort.as_deref(), |all| table(all, &owners));
-    let lacking = lacking(&cache, unknown);
-    match args.shown.json {
-        true => print(&document([
-            ("portMappings", json(&all, &owners)),
-            ("unreadable", unreadable(&lacking)),
-        ]))?,
-        false => print(&table(&all, &owners).text(Page::stdout()))?,
-    };
-    Ok(whole(lacking))
+    let mut last = Last::default();
+    watch(args.watched.watch, || {
+        let cache = super::cache(&args.shown.cache_dir)?;
+        let owners = Owners::of(&cache);
+        let (mut all, unknown) = mappings(&cache, &owners)?;
+        all.retain(|Mapping { row, .. }| {
+            args.port
+                .as_ref()
+                .is_none_or(|port| port.is(&row.forward.port))
+                && owners.is_chosen(&row.owner, &args.chosen)
+        });
+        last.compare(Instant::now(), all.iter_mut().filter_map(counted));
+        let all = sorted(all, args.sort.as_deref(), |all| table(all, &owners));
+        let lacking = lacking(&cache, unknown);
+        let shown = match args.shown.json {
+            true => document([
+                ("portMappings", json(&all, &owners)),
+                ("unreadable", unreadable(&lacking)),
+            ]),
+            false => table(&all, &owners).text(Page::stdout()),
+        };
+        Ok((shown, lacking))
+    })
+}
+
+/// What a counter is known by: owner, host port and backend.
+type Key = (Attachment, Forward, &'static str);
+
+/// A port's connections: the kernel translates the first packet of each, and counts that one.
+fn counted(mapping: &mut Mapping) -> Option<(Key, u64, &mut Option<u64>)> {
+    let Mapping { row, current, .. } = mapping;
+    let key = (row.owner.clone(), row.forward, row.backend);
+    Some((key, row.counters?.packets, current))
 }
 
 /// The host's address and port, as a client would write them.
@@ -52,36 +68,53 @@ pub fn host(Forward { port, to }: &Forward) -> String {
 pub(super) fn table(all: &[Mapping], owners: &Owners<'_>) -> Table {
     let who = owners.shown(all.iter().map(|mapping| &mapping.row.owner));
     let left = vec![column("HOST"), column("TO").optional()];
+    let is_watched = all.iter().any(|mapping| mapping.current.is_some());
+    let now = is_watched.then(|| column("NOW").number());
+    let state = vec![column("STATE")];
     let right = vec![
-        column("STATE"),
         column("BACKEND").spare(),
         column("PACKETS").number().spare(),
         column("BYTES").number().spare(),
         column("DETAILS").cut_to(16),
     ];
-    let mut table = Table::new([left, who.columns(), right].concat());
-    for Mapping { row, state } in all {
+    let now = now.into_iter().collect();
+    let mut table = Table::new([left, who.columns(), state, now, right].concat());
+    for Mapping {
+        row,
+        state,
+        current,
+    } in all
+    {
         let count = |of: fn(Counters) -> u64| {
             row.counters.map_or(Cell::from("-"), |counters| {
                 Cell::amount(of(counters), of(counters).to_string())
             })
         };
         let left = vec![host(&row.forward).into(), row.forward.to.to_string().into()];
+        let rate = |rate: u64| Cell::amount(rate, format!("{rate}/s"));
+        let now = current.map_or(Cell::from("-"), rate);
+        let now = is_watched.then_some(now).into_iter().collect();
+        let middle = vec![state.word().into()];
         let right = vec![
-            state.word().into(),
             row.backend.into(),
             count(|counters| counters.packets),
             count(|counters| counters.bytes),
             state.details().into(),
         ];
-        table.row(state.tone(), [left, who.cells(&row.owner), right].concat());
+        let cells = [left, who.cells(&row.owner), middle, now, right];
+        table.row(state.tone(), cells.concat());
     }
     table
 }
 
 /// The host ports as a document's list.
 pub fn json(all: &[Mapping], owners: &Owners<'_>) -> Json {
-    let one = |Mapping { row, state }: &Mapping| {
+    let one = |mapping: &Mapping| {
+        let Mapping {
+            row,
+            state,
+            current,
+        } = mapping;
         let count = |of: fn(Counters) -> u64| {
             row.counters
                 .map_or(Json::Null, |counters| Json::Number(of(counters).into()))
@@ -100,6 +133,10 @@ pub fn json(all: &[Mapping], owners: &Owners<'_>) -> Json {
             container,
             interface,
             ("backend", row.backend.into()),
+            (
+                "currentConnectionsPerSecond",
+                current.map_or(Json::Null, |rate| Json::Number(rate.into())),
+            ),
             ("packets", count(|counters| counters.packets)),
             ("bytes", count(|counters| counters.bytes)),
             ("state", state.word().into()),

@@ -41,7 +41,7 @@ pub fn run(args: &Who) -> Result<u8, Error> {
 
 fn text(all: &[Mapping], owners: &Owners<'_>, listeners: &[Listener]) -> String {
     let mut out = String::new();
-    for Mapping { row, state } in all {
+    for Mapping { row, state, .. } in all {
         let details = match state {
             State::Active => String::new(),
             State::Missing(way_out) => format!(": {way_out}"),

@@ -63,7 +63,7 @@ impl Look<'_> {
     /// Rules that take the packets of a mapped port before they come to ours.
     fn ahead(&mut self) {
         let (mut sure, mut doubtful) = (ByRule::new(), ByRule::new());
-        for Mapping { row, state } in self.mapped() {
+        for Mapping { row, state, .. } in self.mapped() {
             if let State::Taken(end) = state {
                 let port = format!("{}/{}", row.forward.port.number, row.forward.port.protocol);
                 match end.is_sure {

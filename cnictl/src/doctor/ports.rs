@@ -28,7 +28,7 @@ pub(super) fn findings(node: &Node<'_>) -> Vec<Finding> {
 /// How many each backend has.
 fn backends(node: &Node<'_>) -> Finding {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    for Mapping { row, state } in &node.mappings {
+    for Mapping { row, state, .. } in &node.mappings {
         if !matches!(state, State::Missing(_)) {
             *counts.entry(row.backend).or_default() += 1;
         }
@@ -64,7 +64,7 @@ fn port(row: &Row) -> String {
 /// Those of which something is wrong; what takes their packets first is named with the rule.
 fn states(node: &Node<'_>) -> Vec<Finding> {
     let mut by_word: BTreeMap<(&str, bool), Vec<String>> = BTreeMap::new();
-    for Mapping { row, state } in &node.mappings {
+    for Mapping { row, state, .. } in &node.mappings {
         if !matches!(state, State::Active | State::Taken(_)) {
             let owner = node.owners.name(&row.owner);
             let told = format!("{} of {owner} ({})", port(row), state.details());

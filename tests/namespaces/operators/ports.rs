@@ -1,7 +1,9 @@
 //! `ports`.
 
+use std::process::Stdio;
+
 use sandbox::probe;
-use serde_json::{Value, json};
+use serde_json::{Deserializer, Value, json};
 
 use super::place::{Backend, NETWORK, Place, on_every_backend};
 
@@ -30,7 +32,7 @@ fn every_port_is_listed_with_its_owner(backend: Backend) {
             "hostIP": host_ip, "hostPort": host_port, "protocol": protocol,
             "containerIP": "10.22.0.3", "containerPort": container_port,
             "pod": null, "network": NETWORK, "container": place.id(1), "interface": "eth0",
-            "backend": backend.shown(), "packets": 0, "bytes": 0,
+            "backend": backend.shown(), "currentConnectionsPerSecond": null, "packets": 0, "bytes": 0,
             "state": "active", "details": "",
         })
     };
@@ -196,6 +198,33 @@ fn connections_are_counted(backend: Backend) {
     let tcp = all.iter().find(|one| one["hostPort"] == 8000).unwrap();
     assert_eq!(tcp["packets"], 1, "{tcp}");
     assert!(tcp["bytes"].as_u64().unwrap() >= 40, "{tcp}");
+}
+
+#[test]
+fn with_watch_a_port_has_the_rate_of_its_new_connections() {
+    let place = Place::new(Backend::Nftables, 1);
+    place.attach_all("portmap");
+    let _server = probe::tcp::Server::start(place.pod(0), 80, "pod").unwrap();
+    let call = place.tool(&["ports", "--watch=1", "--json", "--port", "8000/tcp"]);
+    let mut command = call.command(&place.net.host);
+    command.stdin(Stdio::null()).stderr(Stdio::inherit());
+    let mut child = command.spawn().unwrap();
+    let documents = Deserializer::from_reader(child.stdout.take().unwrap()).into_iter::<Value>();
+    let node = "10.22.0.1:8000".parse().unwrap();
+    let mut rates = Vec::new();
+    for document in documents.take(60) {
+        rates.push(document.unwrap()["portMappings"][0]["currentConnectionsPerSecond"].clone());
+        if rates.last().and_then(Value::as_u64) > Some(0) {
+            break;
+        }
+        for _ in 0..20 {
+            let _ = probe::tcp::exchange(&place.net.host, node);
+        }
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(rates[0], Value::Null, "{rates:?}");
+    assert!(rates.last().unwrap().as_u64() > Some(0), "{rates:?}");
 }
 
 #[test]
