@@ -2,7 +2,7 @@
 //!
 //! Layouts: include/uapi/linux/rtnetlink.h and if_addr.h.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
 use common::Family;
@@ -18,8 +18,7 @@ use nix::libc;
 const ADDRESS_HEADER: usize = 8;
 const ADDRESS_FLAGS: usize = 2;
 const ADDRESS_INTERFACE: usize = 4;
-/// `IFA_F_TENTATIVE` and `IFA_F_DADFAILED`
-const TENTATIVE: u8 = 0x40;
+/// `IFA_F_DADFAILED`
 const DUPLICATE: u8 = 0x08;
 /// `IFA_ADDRESS` and `IFA_LOCAL`; the latter, where there is one, is the address of this end.
 const IFA_ADDRESS: u16 = 1;
@@ -98,8 +97,9 @@ pub struct Interfaces {
 
 /// Those of the calling thread's namespace, with what its local routing table says: that alone makes an address
 /// local to netfilter (`fib daddr type local`, `addrtype`). Routes of that type in others are for transparent
-/// proxies, and often of all addresses. An IPv6 address gets its route a second or two after it was given to the
-/// interface, as the kernel first looks for duplicates (`addrconf_dad_completed` in net/ipv6/addrconf.c).
+/// proxies, and often of all addresses, or for the addresses of a VRF. An IPv6 address without any gets its route
+/// a second or two after it was given to the interface, as the kernel first looks for duplicates, and no flag says
+/// any more that it does where it has found none (`addrconf_dad_work` in net/ipv6/addrconf.c).
 ///
 /// # Errors
 /// Code 100 when the kernel does not say.
@@ -108,16 +108,9 @@ pub fn interfaces() -> Result<Interfaces, Error> {
     let mut socket = Netlink::route()?;
     let links = socket.links(None).context(Code::System, tried)?;
     let names: HashMap<u32, String> = links.into_iter().map(|l| (l.index, l.name)).collect();
-    let is_to_come = |one: &Assigned| one.flags & (TENTATIVE | DUPLICATE) == TENTATIVE;
-    // Read before the routes: one that gets its route in between is in both.
-    let to_come = assigned(&mut socket, Family::V6)?.into_iter();
-    let to_come = to_come.filter(is_to_come).filter_map(|one| {
-        Some(Local {
-            interface: names.get(&one.interface)?.clone(),
-            prefix: Prefix::whole(one.addr),
-        })
-    });
-    let mut local: Vec<Local> = to_come.collect();
+    // Read before the routes, so that none gets its route unseen.
+    let assigned = assigned(&mut socket, Family::V6)?;
+    let mut routes: Vec<Route> = Vec::new();
     for family in Family::ALL {
         let mut header = [0; ROUTE_HEADER];
         if let Some(first) = header.first_mut() {
@@ -125,25 +118,42 @@ pub fn interfaces() -> Result<Interfaces, Error> {
         }
         let read = |reply: Message| local_route(&reply.body);
         let found = socket.collect(libc::RTM_GETROUTE, DUMP, &header, read);
-        let found = found.context(Code::System, tried)?.into_iter().flatten();
-        local.extend(found.filter_map(|(index, prefix)| {
-            let interface = names.get(&index)?.clone();
-            Some(Local { interface, prefix })
-        }));
+        routes.extend(found.context(Code::System, tried)?.into_iter().flatten());
     }
+    let routed: HashSet<(u32, Prefix)> = routes.iter().map(|r| (r.interface, r.prefix)).collect();
+    let to_come = assigned.into_iter().filter_map(|one| {
+        let place = (one.interface, Prefix::whole(one.addr));
+        (one.flags & DUPLICATE == 0 && !routed.contains(&place)).then_some(place)
+    });
+    let now = routes.iter().filter(|route| route.is_of_local_table);
+    let now = now.map(|route| (route.interface, route.prefix));
+    let local = to_come.chain(now).filter_map(|(interface, prefix)| {
+        let interface = names.get(&interface)?.clone();
+        Some(Local { interface, prefix })
+    });
+    let local = local.collect();
     let names = names.into_values().collect();
     Ok(Interfaces { names, local })
 }
 
-/// The interface's number and the prefix of a route, if it is a local one of the local table.
-fn local_route(body: &[u8]) -> Option<(u32, Prefix)> {
+/// A route of type `local`.
+struct Route {
+    interface: u32,
+    prefix: Prefix,
+    is_of_local_table: bool,
+}
+
+fn local_route(body: &[u8]) -> Option<Route> {
     let (header, attributes) = body.split_at_checked(ROUTE_HEADER)?;
-    let is_local = header.get(ROUTE_TYPE) == Some(&libc::RTN_LOCAL)
-        && header.get(ROUTE_TABLE) == Some(&libc::RT_TABLE_LOCAL);
-    let interface = u32_at(attribute(attributes, RTA_OIF)?, 0)?;
-    let addr = address(attribute(attributes, RTA_DST)?)?;
-    let len = *header.get(ROUTE_LENGTH)?;
-    is_local.then_some((interface, Prefix { addr, len }))
+    let route = Route {
+        interface: u32_at(attribute(attributes, RTA_OIF)?, 0)?,
+        prefix: Prefix {
+            addr: address(attribute(attributes, RTA_DST)?)?,
+            len: *header.get(ROUTE_LENGTH)?,
+        },
+        is_of_local_table: header.get(ROUTE_TABLE) == Some(&libc::RT_TABLE_LOCAL),
+    };
+    (header.get(ROUTE_TYPE) == Some(&libc::RTN_LOCAL)).then_some(route)
 }
 
 /// The interface through which packets to an address leave, or `None` without a route.

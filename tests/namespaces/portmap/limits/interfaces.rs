@@ -6,6 +6,7 @@ on_every_backend!(
     what_comes_to_a_left_out_interface_later_is_left_out,
     a_new_address_of_an_interface_is_a_drift_that_add_repairs,
     an_ipv6_address_that_the_kernel_still_checks_for_duplicates_is_mapped,
+    an_ipv6_address_that_has_no_route_yet_is_mapped,
     a_route_of_a_transparent_proxy_makes_no_address_one_of_an_interface,
     an_interface_that_is_not_there_refuses_add_and_nothing_else,
     a_mapping_of_an_address_that_is_left_out_is_refused,
@@ -69,6 +70,18 @@ fn an_ipv6_address_that_the_kernel_still_checks_for_duplicates_is_mapped(backend
     assert!(tentative());
     pods.does("ADD", 0, options);
     assert!(wait_until(Duration::from_secs(30), || !tentative()));
+    pods.does("CHECK", 0, options);
+    assert_eq!(pods.server("fd99::78"), Some(0));
+}
+
+fn an_ipv6_address_that_has_no_route_yet_is_mapped(backend: Backend) {
+    let pods = Pods::new(backend);
+    let options = r#""hostInterfaces":["out0"],"#;
+    // As between the end of the kernel's look for duplicates and the route that follows from it.
+    pods.node("ip address add fd99::78/64 dev out0 nodad");
+    pods.node("ip -6 route del local fd99::78 dev out0 table local");
+    pods.does("ADD", 0, options);
+    pods.node("ip -6 route add local fd99::78 dev out0 table local");
     pods.does("CHECK", 0, options);
     assert_eq!(pods.server("fd99::78"), Some(0));
 }
