@@ -1,8 +1,8 @@
 //! Whole-process time of each verb, ours against Debian's reference in the same run, interleaved.
 //!
 //! `cargo run --release -p bench [ROUNDS [PLUGIN]]`, after `cargo build --release`. The figures are
-//! medians; absolute times move with the machine, ratios much less. PLUGIN leaves the others out, and `rate`
-//! everything but the rate of a limited pod. Without it the run is written to docs/performance.md,
+//! medians; absolute times move with the machine, ratios much less. PLUGIN leaves the others out, `cnictl`
+//! everything but the tool, and `rate` everything but the rate of a limited pod. Without it the run is written to docs/performance.md,
 //! docs/performance.tsv and docs/pictures/rate.tsv.
 //!
 //! | module | what it holds |
@@ -17,6 +17,7 @@
 //! | [`tuning`], [`portmap`], [`nftables`], [`bandwidth`] | the scenarios of one plugin or backend |
 //! | [`connections`] | new connections per second through many host ports |
 //! | [`crowd`] | many pods at once |
+//! | [`tool`] | `cnictl` on a full node |
 //! | [`others`] | other attachments on the node |
 
 mod bandwidth;
@@ -34,6 +35,7 @@ mod rate;
 mod run;
 mod scenario;
 mod table;
+mod tool;
 mod tuning;
 
 use std::error::Error;
@@ -108,6 +110,13 @@ fn bench(rounds: usize, only: Option<&str>) -> Result<(), Box<dyn Error>> {
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");
     if is_wanted("rate") {
         fs::write(docs.join("pictures/rate.tsv"), rate::table()?)?;
+    }
+    if is_wanted("cnictl") {
+        writeln!(out, "\ncnictl beside {} attachments", tool::COUNT)?;
+        found.tool = tool::measure()?;
+        for took in &found.tool {
+            writeln!(out, "{took}")?;
+        }
     }
     if only.is_none() {
         found.limits = limits::measure()?;

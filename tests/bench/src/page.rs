@@ -11,6 +11,7 @@ use crate::cost::{Cost, Costs};
 use crate::machine;
 use crate::run::Sample;
 use crate::table::{Row, Spread};
+use crate::tool::{self, Took};
 
 /// What one run found.
 #[derive(Default)]
@@ -23,6 +24,8 @@ pub struct Found {
     pub limits: Vec<(&'static str, Spread)>,
     /// New connections.
     pub rates: Vec<Rates>,
+    /// Commands of the tool.
+    pub tool: Vec<Took>,
 }
 
 const HEAD: &str = "# Performance\n\n\
@@ -213,6 +216,20 @@ impl Found {
             &mut text,
             &["backend", "through the first port", "through the last"],
             self.rates.iter().map(Rates::cells),
+        );
+        let count = thousands(u64::from(tool::COUNT));
+        let _ = write!(
+            text,
+            "\n## cnictl\n\nOn a node with {count} attachments of two host ports each:\n"
+        );
+        let took = |took: &Took| {
+            let command = format!("`cnictl {}`", took.command);
+            vec![command, took.backend.to_owned(), spread(took.time)]
+        };
+        table(
+            &mut text,
+            &["command", "backend", "time"],
+            self.tool.iter().map(took),
         );
         text
     }

@@ -43,7 +43,8 @@ impl Spread {
         Self::of_times(samples.iter().map(|sample| sample.wall))
     }
 
-    fn of_times(times: impl Iterator<Item = Duration>) -> Option<Self> {
+    /// The same of any times; none without one.
+    pub fn of_times(times: impl Iterator<Item = Duration>) -> Option<Self> {
         let mut times: Vec<Duration> = times.collect();
         times.sort();
         let at = |tenths: usize| {
