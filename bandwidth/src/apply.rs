@@ -16,17 +16,66 @@ use crate::tc::filter::{self, Filter, Rule, Verdict};
 use crate::tc::qdisc::HookKind;
 use crate::tc::{Hook, qdisc, refused};
 
-/// What was done.
+/// What was done, and what is to be done last.
 pub struct Done {
-    /// The ifbs of the plan.
-    pub ifbs: Vec<Link>,
     /// Whether anything had to be.
     pub changed: bool,
-    /// Why ifbs that are not needed any more are still there.
-    pub left: Vec<Error>,
+    ifbs: [Option<Link>; 2],
+    is_hook_foreign: bool,
+    undos: Vec<Change>,
+    /// What cannot be undone, and harms nobody until then.
+    last: Vec<Change>,
 }
 
-/// Makes the changes of steps, in their order.
+impl Done {
+    /// The ifbs of the plan.
+    pub fn ifbs(&self) -> impl Iterator<Item = &Link> {
+        self.ifbs.iter().flatten()
+    }
+
+    /// Makes the changes that cannot be undone. Gives why ifbs that are not needed any more are still
+    /// there.
+    pub fn finish(self, netlink: &mut Netlink, link: &Link) -> Vec<Error> {
+        let (mut kernel, _, last) = self.resume(netlink, link);
+        let failed = |change: Change| {
+            let refusal = kernel.make(&change).err()?;
+            Some(refused(&refusal, change.tried(&link.name), change.needs()))
+        };
+        last.into_iter().filter_map(failed).collect()
+    }
+
+    /// Undoes what was done.
+    ///
+    /// # Errors
+    /// Everything that could not be undone.
+    pub fn undo(self, netlink: &mut Netlink, link: &Link) -> Result<(), Error> {
+        let (kernel, undos, _) = self.resume(netlink, link);
+        Error::all(kernel.undo(undos)).map_or(Ok(()), Err)
+    }
+
+    fn resume<'a>(
+        self,
+        netlink: &'a mut Netlink,
+        link: &'a Link,
+    ) -> (Kernel<'a>, Vec<Change>, Vec<Change>) {
+        let Done {
+            changed: _,
+            ifbs,
+            is_hook_foreign,
+            undos,
+            last,
+        } = self;
+        let kernel = Kernel {
+            netlink,
+            link,
+            ifbs,
+            is_hook_foreign,
+        };
+        (kernel, undos, last)
+    }
+}
+
+/// Makes the changes of steps, in their order, but for those that cannot be undone.
 ///
 /// # Errors
 /// Code 100 or 103; nothing is changed then, or the error says what could not be rolled back.
@@ -47,31 +96,41 @@ pub fn apply(
         is_hook_foreign: false,
     };
     let mut changed = false;
-    let mut left = Vec::new();
-    let mut undos = Vec::new();
+    let (mut undos, mut last) = (Vec::new(), Vec::new());
     for Step { change, undo, .. } in steps {
         let Some(change) = change else { continue };
         if let Some(warning) = change.warning() {
             log.warn(warning);
+        }
+        if change.is_optional() {
+            last.push(change);
+            continue;
         }
         let outcome = kernel.make(&change);
         // Where the kernel's answer did not come the change may be made.
         if !outcome.as_ref().is_err_and(|refusal| refusal.is_answer) {
             undos.extend(undo);
         }
-        let error = |refusal: &Refusal| refused(refusal, change.tried(&link.name), change.needs());
         match outcome {
             Ok(()) => changed = true,
             Err(refusal) if change.can_do_without(&refusal) => {}
-            Err(refusal) if change.is_optional() => left.push(error(&refusal)),
-            Err(refusal) => return Err(kernel.undo(undos, error(&refusal))),
+            Err(refusal) => {
+                let error = refused(&refusal, change.tried(&link.name), change.needs());
+                return Err(kernel.undo(undos).into_iter().fold(error, Error::and));
+            }
         }
     }
-    let ifbs = kernel.ifbs.into_iter().flatten().collect();
-    Ok(Done {
+    let Kernel {
         ifbs,
-        changed,
-        left,
+        is_hook_foreign,
+        ..
+    } = kernel;
+    Ok(Done {
+        changed: changed || !last.is_empty(),
+        ifbs,
+        is_hook_foreign,
+        undos,
+        last,
     })
 }
 
@@ -86,9 +145,9 @@ struct Kernel<'a> {
 }
 
 impl Kernel<'_> {
-    /// Takes changes back, the last one first. What fails is reported along with `error`; then the ifbs
-    /// stay with their marks, by which DEL finds the rest.
-    fn undo(mut self, undos: Vec<Change>, error: Error) -> Error {
+    /// Takes changes back, the last one first, and gives what fails; then the ifbs stay with their marks, by
+    /// which DEL finds the rest.
+    fn undo(mut self, undos: Vec<Change>) -> Vec<Error> {
         let mut failures = Vec::new();
         for undo in undos.into_iter().rev() {
             if undo.is_of_record() && !failures.is_empty() {
@@ -99,7 +158,7 @@ impl Kernel<'_> {
                 failures.push(Error::new(Code::System, tried).with_details(refusal));
             }
         }
-        failures.into_iter().fold(error, Error::and)
+        failures
     }
 
     fn ifb(&mut self, hook: Hook) -> &mut Option<Link> {

@@ -41,10 +41,11 @@ mod tc;
 use std::process::ExitCode;
 
 use common::keys::Key;
+use common::log::Log;
 use common::result::{CniResult, Interface};
 use common::sys::link::Link;
 use common::version::Version;
-use common::{Error, Plugin, Request, drift, step};
+use common::{Added, Error, Pending, Plugin, Request, drift, step};
 
 use apply::Done;
 use config::Config;
@@ -63,11 +64,11 @@ impl Plugin for Bandwidth {
     const VERSIONS: &'static [Version] = Version::WITH_INTERFACES;
     const KEYS: &'static [&'static [Key]] = crate::keys::KEYS;
 
-    fn add(request: &Request) -> Result<CniResult, Error> {
+    fn add(request: &Request) -> Result<Added, Error> {
         let config = Config::parse(request)?;
         let mut result = request.conf.required_prev_result()?;
         if config.is_off() {
-            return Ok(result);
+            return Ok(Added::nothing(result));
         }
         let mut look = Look::new(request, &config, &result)?;
         let log = &request.log;
@@ -83,19 +84,16 @@ impl Plugin for Bandwidth {
             ..
         } = &mut look;
         let at = (&place.link, &*plan, &*actual);
-        let Done {
-            ifbs,
-            changed,
-            left,
-        } = apply::apply(&mut place.netlink, log, at, steps)?;
-        left.into_iter().for_each(|error| log.warn(error));
-        if changed {
+        let done = apply::apply(&mut place.netlink, log, at, steps)?;
+        if done.changed {
             log.changed(format!("limited {}: {}", plan.link, config.limits()));
         }
-        for ifb in ifbs {
-            insert(&mut result, interface(&ifb, place, request.conf.version));
+        for ifb in done.ifbs() {
+            insert(&mut result, interface(ifb, place, request.conf.version));
         }
-        Ok(result)
+        let log = log.clone();
+        let place = look.place;
+        Ok(Added::new(result, Made { done, place, log }))
     }
 
     fn check(request: &Request) -> Result<(), Error> {
@@ -116,6 +114,32 @@ impl Plugin for Bandwidth {
     fn status(request: &Request) -> Result<(), Error> {
         let config = Config::parse(request)?;
         status::probe(config.queue)
+    }
+}
+
+/// The changes that an ADD made.
+struct Made {
+    done: Done,
+    place: Place,
+    log: Log,
+}
+
+impl Pending for Made {
+    fn keep(self: Box<Self>) {
+        let Made {
+            done,
+            mut place,
+            log,
+        } = *self;
+        let left = done.finish(&mut place.netlink, &place.link);
+        left.into_iter().for_each(|error| log.warn(error));
+    }
+
+    fn undo(self: Box<Self>) -> Result<(), Error> {
+        let Made {
+            done, mut place, ..
+        } = *self;
+        done.undo(&mut place.netlink, &place.link)
     }
 }
 

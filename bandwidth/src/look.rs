@@ -6,7 +6,7 @@ use common::log::Log;
 use common::result::CniResult;
 use common::{Attachment, Request};
 
-use crate::apply::{self, Done};
+use crate::apply;
 use crate::change::Step;
 use crate::config::Config;
 use crate::diff::{Difference, PRIORITIES};
@@ -114,11 +114,11 @@ impl Look {
             ..
         } = self;
         let at = (&place.link, &*plan, &*actual);
-        let Done { changed, left, .. } = apply::apply(&mut place.netlink, log, at, steps)?;
-        if changed {
+        let done = apply::apply(&mut place.netlink, log, at, steps)?;
+        if done.changed {
             log.changed(format!("removed former limits of {}", plan.link));
         }
-        Ok(left)
+        Ok(done.finish(&mut place.netlink, &place.link))
     }
 
     /// The difference, where the reference's numbers are as good as ours.

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`plugin`] | the trait of a plugin, and `run`: environment and stdin in, JSON and exit code out |
 //! | [`operate`] | what `cnictl` needs of a plugin besides |
+//! | [`added`] | what ADD made, until its result is written |
 //! | [`request`] | `CNI_*` variables and stdin as one validated request |
 //! | [`netconf`] | the keys every configuration shares: `cniVersion`, `name`, `prevResult` |
 //! | [`cni_args`] | the pairs of `CNI_ARGS` |
@@ -21,6 +22,7 @@
 //! | [`mac`] | hardware addresses |
 //! | [`sys`] | what touches the kernel: namespaces, netlink, links, sysctls, files |
 
+pub mod added;
 pub mod attachment;
 pub mod base64;
 pub mod cache;
@@ -44,6 +46,7 @@ pub mod step;
 pub mod sys;
 pub mod version;
 
+pub use added::{Added, Pending};
 pub use attachment::Attachment;
 /// The memory allocator of the programs: musl's own takes about twice as long where thousands of rules
 /// are read.

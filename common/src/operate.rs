@@ -1,5 +1,6 @@
 //! What `cnictl` needs of a plugin, beyond the protocol. No plugin's program uses it.
 
+use crate::added::Added;
 use crate::attachment::Attachment;
 use crate::cache::Cache;
 use crate::drift::Drift;
@@ -61,7 +62,7 @@ pub trait Operate: Plugin {
     /// ADD of many attachments, oldest first: what came of each, in their order. For plugins that can
     /// write all of them at once.
     fn add_all(requests: &[&Request]) -> Vec<Result<(), Error>> {
-        let add = |request: &&Request| Self::add(request).map(drop);
+        let add = |request: &&Request| Self::add(request).map(Added::keep);
         requests.iter().map(add).collect()
     }
 

@@ -6,6 +6,7 @@ use std::process::{self, ExitCode};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
+use crate::added::Added;
 use crate::error::{Code, Context, Error, short, shortened};
 use crate::json::{self, Json};
 use crate::keys::{self, Key};
@@ -13,7 +14,6 @@ use crate::log::report::Report;
 use crate::log::settings::Settings;
 use crate::netconf::{NetConf, Unversioned};
 use crate::request::{Environment, Request, Verb};
-use crate::result::CniResult;
 use crate::sys::{netns, stdout};
 use crate::version::{Version, numbers};
 use nix::errno::Errno;
@@ -37,11 +37,11 @@ pub trait Plugin {
     /// The keys of its own, besides [`keys::SHARED`].
     const KEYS: &'static [&'static [Key]];
 
-    /// Applies the configuration, all or nothing, and answers with the chain's result.
+    /// Applies the configuration, all or nothing, and gives the chain's result with what undoes it.
     ///
     /// # Errors
     /// What was tried and failed; everything is then as before, or the error says what is not.
-    fn add(request: &Request) -> Result<CniResult, Error>;
+    fn add(request: &Request) -> Result<Added, Error>;
 
     /// Compares the kernel's state with what ADD would make.
     ///
@@ -271,17 +271,10 @@ fn call<P: Plugin>(
     }
     match verb {
         Verb::Add => {
-            let result = P::add(&request)?.to_json(version).pretty();
-            if let Err(unwritten) = write_out(&result) {
-                let error = Error::new(Code::Io, "write the result to stdout")
-                    .with_details(unwritten.errno.desc());
-                // The runtime does not learn what was done, so nothing of it may stay.
-                let error = match P::del(&request) {
-                    Ok(()) => error,
-                    Err(also) => error.and(also),
-                };
-                let version = (!unwritten.is_torn).then_some(version);
-                return Err(Refused { error, version });
+            let added = P::add(&request)?;
+            match write_out(&added.result().to_json(version).pretty()) {
+                Ok(()) => added.keep(),
+                Err(unwritten) => return Err(undone(added, &unwritten, version)),
             }
         }
         Verb::Check => P::check(&request)?,
@@ -291,6 +284,18 @@ fn call<P: Plugin>(
         Verb::Version => {}
     }
     Ok(String::new())
+}
+
+/// Undoes an ADD of which the runtime does not learn.
+fn undone(added: Added, unwritten: &Unwritten, version: Version) -> Refused {
+    let error =
+        Error::new(Code::Io, "write the result to stdout").with_details(unwritten.errno.desc());
+    let error = match added.undo() {
+        Ok(()) => error,
+        Err(also) => error.and(also),
+    };
+    let version = (!unwritten.is_torn).then_some(version);
+    Refused { error, version }
 }
 
 /// An unknown key is ignored, so that only this says why a limit or a sysctl is not there.

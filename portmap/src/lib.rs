@@ -38,7 +38,7 @@ use common::keys::Key;
 use common::log::Log;
 use common::sys::lock::Children;
 use common::version::Version;
-use common::{CniResult, Code, Drift, Error, Family, Plugin, Request};
+use common::{Added, Code, Drift, Error, Family, Pending, Plugin, Request};
 
 use crate::limits::Node;
 use crate::options::Masquerade;
@@ -61,15 +61,15 @@ impl Plugin for Portmap {
     const VERSIONS: &'static [Version] = Version::ALL;
     const KEYS: &'static [&'static [Key]] = crate::keys::KEYS;
 
-    fn add(request: &Request) -> Result<CniResult, Error> {
+    fn add(request: &Request) -> Result<Added, Error> {
         let (config, result) = Config::parse(request)?;
         let writers = backends::writers(&config)?;
         let turn = writers.map(|writers| Turn::of(&request.attachment, writers));
-        let _turn = turn.transpose()?;
+        let turn = turn.transpose()?;
         let plan = Plan::of(&config, &Node::default())?;
         warn_of_unserved(&plan, &config, &request.log);
         if plan.families.is_empty() {
-            return Ok(result);
+            return Ok(Added::nothing(result));
         }
         let undo = backends::apply(&plan, &config, &request.log)?;
         let opened = match open_loopback(&plan, &request.log) {
@@ -88,7 +88,7 @@ impl Plugin for Portmap {
                 .changed(format!("set route_localnet of {interface}"));
         }
         forget(stale(&plan, &request.log), &request.log);
-        Ok(result)
+        Ok(Added::new(result, Made { undo, _turn: turn }))
     }
 
     fn check(request: &Request) -> Result<(), Error> {
@@ -135,6 +135,18 @@ impl Plugin for Portmap {
             _ => error,
         })?;
         backends::status(&config, &node)
+    }
+}
+
+/// The rules that an ADD made, in the attachment's turn.
+struct Made {
+    undo: backends::Undo,
+    _turn: Option<Turn>,
+}
+
+impl Pending for Made {
+    fn undo(self: Box<Self>) -> Result<(), Error> {
+        self.undo.run()
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use common::error::Error;
 use common::sys::lock::Children;
-use common::{Attachment, Drift, Plugin, Request};
+use common::{Added, Attachment, Drift, Plugin, Request};
 
 use crate::config::Config;
 use crate::limits::Node;
@@ -85,7 +85,7 @@ fn add_chunk(jobs: &[Asked<'_>]) -> Vec<Result<(), Error>> {
         };
         return jobs.iter().zip(&plain).map(finish).collect();
     }
-    let add = |job: &Asked<'_>| Portmap::add(job.request).map(drop);
+    let add = |job: &Asked<'_>| Portmap::add(job.request).map(Added::keep);
     jobs.iter().map(add).collect()
 }
 

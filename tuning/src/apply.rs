@@ -17,20 +17,60 @@ use crate::observe::{self, Actual, Container, Reading};
 use crate::offload::{self, ends::Ends};
 use crate::originals::Originals;
 use crate::plan::Plan;
-use crate::restore::{self, Failure};
+use crate::restore;
 use crate::sysctl::Name;
 
-/// Carries out the plan in the calling thread's namespace.
+/// What undoes an ADD: the values, and the backup, become what they were.
+#[derive(Debug)]
+pub struct Undo {
+    container: Container,
+    changed: Originals,
+    store: Store,
+    slot: Slot,
+    before: Option<Vec<u8>>,
+}
+
+impl Undo {
+    /// Undoes it in the calling thread's namespace. Where a value could not be put back, the backup stays
+    /// for DEL.
+    ///
+    /// # Errors
+    /// Everything that could not be put back.
+    pub fn run(&mut self, ends: &mut Ends) -> Result<(), Error> {
+        let Undo {
+            container,
+            changed,
+            store,
+            slot,
+            before,
+        } = self;
+        let failures = restore::restore(container, ends, changed).failures;
+        let failures: Vec<Error> = failures.into_iter().map(|failure| failure.error).collect();
+        match (Error::all(failures), before) {
+            (Some(error), _) => Err(error),
+            (None, Some(bytes)) => store.write(slot, bytes),
+            (None, None) => file::remove(&store.path(slot)),
+        }
+    }
+}
+
+/// Carries out the plan in the calling thread's namespace. Gives what undoes it, unless there was nothing
+/// to do.
 ///
 /// The backup is on disk before the first change, so that DEL restores everything whenever this
 /// process is killed.
 ///
 /// # Errors
 /// What was tried and refused; everything is then as before, or the error says what is not.
-pub fn apply(plan: &Plan, request: &Request, store: &Store, ends: &mut Ends) -> Result<(), Error> {
+pub fn apply(
+    plan: &Plan,
+    request: &Request,
+    store: Store,
+    ends: &mut Ends,
+) -> Result<Option<Undo>, Error> {
     let attachment = &request.attachment;
     if plan.is_empty() {
-        return Ok(());
+        return Ok(None);
     }
     let mut container = Container::open(&attachment.ifname)?;
     let actual = container.observe(plan, ends)?;
@@ -46,29 +86,34 @@ pub fn apply(plan: &Plan, request: &Request, store: &Store, ends: &mut Ends) -> 
         store.write(&mut slot, text.as_bytes())?;
     }
     let mut touched = 0;
-    make(&steps, &actual, &mut container, &mut touched)
-        .and_then(|shown| {
-            switch(plan, &steps, actual.link, ends)?;
-            for warning in overwritten(plan, &shown)? {
-                request.log.warn(warning);
-            }
-            note_shown(plan, shown, &mut backup, (store, &mut slot))
-        })
-        .map_err(|error| {
-            let undos = steps
-                .iter()
-                .take(touched)
-                .filter(|step| step.change.is_some());
-            let changed = Originals::of(undos.filter_map(|step| step.undo.as_ref()));
-            let failures = restore::restore(&mut container, ends, &changed).failures;
-            undo(error, failures, store, &mut slot, before.as_deref())
-        })?;
+    let made = make(&steps, &actual, &mut container, &mut touched).and_then(|shown| {
+        switch(plan, &steps, actual.link, ends)?;
+        for warning in overwritten(plan, &shown)? {
+            request.log.warn(warning);
+        }
+        note_shown(plan, shown, &mut backup, (&store, &mut slot))
+    });
+    let steps_made = steps.iter().take(touched);
+    let undos = steps_made.filter(|step| step.change.is_some());
+    let mut undo = Undo {
+        changed: Originals::of(undos.filter_map(|step| step.undo.as_ref())),
+        container,
+        store,
+        slot,
+        before,
+    };
+    if let Err(error) = made {
+        return Err(match undo.run(ends) {
+            Ok(()) => error,
+            Err(also) => error.and(also),
+        });
+    }
     match steps.iter().filter_map(said).collect::<Vec<_>>().join(", ") {
         names if !names.is_empty() => request.log.changed(format!("set {names}")),
         _ if is_new => request.log.changed("saved the original values"),
         _ => {}
     }
-    Ok(())
+    Ok(Some(undo))
 }
 
 /// What the log says of a step; nothing where the value was the same before.
@@ -265,28 +310,4 @@ fn switch(plan: &Plan, steps: &[Step], link: Option<Link>, ends: &mut Ends) -> R
                 .with_details(format!("{}; it may need another one", drifts.join("; "))))
         }
     }
-}
-
-/// Completes an error when the changes were rolled back. The backup becomes what it was, unless something
-/// could not be put back: then it stays for DEL.
-fn undo(
-    error: Error,
-    failures: Vec<Failure>,
-    store: &Store,
-    slot: &mut Slot,
-    before: Option<&[u8]>,
-) -> Error {
-    if failures.is_empty() {
-        let file = match before {
-            Some(bytes) => store.write(slot, bytes),
-            None => file::remove(&store.path(slot)),
-        };
-        return match file {
-            Ok(()) => error,
-            Err(failure) => error.and(failure),
-        };
-    }
-    failures
-        .into_iter()
-        .fold(error, |error, failure| error.and(failure.error))
 }

@@ -48,9 +48,10 @@ use std::process::ExitCode;
 use common::keys::Key;
 use common::sys::netns::Netns;
 use common::version::Version;
-use common::{CniResult, Error, Plugin, Request, drift, step};
+use common::{Added, Error, Pending, Plugin, Request, drift, step};
 
 use config::Config;
+use offload::ends::Ends;
 use plan::Plan;
 
 /// The plugin.
@@ -61,7 +62,7 @@ impl Plugin for Tuning {
     const VERSIONS: &'static [Version] = Version::ALL;
     const KEYS: &'static [&'static [Key]] = crate::keys::KEYS;
 
-    fn add(request: &Request) -> Result<CniResult, Error> {
+    fn add(request: &Request) -> Result<Added, Error> {
         let config = Config::parse(request)?;
         allowlist::permit(&config)?;
         let mut result = request.conf.required_prev_result()?;
@@ -70,13 +71,16 @@ impl Plugin for Tuning {
         let netns = Netns::open(request.required_netns()?)?;
         let ifname = &request.attachment.ifname;
         let mut ends = offload::ends::open(&netns, ifname, &plan.sides())?;
-        netns.run(|| apply::apply(&plan, request, &store, &mut ends))?;
+        let undo = netns.run(|| apply::apply(&plan, request, store, &mut ends))?;
         plan.show_in(
             &mut result,
             &request.attachment.ifname,
             request.conf.version,
         );
-        Ok(result)
+        Ok(match undo {
+            Some(undo) => Added::new(result, Made { undo, netns, ends }),
+            None => Added::nothing(result),
+        })
     }
 
     fn check(request: &Request) -> Result<(), Error> {
@@ -93,6 +97,20 @@ impl Plugin for Tuning {
 
     fn status(request: &Request) -> Result<(), Error> {
         status::status(request)
+    }
+}
+
+/// The values that an ADD set.
+struct Made {
+    undo: apply::Undo,
+    netns: Netns,
+    ends: Ends,
+}
+
+impl Pending for Made {
+    fn undo(mut self: Box<Self>) -> Result<(), Error> {
+        let Made { undo, netns, ends } = &mut *self;
+        netns.run(|| undo.run(ends))
     }
 }
 

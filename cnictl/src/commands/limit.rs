@@ -3,7 +3,7 @@
 use bandwidth::Bandwidth;
 use common::cache::{Cache, Entry};
 use common::error::short;
-use common::{Code, Context, Error, Operate, Plugin};
+use common::{Added, Code, Context, Error, Operate, Plugin};
 use serde_json::{Map, Value};
 
 use super::{note, print};
@@ -21,7 +21,7 @@ pub fn run(args: &Limit) -> Result<u8, Error> {
         requests_by::<Bandwidth>(entry, &config)?,
     );
     for request in &now {
-        let done = Bandwidth::add(request);
+        let done = Bandwidth::add(request).map(Added::keep);
         show_warnings::<Bandwidth>(request);
         done?;
     }

@@ -25,7 +25,7 @@ use common::keys::{Key, Kind, key};
 use common::netconf::ValidAttachment;
 use common::sys::netlink::Netlink;
 use common::version::Version;
-use common::{Attachment, CniResult, Code, Context, Error, Plugin, Request};
+use common::{Added, Attachment, Code, Context, Error, Pending, Plugin, Request};
 use config::Config;
 use plan::Plan;
 
@@ -50,10 +50,14 @@ impl Plugin for Veth {
         key("mtu", Kind::Any),
     ]];
 
-    fn add(request: &Request) -> Result<CniResult, Error> {
+    fn add(request: &Request) -> Result<Added, Error> {
         let plan = plan(request)?;
         let macs = kernel::add(&plan, request.required_netns()?)?;
-        Ok(plan.result(&macs, request.required_netns()?))
+        let result = plan.result(&macs, request.required_netns()?);
+        Ok(Added::new(
+            result,
+            Pair(plan::host_name(&request.attachment)),
+        ))
     }
 
     fn check(request: &Request) -> Result<(), Error> {
@@ -82,6 +86,15 @@ impl Plugin for Veth {
         Netlink::route()
             .map(drop)
             .context(Code::NotAvailable, || "veth pairs cannot be created".into())
+    }
+}
+
+/// The host's end of a pair that ADD made: it fails where there is one already.
+struct Pair(String);
+
+impl Pending for Pair {
+    fn undo(self: Box<Self>) -> Result<(), Error> {
+        kernel::remove(&self.0)
     }
 }
 

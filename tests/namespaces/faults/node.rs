@@ -235,7 +235,9 @@ impl Node {
     fn originals(&self) -> Vec<String> {
         let mut lines = Vec::new();
         for entry in fs::read_dir(self.place.data_dir()).into_iter().flatten() {
-            lines.push(entry.unwrap().path().display().to_string());
+            let path = entry.unwrap().path();
+            let content = fs::read_to_string(&path).unwrap();
+            lines.push(format!("{} {content}", path.display()));
         }
         for index in [MINE, OTHER] {
             let pod = self.place.pod(index);

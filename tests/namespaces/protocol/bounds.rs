@@ -173,6 +173,23 @@ fn without_a_stdout_that_takes_the_result_nothing_stays() {
 }
 
 #[test]
+fn without_a_stdout_that_takes_the_result_an_earlier_add_stays() {
+    let pod = Pod::new();
+    pod.add(json!({"mtu": 1450}));
+    for redirection in [">&-", ">/dev/full"] {
+        let script = format!("exec \"$0\" \"$@\" {redirection}");
+        let call = pod.call("ADD").under(&["sh", "-c", &script]);
+        let answer = pod.finish(call, &pod.conf(json!({"mtu": 1400, "txQLen": 77})));
+        assert_eq!(answer.code, Some(1), "{redirection}: {answer:?}");
+        let link = pod.link().unwrap();
+        assert_eq!((link.mtu, link.txqlen), (1450, 1000), "{redirection}");
+        assert_eq!(pod.files().len(), 1, "{redirection}");
+    }
+    pod.del(json!({}));
+    assert_eq!(pod.link().unwrap().mtu, 1500);
+}
+
+#[test]
 fn a_plugin_that_cannot_go_on_says_so() {
     let pod = Pod::new();
     let mut refusals = 0;
