@@ -116,6 +116,12 @@ pub trait Backend {
         false
     }
 
+    /// Removes what the owner of a plan has here, as another backend has it now.
+    ///
+    /// # Errors
+    /// Why nothing was removed, or what could not be brought back.
+    fn leave(plan: &Plan, config: &Config) -> Result<Self::Undo, Error>;
+
     /// Removes rules, and gives what they led to; `None` when there was nothing.
     ///
     /// # Errors

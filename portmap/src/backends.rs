@@ -15,26 +15,45 @@ use crate::nftables::Nftables;
 use crate::options::{BackendKind, Mark};
 use crate::plan::Plan;
 
-/// What rolls back what a backend applied.
-pub enum Undo {
-    /// By iptables.
+/// What rolls back what was done in one backend.
+enum Part {
     Iptables(<Iptables as Backend>::Undo),
-    /// By nftables.
     Nftables(<Nftables as Backend>::Undo),
+}
+
+impl Part {
+    /// The name of the backend, where there was anything to change.
+    fn changed(&self) -> Option<&'static str> {
+        let (is_change, backend) = match self {
+            Part::Iptables(undo) => (undo.is_change(), Iptables::KIND),
+            Part::Nftables(undo) => (undo.is_change(), Nftables::KIND),
+        };
+        is_change.then_some(backend.name())
+    }
+
+    fn run(self) -> Result<(), Error> {
+        match self {
+            Part::Iptables(undo) => undo.run(),
+            Part::Nftables(undo) => undo.run(),
+        }
+    }
+}
+
+/// What rolls back an ADD: what one backend has, and what the other had.
+pub struct Undo {
+    made: Part,
+    left: Part,
 }
 
 impl Undo {
     /// Says which ports are mapped now, unless they were before.
     pub fn tell(&self, plan: &Plan, log: &Log) {
-        let (is_change, backend) = match self {
-            Undo::Iptables(undo) => (undo.is_change(), Iptables::KIND),
-            Undo::Nftables(undo) => (undo.is_change(), Nftables::KIND),
-        };
-        if is_change {
+        if let Some(backend) = self.made.changed() {
             let ports = plan.families.iter().flat_map(|family| &family.ports);
             let ports = host_port::list(ports.map(|forward| forward.port));
-            log.changed(format!("mapped {ports} by {}", backend.name()));
+            log.changed(format!("mapped {ports} by {backend}"));
         }
+        tell_left(&self.left, log);
     }
 
     /// Rolls it back.
@@ -42,10 +61,15 @@ impl Undo {
     /// # Errors
     /// Everything that could not be rolled back.
     pub fn run(self) -> Result<(), Error> {
-        match self {
-            Undo::Iptables(undo) => undo.run(),
-            Undo::Nftables(undo) => undo.run(),
-        }
+        let Undo { made, left } = self;
+        let errors = [left, made].into_iter().filter_map(|part| part.run().err());
+        Error::all(errors.collect()).map_or(Ok(()), Err)
+    }
+}
+
+fn tell_left(left: &Part, log: &Log) {
+    if let Some(backend) = left.changed() {
+        log.changed(format!("removed what {backend} had mapped before"));
     }
 }
 
@@ -116,14 +140,30 @@ pub fn diff(seen: &Seen, plan: &Plan, config: &Config) -> Result<Vec<Drift>, Err
     }
 }
 
-/// Applies a plan, all or nothing.
+/// Applies a plan, all or nothing. What its owner had in the other backend goes after that: it was added
+/// with another configuration.
 ///
 /// # Errors
 /// As the backend's.
 pub fn apply(plan: &Plan, config: &Config, log: &Log) -> Result<Undo, Error> {
+    let made = match choose(config)? {
+        BackendKind::Iptables => Iptables::apply(plan, config, log).map(Part::Iptables),
+        BackendKind::Nftables => Nftables::apply(plan, config, log).map(Part::Nftables),
+    }?;
+    match leave(plan, config) {
+        Ok(left) => Ok(Undo { made, left }),
+        Err(error) => Err(match made.run() {
+            Ok(()) => error,
+            Err(also) => error.and(also),
+        }),
+    }
+}
+
+/// Removes what the owner of a plan has in the backend that was not chosen.
+fn leave(plan: &Plan, config: &Config) -> Result<Part, Error> {
     match choose(config)? {
-        BackendKind::Iptables => Iptables::apply(plan, config, log).map(Undo::Iptables),
-        BackendKind::Nftables => Nftables::apply(plan, config, log).map(Undo::Nftables),
+        BackendKind::Iptables => Nftables::leave(plan, config).map(Part::Nftables),
+        BackendKind::Nftables => Iptables::leave(plan, config).map(Part::Iptables),
     }
 }
 
@@ -137,6 +177,14 @@ pub fn at_once(config: &Config) -> Option<BackendKind> {
 /// not, nothing was, as far as it could be rolled back.
 pub fn apply_all(jobs: &[Job<'_>]) -> bool {
     Iptables::apply_all(jobs)
+}
+
+/// The rest of [`apply`] for one of the plans that [`apply_all`] applied.
+///
+/// # Errors
+/// What could not be removed in the other backend.
+pub fn leave_other(plan: &Plan, config: &Config, log: &Log) -> Result<(), Error> {
+    leave(plan, config).map(|left| tell_left(&left, log))
 }
 
 /// Removes rules in every backend, and gives what they led to; `None` when there was nothing.

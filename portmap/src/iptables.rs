@@ -38,7 +38,7 @@ use common::log::Log;
 use common::{Drift, Family};
 
 use crate::backend::{Backend, Gone, Job};
-use crate::config::Config;
+use crate::config::{Config, Evidence};
 use crate::host_port::Forward;
 use crate::limits::Node;
 use crate::list::row::Row;
@@ -73,6 +73,10 @@ impl Backend for Iptables {
     fn apply(plan: &Plan, config: &Config, log: &Log) -> Result<apply::Undo, Error> {
         bounds::accept(plan, config)?;
         apply::apply(plan, config, log)
+    }
+
+    fn leave(plan: &Plan, config: &Config) -> Result<apply::Undo, Error> {
+        apply::leave(&plan.attachment, &Evidence::of_config(config))
     }
 
     fn apply_all(jobs: &[Job<'_>]) -> bool {

@@ -79,6 +79,7 @@ fn add_chunk(jobs: &[Asked<'_>]) -> Vec<Result<(), Error>> {
         let finish = |(job, (plan, config)): (&Asked<'_>, &backend::Job<'_>)| {
             let log = &job.request.log;
             warn_of_unserved(plan, config, log);
+            backends::leave_other(plan, config, log)?;
             let opened = open_loopback(plan, log).map(drop);
             forget(stale(plan, log), log);
             opened

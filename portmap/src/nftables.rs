@@ -88,6 +88,10 @@ impl Backend for Nftables {
         Ok(undo)
     }
 
+    fn leave(plan: &Plan, _config: &Config) -> Result<undo::Undo, Error> {
+        apply::leave(plan)
+    }
+
     fn remove(gone: &Gone<'_>, log: &Log) -> Result<Option<Vec<Forward>>, Error> {
         match gone {
             Gone::Owner {

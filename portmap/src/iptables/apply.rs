@@ -1,8 +1,8 @@
 //! ADD in both IP versions, or in none.
 
-use common::Family;
 use common::error::Error;
 use common::log::Log;
+use common::{Attachment, Family};
 use xtables::Variant;
 
 use super::families::{Variants, each, may_be_left_out, usual};
@@ -98,14 +98,26 @@ pub fn apply(plan: &Plan, config: &Config, log: &Log) -> Result<Undo, Error> {
     let mut unplanned = variants.unplanned(plan);
     // A batch did it.
     unplanned.retain(|(_, variant)| native.is_empty() || *variant == Variant::Legacy);
-    if let Err(error) = leave_unplanned(unplanned, plan, &evidence, &mut done) {
-        return Err(match Undo(done).run() {
-            Ok(()) => error,
-            Err(also) => error.and(also),
-        });
-    }
+    let undo = remove_from(unplanned, &plan.attachment, &evidence, done)?;
     missing.iter().for_each(|error| log.warn(error));
-    Ok(Undo(done))
+    Ok(undo)
+}
+
+/// Removes what an owner has in both variants and IP versions, and gives what brings it back.
+///
+/// # Errors
+/// Why it could not be removed; nothing is then, or the error says what could not be brought back.
+pub fn leave(owner: &Attachment, evidence: &Evidence) -> Result<Undo, Error> {
+    let mut places = Vec::new();
+    for family in Family::ALL {
+        if remove::legacy::may_have(family, owner)? {
+            places.push((family, Variant::Legacy));
+        }
+    }
+    if native::may_have(&Family::ALL, owner)? {
+        places.extend(Family::ALL.map(|family| (family, Variant::Nft)));
+    }
+    remove_from(places, owner, evidence, Vec::new())
 }
 
 /// Refuses conditions that are no tests before anything is written in the other IP version: what all
@@ -123,15 +135,30 @@ fn refuse_early(plan: &Plan, config: &Config, by_program: &[Family]) -> Result<(
     })
 }
 
-/// Removes what an attachment has in IP versions of which its plan wants nothing.
-fn leave_unplanned(
-    unplanned: Vec<(Family, Variant)>,
-    plan: &Plan,
+/// Removes what an owner has in some IP versions of some variants, as the last part of an ADD that is undone
+/// where that fails.
+fn remove_from(
+    places: Vec<(Family, Variant)>,
+    owner: &Attachment,
+    evidence: &Evidence,
+    mut done: Vec<Part>,
+) -> Result<Undo, Error> {
+    match remove_each(places, owner, evidence, &mut done) {
+        Ok(()) => Ok(Undo(done)),
+        Err(error) => Err(match Undo(done).run() {
+            Ok(()) => error,
+            Err(also) => error.and(also),
+        }),
+    }
+}
+
+fn remove_each(
+    places: Vec<(Family, Variant)>,
+    attachment: &Attachment,
     evidence: &Evidence,
     done: &mut Vec<Part>,
 ) -> Result<(), Error> {
-    let attachment = &plan.attachment;
-    for (family, variant) in unplanned {
+    for (family, variant) in places {
         let owners = vec![(attachment.clone(), evidence.clone())];
         let mut undo = undo::Undo::of(family, Some(variant), owners)?;
         let removed = match variant {

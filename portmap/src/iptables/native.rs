@@ -32,7 +32,7 @@ use crate::plan::{Forwards, Plan};
 use conditional::Conditional;
 
 pub use look::{steady, to_check, whole};
-pub use removal::{del, entries, gc, left};
+pub use removal::{del, entries, gc, left, may_have};
 pub use undo::Undo;
 
 /// The chain with which it is tried whether a table can be had.

@@ -1,7 +1,5 @@
 //! ADD: completes what is shared, and claims the host ports: the newest claim on each is served.
 
-use std::collections::BTreeMap;
-
 use common::Family;
 use common::error::{Code, Error};
 use common::sys::netlink::Refusal;
@@ -73,7 +71,7 @@ pub fn apply(plan: &Plan, on_conflict: OnConflict) -> Result<(Undo, Others), Err
             .into_iter()
             .filter(|f| plan.family(*f).is_none());
         for family in unplanned {
-            let left = leave(nft, plan, family);
+            let left = leave_family(nft, plan, family);
             if let Some((more, change)) = left.map_err(|refusal| unreadable(family, refusal))? {
                 commands.extend(more);
                 changes.push(change);
@@ -83,6 +81,60 @@ pub fn apply(plan: &Plan, on_conflict: OnConflict) -> Result<(Undo, Others), Err
         let undo = Undo { changes, is_change };
         Ok((commands, (undo, others)))
     })
+}
+
+/// Removes what the owner of a plan has, and gives what brings it back.
+///
+/// # Errors
+/// As [`apply`].
+pub fn leave(plan: &Plan) -> Result<Undo, Error> {
+    let Some(mut nft) = Nft::open_if_any()? else {
+        return Ok(Undo::default());
+    };
+    let decide = |nft: &mut Nft| {
+        let (mut commands, mut changes) = (Vec::new(), Vec::new());
+        for family in Family::ALL {
+            let left = leave_all(nft, plan, family);
+            if let Some((more, change)) = left.map_err(|refusal| unreadable(family, refusal))? {
+                commands.extend(more);
+                changes.push(change);
+            }
+        }
+        Ok((commands, changes))
+    };
+    // Most have nothing, and wait for nobody then.
+    if decide(&mut nft)?.0.is_empty() {
+        return Ok(Undo::default());
+    }
+    let changes = transaction::run(&mut nft, decide)?;
+    let is_change = true;
+    Ok(Undo { changes, is_change })
+}
+
+/// Removes what the attachment has in a family, also of the reference's.
+fn leave_all(
+    nft: &mut Nft,
+    plan: &Plan,
+    family: Family,
+) -> Result<Option<(Vec<Command>, Change)>, Refusal> {
+    let own = leave_family(nft, plan, family)?;
+    let reference = match plan.family(family) {
+        Some(forwards) => replaced(nft, plan, forwards)?,
+        None => Vec::new(),
+    };
+    if own.is_none() && reference.is_empty() {
+        return Ok(None);
+    }
+    let (mut commands, change) =
+        own.unwrap_or_else(|| (Vec::new(), Change::of_nothing(family, &plan.attachment)));
+    commands.extend(reference::removal(family, &reference).commands);
+    Ok(Some((
+        commands,
+        Change {
+            reference,
+            ..change
+        },
+    )))
 }
 
 /// What the reference made for the attachment, which ours takes the place of.
@@ -214,8 +266,8 @@ fn indexes(owner: &str, found: &Elements, wanted: &Elements) -> [Option<Element>
     [found.get(&place).cloned(), wanted.get(&place).cloned()]
 }
 
-/// Removes what the attachment has in a family that its plan does not mention.
-fn leave(
+/// Removes what the attachment has in a family.
+fn leave_family(
     nft: &mut Nft,
     plan: &Plan,
     family: Family,
@@ -232,14 +284,10 @@ fn leave(
     let conditional = conditional::observe(nft, family, &plan.attachment)?;
     commands.extend(remove::own_chain(nft, family, &plan.attachment)?.commands);
     let change = Change {
-        family,
-        attachment: plan.attachment.clone(),
         before: queue::claims_of(&queue::of_elements(&touched), &owner),
-        after: BTreeMap::new(),
         index: indexes(&owner, &touched, &wanted),
-        is_first: false,
         conditional: conditional.into(),
-        reference: Vec::new(),
+        ..Change::of_nothing(family, &plan.attachment)
     };
     Ok(Some((commands, change)))
 }

@@ -68,6 +68,20 @@ impl backend::Undo for Undo {
 }
 
 impl Change {
+    /// One of an attachment that has nothing.
+    pub fn of_nothing(family: Family, attachment: &Attachment) -> Change {
+        Change {
+            family,
+            attachment: attachment.clone(),
+            before: BTreeMap::new(),
+            after: BTreeMap::new(),
+            index: [None, None],
+            is_first: false,
+            conditional: None,
+            reference: Vec::new(),
+        }
+    }
+
     fn commands(&self, nft: &mut Nft) -> Result<Vec<Command>, Refusal> {
         let place = shared::place(self.family);
         let sets = nft.sets(place)?;

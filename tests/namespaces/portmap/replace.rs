@@ -16,6 +16,7 @@ on_every_backend!(
     what_a_failed_add_replaced_is_there_again,
 );
 on_both_variants!(
+    what_it_had_in_another_backend_goes_with_add_and_comes_back_where_that_fails,
     a_changed_address_or_port_replaces_what_was_there,
     the_newest_owner_of_a_port_wins_and_the_older_comes_back,
 );
@@ -103,16 +104,67 @@ fn a_stale_owner_does_not_keep_a_port_from_a_new_pod(backend: Backend) {
     serves(&host, 8080, "first");
 }
 
+fn what_it_had_in_another_backend_goes_with_add_and_comes_back_where_that_fails(backend: Backend) {
+    let (host, _servers) = two_pods(backend);
+    let options = |key: &str, limits: &str| format!(r#""backend":"{key}",{limits}"#);
+    for key in ["nftables", "iptables"] {
+        let neighbour = request_of(&options(key, ""), &mapping("tcp", 9090, 80), &SECOND);
+        let call = host.call("ADD", &neighbour);
+        host.ok(&call.env("CNI_CONTAINERID", &format!("cid-{key}")));
+    }
+    let limits = r#""hostAddresses":["10.22.0.0/16","fd00:22::/64"],"#;
+    for (old, new, limits) in [
+        ("iptables", "nftables", ""),
+        ("nftables", "iptables", ""),
+        ("iptables", "nftables", limits),
+        ("nftables", "iptables", limits),
+    ] {
+        let of = |key| request_of(&options(key, limits), &mapping("tcp", 8080, 80), &FIRST);
+        // What all attachments share stays from now on.
+        host.run("ADD", &of(new));
+        host.run("ADD", &of(old));
+        let before = rules(&host);
+        let full = ["sh", "-c", "exec \"$0\" >/dev/full"];
+        let call = host.call("ADD", &of(new)).under(&full);
+        assert_eq!(call.run(&host.net.host).unwrap().code, Some(1));
+        assert_eq!(rules(&host), before, "{new}");
+        host.run("CHECK", &of(old));
+        host.run("ADD", &of(new));
+        host.run("CHECK", &of(new));
+        let left = match old {
+            "iptables" => [host.nat("iptables"), host.nat("ip6tables")].concat(),
+            _ => ["ip", "ip6"]
+                .map(|family| {
+                    host.net
+                        .host
+                        .sh(["nft", "list", "table", family, "cni_portmap"])
+                })
+                .concat(),
+        };
+        assert!(left.contains("10.22.0.3"), "{left}");
+        assert!(
+            !left.contains("10.22.0.2") && !left.contains("fd00:22::2"),
+            "{left}"
+        );
+        if limits.is_empty() {
+            serves(&host, 8080, "first");
+        }
+        host.run("DEL", &of(new));
+    }
+}
+
+/// Without the lines that hold counters.
+fn rules(host: &Host) -> Vec<String> {
+    let state = host.state();
+    let rules = state.lines().filter(|line| !line.starts_with(':'));
+    rules.map(str::to_owned).collect()
+}
+
 /// A program that fails when its rules are in, as the legacy one does with its counters. Only the legacy variant
 /// is written by programs.
 #[test]
 fn what_a_program_wrote_that_fails_at_its_end_is_taken_back() {
     let (host, _servers) = two_pods(Backend::IptablesLegacy);
-    let rules = || -> Vec<String> {
-        let state = host.state();
-        let rules = state.lines().filter(|line| !line.starts_with(':'));
-        rules.map(str::to_owned).collect()
-    };
     let words = r#"["-m","connlimit","--connlimit-upto","9"]"#;
     let conditions = format!(r#""conditionsV4":{words},"conditionsV6":{words},"#);
     let neighbour = request_of("", &mapping("tcp", 9090, 80), &SECOND);
@@ -142,7 +194,7 @@ fn what_a_program_wrote_that_fails_at_its_end_is_taken_back() {
     for options in ["", &conditions] {
         let old = request_of(options, &mapping("tcp", 8080, 80), &FIRST);
         host.run("ADD", &old);
-        let before = rules();
+        let before = rules(&host);
         // IPv4 fails, or IPv6, or IPv6 is taken out when IPv4 fails.
         for (failing, addresses) in [(0, &FIRST[..]), (1, &FIRST), (0, &FIRST[..1])] {
             for (options, port) in [("", 8081), (conditions.as_str(), 8080)] {
@@ -150,12 +202,12 @@ fn what_a_program_wrote_that_fails_at_its_end_is_taken_back() {
                 link(&late[failing], &usual[failing]);
                 let answer = host.call("ADD", &new).run(&host.net.host).unwrap();
                 link(&real[failing], &usual[failing]);
-                let state = rules();
+                let state = rules(&host);
                 if answer.code == Some(0) {
                     host.run("CHECK", &new);
                     host.run("DEL", &new);
                     host.run("ADD", &old);
-                    assert_eq!(rules(), before, "{answer:?}");
+                    assert_eq!(rules(&host), before, "{answer:?}");
                 }
                 let is_refused = answer.code == Some(1);
                 failed += usize::from(is_refused);
@@ -186,21 +238,15 @@ fn what_a_failed_add_replaced_is_there_again(backend: Backend) {
         Backend::Nftables => String::new(),
         _ => format!(r#""conditionsV4":{0},"conditionsV6":{0},"#, words[1]),
     };
-    // Without the lines that hold counters.
-    let rules = || -> Vec<String> {
-        let state = host.state();
-        let rules = state.lines().filter(|line| !line.starts_with(':'));
-        rules.map(str::to_owned).collect()
-    };
     for options in ["", &good] {
         let old = request_of(options, &mapping("tcp", 8080, 80), &FIRST);
         host.run("ADD", &old);
-        let before = rules();
+        let before = rules(&host);
         for key in ["conditionsV4", "conditionsV6"] {
             let conditions = format!(r#""{key}":{},"#, words[0]);
             let new = request_of(&conditions, &mapping("tcp", 8081, 80), &FIRST);
             host.fails(&host.call("ADD", &new), 7);
-            assert_eq!(rules(), before, "{key}");
+            assert_eq!(rules(&host), before, "{key}");
             host.run("CHECK", &old);
             serves(&host, 8080, "first");
         }

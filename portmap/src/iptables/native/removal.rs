@@ -51,7 +51,10 @@ pub fn del(
 }
 
 /// Whether there is anything to remove. Most pods have no ports, and wait for nobody then.
-fn may_have(families: &[Family], attachment: &Attachment) -> Result<bool, Error> {
+///
+/// # Errors
+/// As [`Nft::open_if_any`].
+pub fn may_have(families: &[Family], attachment: &Attachment) -> Result<bool, Error> {
     let Some(mut nft) = Nft::open_if_any()? else {
         return Ok(false);
     };

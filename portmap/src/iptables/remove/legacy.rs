@@ -23,13 +23,21 @@ pub fn del(
     attachment: &Attachment,
     evidence: &Evidence,
 ) -> Result<Option<Vec<Forward>>, Error> {
-    let names = [shared_name(attachment), exact_name(attachment)];
-    if kernel::chains(family, &names)?.is_empty() {
+    if !may_have(family, attachment)? {
         return Ok(None);
     }
     let select = |state: &State| own_chains(state, attachment, evidence);
     let mark = owner::comment(attachment);
     remove(family, select, |comment| comment == mark)
+}
+
+/// Whether there is anything that may be an attachment's.
+///
+/// # Errors
+/// Code 100 when the kernel does not say.
+pub fn may_have(family: Family, attachment: &Attachment) -> Result<bool, Error> {
+    let names = [shared_name(attachment), exact_name(attachment)];
+    Ok(!kernel::chains(family, &names)?.is_empty())
 }
 
 /// Removes the selected chains of entries in the legacy variant, and what else bears the mark of a dead owner,
