@@ -187,6 +187,11 @@ pub struct Evidence {
     pub ports: Vec<(Protocol, u16)>,
     /// The limits of the addresses that they are mapped on.
     pub scope: Option<Scope>,
+    /// The IP versions with conditions.
+    pub conditional: Vec<Family>,
+    /// Whether the kernel shows in one of these that the attachment's chains are the reference's, which has one
+    /// for all entries.
+    pub are_chains_shared: bool,
 }
 
 impl Evidence {
@@ -199,6 +204,11 @@ impl Evidence {
             addresses: addresses.map(|prefix| prefix.addr).collect(),
             ports: ports(&config.mappings),
             scope: config.limits.scope(),
+            conditional: Family::ALL
+                .into_iter()
+                .filter(|family| !config.conditions(*family).is_empty())
+                .collect(),
+            are_chains_shared: false,
         }
     }
 
@@ -218,8 +228,18 @@ impl Evidence {
             addresses,
             ports: ports(&understood_mappings(request)),
             scope: limits.ok().and_then(|limits| limits.scope()),
+            conditional: Family::ALL
+                .into_iter()
+                .filter(|family| has_conditions(request, *family))
+                .collect(),
+            are_chains_shared: false,
         }
     }
+}
+
+fn has_conditions(request: &Request, family: Family) -> bool {
+    let words = request.conf.object().strings(conditions::key(family));
+    words.is_ok_and(|words| !words.is_empty())
 }
 
 fn ports(mappings: &[PortMapping]) -> Vec<(Protocol, u16)> {

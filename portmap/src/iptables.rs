@@ -28,6 +28,7 @@ mod shadow;
 mod shadowed;
 mod standing;
 mod status;
+mod theirs;
 mod tool;
 mod translation;
 mod undo;
@@ -76,7 +77,7 @@ impl Backend for Iptables {
     }
 
     fn leave(plan: &Plan, config: &Config) -> Result<apply::Undo, Error> {
-        apply::leave(&plan.attachment, &Evidence::of_config(config))
+        apply::leave(&plan.attachment, Evidence::of_config(config))
     }
 
     fn apply_all(jobs: &[Job<'_>]) -> bool {

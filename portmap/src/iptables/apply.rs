@@ -8,7 +8,7 @@ use xtables::Variant;
 use super::families::{Variants, each, may_be_left_out, usual};
 use super::rules::{Wanted, all_wanted, own_mark};
 use super::status::{one_port, try_conditions};
-use super::{add, native, remove, undo};
+use super::{add, native, remove, theirs, undo};
 use crate::backend::{self, Undo as _};
 use crate::config::{Config, Evidence};
 use crate::options::Mark;
@@ -66,16 +66,16 @@ pub fn apply(plan: &Plan, config: &Config, log: &Log) -> Result<Undo, Error> {
     let families = plan.families.iter().map(|forwards| forwards.family);
     let (native, by_program) = variants.split(families);
     refuse_early(plan, config, &by_program)?;
+    let evidence = theirs::known(&plan.attachment, Evidence::of_config(config))?;
     let is_halved = plan.families.len() > 1 && !by_program.is_empty();
     let _turn = is_halved.then(Turn::to_write_by_programs);
     let (mut done, mut failed, mut missing) = (Vec::new(), Vec::new(), Vec::new());
     if !native.is_empty() {
-        let added = native::add(plan, config, &native)?;
+        let added = native::add(plan, config, &evidence, &native)?;
         added.warnings.iter().for_each(|warning| log.warn(warning));
         done.push(Part::Native(added.undo));
         missing.extend(added.missing);
     }
-    let evidence = Evidence::of_config(config);
     let outcomes = each(&all_wanted(plan, config, &by_program), |wanted, family| {
         add_with_mark((family, wanted), plan, config, &evidence, log)
     });
@@ -107,7 +107,7 @@ pub fn apply(plan: &Plan, config: &Config, log: &Log) -> Result<Undo, Error> {
 ///
 /// # Errors
 /// Why it could not be removed; nothing is then, or the error says what could not be brought back.
-pub fn leave(owner: &Attachment, evidence: &Evidence) -> Result<Undo, Error> {
+pub fn leave(owner: &Attachment, evidence: Evidence) -> Result<Undo, Error> {
     let mut places = Vec::new();
     for family in Family::ALL {
         if remove::legacy::may_have(family, owner)? {
@@ -117,7 +117,8 @@ pub fn leave(owner: &Attachment, evidence: &Evidence) -> Result<Undo, Error> {
     if native::may_have(&Family::ALL, owner)? {
         places.extend(Family::ALL.map(|family| (family, Variant::Nft)));
     }
-    remove_from(places, owner, evidence, Vec::new())
+    let evidence = theirs::known(owner, evidence)?;
+    remove_from(places, owner, &evidence, Vec::new())
 }
 
 /// Refuses conditions that are no tests before anything is written in the other IP version: what all

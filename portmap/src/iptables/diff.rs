@@ -13,7 +13,7 @@ use super::observe::Tables;
 use super::rules::{DNAT, Wanted, all_wanted, own_mark};
 use super::standing::{self, own_chains, own_or_usual};
 use super::tool::Tool;
-use super::{add, kernel, native, remove};
+use super::{add, kernel, native, remove, theirs};
 use crate::config::{Config, Evidence};
 use crate::plan::Plan;
 
@@ -22,7 +22,7 @@ use crate::plan::Plan;
 /// # Errors
 /// As [`check`].
 pub fn diff(tables: &Tables, plan: &Plan, config: &Config) -> Result<Vec<Drift>, Error> {
-    let evidence = Evidence::of_config(config);
+    let evidence = theirs::known(&plan.attachment, Evidence::of_config(config))?;
     let variants = Variants::find()?;
     let outcomes = each(&all_wanted(plan, config, &Family::ALL), |wanted, family| {
         let fallback = own_mark(plan, config, family);
@@ -50,15 +50,18 @@ pub fn diff(tables: &Tables, plan: &Plan, config: &Config) -> Result<Vec<Drift>,
         }
     }
     for (family, variant) in variants.unplanned(plan) {
-        let left = match variant {
-            Variant::Legacy => remove::legacy::left(family, &plan.attachment, &evidence),
-            Variant::Nft => native::left(family, &plan.attachment, &evidence),
+        let state = match variant {
+            Variant::Legacy => remove::legacy::look(family, &plan.attachment),
+            Variant::Nft => native::look_at(family, &plan.attachment),
         };
-        match left {
-            Ok(chains) => drifts.extend(chains.into_iter().map(|chain| {
-                let object = format!("chain {chain} of table nat ({family})");
-                Drift::new(object, "none", "present")
-            })),
+        match state {
+            Ok(state) => {
+                let chains = standing::left(&state, &plan.attachment, &evidence);
+                drifts.extend(chains.into_iter().map(|chain| {
+                    let object = format!("chain {chain} of table nat ({family})");
+                    Drift::new(object, "none", "present")
+                }));
+            }
             Err(error) => errors.push(error),
         }
     }

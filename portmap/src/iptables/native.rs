@@ -32,7 +32,7 @@ use crate::plan::{Forwards, Plan};
 use conditional::Conditional;
 
 pub use look::{steady, to_check, whole};
-pub use removal::{del, entries, gc, left, may_have};
+pub use removal::{del, entries, gc, look_at, may_have};
 pub use undo::Undo;
 
 /// The chain with which it is tried whether a table can be had.
@@ -66,9 +66,14 @@ pub struct Added {
 /// # Errors
 /// Code 7 for refused conditions, 11 when the ruleset never holds still, 102 for a port that another
 /// attachment has, 103 when this node cannot translate, 100 with what the kernel refused.
-pub fn add(plan: &Plan, config: &Config, families: &[Family]) -> Result<Added, Error> {
+pub fn add(
+    plan: &Plan,
+    config: &Config,
+    evidence: &Evidence,
+    families: &[Family],
+) -> Result<Added, Error> {
     let mut nft = Nft::open()?;
-    let error = match add_in(&mut nft, plan, config, families) {
+    let error = match add_in(&mut nft, (plan, config), evidence, families) {
         Ok(added) => return Ok(added),
         Err(error) => error,
     };
@@ -79,7 +84,7 @@ pub fn add(plan: &Plan, config: &Config, families: &[Family]) -> Result<Added, E
     match (lack(Family::V4)?, lack(Family::V6)?) {
         // Many a node has no IPv6, but none that maps ports has no IPv4.
         (None, Some(lack)) if families.contains(&Family::V4) => {
-            let mut added = add_in(&mut nft, plan, config, &[Family::V4])?;
+            let mut added = add_in(&mut nft, (plan, config), evidence, &[Family::V4])?;
             added.missing.push(lack);
             Ok(added)
         }
@@ -105,11 +110,10 @@ fn refuse_by_hook(plan: &Plan, config: &Config, families: &[Family]) -> Result<(
 
 fn add_in(
     nft: &mut Nft,
-    plan: &Plan,
-    config: &Config,
+    (plan, config): (&Plan, &Config),
+    evidence: &Evidence,
     families: &[Family],
 ) -> Result<Added, Error> {
-    let evidence = Evidence::of_config(config);
     let planned = || families.iter().filter_map(|family| plan.family(*family));
     let of = |forwards| wanted(&plan.attachment, plan.masquerade, &config.mark, forwards);
     // Nothing that conditions say acts before it is known to be a test.
@@ -124,17 +128,17 @@ fn add_in(
             added.warnings.extend(warning);
             let mut seen = look::of(nft, &wanted)?;
             if config.on_conflict == OnConflict::Error {
-                conflict::refuse(&seen.state, &wanted, &evidence, Order::Any)?;
+                conflict::refuse(&seen.state, &wanted, evidence, Order::Any)?;
             }
             let conditional = conditional.iter().find(|one| one.family == wanted.family);
             let made = match conditional {
-                Some(one) => one.made(&seen, &mut wanted, &evidence)?,
+                Some(one) => one.made(&seen, &mut wanted, evidence)?,
                 None => Made::new(),
             };
-            let transaction = write::repair(&seen.state, &wanted, &evidence);
+            let transaction = write::repair(&seen.state, &wanted, evidence);
             added
                 .undo
-                .note(&seen, &plan.attachment, &evidence, &transaction);
+                .note(&seen, &plan.attachment, evidence, &transaction);
             commands.extend(batch::commands_with(&mut seen, &transaction, &made)?);
         }
         for family in Family::ALL {
@@ -143,7 +147,7 @@ fn add_in(
                     nft,
                     family,
                     plan,
-                    &evidence,
+                    evidence,
                     &mut added.undo,
                 )?);
             }

@@ -10,7 +10,7 @@ use common::{Attachment, Family};
 use xtables::state::State;
 
 use super::families::{lost, side_by_side};
-use super::{compiled, native, owner, standing};
+use super::{compiled, native, owner, standing, theirs};
 use crate::config::Evidence;
 use crate::host_port::Forward;
 
@@ -20,8 +20,22 @@ use crate::host_port::Forward;
 /// # Errors
 /// Everything that could not be removed.
 pub fn del(attachment: &Attachment, evidence: &Evidence) -> Removed {
-    let native = native::del(attachment, evidence, &Family::ALL);
-    everywhere(native, |family| legacy::del(family, attachment, evidence))
+    let (evidence, unknown) = match theirs::known(attachment, evidence.clone()) {
+        Ok(evidence) => (evidence, None),
+        Err(error) => (evidence.clone(), Some(error)),
+    };
+    let native = native::del(attachment, &evidence, &Family::ALL);
+    let removed = everywhere(native, |family| legacy::del(family, attachment, &evidence));
+    and(removed, unknown)
+}
+
+/// A removal, and what else failed.
+fn and(removed: Removed, failed: Option<Error>) -> Removed {
+    match (removed, failed) {
+        (removed, None) => removed,
+        (Ok(_), Some(error)) => Err(error),
+        (Err(error), Some(also)) => Err(error.and(also)),
+    }
 }
 
 /// Removes what entries of an attachment have, but for kept ones, in both variants, and says what it was; `None`
@@ -60,11 +74,7 @@ pub fn gc(network: &str, valid: &[ValidAttachment]) -> Removed {
     let native = native::gc(network, is_valid);
     let swept = compiled::sweep();
     let removed = everywhere(native, |family| legacy::gc(family, network, is_valid));
-    match (removed, swept) {
-        (removed, Ok(())) => removed,
-        (Ok(_), Err(error)) => Err(error),
-        (Err(error), Err(also)) => Err(error.and(also)),
-    }
+    and(removed, swept.err())
 }
 
 type Removed = Result<Option<Vec<Forward>>, Error>;

@@ -79,9 +79,7 @@ fn is_surely_a_jump(rule: &str) -> bool {
 /// Whether a chain forwards to the request's addresses only, and its ports only.
 fn speaks_for(evidence: &Evidence, rules: &[String]) -> bool {
     let Evidence {
-        addresses,
-        ports,
-        scope: _,
+        addresses, ports, ..
     } = evidence;
     let made = translations(rules);
     !made.is_empty()
@@ -103,7 +101,10 @@ pub fn own_chains(state: &State, owner: &Attachment, evidence: &Evidence) -> Vec
             true => true,
             false if *chain == exact => is_unmarked,
             // The reference has one chain for all entries, and only one of these may have it.
-            false => is_unmarked && is_conditional(state, chain) && speaks_for(evidence, rules),
+            false => {
+                let is_shared = evidence.are_chains_shared || is_conditional(state, chain);
+                is_unmarked && is_shared && speaks_for(evidence, rules)
+            }
         };
         match claim(state, owner, chain) {
             Claim::Other => false,
@@ -115,6 +116,14 @@ pub fn own_chains(state: &State, owner: &Attachment, evidence: &Evidence) -> Vec
     let mut names = vec![shared_name(owner), exact.clone()];
     names.retain(is_own);
     names
+}
+
+/// The chains of an owner that translate. The reference leaves an empty one where all host addresses are of
+/// the other IP version.
+pub fn left(state: &State, owner: &Attachment, evidence: &Evidence) -> Vec<String> {
+    let mut chains = own_chains(state, owner, evidence);
+    chains.retain(|chain| !translations(state.rules(chain)).is_empty());
+    chains
 }
 
 /// The chain that an owner has, or the one that it would have.

@@ -141,8 +141,7 @@ fn leave_all(
 fn replaced(nft: &mut Nft, plan: &Plan, forwards: &Forwards) -> Result<Vec<Theirs>, Refusal> {
     let evidence = Evidence {
         addresses: vec![forwards.container.addr],
-        ports: Vec::new(),
-        scope: None,
+        ..Evidence::default()
     };
     let (own, _) = reference::own(nft, forwards.family, &plan.attachment, &evidence)?;
     Ok(reference::restorable(own))

@@ -133,32 +133,22 @@ fn has_dispatch(nft: &mut Nft, family: Family) -> Result<bool, Error> {
     nf_tables::present(nft, family, Table::Nat, &[DNAT]).map(|found| !found.is_empty())
 }
 
-/// The chains of an attachment that translate. The reference leaves an empty one where all host addresses
-/// are of the other IP version.
+/// What may be an attachment's, and the jumps to it.
 ///
 /// # Errors
-/// Code 100 when they cannot be read.
-pub fn left(
-    family: Family,
-    attachment: &Attachment,
-    evidence: &Evidence,
-) -> Result<Vec<String>, Error> {
+/// Code 100 when it cannot be read.
+pub fn look_at(family: Family, attachment: &Attachment) -> Result<State, Error> {
     let Some(mut nft) = Nft::open_if_any()? else {
-        return Ok(Vec::new());
+        return Ok(State::default());
     };
     let seen = steady(&mut nft, |nft| look(nft, family, attachment, Depth::Own))?;
-    let Some(Seen { state, .. }) = seen else {
-        return Ok(Vec::new());
-    };
-    let mut chains = own_chains(&state, attachment, evidence);
-    chains.retain(|chain| !translations(state.rules(chain)).is_empty());
-    Ok(chains)
+    Ok(seen.map_or_else(State::default, |seen| seen.state))
 }
 
 /// The commands that remove what an attachment has in an IP version that its plan does not mention.
 ///
 /// # Errors
-/// As [`left`].
+/// As [`look_at`].
 pub fn leave(
     nft: &mut Nft,
     family: Family,

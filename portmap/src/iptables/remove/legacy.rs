@@ -62,25 +62,14 @@ fn is_ours(chain: &str) -> bool {
     is_own_name(chain) || chain == DNAT
 }
 
-/// The chains of an attachment that translate in the legacy variant. The reference leaves an empty one where
-/// all host addresses are of the other IP version.
+/// What may be an attachment's in the legacy variant, and the jumps to it.
 ///
 /// # Errors
 /// Code 100 when the rules cannot be read.
-pub fn left(
-    family: Family,
-    attachment: &Attachment,
-    evidence: &Evidence,
-) -> Result<Vec<String>, Error> {
+pub fn look(family: Family, attachment: &Attachment) -> Result<State, Error> {
     let names = [shared_name(attachment), exact_name(attachment)];
     let is_asked = |name: &str| name == DNAT || names.iter().any(|own| own == name);
-    let state = edit::outlines(family, is_asked)?;
-    let mut chains = own_chains(&state, attachment, evidence);
-    chains.retain(|chain| {
-        let rules = state.rules(chain);
-        !translations(rules).is_empty()
-    });
-    Ok(chains)
+    edit::outlines(family, is_asked)
 }
 
 /// Removes what a network's attachments have in the legacy variant, unless `is_valid` says of their mark

@@ -1,0 +1,33 @@
+//! The reference has one chain for all entries of an attachment. Its jumps test conditions in the IP versions that
+//! have some; in the other one it looks like the chain of the plain entry. So whose it is there is seen in the first.
+
+use common::Attachment;
+use common::error::Error;
+use xtables::state::State;
+
+use super::rules::shared_name;
+use super::standing::own_chains;
+use super::{native, owner, remove};
+use crate::config::Evidence;
+
+/// What a request says, with what the kernel shows of the attachment's chains.
+///
+/// # Errors
+/// Code 100 when the kernel does not say.
+pub fn known(owner: &Attachment, evidence: Evidence) -> Result<Evidence, Error> {
+    // With conditions in both IP versions each shows for itself.
+    let [family] = evidence.conditional[..] else {
+        return Ok(evidence);
+    };
+    let is_shared = |state: &State| {
+        let shared = shared_name(owner);
+        let is_unmarked = owner::entry_in(state.rules(&shared)).is_none();
+        is_unmarked && own_chains(state, owner, &evidence).contains(&shared)
+    };
+    let are_chains_shared = is_shared(&native::look_at(family, owner)?)
+        || is_shared(&remove::legacy::look(family, owner)?);
+    Ok(Evidence {
+        are_chains_shared,
+        ..evidence
+    })
+}
