@@ -115,7 +115,11 @@ impl Tbf {
         };
         Tbf {
             rate,
-            buffer: saturated(fill_time(rate, burst).max(least_buffer(rate))),
+            buffer: saturated(
+                fill_time(rate, burst)
+                    .max(least_buffer(rate))
+                    .min(most_buffer(rate)),
+            ),
             limit: saturated(queue.max(least)),
         }
     }
@@ -180,6 +184,11 @@ fn fill_time(rate: u64, burst: u64) -> u64 {
 /// net/sched/sch_tbf.c), which small bursts do once their time is rounded down.
 fn least_buffer(rate: u64) -> u64 {
     NANOSECONDS.div_ceil(rate.max(1).saturating_mul(TICK))
+}
+
+/// The most ticks whose product with the rate does not wrap in the kernel, as for [`FASTEST`].
+fn most_buffer(rate: u64) -> u64 {
+    u64::MAX / rate.saturating_mul(TICK).max(1)
 }
 
 fn saturated(value: u64) -> u32 {
@@ -344,13 +353,18 @@ mod tests {
         assert_eq!(auto(400_000_000_000, 8).buffer, 1);
         // As if 64 bits did not end there: ticks times rate fit.
         for rate in [u64::MAX, 1 << 63, (1 << 61) + 800] {
-            let fastest = auto(rate, 80_000);
-            assert_eq!(fastest.rate, (1 << 58) - 1);
-            let product = u64::from(fastest.buffer).checked_mul(TICK * fastest.rate);
-            assert!(
-                product.is_some_and(|product| product > NANOSECONDS),
-                "{rate}"
-            );
+            assert_eq!(auto(rate, 80_000).rate, (1 << 58) - 1);
+        }
+        for burst in [0, 8, 80_000, 34_359_738_351] {
+            // Ten milliseconds of the first two are a few bytes if they wrap.
+            for rate in [14_757_395_258_976, 1 << 60, u64::MAX, 1 << 63, (1 << 61) + 800] {
+                let fast = auto(rate, burst);
+                let product = u64::from(fast.buffer).checked_mul(TICK * fast.rate);
+                assert!(
+                    product.is_some_and(|product| product >= NANOSECONDS),
+                    "{rate} {burst}"
+                );
+            }
         }
     }
 }

@@ -218,6 +218,9 @@ fn limits_at_both_ends_of_the_range_are_set() {
         // Times a tick, these wrap in the kernel.
         (1 << 63, 8_000_000, "rate "),
         ((1 << 61) + 800, 8_000_000, "rate "),
+        // Times ten milliseconds.
+        (14_757_395_258_976, 0, "rate 14757Gbit"),
+        (1 << 60, 0, "rate "),
     ] {
         let keys = || json!({"ingressRate": rate, "ingressBurst": burst, "egressRate": rate, "egressBurst": burst});
         pod.add(keys());
