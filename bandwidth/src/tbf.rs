@@ -357,7 +357,13 @@ mod tests {
         }
         for burst in [0, 8, 80_000, 34_359_738_351] {
             // Ten milliseconds of the first two are a few bytes if they wrap.
-            for rate in [14_757_395_258_976, 1 << 60, u64::MAX, 1 << 63, (1 << 61) + 800] {
+            for rate in [
+                14_757_395_258_976,
+                1 << 60,
+                u64::MAX,
+                1 << 63,
+                (1 << 61) + 800,
+            ] {
                 let fast = auto(rate, burst);
                 let product = u64::from(fast.buffer).checked_mul(TICK * fast.rate);
                 assert!(

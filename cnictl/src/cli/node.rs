@@ -347,7 +347,8 @@ pub struct Gc {
     /// With NETWORK: an attachment that is still valid; repeatable
     #[arg(long, value_name = "CONTAINER/IFNAME", requires = "network")]
     pub valid: Vec<String>,
-    /// With NETWORK: all attachments in the cache whose namespace still exists are valid
+    /// With NETWORK: all attachments in the cache whose namespace still exists, or is not known, are
+    /// valid
     #[arg(long, requires = "network")]
     pub valid_cached: bool,
     /// With NETWORK: no attachment is valid: plugins get an empty list

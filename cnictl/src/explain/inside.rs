@@ -1,7 +1,6 @@
 //! The container.
 
 use std::net::IpAddr;
-use std::path::Path;
 
 use common::Error;
 use common::Protocol;
@@ -14,6 +13,7 @@ use super::{Way, family};
 use crate::doctor::ports::process;
 use crate::finding::{Finding, some};
 use crate::firewall::{Filtered, Firewall, Packet};
+use crate::requests::netns_of;
 
 const UNKNOWN: &str = "unknown: this container is not in the runtime's cache";
 
@@ -22,7 +22,7 @@ pub fn namespace(way: &Way<'_>) -> Result<Finding, Error> {
     let Some(entry) = way.entry else {
         return Ok(Finding::warning("", UNKNOWN));
     };
-    Ok(match Netns::open(Path::new(&entry.netns)) {
+    Ok(match Netns::open(netns_of(entry)?) {
         Ok(_) => Finding::ok("", format!("{} exists", entry.netns)),
         Err(OpenError::Gone(_)) => {
             let text = format!("{} is gone: the container is not running", entry.netns);
@@ -40,7 +40,7 @@ fn within<T: Send>(
     let Some(entry) = way.entry else {
         return Ok(None);
     };
-    let netns = Netns::open(Path::new(&entry.netns))?;
+    let netns = Netns::open(netns_of(entry)?)?;
     netns.run(look).map(Some)
 }
 

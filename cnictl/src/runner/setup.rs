@@ -92,7 +92,8 @@ pub fn valid_attachments(gc: &Gc, remembered: &[Entry]) -> Result<Option<Vec<Val
         .collect::<Result<Vec<_>>>()?;
     if gc.valid_cached {
         for Entry { attachment: on, .. } in remembered {
-            if is_there(&on.netns)? {
+            // One that is not named may be there.
+            if on.netns.is_empty() || is_there(&on.netns)? {
                 valid.push(ValidAttachment {
                     container: on.container.clone(),
                     ifname: on.ifname.clone(),

@@ -1,5 +1,7 @@
 //! Order, previous results, and what happens when a plugin fails.
 
+use std::fs;
+
 use serde_json::{Value, json};
 
 use crate::recorder::{BUSY, RESULT, Recorder, answers, chain};
@@ -220,6 +222,40 @@ fn gc_deletes_what_is_cached_and_not_valid_before_it_asks_the_plugins() {
             .contains(&"CNI_NETNS=/run/netns/y".to_owned())
     );
     assert!(recorder.cache_file("net-keep-eth0").exists());
+}
+
+#[test]
+fn gc_keeps_what_is_cached_without_a_namespace_where_what_lives_is_valid() {
+    let mut recorder = chain("gc-unnamed", "1.1.0");
+    let result = RESULT.replace("1.0.0", "1.1.0");
+    for container in ["unnamed", "gone"] {
+        answers(&mut recorder, 0, &result, &["one", "two", "three"]);
+        let line = [
+            "add",
+            "net",
+            "/no/such/namespace",
+            "--container-id",
+            container,
+        ];
+        recorder.run(&line).unwrap();
+    }
+    let file = recorder.cache_file("net-unnamed-eth0");
+    let mut entry: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    for key in ["netns", "result"] {
+        entry.as_object_mut().unwrap().remove(key);
+    }
+    fs::write(&file, entry.to_string()).unwrap();
+    answers(&mut recorder, 0, "", &["three", "two", "one"]);
+    answers(&mut recorder, 0, "", &["one", "two", "three"]);
+    recorder.run(&["gc", "net", "--valid-cached"]).unwrap();
+    assert!(file.exists());
+    assert!(!recorder.cache_file("net-gone-eth0").exists());
+    let calls = recorder.calls();
+    let valid = &calls.last().unwrap().config()["cni.dev/valid-attachments"];
+    assert_eq!(
+        *valid,
+        json!([{"containerID": "unnamed", "ifname": "eth0"}])
+    );
 }
 
 #[test]

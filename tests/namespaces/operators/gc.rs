@@ -214,7 +214,12 @@ fn what_the_cache_does_not_tell_is_an_error_and_nobody_is_dead_for_it() {
         nowhere[key] = json!(null);
     }
     place.remember_as(0, &nowhere);
-    for command in [vec!["reconcile"], vec!["ports"], vec!["metrics"]] {
+    for command in [
+        vec!["reconcile"],
+        vec!["ports"],
+        vec!["metrics"],
+        vec!["explain", "8001"],
+    ] {
         let said = place.run("portmap", &command);
         assert_eq!(said.code, Some(1), "{command:?}: {said:?}");
         let told = [said.stdout, said.stderr].concat();
