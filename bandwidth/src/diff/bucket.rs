@@ -5,7 +5,7 @@ use common::Drift;
 use super::Difference;
 use crate::change::{Change, On, Step};
 use crate::plan::Numbers;
-use crate::queue::Queue;
+use crate::queue::{FqCodel, Queue};
 use crate::tbf::Tbf;
 use crate::tc::qdisc::{Bucket, Count, Qdisc, Queued};
 use crate::tc::{BUCKET, handle_text};
@@ -38,47 +38,37 @@ impl Difference<'_> {
             return steps;
         };
         let old = Change::SetRoot(on.clone(), bucket.tbf);
-        match stranger(numbers.queue, &qdisc.queue) {
-            Some(stranger) => {
-                let own = Change::OwnQueue(on.clone(), numbers.ours, stranger);
+        match &qdisc.queue {
+            Queued::Other(other) => {
+                let own = Change::OwnQueue(on.clone(), numbers.ours, other.clone());
                 steps.push(Step::change(own, Some(old)));
                 steps.extend(queue(&Queued::Fifo));
             }
-            None => {
+            ours => {
                 steps.extend((bucket != as_wanted).then(|| set(old)));
-                steps.extend(queue(&qdisc.queue));
+                steps.extend(queue(ours));
             }
         }
         steps
     }
 }
 
-/// What is in the place of the queue and cannot become the one that is wanted.
-fn stranger(wanted: Queue, actual: &Queued) -> Option<String> {
-    match actual {
-        Queued::Fifo => None,
-        Queued::FqCodel(_) if wanted.fq_codel().is_some() => None,
-        Queued::FqCodel(numbers) => Some(numbers.to_string()),
-        Queued::Other(other) => Some(other.clone()),
-    }
-}
-
 /// The step from the bucket's own queue, or from an `fq_codel` of ours, to the one that is wanted.
 fn queue_step(on: &On, numbers: &Numbers, actual: &Queued) -> Option<Step> {
-    let wanted = numbers.queue.fq_codel()?;
     let set = |queue| Change::SetQueue {
         on: on.clone(),
         queue,
         is_needed: !numbers.queue.may_be_fifo(),
     };
-    let undo = match actual {
-        Queued::FqCodel(found) if *found == wanted => return None,
-        Queued::FqCodel(found) => set(*found),
-        Queued::Fifo | Queued::Other(_) => {
-            Change::OwnQueue(on.clone(), numbers.ours, wanted.to_string())
-        }
+    let own = |other: FqCodel| Change::OwnQueue(on.clone(), numbers.ours, other.to_string());
+    let (change, undo) = match (numbers.queue.fq_codel(), actual) {
+        (Some(wanted), Queued::FqCodel(found)) if *found == wanted => return None,
+        (Some(wanted), Queued::FqCodel(found)) => (set(wanted), set(*found)),
+        (Some(wanted), _) => (set(wanted), own(wanted)),
+        (None, Queued::FqCodel(found)) => (own(*found), set(*found)),
+        (None, _) => return None,
     };
-    Some(Step::change(set(wanted), Some(undo)))
+    Some(Step::change(change, Some(undo)))
 }
 
 fn bucket_drifts(

@@ -351,7 +351,7 @@ fn a_queue_becomes_the_wanted_one_with_an_undo_and_without_a_gap_where_it_can() 
             has.clone(),
             true,
             vec![deletes_new()],
-            vec![root.clone()],
+            vec![set(new)],
         ),
         (
             Queue::Fifo,
