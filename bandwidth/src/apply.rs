@@ -21,7 +21,7 @@ pub struct Done {
     /// Whether anything had to be.
     pub changed: bool,
     ifbs: [Option<Link>; 2],
-    is_hook_foreign: bool,
+    has_hook_come: bool,
     undos: Vec<Change>,
     /// What cannot be undone, and harms nobody until then.
     last: Vec<Change>,
@@ -61,7 +61,7 @@ impl Done {
         let Done {
             changed: _,
             ifbs,
-            is_hook_foreign,
+            has_hook_come,
             undos,
             last,
         } = self;
@@ -69,7 +69,7 @@ impl Done {
             netlink,
             link,
             ifbs,
-            is_hook_foreign,
+            has_hook_come,
         };
         (kernel, undos, last)
     }
@@ -93,7 +93,7 @@ pub fn apply(
         netlink,
         link,
         ifbs: [ifb(Hook::Ingress), ifb(Hook::Egress)],
-        is_hook_foreign: false,
+        has_hook_come: false,
     };
     let mut changed = false;
     let (mut undos, mut last) = (Vec::new(), Vec::new());
@@ -122,13 +122,13 @@ pub fn apply(
     }
     let Kernel {
         ifbs,
-        is_hook_foreign,
+        has_hook_come,
         ..
     } = kernel;
     Ok(Done {
         changed: changed || !last.is_empty(),
         ifbs,
-        is_hook_foreign,
+        has_hook_come,
         undos,
         last,
     })
@@ -140,8 +140,8 @@ struct Kernel<'a> {
     link: &'a Link,
     /// The ifbs of the plan as far as they are there, the one behind the ingress hook first.
     ifbs: [Option<Link>; 2],
-    /// Whether the hook qdisc is another tool's, which came since it was looked at.
-    is_hook_foreign: bool,
+    /// Whether the hook qdisc came since it was looked at, and so is not known to be ours.
+    has_hook_come: bool,
 }
 
 impl Kernel<'_> {
@@ -318,17 +318,17 @@ impl Kernel<'_> {
             Err(refusal) if refusal.says(&[Errno::EEXIST]) => refusal,
             done => return done,
         };
-        self.is_hook_foreign = true;
+        self.has_hook_come = true;
         match qdisc::hook(self.netlink, link)? {
             Some(hook) if hook.kind == kind.text() => Ok(()),
             _ => Err(exists),
         }
     }
 
-    /// Deletes the hook qdisc, unless it is another tool's or has filters.
+    /// Deletes the hook qdisc, unless it came meanwhile or has filters.
     fn delete_hook(&mut self) -> Result<(), Refusal> {
         let link = self.link.index;
-        if self.is_hook_foreign {
+        if self.has_hook_come {
             return Ok(());
         }
         let Some(hook) = qdisc::hook(self.netlink, link)? else {
