@@ -15,6 +15,8 @@ const SHARE: u64 = 5;
 const ROUND_TRIP: u64 = 100_000;
 /// The kernel's default for what may wait, in bytes (`fq_codel_init` in net/sched/sch_fq_codel.c).
 const MOST_MEMORY: u64 = 32 << 20;
+/// The kernel's default for how many packets may wait.
+const MOST_PACKETS: u32 = 10 * 1024;
 /// The least that we let wait, in bytes. What goes beyond is dropped 64 packets at a time, which does not
 /// limit TCP well.
 const LEAST_MEMORY: u64 = 256 << 10;
@@ -44,6 +46,8 @@ pub enum Queue {
 /// The numbers of an `fq_codel`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FqCodel {
+    /// How many packets may wait.
+    pub limit: u32,
     /// How long packets may stay in the queue all the time.
     pub target: Time,
     /// In what time a sender is to slow down.
@@ -92,6 +96,7 @@ impl FqCodel {
         // In memory a frame is about twice as long.
         let memory = rate.saturating_mul(2).clamp(LEAST_MEMORY, MOST_MEMORY);
         FqCodel {
+            limit: MOST_PACKETS,
             target: Time::new(target),
             interval: Time::new(interval),
             memory: u32::try_from(memory).unwrap_or(u32::MAX),
@@ -110,8 +115,7 @@ impl Time {
         Time::saturated((u64::from(microseconds) * 1000).div_ceil(1024))
     }
 
-    /// The microseconds by which the kernel is given it. They fit, as they are no more than were answered
-    /// and one.
+    /// The microseconds by which the kernel is given it.
     pub fn given(self) -> u32 {
         let microseconds = (u64::from(self.0) * 1024).div_ceil(1000);
         u32::try_from(microseconds).unwrap_or(u32::MAX)
@@ -123,15 +127,16 @@ impl Time {
     }
 
     fn saturated(units: u64) -> Time {
-        // The most that 32 bits of microseconds give.
-        const MOST: u64 = u32::MAX as u64 * 1000 / 1024;
-        Time(u32::try_from(units.min(MOST)).unwrap_or(u32::MAX))
+        // codel compares times by the sign of their difference (`codel_time_after`).
+        const MOST: u32 = i32::MAX.cast_unsigned();
+        Time(u32::try_from(units).map_or(MOST, |units| units.min(MOST)))
     }
 }
 
 impl fmt::Display for FqCodel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let FqCodel {
+            limit,
             target,
             interval,
             memory,
@@ -139,7 +144,7 @@ impl fmt::Display for FqCodel {
         let [target, interval] = [target, interval].map(|time| time.microseconds());
         write!(
             f,
-            "fq_codel target {target}us interval {interval}us memory_limit {memory}b"
+            "fq_codel limit {limit}p target {target}us interval {interval}us memory_limit {memory}b"
         )
     }
 }
@@ -185,7 +190,12 @@ mod tests {
 
     #[test]
     fn the_ends_of_the_range_saturate() {
-        assert_eq!(fq_codel(1, 25, u32::MAX).interval, Time::new(u64::MAX));
+        // Longer ones would be negative (`codel_time_after` in include/net/codel.h).
+        let longest = Time((1 << 31) - 1);
+        for (rate, frame) in [(1, u32::MAX), (1, 1514), (40, 65_549)] {
+            let made = fq_codel(rate, 25, frame);
+            assert_eq!([made.target, made.interval], [longest; 2], "{rate} {frame}");
+        }
         assert_eq!(fq_codel(u64::MAX, 1, 1514).memory, 33_554_432);
     }
 }

@@ -34,6 +34,7 @@ pub const QUEUE: Handle = BUCKET | 1;
 const OUR_QUEUE: Handle = 0x0002_0000;
 /// Attributes of an `fq_codel`.
 const TCA_FQ_CODEL_TARGET: u16 = 1;
+const TCA_FQ_CODEL_LIMIT: u16 = 2;
 const TCA_FQ_CODEL_INTERVAL: u16 = 3;
 const TCA_FQ_CODEL_MEMORY_LIMIT: u16 = 9;
 
@@ -162,6 +163,7 @@ pub fn queued(message: &Message, link: u32) -> Option<Queued> {
 fn fq_codel(options: &[u8]) -> Option<FqCodel> {
     let number = |kind| u32_at(attribute(options, kind)?, 0);
     Some(FqCodel {
+        limit: number(TCA_FQ_CODEL_LIMIT)?,
         target: Time::answered(number(TCA_FQ_CODEL_TARGET)?),
         interval: Time::answered(number(TCA_FQ_CODEL_INTERVAL)?),
         memory: number(TCA_FQ_CODEL_MEMORY_LIMIT)?,
@@ -174,25 +176,28 @@ fn fq_codel(options: &[u8]) -> Option<FqCodel> {
 /// # Errors
 /// What the kernel refused; `ENOENT` where it has no `fq_codel`.
 pub fn set_queue(netlink: &mut Netlink, link: u32, queue: FqCodel) -> Result<(), Refusal> {
+    let attributes = [Nla::text(TCA_KIND, "fq_codel"), options_of_queue(queue)];
+    let request = (libc::RTM_NEWQDISC, REPLACE);
+    about(link, OUR_QUEUE, QUEUE)
+        .request(netlink, request, &attributes)
+        .map(drop)
+}
+
+fn options_of_queue(queue: FqCodel) -> Nla {
     let FqCodel {
+        limit,
         target,
         interval,
         memory,
     } = queue;
     let numbers = [
         (TCA_FQ_CODEL_TARGET, target.given()),
+        (TCA_FQ_CODEL_LIMIT, limit),
         (TCA_FQ_CODEL_INTERVAL, interval.given()),
         (TCA_FQ_CODEL_MEMORY_LIMIT, memory),
     ];
-    let options = numbers.map(|(kind, number)| Nla::value(kind, number.to_ne_bytes()));
-    let attributes = [
-        Nla::text(TCA_KIND, "fq_codel"),
-        Nla::nested(TCA_OPTIONS, options.to_vec()),
-    ];
-    let request = (libc::RTM_NEWQDISC, REPLACE);
-    about(link, OUR_QUEUE, QUEUE)
-        .request(netlink, request, &attributes)
-        .map(drop)
+    let numbers = numbers.map(|(kind, number)| Nla::u32(kind, number));
+    Nla::nested(TCA_OPTIONS, numbers.to_vec())
 }
 
 /// Deletes what is in the place of the queue of a bucket of ours. Until [`set_root`] gives it its own one it
@@ -386,6 +391,29 @@ mod tests {
                 })
             );
         }
+    }
+
+    #[test]
+    fn a_queue_is_read_with_all_numbers_that_were_written_and_only_under_our_handle() {
+        let numbers = FqCodel {
+            limit: 7,
+            // The kernel rounds none of them.
+            target: Time::answered(19_328),
+            interval: Time::answered(114_304),
+            memory: 262_144,
+        };
+        let read = |handle| {
+            let attributes = [Nla::text(TCA_KIND, "fq_codel"), options_of_queue(numbers)];
+            let message = Message {
+                kind: libc::RTM_NEWQDISC,
+                sequence: 1,
+                body: about(7, handle, QUEUE).body(&attributes).unwrap(),
+            };
+            queued(&message, 7)
+        };
+        assert_eq!(read(OUR_QUEUE), Some(Queued::FqCodel(numbers)));
+        let other = Queued::Other("fq_codel 3:".into());
+        assert_eq!(read(0x0003_0000), Some(other));
     }
 
     #[test]

@@ -107,16 +107,16 @@ const DRIFTS: &[(&str, &str)] = &[
     // Another queue under the bucket.
     (
         "tc qdisc replace dev veth0 parent 1:1 handle 10: pfifo limit 1",
-        "queue of the root qdisc of veth0: expected fq_codel target 4999us interval 99999us memory_limit 2000000b or its own, found pfifo 10:",
+        "queue of the root qdisc of veth0: expected fq_codel limit 10240p target 4999us interval 99999us memory_limit 2000000b or its own, found pfifo 10:",
     ),
     (
         "tc qdisc replace dev IFB parent 1:1 handle 10: bfifo limit 100",
-        "queue of the root qdisc of bwpe3b332d93142: expected fq_codel target 4999us interval 99999us memory_limit 4000000b or its own, found bfifo 10:",
+        "queue of the root qdisc of bwpe3b332d93142: expected fq_codel limit 10240p target 4999us interval 99999us memory_limit 4000000b or its own, found bfifo 10:",
     ),
     // None at all, which drops everything.
     (
         "tc qdisc replace dev veth0 parent 1:1 handle 10: pfifo; tc qdisc del dev veth0 parent 1:1",
-        "queue of the root qdisc of veth0: expected fq_codel target 4999us interval 99999us memory_limit 2000000b or its own, found noop",
+        "queue of the root qdisc of veth0: expected fq_codel limit 10240p target 4999us interval 99999us memory_limit 2000000b or its own, found noop",
     ),
 ];
 

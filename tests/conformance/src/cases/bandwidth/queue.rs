@@ -58,6 +58,7 @@ fn wanted(lab: &Lab) -> Verdict {
     for drift in [
         "tc qdisc change dev veth0 parent 1:1 handle 2: fq_codel target 77ms",
         "tc qdisc change dev IFB parent 1:1 handle 2: fq_codel memory_limit 1mb",
+        "tc qdisc change dev veth0 parent 1:1 handle 2: fq_codel limit 1",
         "tc qdisc del dev veth0 parent 1:1",
         "tc qdisc replace dev IFB parent 1:1 handle 9: pfifo",
     ] {
