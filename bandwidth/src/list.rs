@@ -40,7 +40,7 @@ pub struct Limit {
     /// How long a packet may wait, in microseconds: in a FIFO as `tc` computes it from the limit, in an
     /// `fq_codel` for longer than its interval (`target`).
     pub latency: u64,
-    /// What may wait, in bytes.
+    /// What may wait, in bytes: of an `fq_codel` in bytes of the kernel's memory (`memory_limit`).
     pub limit: u32,
     /// Bytes sent.
     pub bytes: u64,
@@ -76,10 +76,10 @@ impl Limit {
     fn planned(device: String, direction: &'static str, bucket: Tbf, queue: &Queued) -> Limit {
         let waiting = u64::from(bucket.limit).saturating_sub(bucket.burst());
         let latency = waiting.saturating_mul(1_000_000) / bucket.rate.max(1);
-        let (queue, latency) = match queue {
-            Queued::Fifo => ("fifo", latency),
-            Queued::FqCodel(numbers) => ("fq_codel", numbers.target.microseconds()),
-            Queued::Other(other) => (other.as_str(), latency),
+        let (queue, latency, limit) = match queue {
+            Queued::Fifo => ("fifo", latency, bucket.limit),
+            Queued::FqCodel(found) => ("fq_codel", found.target.microseconds(), found.memory),
+            Queued::Other(other) => (other.as_str(), latency, bucket.limit),
         };
         Limit {
             owner: None,
@@ -90,7 +90,7 @@ impl Limit {
             burst: bucket.burst(),
             queue: queue.to_owned(),
             latency,
-            limit: bucket.limit,
+            limit,
             bytes: 0,
             packets: 0,
             drops: 0,
@@ -298,5 +298,36 @@ fn attachment(owner: Owner, cache: &Cache) -> Attachment {
             container: hashed.to_string(),
             ifname: String::new(),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::queue::{FqCodel, Time};
+
+    #[test]
+    fn what_may_wait_is_what_the_queue_says() {
+        let bucket = Tbf {
+            rate: 1_000_000,
+            buffer: 156_250,
+            limit: 35_000,
+        };
+        let numbers = FqCodel {
+            limit: 10_240,
+            target: Time::answered(5_000),
+            interval: Time::answered(100_000),
+            memory: 2_000_000,
+        };
+        let other = Queued::Other("pfifo 8001:".into());
+        for (queue, expected) in [
+            (Queued::Fifo, ("fifo", 25_000, 35_000)),
+            (Queued::FqCodel(numbers), ("fq_codel", 5_000, 2_000_000)),
+            (other, ("pfifo 8001:", 25_000, 35_000)),
+        ] {
+            let limit = Limit::planned("veth0".into(), "ingress", bucket, &queue);
+            let found = (limit.queue.as_str(), limit.latency, limit.limit);
+            assert_eq!(found, expected);
+        }
     }
 }
