@@ -104,40 +104,47 @@ pub fn gc(request: &Request) -> Result<(), Error> {
     let is_dead = |owner: &Owner| owner.is_on(network) && !valid.contains(owner);
     let dead = marked(&mut host, is_dead)?;
     let mut errors = Vec::new();
-    for (owner, Marked { ifbs, links }) in dead {
-        let mut links = links.iter();
-        let first = (ifbs, links.next());
-        let rest = links.map(|link| (Vec::new(), Some(link)));
-        for one in iter::once(first).chain(rest) {
-            errors.extend(slots_of(&mut host, &owner, one, &request.log));
-        }
+    for (owner, found) in dead {
+        errors.extend(found.remove(&mut host, &owner, &request.log));
     }
     Error::all(errors).map_or(Ok(()), Err)
 }
 
-/// What has an owner's mark.
+/// What is an owner's.
 #[derive(Default)]
-struct Marked {
+struct Found {
     ifbs: Vec<Slot>,
-    /// The links that are limited without an ifb.
+    /// The limited links, the one that the ifbs are behind first.
     links: Vec<Link>,
+}
+
+impl Found {
+    fn remove(self, netlink: &mut Netlink, owner: &Owner, log: &Log) -> Vec<Error> {
+        let Found { ifbs, links } = self;
+        let mut links = links.iter();
+        let first = (ifbs, links.next());
+        let rest = links.map(|link| (Vec::new(), Some(link)));
+        let all = iter::once(first).chain(rest);
+        all.flat_map(|one| slots_of(netlink, owner, one, log))
+            .collect()
+    }
 }
 
 /// Everything with the marks of some owners.
 fn marked(
     netlink: &mut Netlink,
     is_wanted: impl Fn(&Owner) -> bool,
-) -> Result<HashMap<Owner, Marked>, Error> {
+) -> Result<HashMap<Owner, Found>, Error> {
     let links = netlink
         .links(None)
         .context(Code::System, || "list links".into())?;
-    let mut found: HashMap<Owner, Marked> = HashMap::new();
+    let mut found: HashMap<Owner, Found> = HashMap::new();
     for link in links {
         let owner = Mark::of(&link).map(|mark| mark.owner);
         let Some(owner) = owner.filter(&is_wanted) else {
             continue;
         };
-        let Marked { ifbs, links } = found.entry(owner).or_default();
+        let Found { ifbs, links } = found.entry(owner).or_default();
         match link.kind.as_str() {
             "ifb" => ifbs.extend(Slot::marked(link)),
             _ => links.push(link),
@@ -181,29 +188,39 @@ impl Leaving<'_> {
             result: self.result,
         };
         let mut errors = Vec::new();
-        let mut slots = Vec::new();
+        let mut found = Found {
+            ifbs: Vec::new(),
+            links: link.cloned().into_iter().collect(),
+        };
         for hook in [Hook::Ingress, Hook::Egress] {
             match ifb::find(netlink, self.attachment, hook, evidence) {
-                Ok(slot) => slots.push(slot),
+                Ok(slot) => found.ifbs.push(slot),
                 Err(error) => errors.push(error),
             }
         }
         let owner = Owner::of(self.attachment);
-        let mut limited = link.cloned();
         // Nothing that is known leads to what is there: the marks do.
-        if link.is_none() && slots.iter().all(|slot| slot.link.is_none()) {
+        if (link.is_none() || self.is_ifb_named()) && found.ifbs.iter().all(|s| s.link.is_none()) {
             match marked(netlink, |of| *of == owner) {
-                Ok(mut found) => {
-                    let Marked { ifbs, links } = found.remove(&owner).unwrap_or_default();
-                    slots = ifbs;
-                    limited = links.into_iter().next();
+                Ok(mut all) => {
+                    let Found { ifbs, links } = all.remove(&owner).unwrap_or_default();
+                    found.ifbs = ifbs;
+                    if link.is_none() {
+                        found.links = links;
+                    }
                 }
                 Err(error) => errors.push(error),
             }
         }
-        let found = (slots, limited.as_ref());
-        errors.extend(slots_of(netlink, &owner, found, self.log));
+        errors.extend(found.remove(netlink, &owner, self.log));
         errors
+    }
+
+    /// Whether the result names an ifb: there was one, whatever its name is by now.
+    fn is_ifb_named(&self) -> bool {
+        let names = ifb::names(self.attachment);
+        let mut named = self.result.iter().flat_map(|result| &result.interfaces);
+        named.any(|interface| names.contains(&interface.name))
     }
 }
 

@@ -261,6 +261,19 @@ fn del_finds_an_ifb_that_was_renamed_also_beside_one_that_was_not() {
 }
 
 #[test]
+fn del_finds_an_ifb_that_was_renamed_and_to_which_nothing_leads_where_the_result_names_it() {
+    let pod = Pod::new();
+    let before = pod.state();
+    let mut conf = pod.conf(json!({}));
+    conf["prevResult"] = pod.add(both());
+    pod.sh(&format!(
+        "ip link set {IFB} down; ip link set {IFB} name other; tc qdisc del dev veth0 clsact"
+    ));
+    succeeds(&pod.finish(pod.call("DEL"), &conf));
+    assert_eq!(pod.state(), before);
+}
+
+#[test]
 fn a_hook_that_shares_its_filters_with_other_links_is_refused_and_nothing_changes() {
     let pod = Pod::new();
     pod.sh("tc qdisc add dev veth0 ingress_block 22 ingress");
