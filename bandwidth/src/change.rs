@@ -4,14 +4,13 @@ use std::fmt;
 
 use common::sys::link::{self, Link};
 use common::sys::netlink::Refusal;
-use nix::errno::Errno;
 
 use crate::owner::Mark;
 use crate::queue::FqCodel;
 use crate::tbf::Tbf;
 use crate::tc::filter::{Deletion, Rule};
 use crate::tc::qdisc::HookKind;
-use crate::tc::{Handle, Hook};
+use crate::tc::{Handle, Hook, is_lacking};
 
 /// What the kernel must have for a change: kind and module.
 const TBF: &str = "tbf (module sch_tbf)";
@@ -166,17 +165,14 @@ impl Change {
 
     /// Whether a refusal says no more than that the kernel lacks what is not needed.
     pub fn can_do_without(&self, refusal: &Refusal) -> bool {
-        // Where the bucket is gone, the kernel does not "find" it (`tc_modify_qdisc` in
-        // net/sched/sch_api.c).
-        let is_unknown = refusal.says(&[Errno::ENOENT]) && !refusal.text.contains("find");
-        is_unknown
-            && matches!(
-                self,
-                Change::SetQueue {
-                    is_needed: false,
-                    ..
-                }
-            )
+        let is_dispensable = matches!(
+            self,
+            Change::SetQueue {
+                is_needed: false,
+                ..
+            }
+        );
+        is_dispensable && is_lacking(refusal)
     }
 
     /// Whether it cannot be rolled back, and its failure harms nobody.

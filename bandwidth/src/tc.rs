@@ -129,13 +129,19 @@ pub fn handle_text(handle: Handle) -> String {
     }
 }
 
-/// A refusal as an error. `needs` names what the kernel must have for it, module first: kernels say
-/// `ENOENT` for a qdisc, filter or action that they do not know, and `EOPNOTSUPP` for a kind of link,
-/// but also for filters of a hook that shares them with other links.
+/// Whether a refusal says that the kernel lacks a kind: `ENOENT` for a qdisc, filter or action that it
+/// does not know, and `EOPNOTSUPP` for a kind of link, but also for filters of a hook that shares them
+/// with other links. A qdisc that is gone it does not "find" (`tc_modify_qdisc` in net/sched/sch_api.c).
+pub fn is_lacking(refusal: &Refusal) -> bool {
+    refusal.says(&[Errno::EOPNOTSUPP, Errno::ENOENT])
+        && !["block is shared", "find"]
+            .iter()
+            .any(|text| refusal.text.contains(text))
+}
+
+/// A refusal as an error. `needs` names what the kernel must have for it, module first.
 pub fn refused(refusal: &Refusal, tried: String, needs: &str) -> Error {
-    let unknown = refusal.says(&[Errno::EOPNOTSUPP, Errno::ENOENT])
-        && !refusal.text.contains("block is shared");
-    if unknown {
+    if is_lacking(refusal) {
         Error::new(Code::Unsupported, tried)
             .with_details(format!("the kernel has no {needs}: {refusal}"))
     } else {
@@ -163,6 +169,8 @@ mod tests {
         assert_eq!(error_of(Errno::EOPNOTSUPP, "").code, Code::Unsupported);
         assert_eq!(error_of(Errno::EPERM, "").code, Code::System);
         assert_eq!(error_of(Errno::EEXIST, "").code, Code::System);
+        let gone = "Failed to find specified qdisc";
+        assert_eq!(error_of(Errno::ENOENT, gone).code, Code::System);
         let shared = "This filter block is shared. Please use the block index";
         assert_eq!(error_of(Errno::EOPNOTSUPP, shared).code, Code::System);
     }

@@ -25,7 +25,7 @@ pub fn run(args: &Limit) -> Result<u8, Error> {
         show_warnings::<Bandwidth>(request);
         done?;
     }
-    // Where nothing is limited any more.
+    // What is not limited any more.
     Bandwidth::retire(&former, &now)?;
     let limits = [("ingress", &args.ingress), ("egress", &args.egress)];
     let told = limits.iter().filter_map(|(direction, rate)| {
