@@ -26,6 +26,9 @@ fn byte_order_of_texts() -> Vec<u8> {
     bytes
 }
 
+/// The flag of a table that is switched off (`NFT_TABLE_F_DORMANT`).
+const DORMANT: u32 = 1;
+
 /// A table: its name and family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {
@@ -38,10 +41,17 @@ pub struct Place {
 /// A table.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Table {
-    /// `NFT_TABLE_F_*`; dormant is 1.
+    /// `NFT_TABLE_F_*`
     pub flags: u32,
     /// Its comment.
     pub comment: Option<String>,
+}
+
+impl Table {
+    /// Whether it is switched off (`NFT_TABLE_F_DORMANT`): no packet meets its rules.
+    pub fn is_dormant(&self) -> bool {
+        self.flags & DORMANT != 0
+    }
 }
 
 /// A chain.
@@ -64,6 +74,28 @@ pub struct Base {
     pub priority: i32,
     /// The verdict at its end, 1 for accept.
     pub policy: u32,
+}
+
+impl fmt::Display for Base {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Base {
+            kind,
+            hook,
+            priority,
+            policy,
+        } = self;
+        let names = ["prerouting", "input", "forward", "output", "postrouting"];
+        let name = usize::try_from(*hook).ok().and_then(|at| names.get(at));
+        let name = name.map_or_else(|| hook.to_string(), |name| (*name).to_owned());
+        let policy = match *policy == uapi::ACCEPT {
+            true => "accept",
+            false => "drop",
+        };
+        write!(
+            f,
+            "type {kind} hook {name} priority {priority} policy {policy}"
+        )
+    }
 }
 
 /// A set or map.

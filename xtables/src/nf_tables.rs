@@ -96,7 +96,7 @@ impl Seen {
             let family = self.family;
             let failed = |refusal| unreadable(family, table, refusal);
             let place = place(family, table);
-            for name in present(nft, self.family, table, &names)? {
+            for name in self.usable(nft, table, &names)? {
                 let is_long = (table, name) == (Table::Nat, concern.dispatch);
                 let take = |rule: &[u8]| decode(rule, !is_long || concern.has(expressions(rule)));
                 let rules = match concern.jumps.filter(|_| is_long) {
@@ -121,6 +121,46 @@ impl Seen {
         Ok(())
     }
 
+    /// Those of the named chains that are there and that packets meet where iptables has them; others of
+    /// these names are noted.
+    fn usable<'a>(
+        &mut self,
+        nft: &mut Nft,
+        table: Table,
+        names: &[&'a str],
+    ) -> Result<Vec<&'a str>, Error> {
+        let chains = named_chains(nft, self.family, table, names)?;
+        let mut usable = Vec::new();
+        for (name, chain) in names.iter().zip(chains) {
+            let Some(chain) = chain else { continue };
+            match is_usable(table, &chain) {
+                true => usable.push(*name),
+                false => self.note_other(table, &chain),
+            }
+        }
+        Ok(usable)
+    }
+
+    fn note_other(&mut self, table: Table, chain: &Chain) {
+        let what = hook_text(chain.base.as_ref());
+        self.state.note_obstacle(table, Some(&chain.name), what);
+    }
+
+    /// Notes which of some tables are dormant: no packet meets their rules.
+    ///
+    /// # Errors
+    /// As [`Seen::chains`].
+    pub fn note_dormant(&mut self, nft: &mut Nft, tables: &[Table]) -> Result<(), Error> {
+        for table in tables {
+            let found = nft.table(place(self.family, *table));
+            let found = found.map_err(|refusal| unreadable(self.family, *table, refusal))?;
+            if found.is_some_and(|found| found.is_dormant()) {
+                self.state.note_obstacle(*table, None, "dormant".to_owned());
+            }
+        }
+        Ok(())
+    }
+
     /// Reads the first rules of a chain, if it is there.
     ///
     /// # Errors
@@ -132,7 +172,7 @@ impl Seen {
         chain: &str,
         count: usize,
     ) -> Result<(), Error> {
-        if present(nft, self.family, table, &[chain])?.is_empty() {
+        if self.usable(nft, table, &[chain])?.is_empty() {
             return Ok(());
         }
         let mut left = count;
@@ -178,6 +218,7 @@ impl Seen {
     /// As [`Seen::chains`].
     pub fn whole(nft: &mut Nft, family: Family, tables: &[Table]) -> Result<Seen, Error> {
         let mut seen = Seen::nothing(family);
+        seen.note_dormant(nft, tables)?;
         for table in tables {
             let failed = |refusal| unreadable(family, *table, refusal);
             let filter = [Nla::text(uapi::CHAIN_TABLE, table.name())];
@@ -187,8 +228,9 @@ impl Seen {
                 is_of.then(|| Chain::decode(chain))
             });
             for chain in chains.map_err(failed)?.into_iter().flatten() {
-                if is_usable(*table, &chain) {
-                    seen.insert(*table, &chain.name, Vec::new());
+                match is_usable(*table, &chain) {
+                    true => seen.insert(*table, &chain.name, Vec::new()),
+                    false => seen.note_other(*table, &chain),
                 }
             }
             let filter = [Nla::text(uapi::RULE_TABLE, table.name())];
@@ -249,12 +291,28 @@ pub fn present<'a>(
     table: Table,
     names: &[&'a str],
 ) -> Result<Vec<&'a str>, Error> {
-    let chains = nft
-        .chains(place(family, table), names)
-        .map_err(|refusal| unreadable(family, table, refusal))?;
+    let chains = named_chains(nft, family, table, names)?;
     let found = names.iter().zip(chains);
     let found = found.filter(|(_, chain)| chain.as_ref().is_some_and(|c| is_usable(table, c)));
     Ok(found.map(|(name, _)| *name).collect())
+}
+
+fn named_chains(
+    nft: &mut Nft,
+    family: Family,
+    table: Table,
+    names: &[&str],
+) -> Result<Vec<Option<Chain>>, Error> {
+    nft.chains(place(family, table), names)
+        .map_err(|refusal| unreadable(family, table, refusal))
+}
+
+/// Where and how the kernel calls a chain, as nft has it.
+fn hook_text(base: Option<&Base>) -> String {
+    match base {
+        Some(base) => base.to_string(),
+        None => "no hook".to_owned(),
+    }
 }
 
 /// Whether there is a table of that name where iptables has it.

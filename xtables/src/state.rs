@@ -9,6 +9,7 @@ use crate::Table;
 pub struct State {
     nat: Chains,
     mangle: Chains,
+    obstacles: BTreeMap<(Table, Option<String>), String>,
 }
 
 /// Chains by name, each with its rules in order, without their `-A CHAIN`.
@@ -73,9 +74,27 @@ impl State {
 
     /// Adds the chains of another reading.
     pub fn merge(&mut self, other: State) {
-        let State { nat, mangle } = other;
+        let State {
+            nat,
+            mangle,
+            obstacles,
+        } = other;
         self.nat.extend(nat);
         self.mangle.extend(mangle);
+        self.obstacles.extend(obstacles);
+    }
+
+    /// Notes what keeps packets from a table, or from a chain whose name iptables' own has.
+    pub fn note_obstacle(&mut self, table: Table, chain: Option<&str>, what: String) {
+        let of = (table, chain.map(str::to_owned));
+        self.obstacles.insert(of, what);
+    }
+
+    /// What keeps packets from a table, or from a chain whose name iptables' own has: it is not in the table's
+    /// chains then.
+    pub fn obstacle(&self, table: Table, chain: Option<&str>) -> Option<&str> {
+        let of = (table, chain.map(str::to_owned));
+        self.obstacles.get(&of).map(String::as_str)
     }
 }
 

@@ -20,11 +20,12 @@ use nix::libc;
 use xtables::Table;
 use xtables::nf_tables::batch::{self, Made};
 use xtables::nf_tables::{self, Seen};
+use xtables::state::State;
 
 use super::conflict::{self, Order};
 use super::rules::{Wanted, own_mark, wanted};
 use super::status::{one_port, try_conditions};
-use super::write;
+use super::{standing, write};
 use crate::config::{Config, Evidence};
 use crate::nftables::transaction;
 use crate::options::{DEFAULT_MARK_BIT, Mark, OnConflict};
@@ -127,6 +128,7 @@ fn add_in(
             let (mut wanted, warning) = choose_mark(nft, plan, config, forwards)?;
             added.warnings.extend(warning);
             let mut seen = look::of(nft, &wanted)?;
+            refuse_dormant(&seen.state, &wanted)?;
             if config.on_conflict == OnConflict::Error {
                 conflict::refuse(&seen.state, &wanted, evidence, Order::Any)?;
             }
@@ -170,6 +172,7 @@ pub fn add_many(jobs: &[(&Plan, &Config)], families: &[Family]) -> Result<(), Er
                     continue;
                 };
                 let (wanted, _) = choose_mark(nft, plan, config, forwards)?;
+                refuse_dormant(&seen.state, &wanted)?;
                 let evidence = Evidence::of_config(config);
                 let transaction = write::repair(&seen.state, &wanted, &evidence);
                 commands.extend(batch::commands(&mut seen, &transaction)?);
@@ -177,6 +180,17 @@ pub fn add_many(jobs: &[(&Plan, &Config)], families: &[Family]) -> Result<(), Er
         }
         Ok((commands, ()))
     })
+}
+
+/// Refuses to write where no packet would meet the rules. Whoever switched a table of iptables off meant all of
+/// its rules, so it is not ours to switch it on.
+fn refuse_dormant(state: &State, wanted: &Wanted) -> Result<(), Error> {
+    let Some(table) = standing::dormant(state, wanted) else {
+        return Ok(());
+    };
+    let table = format!("table {} {}", wanted.family.nft_name(), table.name());
+    let msg = format!("{table} is dormant: no packet meets its rules");
+    Err(Error::new(Code::System, msg).with_details(format!("`nft add {table}` wakes it")))
 }
 
 /// What is wanted, and a warning where the foreign chain that should mark packets is missing.
@@ -219,6 +233,7 @@ pub fn probe(plan: &Plan, config: &Config) -> Result<(), Error> {
         let (wanted, _) = choose_mark(&mut nft, plan, config, forwards)?;
         let refused = steady(&mut nft, |nft| {
             let mut seen = look::of(nft, &wanted)?;
+            refuse_dormant(&seen.state, &wanted)?;
             let transaction = write::repair(&seen.state, &wanted, &evidence);
             let commands = batch::commands(&mut seen, &transaction)?;
             let refused = nft.check(&commands)?.into_iter().next();

@@ -331,8 +331,16 @@ fn undone(rules: &[String], shared: &Shared) -> Option<String> {
     later.iter().find(unmarks).cloned()
 }
 
+/// The first table of those that an attachment needs whose rules no packet meets.
+pub fn dormant(state: &State, wanted: &Wanted) -> Option<Table> {
+    let mut tables = wanted.shared.iter().map(|shared| shared.table);
+    tables.find(|table| state.obstacle(*table, None).is_some())
+}
+
 fn shared_drift(state: &State, wanted: &Wanted, shared: &Shared) -> Option<Drift> {
+    let other = state.obstacle(shared.table, Some(shared.chain));
     let (actual, missing) = match fault(state, wanted, shared)? {
+        Fault::NoChain if other.is_some() => (format!("a chain that has {}", other?), false),
         Fault::NoChain => ("no such chain".to_owned(), true),
         Fault::NoRule => ("no such rule".to_owned(), true),
         Fault::Hidden(_, by) => (format!("{by} before it"), false),
@@ -360,7 +368,12 @@ fn is_in_the_way(state: &State, standing: &Meaning, shared: &Shared, ports: &For
 /// A guard of which there is no trace was never made: only the reference added attachments here. They
 /// are as it left them, so that is not a drift; our next ADD makes the guard.
 pub fn drifts(state: &State, wanted: &Wanted, chain: &str) -> Vec<Drift> {
-    let mut drifts = chain_drift(state, wanted, chain);
+    let dormant = dormant(state, wanted).map(|table| {
+        let object = format!("table {} ({})", table.name(), wanted.family);
+        Drift::new(object, "active", "dormant")
+    });
+    let mut drifts: Vec<Drift> = dormant.into_iter().collect();
+    drifts.extend(chain_drift(state, wanted, chain));
     drifts.extend(jump_drift(state, wanted, chain));
     drifts.extend(shadowed::drifts(state, wanted, chain));
     let never_made = is_without_guard(state);

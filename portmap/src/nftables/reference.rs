@@ -28,8 +28,6 @@ pub const TABLE: &str = "cni_hostport";
 const CHAINS: [&str; 3] = ["hostports", "hostip_hostports", "masquerading"];
 /// The one that leads there; in older versions the hooks' chains do.
 const ALL: &str = "hostports_all";
-/// The flag of a table that is switched off (`NFT_TABLE_F_DORMANT`).
-const DORMANT: u32 = 1;
 
 type Answer<T> = Result<T, Refusal>;
 
@@ -216,8 +214,8 @@ pub fn check(nft: &mut Nft, plan: &Plan, forwards: &Forwards) -> Answer<Option<V
     }
     let mut drifts = Vec::new();
     let table = format!("table {} {TABLE}", family.nft_name());
-    let flags = nft.table(place(family))?.map_or(0, |table| table.flags);
-    if flags & DORMANT != 0 {
+    let found = nft.table(place(family))?;
+    if found.is_some_and(|found| found.is_dormant()) {
         drifts.push(Drift::new(&table, "active", "dormant"));
     }
     let hooks = [

@@ -13,9 +13,6 @@ use super::scope;
 use super::set::{By, Purpose, SetId};
 use crate::limits::Scope;
 
-/// The flag of a table that is switched off (`NFT_TABLE_F_DORMANT`).
-const DORMANT: u32 = 1;
-
 /// What an attachment needs of what is shared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Need {
@@ -139,7 +136,7 @@ pub fn diff(need: Need, seen: &Seen) -> Diff {
             let drift = Drift::new(table_name(need.family), "present", "missing");
             drifts.push(drift.of_missing("table"));
         }
-        Some(table) if table.flags & DORMANT != 0 => {
+        Some(table) if table.is_dormant() => {
             command(Action::WakeTable);
             drifts.push(Drift::new(table_name(need.family), "active", "dormant"));
         }
@@ -362,10 +359,7 @@ fn hairpin(need: Need, prefix: u8, by: By) -> Rule {
 fn hook_text(chain: &Chain) -> String {
     match &chain.base {
         None => "no hook".to_owned(),
-        Some(base) => format!(
-            "type {} hook {} priority {} policy {}",
-            base.kind, base.hook, base.priority, base.policy
-        ),
+        Some(base) => base.to_string(),
     }
 }
 

@@ -54,6 +54,69 @@ fn rules_that_iptables_cannot_print_disturb_no_verb() {
     }
 }
 
+/// The table is iptables', with rules of others, so ADD does not wake it.
+#[test]
+fn where_a_table_is_dormant_nothing_is_called_mapped() {
+    for table in ["nat", "mangle"] {
+        let host = Host::usual(Backend::IptablesNft);
+        let request = request("", &mapping("tcp", 8080, 80));
+        host.run("ADD", &request);
+        nft(&host, &format!("add table ip {table} {{ flags dormant; }}"));
+        host.drifted(
+            &request,
+            &format!("table {table} (IPv4): expected active, found dormant"),
+        );
+        let said = host.fails(&host.call("ADD", &request), 100);
+        let way_out = format!("`nft add table ip {table}` wakes it");
+        assert!(said.contains(&way_out), "{said}");
+        nft(&host, &format!("add table ip {table}"));
+        host.run("CHECK", &request);
+        host.run("ADD", &request);
+        nft(&host, &format!("add table ip {table} {{ flags dormant; }}"));
+        host.run("DEL", &request);
+        assert!(!host.nat("iptables").contains("CNI-DN-"));
+    }
+}
+
+#[test]
+fn a_chain_of_another_kind_where_iptables_needs_its_own_is_named_with_a_way_out() {
+    for (chain, hook, found) in [
+        (
+            "nat PREROUTING",
+            "{ type nat hook prerouting priority -90; }",
+            "has type nat hook prerouting priority -90 policy accept",
+        ),
+        (
+            "nat OUTPUT",
+            "{ type filter hook output priority -100; policy drop; }",
+            "has type filter hook output priority -100 policy drop",
+        ),
+        (
+            "nat POSTROUTING",
+            "{ type nat hook input priority 100; }",
+            "has type nat hook input priority 100 policy accept",
+        ),
+        ("mangle PREROUTING", "", "has no hook"),
+    ] {
+        let host = Host::usual(Backend::IptablesNft);
+        let request = request("", &mapping("tcp", 8080, 80));
+        let (table, name) = chain.split_once(' ').unwrap();
+        nft(&host, &format!("add table ip {table}"));
+        nft(&host, &format!("add chain ip {chain} {hook}"));
+        if table == "nat" {
+            host.drifted(&request, &format!("found a chain that {found}"));
+        }
+        let said = host.fails(&host.call("ADD", &request), 100);
+        let what = format!("chain {name} of table ip {table} {found}");
+        assert!(said.contains(&what), "{what} in {said}");
+        host.run("DEL", &request);
+        let way_out = said.split('`').nth(1).unwrap();
+        host.net.host.sh(["sh", "-c", way_out]);
+        host.run("ADD", &request);
+        host.run("CHECK", &request);
+    }
+}
+
 /// What such a rule loads before it translates is no test, which some packets could fail.
 #[test]
 fn a_translation_by_nft_s_own_rule_is_seen_in_the_way() {

@@ -10,7 +10,7 @@ use nft::object::Chain;
 use nft::uapi;
 use nix::libc;
 
-use super::{Rule, Seen, base, encode, place};
+use super::{Rule, Seen, base, encode, hook_text, place};
 use crate::Table;
 use crate::meaning::Meaning;
 use crate::transaction::{self, Transaction};
@@ -78,7 +78,7 @@ pub fn restore(
         table: Table::Nat,
         commands: &mut commands,
     };
-    batch.write(chain, at, rule.attributes(), words);
+    batch.write(chain, at, rule.attributes(), words)?;
     Ok(commands)
 }
 
@@ -116,7 +116,7 @@ impl Batch<'_> {
     fn add(&mut self, command: &transaction::Command) -> Result<(), Error> {
         use transaction::Command as C;
         match command {
-            C::New(chain) => self.chain(chain),
+            C::New(chain) => self.chain(chain)?,
             C::Append(chain, rule) => self.rule(chain, At::Last, rule)?,
             C::Insert(chain, 0, rule) => self.rule(chain, At::First, rule)?,
             C::Insert(chain, place, rule) => {
@@ -169,16 +169,31 @@ impl Batch<'_> {
     }
 
     /// Makes a chain, and its table where it is missing.
-    fn chain(&mut self, name: &str) {
+    ///
+    /// # Errors
+    /// Code 100 where somebody has made another chain of that name: the kernel would say "File exists".
+    fn chain(&mut self, name: &str) -> Result<(), Error> {
+        let base = base(self.table, name);
+        if let Some(found) = self.seen.state.obstacle(self.table, Some(name)) {
+            let table = format!("{} {}", self.seen.family.nft_name(), self.table.name());
+            let expected = hook_text(base.as_ref());
+            let msg = format!(
+                "chain {name} of table {table} has {found}, and iptables needs one that has {expected}"
+            );
+            let way_out = format!(
+                "`nft 'flush chain {table} {name}; delete chain {table} {name}'` removes it"
+            );
+            return Err(Error::new(Code::System, msg).with_details(way_out));
+        }
         if !self.seen.has_table(self.table) {
             let flags = vec![Nla::be32(uapi::TABLE_FLAGS, 0)];
             let words = "add table".to_owned();
             self.message(uapi::NEWTABLE, libc::NLM_F_CREATE, flags, words);
         }
-        let base = base(self.table, name);
         let name = name.to_owned();
         self.seen.insert(self.table, &name, Vec::new());
         self.push(Action::AddChain(Chain { name, base }));
+        Ok(())
     }
 
     fn rule(&mut self, chain: &str, at: At, text: &str) -> Result<(), Error> {
@@ -189,7 +204,7 @@ impl Batch<'_> {
                 made.reverse();
             }
             for rule in made {
-                self.write(chain, at, rule.attributes(), &rule.words);
+                self.write(chain, at, rule.attributes(), &rule.words)?;
             }
             return Ok(());
         }
@@ -197,13 +212,18 @@ impl Batch<'_> {
             let msg = format!("a rule that only iptables can write: {text}");
             return Err(Error::new(Code::System, msg));
         };
-        self.write(chain, at, attributes, text);
-        Ok(())
+        self.write(chain, at, attributes, text)
     }
 
-    fn write(&mut self, chain: &str, at: At, attributes: Vec<Nla>, text: &str) {
+    fn write(
+        &mut self,
+        chain: &str,
+        at: At,
+        attributes: Vec<Nla>,
+        text: &str,
+    ) -> Result<(), Error> {
         if !self.seen.state.table(self.table).contains_key(chain) {
-            self.chain(chain);
+            self.chain(chain)?;
         }
         let mut all = rule_of(chain);
         all.extend(attributes);
@@ -233,6 +253,7 @@ impl Batch<'_> {
         let words = self.seen.state.table_mut(self.table);
         let words = words.entry(chain.to_owned()).or_default();
         words.insert(index.min(words.len()), text.to_owned());
+        Ok(())
     }
 
     fn delete(&mut self, chain: &str, place: usize, rule: &str) -> Result<(), Error> {

@@ -73,6 +73,8 @@ fn with_rivals(
     concern: &Concern,
     mut seen: Seen,
 ) -> Result<Seen, Error> {
+    let tables: BTreeSet<Table> = wanted.shared.iter().map(|shared| shared.table).collect();
+    seen.note_dormant(nft, &tables.into_iter().collect::<Vec<_>>())?;
     seen.add(nft, chains, concern)?;
     let rivals = standing::rivals(&seen.state, wanted);
     let rivals: Vec<_> = rivals
