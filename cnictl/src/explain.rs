@@ -185,24 +185,35 @@ impl Way<'_> {
 
     /// The address that a client writes.
     fn host(&self) -> Option<IpAddr> {
+        self.hosts().into_iter().next()
+    }
+
+    /// The addresses that a client may write.
+    fn hosts(&self) -> Vec<IpAddr> {
         let from = self.question.from.filter(IpAddr::is_loopback);
-        let mut others = self.addresses.iter().copied().filter(is_outside);
-        let own = self.row().forward.port.address;
-        own.or(from).or_else(|| others.next())
+        let others = self.addresses.iter().copied().filter(is_outside);
+        match self.row().forward.port.address.or(from) {
+            Some(one) => vec![one],
+            None => others.collect(),
+        }
     }
 
     /// A packet on its way to the node.
     fn arriving(&self) -> Option<Packet> {
+        self.host().map(|to| self.arriving_at(to))
+    }
+
+    fn arriving_at(&self, to: IpAddr) -> Packet {
         let from = self.question.from;
-        Some(Packet {
+        Packet {
             from,
-            to: self.host()?,
+            to,
             is_local: true,
             protocol: self.row().forward.port.protocol,
             port: self.row().forward.port.number,
             interfaces: (came_by(from), None),
             states: &["NEW"],
-        })
+        }
     }
 
     /// The same on its way to the container.

@@ -128,6 +128,14 @@ pub fn chains(family: Family) -> (Vec<Chain>, Vec<Error>) {
     (chains, errors)
 }
 
+/// The tables of nf_tables of an IP version that are dormant, such as `ip nat`: no packet meets their rules.
+///
+/// # Errors
+/// Code 100 with what the kernel refused.
+pub fn dormant(family: Family) -> Result<Vec<String>, Error> {
+    nft::dormant(family)
+}
+
 /// The node's own `iptables`: where it is, and its variant where its file says that.
 ///
 /// # Errors

@@ -81,7 +81,7 @@ impl Look<'_> {
         for (rule, ports) in sure {
             let text = format!("{rule} comes before ours and takes {}", some(&ports));
             self.findings
-                .push(Finding::error("host ports", text).run("cnictl reconcile"));
+                .push(Finding::error("host ports", text).run("cnictl explain PORT"));
         }
     }
 

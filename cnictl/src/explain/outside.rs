@@ -1,9 +1,11 @@
 //! On the node, up to the rule that translates.
 
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::Duration;
 
-use common::Error;
+use common::{Error, Operate};
+use portmap::Portmap;
+use portmap::firewall::dormant;
 use portmap::list::listeners;
 
 use super::{PROBED, Way};
@@ -11,8 +13,9 @@ use crate::cli::node::Wanted;
 use crate::commands::ports::host;
 use crate::doctor::ports::process;
 use crate::finding::{Finding, some};
-use crate::firewall::{Filtered, Reaches, Verdict};
+use crate::firewall::{End, Filtered, Reaches, Verdict};
 use crate::missing::{RECONCILE, WayOut};
+use crate::requests::requests;
 use crate::state::State;
 
 /// How long a connection may take to be made.
@@ -75,30 +78,95 @@ pub fn rule(way: &Way<'_>) -> Result<Finding, Error> {
     })
 }
 
-/// Rules of others before it.
+/// Rules of others before it, on whichever of the node's addresses packets may come to.
 pub fn ahead(way: &Way<'_>) -> Result<Finding, Error> {
-    let Some(packet) = way.arriving() else {
-        return Ok(Finding::warning("", "unknown"));
-    };
     let hook = way.hook();
-    Ok(match way.firewall.reaches(hook, &packet) {
-        Reaches::Ours => Finding::ok("", "none takes it before ours"),
-        Reaches::Stopped(end) if !end.is_sure => {
-            Finding::warning("", format!("{} may take it before ours", end.text()))
+    let reaches = |to: &IpAddr| way.firewall.reaches(hook, &way.arriving_at(*to));
+    let hosts = way.hosts();
+    let found: Vec<Reaches> = hosts.iter().map(reaches).collect();
+    if found.is_empty() {
+        return Ok(Finding::warning("", "unknown"));
+    }
+    if found.contains(&Reaches::Nothing) {
+        let text = format!("nothing leads from {} to ours", hook.name());
+        return Ok(unreached(way, text));
+    }
+    let is_sure = |one: &Reaches| matches!(one, Reaches::Stopped(end) if end.is_sure);
+    let is_all = found.iter().all(is_sure);
+    let mut stopped = hosts.iter().zip(&found).filter_map(|(to, one)| match one {
+        Reaches::Stopped(end) => Some((to, end)),
+        Reaches::Ours | Reaches::Nothing => None,
+    });
+    Ok(match (stopped.next(), is_all) {
+        (None, _) => Finding::ok("", "none takes it before ours"),
+        (Some((_, end)), true) => {
+            let text = format!("{} {} before ours", end.text(), does(end));
+            stays_ahead(way, text, end)
         }
-        Reaches::Stopped(end) => {
-            let what = match end.verdict {
-                Verdict::Translate => "takes it",
-                _ => "ends the traversal",
+        (Some(first), false) => {
+            let sure = std::iter::once(first).chain(stopped);
+            let (to, end) = sure.max_by_key(|(_, end)| end.is_sure).unwrap_or(first);
+            let on = match hosts.len() {
+                1 => String::new(),
+                _ => format!(" on {to}"),
             };
-            let text = format!("{} {what} before ours", end.text());
-            Finding::error("", text).run("cnictl reconcile")
-        }
-        Reaches::Nothing => {
-            let text = format!("nothing leads from {} to ours", hook.name());
-            Finding::error("", text).run("cnictl reconcile")
+            let what = match end.is_sure {
+                true => does(end),
+                false => "may take it",
+            };
+            Finding::warning("", format!("{} {what} before ours{on}", end.text()))
         }
     })
+}
+
+fn does(end: &End) -> &'static str {
+    match end.verdict {
+        Verdict::Translate => "takes it",
+        _ => "ends the traversal",
+    }
+}
+
+/// Where CHECK does not mind a rule, `reconcile` leaves it where it is.
+fn stays_ahead(way: &Way<'_>, text: String, end: &End) -> Finding {
+    if is_repairable(way) {
+        return Finding::error("", text).run(RECONCILE);
+    }
+    let run = match end
+        .place
+        .strip_prefix("chain ")
+        .and_then(|p| p.split_once(" of "))
+    {
+        Some((chain, table)) => match table.strip_suffix(" (legacy)") {
+            Some(table) => format!("iptables-legacy-save -t {table}"),
+            None => format!("nft -a list chain {table} {chain}"),
+        },
+        None => "cnictl doctor".to_owned(),
+    };
+    let text =
+        format!("{text}, and cnictl reconcile leaves it there: delete it, or move it behind ours");
+    Finding::error("", text).run(run)
+}
+
+fn unreached(way: &Way<'_>, text: String) -> Finding {
+    let nat = format!("{} nat", super::family(way.mapping).nft_name());
+    let dormant = dormant(super::family(way.mapping)).unwrap_or_default();
+    match way.row().backend == "iptables-nft" && dormant.contains(&nat) {
+        true => {
+            let text = format!("{text}: table {nat} is dormant, so no packet meets its rules");
+            Finding::error("", text).run(format!("nft add table {nat}"))
+        }
+        false => Finding::error("", text).run(RECONCILE),
+    }
+}
+
+/// Whether CHECK of the attachment reports something.
+fn is_repairable(way: &Way<'_>) -> bool {
+    let requests = way.entry.map(requests::<Portmap>);
+    let requests = requests.and_then(Result::ok).unwrap_or_default();
+    let drifts = Portmap::drifts(&requests.iter().collect::<Vec<_>>());
+    drifts
+        .iter()
+        .any(|found| found.as_ref().is_ok_and(|drifts| !drifts.is_empty()))
 }
 
 /// Processes of the node that listen on the same port.

@@ -47,6 +47,32 @@ pub fn chains(family: Family) -> Result<Vec<Chain>, Error> {
     Ok(all)
 }
 
+/// The tables of an IP version that are dormant, as nft names them: no packet meets their rules.
+///
+/// # Errors
+/// As [`chains`].
+pub fn dormant(family: Family) -> Result<Vec<String>, Error> {
+    let Some(mut nft) = Nft::open_if_any()? else {
+        return Ok(Vec::new());
+    };
+    let names = dormant_of(&mut nft, family.nf_number()).map_err(|refusal| {
+        let msg = format!("read the tables of nf_tables ({})", family.nft_name());
+        Error::new(Code::System, msg).with_details(refusal)
+    })?;
+    let name = |name: &String| format!("{} {name}", family.nft_name());
+    Ok(names.iter().map(name).collect())
+}
+
+fn dormant_of(nft: &mut Nft, number: u8) -> Result<Vec<String>, Refusal> {
+    let tables = nft.list_of(uapi::GETTABLE, number, &[], |attributes| {
+        let table = object::Table::decode(attributes);
+        table
+            .is_dormant()
+            .then(|| named(attributes, uapi::TABLE_NAME))
+    })?;
+    Ok(tables.into_iter().flatten().collect())
+}
+
 fn of_number(
     nft: &mut Nft,
     number: u8,
@@ -54,10 +80,12 @@ fn of_number(
 ) -> Result<Vec<Chain>, Refusal> {
     let mut all = Vec::new();
     let mut places = HashMap::new();
+    let dormant = dormant_of(nft, number)?;
     for attributes in nft.list_of(uapi::GETCHAIN, number, &[], <[u8]>::to_vec)? {
         let table = named(&attributes, uapi::CHAIN_TABLE);
         let object::Chain { name, base } = object::Chain::decode(&attributes);
         places.insert((table.clone(), name.clone()), all.len());
+        let base = base.filter(|_| !dormant.contains(&table));
         all.push(Chain {
             table: format!("{word} {table}"),
             name,

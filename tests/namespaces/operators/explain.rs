@@ -38,6 +38,25 @@ broken_nodes! {
     a_search_that_ends_early_is_the_answer: IptablesNft, "explain 8000/tcp", "error",
         "8000/tcp IPv4: other rules", "-p tcp -j RETURN (chain PREROUTING of ip nat) ends the traversal",
         |node| node.host("iptables-nft -t nat -I PREROUTING -p tcp -j RETURN");
+    a_rule_that_reconcile_moves_is_put_right_by_it: IptablesNft, "explain 8000/tcp", "error",
+        "8000/tcp IPv4: other rules", "ends the traversal before ours; run: cnictl reconcile",
+        |node| node.host("iptables-nft -t nat -I PREROUTING -p tcp -j ACCEPT");
+    a_rule_that_reconcile_leaves_is_to_be_deleted: IptablesNft, "explain 8000/tcp", "error",
+        "8000/tcp IPv4: other rules", "leaves it there: delete it, or move it behind ours; \
+         run: nft -a list chain ip nat PREROUTING",
+        |node| node.host("nft 'insert rule ip nat PREROUTING tcp dport vmap { 8000 : accept }'");
+    a_table_of_others_is_to_be_looked_at: Nftables, "explain 8000/tcp", "error",
+        "8000/tcp IPv4: other rules", "run: nft -a list chain ip mine pre",
+        |node| node.host("nft 'table ip mine { chain pre { type nat hook prerouting priority -110;
+            tcp dport 8000 dnat to 10.9.9.9:1; }; }'");
+    a_rule_for_one_of_the_node_s_addresses_is_a_warning: IptablesNft, "explain 8000/tcp", "warning",
+        "8000/tcp IPv4: other rules", "ends the traversal before ours on 10.99.0.7",
+        |node| node.host("ip address add 10.99.0.7/32 dev veth0
+            iptables-nft -t nat -I PREROUTING -d 10.99.0.7 -j ACCEPT");
+    a_dormant_table_is_the_answer: IptablesNft, "explain 8000/tcp", "error",
+        "8000/tcp IPv4: other rules", "table ip nat is dormant, so no packet meets its rules; \
+         run: nft add table ip nat",
+        |node| node.host("nft 'add table ip nat { flags dormant; }'");
     a_filter_before_translation_is_the_answer: Nftables, "explain 8000/tcp", "error",
         "8000/tcp IPv4: filters of PREROUTING", "drops it",
         |node| node.host("iptables-nft -t raw -A PREROUTING -p tcp --dport 8000 -j DROP");
