@@ -7,6 +7,8 @@
 //!  "repairs": <since the node started>}
 //! ```
 
+use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -97,7 +99,7 @@ impl Record {
     pub fn read(dir: &Path, plugin: Plugin) -> Result<Option<Record>, Error> {
         let path = dir.join(name(plugin));
         let bytes = match file::read_state(&path)? {
-            Content::Absent => return Ok(None),
+            Content::Absent => return is_directory_or_absent(dir).map(|()| None),
             Content::NoFile(what) => return Err(file::not_read(&path, what)),
             Content::Bytes(bytes) => bytes,
         };
@@ -119,6 +121,20 @@ impl Record {
         record().map(Some).ok_or_else(|| {
             Error::new(Code::Decoding, tried()).with_details("a number is missing in it")
         })
+    }
+}
+
+/// What is below something that is no directory is absent, too, and would be so for ever.
+fn is_directory_or_absent(dir: &Path) -> Result<(), Error> {
+    let tried = || format!("read the state directory {}", dir.display());
+    match fs::metadata(dir) {
+        Ok(found) if !found.is_dir() => {
+            let error = Error::new(Code::Io, tried());
+            Err(error.with_details("it is not a directory; --state-dir names another"))
+        }
+        Ok(_) => Ok(()),
+        Err(cause) if cause.kind() == ErrorKind::NotFound => Ok(()),
+        Err(cause) => Err(cause).context(Code::Io, tried),
     }
 }
 
@@ -154,5 +170,16 @@ mod tests {
         assert!(Record::read(&dir, Plugin::Tuning).is_err());
         assert_eq!(std::fs::read_dir(&dir).unwrap().count(), 1);
         std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn a_file_in_the_place_of_the_directory_is_no_absence() {
+        let file = std::env::temp_dir().join(format!("record-file-{}", std::process::id()));
+        std::fs::write(&file, "").unwrap();
+        for dir in [file.clone(), file.join("below")] {
+            let error = Record::read(&dir, Plugin::Tuning).unwrap_err();
+            assert!(error.to_string().contains("directory"), "{error}");
+        }
+        std::fs::remove_file(file).unwrap();
     }
 }
