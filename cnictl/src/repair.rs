@@ -4,7 +4,7 @@
 
 mod moved;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::io::ErrorKind;
 use std::time::SystemTime;
@@ -198,6 +198,10 @@ pub struct Task<'a> {
     pub is_dry: bool,
     /// Whether newer attachments have all that it claims.
     pub is_superseded: bool,
+    /// What newer attachments have of it, as [`Claim::what`].
+    taken: BTreeSet<String>,
+    /// The places of those attachments.
+    newer: BTreeSet<usize>,
 }
 
 /// The attachments whose networks have the plugin, oldest first, as the runtime made them: so the newest
@@ -220,23 +224,29 @@ fn tasks_by<'a, P: Operate>(cache: &'a Cache, is_dry: bool, configs: &Configs) -
             same.push((place, claim));
         }
     }
-    let is_superseded = |(place, job): (usize, &Job<'_>)| {
-        let is_taken = |claim: &Claim| {
+    let newer = |(place, job): (usize, &Job<'_>)| {
+        let who_has = |claim: &Claim| {
             let same = claimed.get(claim.what.as_str()).into_iter().flatten();
-            let mut newer = same.rev().take_while(|(other, _)| *other > place);
-            newer.any(|(_, other)| other.covers(claim))
+            let newer = same.rev().take_while(|(other, _)| *other > place);
+            let newer = newer.filter(|(_, other)| other.covers(claim));
+            newer.map(|(other, _)| *other).collect::<BTreeSet<_>>()
         };
-        !job.claims.is_empty() && job.claims.iter().all(is_taken)
+        job.claims.iter().map(who_has).collect::<Vec<_>>()
     };
-    let superseded: Vec<bool> = jobs.iter().enumerate().map(is_superseded).collect();
-    let tasks = jobs.into_iter().zip(superseded);
-    tasks
-        .map(|(job, is_superseded)| Task {
+    let newer: Vec<Vec<BTreeSet<usize>>> = jobs.iter().enumerate().map(newer).collect();
+    let task = |(job, newer): (Job<'a>, Vec<BTreeSet<usize>>)| {
+        let claims = job.claims.iter().zip(&newer);
+        let taken = claims.filter(|(_, newer)| !newer.is_empty());
+        let taken: BTreeSet<String> = taken.map(|(claim, _)| claim.what.clone()).collect();
+        Task {
+            is_superseded: !newer.is_empty() && newer.iter().all(|newer| !newer.is_empty()),
+            newer: newer.into_iter().flatten().collect(),
+            taken,
             job,
             is_dry,
-            is_superseded,
-        })
-        .collect()
+        }
+    };
+    jobs.into_iter().zip(newer).map(task).collect()
 }
 
 /// One request of a task: what CHECK said of it, and then what ADD and CHECK said.
@@ -245,6 +255,8 @@ struct Step<'a> {
     task: usize,
     entry: &'a Entry,
     request: &'a Request,
+    /// What newer attachments have of its attachment.
+    taken: Option<&'a BTreeSet<String>>,
     may_change: bool,
     drift: Option<Difference>,
     /// Why it was not repaired.
@@ -283,12 +295,13 @@ fn put_right_all<P: Operate>(tasks: &[Task<'_>], moves: &mut [Move]) -> Vec<Outc
     let mut steps = steps(tasks);
     let mut todo: Vec<&mut Step<'_>> = steps.iter_mut().collect();
     each(&mut todo, P::drifts, |step, drifts| {
-        step.drift = match drifts {
+        step.drift = match drifts.map(|drifts| step.own(drifts)) {
             Ok(drifts) if drifts.is_empty() => None,
             Ok(drifts) => Some(Difference::of(&P::names(step.request), &drifts)),
             Err(error) => Some(Difference::unknown(&error)),
         };
     });
+    come_after::<P>(tasks, &mut todo);
     todo.retain(|step| step.drift.is_some() && step.may_change);
     for some in todo.chunks_mut(AT_ONCE) {
         let mut present: Vec<&mut Step<'_>> = some.iter_mut().map(|step| &mut **step).collect();
@@ -300,6 +313,7 @@ fn put_right_all<P: Operate>(tasks: &[Task<'_>], moves: &mut [Move]) -> Vec<Outc
     }
     todo.retain(|step| step.obstacle.is_none());
     each(&mut todo, P::drifts, |step, drifts| {
+        let drifts = drifts.map(|drifts| step.own(drifts));
         let verdict = drifts.and_then(|drifts| verdict(&step.entry.attachment, &drifts));
         step.obstacle = verdict.err().map(Outcome::Failed);
     });
@@ -318,7 +332,46 @@ fn put_right_all<P: Operate>(tasks: &[Task<'_>], moves: &mut [Move]) -> Vec<Outc
     tasks.iter().enumerate().map(outcome).collect()
 }
 
+/// ADD of an attachment takes what it claims, also what newer ones have: they are added again after it.
+fn come_after<P: Operate>(tasks: &[Task<'_>], steps: &mut [&mut Step<'_>]) {
+    let is_changed = |step: &&&mut Step<'_>| step.drift.is_some() && step.may_change;
+    let changed = steps.iter().filter(is_changed);
+    let mut changed: BTreeMap<usize, Option<usize>> =
+        changed.map(|step| (step.task, None)).collect();
+    for (place, task) in tasks.iter().enumerate() {
+        if changed.contains_key(&place) {
+            for newer in &task.newer {
+                changed.entry(*newer).or_insert(Some(place));
+            }
+        }
+    }
+    for step in steps.iter_mut().filter(|step| step.drift.is_none()) {
+        let older = changed.get(&step.task).copied().flatten();
+        if let Some(older) = older
+            .and_then(|older| tasks.get(older))
+            .filter(|_| step.may_change)
+        {
+            let names = P::names(step.request);
+            let text = format!("again before {}", older.job.entry.attachment);
+            step.drift = Some(Difference {
+                line: format!("{}: {text}", some(&names)),
+                whole: text,
+            });
+        }
+    }
+}
+
 impl Step<'_> {
+    /// The drifts that are its own: what newer attachments have is theirs.
+    fn own(&self, mut drifts: Vec<Drift>) -> Vec<Drift> {
+        let is_taken = |drift: &Drift| {
+            let pair = self.taken.zip(drift.taken.as_ref());
+            pair.is_some_and(|(all, one)| all.contains(one))
+        };
+        drifts.retain(|drift| !is_taken(drift));
+        drifts
+    }
+
     /// Whether the runtime still has the attachment as it was when it was checked.
     fn is_wanted(&mut self) -> bool {
         self.obstacle = what_became_of(self.entry);
@@ -342,6 +395,8 @@ fn steps<'a>(tasks: &'a [Task<'_>]) -> Vec<Step<'a>> {
             task,
             entry: one.job.entry,
             request,
+            // One that has nothing left is called superseded.
+            taken: (!one.is_superseded).then_some(&one.taken),
             may_change: !one.is_dry && !one.is_superseded,
             drift: None,
             obstacle: None,
@@ -435,6 +490,8 @@ pub fn put_right<P: Operate>(entry: &Entry) -> Option<Outcome> {
         job: Job::of::<P>(entry, &Configs::default())?,
         is_dry: false,
         is_superseded: false,
+        taken: BTreeSet::new(),
+        newer: BTreeSet::new(),
     };
     run::<P>(&[task]).pop()
 }

@@ -16,6 +16,8 @@ pub struct Drift {
     pub actual: String,
     /// What the kernel does not have at all, in a word, such as `chain`.
     pub missing: Option<&'static str>,
+    /// What another attachment has, in the words of `Claim::what`, where that is all that differs.
+    pub taken: Option<String>,
 }
 
 impl Drift {
@@ -26,6 +28,17 @@ impl Drift {
             expected: short(&expected.to_string()).into_owned(),
             actual: short(&actual.to_string()).into_owned(),
             missing: None,
+            taken: None,
+        }
+    }
+
+    /// The same difference, of something that another attachment has, as `Claim::what` calls it; `None` where
+    /// that is not known.
+    #[must_use]
+    pub fn of_taken(self, what: Option<String>) -> Drift {
+        Drift {
+            taken: what,
+            ..self
         }
     }
 
@@ -46,6 +59,7 @@ impl Display for Drift {
             expected,
             actual,
             missing: _,
+            taken: _,
         } = self;
         write!(f, "{object}: expected {expected}, found {actual}")
     }

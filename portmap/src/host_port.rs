@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use common::Protocol;
+use common::{Family, Protocol};
 
 use crate::limits::Scope;
 
@@ -40,6 +40,23 @@ impl HostPort {
             ..self
         }
     }
+}
+
+/// What an attachment that has a port claims, in the words of [`common::operate::Claim`]; `None` where limits say
+/// on which addresses.
+pub fn claimed(family: Family, port: HostPort) -> Option<String> {
+    let HostPort {
+        protocol,
+        address,
+        within,
+        number,
+    } = port;
+    let place = match (address, within) {
+        (Some(address), _) => address.to_string(),
+        (None, None) => "everywhere".to_owned(),
+        (None, Some(_)) => return None,
+    };
+    Some(format!("{family} {number}/{protocol} {place}"))
 }
 
 impl fmt::Display for HostPort {

@@ -107,18 +107,18 @@ fn claims(config: &Config) -> Vec<Claim> {
         let served = config.mappings.iter();
         let served = served.filter(move |mapping| config.can_serve(mapping, family));
         served.flat_map(move |mapping| {
-            let HostPort {
-                protocol,
-                address,
-                within: _,
-                number,
-            } = mapping.host_port();
-            let what = |place: &str| format!("{family} {number}/{protocol} {place}");
-            match (address, &only) {
-                (Some(addr), _) => vec![Claim::of(what(&addr.to_string()))],
-                (None, None) => vec![Claim::of(what("everywhere"))],
+            let port = mapping.host_port();
+            match (port.address, &only) {
+                (Some(_), _) | (None, None) => {
+                    let what = host_port::claimed(family, port);
+                    what.into_iter().map(Claim::of).collect::<Vec<_>>()
+                }
                 (None, Some(prefixes)) => {
-                    let what = what(&format!("within {}", limits.interfaces()));
+                    let HostPort {
+                        protocol, number, ..
+                    } = port;
+                    let within = limits.interfaces();
+                    let what = format!("{family} {number}/{protocol} within {within}");
                     let at = |prefix: &Prefix| Claim {
                         what: what.clone(),
                         at: Some(*prefix),

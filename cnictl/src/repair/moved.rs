@@ -47,6 +47,7 @@ impl Move {
             job,
             is_dry,
             is_superseded,
+            ..
         } = task;
         if self.what.is_none() || *is_dry || *is_superseded {
             return;

@@ -3,8 +3,8 @@
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
 
+use common::Drift;
 use common::result::Prefix;
-use common::{Drift, Protocol};
 use xtables::Table;
 use xtables::meaning::Meaning;
 use xtables::state::State;
@@ -13,7 +13,7 @@ use super::follow;
 use super::owner::{self, Jump};
 use super::rules::{DNAT, Wanted};
 use super::shadow::{self, Forwards, Reach, Rivals};
-use crate::host_port::Forward;
+use crate::host_port::{Forward, HostPort, claimed};
 
 /// A rule that may matter, taken apart once for all prefixes.
 struct Rule<'a> {
@@ -81,10 +81,17 @@ pub fn drifts(state: &State, wanted: &Wanted, chain: &str) -> Vec<Drift> {
         lost.extend(lost_at(state, wanted, chain, (&rules, &mut rivals), *at));
     }
     let family = wanted.family;
-    let drift = |(place, protocol, number): (usize, Protocol, u16)| {
+    let drift = |(place, port): (usize, HostPort)| {
         let object = format!("rules of {DNAT} ({family}) before those to {chain}");
-        let rule = rules.get(place).map_or("", |rule| rule.text);
+        let HostPort {
+            protocol, number, ..
+        } = port;
+        let rule = rules.get(place);
+        let by = rule.and_then(|rule| rule.read(state).jump.as_ref());
+        let taken = by.filter(|_| wanted.only.is_empty());
+        let rule = rule.map_or("", |rule| rule.text);
         Drift::new(object, format!("none for {number}/{protocol}"), rule)
+            .of_taken(taken.and_then(|_| claimed(family, port)))
     };
     lost.into_iter().map(drift).collect()
 }
@@ -97,7 +104,7 @@ fn lost_at(
     chain: &str,
     (rules, rivals): (&[Rule<'_>], &mut Rivals),
     at: Option<&Prefix>,
-) -> Vec<(usize, Protocol, u16)> {
+) -> Vec<(usize, HostPort)> {
     let is_there = |forward: &&Forward| match (forward.port.address, at) {
         (Some(addr), Some(prefix)) => prefix.has(addr),
         _ => true,
@@ -137,7 +144,7 @@ fn lost_at(
             }
         }
         for forward in lost {
-            all.push((place, forward.port.protocol, forward.port.number));
+            all.push((place, forward.port));
             left.remove(&forward);
         }
     }

@@ -16,7 +16,7 @@ use super::queue::{self, Queues};
 use super::scope;
 use super::set::{By, Purpose, SetId};
 use super::shared::{self, table_name};
-use crate::host_port::HostPort;
+use crate::host_port::{HostPort, claimed};
 
 /// A host port that another attachment has.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -343,6 +343,19 @@ pub fn drifts(family: Family, wanted: &Elements, found: &Elements) -> Vec<Drift>
             format!("{} of {owner}", shown(id, element))
         }
     };
+    let port_of = |(id, _): &(SetId, Vec<u8>), element: &Element| host_port_of(*id, &element.key);
+    let is_others = |place: &&(SetId, Vec<u8>), element: &Element| {
+        let there = found
+            .get(place)
+            .filter(|_| place.0.purpose == Purpose::Dnat);
+        there.is_some_and(|there| there.comment != element.comment)
+    };
+    let taken = wanted
+        .iter()
+        .filter(|(place, element)| is_others(place, element));
+    let taken: BTreeSet<HostPort> = taken
+        .filter_map(|(place, element)| port_of(place, element))
+        .collect();
     let places: BTreeSet<&(SetId, Vec<u8>)> = wanted.keys().chain(found.keys()).collect();
     places
         .into_iter()
@@ -354,6 +367,11 @@ pub fn drifts(family: Family, wanted: &Elements, found: &Elements) -> Vec<Drift>
             let object = format!("set {} of {}", place.0.name(), table_name(family));
             let (expected, actual) = (wanted.get(place), found.get(place));
             let drift = Drift::new(object, text(place.0, expected), text(place.0, actual));
+            let port = expected
+                .or(actual)
+                .and_then(|element| port_of(place, element));
+            let port = port.filter(|port| taken.contains(port));
+            let drift = drift.of_taken(port.and_then(|port| claimed(family, port)));
             match actual {
                 Some(_) => drift,
                 None => drift.of_missing("element"),

@@ -13,6 +13,7 @@ on_every_backend!(
     a_dry_run_changes_nothing,
     drift_is_a_line_and_whole_where_that_is_asked_for,
     the_newest_owner_of_a_port_keeps_it,
+    the_newest_owner_of_one_of_several_ports_keeps_it,
     two_hundred_attachments_come_back_after_both_kinds_of_flush,
 );
 
@@ -105,6 +106,32 @@ fn the_newest_owner_of_a_port_keeps_it(backend: Backend) {
     let said = place.run("portmap", &["reconcile", "--json"]);
     assert_eq!(said.states(), ["superseded", "repaired"], "{said:?}");
     place.does("portmap", "CHECK", 1, &both);
+}
+
+/// The older one has a port of its own, so it is not superseded.
+fn the_newest_owner_of_one_of_several_ports_keeps_it(backend: Backend) {
+    let place = Place::new(backend, 2);
+    let (older, newer) = (place.asking(&[8080, 8081]), place.asking(&[8080]));
+    place.attach("portmap", 0, &older);
+    place.attach("portmap", 1, &newer);
+    let rules = place.rules();
+    for _ in 0..2 {
+        let said = place.run("portmap", &["reconcile", "--json"]);
+        let states = vec!["ok".into(), "ok".into()];
+        assert_eq!((said.code, said.states()), (Some(0), states), "{said:?}");
+        assert_eq!(place.rules(), rules);
+    }
+    for _ in 0..2 {
+        place.reload();
+        let said = place.run("portmap", &["reconcile", "--json"]);
+        assert_eq!(said.states(), ["repaired", "repaired"], "{said:?}");
+        let said = place.run("portmap", &["reconcile", "--json"]);
+        assert_eq!(said.states(), ["ok", "ok"], "{said:?}");
+        place.does("portmap", "CHECK", 1, &newer);
+    }
+    // Once the newer one is gone, the older one has the port.
+    place.does("portmap", "DEL", 1, &newer);
+    place.does("portmap", "CHECK", 0, &older);
 }
 
 /// Writes many attachments into the cache, all of one container's address, each with its port.
