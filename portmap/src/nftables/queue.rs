@@ -183,21 +183,21 @@ fn insert(elements: &mut Elements, place: (SetId, Vec<u8>), data: Option<Vec<u8>
     elements.insert(place, element);
 }
 
-/// Adds an attachment's claim as the newest. One that waits behind its own container's, on another
-/// network, keeps its place there: a container does not take a port from itself.
+/// Adds an attachment's claim as the newest. Where its own container is served, by another network or entry, it
+/// comes behind that, and keeps the place that it has there: a container does not take a port from itself.
 pub fn claim(claims: &mut Vec<Claim>, claim: Claim) {
-    let before = claims.iter().position(|other| other.owner == claim.owner);
-    if let Some(before) = before {
-        claims.remove(before);
-    }
     let is_own = |other: &Claim| is_same_container(&other.owner, &claim.owner);
+    let others = claims.iter().rposition(|other| !is_own(other));
+    let before = claims.iter().position(|other| other.owner == claim.owner);
+    let kept = before.filter(|place| others.is_none_or(|others| *place > others));
+    if let Some(place) = before {
+        claims.remove(place);
+    }
     let newest = match claims.last() {
         Some(serving) if is_own(serving) => claims.len() - 1,
         _ => claims.len(),
     };
-    let was_served = before == Some(claims.len());
-    let place = if was_served { claims.len() } else { newest };
-    claims.insert(place, claim);
+    claims.insert(kept.unwrap_or(newest), claim);
 }
 
 /// The claims of one owner, with their places in the queues.
@@ -291,6 +291,23 @@ mod tests {
             ("n/a/eth0", &["n/b/eth0", "m/a/eth1", "n/a/eth0"]),
             ("n/b/eth0", &["m/a/eth1", "n/a/eth0", "n/b/eth0"]),
             ("m/a/eth1", &["n/a/eth0", "n/b/eth0", "m/a/eth1"]),
+            ("n/a/eth0", &["n/b/eth0", "n/a/eth0", "m/a/eth1"]),
+            (
+                "l/a/eth2",
+                &["n/b/eth0", "n/a/eth0", "l/a/eth2", "m/a/eth1"],
+            ),
+            (
+                "n/a/eth0",
+                &["n/b/eth0", "n/a/eth0", "l/a/eth2", "m/a/eth1"],
+            ),
+            (
+                "l/a/eth2",
+                &["n/b/eth0", "n/a/eth0", "l/a/eth2", "m/a/eth1"],
+            ),
+            (
+                "m/a/eth1",
+                &["n/b/eth0", "n/a/eth0", "l/a/eth2", "m/a/eth1"],
+            ),
         ] {
             claim(&mut claims, of(owner));
             assert_eq!(order(&claims), expected, "{owner}");
