@@ -7,19 +7,24 @@ use sandbox::probe::tcp;
 use sandbox::{Namespace, Topology};
 
 use super::node::{
-    Backend, Host, REFERENCE, mapping, on_both_variants, on_every_backend, request, request_of,
+    Backend, Host, REFERENCE, mapping, mapping_on, on_both_variants, on_every_backend, request,
+    request_of,
 };
 
 on_every_backend!(
     packets_that_match_any_entry_are_mapped,
     entries_of_other_addresses_map_theirs,
+    any_number_of_entries_may_have_one_port,
     each_entry_has_its_own_check_and_del,
     entries_of_names_of_any_length_stay_apart,
     del_of_another_list_than_was_added_leaves_nothing,
     what_a_failed_add_of_one_entry_leaves_is_the_others,
     gc_knows_the_attachment_by_all_its_entries,
 );
-on_both_variants!(entries_that_the_reference_added_are_taken_over_and_go);
+on_both_variants!(
+    entries_that_the_reference_added_are_taken_over_and_go,
+    del_of_another_list_removes_chains_to_which_nothing_leads,
+);
 
 /// Long enough for a namespace next door, short enough to wait for.
 const NO: Duration = Duration::from_millis(300);
@@ -140,6 +145,29 @@ fn entries_of_other_addresses_map_theirs(backend: Backend) {
     host.is_clean();
 }
 
+fn any_number_of_entries_may_have_one_port(backend: Backend) {
+    let host = host(backend);
+    let entries = ["10.99.0.1", "10.99.0.0/24", "10.98.0.1\",\"10.99.0.1"].map(|list| {
+        let limits = format!(r#""hostAddresses":["{list}"],"#);
+        request(&limits, &mapping_on("10.99.0.1", "tcp", 8080, 80))
+    });
+    entries
+        .iter()
+        .for_each(|entry| drop(host.run("ADD", entry)));
+    let state = rules(&host);
+    for entry in &entries {
+        host.run("CHECK", entry);
+        host.run("ADD", entry);
+        assert_eq!(rules(&host), state, "{entry}");
+    }
+    for (number, entry) in entries.iter().enumerate() {
+        host.run("DEL", entry);
+        let left = entries.iter().skip(number + 1);
+        left.for_each(|entry| drop(host.run("CHECK", entry)));
+    }
+    host.is_clean();
+}
+
 fn each_entry_has_its_own_check_and_del(backend: Backend) {
     let host = host(backend);
     let _server = tcp::Server::start(host.pod(), 80, "pod").unwrap();
@@ -247,6 +275,18 @@ fn del_of_another_list_than_was_added_leaves_nothing(backend: Backend) {
             host.is_clean();
         }
     }
+}
+
+fn del_of_another_list_removes_chains_to_which_nothing_leads(backend: Backend) {
+    let host = host(backend);
+    for entry in near_and_far(backend) {
+        host.run("ADD", &entry);
+    }
+    for base in ["iptables", "ip6tables"] {
+        host.iptables(base, "-t nat -F CNI-HOSTPORT-DNAT");
+    }
+    host.run("DEL", &entry(&sources(backend, "97")));
+    host.is_clean();
 }
 
 fn what_a_failed_add_of_one_entry_leaves_is_the_others(backend: Backend) {
