@@ -223,13 +223,15 @@ pub fn jump_drift(state: &State, wanted: &Wanted, chain: &str) -> Vec<Drift> {
         same.entry(rule).or_default().push(place);
     }
     for (want, jump) in wants.iter().zip(&wanted.jumps) {
-        let mut found: Vec<usize> = same.get_mut(want).and_then(Vec::pop).into_iter().collect();
-        if wanted.conditional {
+        let found: Vec<usize> = match wanted.conditional {
             // Conditions may make several rules of one; what they mean is not compared here.
-            let left = standing.iter().zip(&taken).enumerate();
-            let its = left.filter(|(_, ((rule, _), taken))| !**taken && rule.contains(want));
-            found = its.map(|(place, _)| place).collect();
-        }
+            true => {
+                let left = standing.iter().zip(&taken).enumerate();
+                let its = left.filter(|(_, ((rule, _), taken))| !**taken && rule.contains(want));
+                its.map(|(place, _)| place).collect()
+            }
+            false => same.get_mut(want).and_then(Vec::pop).into_iter().collect(),
+        };
         for place in &found {
             taken
                 .iter_mut()
@@ -243,14 +245,7 @@ pub fn jump_drift(state: &State, wanted: &Wanted, chain: &str) -> Vec<Drift> {
         }
     }
     let mark = owner::comment(&wanted.attachment);
-    // One like its own means something only with others between them.
-    let places = || standing.iter().map(|(_, standing)| standing.place);
-    let span = places().max().zip(places().min());
-    let is_split = span.is_some_and(|(last, first)| last - first >= standing.len());
-    let is_extra = |rule: &Meaning, is_taken: bool| {
-        let is_like = wants.contains(rule) && !is_split;
-        !is_taken && (is_like || !is_part(rule, wanted, &mark))
-    };
+    let is_extra = |rule: &Meaning, is_taken: bool| !is_taken && !is_part(rule, wanted, &mark);
     let extra = standing.iter().zip(&taken);
     let extra = extra.filter(|((rule, _), taken)| is_extra(rule, **taken));
     drifts.extend(extra.map(|((_, s), _)| Drift::new(&object, "no such rule", &s.rule)));

@@ -18,6 +18,7 @@ on_every_backend!(
     attachments_with_other_limits_have_the_same_port_each_on_its_addresses,
     a_port_within_limits_comes_before_the_same_port_of_all_addresses,
     a_port_of_one_address_comes_before_the_same_port_within_limits,
+    who_comes_and_goes_leaves_nobody_a_drift,
     a_changed_rule_or_set_is_a_drift_that_add_repairs,
     conditions_and_limits_hold_together,
     many_prefixes_are_refused_by_iptables_alone,
@@ -171,6 +172,26 @@ fn a_port_of_one_address_comes_before_the_same_port_within_limits(backend: Backe
             pods.0.host.is_clean();
         }
     }
+}
+
+/// With iptables the newer one puts a rule before its own jumps that leads the older one's packets there, and
+/// is like the older one's own.
+fn who_comes_and_goes_leaves_nobody_a_drift(backend: Backend) {
+    let pods = Pods::new(backend);
+    let limits = r#""hostAddresses":["10.99.0.1","fd99::1"],"#;
+    let newer = |verb: &str| {
+        let claims = [on(FIRST, PORT), everywhere(PORT)];
+        pods.0.host.ok(&pods.0.call(verb, 1, &claims));
+    };
+    pods.does("ADD", 0, limits);
+    newer("ADD");
+    pods.serve([Some(1), Some(1)]);
+    newer("CHECK");
+    newer("DEL");
+    pods.serve([Some(0), None]);
+    pods.does("CHECK", 0, limits);
+    pods.does("DEL", 0, limits);
+    pods.0.host.is_clean();
 }
 
 fn a_changed_rule_or_set_is_a_drift_that_add_repairs(backend: Backend) {
