@@ -44,7 +44,10 @@ fn and(removed: Removed, failed: Option<Error>) -> Removed {
 /// # Errors
 /// Everything that could not be removed.
 pub fn entries(attachment: &Attachment, kept: &[Attachment], evidence: &Evidence) -> Removed {
-    let select = |state: &State| standing::entries(state, attachment, kept, evidence);
+    let select = |state: &State| {
+        let chains = standing::entries(state, attachment, kept, evidence);
+        chains.into_iter().collect()
+    };
     // Jumps whose target was changed do not say which entry's they are.
     let mark = owner::comment(attachment);
     let are_all = kept.is_empty() && owner::is_unique(&mark);

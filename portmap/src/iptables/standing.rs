@@ -12,7 +12,7 @@ use super::follow;
 use super::owner::{self, Claim};
 use super::remove::legacy::dead_chains;
 use super::rules::{
-    DNAT, GUARD, Jump, OWN_PREFIX, SETMARK, Shared, Wanted, exact_name, shared_name,
+    DNAT, GUARD, Jump, OWN_PREFIX, SETMARK, Shared, Wanted, exact_name, is_own_name, shared_name,
 };
 use super::shadow::{self, Forwards, Reach};
 use super::shadowed;
@@ -142,32 +142,39 @@ fn is_conditional(state: &State, chain: &str) -> bool {
     jumps.any(|jump| Reach::of(&jump).is_conditional)
 }
 
-/// The chains of an attachment that no kept owner has: those of other entries, also of former ones.
+/// The chains of an attachment that no kept owner has: those of other entries, also of former ones, and those to
+/// which nothing leads any more.
 pub fn entries(
     state: &State,
     attachment: &Attachment,
     kept: &[Attachment],
     evidence: &Evidence,
-) -> Vec<String> {
-    let kept = kept.iter();
-    let kept: BTreeSet<String> = kept
-        .flat_map(|owner| own_chains(state, owner, evidence))
-        .collect();
+) -> BTreeSet<String> {
     let mark = owner::comment(attachment);
-    let mut all = dead_chains(state, |comment| comment == mark);
     let usual = shared_name(attachment);
-    if !owner::is_unique(&mark) {
-        let is_own = |chain: &String| {
-            let entry = owner::entry_in(state.rules(chain));
-            let name = exact_name(&entry::owner_of(attachment, entry.as_deref()));
-            [&usual, &name].contains(&chain)
-        };
-        all.retain(is_own);
+    let is_named = |chain: &str, rules: &[String]| {
+        let entry = owner::entry_in(rules);
+        chain == usual || chain == exact_name(&entry::owner_of(attachment, entry.as_deref()))
+    };
+    let chains = state.table(Table::Nat).iter();
+    let named = chains.filter(|(chain, rules)| is_own_name(chain) && is_named(chain, rules));
+    let is_its = |chain: &&String| {
+        let claim = claim(state, attachment, chain);
+        matches!(claim, Claim::Mine | Claim::Orphan)
+    };
+    let mut all: BTreeSet<String> = named
+        .map(|(chain, _)| chain)
+        .filter(is_its)
+        .cloned()
+        .collect();
+    if owner::is_unique(&mark) {
+        all.extend(dead_chains(state, |comment| comment == mark));
     }
-    if state.chain(&usual).is_some() && claim(state, attachment, &usual) == Claim::Orphan {
-        all.push(usual);
+    for owner in kept {
+        for chain in own_chains(state, owner, evidence) {
+            all.remove(&chain);
+        }
     }
-    all.retain(|chain| !kept.contains(chain));
     all
 }
 
