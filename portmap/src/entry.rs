@@ -6,6 +6,7 @@
 //! interface's name has a slash. An entry without any of the keys is the plain one, whose owner is the
 //! attachment itself.
 
+use common::decode::Object;
 use common::hash::sha512;
 use common::{Attachment, Request};
 
@@ -21,15 +22,24 @@ const DIGITS: usize = 12;
 /// What is between the interface's name and the hash.
 const SEPARATOR: char = '/';
 
-/// Who owns what a request's entry makes. It need not be a valid configuration: DEL does what it can.
-pub fn owner(request: &Request) -> Attachment {
-    let attachment = request.attachment.clone();
-    let given = request.conf.object();
+/// What a plugin's configuration says of its entry; nothing of the plain one.
+fn said(given: Object<'_>) -> String {
     let keys = KEYS.into_iter().filter_map(|key| {
         let text = given.get(key)?.json().to_string();
         (text != "[]").then(|| format!("{key}={text}\n"))
     });
-    match keys.collect::<String>() {
+    keys.collect()
+}
+
+/// Whether two plugins' configurations are of one entry.
+pub fn is_same(one: Object<'_>, other: Object<'_>) -> bool {
+    said(one) == said(other)
+}
+
+/// Who owns what a request's entry makes. It need not be a valid configuration: DEL does what it can.
+pub fn owner(request: &Request) -> Attachment {
+    let attachment = request.attachment.clone();
+    match said(request.conf.object()) {
         text if text.is_empty() => attachment,
         text => {
             let hash: String = sha512(&[text.as_bytes()]).chars().take(DIGITS).collect();

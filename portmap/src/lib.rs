@@ -49,7 +49,7 @@ use conntrack::Stale;
 use plan::Plan;
 use turn::Turn;
 
-pub use entry::KEYS as ENTRY_KEYS;
+pub use entry::{KEYS as ENTRY_KEYS, is_same as is_same_entry};
 pub use host_port::{Forward, HostPort};
 pub use xtables::legacy::stamp as legacy_stamp;
 

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use common::attachment::is_valid_name;
+use common::decode::Object;
 use common::json::Json;
 use common::keys;
 use common::version::Version;
@@ -231,22 +232,20 @@ fn order(document: &Document<'_>, parts: &[Node<'_>], place: usize) -> Vec<Findi
         let text = "tuning sets the MTU after bandwidth has sized its queue for another".to_owned();
         found.push(document.finding(Severity::Warning, at, text, "tuning before bandwidth"));
     }
-    let keys: &[&str] = match ours {
-        Some(Plugin::Bandwidth) => &[],
+    let alike = match ours {
+        Some(Plugin::Bandwidth) => String::new(),
         // Several entries are several sets of mappings.
-        Some(Plugin::Portmap) => &portmap::ENTRY_KEYS,
+        Some(Plugin::Portmap) => format!(" with the same {}", portmap::ENTRY_KEYS.join(", ")),
         _ => return found,
     };
-    let is_like = |other: &Node<'_>, key: &&str| {
-        let value = |node: &Node<'_>| node.get(key).map(|value| value.json.clone());
-        value(other) == value(node)
+    let is_like = |other: &Node<'_>| match (ours, other.json, node.json) {
+        (Some(Plugin::Portmap), Json::Object(one), Json::Object(other)) => {
+            portmap::is_same_entry(Object::root(one), Object::root(other))
+        }
+        _ => true,
     };
     let mut same = before.iter().filter(|other| part::plugin(other) == ours);
-    if same.any(|other| keys.iter().all(|key| is_like(other, key))) {
-        let alike = match keys {
-            [] => String::new(),
-            keys => format!(" with the same {}", keys.join(", ")),
-        };
+    if same.any(is_like) {
         let text =
             format!("{name} appears twice{alike}: the second replaces what the first has set");
         found.push(document.finding(Severity::Warning, at, text, "one of them"));

@@ -263,6 +263,10 @@ pub const PARTS: &[(&str, &[&str])] = &[
     (r#"{"type":"Portmap"}"#, &["3:2: warning: type \"Portmap\""]),
     ("{@},\n{@}", &["4:2: warning: portmap appears twice"]),
     (
+        "{@,\"conditionsV4\":[]},\n{@,\"hostAddresses\":null}",
+        &["4:2: warning: portmap appears twice"],
+    ),
+    (
         "{@},\n{\"type\":\"bridge\"}",
         &["4:2: warning: bridge starts a new result, after portmap"],
     ),
