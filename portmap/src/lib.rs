@@ -102,11 +102,12 @@ impl Plugin for Portmap {
         let leaving = Leaving::of(request);
         let _turn = Turn::of(&request.attachment, Children::DoNotHold)?;
         let log = &request.log;
-        let own = backends::remove(&leaving.owner(&entry::owner(request)), log)?;
-        match own {
+        let owner = entry::owner(request);
+        match backends::remove(&leaving.owner(&owner), log)? {
             Some(removed) => forget(removed.into_iter().map(Stale::from), log),
             // The configuration may have been another one at ADD.
-            None => remove_all(&leaving, log)?,
+            None if owner == request.attachment => remove_all(&[leaving.entries(&[])], log)?,
+            None => remove_all(&leaving.all(), log)?,
         }
         Ok(())
     }
@@ -155,11 +156,11 @@ pub fn main() -> ExitCode {
     common::run::<Portmap>()
 }
 
-/// Removes all that an attachment has, whichever entries made it.
-fn remove_all(leaving: &Leaving<'_>, log: &Log) -> Result<(), Error> {
+/// Removes all of these, and carries on after failures.
+fn remove_all(all: &[Gone<'_>], log: &Log) -> Result<(), Error> {
     let mut errors = Vec::new();
-    for gone in leaving.all() {
-        match backends::remove(&gone, log) {
+    for gone in all {
+        match backends::remove(gone, log) {
             Ok(removed) => forget(removed.into_iter().flatten().map(Stale::from), log),
             Err(error) => errors.push(error),
         }

@@ -65,7 +65,7 @@ impl Operate for Portmap {
 
     fn remove(request: &Request) -> Result<(), Error> {
         let _turn = Turn::of(&request.attachment, Children::DoNotHold)?;
-        crate::remove_all(&Leaving::of(request), &request.log)
+        crate::remove_all(&Leaving::of(request).all(), &request.log)
     }
 
     fn claims(request: &Request) -> Vec<Claim> {
