@@ -113,7 +113,7 @@ fn family(mapping: &Mapping) -> Family {
     Family::of(mapping.row.forward.to.ip())
 }
 
-/// Of each protocol, IP version and address the mapping that has its packets, or would have them.
+/// Of each protocol, IP version, address and entry of a list the mapping that has its packets, or would have them.
 fn serving(all: &[Mapping]) -> Vec<&Mapping> {
     let mut chosen: Vec<&Mapping> = Vec::new();
     let what = |m: &Mapping| {
@@ -121,6 +121,7 @@ fn serving(all: &[Mapping]) -> Vec<&Mapping> {
             m.row.forward.port.protocol,
             family(m),
             m.row.forward.port.address,
+            m.row.entry.clone(),
         )
     };
     let rank = |m: &Mapping| match m.state {

@@ -292,6 +292,8 @@ fn every_entry_of_a_list_is_repaired_and_those_that_it_has_no_more_go(backend: B
     assert_eq!(done.code, Some(0), "{done:?}");
     shown([true, false, false]);
     assert_eq!(states(), ["active", "missing"]);
+    let explained = place.run("portmap", &["explain", "8000"]).stdout;
+    assert!(explained.contains("no rule exists"), "{explained}");
     let said = reconcile_cached();
     assert_eq!(said.states(), ["repaired"], "{said:?}");
     shown([true, true, false]);
