@@ -5,7 +5,8 @@
 //! - a container's port behind the same port of its other networks, where that is served.
 //!
 //! Where no place is behind the ones and before the others, a rule for the packets of the former goes before
-//! the new jumps, and leads where theirs leads. One for the attachment's own single addresses goes before that.
+//! the new jumps, and leads where theirs leads. Where the attachment has a single address of some that another
+//! has, and all, a rule for the single one goes before the other's jumps, and its own jumps behind them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,8 +20,21 @@ use super::shadow::{Behind, Reach, Rivals, may_have_one_of};
 use super::standing::{jumps_to, strays};
 use crate::host_port::{Forward, HostPort};
 
-/// The place of the jumps once those are gone that the attachment had, and what goes before them.
-pub fn place(state: &State, wanted: &Wanted, chain: &str) -> (usize, Vec<String>) {
+/// What goes into [`DNAT`] besides an attachment's jumps, and the places, once those are gone that it had.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Places {
+    /// The place of the jumps.
+    pub jumps: usize,
+    /// Rules for others, directly before them.
+    pub before: Vec<String>,
+    /// A place that is not behind that of the jumps.
+    pub top: usize,
+    /// Rules for the attachment's own single addresses there.
+    pub singles: Vec<String>,
+}
+
+/// Finds them.
+pub fn place(state: &State, wanted: &Wanted, chain: &str) -> Places {
     let mut scan = Scan::of(wanted);
     let mut rivals = Rivals::default();
     let ports = ports(wanted);
@@ -29,8 +43,17 @@ pub fn place(state: &State, wanted: &Wanted, chain: &str) -> (usize, Vec<String>
             scan.pass(state, place, rule, &mut rivals);
         }
     }
-    let rules = scan.rules(wanted, chain);
-    (scan.place, rules)
+    let own = owner::Jump {
+        comment: owner::comment(&wanted.attachment),
+        chain: chain.to_owned(),
+    };
+    let singles: Vec<Behind> = scan.singles.iter().copied().collect();
+    Places {
+        jumps: scan.place,
+        before: scan.before,
+        top: scan.top.unwrap_or(scan.place),
+        singles: narrow(&own, &singles),
+    }
 }
 
 /// Whether a jump of another attachment may matter to where an attachment's own go.
@@ -72,8 +95,10 @@ struct Scan<'a> {
     is_conditional: bool,
     place: usize,
     before: Vec<String>,
-    /// The new ones of single addresses that come before what is in `before`.
-    first: BTreeSet<Behind>,
+    /// The new ones of single addresses that come before ports of others which come before the new ones of all,
+    /// and their place.
+    singles: BTreeSet<Behind>,
+    top: Option<usize>,
     /// Whether a rule was passed that would take packets from the new ones.
     is_at_the_end: bool,
     /// The host ports that are served.
@@ -106,22 +131,12 @@ impl<'a> Scan<'a> {
             is_conditional: wanted.conditional,
             place: 0,
             before: Vec::new(),
-            first: BTreeSet::new(),
+            singles: BTreeSet::new(),
+            top: None,
             is_at_the_end: false,
             served: BTreeSet::new(),
             passed: BTreeSet::new(),
         }
-    }
-
-    /// The rules that go before the new jumps.
-    fn rules(&self, wanted: &Wanted, chain: &str) -> Vec<String> {
-        let own = owner::Jump {
-            comment: owner::comment(&wanted.attachment),
-            chain: chain.to_owned(),
-        };
-        let first: Vec<Behind> = self.first.iter().copied().collect();
-        let before = self.before.iter().cloned();
-        narrow(&own, &first).into_iter().chain(before).collect()
     }
 
     fn pass(&mut self, state: &State, place: usize, rule: &str, rivals: &mut Rivals) {
@@ -143,8 +158,8 @@ impl<'a> Scan<'a> {
                 Order::Between if is_new => {
                     firsts.push(port);
                     if !reach.is_conditional && !self.is_conditional {
-                        self.is_at_the_end = true;
-                        self.first.extend(self.singles(&port));
+                        self.top.get_or_insert(self.place);
+                        self.singles.extend(self.singles_of(&port));
                     }
                 }
                 Order::Later if !reach.is_conditional => self.is_at_the_end = true,
@@ -191,7 +206,7 @@ impl<'a> Scan<'a> {
     }
 
     /// Those of single addresses among them.
-    fn singles(&self, theirs: &Behind) -> Vec<Behind> {
+    fn singles_of(&self, theirs: &Behind) -> Vec<Behind> {
         let single = |port: &HostPort| {
             let at = Prefix::whole(port.address?);
             Some(Behind {

@@ -5,9 +5,10 @@ use xtables::meaning::Meaning;
 use xtables::state::State;
 use xtables::transaction::{Command, Transaction};
 
+use super::order::{self, Places};
 use super::rules::{DNAT, Wanted};
 use super::standing::{self, Fault, Standing, jumps_to};
-use super::{order, owner, shadowed};
+use super::{owner, shadowed};
 use crate::config::Evidence;
 
 /// What ADD tries first: nothing of the attachment is there, everything shared is, and no other jump
@@ -111,12 +112,17 @@ fn fill(transaction: &mut Transaction, wanted: &Wanted, chain: &str) {
 }
 
 fn insert_jumps(transaction: &mut Transaction, state: &State, wanted: &Wanted, chain: &str) {
-    let (place, before) = order::place(state, wanted, chain);
-    for jump in wanted.jumps.iter().rev() {
-        let command = Command::Insert(DNAT.to_owned(), place, jump.to(chain));
-        transaction.push(Table::Nat, command);
-    }
-    for rule in before.into_iter().rev() {
+    let Places {
+        jumps,
+        before,
+        top,
+        singles,
+    } = order::place(state, wanted, chain);
+    let own = wanted.jumps.iter().map(|jump| jump.to(chain)).rev();
+    // From the last place on, so that each is beside a rule that is there already.
+    let behind = own.chain(before.into_iter().rev());
+    let behind = behind.map(|rule| (jumps, rule));
+    for (place, rule) in behind.chain(singles.into_iter().rev().map(|rule| (top, rule))) {
         let command = Command::Insert(DNAT.to_owned(), place, rule);
         transaction.push(Table::Nat, command);
     }

@@ -308,3 +308,23 @@ fn a_rule_for_others_is_made_only_where_no_place_is_right() {
     assert_eq!(four.len(), 4);
     assert!(four[0].starts_with("-d 192.0.2.1/32 -p tcp ") && four[0].contains("\\\"two\\\""));
 }
+
+/// Attachments come and go: whom they leave behind has as many rules as before.
+#[test]
+fn who_comes_and_goes_leaves_no_rules_for_others() {
+    let first = ["192.0.2.1/32"];
+    let older = limited("l", "older", &["80"], &first);
+    for others in [vec![], vec![of("n", "other", &["80"])]] {
+        let mut state = State::default();
+        others.iter().for_each(|other| add(&mut state, other));
+        add(&mut state, &older);
+        let before = state.rules(DNAT).to_vec();
+        let newer = of("n", "newer", &["1:80", "80"]);
+        add(&mut state, &newer);
+        assert_eq!(served(&state, "1", 80).as_deref(), Some("newer"));
+        let mut gone = xtables::transaction::Transaction::default();
+        write::remove(&mut gone, &state, Table::Nat, &newer.shared_name());
+        apply(&mut state, &gone);
+        assert_eq!(state.rules(DNAT), before);
+    }
+}
