@@ -73,22 +73,15 @@ impl Difference<'_> {
             Hook::Egress => self.priority.saturating_add(PRIORITIES),
         };
         let wanted = placed(detour, first);
+        let drifts = self.filter_drifts(detour, side);
+        let are_placed = |(own, (place, _)): (&Filter, &((u16, u16), Rule))| {
+            (own.priority, own.protocol) == *place
+        };
+        let is_there = drifts.is_empty() && side.own().zip(&wanted).all(are_placed);
         let mut steps: Vec<Step> = match self.actual.hook {
-            Some(_) => self
-                .filter_drifts(detour, side)
-                .into_iter()
-                .map(Step::drift)
-                .collect(),
+            Some(_) => drifts.into_iter().map(Step::drift).collect(),
             None => Vec::new(),
         };
-        let is_there =
-            side.own().count() == wanted.len()
-                && side.own().zip(&detour.filters).zip(&wanted).all(
-                    |((own, planned), (place, _))| {
-                        (own.priority, own.protocol) == *place
-                            && is_as_planned(planned, own, side.slot.index())
-                    },
-                );
         if is_there && !self.is_swept(side) {
             return steps;
         }
@@ -118,9 +111,12 @@ impl Difference<'_> {
             "{} filters of {} ({kind} qdisc)",
             detour.hook, self.link.name
         );
-        let mut own = side.own();
+        let mut own = sorted(side.own(), |own| {
+            let keys = own.rule.as_ref().map(|rule| &rule.keys);
+            (own.priority, own.protocol, keys)
+        });
         let mut drifts = Vec::new();
-        for planned in &detour.filters {
+        for planned in in_order(&detour.filters) {
             let found = own.next();
             if !found.is_some_and(|found| is_as_planned(planned, found, side.slot.index())) {
                 let text = found.map_or("none".into(), describe);
@@ -186,6 +182,24 @@ impl Difference<'_> {
             place,
         }
     }
+}
+
+/// Planned filters as [`sorted`] has those that are found.
+fn in_order(planned: &[PlannedFilter]) -> impl Iterator<Item = &PlannedFilter> {
+    let places = planned.chunk_by(|one, next| one.protocol == next.protocol);
+    places.flat_map(|place| sorted(place.iter(), |planned| &planned.rule.keys))
+}
+
+/// Filters with those of one place in the order of what they match. The kernel lists them in the order of
+/// their handles, which it gives out from the middle (`gen_new_kid` in net/sched/cls_u32.c), so that the
+/// 2049th precedes the first; as prefixes do not overlap, it is the same to packets.
+fn sorted<'a, T, K: Ord>(
+    filters: impl Iterator<Item = &'a T>,
+    key: impl Fn(&'a T) -> K,
+) -> std::vec::IntoIter<&'a T> {
+    let mut filters: Vec<&T> = filters.collect();
+    filters.sort_by_key(|filter| key(filter));
+    filters.into_iter()
 }
 
 fn is_as_planned(planned: &PlannedFilter, found: &Filter, ifb: Option<u32>) -> bool {

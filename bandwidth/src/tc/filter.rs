@@ -102,7 +102,7 @@ pub struct Rule {
 }
 
 /// A comparison of four bytes at an offset from the network header: `match u32 VALUE MASK at OFFSET`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Key {
     /// Bytes from the network header.
     pub offset: i32,

@@ -96,6 +96,26 @@ fn prefixes_of_every_length_are_checked_as_they_were_set() {
     }
 }
 
+/// The kernel numbers the filters of one place from 2048 to 4095, then from 1, and lists them in that order.
+#[test]
+fn as_many_prefixes_as_documented_pass_check_and_stay_when_they_are_added_again() {
+    let pod = pod();
+    let before = pod.state();
+    let prefixes = |family: fn(u32) -> String| -> Vec<String> { (0..4000).map(family).collect() };
+    let only_v4 = prefixes(|n| format!("10.{}.{}.0/24", n / 256, n % 256));
+    let only_v6 = prefixes(|n| format!("fd00:{n:x}::/32"));
+    for (list, subnets) in [("shapedSubnets", only_v4), ("unshapedSubnets", only_v6)] {
+        let keys = || with(list, json!(subnets));
+        pod.add(keys());
+        pod.check(keys());
+        let state = pod.state();
+        pod.add(keys());
+        assert_eq!(pod.state(), state, "{list}");
+        pod.del(keys());
+        assert_eq!(pod.state(), before, "{list}");
+    }
+}
+
 #[test]
 fn lists_come_and_go_with_add() {
     let pod = pod();
