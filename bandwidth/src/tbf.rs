@@ -113,13 +113,20 @@ impl Tbf {
         } else {
             frame * LEAST_FRAMES
         };
+        // In whole microseconds, which are many bytes at a high rate, a burst of some frames can be less
+        // than one.
+        let of_one = if burst < frame {
+            0
+        } else {
+            ticks_until(rate, frame)
+        };
+        let shallowest = of_one.max(ticks_until(rate, 1));
+        let buffer = fill_time(rate, burst)
+            .max(shallowest)
+            .min(most_buffer(rate));
         Tbf {
             rate,
-            buffer: saturated(
-                fill_time(rate, burst)
-                    .max(least_buffer(rate))
-                    .min(most_buffer(rate)),
-            ),
+            buffer: saturated(buffer),
             limit: saturated(queue.max(least)),
         }
     }
@@ -180,10 +187,11 @@ fn fill_time(rate: u64, burst: u64) -> u64 {
     microseconds.saturating_mul(TICKS_IN_8_MICROSECONDS) / 8
 }
 
-/// Ticks until one byte has come: the kernel refuses a bucket that holds less (`tbf_change` in
-/// net/sched/sch_tbf.c), which small bursts do once their time is rounded down.
-fn least_buffer(rate: u64) -> u64 {
-    NANOSECONDS.div_ceil(rate.max(1).saturating_mul(TICK))
+/// Ticks until all of some bytes have come. The kernel refuses a bucket that holds less than one byte
+/// (`tbf_change` in net/sched/sch_tbf.c), which small bursts do once their time is rounded down.
+fn ticks_until(rate: u64, bytes: u64) -> u64 {
+    let nanoseconds = bytes.saturating_mul(NANOSECONDS);
+    nanoseconds.div_ceil(rate.max(1).saturating_mul(TICK))
 }
 
 /// The most ticks whose product with the rate does not wrap in the kernel, as for [`FASTEST`].
@@ -337,6 +345,16 @@ mod tests {
     fn every_bucket_holds_a_byte() {
         for rate in [8, 1_353, 7_999, 999_999, 12_345_678, 400_000_000_000] {
             assert!(auto(rate, 8).burst() >= 1, "{rate}");
+        }
+    }
+
+    #[test]
+    fn a_burst_of_a_frame_makes_a_bucket_of_one_at_every_rate() {
+        for rate in [8_000, 1_000_000, 10_000_000_000, 100_000_000_000] {
+            for burst in [1_514 * 8, 1_600 * 8, 10_000 * 8] {
+                let made = auto(rate, burst);
+                assert!(made.burst() >= 1_514, "{rate} {burst}: {made}");
+            }
         }
     }
 
