@@ -428,7 +428,7 @@ Examples:
 
 It is changed in place: connections stay. The runtime does not know of it: what its own request says
 comes back with the next reconcile that looks at bandwidth, at once where follow does, and is what a new
-pod gets.";
+pod gets. A limit in a direction for which nothing was requested goes with reconcile --config-dir.";
 
 /// Of `metrics`.
 pub const METRICS: &str = "\

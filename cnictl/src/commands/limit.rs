@@ -39,8 +39,9 @@ pub fn run(args: &Limit) -> Result<u8, Error> {
         told.join(", ")
     ))?;
     note(
-        "the runtime does not know about this: cnictl reconcile or follow restores the limit that \
-         the runtime requested, and new pods get that one",
+        "the runtime does not know about this: cnictl reconcile or follow restores a limit that the \
+         runtime requested, reconcile --config-dir also removes one that it did not, and new pods get \
+         what it requests",
     );
     Ok(code)
 }
