@@ -9,6 +9,7 @@
 //! | [`part`] | a plugin's part: what ADD would refuse, and unknown keys |
 //! | [`capability`] | what a part requests of the runtime |
 
+pub mod again;
 pub mod capability;
 pub mod document;
 pub mod folder;

@@ -114,6 +114,13 @@ impl Pending for Made {
     }
 }
 
+/// The sysctl that a name of the configuration means, in the one spelling that all of its spellings share;
+/// `None` for what ADD refuses. `IFNAME` stays as it is.
+pub fn sysctl_meant(written: &str) -> Option<String> {
+    let name = sysctl::Name::parse(written, "").ok()?;
+    Some(name.text())
+}
+
 /// Handles the request in this process's environment and on stdin.
 pub fn main() -> ExitCode {
     common::run::<Tuning>()

@@ -8,6 +8,7 @@ use common::json::Json;
 use common::keys;
 use common::version::Version;
 
+use super::again;
 use super::document::{Document, Finding, Node, Severity};
 use super::part::{self, Part};
 use crate::plugins::{Plugin, of};
@@ -232,6 +233,7 @@ fn order(document: &Document<'_>, parts: &[Node<'_>], place: usize) -> Vec<Findi
         let text = "tuning sets the MTU after bandwidth has sized its queue for another".to_owned();
         found.push(document.finding(Severity::Warning, at, text, "tuning before bandwidth"));
     }
+    found.extend(again::findings(document, before, node));
     let alike = match ours {
         Some(Plugin::Bandwidth) => String::new(),
         // Several entries are several sets of mappings.

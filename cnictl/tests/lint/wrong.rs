@@ -328,6 +328,18 @@ pub const FILES: &[Wrong] = &[
     ),
     (
         "a.conflist",
+        r#"{"cniVersion":"1.0.0","name":"n","plugins":[{"type":"ptp"},
+{"type":"tuning","mtu":1400,"promisc":false,"sysctl":{"net.core.somaxconn":"500","net.ipv4.conf.IFNAME.arp_filter":1},"offload":{"tx":true}},
+{"type":"tuning","mtu":1300,"promisc":true,"sysctl":{"net/core/somaxconn":600,"net.ipv4.conf.IFNAME.arp_filter":"1"},"offload":{"tx":false}},
+{"type":"tuning","MTU":1300,"mac":""}]}"#,
+        &[
+            "3:18: warning: mtu is 1300 here and 1400 in an earlier tuning: CHECK of that one fails, write it once",
+            "3:54: warning: net/core/somaxconn is 600 here and 500",
+            "3:129: warning: offload.tx is false here and true",
+        ],
+    ),
+    (
+        "a.conflist",
         r#"{"cniVersion":"1.0.0","name":"n","plugins":[{"type":"tuning","mtu":5},{"type":"ptp"}]}"#,
         &[
             "1:46: error: tuning is the first plugin",
