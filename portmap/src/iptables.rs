@@ -21,6 +21,7 @@ mod native;
 mod observe;
 mod order;
 mod owner;
+mod ranges;
 mod refusal;
 mod remove;
 mod rules;

@@ -250,9 +250,13 @@ fn option_name(word: String) -> String {
     }
 }
 
+/// An address, with a port or without.
 fn address_and_port(word: &str) -> String {
-    word.parse::<SocketAddr>()
-        .map_or_else(|_| word.to_owned(), |addr| addr.to_string())
+    let with_port = word.parse::<SocketAddr>().map(|addr| addr.to_string());
+    let alone = || word.parse::<IpAddr>().map(|addr| addr.to_string());
+    with_port
+        .or_else(|_| alone())
+        .unwrap_or_else(|_| word.to_owned())
 }
 
 /// `--or-mark X` is `--set-xmark X/X`, and numbers have many spellings.
@@ -300,6 +304,10 @@ mod tests {
             (
                 "-j DNAT --to-destination [fd00:0::2]:80",
                 "-j DNAT --to-destination [fd00::2]:80",
+            ),
+            (
+                "-j DNAT --to-destination fd00:0::2",
+                "-j DNAT --to-destination fd00::2",
             ),
         ] {
             assert!(

@@ -165,8 +165,8 @@ pub fn target(family: Family, name: &str, revision: u32, info: &[u8]) -> Option<
             is_plain.then(|| "-j MASQUERADE".to_owned())
         }
         ("DNAT", 2) => {
-            let ports = info.get(36..40)?;
-            let is_plain = u32_at(info, 0)? == NAT_IPS | NAT_PORTS
+            let (flags, ports) = (u32_at(info, 0)?, info.get(36..40)?);
+            let is_plain = flags | NAT_PORTS == NAT_IPS | NAT_PORTS
                 && info.get(4..20)? == info.get(20..36)?
                 && ports.get(..2)? == ports.get(2..)?;
             is_plain.then_some(())?;
@@ -175,10 +175,11 @@ pub fn target(family: Family, name: &str, revision: u32, info: &[u8]) -> Option<
                 Family::V6 => IpAddr::from(<[u8; 16]>::try_from(info.get(4..20)?).ok()?),
             };
             let port = u16::from_be_bytes(ports.get(..2)?.try_into().ok()?);
-            Some(format!(
-                "-j DNAT --to-destination {}",
-                SocketAddr::new(addr, port)
-            ))
+            let to = match flags & NAT_PORTS {
+                0 => addr.to_string(),
+                _ => SocketAddr::new(addr, port).to_string(),
+            };
+            Some(format!("-j DNAT --to-destination {to}"))
         }
         _ => None,
     }

@@ -170,6 +170,11 @@ fn condition_drift(tool: &Tool, wanted: &Wanted, chain: &str) -> Result<Option<D
     if Compiled::of(tool, wanted)?.stand(wanted.family, chain)? {
         return Ok(None);
     }
+    if let Some(single) = wanted.singly()
+        && Compiled::of(tool, &single)?.stand(wanted.family, chain)?
+    {
+        return Ok(None);
+    }
     let object = format!("conditions of the rules of {DNAT} that lead to {chain}");
     let jumps: Vec<String> = wanted.jumps.iter().map(|jump| jump.to(chain)).collect();
     Ok(Some(Drift::new(object, jumps.join(", "), "others")))

@@ -14,7 +14,7 @@ use super::owner::{self, Jump};
 use super::rules::{DNAT, OWN_PREFIX};
 use super::shadow::Reach;
 use super::tool::Tool;
-use super::translation::translations;
+use super::translation::of_rule;
 use super::{kernel, native};
 use crate::host_port::HostPort;
 use crate::list::row::{Counters, Row};
@@ -145,13 +145,15 @@ fn translated(rules: &[Counted], backend: &'static str) -> impl Iterator<Item = 
     let entry = owner::entry_in(&texts);
     rules.iter().flat_map(move |(rule, counters)| {
         let entry = entry.clone();
-        let read = translations(std::slice::from_ref(rule));
-        read.into_iter().map(move |forward| Row {
+        // The ports of a range are counted together, which the first one shows.
+        let counters = std::iter::once(Some(*counters)).chain(std::iter::repeat(None));
+        let read = of_rule(rule).into_iter().zip(counters);
+        read.map(move |(forward, counters)| Row {
             forward,
             owner: Attachment::default(),
             entry: entry.clone(),
             backend,
-            counters: Some(*counters),
+            counters,
             is_conditional: false,
             is_reached: false,
         })

@@ -15,7 +15,8 @@ use common::{Attachment, Protocol};
 use xtables::state::State;
 
 use super::owner;
-use super::rules::{self, DNAT, OWN_PREFIX, PORTS_A_RULE, Wanted};
+use super::ranges::{self, RUN};
+use super::rules::{self, DNAT, OWN_PREFIX, Wanted};
 use super::shadow::{Behind, Reach, Rivals, may_have_one_of};
 use super::standing::{jumps_to, strays};
 use crate::host_port::{Forward, HostPort};
@@ -238,9 +239,9 @@ fn narrow(jump: &owner::Jump, ports: &[Behind]) -> Vec<String> {
         same.push(port.number);
     }
     let rules = alike.iter().flat_map(|((protocol, at), ports)| {
-        let ports = ports.chunks(PORTS_A_RULE);
+        let ports = ranges::for_rules(&ranges::of_list(ports, RUN)).into_iter();
         ports.map(|some| {
-            let rule = rules::jump(&jump.comment, at.as_ref(), *protocol, some);
+            let rule = rules::jump(&jump.comment, at.as_ref(), *protocol, &some);
             format!("{rule} -j {}", jump.chain)
         })
     });

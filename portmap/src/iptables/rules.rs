@@ -10,6 +10,7 @@ use xtables::transaction::Command;
 use xtables::words::joined;
 
 use super::owner;
+use super::ranges::{self, RUN, Range};
 use crate::config::Config;
 use crate::entry;
 use crate::host_port::{Forward, HostPort};
@@ -55,7 +56,7 @@ pub struct Jump {
     /// The protocol.
     pub protocol: Protocol,
     /// The ports, in the order written.
-    pub ports: Vec<u16>,
+    pub ports: Vec<Range>,
     /// The rule up to its target, but for conditions.
     matches: String,
     /// The conditions.
@@ -105,9 +106,30 @@ pub struct Wanted {
     pub shared: Vec<Shared>,
     /// What is forwarded.
     pub ports: Vec<Forward>,
+    /// What the rules are made from, where they have ranges.
+    ranged: Option<Box<Source>>,
+}
+
+/// What rules are made from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Source {
+    masquerade: Masquerade,
+    mark: Mark,
+    forwards: Forwards,
 }
 
 impl Wanted {
+    /// The same with a rule for each port, as the reference writes it, where ranges are wanted.
+    pub fn singly(&self) -> Option<Wanted> {
+        let Source {
+            masquerade,
+            mark,
+            forwards,
+        } = self.ranged.as_deref()?;
+        let single = written(&self.attachment, *masquerade, mark, forwards, usize::MAX);
+        Some(single)
+    }
+
     /// The chains that all attachments share and that have something to hold: the kernel's first,
     /// which always exist.
     pub fn shared_chains(&self) -> Vec<(Table, &'static str)> {
@@ -185,13 +207,24 @@ pub fn wanted(
     mark: &Mark,
     forwards: &Forwards,
 ) -> Wanted {
+    written(attachment, masquerade, mark, forwards, RUN)
+}
+
+/// The same; at least so many adjacent ports become a range.
+fn written(
+    attachment: &Attachment,
+    masquerade: Masquerade,
+    mark: &Mark,
+    forwards: &Forwards,
+    least: usize,
+) -> Wanted {
     let Forwards {
         family,
         container,
         conditions,
         only,
         ports,
-        listed,
+        listed: _,
     } = forwards;
     let only = destinations(only.as_ref(), ports);
     let marking = match (masquerade, mark) {
@@ -200,28 +233,46 @@ pub fn wanted(
         (_, Mark::Chain(name)) => Some(name.as_str()),
     };
     let mut own = Vec::new();
-    for forward in ports {
-        let base = base(forward.port);
+    let runs = ranges::of_forwards(ports, least);
+    for run in &runs {
         if let Some(chain) = marking {
             for source in masqueraded_sources(masquerade, *family, container) {
-                own.push(format!("{source}{base} -j {chain}"));
+                own.push(format!("{source}{} -j {chain}", base(run)));
             }
         }
-        own.push(format!("{base} -j DNAT --to-destination {}", forward.to));
+        for some in ranges::of_run(run, least) {
+            let to = match some {
+                [one] => one.to.to_string(),
+                // The port stays what it is.
+                _ => container.addr.to_string(),
+            };
+            own.push(format!("{} -j DNAT --to-destination {to}", base(some)));
+        }
     }
     own.extend(entry::of(attachment).map(owner::entry_rule));
     let (chains, shared) = shared(*family, masquerade, mark);
+    let jumps = jumps(attachment, forwards, &only, least);
+    let mut ranges = jumps.iter().flat_map(|jump| &jump.ports);
+    let is_ranged =
+        runs.iter().any(|run| run.len() > 1) || ranges.any(|range| range.first != range.last);
     Wanted {
         family: *family,
         attachment: attachment.clone(),
         own,
-        jumps: jumps(attachment, ports, listed, conditions, &only),
+        jumps,
         only,
         conditional: !conditions.is_empty(),
         conditions_stand: false,
         chains,
         shared,
         ports: ports.clone(),
+        ranged: is_ranged.then(|| {
+            Box::new(Source {
+                masquerade,
+                mark: mark.clone(),
+                forwards: forwards.clone(),
+            })
+        }),
     }
 }
 
@@ -264,17 +315,24 @@ pub fn own_mark(plan: &Plan, config: &Config, family: Family) -> Option<Wanted> 
     }
 }
 
-/// The matches of a port, as iptables prints them.
-fn base(port: HostPort) -> String {
+/// The matches of a port, or of a run of ports, as iptables prints them.
+fn base(run: &[Forward]) -> String {
+    let ([first, ..], Some(last)) = (run, run.last()) else {
+        return String::new();
+    };
     let HostPort {
         protocol,
         address,
         within: _,
         number,
-    } = port;
+    } = first.port;
+    let range = Range {
+        first: number,
+        last: last.port.number,
+    };
     let destination =
         address.map_or_else(String::new, |addr| format!("-d {} ", Prefix::whole(addr)));
-    format!("{destination}-p {protocol} -m {protocol} --dport {number}")
+    format!("{destination}-p {protocol} -m {protocol} --dport {range}")
 }
 
 /// The source matches whose packets are masqueraded. The container's whole network is one of them,
@@ -299,38 +357,38 @@ fn masqueraded_sources(masquerade: Masquerade, family: Family, container: &Prefi
 
 /// The rules that lead to the attachment's chain. Ports of the other IP version stay in a list that
 /// is needed anyway, as in the reference; a list that has no other is left out.
-fn jumps(
-    attachment: &Attachment,
-    ports: &[Forward],
-    listed: &[(Protocol, u16)],
-    conditions: &[String],
-    only: &[Prefix],
-) -> Vec<Jump> {
+fn jumps(attachment: &Attachment, forwards: &Forwards, only: &[Prefix], least: usize) -> Vec<Jump> {
     let destinations: Vec<Option<&Prefix>> = match only {
         [] => vec![None],
         only => only.iter().map(Some).collect(),
     };
     let comment = owner::comment(attachment);
-    let needed: BTreeSet<(Protocol, u16)> = ports
+    let needed: BTreeSet<(Protocol, u16)> = forwards
+        .ports
         .iter()
         .map(|forward| (forward.port.protocol, forward.port.number))
         .collect();
     let mut jumps = Vec::new();
     for protocol in Protocol::ALL {
-        let all: Vec<u16> = listed
+        let all: Vec<u16> = forwards
+            .listed
             .iter()
             .filter(|(p, _)| *p == protocol)
             .map(|(_, n)| *n)
             .collect();
-        for some in all.chunks(PORTS_A_RULE) {
-            if !some.iter().any(|port| needed.contains(&(protocol, *port))) {
+        let is_needed = |Range { first, last }: &Range| {
+            let mut needed = needed.range((protocol, *first)..=(protocol, *last));
+            needed.next().is_some()
+        };
+        for some in ranges::for_rules(&ranges::of_list(&all, least)) {
+            if !some.iter().any(is_needed) {
                 continue;
             }
             jumps.extend(destinations.iter().map(|destination| Jump {
                 protocol,
-                ports: some.to_vec(),
-                matches: jump(&comment, *destination, protocol, some),
-                conditions: joined(conditions),
+                matches: jump(&comment, *destination, protocol, &some),
+                ports: some.clone(),
+                conditions: joined(&forwards.conditions),
             }));
         }
     }
@@ -351,16 +409,16 @@ fn destinations(only: Option<&Allowed>, ports: &[Forward]) -> Vec<Prefix> {
     all
 }
 
-/// What leads packets of some ports to an attachment's chain, by its owner's mark; at most
-/// [`PORTS_A_RULE`].
+/// What leads packets of some ports to an attachment's chain, by its owner's mark; as many as
+/// [`ranges::for_rules`] gives for one.
 pub fn jump(
     comment: &str,
     destination: Option<&Prefix>,
     protocol: Protocol,
-    ports: &[u16],
+    ports: &[Range],
 ) -> String {
     let destination = destination.map(Prefix::to_string);
-    let list: Vec<String> = ports.iter().map(u16::to_string).collect();
+    let list: Vec<String> = ports.iter().map(Range::to_string).collect();
     let list = list.join(",");
     let mut words = Vec::new();
     if let Some(destination) = &destination {

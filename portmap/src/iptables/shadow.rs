@@ -211,7 +211,7 @@ pub fn ends(meaning: &Meaning) -> bool {
 }
 
 /// The ranges of a list such as `80,443,1000:2000`.
-fn ranges(list: &str) -> impl Iterator<Item = (u16, u16)> {
+pub fn ranges(list: &str) -> impl Iterator<Item = (u16, u16)> {
     list.split(',').filter_map(|item| {
         let (from, to) = item.split_once(':').unwrap_or((item, item));
         let from = from.parse().ok().or(from.is_empty().then_some(0))?;
@@ -273,10 +273,13 @@ impl<'a> Reach<'a> {
             .flat_map(|protocol| ranges(self.ports).map(move |(from, to)| (protocol, from..=to)))
     }
 
-    /// Whether it takes some of a protocol's ports alone.
-    pub fn is_part_of(&self, protocol: Protocol, ports: &[u16]) -> bool {
-        let is_one = |(from, to)| from == to && ports.contains(&from);
-        self.protocol == Some(protocol) && ranges(self.ports).all(is_one)
+    /// Whether it takes some of these ports alone.
+    pub fn is_part_of(&self, ports: &BTreeSet<(Protocol, u16)>) -> bool {
+        let mut ranges = self.ports();
+        let is_part = |(protocol, mut range): (Protocol, RangeInclusive<u16>)| {
+            range.all(|port| ports.contains(&(protocol, port)))
+        };
+        self.protocol.is_some() && ranges.all(is_part)
     }
 }
 

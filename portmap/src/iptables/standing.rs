@@ -183,8 +183,32 @@ pub fn is_unmarked(rules: &[String], wanted: &Wanted) -> bool {
     entry::of(&wanted.attachment).is_some() && owner::entry_in(rules).is_none()
 }
 
-/// How an attachment's chain differs.
+/// How an attachment's chain differs. One with a rule for each port, as the reference writes it, is as good.
 pub fn chain_drift(state: &State, wanted: &Wanted, chain: &str) -> Vec<Drift> {
+    let drifts = ranged_chain_drift(state, wanted, chain);
+    match state.chain(chain) {
+        Some(_) => fewer(drifts, wanted, |one| ranged_chain_drift(state, one, chain)),
+        None => drifts,
+    }
+}
+
+/// The drifts, or those from rules for each port where they are fewer.
+fn fewer(
+    drifts: Vec<Drift>,
+    wanted: &Wanted,
+    of: impl FnOnce(&Wanted) -> Vec<Drift>,
+) -> Vec<Drift> {
+    if drifts.is_empty() {
+        return drifts;
+    }
+    let single = wanted.singly().map(|single| of(&single));
+    match single {
+        Some(single) if single.len() < drifts.len() => single,
+        _ => drifts,
+    }
+}
+
+fn ranged_chain_drift(state: &State, wanted: &Wanted, chain: &str) -> Vec<Drift> {
     let object = format!("chain {chain} of table nat ({})", wanted.family);
     let Some(actual) = state.chain(chain) else {
         return vec![Drift::new(object, "present", "missing").of_missing("chain")];
@@ -212,8 +236,16 @@ pub fn chain_drift(state: &State, wanted: &Wanted, chain: &str) -> Vec<Drift> {
 }
 
 /// How the jump rules to an attachment's chain differ. Those for some of its packets alone may stand besides:
-/// a newer attachment that claims less of them has put them before its own.
+/// a newer attachment that claims less of them has put them before its own. Those for each port are as good.
 pub fn jump_drift(state: &State, wanted: &Wanted, chain: &str) -> Vec<Drift> {
+    let drifts = ranged_jump_drift(state, wanted, chain);
+    match jumps_to(state, chain).next() {
+        Some(_) => fewer(drifts, wanted, |one| ranged_jump_drift(state, one, chain)),
+        None => drifts,
+    }
+}
+
+fn ranged_jump_drift(state: &State, wanted: &Wanted, chain: &str) -> Vec<Drift> {
     let object = format!("rules of {DNAT} ({}) that lead to {chain}", wanted.family);
     let standing: Vec<(Meaning, Standing)> = jumps_to(state, chain)
         .map(|standing| (Meaning::of(&standing.rule), standing))
@@ -259,14 +291,19 @@ pub fn jump_drift(state: &State, wanted: &Wanted, chain: &str) -> Vec<Drift> {
     drifts
 }
 
-/// Whether a rule that leads to an attachment's chain takes no more than one of its own.
+/// Whether a rule that leads to an attachment's chain takes no more than its own.
 fn is_part(rule: &Meaning, wanted: &Wanted, mark: &str) -> bool {
     let reach = Reach::of(rule);
-    let of_one = |jump: &Jump| reach.is_part_of(jump.protocol, &jump.ports);
+    let ports = |jump: &Jump| {
+        let (protocol, ports) = (jump.protocol, jump.ports.clone());
+        let ports = ports.into_iter().flat_map(|range| range.first..=range.last);
+        ports.map(move |port| (protocol, port))
+    };
+    let own: BTreeSet<_> = wanted.jumps.iter().flat_map(ports).collect();
     let is_plain = !wanted.conditional && !reach.is_conditional;
     let is_allowed = |at: &Prefix| wanted.only.iter().any(|prefix| prefix.contains(at));
     let is_within = wanted.only.is_empty() || reach.at.as_ref().is_some_and(is_allowed);
-    is_plain && is_within && rule.comment() == Some(mark) && wanted.jumps.iter().any(of_one)
+    is_plain && is_within && rule.comment() == Some(mark) && reach.is_part_of(&own)
 }
 
 /// The chains of others that could have the wanted ports, which must be read to know.

@@ -114,7 +114,13 @@ fn requests() -> Vec<String> {
     ];
     let many: Vec<String> = (1000..1040).map(|port| mapping("tcp", port, 80)).collect();
     let all = all.join(",");
+    let mut runs = vec![mapping("tcp", 8080, 80)];
+    runs.extend((1000..1040).map(|port| mapping("tcp", port, port)));
+    runs.extend((65_500..=65_535).map(|port| mapping("udp", port, port)));
+    runs.extend((2000..2020).map(|port| mapping("sctp", port, port)));
+    runs.extend((3000..3020).map(|port| mapping_on("192.0.2.1", "tcp", port, port + 1)));
     vec![
+        request("", &runs.join(",")),
         request("", &all),
         request("", &many.join(",")),
         request(r#""masqAll":true,"markMasqBit":7,"#, &all),

@@ -4,7 +4,7 @@
 //!
 //! Only the words of our own rules are known.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use common::result::Prefix;
 use common::sys::netlink::{Refusal, attribute, each_attribute};
@@ -14,13 +14,16 @@ use nft::expr::{Expr, FIRST};
 use nft::parts::{equal, network};
 use nft::uapi;
 
-use super::words::{XT_INFO, XT_NAME, XT_REVISION};
+use super::words::{RANGE_FROM, RANGE_OP, RANGE_TO, XT_INFO, XT_NAME, XT_REVISION};
 use crate::words;
 use crate::xt::encode::{self as xt, Extension};
 
 /// `NFTA_RULE_COMPAT_PROTO` and `NFTA_RULE_COMPAT_FLAGS`
 const COMPAT_PROTOCOL: u16 = 1;
 const COMPAT_FLAGS: u16 = 2;
+/// `NFTA_RANGE_SREG`, and `NFT_REG_1`, which [`FIRST`] is to the kernel.
+const RANGE_FROM_REGISTER: u16 = 1;
+const FIRST_REGISTER: u32 = 1;
 
 /// The attributes of a rule beside its table, chain and place.
 pub fn rule(family: Family, text: &str) -> Option<Vec<Nla>> {
@@ -146,19 +149,22 @@ impl Reader {
             ("comment", "--comment") => self.extension(&xt::comment(value)),
             ("addrtype", "--dst-type") if value == "LOCAL" => self.extension(&xt::local()),
             ("multiport", "--dports") => {
-                let ports: Option<Vec<u16>> = value.split(',').map(|p| p.parse().ok()).collect();
+                let ports: Option<Vec<_>> = value.split(',').map(ports).collect();
                 self.extension(&xt::multiport(&ports?)?);
             }
-            ("sctp", "--dport") => self.extension(&xt::sctp(value.parse().ok()?)),
+            ("sctp", "--dport") => self.extension(&xt::sctp(ports(value)?)),
             ("tcp" | "udp", "--dport") => {
-                let port: u16 = value.parse().ok()?;
                 let load = Expr::Payload {
                     base: uapi::PAYLOAD_TRANSPORT_HEADER,
                     offset: 2,
                     len: 2,
                     into: FIRST,
                 };
-                self.native(&[load, equal(port.to_be_bytes())]);
+                self.native(&[load]);
+                self.matches.push(match ports(value)? {
+                    (first, last) if first == last => equal(first.to_be_bytes()).encode(),
+                    ends => within(ends),
+                });
             }
             ("mark", "--mark") => {
                 let (value, mask) = value_and_mask(value)?;
@@ -196,7 +202,13 @@ impl Reader {
                 element("target", &xt::set_mark(value, mask))
             }
             ("MASQUERADE", []) => element("target", &xt::masquerade(self.family)),
-            ("DNAT", ["--to-destination", to]) => element("target", &xt::dnat(to.parse().ok()?)),
+            ("DNAT", ["--to-destination", to]) => {
+                let (addr, port) = match to.parse::<SocketAddr>() {
+                    Ok(to) => (to.ip(), Some(to.port())),
+                    Err(_) => (to.parse().ok()?, None),
+                };
+                element("target", &xt::dnat(addr, port))
+            }
             ("DROP", []) => Expr::Drop.encode(),
             ("RETURN", []) => Expr::Return.encode(),
             (chain, []) => Expr::Jump(chain.to_owned()).encode(),
@@ -216,6 +228,33 @@ fn element(kind: &str, extension: &Extension) -> Nla {
         uapi::LIST_ELEM,
         [
             Nla::text(uapi::EXPR_NAME, kind),
+            Nla::nested(uapi::EXPR_DATA, data),
+        ],
+    )
+}
+
+/// `PORT` or `FIRST:LAST`
+fn ports(text: &str) -> Option<(u16, u16)> {
+    let (first, last) = text.split_once(':').unwrap_or((text, text));
+    Some((first.parse().ok()?, last.parse().ok()?))
+}
+
+/// Goes on only if the port that was loaded is one of these.
+fn within((first, last): (u16, u16)) -> Nla {
+    let end = |kind, port: u16| {
+        let value = Nla::value(uapi::DATA_VALUE, port.to_be_bytes());
+        Nla::nested(kind, [value])
+    };
+    let data = [
+        Nla::be32(RANGE_FROM_REGISTER, FIRST_REGISTER),
+        Nla::be32(RANGE_OP, uapi::CMP_EQ),
+        end(RANGE_FROM, first),
+        end(RANGE_TO, last),
+    ];
+    Nla::nested(
+        uapi::LIST_ELEM,
+        [
+            Nla::text(uapi::EXPR_NAME, "range"),
             Nla::nested(uapi::EXPR_DATA, data),
         ],
     )

@@ -16,9 +16,9 @@ pub(super) const XT_NAME: u16 = 1;
 pub(super) const XT_REVISION: u16 = 2;
 pub(super) const XT_INFO: u16 = 3;
 /// `NFTA_RANGE_OP`, `NFTA_RANGE_FROM_DATA` and `NFTA_RANGE_TO_DATA`
-const RANGE_OP: u16 = 2;
-const RANGE_FROM: u16 = 3;
-const RANGE_TO: u16 = 4;
+pub(super) const RANGE_OP: u16 = 2;
+pub(super) const RANGE_FROM: u16 = 3;
+pub(super) const RANGE_TO: u16 = 4;
 /// Where the protocol is in a header of IPv4, in bytes.
 const V4_PROTOCOL: u32 = 9;
 

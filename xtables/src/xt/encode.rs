@@ -1,6 +1,6 @@
 //! Matches and targets as iptables writes them: the other way round of what is read beside this.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use common::Family;
 
@@ -13,6 +13,8 @@ const COMMENT: usize = 256;
 /// Bytes of `struct xt_multiport_v1` and `struct xt_sctp_info`, and where in the latter the types of
 /// chunks are; -1 means none.
 const MULTIPORT: usize = 48;
+/// Where in the former it is said of each port whether a range begins with it.
+const MULTIPORT_RANGES: usize = 32;
 const SCTP: usize = 292;
 const SCTP_CHUNKS: usize = 268;
 /// The most ports of one multiport match (`XT_MULTI_PORTS`).
@@ -52,20 +54,28 @@ pub fn local() -> Extension {
     extension("addrtype", 1, info)
 }
 
-/// `-m multiport --dports PORT,…`; `None` for more than one match takes.
-pub fn multiport(ports: &[u16]) -> Option<Extension> {
-    if ports.len() > PORTS {
+/// `-m multiport --dports PORT,FIRST:LAST,…`; `None` for more than one match takes.
+pub fn multiport(ports: &[(u16, u16)]) -> Option<Extension> {
+    let mut all = Vec::new();
+    for (first, last) in ports {
+        let is_range = first != last;
+        all.push((*first, u8::from(is_range)));
+        all.extend(is_range.then_some((*last, 0)));
+    }
+    if all.len() > PORTS {
         return None;
     }
-    let mut info = vec![MULTIPORT_DESTINATION, u8::try_from(ports.len()).ok()?];
-    info.extend(ports.iter().flat_map(|port| port.to_ne_bytes()));
+    let mut info = vec![MULTIPORT_DESTINATION, u8::try_from(all.len()).ok()?];
+    info.extend(all.iter().flat_map(|(port, _)| port.to_ne_bytes()));
+    info.resize(MULTIPORT_RANGES, 0);
+    info.extend(all.iter().map(|(_, is_range)| *is_range));
     info.resize(MULTIPORT, 0);
     Some(extension("multiport", 1, info))
 }
 
-/// `-m sctp --dport PORT`
-pub fn sctp(port: u16) -> Extension {
-    let mut info = [port.to_ne_bytes(), port.to_ne_bytes()].concat();
+/// `-m sctp --dport FIRST:LAST`
+pub fn sctp((first, last): (u16, u16)) -> Extension {
+    let mut info = [first.to_ne_bytes(), last.to_ne_bytes()].concat();
     info.resize(SCTP, 0);
     let chunks = info.iter_mut().skip(SCTP_CHUNKS).step_by(3).take(4);
     chunks.for_each(|kind| *kind = u8::MAX);
@@ -98,15 +108,16 @@ pub fn masquerade(family: Family) -> Extension {
     extension("MASQUERADE", 0, info)
 }
 
-/// `-j DNAT --to-destination ADDRESS:PORT`: `struct nf_nat_range2`.
-pub fn dnat(to: SocketAddr) -> Extension {
-    let mut addr = match to.ip() {
+/// `-j DNAT --to-destination ADDRESS:PORT`, or without a port, which stays what it is then:
+/// `struct nf_nat_range2`.
+pub fn dnat(to: IpAddr, port: Option<u16>) -> Extension {
+    let mut addr = match to {
         IpAddr::V4(addr) => addr.octets().to_vec(),
         IpAddr::V6(addr) => addr.octets().to_vec(),
     };
     addr.resize(16, 0);
-    let port = to.port().to_be_bytes();
-    let flags = (NAT_IPS | NAT_PORTS).to_ne_bytes();
+    let flags = NAT_IPS | port.map_or(0, |_| NAT_PORTS);
+    let (flags, port) = (flags.to_ne_bytes(), port.unwrap_or(0).to_be_bytes());
     let info = [&flags[..], &addr, &addr, &port, &port, &[0; 4]].concat();
     extension("DNAT", 2, info)
 }
@@ -125,17 +136,23 @@ mod tests {
             ),
             (local(), "-m addrtype --dst-type LOCAL".into()),
             (
-                multiport(&[80, 65535]).unwrap(),
+                multiport(&[(80, 80), (65535, 65535)]).unwrap(),
                 "-m multiport --dports 80,65535".into(),
             ),
-            (sctp(9), "-m sctp --dport 9".into()),
+            (
+                multiport(&[(1, 2), (80, 80), (8000, 9000)]).unwrap(),
+                "-m multiport --dports 1:2,80,8000:9000".into(),
+            ),
+            (sctp((9, 9)), "-m sctp --dport 9".into()),
+            (sctp((9, 99)), "-m sctp --dport 9:99".into()),
         ];
         for (written, text) in matches {
             let read = matched(written.name, written.revision, &written.info);
             assert_eq!(read, Some(text), "{written:?}");
             assert_eq!(written.info.len() % 8, 0);
         }
-        assert_eq!(multiport(&[1; 16]), None);
+        assert_eq!(multiport(&[(1, 1); 16]), None);
+        assert!(multiport(&[(1, 2); 7]).is_some() && multiport(&[(1, 2); 8]).is_none());
         for (family, written, text) in [
             (
                 Family::V4,
@@ -146,13 +163,23 @@ mod tests {
             (Family::V6, masquerade(Family::V6), "-j MASQUERADE"),
             (
                 Family::V4,
-                dnat("10.22.0.2:80".parse().unwrap()),
+                dnat("10.22.0.2".parse().unwrap(), Some(80)),
                 "-j DNAT --to-destination 10.22.0.2:80",
             ),
             (
+                Family::V4,
+                dnat("10.22.0.2".parse().unwrap(), None),
+                "-j DNAT --to-destination 10.22.0.2",
+            ),
+            (
                 Family::V6,
-                dnat("[fd00::2]:80".parse().unwrap()),
+                dnat("fd00::2".parse().unwrap(), Some(80)),
                 "-j DNAT --to-destination [fd00::2]:80",
+            ),
+            (
+                Family::V6,
+                dnat("fd00::2".parse().unwrap(), None),
+                "-j DNAT --to-destination fd00::2",
             ),
         ] {
             let read = target(family, written.name, written.revision, &written.info);

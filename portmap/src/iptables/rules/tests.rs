@@ -54,7 +54,7 @@ fn the_chain_has_the_reference_s_name() {
 
 #[test]
 fn more_than_fifteen_ports_take_more_than_one_jump() {
-    let many: Vec<(&str, u16, u16)> = (1..=31).map(|n| ("tcp", n, 80)).collect();
+    let many: Vec<(&str, u16, u16)> = (1..=31).map(|n| ("tcp", 2 * n, 80)).collect();
     let ports = forwards(Family::V4, &["-s", "10.0.0.0/8"], &many);
     let wanted = of("net1", Masquerade::Nothing, &Mark::Bit(13), &ports);
     let lengths: Vec<usize> = wanted.jumps.iter().map(|jump| jump.ports.len()).collect();
@@ -62,7 +62,7 @@ fn more_than_fifteen_ports_take_more_than_one_jump() {
     assert_eq!(
         wanted.jumps[2].to("X"),
         "-p tcp -m comment --comment \"dnat name: \\\"net1\\\" id: \\\"cid-0001\\\" if: \\\"net1\\\"\" \
-         -m multiport --dports 31 -s 10.0.0.0/8 -j X"
+         -m multiport --dports 62 -s 10.0.0.0/8 -j X"
     );
     assert_eq!(wanted.own.len(), 31);
     assert_eq!(wanted.chains, [(Table::Nat, DNAT), (Table::Mangle, GUARD)]);
@@ -99,5 +99,43 @@ fn a_jump_that_only_the_other_family_needs_is_left_out() {
     ports.listed.push((Protocol::Udp, 82));
     let wanted = of("eth0", Masquerade::Nothing, &Mark::Bit(13), &ports);
     assert_eq!(wanted.jumps.len(), 1);
-    assert_eq!(wanted.jumps[0].ports, [80, 81]);
+    assert_eq!(wanted.jumps[0].ports, [80, 81].map(Range::one));
+}
+
+#[test]
+fn adjacent_ports_take_as_many_rules_as_one() {
+    let rules = |offset: u16| {
+        let many: Vec<_> = (8000..9000).map(|n| ("tcp", n, n + offset)).collect();
+        let ports = forwards(Family::V4, &[], &many);
+        of("eth0", Masquerade::Needed, &Mark::Bit(13), &ports)
+    };
+    let same = rules(0);
+    assert_eq!(
+        same.own,
+        [
+            "-s 10.22.0.0/16 -p tcp -m tcp --dport 8000:8999 -j CNI-HOSTPORT-SETMARK",
+            "-s 127.0.0.1/32 -p tcp -m tcp --dport 8000:8999 -j CNI-HOSTPORT-SETMARK",
+            "-p tcp -m tcp --dport 8000:8999 -j DNAT --to-destination 10.22.0.2",
+        ]
+    );
+    assert_eq!(same.jumps.len(), 1);
+    let jump = same.jumps[0].plain("X");
+    assert!(
+        jump.ends_with("-m multiport --dports 8000:8999 -j X"),
+        "{jump}"
+    );
+    let single = same.singly().unwrap();
+    assert_eq!((single.own.len(), single.jumps.len()), (3000, 67));
+    assert_eq!(single.singly(), None);
+    // A port that becomes another has its own translation.
+    let other = rules(1);
+    assert_eq!((other.own.len(), other.jumps.len()), (1002, 1));
+}
+
+#[test]
+fn fewer_adjacent_ports_have_a_rule_each() {
+    let many: Vec<_> = (8000..8015).map(|n| ("udp", n, n)).collect();
+    let ports = forwards(Family::V6, &[], &many);
+    let wanted = of("eth0", Masquerade::Nothing, &Mark::Bit(13), &ports);
+    assert_eq!((wanted.own.len(), wanted.singly()), (15, None));
 }
