@@ -168,6 +168,26 @@ impl Nft {
         self.elements_as(place, set, Element::decode_list)
     }
 
+    /// Every element of a set that has hardly more than so many; `None` where it has, or could not be read at
+    /// once. The answer comes to a socket of its own, as what is left of a longer one is not read.
+    pub fn elements_of_few(&self, place: Place, set: &str, most: usize) -> Option<Vec<Element>> {
+        let names = [
+            Nla::text(uapi::ELEM_LIST_TABLE, place.table),
+            Nla::text(uapi::ELEM_LIST_SET, set),
+        ];
+        let mut all = Vec::new();
+        let take = |list: &[u8]| {
+            all.extend(Element::decode_list(list));
+            match all.len() > most {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
+        };
+        let own = Nft::open().ok()?;
+        let is_whole = own.until(uapi::GETSETELEM, place.family, &names, take);
+        is_whole.is_ok_and(|is_whole| is_whole).then_some(all)
+    }
+
     /// Every element of a set, each with what it has counted; none where there is no such set.
     ///
     /// # Errors
@@ -264,25 +284,38 @@ impl Nft {
     /// # Errors
     /// What the kernel refused.
     pub fn beginning(
+        self,
+        kind: u16,
+        family: Family,
+        filter: &[Nla],
+        take: impl FnMut(&[u8]) -> ControlFlow<()>,
+    ) -> Answer<()> {
+        self.until(kind, family, filter, take).map(drop)
+    }
+
+    /// The same; says whether that was all, and nothing has changed meanwhile.
+    fn until(
         mut self,
         kind: u16,
         family: Family,
         filter: &[Nla],
         mut take: impl FnMut(&[u8]) -> ControlFlow<()>,
-    ) -> Answer<()> {
+    ) -> Answer<bool> {
         let request = attributes(family.nf_number(), filter)?;
         let sequence = self.netlink.next_sequence();
         let flags = DUMP | libc::NLM_F_REQUEST as u16;
         self.netlink
             .send(&message(kind, flags, sequence, &request))?;
+        let mut is_whole = true;
         loop {
             for (reply, flags) in self.netlink.receive()? {
+                is_whole &= flags & libc::NLM_F_DUMP_INTR as u16 == 0;
                 if i32::from(reply.kind) == libc::NLMSG_DONE {
-                    return Ok(());
+                    return Ok(is_whole);
                 }
                 let object = present(reply, flags)?;
                 if object.is_none_or(|object| take(content(&object)).is_break()) {
-                    return Ok(());
+                    return Ok(false);
                 }
             }
         }

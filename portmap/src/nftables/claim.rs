@@ -1,6 +1,6 @@
 //! An attachment's elements: found by key or by owner, and compared with its plan.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 
 use common::result::Prefix;
@@ -17,6 +17,11 @@ use super::scope;
 use super::set::{By, Purpose, SetId};
 use super::shared::{self, table_name};
 use crate::host_port::{HostPort, claimed};
+
+/// From how many elements of one set on a list is tried before they are looked up.
+const MANY: usize = 64;
+/// How many elements are listed in the time in which one is looked up.
+const LISTED_FOR_ONE: usize = 4;
 
 /// A host port that another attachment has.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -177,12 +182,27 @@ pub fn overlapping(
     Ok(found)
 }
 
+/// Looks up elements one by one, or many of one set in a list of all, where that is not much longer.
 fn find(
     nft: &mut Nft,
     family: Family,
-    keys: BTreeSet<(SetId, Vec<u8>)>,
+    mut keys: BTreeSet<(SetId, Vec<u8>)>,
     found: &mut Elements,
 ) -> Result<(), Refusal> {
+    let mut counts: BTreeMap<SetId, usize> = BTreeMap::new();
+    keys.iter()
+        .for_each(|(id, _)| *counts.entry(*id).or_default() += 1);
+    for (id, count) in counts.into_iter().filter(|(_, count)| *count >= MANY) {
+        let most = count.saturating_mul(LISTED_FOR_ONE);
+        let Some(all) = nft.elements_of_few(shared::place(family), &id.name(), most) else {
+            continue;
+        };
+        let all = all
+            .into_iter()
+            .map(|element| ((id, element.key.clone()), element));
+        found.extend(all.filter(|(place, _)| keys.contains(place)));
+        keys.retain(|(of, _)| *of != id);
+    }
     let names: Vec<(String, Vec<u8>)> = keys
         .iter()
         .map(|(id, key)| (id.name(), key.clone()))

@@ -19,6 +19,7 @@ on_every_backend!(
     a_port_of_one_address_is_not_taken_by_a_run_of_all_nor_the_other_way_round,
     a_failed_add_of_a_run_takes_back_all_of_it,
     two_equal_runs_are_served_by_the_newer_one,
+    many_ports_are_found_beside_few_and_beside_many_of_another,
 );
 
 on_both_variants!(
@@ -256,6 +257,33 @@ fn two_equal_runs_are_served_by_the_newer_one(backend: Backend) {
     node.host.is_clean();
 }
 
+/// With nftables, many ports are read in a list of all where that is not much longer.
+fn many_ports_are_found_beside_few_and_beside_many_of_another(backend: Backend) {
+    let some = |count: u16| -> Vec<String> {
+        (0..count)
+            .map(|n| mapping("udp", 20_000 + 2 * n, 80))
+            .collect()
+    };
+    let ours = request("", &some(100).join(","));
+    for theirs in [110, 1000] {
+        let host = Host::usual(backend);
+        let theirs = request("", &some(theirs).join(","));
+        let other = |verb| host.call(verb, &theirs).env("CNI_CONTAINERID", "cid-0002");
+        host.ok(&other("ADD"));
+        host.run("ADD", &ours);
+        host.run("CHECK", &ours);
+        let said = host.fails(&other("CHECK"), 101);
+        assert!(said.contains("20000"), "{theirs}");
+        let before = host.state();
+        host.run("ADD", &ours);
+        assert_eq!(host.state(), before);
+        host.run("DEL", &ours);
+        host.ok(&other("CHECK"));
+        host.ok(&other("DEL"));
+        host.is_clean();
+    }
+}
+
 fn a_failed_add_of_a_run_takes_back_all_of_it(backend: Backend) {
     let servers = Servers::new(backend);
     let node = &servers.node;
@@ -343,7 +371,7 @@ fn check_misses_a_rule_of_a_run_and_add_writes_it_again(backend: Backend) {
         format!("-R {OWN} 3 -p tcp -m tcp --dport 20000:20098 -j DNAT --to-destination 10.22.0.2"),
         format!("-R {OWN} 3 {range} -j DNAT --to-destination 10.22.0.3"),
         format!("-R {OWN} 3 {range} -j DNAT --to-destination 10.22.0.2:20000"),
-        format!("-I CNI-HOSTPORT-DNAT -p tcp -m tcp --dport 20050 -j RETURN"),
+        "-I CNI-HOSTPORT-DNAT -p tcp -m tcp --dport 20050 -j RETURN".to_owned(),
     ];
     for damage in damages {
         host.iptables("iptables", &format!("-t nat {damage}"));
