@@ -128,7 +128,7 @@ fn serving(all: &[Mapping]) -> Vec<&Mapping> {
         State::Active | State::Contested(_) | State::Taken(_) => 0,
         State::Missing(WayOut::Reconcile) => 1,
         State::Stale(_) => 2,
-        State::Shadowed(_) | State::Missing(WayOut::Nothing(_)) => 3,
+        State::Shadowed(_) | State::Missing(WayOut::Behind | WayOut::Nothing(_)) => 3,
     };
     for mapping in all {
         match chosen.iter_mut().find(|other| what(other) == what(mapping)) {

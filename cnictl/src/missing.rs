@@ -15,6 +15,8 @@ pub const RECONCILE: &str = "cnictl reconcile";
 pub enum WayOut {
     /// To run [`RECONCILE`].
     Reconcile,
+    /// The same; newer attachments come before it then.
+    Behind,
     /// That does not help: why.
     Nothing(String),
 }
@@ -22,7 +24,7 @@ pub enum WayOut {
 impl fmt::Display for WayOut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            WayOut::Reconcile => RECONCILE,
+            WayOut::Reconcile | WayOut::Behind => RECONCILE,
             WayOut::Nothing(why) => why,
         })
     }
@@ -55,11 +57,11 @@ pub fn missing<P: Operate>(cache: &Cache, found: &[P::Row]) -> Missing<P::Row> {
     let mut parts = Vec::new();
     for task in &tasks {
         let entry = task.job.entry;
-        let way_out = match (&task.job.obstacle, task.is_superseded) {
-            (Some(Outcome::Gone | Outcome::Deleted), _) => continue,
-            (Some(other), _) => WayOut::Nothing(other.details()),
-            (None, true) => WayOut::Nothing(Outcome::Superseded.details()),
-            (None, false) => WayOut::Reconcile,
+        let way_out = match &task.job.obstacle {
+            Some(Outcome::Gone | Outcome::Deleted) => continue,
+            Some(other) => WayOut::Nothing(other.details()),
+            None if task.is_superseded => WayOut::Behind,
+            None => WayOut::Reconcile,
         };
         match &task.job.requests {
             Ok(requests) => parts.extend(requests.iter().map(|request| Part {

@@ -124,7 +124,7 @@ impl Record {
     }
 }
 
-/// What is below something that is no directory is absent, too, and would be so for ever.
+/// What is below a file is absent, too, and would be so for ever.
 fn is_directory_or_absent(dir: &Path) -> Result<(), Error> {
     let tried = || format!("read the state directory {}", dir.display());
     match fs::metadata(dir) {

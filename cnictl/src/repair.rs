@@ -256,7 +256,9 @@ struct Step<'a> {
     entry: &'a Entry,
     request: &'a Request,
     /// What newer attachments have of its attachment.
-    taken: Option<&'a BTreeSet<String>>,
+    taken: &'a BTreeSet<String>,
+    /// Whether they have it.
+    is_behind: bool,
     may_change: bool,
     drift: Option<Difference>,
     /// Why it was not repaired.
@@ -321,6 +323,7 @@ fn put_right_all<P: Operate>(tasks: &[Task<'_>], moves: &mut [Move]) -> Vec<Outc
         let is_hindered = |step: &Step<'_>| step.task == place && step.obstacle.is_some();
         if let Some(task) = tasks.get(place)
             && !steps.iter().any(is_hindered)
+            && !task.is_left_alone(steps.iter().filter(|step| step.task == place))
         {
             one.carry_out::<P>(task);
         }
@@ -363,13 +366,14 @@ fn come_after<P: Operate>(tasks: &[Task<'_>], steps: &mut [&mut Step<'_>]) {
 
 impl Step<'_> {
     /// The drifts that are its own: what newer attachments have is theirs.
-    fn own(&self, mut drifts: Vec<Drift>) -> Vec<Drift> {
-        let is_taken = |drift: &Drift| {
-            let pair = self.taken.zip(drift.taken.as_ref());
-            pair.is_some_and(|(all, one)| all.contains(one))
+    fn own(&mut self, drifts: Vec<Drift>) -> Vec<Drift> {
+        let is_own = |drift: &Drift| {
+            let taken = drift.taken.as_ref();
+            !taken.is_some_and(|what| self.taken.contains(what))
         };
-        drifts.retain(|drift| !is_taken(drift));
-        drifts
+        let (own, theirs): (Vec<Drift>, Vec<Drift>) = drifts.into_iter().partition(is_own);
+        self.is_behind |= !theirs.is_empty();
+        own
     }
 
     /// Whether the runtime still has the attachment as it was when it was checked.
@@ -395,9 +399,9 @@ fn steps<'a>(tasks: &'a [Task<'_>]) -> Vec<Step<'a>> {
             task,
             entry: one.job.entry,
             request,
-            // One that has nothing left is called superseded.
-            taken: (!one.is_superseded).then_some(&one.taken),
-            may_change: !one.is_dry && !one.is_superseded,
+            taken: &one.taken,
+            is_behind: false,
+            may_change: !one.is_dry,
             drift: None,
             obstacle: None,
         })
@@ -419,6 +423,12 @@ fn each<T>(
 }
 
 impl Task<'_> {
+    /// Whether newer attachments have all that it claims, and nothing else differs: nothing was written.
+    fn is_left_alone<'a>(&self, mut steps: impl Iterator<Item = &'a Step<'a>> + Clone) -> bool {
+        let is_behind = steps.clone().any(|step| step.is_behind);
+        self.is_superseded && is_behind && steps.all(|step| step.drift.is_none())
+    }
+
     fn outcome(&self, steps: &[&Step<'_>], moved: Option<&Move>) -> Outcome {
         match (&self.job.obstacle, &self.job.requests) {
             (Some(obstacle), _) => return obstacle.clone(),
@@ -431,13 +441,16 @@ impl Task<'_> {
             return obstacle;
         }
         let drifts = steps.iter().filter_map(|step| step.drift.as_ref());
+        // Where nothing serves, nothing is moved.
+        let is_left_alone = self.is_left_alone(steps.iter().copied());
+        let moved = moved.filter(|_| !is_left_alone);
         let drifts = drifts.chain(moved.and_then(|moved| moved.what.as_ref()));
         let drifts: Vec<&Difference> = drifts.collect();
-        match (Difference::join(&drifts), self.is_superseded, self.is_dry) {
-            (None, ..) => Outcome::InOrder,
-            (Some(_), true, _) => Outcome::Superseded,
-            (Some(what), false, true) => Outcome::Drifted(what),
-            (Some(what), false, false) => Outcome::Repaired(what),
+        match (Difference::join(&drifts), self.is_dry) {
+            (None, _) if is_left_alone => Outcome::Superseded,
+            (None, _) => Outcome::InOrder,
+            (Some(what), true) => Outcome::Drifted(what),
+            (Some(what), false) => Outcome::Repaired(what),
         }
     }
 }

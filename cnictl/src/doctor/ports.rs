@@ -68,7 +68,7 @@ fn states(node: &Node<'_>) -> Vec<Finding> {
         if !matches!(state, State::Active | State::Taken(_)) {
             let owner = node.owners.name(&row.owner);
             let told = format!("{} of {owner} ({})", port(row), state.details());
-            let is_mendable = *state == State::Missing(WayOut::Reconcile);
+            let is_mendable = matches!(state, State::Missing(WayOut::Reconcile | WayOut::Behind));
             let key = (state.word(), is_mendable);
             by_word.entry(key).or_default().push(told);
         }

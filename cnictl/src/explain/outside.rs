@@ -63,7 +63,7 @@ pub fn rule(way: &Way<'_>) -> Result<Finding, Error> {
         State::Missing(way_out) => {
             let text = format!("{what} is in the runtime's cache, but no rule exists");
             match way_out {
-                WayOut::Reconcile => Finding::error("", text).run(RECONCILE),
+                WayOut::Reconcile | WayOut::Behind => Finding::error("", text).run(RECONCILE),
                 WayOut::Nothing(why) => Finding::error("", format!("{text}: {why}")),
             }
         }

@@ -43,13 +43,8 @@ pub fn of<P: Operate>(tasks: &[Task<'_>], cache: &Cache) -> Vec<Move> {
 impl Move {
     /// Removes it, unless nothing may be done.
     pub fn carry_out<P: Operate>(&mut self, task: &Task<'_>) {
-        let Task {
-            job,
-            is_dry,
-            is_superseded,
-            ..
-        } = task;
-        if self.what.is_none() || *is_dry || *is_superseded {
+        let Task { job, is_dry, .. } = task;
+        if self.what.is_none() || *is_dry {
             return;
         }
         self.obstacle = what_became_of(job.entry);

@@ -171,7 +171,7 @@ impl Batch<'_> {
     /// Makes a chain, and its table where it is missing.
     ///
     /// # Errors
-    /// Code 100 where somebody has made another chain of that name: the kernel would say "File exists".
+    /// Code 100 for another tool's chain of that name in another place: the kernel would say "File exists".
     fn chain(&mut self, name: &str) -> Result<(), Error> {
         let base = base(self.table, name);
         if let Some(found) = self.seen.state.obstacle(self.table, Some(name)) {
