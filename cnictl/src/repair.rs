@@ -200,7 +200,7 @@ pub struct Task<'a> {
     pub is_superseded: bool,
     /// What newer attachments have of it, as [`Claim::what`].
     taken: BTreeSet<String>,
-    /// The places of those attachments.
+    /// The places of the next and of the newest of those attachments, for each.
     newer: BTreeSet<usize>,
 }
 
@@ -226,10 +226,16 @@ fn tasks_by<'a, P: Operate>(cache: &'a Cache, is_dry: bool, configs: &Configs) -
     }
     let newer = |(place, job): (usize, &Job<'_>)| {
         let who_has = |claim: &Claim| {
-            let same = claimed.get(claim.what.as_str()).into_iter().flatten();
-            let newer = same.rev().take_while(|(other, _)| *other > place);
-            let newer = newer.filter(|(_, other)| other.covers(claim));
-            newer.map(|(other, _)| *other).collect::<BTreeSet<_>>()
+            let same = claimed
+                .get(claim.what.as_str())
+                .map_or(&[][..], Vec::as_slice);
+            let newer = same.partition_point(|(other, _)| *other <= place);
+            let newer = same.get(newer..).unwrap_or_default();
+            let covers = |(_, other): &&(usize, &Claim)| other.covers(claim);
+            // The next one has the next: not all are noted for each, as thousands may claim one port.
+            let ends = [newer.iter().find(covers), newer.iter().rfind(covers)];
+            let ends = ends.into_iter().flatten();
+            ends.map(|(other, _)| *other).collect::<BTreeSet<_>>()
         };
         job.claims.iter().map(who_has).collect::<Vec<_>>()
     };
