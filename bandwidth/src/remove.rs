@@ -102,10 +102,15 @@ pub fn gc(request: &Request) -> Result<(), Error> {
     let valid: HashSet<Owner> = valid.map(owner).collect();
     let mut host = Netlink::route()?;
     let is_dead = |owner: &Owner| owner.is_on(network) && !valid.contains(owner);
-    let dead = marked(&mut host, is_dead)?;
+    let (living, dead): (HashMap<Owner, Found>, HashMap<Owner, Found>) =
+        marked(&mut host, |_| true)?
+            .into_iter()
+            .partition(|(owner, _)| !is_dead(owner));
+    let living = living.into_values().flat_map(|found| found.ifbs);
+    let living: Vec<Mark> = living.filter_map(|slot| slot.mark).collect();
     let mut errors = Vec::new();
     for (owner, found) in dead {
-        errors.extend(found.remove(&mut host, &owner, &request.log));
+        errors.extend(found.remove(&mut host, (&owner, &living), &request.log));
     }
     Error::all(errors).map_or(Ok(()), Err)
 }
@@ -119,13 +124,13 @@ struct Found {
 }
 
 impl Found {
-    fn remove(self, netlink: &mut Netlink, owner: &Owner, log: &Log) -> Vec<Error> {
+    fn remove(self, netlink: &mut Netlink, whose: (&Owner, &[Mark]), log: &Log) -> Vec<Error> {
         let Found { ifbs, links } = self;
         let mut links = links.iter();
         let first = (ifbs, links.next());
         let rest = links.map(|link| (Vec::new(), Some(link)));
         let all = iter::once(first).chain(rest);
-        all.flat_map(|one| slots_of(netlink, owner, one, log))
+        all.flat_map(|one| slots_of(netlink, whose, one, log))
             .collect()
     }
 }
@@ -212,7 +217,7 @@ impl Leaving<'_> {
                 Err(error) => errors.push(error),
             }
         }
-        errors.extend(found.remove(netlink, &owner, self.log));
+        errors.extend(found.remove(netlink, (&owner, &[]), self.log));
         errors
     }
 
@@ -224,10 +229,11 @@ impl Leaving<'_> {
     }
 }
 
-/// Removes an owner's ifbs in these slots and what leads to them.
+/// Removes an owner's ifbs in these slots and what leads to them. The marks of others that live protect what
+/// these use of the same link, even while an ADD has none of its filters there.
 fn slots_of(
     netlink: &mut Netlink,
-    owner: &Owner,
+    (owner, living): (&Owner, &[Mark]),
     (mut slots, link): (Vec<Slot>, Option<&Link>),
     log: &Log,
 ) -> Vec<Error> {
@@ -247,7 +253,10 @@ fn slots_of(
     if let Some(behind) = link.or(guessed.as_ref()) {
         let is_certain = link.is_some();
         let link = behind;
-        match restore(netlink, owner, Behind { link, is_certain }, &mut slots) {
+        let is_beside = |mark: &&Mark| mark.link == link.index;
+        let living: Vec<&Mark> = living.iter().filter(is_beside).collect();
+        let behind = Behind { link, is_certain };
+        match restore(netlink, (owner, &living), behind, &mut slots) {
             Ok(true) => log.changed(format!("removed the limits of {}", link.name)),
             Ok(false) => {}
             // What is left is found by the ifbs' marks: they go last.
@@ -286,7 +295,7 @@ fn guess(netlink: &mut Netlink, slots: &[Slot]) -> Result<Option<Link>, Error> {
 /// another name by now.
 fn restore(
     netlink: &mut Netlink,
-    owner: &Owner,
+    (owner, living): (&Owner, &[&Mark]),
     behind: Behind<'_>,
     slots: &mut Vec<Slot>,
 ) -> Result<bool, Error> {
@@ -315,6 +324,7 @@ fn restore(
     }
     // The link may be another attachment's by now, and so is its token bucket then.
     let marks = others.iter().map(|(_, mark)| mark);
+    let marks = marks.chain(living.iter().copied());
     let is_marked = Mark::of(behind).is_some_and(|mark| mark.owner == *owner);
     let of_root = match is_of_another(behind, owner, marks) {
         true => Ok(false),
@@ -330,7 +340,13 @@ fn restore(
         return of_root;
     }
     let of_hook = match hook {
-        Some(hook) => hooks(netlink, (behind, &hook.kind), &filters, &ifbs, made(slots)),
+        Some(hook) => {
+            let made = match living {
+                [] => made(slots),
+                _ => Made::No,
+            };
+            hooks(netlink, (behind, &hook.kind), &filters, &ifbs, made)
+        }
         None => Ok(false),
     };
     match (of_hook, of_root) {

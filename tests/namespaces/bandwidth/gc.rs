@@ -66,6 +66,34 @@ fn gc_keeps_every_valid_attachment_also_of_hashed_names() {
     assert_eq!(ifbs(&pod.net.host), Vec::<String>::new());
 }
 
+/// Two containers with one interface; an ADD that is rolled back takes its filters away for a moment.
+#[test]
+fn gc_leaves_what_the_living_have_on_the_veth_of_the_dead_while_no_filter_shows_it() {
+    let pod = Pod::new();
+    let before = pod.state();
+    run(&pod, "ADD", 0, "net1", "dead");
+    run(&pod, "ADD", 0, "net1", "alive");
+    let filters = || pod.sh("tc filter show dev veth0 ingress");
+    let text = filters();
+    let places = text.lines().filter_map(|line| {
+        let pref = line.split(" pref ").nth(1)?.split(' ').next()?;
+        pref.parse::<u16>().ok().filter(|pref| *pref > 1000)
+    });
+    let places: std::collections::BTreeSet<u16> = places.collect();
+    assert!(!places.is_empty(), "{text}");
+    for place in places {
+        pod.sh(&format!("tc filter del dev veth0 ingress pref {place}"));
+    }
+    gc(&pod, json!([{"containerID": "alive", "ifname": "eth0"}]));
+    let left = pod.sh("tc qdisc show dev veth0");
+    assert!(left.contains("tbf") && left.contains("clsact"), "{left}");
+    assert_eq!(filters().matches("mirred").count(), 0);
+    run(&pod, "ADD", 0, "net1", "alive");
+    run(&pod, "CHECK", 0, "net1", "alive");
+    run(&pod, "DEL", 0, "net1", "alive");
+    assert_eq!(pod.state(), before);
+}
+
 #[test]
 fn gc_frees_a_veth_that_was_limited_towards_its_container_alone() {
     let pod = Pod::new();
