@@ -70,8 +70,10 @@ impl Node {
         for (key, value) in keys.flatten() {
             conf[key] = value.clone();
         }
-        if verb == "GC" {
+        if ["GC", "STATUS"].contains(&verb) {
             conf["cniVersion"] = json!("1.1.0");
+        }
+        if verb == "GC" {
             conf["cni.dev/valid-attachments"] =
                 json!([{"containerID": self.place.id(OTHER), "ifname": "eth0"}]);
         }

@@ -151,6 +151,22 @@ fn check(node: &Node) {
     assert_eq!(node.state(), node.without);
 }
 
+/// STATUS of a node that lacks nothing fails with the fault alone, and leaves nothing either way.
+fn status(node: &Node) {
+    let left = || difference(&node.with, &node.state());
+    let trial = Trial {
+        host: node.host(),
+        title: node.title("STATUS"),
+        call: &|| node.call("STATUS"),
+        spared: &[],
+        own: &[],
+        begin: &|| node.renew(),
+        succeeded: &|_| left(),
+        failed: &|answer| is_error(answer).or_else(left),
+    };
+    trial.each();
+}
+
 /// A table is whole, or there is an error.
 fn table(node: &Node, line: &[&str]) {
     node.remember();
@@ -331,6 +347,11 @@ macro_rules! on_every_plugin {
             #[test]
             fn check_names_no_drift_that_is_none_and_misses_no_other() {
                 check(&whole());
+            }
+
+            #[test]
+            fn status_leaves_nothing_and_fails_with_an_error() {
+                status(&whole());
             }
 
             #[test]
