@@ -16,7 +16,7 @@ use crate::tc::filter::{self, Filter, Rule, Verdict};
 use crate::tc::qdisc::HookKind;
 use crate::tc::{Hook, qdisc, refused};
 
-/// What was done, and what is to be done last.
+/// What was done, and what is left for the end.
 pub struct Done {
     /// Whether anything had to be.
     pub changed: bool,

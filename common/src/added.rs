@@ -45,14 +45,14 @@ impl Added {
         &self.result
     }
 
-    /// Ends it where somebody learns of it.
+    /// Ends it: its result is written, or needs no writing.
     pub fn keep(self) {
         if let Some(pending) = self.pending {
             pending.keep();
         }
     }
 
-    /// Undoes it where nobody does.
+    /// Undoes it: its result could not be written.
     ///
     /// # Errors
     /// As [`Pending::undo`].

@@ -1,5 +1,5 @@
 //! The reference has one chain for all entries of an attachment. Its jumps test conditions in the IP versions that
-//! have some; in the other one it looks like the chain of the plain entry. So whose it is there is seen in the first.
+//! have some; in the other one it looks like the chain of the plain entry. So the first shows the owner in both.
 
 use common::Attachment;
 use common::error::Error;
