@@ -4,6 +4,9 @@ use common::Protocol;
 
 use super::*;
 
+/// What is a run here.
+const LEAST: usize = 16;
+
 fn texts(ranges: &[Range]) -> Vec<String> {
     ranges.iter().map(Range::to_string).collect()
 }
@@ -24,7 +27,7 @@ fn runs_of_a_list_become_ranges_where_it_has_their_first_port() {
         ),
         ((65520..=65535).collect(), vec!["65520:65535"]),
     ] {
-        let found = texts(&of_list(&list, RUN));
+        let found = texts(&of_list(&list, LEAST));
         match expected.iter().all(|text| text.is_empty()) {
             true => assert_eq!(found.len(), list.len(), "{list:?}"),
             false => assert_eq!(found, expected, "{list:?}"),
@@ -118,19 +121,19 @@ fn forwards_are_in_runs_of_one_address_and_one_protocol() {
             vec!["100:115"],
         ),
     ] {
-        assert_eq!(shown(&of_forwards(&forwards, RUN)), expected);
+        assert_eq!(shown(&of_forwards(&forwards, LEAST)), expected);
     }
-    assert_eq!(of_forwards(&gap, RUN).len(), 16);
+    assert_eq!(of_forwards(&gap, LEAST).len(), 16);
     assert_eq!(of_forwards(&wide, usize::MAX).len(), 16);
     let twice = [&[forward(None, 107, 80)], &wide[..]].concat();
-    let runs = of_forwards(&twice, RUN);
+    let runs = of_forwards(&twice, LEAST);
     assert_eq!(runs[0][7].to.port(), 80);
 }
 
 #[test]
 fn one_rule_translates_the_ports_that_keep_their_number() {
     let lengths = |run: &[Forward]| -> Vec<usize> {
-        of_run(run, RUN).iter().map(|some| some.len()).collect()
+        of_run(run, LEAST).iter().map(|some| some.len()).collect()
     };
     let mut run = many(None, 100, 40);
     assert_eq!(lengths(&run), [40]);
