@@ -97,18 +97,16 @@ fn put_right_all<P: Operate>(tasks: &[Task<'_>], moves: &mut [Move]) -> Vec<Outc
         let verdict = drifts.and_then(|drifts| verdict(&step.entry.attachment, &drifts));
         step.obstacle = verdict.err().map(Outcome::Failed);
     });
-    for (place, one) in moves.iter_mut().enumerate() {
-        let is_hindered = |step: &Step<'_>| step.task == place && step.obstacle.is_some();
-        if let Some(task) = tasks.get(place)
-            && !steps.iter().any(is_hindered)
-            && !task.is_left_alone(steps.iter().filter(|step| step.task == place))
-        {
+    for (place, (one, task)) in moves.iter_mut().zip(tasks).enumerate() {
+        let its = of_task(&steps, place);
+        let is_hindered = its.iter().any(|step| step.obstacle.is_some());
+        if !is_hindered && !task.is_left_alone(its) {
             one.carry_out::<P>(task);
         }
     }
     let outcome = |(place, task): (usize, &Task<'_>)| {
-        let steps: Vec<&Step<'_>> = steps.iter().filter(|step| step.task == place).collect();
-        task.outcome(&steps, moves.get(place))
+        let its = of_task(&steps, place);
+        task.outcome(its, moves.get(place))
     };
     tasks.iter().enumerate().map(outcome).collect()
 }
@@ -177,6 +175,13 @@ fn steps<'a>(tasks: &'a [Task<'_>]) -> Vec<Step<'a>> {
     tasks.iter().enumerate().flat_map(of).collect()
 }
 
+/// The steps of the task at a place. They are in the order of the tasks.
+fn of_task<'s, 'a>(steps: &'s [Step<'a>], place: usize) -> &'s [Step<'a>] {
+    let first = steps.partition_point(|step| step.task < place);
+    let end = steps.partition_point(|step| step.task <= place);
+    steps.get(first..end).unwrap_or_default()
+}
+
 /// Requests all steps at once, and hands each its answer.
 fn each<T>(
     steps: &mut [&mut Step<'_>],
@@ -192,12 +197,12 @@ fn each<T>(
 
 impl Task<'_> {
     /// Whether newer attachments have all that it claims, and nothing else differs: nothing was written.
-    fn is_left_alone<'a>(&self, mut steps: impl Iterator<Item = &'a Step<'a>> + Clone) -> bool {
-        let is_behind = steps.clone().any(|step| step.is_behind);
-        self.is_superseded && is_behind && steps.all(|step| step.drift.is_none())
+    fn is_left_alone(&self, steps: &[Step<'_>]) -> bool {
+        let is_behind = steps.iter().any(|step| step.is_behind);
+        self.is_superseded && is_behind && steps.iter().all(|step| step.drift.is_none())
     }
 
-    fn outcome(&self, steps: &[&Step<'_>], moved: Option<&Move>) -> Outcome {
+    fn outcome(&self, steps: &[Step<'_>], moved: Option<&Move>) -> Outcome {
         match (&self.job.obstacle, &self.job.requests) {
             (Some(obstacle), _) => return obstacle.clone(),
             (None, Err(error)) => return Outcome::Failed(error.clone()),
@@ -210,7 +215,7 @@ impl Task<'_> {
         }
         let drifts = steps.iter().filter_map(|step| step.drift.as_ref());
         // Where nothing serves, nothing is moved.
-        let is_left_alone = self.is_left_alone(steps.iter().copied());
+        let is_left_alone = self.is_left_alone(steps);
         let moved = moved.filter(|_| !is_left_alone);
         let drifts = drifts.chain(moved.and_then(|moved| moved.what.as_ref()));
         let drifts: Vec<&Difference> = drifts.collect();
