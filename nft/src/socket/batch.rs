@@ -27,6 +27,22 @@ pub enum Outcome {
 /// (`ERESTART`, which has no name outside the kernel).
 const STALE: Errno = Errno::ERESTART;
 
+/// Messages of commands.
+struct Batch {
+    bytes: Vec<u8>,
+    /// The sequence numbers of its beginning and of its last command.
+    begin: u32,
+    last: u32,
+    /// The commands' places, by the sequence numbers of their messages.
+    indexes: HashMap<u32, usize>,
+}
+
+impl Batch {
+    fn index(&self, sequence: u32) -> Option<usize> {
+        self.indexes.get(&sequence).copied()
+    }
+}
+
 impl Nft {
     /// Commits all commands or none, if the ruleset still has that generation.
     ///
@@ -69,16 +85,27 @@ impl Nft {
         generation: u32,
         commands: &[Command],
     ) -> Answer<Option<(Option<usize>, Refusal)>> {
-        let begin = self.netlink.next_sequence();
         let generation = [Nla::be32(uapi::BATCH_GENID, generation)];
-        let mut bytes = frame(uapi::BATCH_BEGIN, begin, &generation)?;
+        let mut batch = self.batch(&generation, commands)?;
+        let end = self.netlink.next_sequence();
+        batch.bytes.extend(frame(uapi::BATCH_END, end, &[])?);
+        self.send_all(&batch)?;
+        let refused = self.settle(batch.begin, batch.last)?;
+        Ok(refused.map(|(sequence, refusal)| (batch.index(sequence), refusal)))
+    }
+
+    /// A batch without its end.
+    fn batch(&mut self, begins_with: &[Nla], commands: &[Command]) -> Answer<Batch> {
+        let begin = self.netlink.next_sequence();
+        let mut bytes = frame(uapi::BATCH_BEGIN, begin, begins_with)?;
         let messages = encode_all(commands)?;
         let mut indexes = HashMap::with_capacity(messages.len());
         let mut last = begin;
         let count = messages.len();
         for (number, (index, request)) in messages.into_iter().enumerate() {
             last = self.netlink.next_sequence();
-            // Not on the batch's end: kernels before 6.10 do not answer there.
+            // Refusals come by themselves, and answers to all of many would not fit the socket's buffer. Not on
+            // the batch's end: kernels before 6.10 do not answer there.
             let ack = if number + 1 == count {
                 libc::NLM_F_ACK
             } else {
@@ -88,11 +115,17 @@ impl Nft {
             bytes.extend(message(request.kind, flags, last, &request.body));
             indexes.insert(last, index);
         }
-        bytes.extend(frame(uapi::BATCH_END, self.netlink.next_sequence(), &[])?);
-        self.netlink.reserve(bytes.len())?;
-        self.netlink.send(&bytes)?;
-        let refused = self.settle(begin, last)?;
-        Ok(refused.map(|(sequence, refusal)| (indexes.get(&sequence).copied(), refusal)))
+        Ok(Batch {
+            bytes,
+            begin,
+            last,
+            indexes,
+        })
+    }
+
+    fn send_all(&mut self, batch: &Batch) -> Answer<()> {
+        self.netlink.reserve(batch.bytes.len())?;
+        self.netlink.send(&batch.bytes)
     }
 
     /// Has the kernel check commands without carrying them out: a batch without its end. Gives the refused
@@ -107,36 +140,18 @@ impl Nft {
     }
 
     fn send_check(&mut self, commands: &[Command]) -> Answer<Vec<(usize, Refusal)>> {
-        let begin = self.netlink.next_sequence();
-        let mut bytes = frame(uapi::BATCH_BEGIN, begin, &[])?;
-        let mut last = begin;
-        let mut indexes = HashMap::new();
-        let messages = encode_all(commands)?;
-        let count = messages.len();
-        for (number, (index, request)) in messages.into_iter().enumerate() {
-            last = self.netlink.next_sequence();
-            // Refusals come by themselves; answers to all of many would not fit the socket's buffer.
-            let ack = if number + 1 == count {
-                libc::NLM_F_ACK
-            } else {
-                0
-            };
-            let flags = request.flags | (libc::NLM_F_REQUEST | ack) as u16;
-            bytes.extend(message(request.kind, flags, last, &request.body));
-            indexes.insert(last, index);
-        }
-        self.netlink.reserve(bytes.len())?;
-        self.netlink.send(&bytes)?;
+        let batch = self.batch(&[], commands)?;
+        self.send_all(&batch)?;
         let mut refused = Vec::new();
         loop {
             for (reply, flags) in self.netlink.receive()? {
                 if let Err(refusal) = verdict(&reply.body, flags) {
-                    match indexes.get(&reply.sequence) {
-                        Some(index) => refused.push((*index, refusal)),
+                    match batch.index(reply.sequence) {
+                        Some(index) => refused.push((index, refusal)),
                         None => return Err(refusal),
                     }
                 }
-                if reply.sequence == last {
+                if reply.sequence == batch.last {
                     return Ok(refused);
                 }
             }
