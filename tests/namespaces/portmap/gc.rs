@@ -21,11 +21,12 @@ fn gc(host: &Host, network: &str, valid: &[(&str, &str)]) {
 
 fn gc_removes_the_dead_of_its_network_only(backend: Backend) {
     let host = Host::usual(backend);
-    let at = |port| {
-        request(
-            "",
-            &[mapping("tcp", port, 80), mapping("udp", port, 80)].join(","),
-        )
+    let at = |port: u16| {
+        // With iptables, the adjacent ones are a range.
+        let adjacent = (20 * port..20 * port + 20).map(|port| mapping("sctp", port, port));
+        let single = ["tcp", "udp"].map(|protocol| mapping(protocol, port, 80));
+        let all: Vec<String> = single.into_iter().chain(adjacent).collect();
+        request("", &all.join(","))
     };
     let call = |verb, network: &str, id: &str, ifname: &str, port| {
         let request = at(port)
