@@ -85,7 +85,12 @@ fn bench(rounds: usize, only: Option<&str>) -> Result<(), Box<dyn Error>> {
         ("portmap", portmap::scenarios),
     ];
     let is_wanted = |plugin: &str| only.is_none_or(|only| only == plugin);
-    let mut found = Found::default();
+    // Before this run writes a file, which would make the build look changed.
+    let facts = machine::facts()?;
+    let mut found = Found {
+        facts,
+        ..Found::default()
+    };
     for (_, build) in builds.iter().filter(|(plugin, _)| is_wanted(plugin)) {
         for scenario in build()? {
             for row in scenario.measure(rounds)? {

@@ -16,6 +16,8 @@ use crate::tool::{self, Took};
 /// What one run found.
 #[derive(Default)]
 pub struct Found {
+    /// The machine and the builds.
+    pub facts: Vec<(&'static str, String)>,
     /// Times.
     pub rows: Vec<Row>,
     /// Costs besides time, by what was run.
@@ -84,10 +86,10 @@ impl Found {
     /// Writes both files below `docs`, and the table of the README.
     ///
     /// # Errors
-    /// When a file cannot be written, or the machine not be described.
+    /// When a file cannot be written, or a plugin not be found.
     pub fn write(&self, docs: &Path) -> io::Result<()> {
         fs::write(docs.join("performance.tsv"), self.figures())?;
-        let page = self.page(&machine::facts()?, &machine::sizes()?);
+        let page = self.page(&machine::sizes()?);
         fs::write(docs.join("performance.md"), page)?;
         let readme = docs.join("../README.md");
         let text = fs::read_to_string(&readme)?;
@@ -156,12 +158,12 @@ impl Found {
         text
     }
 
-    fn page(&self, facts: &[(&str, String)], sizes: &[(&str, u64, u64)]) -> String {
+    fn page(&self, sizes: &[(&str, u64, u64)]) -> String {
         let mut text = HEAD.to_owned();
         table(
             &mut text,
             &["", ""],
-            facts
+            self.facts
                 .iter()
                 .map(|(name, value)| vec![(*name).to_owned(), value.clone()]),
         );
