@@ -87,6 +87,21 @@ pub struct Made {
     pub has_programs: bool,
 }
 
+impl Made {
+    /// Of each name at most so many, evenly spread.
+    pub fn spread(&self, most: usize) -> impl Iterator<Item = (&str, usize)> {
+        let calls: Vec<_> = self.calls.iter().collect();
+        let names = calls.chunk_by(|(one, _), (other, _)| one == other);
+        let some = names.flat_map(|of_name| {
+            let count = of_name.len().min(most);
+            let places = (0..count).map(move |at| at * of_name.len() / count);
+            places.map(|place| of_name[place])
+        });
+        let some: Vec<_> = some.map(|(name, nth)| (name.as_str(), *nth)).collect();
+        some.into_iter()
+    }
+}
+
 /// Runs a call without a fault, and gives what it makes once it has read its input: of the plugin's own
 /// threads all calls, of other programs those that `counts` even there.
 pub fn made(host: &Namespace, call: &Call, counts: impl Fn(&str) -> bool) -> (Answer, Made) {

@@ -51,7 +51,7 @@ fn gc_of_a_network_deletes_no_attachment_whose_namespace_is_there() {
         succeeded: &is_gone,
         failed: &is_gone,
     };
-    trial.each();
+    trial.some();
 }
 
 /// A network of a main plugin and ours, which the tool runs.
@@ -135,7 +135,7 @@ impl Network {
             succeeded,
             failed,
         };
-        trial.each();
+        trial.some();
     }
 }
 
@@ -280,7 +280,7 @@ fn install_puts_a_plugin_there_or_fails_and_uninstall_finds_what_was_there_befor
             })
         },
     };
-    trial.each();
+    trial.some();
 }
 
 #[test]
@@ -309,5 +309,5 @@ fn uninstall_puts_back_what_was_there_or_fails_and_does_it_the_next_time() {
             wrong
         },
     };
-    trial.each();
+    trial.some();
 }
