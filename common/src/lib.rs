@@ -20,6 +20,7 @@
 //! | [`hash`] | SHA-512, in hexadecimal |
 //! | [`log`] | what operators learn of a request, on stderr and in a file |
 //! | [`mac`] | hardware addresses |
+//! | [`turn`] | whose turn it is to change something |
 //! | [`sys`] | what touches the kernel: namespaces, netlink, links, sysctls, files |
 
 pub mod added;
@@ -44,6 +45,7 @@ pub mod request;
 pub mod result;
 pub mod step;
 pub mod sys;
+pub mod turn;
 pub mod version;
 
 pub use added::{Added, Pending};

@@ -64,7 +64,7 @@ impl Plugin for Portmap {
     fn add(request: &Request) -> Result<Added, Error> {
         let (config, result) = Config::parse(request)?;
         let writers = backends::writers(&config)?;
-        let turn = writers.map(|writers| Turn::of(&request.attachment, writers));
+        let turn = writers.map(|writers| turn::of(&request.attachment, writers));
         let turn = turn.transpose()?;
         let plan = Plan::of(&config, &Node::default())?;
         warn_of_unserved(&plan, &config, &request.log);
@@ -100,7 +100,7 @@ impl Plugin for Portmap {
 
     fn del(request: &Request) -> Result<(), Error> {
         let leaving = Leaving::of(request);
-        let _turn = Turn::of(&request.attachment, Children::DoNotHold)?;
+        let _turn = turn::of(&request.attachment, Children::DoNotHold)?;
         let log = &request.log;
         let owner = entry::owner(request);
         match backends::remove(&leaving.owner(&owner), log)? {

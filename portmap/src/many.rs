@@ -10,7 +10,7 @@ use common::{Added, Attachment, Drift, Plugin, Request};
 use crate::config::Config;
 use crate::limits::Node;
 use crate::plan::Plan;
-use crate::turn::Turn;
+use crate::turn::{self, Turn};
 use crate::{
     Portmap, backend, backends, drifts as drifts_of_one, entry, forget, open_loopback, stale,
     warn_of_unserved,
@@ -96,7 +96,7 @@ fn write(jobs: &[backend::Job<'_>]) -> bool {
         .iter()
         .map(|(plan, _)| entry::attachment(&plan.attachment));
     let whose: BTreeSet<Attachment> = whose.collect();
-    let turn = |one| Turn::of(one, Children::Hold);
+    let turn = |one| turn::of(one, Children::Hold);
     let turns: Result<Vec<Turn>, Error> = whose.iter().map(turn).collect();
     turns.is_ok_and(|_turns| backends::apply_all(jobs))
 }

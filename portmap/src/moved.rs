@@ -13,7 +13,7 @@ use crate::entry;
 use crate::list;
 use crate::list::row::Row;
 use crate::options::BackendKind;
-use crate::turn::Turn;
+use crate::turn;
 
 /// The host ports of attachments in backends that their requests do not ask for.
 pub fn leftovers(
@@ -87,7 +87,7 @@ pub fn retire(former: &[Request], now: &[Request]) -> Result<(), Error> {
         return Ok(());
     };
     let wanted = Wanted::of(now)?;
-    let _turn = Turn::of(&request.attachment, Children::DoNotHold)?;
+    let _turn = turn::of(&request.attachment, Children::DoNotHold)?;
     let leaving = Leaving::of(request);
     let mut errors = Vec::new();
     for backend in [BackendKind::Iptables, BackendKind::Nftables] {

@@ -13,7 +13,7 @@ use crate::limits::Node;
 use crate::list::row::Row;
 use crate::options::BackendKind;
 use crate::plan::Plan;
-use crate::turn::Turn;
+use crate::turn;
 use crate::{Portmap, backends, iptables, list, many, moved, nftables, outlook};
 
 impl Operate for Portmap {
@@ -64,7 +64,7 @@ impl Operate for Portmap {
     }
 
     fn remove(request: &Request) -> Result<(), Error> {
-        let _turn = Turn::of(&request.attachment, Children::DoNotHold)?;
+        let _turn = turn::of(&request.attachment, Children::DoNotHold)?;
         crate::remove_all(&Leaving::of(request).all(), &request.log)
     }
 

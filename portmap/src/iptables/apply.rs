@@ -13,7 +13,7 @@ use crate::backend::{self, Undo as _};
 use crate::config::{Config, Evidence};
 use crate::options::Mark;
 use crate::plan::Plan;
-use crate::turn::Turn;
+use crate::turn;
 
 /// What rolls back a part of an ADD.
 #[derive(Debug)]
@@ -68,7 +68,7 @@ pub fn apply(plan: &Plan, config: &Config, log: &Log) -> Result<Undo, Error> {
     refuse_early(plan, config, &by_program)?;
     let evidence = theirs::known(&plan.attachment, Evidence::of_config(config))?;
     let is_halved = plan.families.len() > 1 && !by_program.is_empty();
-    let _turn = is_halved.then(Turn::to_write_by_programs);
+    let _turn = is_halved.then(turn::to_write_by_programs);
     let (mut done, mut failed, mut missing) = (Vec::new(), Vec::new(), Vec::new());
     if !native.is_empty() {
         let added = native::add(plan, config, &evidence, &native)?;

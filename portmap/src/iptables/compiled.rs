@@ -23,7 +23,7 @@ use super::tool::{Failure, Tool};
 use super::{kernel, owner};
 use crate::conditions;
 use crate::nftables::transaction;
-use crate::turn::Turn;
+use crate::turn;
 
 /// The chain that no packet passes. It is there for moments, in one turn after the other.
 pub const SCRATCH: &str = "CNI-HOSTPORT-SCRATCH";
@@ -124,7 +124,7 @@ fn tried(
     rules: &[String],
     hooks: &[&str],
 ) -> Result<(Variant, Vec<Raw>), Error> {
-    let _turn = Turn::to_try(family)?;
+    let _turn = turn::to_try(family)?;
     sweep_now(tool.variant, family)?;
     let outcome = write_and_read(tool, family, rules, hooks);
     let is_variant_known = tool
@@ -244,7 +244,7 @@ fn sweep_one(variant: Variant, family: Family) -> Result<(), Error> {
     if !is_there(variant, family)? {
         return Ok(());
     }
-    let _turn = Turn::to_try(family)?;
+    let _turn = turn::to_try(family)?;
     sweep_now(Some(variant), family)
 }
 

@@ -13,7 +13,7 @@ use super::{native, write};
 use crate::config::{Config, Evidence};
 use crate::options::Mark;
 use crate::plan::Plan;
-use crate::turn::Turn;
+use crate::turn;
 
 /// Writes what these attachments lack, the last of them being the newest: by one batch, or one program for
 /// each IP version. Says whether that was done; if not, nothing was, as far as it could be rolled back.
@@ -22,7 +22,7 @@ pub fn add(jobs: &[(&Plan, &Config)]) -> bool {
         return false;
     };
     let (native, by_program) = variants.split(Family::ALL.into_iter());
-    let _turn = (!by_program.is_empty()).then(Turn::to_write_by_programs);
+    let _turn = (!by_program.is_empty()).then(turn::to_write_by_programs);
     if native::add_many(jobs, &native).is_err() {
         return false;
     }

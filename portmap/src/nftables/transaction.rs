@@ -4,7 +4,7 @@ use common::error::Error;
 use nft::command::Command;
 use nft::socket::Nft;
 
-use crate::turn::Turn;
+use crate::turn;
 
 /// As [`nft::transaction::run`]. The generation is for others; of our own, nobody has to look twice for a
 /// neighbour's sake.
@@ -15,6 +15,6 @@ pub fn run<T>(
     nft: &mut Nft,
     decide: impl FnMut(&mut Nft) -> Result<(Vec<Command>, T), Error>,
 ) -> Result<T, Error> {
-    let _turn = Turn::to_write(|| nft.generation().ok());
+    let _turn = turn::to_write(|| nft.generation().ok());
     nft::transaction::run(nft, decide)
 }
