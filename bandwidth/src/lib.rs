@@ -39,11 +39,14 @@ mod tbf;
 mod tc;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use common::keys::Key;
 use common::log::Log;
 use common::result::{CniResult, Interface};
 use common::sys::link::Link;
+use common::sys::lock::Children;
+use common::turn::{Turn, Turns};
 use common::version::Version;
 use common::{Added, Error, Pending, Plugin, Request, drift, step};
 
@@ -55,6 +58,10 @@ use place::Place;
 pub use amount::text_in_bits;
 pub use scaled::scaled;
 pub use tc::notice;
+
+/// One change of an attachment at a time: no two ADDs may add the same filters, and no DEL may remove what an ADD that
+/// is at work has made.
+const TURNS: Turns = Turns::new("/run/cni/bandwidth", Duration::from_secs(10));
 
 /// The plugin.
 pub struct Bandwidth;
@@ -70,6 +77,7 @@ impl Plugin for Bandwidth {
         if config.is_off() {
             return Ok(Added::nothing(result));
         }
+        let turn = TURNS.of(&request.attachment, Children::DoNotHold)?;
         let mut look = Look::new(request, &config, &result)?;
         let log = &request.log;
         look.plan
@@ -92,8 +100,13 @@ impl Plugin for Bandwidth {
             insert(&mut result, interface(ifb, place, request.conf.version));
         }
         let log = log.clone();
-        let place = look.place;
-        Ok(Added::new(result, Made { done, place, log }))
+        let made = Made {
+            done,
+            place: look.place,
+            log,
+            _turn: turn,
+        };
+        Ok(Added::new(result, made))
     }
 
     fn check(request: &Request) -> Result<(), Error> {
@@ -117,11 +130,12 @@ impl Plugin for Bandwidth {
     }
 }
 
-/// The changes that an ADD made.
+/// The changes that an ADD made, in the attachment's turn.
 struct Made {
     done: Done,
     place: Place,
     log: Log,
+    _turn: Turn,
 }
 
 impl Pending for Made {
@@ -130,6 +144,7 @@ impl Pending for Made {
             done,
             mut place,
             log,
+            _turn,
         } = *self;
         let left = done.finish(&mut place.netlink, &place.link);
         left.into_iter().for_each(|error| log.warn(error));
@@ -137,7 +152,10 @@ impl Pending for Made {
 
     fn undo(self: Box<Self>) -> Result<(), Error> {
         let Made {
-            done, mut place, ..
+            done,
+            mut place,
+            log: _,
+            _turn,
         } = *self;
         done.undo(&mut place.netlink, &place.link)
     }

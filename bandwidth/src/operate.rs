@@ -2,6 +2,7 @@
 
 use common::cache::Cache;
 use common::operate::Part;
+use common::sys::lock::Children;
 use common::{Attachment, Drift, Error, Operate, Plugin, Request, step};
 
 use crate::config::Config;
@@ -13,7 +14,7 @@ use crate::queue::QueuePolicy;
 use crate::scaled::scaled;
 use crate::tbf::GSO_DEFAULT;
 use crate::tc::filter::Verdict;
-use crate::{Bandwidth, look, status};
+use crate::{Bandwidth, TURNS, look, status};
 
 /// Of a veth, in bytes, where nobody has set another.
 const USUAL_MTU: u32 = 1500;
@@ -110,11 +111,11 @@ impl Operate for Bandwidth {
     }
 
     fn retire(former: &[Request], now: &[Request]) -> Result<(), Error> {
-        let errors = match (Look::whole(now)?, now, former) {
-            (Some(mut look), [request, ..], _) => look.remove_leftovers(&request.log)?,
+        let errors = match (leave_older(now)?, former) {
+            (Some(errors), _) => errors,
             // DEL needs no limits, only whose they are.
-            (_, now, []) => now.iter().filter_map(|r| Self::del(r).err()).collect(),
-            (_, _, former) => former.iter().filter_map(|r| Self::del(r).err()).collect(),
+            (None, []) => now.iter().filter_map(|r| Self::del(r).err()).collect(),
+            (None, former) => former.iter().filter_map(|r| Self::del(r).err()).collect(),
         };
         Error::all(errors).map_or(Ok(()), Err)
     }
@@ -136,6 +137,17 @@ impl Operate for Bandwidth {
     fn judge(request: &Request) -> Result<(), Error> {
         Config::parse(request).map(drop)
     }
+}
+
+/// Removes what older limits of an attachment left, and gives what could not be; `None` where it has no limits now.
+fn leave_older(now: &[Request]) -> Result<Option<Vec<Error>>, Error> {
+    let Some(request) = now.first() else {
+        return Ok(None);
+    };
+    let _turn = TURNS.of(&request.attachment, Children::DoNotHold)?;
+    let look = Look::whole(now)?;
+    look.map(|mut look| look.remove_leftovers(&request.log))
+        .transpose()
 }
 
 /// Bits per second, for people.

@@ -6,8 +6,8 @@
 
 use std::fmt;
 
-use common::Attachment;
 use common::sys::link::Link;
+use common::{Attachment, turn};
 
 /// The first word of an alias of ours.
 const WORD: &str = "cni-bandwidth";
@@ -53,6 +53,14 @@ impl Owner {
         } else {
             let network = network_hash(&attachment.network);
             Owner::Hashed(network, attachment.exact_name("", HASH))
+        }
+    }
+
+    /// The name of its turn.
+    pub fn turn(&self) -> String {
+        match self {
+            Owner::Named(attachment) => turn::name(attachment),
+            Owner::Hashed(_, hash) => hash.chars().take(turn::NAME).collect(),
         }
     }
 
@@ -193,6 +201,7 @@ mod tests {
         assert!(matches!(Owner::of(&a), Owner::Hashed(..)));
         assert_ne!(Owner::of(&a), Owner::of(&b));
         assert!(Owner::of(&a).is_on("net1") && !Owner::of(&a).is_on("net2"));
+        assert_eq!(Owner::of(&a).turn(), turn::name(&a));
         let mark = Mark {
             owner: Owner::of(&a),
             link: u32::MAX,

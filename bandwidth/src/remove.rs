@@ -13,6 +13,7 @@ use common::sys::netlink::{Netlink, Refusal};
 use common::sys::netns::Netns;
 use common::{Attachment, Request};
 
+use crate::TURNS;
 use crate::ifb::{self, Evidence, Slot};
 use crate::observe;
 use crate::owner::{Mark, Owner, is_of_another};
@@ -57,6 +58,7 @@ pub fn del(request: &Request) -> Result<(), Error> {
         result: result.as_ref(),
         log: &request.log,
     };
+    let _turn = TURNS.of_del(request);
     let mut errors = Vec::new();
     let (mut link, mut named_in) = (None, None);
     match request.netns.as_ref().map(|_| Place::of(request)) {
@@ -110,6 +112,12 @@ pub fn gc(request: &Request) -> Result<(), Error> {
     let living: Vec<Mark> = living.filter_map(|slot| slot.mark).collect();
     let mut errors = Vec::new();
     for (owner, found) in dead {
+        let Some(_turn) = TURNS.at_once(&owner.turn()) else {
+            request
+                .log
+                .warn(format!("limits of {owner} stay: they are being changed"));
+            continue;
+        };
         errors.extend(found.remove(&mut host, (&owner, &living), &request.log));
     }
     Error::all(errors).map_or(Ok(()), Err)

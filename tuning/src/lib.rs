@@ -44,15 +44,22 @@ mod status;
 mod sysctl;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use common::keys::Key;
+use common::sys::lock::Children;
 use common::sys::netns::Netns;
+use common::turn::{Turn, Turns};
 use common::version::Version;
 use common::{Added, Error, Pending, Plugin, Request, drift, step};
 
 use config::Config;
 use offload::ends::Ends;
 use plan::Plan;
+
+/// One change of an attachment at a time: what one ADD set must not be the original of another, and no DEL may remove
+/// the backup of an ADD that is at work. The lock is in one place whatever `dataDir` is, as the values are the same.
+const TURNS: Turns = Turns::new("/run/cni/tuning", Duration::from_secs(10));
 
 /// The plugin.
 pub struct Tuning;
@@ -68,6 +75,8 @@ impl Plugin for Tuning {
         let mut result = request.conf.required_prev_result()?;
         let store = backup::Store::new(&config.data_dir, &request.attachment);
         let plan = Plan::new(config);
+        let turn = (!plan.is_empty()).then(|| TURNS.of(&request.attachment, Children::DoNotHold));
+        let turn = turn.transpose()?;
         let netns = Netns::open(request.required_netns()?)?;
         let ifname = &request.attachment.ifname;
         let mut ends = offload::ends::open(&netns, ifname, &plan.sides())?;
@@ -78,7 +87,15 @@ impl Plugin for Tuning {
             request.conf.version,
         );
         Ok(match undo {
-            Some(undo) => Added::new(result, Made { undo, netns, ends }),
+            Some(undo) => Added::new(
+                result,
+                Made {
+                    undo,
+                    netns,
+                    ends,
+                    _turn: turn,
+                },
+            ),
             None => Added::nothing(result),
         })
     }
@@ -100,16 +117,19 @@ impl Plugin for Tuning {
     }
 }
 
-/// The values that an ADD set.
+/// The values that an ADD set, in the attachment's turn.
 struct Made {
     undo: apply::Undo,
     netns: Netns,
     ends: Ends,
+    _turn: Option<Turn>,
 }
 
 impl Pending for Made {
     fn undo(mut self: Box<Self>) -> Result<(), Error> {
-        let Made { undo, netns, ends } = &mut *self;
+        let Made {
+            undo, netns, ends, ..
+        } = &mut *self;
         netns.run(|| undo.run(ends))
     }
 }

@@ -10,8 +10,9 @@ use std::time::Duration;
 use common::netconf::ValidAttachment;
 use common::sys::file::{self, Content};
 use common::sys::netns::Netns;
-use common::{Attachment, Error, Request};
+use common::{Attachment, Error, Request, turn};
 
+use crate::TURNS;
 use crate::backup::{self, Backup, Saved, Store};
 use crate::config;
 use crate::look;
@@ -36,6 +37,7 @@ pub fn del(request: &Request) -> Result<(), Error> {
     let dir =
         config::data_dir(request.conf.object()).unwrap_or_else(|_| config::default_data_dir());
     let store = Store::new(&dir, &request.attachment);
+    let _turn = TURNS.of_del(request);
     let (mut all, mut errors) = store.all();
     if all.is_empty() && errors.is_empty() {
         match store.of_another_network() {
@@ -81,11 +83,10 @@ pub fn gc(request: &Request) -> Result<(), Error> {
     for name in backup::names(&dir)? {
         let Some(name) = name.to_str() else { continue };
         let path = dir.join(name);
-        match is_waste(&path, name, is_dead, request) {
-            Ok(true) => match file::remove(&path) {
-                Ok(()) => request.log.changed(format!("removed the backup {name}")),
-                Err(error) => errors.push(error),
-            },
+        let waste = waste(&path, name, is_dead, request);
+        match waste.and_then(|waste| waste.map_or(Ok(false), |waste| waste.remove(&path, request)))
+        {
+            Ok(true) => request.log.changed(format!("removed the backup {name}")),
             Ok(false) => {}
             Err(error) => errors.push(error),
         }
@@ -190,30 +191,61 @@ fn restore(netns: &Netns, backup: &Backup, attachment: &Attachment) -> Result<Ou
     Ok(outcome)
 }
 
-/// Whether a file is a backup of a dead attachment, or one whose writer was killed long ago.
-fn is_waste(
+/// A file that GC removes.
+enum Waste {
+    /// What a killed writer left.
+    Draft,
+    /// A dead attachment's backup.
+    Backup(Attachment, Vec<u8>),
+}
+
+impl Waste {
+    /// Removes it, unless another process changes the attachment, or has since it was read: then it is not dead. Says
+    /// whether it did.
+    fn remove(self, path: &Path, request: &Request) -> Result<bool, Error> {
+        let _turn = match self {
+            Waste::Draft => None,
+            Waste::Backup(owner, bytes) => {
+                let Some(turn) = TURNS.at_once(&turn::name(&owner)) else {
+                    let text = format!("{} stays: {owner} is being changed", path.display());
+                    request.log.warn(text);
+                    return Ok(false);
+                };
+                if file::read_state(path)? != Content::Bytes(bytes) {
+                    return Ok(false);
+                }
+                Some(turn)
+            }
+        };
+        file::remove(path).map(|()| true)
+    }
+}
+
+/// What GC removes of a file: the backup of a dead attachment, or one whose writer was killed long ago.
+fn waste(
     path: &Path,
     name: &str,
     is_dead: impl Fn(&Attachment) -> bool,
     request: &Request,
-) -> Result<bool, Error> {
+) -> Result<Option<Waste>, Error> {
     if name.starts_with('.') && name.ends_with(backup::DRAFT) {
-        return Ok(is_abandoned(path));
+        return Ok(is_abandoned(path).then_some(Waste::Draft));
     }
     if name.starts_with('.') || !name.ends_with(".json") {
-        return Ok(false);
+        return Ok(None);
     }
     match file::read_state(path)? {
-        Content::Absent => Ok(false),
+        Content::Absent => Ok(None),
         Content::NoFile(what) => {
             request
                 .log
                 .warn(format!("{} is {what}, not a backup", path.display()));
-            Ok(false)
+            Ok(None)
         }
         Content::Bytes(bytes) => {
-            let owner = Saved::new(path.to_owned(), bytes).backup.owner;
-            Ok(owner.is_some_and(|owner| backup::is_named_for(name, &owner) && is_dead(&owner)))
+            let owner = Backup::parse(&bytes).0.owner;
+            let owner = owner.filter(|owner| backup::is_named_for(name, owner) && is_dead(owner));
+            Ok(owner.map(|owner| Waste::Backup(owner, bytes)))
         }
     }
 }

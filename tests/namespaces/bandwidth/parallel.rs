@@ -98,3 +98,28 @@ fn two_interfaces_of_each_container_are_added_at_once_and_get_an_ifb_each() {
         assert_eq!(state(host), before);
     }
 }
+
+/// Whatever comes last, the attachment has its limits or nothing.
+#[test]
+fn verbs_of_one_attachment_take_turns() {
+    let pod = Pod::new();
+    let before = pod.state();
+    let mut keys = both();
+    keys["cniVersion"] = json!("1.1.0");
+    keys["cni.dev/valid-attachments"] = json!([{"containerID": "cid-0001", "ifname": "eth0"}]);
+    for round in 0..5 {
+        thread::scope(|scope| {
+            for verb in ["ADD", "ADD", "DEL", "GC"].repeat(4) {
+                scope.spawn(|| {
+                    let answer = pod.run(verb, keys.clone());
+                    assert_eq!(answer.code, Some(0), "{round}: {answer:?}");
+                });
+            }
+        });
+        if pod.state() != before {
+            pod.check(both());
+        }
+        pod.del(both());
+        assert_eq!(pod.state(), before, "{round}");
+    }
+}

@@ -5,7 +5,7 @@ use std::fs;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use sandbox::plugin::{Answer, Call};
+use sandbox::plugin::{Answer, Call, Running};
 use sandbox::{Namespace, wait_until};
 
 /// Runs `call` and does `meanwhile` before the `nth` request that a thread of it makes of the kernel. None when there are fewer.
@@ -43,6 +43,27 @@ pub fn held_when(
     meanwhile: impl FnOnce(),
 ) -> Option<Answer> {
     held(host, call, (name, "1+", text, nth), &[], meanwhile)
+}
+
+/// Waits until a plugin waits for its turn, and says so, or is at its end.
+pub fn until_it_waits(running: &Running) -> bool {
+    let process = format!("/proc/{}", running.id().unwrap());
+    // One of its threads waits for the lock.
+    let waits = || {
+        let tasks = fs::read_dir(format!("{process}/task"))
+            .into_iter()
+            .flatten();
+        let mut places = tasks
+            .flatten()
+            .filter_map(|task| fs::read_to_string(task.path().join("wchan")).ok());
+        places.any(|place| place.contains("setlk"))
+    };
+    let has_ended = || {
+        let stat = fs::read_to_string(format!("{process}/stat")).unwrap_or_default();
+        stat.contains(") Z ")
+    };
+    assert!(wait_until(Duration::from_secs(60), || waits() || has_ended()));
+    !has_ended()
 }
 
 fn held(

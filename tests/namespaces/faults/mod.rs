@@ -19,5 +19,5 @@ mod trial;
 mod verbs;
 
 pub use attachment::{Attachment, End};
-pub use held::{held_before, held_when};
+pub use held::{held_at, held_before, held_when, until_it_waits};
 pub use inject::{injected, killed_at_each};

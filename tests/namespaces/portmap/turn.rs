@@ -49,19 +49,7 @@ fn del_waits_for_the_programs_of_a_killed_add() {
     add.kill().unwrap();
     add.wait().unwrap();
     let del = host.call("DEL", &request).spawn(&host.net.host).unwrap();
-    let process = format!("/proc/{}", del.id().unwrap());
-    // One of its threads waits for the lock; or it did not wait, and is at its end.
-    let waits = || {
-        let tasks = fs::read_dir(format!("{process}/task"))
-            .into_iter()
-            .flatten();
-        let mut places = tasks
-            .flatten()
-            .filter_map(|task| fs::read_to_string(task.path().join("wchan")).ok());
-        let stat = fs::read_to_string(format!("{process}/stat")).unwrap_or_default();
-        places.any(|place| place.contains("setlk")) || stat.contains(") Z ")
-    };
-    assert!(wait_until(PATIENCE, waits));
+    faults::until_it_waits(&del);
     fs::write(host.directory.join("go"), "").unwrap();
     assert!(wait_until(PATIENCE, || count("ended") == 2));
     let answer = del.wait().unwrap();

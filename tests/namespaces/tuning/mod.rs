@@ -23,5 +23,6 @@ mod samples;
 mod state;
 mod status;
 mod sysctls;
+mod turn;
 mod unseen;
 mod without_namespace;
