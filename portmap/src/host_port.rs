@@ -32,6 +32,12 @@ pub struct Forward {
 }
 
 impl HostPort {
+    /// Whether it takes every packet of another.
+    pub fn takes(&self, other: &HostPort) -> bool {
+        let same = (self.protocol, self.number) == (other.protocol, other.number);
+        same && (self.address.is_none() || self.address == other.address)
+    }
+
     /// The same port of all addresses.
     pub fn everywhere(self) -> HostPort {
         HostPort {

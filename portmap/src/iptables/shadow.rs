@@ -314,57 +314,25 @@ impl Rivals {
         self.0.entry(chain.to_owned()).or_insert_with(rules)
     }
 
-    /// Those of some forwards that a jump of another owner takes before they reach the rules after it.
+    /// Those of some forwards that a jump of another owner takes before they reach the rules after it: by what it
+    /// lets through to its chain.
     pub fn taken(
         &mut self,
         jump: &Jump,
-        meaning: &Meaning,
-        forwards: &Forwards,
-        state: &State,
-    ) -> Vec<Forward> {
-        if jump.chain == DNAT {
-            return Vec::new();
-        }
-        let mut matched = forwards.matched(meaning);
-        if !matched.is_empty() {
-            let theirs = self.of(&jump.chain, state);
-            matched.retain(|ours| theirs.takes(ours));
-        }
-        matched
-    }
-
-    /// Those of no single address of which it takes a part, by what it means to packets to the addresses that
-    /// it tests, and by what it lets through.
-    pub fn partly_taken(
-        &mut self,
-        jump: &Jump,
-        there: &Meaning,
+        mut matched: Vec<Forward>,
         reach: &Reach<'_>,
-        forwards: &Forwards,
         state: &State,
     ) -> Vec<Forward> {
-        let mut matched = forwards.matched(there);
-        matched.retain(|ours| ours.port.address.is_none());
         if jump.chain == DNAT || matched.is_empty() {
             return Vec::new();
         }
         let theirs = self.of(&jump.chain, state).behind(reach);
-        let is_same = |ours: &Forward| theirs.iter().any(|theirs| theirs.port == ours.port);
-        matched.retain(is_same);
+        matched.retain(|ours| theirs.iter().any(|theirs| theirs.port.takes(&ours.port)));
         matched
     }
 }
 
 impl Forwards {
-    /// Whether one of these takes every packet of another.
-    fn takes(&self, other: &Forward) -> bool {
-        let same = self.by_port.get(&(other.port.protocol, other.port.number));
-        same.is_some_and(|same| {
-            let mut addresses = same.iter().map(|forward| forward.port.address);
-            addresses.any(|addr| addr.is_none() || addr == other.port.address)
-        })
-    }
-
     /// One of these, each limited to some addresses, that takes some packets of another, which is so, too.
     /// No limits are all addresses.
     pub fn overlapping(

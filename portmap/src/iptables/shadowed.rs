@@ -130,12 +130,14 @@ fn lost_at(
             false => Vec::new(),
         };
         if let Some(jump) = &read.jump {
-            let mut taken = rivals.taken(jump, seen, &left, state);
+            let mut matched = left.matched(seen);
             if at.is_some() {
                 // Of other limits, what they have in common is enough.
-                let reach = Reach::of(&read.meaning);
-                taken.extend(rivals.partly_taken(jump, &read.there, &reach, &left, state));
+                let mut partly = left.matched(&read.there);
+                partly.retain(|ours| ours.port.address.is_none());
+                matched.extend(partly);
             }
+            let taken = rivals.taken(jump, matched, &Reach::of(&read.meaning), state);
             if jump.is_of(&wanted.attachment) {
                 // A container does not take a port from itself: its other network serves it.
                 taken.iter().for_each(|forward| left.remove(forward));

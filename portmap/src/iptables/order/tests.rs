@@ -328,3 +328,40 @@ fn who_comes_and_goes_leaves_no_rules_for_others() {
         assert_eq!(state.rules(DNAT), before);
     }
 }
+
+/// Whatever an attachment has and over whom it comes. That another's single address comes before its limits is not a
+/// drift.
+#[test]
+fn a_fresh_check_passes_over_every_other() {
+    let low = "192.0.2.0/25";
+    let first = "192.0.2.1/32";
+    let shapes: [(&[&str], &[&str]); 9] = [
+        (&["80"], &[]),
+        (&["1:80"], &[]),
+        (&["1:80", "80"], &[]),
+        (&["1:80", "80"], &[first]),
+        (&["1:80", "80"], &[low]),
+        (&["80"], &[low]),
+        (&["80"], &[first, "192.0.2.128/25"]),
+        (&["1:80", "2:80", "80"], &[low]),
+        (&["2:80", "80"], &[]),
+    ];
+    let of = |name, place: usize| limited("n", name, shapes[place].0, shapes[place].1);
+    let all = || 0..shapes.len();
+    for one in all() {
+        for (two, three) in all().flat_map(|two| all().map(move |three| (two, three))) {
+            let mut state = State::default();
+            for wanted in [of("one", one), of("two", two), of("three", three)] {
+                add(&mut state, &wanted);
+                let chain = wanted.shared_name();
+                let mut drifts = shadowed::drifts(&state, &wanted, &chain);
+                drifts.extend(standing::jump_drift(&state, &wanted, &chain));
+                let rules = state.rules(DNAT);
+                assert!(
+                    drifts.is_empty(),
+                    "{one} {two} {three} {drifts:#?} {rules:#?}"
+                );
+            }
+        }
+    }
+}
