@@ -86,7 +86,7 @@ impl Backend for Iptables {
         jobs.iter().all(is_bounded) && many::add(jobs)
     }
 
-    fn remove(gone: &Gone<'_>, _log: &Log) -> Result<Option<Vec<Forward>>, Error> {
+    fn remove(gone: &Gone<'_>, log: &Log) -> Result<Option<Vec<Forward>>, Error> {
         match gone {
             Gone::Owner {
                 owner,
@@ -98,7 +98,7 @@ impl Backend for Iptables {
                 kept,
                 evidence,
             } => remove::entries(attachment, kept, evidence),
-            Gone::Dead { network, valid } => remove::gc(network, valid),
+            Gone::Dead { network, valid } => remove::gc(network, valid, log),
         }
     }
 

@@ -18,6 +18,8 @@ const USUAL_IFNAME: &str = "eth0";
 /// The most bytes of a comment (XT_MAX_COMMENT_LEN in include/uapi/linux/netfilter/xt_comment.h is
 /// 256 with the NUL).
 const LONGEST: usize = 255;
+/// The most bytes of a network's name that every mark has.
+const KEPT: usize = 200;
 /// What precedes the hash in the comment that says whose entry a chain is.
 const ENTRY: &str = "entry ";
 
@@ -152,6 +154,19 @@ impl Jump {
 /// Whether the mark of an attachment is not another's.
 pub fn is_unique(comment: &str) -> bool {
     !comment.ends_with("..")
+}
+
+/// Whether an owner's mark is too long to have the whole name of its network.
+pub fn is_network_cut(comment: &str) -> bool {
+    !comment.contains("\" id: \"")
+}
+
+/// Whether an owner's mark that is may be of a network, by what is left of the name.
+pub fn may_be_of_network(comment: &str, network: &str) -> bool {
+    let left = comment
+        .strip_prefix("dnat name: \"")
+        .and_then(|name| name.get(..KEPT));
+    is_network_cut(comment) && left.is_some() && left == network.get(..KEPT)
 }
 
 /// Whether an owner's mark, shortened or not, is of a network.

@@ -1,10 +1,10 @@
 //! DEL and GC, in both variants and IP versions.
 
 pub mod legacy;
-
-use std::collections::BTreeSet;
+mod living;
 
 use common::error::Error;
+use common::log::Log;
 use common::netconf::ValidAttachment;
 use common::{Attachment, Family};
 use xtables::state::State;
@@ -13,6 +13,8 @@ use super::families::{lost, side_by_side};
 use super::{compiled, native, owner, standing, theirs};
 use crate::config::Evidence;
 use crate::host_port::Forward;
+
+pub use living::{Dead, Living};
 
 /// Removes what an attachment has, in both variants, and says what it was; `None` for nothing.
 /// `evidence` is what the request says of its mappings, as far as it can be understood.
@@ -57,26 +59,16 @@ pub fn entries(attachment: &Attachment, kept: &[Attachment], evidence: &Evidence
 }
 
 /// Removes what attachments of a network have that are not valid, in both variants, and says what
-/// it was.
+/// it was. Names what may be the network's.
 ///
 /// # Errors
 /// Everything that could not be removed.
-pub fn gc(network: &str, valid: &[ValidAttachment]) -> Removed {
-    let mut alive: BTreeSet<String> = BTreeSet::new();
-    for ValidAttachment { container, ifname } in valid {
-        let attachment = Attachment {
-            network: network.to_owned(),
-            container: container.clone(),
-            ifname: ifname.clone(),
-        };
-        alive.insert(owner::comment(&attachment));
-        // The reference's mark says nothing about the interface.
-        alive.insert(owner::reference_comment(&attachment));
-    }
-    let is_valid = |comment: &str| alive.contains(comment);
-    let native = native::gc(network, is_valid);
+pub fn gc(network: &str, valid: &[ValidAttachment], log: &Log) -> Removed {
+    let living = Living::of(network, valid);
+    let native = native::gc(&living);
     let swept = compiled::sweep();
-    let removed = everywhere(native, |family| legacy::gc(family, network, is_valid));
+    let removed = everywhere(native, |family| legacy::gc(family, &living));
+    living.warnings().for_each(|warning| log.warn(warning));
     and(removed, swept.err())
 }
 

@@ -168,7 +168,7 @@ pub fn entries(
         .cloned()
         .collect();
     if owner::is_unique(&mark) {
-        all.extend(dead_chains(state, |comment| comment == mark));
+        all.extend(dead_chains(state, |jump, _| jump.comment == mark));
     }
     for owner in kept {
         for chain in own_chains(state, owner, evidence) {

@@ -278,16 +278,20 @@ fn remove(nft: &mut Nft, dead: &BTreeSet<String>) -> Result<Option<Vec<Forward>>
     Ok(all)
 }
 
-/// Removes what limits have that nobody uses any more.
+/// Removes what limits have that nobody uses any more. Waits for other writers only where there is any.
 fn remove_unused(nft: &mut Nft) -> Result<(), Error> {
-    transaction::run(nft, |nft| {
+    let look = |nft: &mut Nft| -> Result<Vec<Command>, Error> {
         let mut commands = Vec::new();
         for family in Family::ALL {
             let more = unused::removal(nft, family);
             commands.extend(more.map_err(|refusal| unreadable(family, refusal))?);
         }
-        Ok((commands, ()))
-    })
+        Ok(commands)
+    };
+    match look(nft) {
+        Ok(commands) if commands.is_empty() => Ok(()),
+        _ => transaction::run(nft, |nft| Ok((look(nft)?, ()))),
+    }
 }
 
 /// The owners on a network that are not valid.

@@ -10,7 +10,7 @@ use xtables::nf_tables::{self, Seen, batch};
 use xtables::state::State;
 use xtables::transaction::Transaction;
 
-use super::super::remove::legacy::{dead_chains, is_dead_of};
+use super::super::remove::{Dead, Living};
 use super::super::rules::{DNAT, exact_name, leading_to, marked, shared_name};
 use super::super::standing::own_chains;
 use super::super::translation::translations;
@@ -72,22 +72,25 @@ fn names(attachment: &Attachment) -> [String; 2] {
     [shared_name(attachment), exact_name(attachment)]
 }
 
-/// Removes what a network's attachments have, unless `is_valid` says of their mark that they live.
+/// Removes what a network's attachments have that do not live.
 ///
 /// # Errors
 /// As [`del`].
-pub fn gc(network: &str, is_valid: impl Fn(&str) -> bool) -> Result<Option<Vec<Forward>>, Error> {
-    let is_dead = |comment: &str| is_dead_of(comment, network, &is_valid);
-    let look = |nft: &mut Nft, family, _| match has_dispatch(nft, family)? {
-        true => Seen::whole(nft, family, &[Table::Nat]).map(Some),
-        false => Ok(None),
+pub fn gc(living: &Living<'_>) -> Result<Option<Vec<Forward>>, Error> {
+    let Some(mut nft) = Nft::open_if_any()? else {
+        return Ok(None);
     };
-    remove(
-        &Family::ALL,
-        look,
-        |state| dead_chains(state, is_dead),
-        is_dead,
-    )
+    let mut dead = Dead::default();
+    for family in Family::ALL {
+        let seen = steady(&mut nft, |nft| all_of(nft, family))?;
+        dead.extend(seen.map_or_else(Dead::default, |seen| living.dead(&seen.state)));
+    }
+    if dead.is_empty() {
+        return Ok(None);
+    }
+    let look = |nft: &mut Nft, family, _| all_of(nft, family);
+    let select = |state: &State| living.still_dead(&dead, state);
+    remove(&Family::ALL, look, select, |mark| dead.have(mark))
 }
 
 /// Removes the selected chains of entries of an attachment, and what else bears the mark of a dead owner, and
@@ -122,15 +125,16 @@ pub fn entries(
     if families.is_empty() {
         return Ok(None);
     }
-    let look = |nft: &mut Nft, family, _| match has_dispatch(nft, family)? {
-        true => Seen::whole(nft, family, &[Table::Nat]).map(Some),
-        false => Ok(None),
-    };
+    let look = |nft: &mut Nft, family, _| all_of(nft, family);
     remove(&families, look, select, is_dead)
 }
 
-fn has_dispatch(nft: &mut Nft, family: Family) -> Result<bool, Error> {
-    nf_tables::present(nft, family, Table::Nat, &[DNAT]).map(|found| !found.is_empty())
+/// The nat table; `None` where nothing of it can be an attachment's.
+fn all_of(nft: &mut Nft, family: Family) -> Result<Option<Seen>, Error> {
+    match nf_tables::present(nft, family, Table::Nat, &[DNAT])?.is_empty() {
+        true => Ok(None),
+        false => Seen::whole(nft, family, &[Table::Nat]).map(Some),
+    }
 }
 
 /// What may be an attachment's, and the jumps to it.

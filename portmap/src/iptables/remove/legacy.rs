@@ -7,10 +7,12 @@ use common::{Attachment, Family};
 use xtables::legacy::edit::{self, Doomed};
 use xtables::state::State;
 
+use super::super::owner::Jump;
 use super::super::rules::{DNAT, exact_name, is_own_name, shared_name};
 use super::super::standing::{own_chains, strays};
 use super::super::translation::translations;
 use super::super::{kernel, owner};
+use super::Living;
 use crate::config::Evidence;
 use crate::host_port::Forward;
 
@@ -72,38 +74,35 @@ pub fn look(family: Family, attachment: &Attachment) -> Result<State, Error> {
     edit::outlines(family, is_asked)
 }
 
-/// Removes what a network's attachments have in the legacy variant, unless `is_valid` says of their mark
-/// that they live.
+/// Removes what a network's attachments have in the legacy variant that do not live.
 ///
 /// # Errors
 /// As [`del`].
-pub fn gc(
-    family: Family,
-    network: &str,
-    is_valid: impl Fn(&str) -> bool,
-) -> Result<Option<Vec<Forward>>, Error> {
+pub fn gc(family: Family, living: &Living<'_>) -> Result<Option<Vec<Forward>>, Error> {
     if kernel::chains(family, &[DNAT.to_owned()])?.is_empty() {
         return Ok(None);
     }
-    let is_dead = |comment: &str| is_dead_of(comment, network, &is_valid);
-    let select = |state: &State| dead_chains(state, is_dead);
-    remove(family, select, is_dead)
+    // Who holds the lock is in nobody's way where nothing is to go.
+    let dead = living.dead(&edit::outlines(family, is_ours)?);
+    match dead.is_empty() {
+        true => Ok(None),
+        false => remove(
+            family,
+            |state| living.still_dead(&dead, state),
+            |mark| dead.have(mark),
+        ),
+    }
 }
 
-/// Whether a mark is of a network's attachment that does not live.
-pub fn is_dead_of(comment: &str, network: &str, is_valid: impl Fn(&str) -> bool) -> bool {
-    owner::is_of_network(comment, network) && !is_valid(comment)
-}
-
-/// The chains to which only jumps of the dead lead.
-pub fn dead_chains(state: &State, is_dead: impl Fn(&str) -> bool) -> Vec<String> {
+/// The chains to which only jumps of the dead lead, which are judged with the rules there.
+pub fn dead_chains(state: &State, is_dead: impl Fn(&Jump, &[String]) -> bool) -> Vec<String> {
     let jumps = state
         .rules(DNAT)
         .iter()
         .filter_map(|rule| owner::jump(rule));
     let (mut dead, mut alive) = (BTreeSet::new(), BTreeSet::new());
     for (jump, _) in jumps {
-        match is_dead(&jump.comment) {
+        match is_dead(&jump, state.rules(&jump.chain)) {
             true => &mut dead,
             false => &mut alive,
         }

@@ -1,0 +1,143 @@
+//! Which attachments of a network live, for GC.
+//!
+//! iptables keeps no more than 255 bytes of a mark. Where that cuts the container's name, the chain's name says
+//! whose it is. Where it cuts the network's, nothing does: such rules stay, and are named.
+
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+
+use common::Attachment;
+use common::error::short;
+use common::netconf::ValidAttachment;
+use xtables::state::State;
+
+use super::super::owner::{self, Jump};
+use super::super::rules::{exact_name, shared_name};
+use super::super::standing::strays;
+use super::legacy::dead_chains;
+use crate::entry;
+
+/// What dead attachments have.
+#[derive(Debug, Default)]
+pub struct Dead {
+    chains: BTreeSet<String>,
+    /// The marks of rules that lead to no chain of an attachment any more.
+    marks: BTreeSet<String>,
+}
+
+impl Dead {
+    /// Whether that is nothing.
+    pub fn is_empty(&self) -> bool {
+        self.chains.is_empty() && self.marks.is_empty()
+    }
+
+    /// Whether a mark is one of theirs.
+    pub fn have(&self, mark: &str) -> bool {
+        self.marks.contains(mark)
+    }
+
+    /// Adds those of the other IP version.
+    pub fn extend(&mut self, other: Dead) {
+        self.chains.extend(other.chains);
+        self.marks.extend(other.marks);
+    }
+}
+
+/// Those of one network.
+#[derive(Debug)]
+pub struct Living<'a> {
+    network: &'a str,
+    attachments: Vec<Attachment>,
+    marks: BTreeSet<String>,
+    /// The chains of which it was not to be known.
+    unknown: Mutex<BTreeSet<String>>,
+}
+
+impl Living<'_> {
+    /// The valid ones.
+    pub fn of<'a>(network: &'a str, valid: &[ValidAttachment]) -> Living<'a> {
+        let attachments = valid
+            .iter()
+            .map(|ValidAttachment { container, ifname }| Attachment {
+                network: network.to_owned(),
+                container: container.clone(),
+                ifname: ifname.clone(),
+            });
+        let attachments: Vec<Attachment> = attachments.collect();
+        // The reference's mark says nothing about the interface.
+        let marks = attachments
+            .iter()
+            .flat_map(|one| [owner::comment(one), owner::reference_comment(one)]);
+        Living {
+            network,
+            marks: marks.collect(),
+            attachments,
+            unknown: Mutex::default(),
+        }
+    }
+
+    /// A warning about each chain of which it was not to be known whether it is of the network.
+    pub fn warnings(self) -> impl Iterator<Item = String> {
+        let chains = self.unknown.into_inner().unwrap_or_default().into_iter();
+        let network = short(self.network).into_owned();
+        chains.map(move |chain| {
+            format!(
+                "iptables: chain {chain} stays, as the comment of its rules has no room for the name of its \
+                 network, which may be {network}: DEL of its attachment removes it"
+            )
+        })
+    }
+
+    /// What those have that do not live. Who comes later is not in the runtime's list, and lives.
+    pub fn dead(&self, state: &State) -> Dead {
+        let strays = strays(state, |mark| self.lack(mark)).into_iter();
+        let marks = strays.filter_map(|stray| Some(owner::jump(&stray.rule)?.0.comment));
+        Dead {
+            chains: self.dead_chains(state).into_iter().collect(),
+            marks: marks.collect(),
+        }
+    }
+
+    fn dead_chains(&self, state: &State) -> Vec<String> {
+        dead_chains(state, |jump, rules| self.lack_jump(jump, rules))
+    }
+
+    /// What is still there of it.
+    pub fn still_dead(&self, dead: &Dead, state: &State) -> Vec<String> {
+        let mut chains = self.dead_chains(state);
+        chains.retain(|chain| dead.chains.contains(chain));
+        chains
+    }
+
+    /// Whether a mark is of the network and of none of these.
+    fn lack(&self, mark: &str) -> bool {
+        owner::is_of_network(mark, self.network) && !self.marks.contains(mark)
+    }
+
+    /// Whether a jump to a chain with these rules is.
+    fn lack_jump(&self, jump: &Jump, rules: &[String]) -> bool {
+        if owner::is_unique(&jump.comment) && !owner::is_network_cut(&jump.comment) {
+            return self.lack(&jump.comment);
+        }
+        if self.have(&jump.chain, rules) {
+            return false;
+        }
+        let is_its = owner::is_of_network(&jump.comment, self.network);
+        if !is_its
+            && owner::may_be_of_network(&jump.comment, self.network)
+            && let Ok(mut unknown) = self.unknown.lock()
+        {
+            unknown.insert(jump.chain.clone());
+        }
+        is_its
+    }
+
+    fn have(&self, chain: &str, rules: &[String]) -> bool {
+        let entry = owner::entry_in(rules);
+        let is_its = |one: &Attachment| {
+            let exact = exact_name(&entry::owner_of(one, entry.as_deref()));
+            chain == shared_name(one) || chain == exact
+        };
+        self.attachments.iter().any(is_its)
+    }
+}
