@@ -420,6 +420,11 @@ macro_rules! on_every_backend {
             }
 
             #[test]
+            fn gc_of_conditions_leaves_nothing_or_fails() {
+                removal(&node(), "GC");
+            }
+
+            #[test]
             fn another_add_makes_what_is_asked_for_or_leaves_what_was() {
                 let (mut keys, mut one) = (conditions(), addresses());
                 keys["conditionsV6"] = json!([]);
