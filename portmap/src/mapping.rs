@@ -24,7 +24,7 @@ impl PortMapping {
     ///
     /// # Errors
     /// Code 6 for values of the wrong type, code 7 for ports outside 1 to 65535, an unknown protocol
-    /// or a `hostIP` that is not an address; each with the path and the value.
+    /// or a `hostIP` that is not an address of one host; each with the path and the value.
     pub fn parse(value: Value<'_>) -> Result<PortMapping, Error> {
         let raw = value.object()?;
         Ok(PortMapping {
@@ -90,7 +90,19 @@ fn host_ip(raw: Object<'_>) -> Result<Option<IpAddr>, Error> {
     let addr: IpAddr = text
         .parse()
         .map_err(|_| value.refuse("expected an IP address"))?;
-    Ok(Some(addr.to_canonical()))
+    let addr = addr.to_canonical();
+    match is_of_many(addr) {
+        true => Err(value.refuse("expected an address of the node, not a group's or a broadcast")),
+        false => Ok(Some(addr)),
+    }
+}
+
+/// Whether packets to an address are for many hosts: no interface can be given it, so none are translated.
+fn is_of_many(addr: IpAddr) -> bool {
+    match addr {
+        IpAddr::V4(v4) => v4.is_multicast() || v4.is_broadcast(),
+        IpAddr::V6(v6) => v6.is_multicast(),
+    }
 }
 
 /// Leaves out mappings that an earlier one makes pointless, as the first rule of a chain does, and

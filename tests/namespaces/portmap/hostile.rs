@@ -50,6 +50,17 @@ fn bad_input_is_refused_by_name_and_changes_nothing(backend: Backend) {
         ),
         (entry("8080", "80", "\"tcp\"", r#""\"""#), 7, "hostIP"),
         (entry("8080", "80", "\"tcp\"", "[]"), 6, "hostIP"),
+        (
+            entry("8080", "80", "\"tcp\"", r#""224.0.0.1""#),
+            7,
+            "hostIP",
+        ),
+        (
+            entry("8080", "80", "\"udp\"", r#""255.255.255.255""#),
+            7,
+            "hostIP",
+        ),
+        (entry("8080", "80", "\"tcp\"", r#""ff02::1""#), 7, "hostIP"),
     ] {
         let both = [mapping("tcp", 1000, 80), entry].join(",");
         let said = host.fails(&host.call("ADD", &request("", &both)), code);
