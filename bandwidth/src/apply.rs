@@ -145,15 +145,17 @@ struct Kernel<'a> {
 }
 
 impl Kernel<'_> {
-    /// Takes changes back, the last one first, and gives what fails; then the ifbs stay with their marks, by
-    /// which DEL finds the rest.
+    /// Takes changes back, the last one first, and gives what fails. Where something of ours is left, the ifbs
+    /// stay with their marks, by which DEL finds it.
     fn undo(mut self, undos: Vec<Change>) -> Vec<Error> {
         let mut failures = Vec::new();
+        let mut is_ours_left = false;
         for undo in undos.into_iter().rev() {
-            if undo.is_of_record() && !failures.is_empty() {
+            if undo.is_of_record() && is_ours_left {
                 continue;
             }
             if let Err(refusal) = self.make(&undo) {
+                is_ours_left |= !matches!(undo, Change::LostRoot(..));
                 let tried = format!("undo: {}", undo.tried(&self.link.name));
                 failures.push(Error::new(Code::System, tried).with_details(refusal));
             }
@@ -207,6 +209,7 @@ impl Kernel<'_> {
                 let index = self.index(on)?;
                 qdisc::delete_root(self.netlink, index)
             }
+            Change::LostRoot(..) => Err(Errno::EOPNOTSUPP.into()),
             Change::SetQueue { on, queue, .. } => {
                 let index = self.index(on)?;
                 qdisc::set_queue(self.netlink, index, *queue)

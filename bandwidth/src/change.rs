@@ -71,6 +71,8 @@ pub enum Change {
     SetRoot(On, Tbf),
     /// Delete a link's root qdisc; with its description where it is not ours.
     DeleteRoot(On, Option<String>),
+    /// Restore a link's root qdisc that is not ours, with its description: no list has all that it was.
+    LostRoot(On, String),
     /// Make an `fq_codel` with these numbers the queue of a token bucket, or change the one of ours.
     SetQueue {
         /// The bucket's link.
@@ -112,6 +114,9 @@ impl Change {
             Change::SetRoot(on, tbf) => format!("set the root qdisc of {on} to {tbf}"),
             Change::DeleteRoot(on, None) => format!("delete the root qdisc of {on}"),
             Change::DeleteRoot(on, Some(other)) => format!("delete the root qdisc {other} of {on}"),
+            Change::LostRoot(on, other) => {
+                format!("restore the root qdisc {other} of {on}, which the limit replaced")
+            }
             Change::SetQueue { on, queue, .. } => format!("set the queue of {on} to {queue}"),
             Change::OwnQueue(on, _, other) => format!("delete qdisc {other} of {on}"),
             Change::AddHook(kind, None) => format!("add qdisc {} to {link}", kind.text()),
@@ -140,7 +145,10 @@ impl Change {
             | Change::DeleteIfb(_)
             | Change::Alias(..)
             | Change::Attribute(..) => IFB,
-            Change::SetRoot(..) | Change::DeleteRoot(..) | Change::OwnQueue(..) => TBF,
+            Change::SetRoot(..)
+            | Change::DeleteRoot(..)
+            | Change::LostRoot(..)
+            | Change::OwnQueue(..) => TBF,
             Change::SetQueue { .. } => FQ_CODEL,
             Change::AddHook(..) | Change::DeleteHook => HOOK,
             Change::AddFilter(..)

@@ -32,8 +32,9 @@ impl Difference<'_> {
         };
         let Some(bucket) = qdisc.bucket.filter(|_| qdisc.handle == BUCKET) else {
             let other = format!("{} {}", qdisc.kind, handle_text(qdisc.handle));
+            let lost = Change::LostRoot(on.clone(), other.clone());
             let other = Change::DeleteRoot(on.clone(), Some(other));
-            steps.extend([Step::change(other, None), set(delete())]);
+            steps.extend([Step::change(other, Some(lost)), set(delete())]);
             steps.extend(queue(&Queued::Fifo));
             return steps;
         };

@@ -87,6 +87,40 @@ fn a_failed_change_leaves_the_older_limit() {
     pod.check(with_subnets());
 }
 
+/// No list has all that a qdisc with classes and filters is, so one of another tool cannot be brought back.
+#[test]
+fn a_root_qdisc_of_another_tool_that_a_failed_add_replaced_is_named_and_all_else_taken_back() {
+    let pod = Pod::new();
+    let foreign = "tc qdisc add dev veth0 root handle 7: pfifo";
+    pod.sh(foreign);
+    let before = pod.state();
+    let mut replaced = 0;
+    for request in 1..100 {
+        let fault = format!("inject=sendto:error=ENOMEM:when={request}");
+        let strace = [
+            "strace",
+            "-o",
+            "/dev/null",
+            "-e",
+            "trace=sendto",
+            "-e",
+            &fault,
+        ];
+        let answer = pod.finish(pod.call("ADD").under(&strace), &pod.conf(both()));
+        if answer.code == Some(0) {
+            break;
+        }
+        if !pod.root("veth0").contains("pfifo 7:") {
+            let named = "restore the root qdisc pfifo 7: of veth0, which the limit replaced";
+            assert!(answer.stdout.contains(named), "{answer:?}");
+            replaced += 1;
+            pod.sh(foreign);
+        }
+        assert_eq!(pod.state(), before, "request {request}");
+    }
+    assert!(replaced > 1, "{replaced}");
+}
+
 /// The number of requests of an ADD with subnets that fails if one of them does.
 fn requests() -> usize {
     let failed = |request: &usize| {
