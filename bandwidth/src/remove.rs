@@ -127,20 +127,31 @@ pub fn gc(request: &Request) -> Result<(), Error> {
 #[derive(Default)]
 struct Found {
     ifbs: Vec<Slot>,
-    /// The limited links, the one that the ifbs are behind first.
+    /// The limited links.
     links: Vec<Link>,
 }
 
 impl Found {
     fn remove(self, netlink: &mut Netlink, whose: (&Owner, &[Mark]), log: &Log) -> Vec<Error> {
         let Found { ifbs, links } = self;
-        let mut links = links.iter();
-        let first = (ifbs, links.next());
-        let rest = links.map(|link| (Vec::new(), Some(link)));
-        let all = iter::once(first).chain(rest);
+        let place = links.iter().position(|link| is_behind(&ifbs, link));
+        let first = links.get(place.unwrap_or(0));
+        // The mark of the link that the ifbs are not behind says whose it is.
+        let is_other = |(at, link): &(usize, &Link)| {
+            Some(*at) != place && Mark::of(link).is_some_and(|mark| mark.owner == *whose.0)
+        };
+        let rest = links.iter().enumerate().filter(is_other);
+        let rest = rest.map(|(_, link)| (Vec::new(), Some(link)));
+        let all = iter::once((ifbs, first)).chain(rest);
         all.flat_map(|one| slots_of(netlink, whose, one, log))
             .collect()
     }
+}
+
+/// Whether ifbs are behind a link, as far as their marks say: whatever has the namespace's path by now.
+fn is_behind(slots: &[Slot], link: &Link) -> bool {
+    let mut marks = slots.iter().filter_map(|slot| slot.mark.as_ref());
+    marks.all(|mark| mark.link == link.index)
 }
 
 /// Everything with the marks of some owners.
@@ -245,12 +256,7 @@ fn slots_of(
     (mut slots, link): (Vec<Slot>, Option<&Link>),
     log: &Log,
 ) -> Vec<Error> {
-    // The mark says behind which link they are, whatever has the namespace's path by now.
-    let is_behind = |link: &Link| {
-        let marks = slots.iter().filter_map(|slot| slot.mark.as_ref());
-        marks.map(|mark| mark.link).all(|of| of == link.index)
-    };
-    let link = link.filter(|link| is_behind(link));
+    let link = link.filter(|link| is_behind(&slots, link));
     let guessed = match link {
         Some(_) => None,
         None => match guess(netlink, &slots) {

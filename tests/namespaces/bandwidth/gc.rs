@@ -115,3 +115,27 @@ fn gc_takes_an_ifb_whose_veth_is_gone() {
     gc(&pod, json!([]));
     assert_eq!(pod.ifbs(), Vec::<String>::new());
 }
+
+/// A container whose veth was replaced while an older plugin's ifb stayed behind the former one.
+#[test]
+fn gc_frees_a_marked_veth_whose_owner_has_an_ifb_behind_another() {
+    let pod = Pod::in_net(OURS, &Topology::new().containers(2));
+    let host = || state(&pod.net.host);
+    let before = host();
+    run(&pod, "ADD", 0, "net1", "dead");
+    let towards = json!({"ingressRate": 8_000_000, "ingressBurst": 800_000});
+    let mut conf = pod.conf(towards);
+    conf["prevResult"]["interfaces"][0]["name"] = json!("veth1");
+    let add = sandbox::plugin::Call::new(OURS, "ADD").netns(&pod.net.containers[1]);
+    let answer = pod.finish(add.env("CNI_CONTAINERID", "later"), &conf);
+    assert_eq!(answer.code, Some(0), "{answer:?}");
+    let link = pod.sh("ip -j link show veth1");
+    let link: Value = serde_json::from_str(&link).unwrap();
+    let alias = link[0]["ifalias"].as_str().unwrap();
+    let alias = alias.replace("/later/", "/dead/");
+    pod.net
+        .host
+        .sh(["ip", "link", "set", "veth1", "alias", &alias]);
+    gc(&pod, json!([]));
+    assert_eq!(host(), before);
+}
