@@ -7,6 +7,9 @@ use std::fmt;
 pub struct Mac([u8; 6]);
 
 impl Mac {
+    /// That of the loopback interface, which the kernel lets nobody set.
+    pub const ZERO: Mac = Mac([0; 6]);
+
     /// Reads the spellings that Go's `net.ParseMAC` takes for 6 bytes: `02:00:5e:10:00:0A`,
     /// `02-00-5e-10-00-0a` and `0200.5e10.000a`. Longer hardware addresses are refused: no interface
     /// that this serves has one, and the kernel would use their first 6 bytes.

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use common::error::short;
+use common::mac::Mac;
 use common::sys::file;
 use common::sys::link::{self, Link};
 use common::{Attachment, Code, Context, Drift, Error, Request, step};
@@ -152,9 +153,22 @@ fn is_possible(plan: &Plan, actual: &Actual, ifname: &str) -> Result<(), Error> 
         }
         Some(link) => {
             let is_absent = |change: &&link::Change| attribute::present(link, **change).is_none();
-            let absent = plan.link.iter().find(is_absent);
-            let absent = absent.map(|change| attribute::name(*change));
-            (absent, "the interface has no Ethernet address".to_owned())
+            let is_for_good = |change: &&link::Change| {
+                matches!(change, link::Change::Mac(_)) && link.mac == Some(Mac::ZERO)
+            };
+            match (
+                plan.link.iter().find(is_absent),
+                plan.link.iter().find(is_for_good),
+            ) {
+                (Some(change), _) => {
+                    let why = "the interface has no Ethernet address".to_owned();
+                    (Some(attribute::name(*change)), why)
+                }
+                (None, change) => {
+                    let why = "its address of zeros could not be restored".to_owned();
+                    (change.map(|change| attribute::name(*change)), why)
+                }
+            }
         }
     };
     match refused {

@@ -91,3 +91,19 @@ fn a_sysctl_or_an_interface_that_does_not_exist_fails_before_anything_is_changed
     assert_state!(pod.state(), before);
     assert!(pod.files().is_empty());
 }
+
+/// The kernel lets nobody set an address of zeros: DEL could not restore it.
+#[test]
+fn a_mac_in_the_place_of_zeros_is_refused() {
+    let pod = Pod::new();
+    let before = pod.state();
+    let mut conf = pod.conf(json!({"mac": "02:00:5e:10:00:0a", "mtu": 1400}));
+    conf["prevResult"]["interfaces"][1]["name"] = json!("lo");
+    let call = |verb| pod.call(verb).env("CNI_IFNAME", "lo");
+    let answer = pod.finish(call("ADD"), &conf);
+    let (_, told) = error(&answer);
+    assert!(told.contains("zeros"), "{told}");
+    assert_state!(pod.state(), before);
+    assert_eq!(pod.finish(call("DEL"), &conf).code, Some(0));
+    assert!(pod.files().is_empty());
+}
