@@ -197,7 +197,7 @@ impl Firewall {
     /// Whether a packet comes to a rule of portmap's that translates. What keeps it from there is sure where
     /// all that the packet can meet does so.
     ///
-    /// A translation ends its way through all chains, anything else that through one chain. Of chains of one
+    /// A translation and a drop end its way through all chains, anything else that through one chain. Of chains of one
     /// priority the kernel runs the newest first, and does not report which that is.
     pub fn reaches(&self, hook: Hook, packet: &Packet) -> Reaches {
         let walked = self.walked(hook, true, packet);
@@ -206,7 +206,8 @@ impl Firewall {
             for one in chains {
                 let translates = |end: &End| end.verdict == Verdict::Translate;
                 let takes = |end: &&End| match end.verdict {
-                    Verdict::Accept | Verdict::Drop => one.has_ours(),
+                    Verdict::Accept => one.has_ours(),
+                    Verdict::Drop => true,
                     _ => translates(end),
                 };
                 let mut foreign = one.ends.iter().take_while(|end| !end.is_ours());
@@ -240,7 +241,8 @@ impl Firewall {
         let is_drop = |end: &&End| end.verdict == Verdict::Drop;
         let sure = |ends: &Vec<End>| {
             let drops = ends.iter().all(|end| is_drop(&end));
-            drops.then(|| ends.first().cloned()).flatten()
+            let named = ends.iter().find(|end| end.is_sure).or(ends.first());
+            named.filter(|_| drops).cloned()
         };
         if let Some(end) = ends.iter().find_map(sure) {
             return Filtered::Dropped(end);

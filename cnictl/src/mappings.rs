@@ -117,7 +117,10 @@ fn contest(all: &mut [Mapping], firewalls: &mut Firewalls, errors: &mut Vec<Erro
 }
 
 /// The addresses of the node that others can use.
-fn outside(family: Family) -> Result<Vec<IpAddr>, Error> {
+///
+/// # Errors
+/// Code 100 when the kernel does not say.
+pub fn outside(family: Family) -> Result<Vec<IpAddr>, Error> {
     let mut all = local(family)?;
     all.retain(is_outside);
     Ok(all)
@@ -132,20 +135,24 @@ pub fn is_outside(ip: &IpAddr) -> bool {
     !ip.is_loopback() && !is_link_local
 }
 
+/// A new connection's packet to a port on each of its addresses, which are some of the node's.
+pub fn arriving<'a>(row: &'a Row, addresses: &'a [IpAddr]) -> impl Iterator<Item = Packet> + 'a {
+    let port = row.forward.port;
+    let own = row.forward.port.address.as_ref().map(std::slice::from_ref);
+    own.unwrap_or(addresses).iter().map(move |to| Packet {
+        from: None,
+        to: *to,
+        is_local: true,
+        protocol: port.protocol,
+        port: port.number,
+        interfaces: (None, None),
+        states: &["NEW"],
+    })
+}
+
 /// What takes a port's packets, surely on one of its addresses rather than perhaps.
 fn taken(row: &Row, firewall: &Firewall, addresses: &[IpAddr]) -> Option<End> {
-    let port = row.forward.port;
-    let own = port.address.as_ref().map(std::slice::from_ref);
-    let ends = own.unwrap_or(addresses).iter().filter_map(|to| {
-        let packet = Packet {
-            from: None,
-            to: *to,
-            is_local: true,
-            protocol: port.protocol,
-            port: port.number,
-            interfaces: (None, None),
-            states: &["NEW"],
-        };
+    let ends = arriving(row, addresses).filter_map(|packet| {
         match firewall.reaches(Hook::Prerouting, &packet) {
             Reaches::Stopped(end) => Some(end),
             Reaches::Ours | Reaches::Nothing => None,

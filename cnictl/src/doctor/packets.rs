@@ -13,7 +13,7 @@ use portmap::firewall::Hook;
 use super::{Node, found};
 use crate::finding::{Finding, some};
 use crate::firewall::{End, Filtered, Firewall, Packet, Verdict};
-use crate::mappings::Mapping;
+use crate::mappings::{Mapping, arriving, outside};
 use crate::state::State;
 
 /// Somewhere else (TEST-NET-1 and the prefix for documentation).
@@ -34,6 +34,7 @@ pub(super) fn findings(node: &Node<'_>) -> Vec<Finding> {
             findings: Vec::new(),
         };
         look.ahead();
+        look.before();
         look.forward();
         look.masquerade();
         findings.append(&mut look.findings);
@@ -82,6 +83,35 @@ impl Look<'_> {
             let text = format!("{rule} comes before ours and takes {}", some(&ports));
             self.findings
                 .push(Finding::error("host ports", text).run("cnictl explain PORT"));
+        }
+    }
+
+    /// What drops the packets of a mapped port before anything translates them.
+    fn before(&mut self) {
+        let object = format!("PREROUTING ({})", self.family);
+        let addresses = found(&object, outside(self.family), &mut self.findings);
+        let addresses = addresses.unwrap_or_default();
+        let mut dropped = ByRule::new();
+        for Mapping { row, .. } in self.mapped() {
+            let mut ends = arriving(row, &addresses).filter_map(|packet| {
+                match self.firewall.filters(Hook::Prerouting, &packet) {
+                    Filtered::Dropped(end) => Some(end),
+                    Filtered::Passed | Filtered::Unknown(_) => None,
+                }
+            });
+            if let Some(end) = ends.next() {
+                let port = row.forward.port;
+                note(
+                    &mut dropped,
+                    &end,
+                    format!("{}/{}", port.number, port.protocol),
+                );
+            }
+        }
+        for (rule, ports) in dropped {
+            let text = format!("{rule} drops packets to {}", some(&ports));
+            let run = "cnictl explain PORT";
+            self.findings.push(Finding::error(&object, text).run(run));
         }
     }
 

@@ -151,7 +151,7 @@ fn what_has_a_packet_before_ours_is_found_and_sure_only_where_the_order_is_known
     let behind = |rule: &'static str| [&[rule], own].concat();
     let (accepted, returned) = (behind("-p tcp -j ACCEPT"), behind("-j RETURN"));
     let (perhaps, udp) = (behind(SOME[0]), behind("-p udp -j ACCEPT"));
-    let cases: [(Chains<'_>, Option<bool>); 18] = [
+    let cases: [(Chains<'_>, Option<bool>); 20] = [
         (&[("ip nat", -100, own)], None),
         (&[("ip nat", -100, &own_last)], Some(true)),
         (&[("ip nat", -100, &own_first)], None),
@@ -175,6 +175,11 @@ fn what_has_a_packet_before_ours_is_found_and_sure_only_where_the_order_is_known
             None,
         ),
         (&[("ip a", -110, SOME), ("ip nat", -100, own)], None),
+        (
+            &[("ip a", -110, &["-j DROP"]), ("ip nat", -100, own)],
+            Some(true),
+        ),
+        (&[("ip nat", -100, own), ("ip a", -90, &["-j DROP"])], None),
         (&[("ip a", -100, SOME), ("ip nat", -100, own)], None),
         // The reference's own table does not count as a stranger's.
         (

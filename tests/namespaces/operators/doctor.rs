@@ -17,6 +17,15 @@ broken_nodes! {
     a_policy_of_the_legacy_forward_is_named: IptablesLegacy, "doctor", "error", "FORWARD (IPv4)",
         "policy DROP (chain FORWARD of filter (legacy)) drops packets to 10.22.0.2:53/udp, 10.22.0.2:80/tcp",
         |node| node.host("iptables-legacy -P FORWARD DROP");
+    a_policy_of_raw_prerouting_is_named: IptablesNft, "doctor", "error", "PREROUTING (IPv4)",
+        "policy DROP (chain PREROUTING of ip raw) drops packets to 8000/tcp, 9000/udp",
+        |node| node.host("iptables-nft -t raw -P PREROUTING DROP");
+    a_policy_of_mangle_prerouting_is_named: IptablesLegacy, "doctor", "error", "PREROUTING (IPv4)",
+        "policy DROP (chain PREROUTING of mangle (legacy)) drops packets to 8000/tcp, 9000/udp",
+        |node| node.host("iptables-legacy -t mangle -P PREROUTING DROP");
+    a_policy_of_a_nat_chain_before_ours_is_named: Nftables, "doctor", "error", "host ports",
+        "policy DROP (chain pre of ip mine) comes before ours and takes 9000/udp, 8000/tcp",
+        |node| node.host("nft 'table ip mine { chain pre { type nat hook prerouting priority -110; policy drop; }; }'");
     a_zone_of_nft_that_rejects_is_named: Nftables, "doctor", "error", "FORWARD (IPv4)",
         "(chain zone of inet fw) drops packets to 10.22.0.2:53/udp, 10.22.0.2:80/tcp",
         |node| node.host("nft 'table inet fw { chain zone { oifname \"veth0\" reject; }
