@@ -66,6 +66,7 @@ impl Place {
         let name = format!("operators-test-{}-{number}", std::process::id());
         let directory = std::env::temp_dir().join(name);
         fs::create_dir_all(directory.join("cache/results")).unwrap();
+        fs::create_dir(directory.join("run")).unwrap();
         backend.link_programs(&directory);
         Place {
             net: Topology::new().containers(containers).build().unwrap(),
@@ -85,6 +86,11 @@ impl Place {
 
     pub fn cache_dir(&self) -> PathBuf {
         self.directory.join("cache")
+    }
+
+    /// What its plugins and commands have as `/run`.
+    pub fn run_dir(&self) -> PathBuf {
+        self.directory.join("run")
     }
 
     pub fn state_dir(&self) -> PathBuf {
@@ -208,6 +214,7 @@ impl Place {
             .netns(self.pod(index))
             .env("PATH", &self.path())
             .env("XTABLES_LOCKFILE", &lock)
+            .with_run(&self.run_dir())
             .stdin(conf.to_string())
     }
 
@@ -278,6 +285,7 @@ impl Place {
             .arguments(&words)
             .env("PATH", &self.path())
             .env("XTABLES_LOCKFILE", &lock)
+            .with_run(&self.run_dir())
     }
 
     /// Empties what a firewall's reload empties.

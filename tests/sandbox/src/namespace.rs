@@ -110,6 +110,12 @@ impl Namespace {
         command::inside_with_sys(&self.file, program.as_ref())
     }
 
+    /// Like [`Namespace::command`], in a mount namespace of its own with a directory in the place of `/run`.
+    #[must_use]
+    pub fn command_with_run(&self, program: impl AsRef<std::ffi::OsStr>, run: &Path) -> Command {
+        command::inside_with_run(&self.file, program.as_ref(), run)
+    }
+
     /// Runs a command line (`ns.sh(["ip", "link"])`) inside and returns its standard output.
     ///
     /// # Panics

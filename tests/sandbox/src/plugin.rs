@@ -23,6 +23,7 @@ pub struct Call {
     arguments: Vec<String>,
     env: Vec<(String, String)>,
     stdin: Vec<u8>,
+    run: Option<PathBuf>,
 }
 
 /// What a plugin answered.
@@ -103,6 +104,7 @@ impl Call {
             arguments: Vec::new(),
             env: Vec::new(),
             stdin: Vec::new(),
+            run: None,
         }
     }
 
@@ -139,6 +141,13 @@ impl Call {
     #[must_use]
     pub fn arguments(mut self, words: &[&str]) -> Self {
         self.arguments = words.iter().map(ToString::to_string).collect();
+        self
+    }
+
+    /// Gives it a `/run` of its own, where plugins keep state and locks: an existing directory.
+    #[must_use]
+    pub fn with_run(mut self, directory: &Path) -> Self {
+        self.run = Some(directory.to_owned());
         self
     }
 
@@ -190,7 +199,10 @@ impl Call {
         let mut words = self.runner.iter().map(PathBuf::from).collect::<Vec<_>>();
         words.push(self.program.clone());
         let (program, arguments) = words.split_first().unwrap_or((&self.program, &[]));
-        let mut command = host.command(program);
+        let mut command = match &self.run {
+            Some(run) => host.command_with_run(program, run),
+            None => host.command(program),
+        };
         command
             .args(arguments)
             .args(&self.arguments)

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
@@ -33,16 +34,27 @@ pub(super) fn inside_with_sys(namespace: &Arc<File>, program: &OsStr) -> Command
     })
 }
 
+pub(super) fn inside_with_run(namespace: &Arc<File>, program: &OsStr, run: &Path) -> Command {
+    let run = run.to_owned();
+    before_exec(namespace, program, move |file| {
+        let none: Option<&str> = None;
+        setns(file.as_fd(), CloneFlags::CLONE_NEWNET)?;
+        unshare(CloneFlags::CLONE_NEWNS)?;
+        mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)?;
+        Ok(mount(Some(&run), "/run", none, MsFlags::MS_BIND, none)?)
+    })
+}
+
 fn before_exec(
     namespace: &Arc<File>,
     program: &OsStr,
-    step: fn(&File) -> io::Result<()>,
+    step: impl Fn(&File) -> io::Result<()> + Send + Sync + 'static,
 ) -> Command {
     let namespace = Arc::clone(namespace);
     let mut command = Command::new(program);
     #[allow(unsafe_code)]
-    // SAFETY: after fork `step` only makes system calls (setns, unshare, mount with short constant
-    // paths, which nix copies to the stack): no allocation, no lock.
+    // SAFETY: after fork `step` only makes system calls (setns, unshare, mount with short paths, which nix
+    // copies to the stack): no allocation, no lock.
     unsafe {
         command.pre_exec(move || step(&namespace));
     }
