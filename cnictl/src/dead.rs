@@ -10,7 +10,7 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use common::attachment::{Attachment, ifname_fault, is_valid_name};
-use common::cache::{Cache, Entry, means};
+use common::cache::{Cache, Entry, Index};
 use common::error::{Code, Error};
 use common::json::{Fields, Json};
 use common::netconf::Unversioned;
@@ -124,22 +124,15 @@ impl<'a> Look<'a> {
         Ok(())
     }
 
-    /// Attachments of the cache whose pods are not gone.
-    fn entries(&self) -> impl Iterator<Item = &Attachment> {
-        let all = self.cache.entries.iter().map(|entry| &entry.attachment);
-        all.filter(|one| !self.gone.contains(one))
-    }
-
     /// Whether the runtime has the attachment, or may have it: an older libcni writes files that say
     /// their owner by their names only.
-    fn may_live(&self, shown: &Attachment) -> bool {
-        if shown.network.is_empty() {
-            return self
-                .entries()
-                .any(|entry| entry.container == shown.container);
-        }
-        if self.entries().any(|entry| means(shown, entry)) {
+    fn may_live(&self, index: &Index<'_>, shown: &Attachment) -> bool {
+        let lives = |entry: &&Entry| !self.gone.contains(&entry.attachment);
+        if index.find(shown).iter().any(lives) {
             return true;
+        }
+        if shown.network.is_empty() {
+            return false;
         }
         let begin = file_name(&Attachment {
             ifname: String::new(),
@@ -212,7 +205,9 @@ pub fn find<P: Operate>(living: Living<'_>, named: &[String]) -> Result<Vec<Dead
             Fate::Left("the cache has no attachment of the network; name it with --network")
         }
     };
-    let owners = look.owners.iter().filter(|owner| !look.may_live(owner));
+    let index = look.cache.index();
+    let is_dead = |owner: &&Attachment| !look.may_live(&index, owner);
+    let owners = look.owners.iter().filter(is_dead);
     let dead = owners.map(|owner| Dead {
         fate: fate(owner),
         attachment: owner.clone(),
@@ -269,7 +264,7 @@ pub fn restore<P: Operate>(dir: &Path, dead: &mut Dead) {
             return;
         }
     };
-    for entry in cache.find(&dead.attachment) {
+    for entry in cache.index().find(&dead.attachment) {
         dead.fate = match put_right::<P>(entry) {
             Some(Outcome::Failed(error)) => Fate::Failed(error),
             // The runtime's cache has it, and there is nothing to put it into.
@@ -285,7 +280,7 @@ fn still_there(attachment: &Attachment) -> Error {
 }
 
 fn remove_one<P: Operate>(look: &Look<'_>, attachment: &Attachment) -> Fate {
-    if look.may_live(attachment) {
+    if look.may_live(&look.cache.index(), attachment) {
         return Fate::Left("the cache has it by now");
     }
     if !look.owners.contains(attachment) {

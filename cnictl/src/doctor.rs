@@ -26,11 +26,13 @@ use std::path::PathBuf;
 use common::Error;
 use common::Family;
 use common::cache::Cache;
+use portmap::Portmap;
 
 use crate::finding::Finding;
 use crate::firewall::Firewalls;
 use crate::mappings::{Mapping, mappings_by};
 use crate::owners::Owners;
+use crate::repair::{Task, tasks};
 use networks::Networks;
 
 /// Where things are on the node.
@@ -49,6 +51,9 @@ struct Node<'a> {
     places: &'a Places,
     cache: &'a Cache,
     owners: &'a Owners<'a>,
+    /// What portmap has to do with its attachments.
+    tasks: &'a [Task<'a>],
+    are_mappings_known: bool,
     mappings: Vec<Mapping>,
     firewalls: Firewalls,
     /// The types of plugins that networks and attachments have.
@@ -67,7 +72,8 @@ pub fn examine(places: &Places) -> Vec<Finding> {
         let object = format!("firewall ({family})");
         findings.extend(errors.map(|error| Finding::unread(&object, error)));
     }
-    let mappings = mappings_by(&cache, &owners, &mut firewalls).map(|(mappings, errors)| {
+    let tasks = tasks::<Portmap>(&cache, true);
+    let mappings = mappings_by(&owners, &tasks, &mut firewalls).map(|(mappings, errors)| {
         findings.extend(
             errors
                 .iter()
@@ -75,13 +81,15 @@ pub fn examine(places: &Places) -> Vec<Finding> {
         );
         mappings
     });
-    let mappings = found("host ports", mappings, &mut findings).unwrap_or_default();
+    let mappings = found("host ports", mappings, &mut findings);
     let networks = Networks::read(places, &mut findings);
     let node = Node {
         places,
         cache: &cache,
         owners: &owners,
-        mappings,
+        tasks: &tasks,
+        are_mappings_known: mappings.is_some(),
+        mappings: mappings.unwrap_or_default(),
         firewalls,
         used: &networks.types | &cache::types(&cache),
     };

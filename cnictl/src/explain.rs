@@ -15,6 +15,7 @@ use std::net::IpAddr;
 use common::Error;
 use common::cache::{Cache, Entry};
 use common::{Family, Protocol};
+use portmap::Portmap;
 use portmap::address::{interface_towards, local};
 use portmap::firewall::Hook;
 use portmap::list::row::Row;
@@ -25,6 +26,7 @@ use crate::firewall::{Firewall, Firewalls, Packet};
 use crate::mappings::{Mapping, is_outside, mappings_by};
 use crate::missing::WayOut;
 use crate::owners::Owners;
+use crate::repair::tasks;
 use crate::state::State;
 
 /// A question.
@@ -78,7 +80,8 @@ const STATIONS: [(&str, Station); 15] = [
 pub fn explain(question: &Question<'_>, cache: &Cache) -> Result<Vec<Finding>, Error> {
     let owners = Owners::of(cache);
     let mut firewalls = Firewalls::default();
-    let (mut all, unknown) = mappings_by(cache, &owners, &mut firewalls)?;
+    let tasks = tasks::<Portmap>(cache, true);
+    let (mut all, unknown) = mappings_by(&owners, &tasks, &mut firewalls)?;
     all.retain(|mapping| {
         question.port.is(&mapping.row.forward.port)
             && question
@@ -87,7 +90,7 @@ pub fn explain(question: &Question<'_>, cache: &Cache) -> Result<Vec<Finding>, E
     });
     let mut findings: Vec<Finding> = cache.faults.iter().chain(&unknown).map(unread).collect();
     for mapping in serving(&all) {
-        let found = cache.find(&mapping.row.owner).next();
+        let found = owners.index.find(&mapping.row.owner).first().copied();
         let named = !mapping.row.owner.container.is_empty();
         let way = Way {
             question,

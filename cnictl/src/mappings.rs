@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
-use common::cache::Cache;
 use common::{Error, Family};
 use portmap::Portmap;
 use portmap::address::local;
@@ -14,6 +13,7 @@ use portmap::list::{complete, forwards, is_same};
 use crate::firewall::{End, Firewall, Firewalls, Packet, Reaches};
 use crate::missing::{Missing, missing};
 use crate::owners::Owners;
+use crate::repair::{Task, tasks};
 use crate::state::{State, of_forwards};
 
 /// A host port and its state.
@@ -42,9 +42,10 @@ impl Mapping {
 ///
 /// # Errors
 /// What could not be read of the kernel's state.
-pub fn mappings(cache: &Cache, owners: &Owners<'_>) -> Result<(Vec<Mapping>, Vec<Error>), Error> {
+pub fn mappings(owners: &Owners<'_>) -> Result<(Vec<Mapping>, Vec<Error>), Error> {
     let mut firewalls = Firewalls::default();
-    let (all, mut errors) = mappings_by(cache, owners, &mut firewalls)?;
+    let tasks = tasks::<Portmap>(owners.index.cache, true);
+    let (all, mut errors) = mappings_by(owners, &tasks, &mut firewalls)?;
     errors.extend(
         firewalls
             .iter()
@@ -53,19 +54,19 @@ pub fn mappings(cache: &Cache, owners: &Owners<'_>) -> Result<(Vec<Mapping>, Vec
     Ok((all, errors))
 }
 
-/// The same; what could not be read of the firewalls is left with them.
+/// The same by the tasks of all attachments; what could not be read of the firewalls is left with them.
 ///
 /// # Errors
 /// As [`mappings`].
 pub fn mappings_by(
-    cache: &Cache,
     owners: &Owners<'_>,
+    tasks: &[Task<'_>],
     firewalls: &mut Firewalls,
 ) -> Result<(Vec<Mapping>, Vec<Error>), Error> {
     let mut found = forwards()?;
-    complete(&mut found, cache);
-    let Missing { rows, mut errors } = missing::<Portmap>(cache, &found);
-    let states = of_forwards(&found, cache, owners);
+    complete(&mut found, &owners.index);
+    let Missing { rows, mut errors } = missing::<Portmap>(tasks, &found);
+    let states = of_forwards(&found, owners);
     let all = found.into_iter().zip(states);
     let all = all.map(|(row, state)| Mapping::new(row, state));
     let mut all: Vec<Mapping> = all.collect();

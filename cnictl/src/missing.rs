@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use common::cache::{Cache, Entry};
+use common::cache::Entry;
 use common::{Error, Operate, Request};
 
-use crate::repair::{Outcome, tasks, what_became_of};
+use crate::repair::{Outcome, Task, what_became_of};
 
 /// The command that repairs it.
 pub const RECONCILE: &str = "cnictl reconcile";
@@ -46,16 +46,15 @@ struct Part<'a> {
     way_out: WayOut,
 }
 
-/// Compares the attachments of a cache with what the kernel was found to have afterwards. An attachment
+/// Compares attachments of the cache with what the kernel was found to have afterwards. An attachment
 /// that the runtime deletes or adds again meanwhile is left out.
-pub fn missing<P: Operate>(cache: &Cache, found: &[P::Row]) -> Missing<P::Row> {
-    let tasks = tasks::<P>(cache, true);
+pub fn missing<P: Operate>(tasks: &[Task<'_>], found: &[P::Row]) -> Missing<P::Row> {
     let mut missing = Missing {
         rows: Vec::new(),
         errors: Vec::new(),
     };
     let mut parts = Vec::new();
-    for task in &tasks {
+    for task in tasks {
         let entry = task.job.entry;
         let way_out = match &task.job.obstacle {
             Some(Outcome::Gone | Outcome::Deleted) => continue,

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use common::Attachment;
-use common::cache::Cache;
+use common::cache::{Cache, Index};
 use common::json::Json;
 
 use crate::cli::node::Chosen;
@@ -12,24 +12,29 @@ use crate::table::{Cell, Column, column};
 /// How many characters of a container's ID a table shows, as in those of runtimes.
 const ID: usize = 12;
 
-/// The owners that the cache knows, each with its pod where the runtime named one.
+/// The owners that the cache knows.
 #[derive(Debug)]
-pub struct Owners<'a>(HashMap<&'a Attachment, Option<String>>);
+pub struct Owners<'a> {
+    /// The cache's entries.
+    pub index: Index<'a>,
+    /// The pod of each, where the runtime named one.
+    pods: HashMap<&'a Attachment, Option<String>>,
+}
 
 impl<'a> Owners<'a> {
     /// Those of a cache.
     pub fn of(cache: &'a Cache) -> Owners<'a> {
         let entries = cache.entries.iter();
-        Owners(
-            entries
-                .map(|entry| (&entry.attachment, entry.pod()))
-                .collect(),
-        )
+        let pods = entries.map(|entry| (&entry.attachment, entry.pod()));
+        Owners {
+            index: cache.index(),
+            pods: pods.collect(),
+        }
     }
 
     /// The pod, as `NAMESPACE/NAME`.
     pub fn pod(&self, owner: &Attachment) -> Option<&str> {
-        self.0.get(owner)?.as_deref()
+        self.pods.get(owner)?.as_deref()
     }
 
     /// An owner in short: its pod, or network, container and interface.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use common::cache::{Cache, Entry};
+use common::cache::Index;
 use common::sys::netns::{Netns, OpenError};
 use common::{Attachment, Family, Protocol};
 use portmap::list::row::Row;
@@ -71,7 +71,8 @@ impl State {
 }
 
 /// The state of each host port that the kernel has.
-pub fn of_forwards(forwards: &[Row], cache: &Cache, owners: &Owners<'_>) -> Vec<State> {
+pub fn of_forwards(forwards: &[Row], owners: &Owners<'_>) -> Vec<State> {
+    let mut known = HashMap::new();
     let mut earlier: HashMap<(Family, Protocol, u16), Vec<usize>> = HashMap::new();
     let mut states: Vec<State> = Vec::with_capacity(forwards.len());
     for (place, row) in forwards.iter().enumerate() {
@@ -80,7 +81,15 @@ pub fn of_forwards(forwards: &[Row], cache: &Cache, owners: &Owners<'_>) -> Vec<
         let key = (family, port.protocol, port.number);
         let before = earlier.entry(key).or_default();
         let (same, foreign) = rivals(forwards, row, before);
-        let stale = staleness(row, cache).map(State::Stale);
+        let mut gone = || {
+            let look = || gone(&row.owner, &owners.index);
+            *known.entry(&row.owner).or_insert_with(look)
+        };
+        let stale = match row.is_reached {
+            true => gone(),
+            false => Some("no rule leads here"),
+        };
+        let stale = stale.map(State::Stale);
         states.push(stale.unwrap_or_else(|| behind(same, foreign, owners)));
         let rival = foreign.and_then(|(place, _)| states.get_mut(place));
         if let Some(rival @ State::Active) = rival {
@@ -122,28 +131,13 @@ fn holder(row: &Row, owners: &Owners<'_>) -> String {
     format!("{} in {}", owners.name(&row.owner), row.backend)
 }
 
-fn staleness(row: &Row, cache: &Cache) -> Option<&'static str> {
-    if !row.is_reached {
-        return Some("no rule leads here");
-    }
-    gone(&row.owner, cache)
-}
-
 /// Why an owner is not one any more.
-pub fn gone(owner: &Attachment, cache: &Cache) -> Option<&'static str> {
+pub fn gone(owner: &Attachment, index: &Index<'_>) -> Option<&'static str> {
     // The owner of an unreadable file is not known.
-    if !cache.exists || !cache.faults.is_empty() {
+    if !index.cache.exists || !index.cache.faults.is_empty() {
         return None;
     }
-    let mut entries: Vec<&Entry> = match owner.network.is_empty() {
-        // The reference's nftables rules name the container alone.
-        true => cache
-            .entries
-            .iter()
-            .filter(|entry| entry.attachment.container == owner.container)
-            .collect(),
-        false => cache.find(owner).collect(),
-    };
+    let mut entries = index.find(owner);
     if entries.is_empty() {
         return Some("not in the runtime's cache");
     }
@@ -156,6 +150,7 @@ pub fn gone(owner: &Attachment, cache: &Cache) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
+    use common::cache::Cache;
     use portmap::{Forward, HostPort};
 
     use super::*;
@@ -186,7 +181,7 @@ mod tests {
 
     fn words(forwards: &[Row]) -> Vec<&'static str> {
         let cache = Cache::default();
-        let states = of_forwards(forwards, &cache, &Owners::of(&cache));
+        let states = of_forwards(forwards, &Owners::of(&cache));
         states.iter().map(State::word).collect()
     }
 
@@ -234,7 +229,7 @@ mod tests {
             ..Cache::default()
         };
         let all = [row("a", None, "nftables")];
-        let states = of_forwards(&all, &cache, &Owners::of(&cache));
+        let states = of_forwards(&all, &Owners::of(&cache));
         assert_eq!(states, [State::Stale("not in the runtime's cache")]);
     }
 }

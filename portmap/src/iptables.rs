@@ -10,6 +10,7 @@ mod by_place;
 mod compiled;
 mod conflict;
 mod diff;
+mod excerpt;
 mod families;
 mod follow;
 #[cfg(fuzzing)]

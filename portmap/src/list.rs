@@ -5,7 +5,7 @@ mod missing;
 pub mod row;
 
 use common::Attachment;
-use common::cache::{Cache, Entry};
+use common::cache::{Cache, Index};
 use common::error::Error;
 
 use crate::backends;
@@ -24,27 +24,15 @@ pub fn forwards() -> Result<Vec<Row>, Error> {
 
 /// Completes what the state does not say of owners from the runtime's cache, where that leaves no
 /// doubt: iptables' comments name no `eth0`, and the reference's nftables rules name a container alone.
-pub fn complete(forwards: &mut [Row], cache: &Cache) {
+pub fn complete(forwards: &mut [Row], cache: &Index<'_>) {
     for Row { owner, .. } in forwards {
         if owner.container.is_empty() {
             continue;
         }
-        let known = match owner.network.is_empty() {
-            true => only(cache.entries.iter(), &owner.container),
-            false => cache.find_one(owner),
-        };
-        if let Some(entry) = known {
+        if let Some(entry) = cache.find_one(owner) {
             *owner = entry.attachment.clone();
         }
     }
-}
-
-/// The only entry of a container.
-fn only<'a>(mut entries: impl Iterator<Item = &'a Entry>, container: &str) -> Option<&'a Entry> {
-    let first = entries.find(|entry| entry.attachment.container == container)?;
-    entries
-        .all(|entry| entry.attachment.container != container)
-        .then_some(first)
 }
 
 /// The owners of all of them, as far as the state says so, completed from the cache: the network of what
@@ -54,6 +42,6 @@ fn only<'a>(mut entries: impl Iterator<Item = &'a Entry>, container: &str) -> Op
 /// What could not be read.
 pub(crate) fn owners(cache: &Cache) -> Result<Vec<Attachment>, Error> {
     let mut forwards = forwards()?;
-    complete(&mut forwards, cache);
+    complete(&mut forwards, &cache.index());
     Ok(forwards.into_iter().map(|forward| forward.owner).collect())
 }

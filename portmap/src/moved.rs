@@ -24,7 +24,7 @@ pub fn leftovers(
         Ok(all) => all,
         Err(error) => return parts.iter().map(|_| Err(error.clone())).collect(),
     };
-    list::complete(&mut all, cache);
+    list::complete(&mut all, &cache.index());
     let mut by_owner: HashMap<&Attachment, Vec<&Row>> = HashMap::new();
     for forward in &all {
         by_owner.entry(&forward.owner).or_default().push(forward);

@@ -65,14 +65,16 @@ pub struct Nftables;
 
 impl Backend for Nftables {
     const KIND: BackendKind = BackendKind::Nftables;
-    /// Every plan finds its own elements by their keys.
-    type Seen = ();
+    /// What they share. Every plan finds its own elements by their keys.
+    type Seen = observe::Shared;
     type Undo = undo::Undo;
 
-    fn observe(_jobs: &[Job<'_>]) {}
+    fn observe(jobs: &[Job<'_>]) -> observe::Shared {
+        observe::Shared::read(jobs)
+    }
 
-    fn diff((): &(), plan: &Plan, _config: &Config) -> Result<Vec<Drift>, Error> {
-        diff::diff(plan)
+    fn diff(seen: &observe::Shared, plan: &Plan, _config: &Config) -> Result<Vec<Drift>, Error> {
+        diff::diff(seen, plan)
     }
 
     fn apply(plan: &Plan, config: &Config, log: &Log) -> Result<undo::Undo, Error> {

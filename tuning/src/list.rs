@@ -66,8 +66,9 @@ pub struct Changes {
 /// Code 5 with what could not be read of the backups.
 pub fn changes(dirs: &BTreeSet<PathBuf>, cache: &Cache) -> Result<Changes, Error> {
     let mut changes = Changes::default();
+    let index = cache.index();
     for (owner, backup) in backups(dirs, cache)? {
-        let now = cache.find_one(&owner).map(|entry| now(entry, &backup));
+        let now = index.find_one(&owner).map(|entry| now(entry, &backup));
         let now = now.unwrap_or(Ok(Present::default()));
         let present = now.unwrap_or_else(|error| {
             changes.errors.push(error);

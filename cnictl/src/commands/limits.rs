@@ -1,10 +1,11 @@
 //! `limits`: every limit of the node, with what the kernel counts.
 
+use std::collections::HashMap;
 use std::time::Instant;
 
 use bandwidth::list::{Limit, limits};
 use bandwidth::{Bandwidth, scaled};
-use common::cache::Cache;
+use common::cache::Index;
 use common::json::Json;
 use common::{Attachment, Error};
 
@@ -13,6 +14,7 @@ use super::{document, lacking, object, sorted, unreadable};
 use crate::cli::node::Limits;
 use crate::missing::{Missing, missing};
 use crate::owners::Owners;
+use crate::repair::tasks;
 use crate::state::{State, gone};
 use crate::table::{Cell, Page, Table, column};
 
@@ -30,7 +32,7 @@ pub fn run(args: &Limits) -> Result<u8, Error> {
     watch(args.watched.watch, || {
         let cache = super::cache(&args.shown.cache_dir)?;
         let owners = Owners::of(&cache);
-        let (mut all, unknown) = look(&cache)?;
+        let (mut all, unknown) = look(&owners)?;
         all.retain(|row| owners.is_chosen(&row.owner, &args.chosen));
         last.compare(Instant::now(), all.iter_mut().map(sent));
         let all = sorted(all, args.sort.as_deref(), |all| table(all, &owners));
@@ -48,17 +50,23 @@ pub fn run(args: &Limits) -> Result<u8, Error> {
 
 /// Every limit, those of the kernel first, and the attachments of which it is not known what limits they
 /// lack.
-pub(super) fn look(cache: &Cache) -> Result<(Vec<Row>, Vec<Error>), Error> {
+pub(super) fn look(owners: &Owners<'_>) -> Result<(Vec<Row>, Vec<Error>), Error> {
+    let cache = owners.index.cache;
     let found = limits(cache)?;
-    let Missing { rows, errors } = missing::<Bandwidth>(cache, &found);
+    let Missing { rows, errors } = missing::<Bandwidth>(&tasks::<Bandwidth>(cache, true), &found);
     let mut all: Vec<Row> = found
         .into_iter()
-        .map(|limit| Row::of(limit, cache))
+        .map(|limit| Row::of(limit, &owners.index))
         .collect();
+    let places = all.iter().enumerate();
+    let places = places.map(|(place, row)| (row.limit.device.clone(), place));
+    let places: HashMap<String, usize> = places.collect();
     for (limit, way_out) in rows {
         let state = State::Missing(way_out);
-        let is_same = |row: &&mut Row| row.is(&limit);
-        match all.iter_mut().find(is_same) {
+        let there = places
+            .get(&limit.device)
+            .and_then(|place| all.get_mut(*place));
+        match there.filter(|row| row.is(&limit)) {
             // Its bucket is there, and not all leads to it.
             Some(row) => row.state = state,
             None => all.push(Row {
@@ -74,9 +82,9 @@ pub(super) fn look(cache: &Cache) -> Result<(Vec<Row>, Vec<Error>), Error> {
 
 impl Row {
     /// One that the kernel has.
-    fn of(limit: Limit, cache: &Cache) -> Row {
+    fn of(limit: Limit, index: &Index<'_>) -> Row {
         let owner = limit.owner.clone();
-        let gone = owner.as_ref().and_then(|owner| gone(owner, cache));
+        let gone = owner.as_ref().and_then(|owner| gone(owner, index));
         Row {
             owner: owner.unwrap_or_default(),
             limit,
@@ -86,9 +94,7 @@ impl Row {
     }
 
     fn is(&self, other: &Limit) -> bool {
-        self.limit.device == other.device
-            && self.limit.owner.is_some()
-            && self.limit.owner == other.owner
+        self.limit.owner.is_some() && self.limit.owner == other.owner
     }
 }
 

@@ -101,21 +101,21 @@ impl Page {
     /// What the kernel has; what cannot be read of it leaves the rest.
     fn node(&mut self, cache: &Cache) {
         let owners = Owners::of(cache);
-        match mappings(cache, &owners) {
+        match mappings(&owners) {
             Ok((all, unknown)) => {
                 self.errors.extend(unknown);
                 self.mappings(&all, &owners);
             }
             Err(error) => self.errors.push(error),
         }
-        match limits::look(cache) {
+        match limits::look(&owners) {
             Ok((all, unknown)) => {
                 self.errors.extend(unknown);
                 self.limits(&all, &owners);
             }
             Err(error) => self.errors.push(error),
         }
-        match sysctls::look(&[], cache) {
+        match sysctls::look(&[], &owners) {
             Ok((all, unknown)) => {
                 self.errors.extend(unknown);
                 let mut values = gauge("cni_tuning_values", "Values that tuning changed");

@@ -20,7 +20,7 @@ pub fn run(args: &Ports) -> Result<u8, Error> {
     watch(args.watched.watch, || {
         let cache = super::cache(&args.shown.cache_dir)?;
         let owners = Owners::of(&cache);
-        let (mut all, unknown) = mappings(&cache, &owners)?;
+        let (mut all, unknown) = mappings(&owners)?;
         all.retain(|Mapping { row, .. }| {
             args.port
                 .as_ref()

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use common::Error;
-use common::cache::Cache;
 use common::json::Json;
 use tuning::Tuning;
 use tuning::list::{Change, changes, data_dirs};
@@ -12,6 +11,7 @@ use super::{document, lacking, object, print, sorted, unreadable, whole};
 use crate::cli::node::Sysctls;
 use crate::missing::{Missing, WayOut, missing};
 use crate::owners::Owners;
+use crate::repair::tasks;
 use crate::state::{State, gone};
 use crate::table::{Page, Table, column};
 
@@ -24,7 +24,7 @@ pub(super) struct Row {
 pub fn run(args: &Sysctls) -> Result<u8, Error> {
     let cache = super::cache(&args.shown.cache_dir)?;
     let owners = Owners::of(&cache);
-    let (mut all, unknown) = look(&args.data_dirs, &cache)?;
+    let (mut all, unknown) = look(&args.data_dirs, &owners)?;
     all.retain(|row| owners.is_chosen(&row.change.owner, &args.chosen));
     let all = sorted(all, args.sort.as_deref(), |all| table(all, &owners));
     let lacking = lacking(&cache, unknown);
@@ -40,21 +40,23 @@ pub fn run(args: &Sysctls) -> Result<u8, Error> {
 
 /// Every value that was changed, in the usual directories where none is named, and what could not be
 /// read of them.
-pub(super) fn look(dirs: &[PathBuf], cache: &Cache) -> Result<(Vec<Row>, Vec<Error>), Error> {
+pub(super) fn look(dirs: &[PathBuf], owners: &Owners<'_>) -> Result<(Vec<Row>, Vec<Error>), Error> {
+    let cache = owners.index.cache;
     let dirs = match dirs {
         [] => data_dirs(cache),
         dirs => dirs.iter().cloned().collect(),
     };
     let mut found = changes(&dirs, cache)?;
-    let Missing { rows, errors } = missing::<Tuning>(cache, &found.values);
+    let tasks = tasks::<Tuning>(cache, true);
+    let Missing { rows, errors } = missing::<Tuning>(&tasks, &found.values);
     found.errors.extend(errors);
-    Ok((joined(found.values, rows, cache), found.errors))
+    Ok((joined(found.values, rows, owners), found.errors))
 }
 
 /// What was changed, and what is not as configured: one row where both are the same value's.
-fn joined(found: Vec<Change>, missing: Vec<(Change, WayOut)>, cache: &Cache) -> Vec<Row> {
+fn joined(found: Vec<Change>, missing: Vec<(Change, WayOut)>, owners: &Owners<'_>) -> Vec<Row> {
     let found = found.into_iter().map(|change| Row {
-        state: gone(&change.owner, cache).map_or(State::Active, State::Stale),
+        state: gone(&change.owner, &owners.index).map_or(State::Active, State::Stale),
         change,
     });
     let mut all: Vec<Row> = found.collect();

@@ -15,7 +15,7 @@ pub fn run(args: &Who) -> Result<u8, Error> {
     let Wanted { number, protocols } = &args.port;
     let cache = super::cache(&args.shown.cache_dir)?;
     let owners = Owners::of(&cache);
-    let (mut all, unknown) = mappings(&cache, &owners)?;
+    let (mut all, unknown) = mappings(&owners)?;
     all.retain(|mapping| args.port.is(&mapping.row.forward.port));
     let listeners = listeners(|port, protocol| port == *number && protocols.contains(&protocol))?;
     let lacking = lacking(&cache, unknown);

@@ -7,22 +7,32 @@ use crate::dead::{self, Dead, Living};
 use crate::finding::{Finding, some};
 use crate::lint;
 use crate::owners::name;
-use crate::plugins::of;
-use crate::repair::{Job, Outcome, run, tasks};
+use crate::plugins::{Plugin, of};
+use crate::repair::{Job, Outcome, Task, run, tasks};
 
 pub(super) fn findings(node: &Node<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     for plugin in lint::ours() {
-        findings.extend(of!(plugin, P => drifts::<P>(node)));
-        findings.extend(of!(plugin, P => leftovers::<P>(node)));
+        let own;
+        let tasks = match plugin {
+            Plugin::Portmap => node.tasks,
+            _ => {
+                own = of!(plugin, P => tasks::<P>(node.cache, true));
+                &own
+            }
+        };
+        findings.extend(of!(plugin, P => drifts::<P>(node, tasks)));
+        let is_clean = plugin == Plugin::Portmap && has_no_leftovers(node);
+        if !is_clean {
+            findings.extend(of!(plugin, P => leftovers::<P>(node)));
+        }
     }
     findings
 }
 
 /// What `cnictl reconcile --dry-run` would say.
-fn drifts<P: Operate>(node: &Node<'_>) -> Vec<Finding> {
-    let tasks = tasks::<P>(node.cache, true);
-    let outcomes = run::<P>(&tasks);
+fn drifts<P: Operate>(node: &Node<'_>, tasks: &[Task<'_>]) -> Vec<Finding> {
+    let outcomes = run::<P>(tasks);
     let (mut drifted, mut failed, mut gone) = (Vec::new(), Vec::new(), Vec::new());
     let mut accepted = Vec::new();
     let mut in_order = 0;
@@ -83,6 +93,12 @@ fn drifts<P: Operate>(node: &Node<'_>) -> Vec<Finding> {
 fn is_accepted<P: Operate>(job: &Job<'_>) -> bool {
     let requests = job.requests.as_ref();
     requests.is_ok_and(|requests| requests.iter().all(|request| P::check(request).is_ok()))
+}
+
+/// Whether the cache knows the owners of all host ports that were found.
+fn has_no_leftovers(node: &Node<'_>) -> bool {
+    let mut owners = node.mappings.iter().map(|mapping| &mapping.row.owner);
+    node.are_mappings_known && owners.all(|owner| !node.owners.index.find(owner).is_empty())
 }
 
 /// What no attachment in the cache owns.

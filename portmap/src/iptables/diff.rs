@@ -23,13 +23,15 @@ use crate::plan::Plan;
 /// As [`check`].
 pub fn diff(tables: &Tables, plan: &Plan, config: &Config) -> Result<Vec<Drift>, Error> {
     let evidence = theirs::known(&plan.attachment, Evidence::of_config(config))?;
-    let variants = Variants::find()?;
+    let variants = tables.variants.map_or_else(Variants::find, Ok)?;
     let outcomes = each(&all_wanted(plan, config, &Family::ALL), |wanted, family| {
         let fallback = own_mark(plan, config, family);
         match tables.of(family) {
-            Some((tool, state)) => {
-                let fallback = fallback.as_ref();
-                judge(tool, state, wanted, fallback, &evidence)
+            Some(whole) => {
+                let (tool, fallback) = (&whole.tool, fallback.as_ref());
+                let judge = |state: &State| judge(tool, state, wanted, fallback, &evidence);
+                let ports = wanted.ports.iter().map(|one| one.port.number);
+                whole.excerpts().look(&wanted.attachment, ports, judge)
             }
             None => {
                 let tool = variants.reader(family, wanted.conditional)?;
@@ -50,13 +52,15 @@ pub fn diff(tables: &Tables, plan: &Plan, config: &Config) -> Result<Vec<Drift>,
         }
     }
     for (family, variant) in variants.unplanned(plan) {
-        let state = match variant {
-            Variant::Legacy => remove::legacy::look(family, &plan.attachment),
-            Variant::Nft => native::look_at(family, &plan.attachment),
+        let owner = &plan.attachment;
+        let left = |state: &State| standing::left(state, owner, &evidence);
+        let chains = match (tables.of(family), variant) {
+            (Some(whole), _) => Ok(whole.excerpts().look(owner, std::iter::empty(), left)),
+            (None, Variant::Legacy) => remove::legacy::look(family, owner).map(|s| left(&s)),
+            (None, Variant::Nft) => native::look_at(family, owner).map(|s| left(&s)),
         };
-        match state {
-            Ok(state) => {
-                let chains = standing::left(&state, &plan.attachment, &evidence);
+        match chains {
+            Ok(chains) => {
                 drifts.extend(chains.into_iter().map(|chain| {
                     let object = format!("chain {chain} of table nat ({family})");
                     Drift::new(object, "none", "present")

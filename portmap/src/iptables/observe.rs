@@ -1,9 +1,12 @@
 //! The tables, read for many attachments at once: what `reconcile` needs after a firewall's reload.
 
+use std::sync::OnceLock;
+
 use common::Family;
 use xtables::state::State;
 use xtables::{Table, Variant};
 
+use super::excerpt::Excerpts;
 use super::families::{Variants, side_by_side};
 use super::native;
 use super::rules::all_wanted;
@@ -15,8 +18,26 @@ use crate::plan::Plan;
 /// All rules of the tables that attachments are in, in each IP version, as far as they could be read.
 #[derive(Debug, Default)]
 pub struct Tables {
-    v4: Option<(Tool, State)>,
-    v6: Option<(Tool, State)>,
+    /// The variants of the programs.
+    pub variants: Option<Variants>,
+    v4: Option<Whole>,
+    v6: Option<Whole>,
+}
+
+/// The rules of one IP version.
+#[derive(Debug)]
+pub struct Whole {
+    /// What has read them.
+    pub tool: Tool,
+    state: State,
+    excerpts: OnceLock<Excerpts>,
+}
+
+impl Whole {
+    /// What of them matters to an attachment.
+    pub fn excerpts(&self) -> &Excerpts {
+        self.excerpts.get_or_init(|| Excerpts::of(&self.state))
+    }
 }
 
 impl Tables {
@@ -34,8 +55,14 @@ impl Tables {
                 .collect();
             tables.sort_unstable();
             tables.dedup();
+            let is_unplanned = |(plan, _): &(&Plan, &Config)| plan.family(family).is_none();
             if tables.is_empty() {
-                return None;
+                // What an attachment has of an earlier request is to be found.
+                tables.push(Table::Nat);
+                let is_read = variants.of(family) == Some(Variant::Nft);
+                if !is_read || !jobs.iter().any(is_unplanned) {
+                    return None;
+                }
             }
             let is_conditional = jobs.iter().any(|(_, config)| !is_plain(config));
             let tool = variants.reader(family, is_conditional).ok()?;
@@ -43,10 +70,15 @@ impl Tables {
                 Some(Variant::Nft) => native::whole(family, &tables).ok()?.state,
                 Some(Variant::Legacy) | None => tool.save(&tables).ok()?,
             };
-            Some((tool, state))
+            Some(Whole {
+                tool,
+                state,
+                excerpts: OnceLock::new(),
+            })
         };
         let (v4, v6) = side_by_side(|| read(Family::V4), || read(Family::V6));
         Tables {
+            variants: Some(variants),
             v4,
             v6: v6.flatten(),
         }
@@ -54,11 +86,15 @@ impl Tables {
 
     /// Those of each IP version.
     pub fn by_family(self) -> [(Family, Option<(Tool, State)>); 2] {
-        [(Family::V4, self.v4), (Family::V6, self.v6)]
+        let parts = |whole: Whole| (whole.tool, whole.state);
+        [
+            (Family::V4, self.v4.map(parts)),
+            (Family::V6, self.v6.map(parts)),
+        ]
     }
 
     /// Those of one IP version; none where they could not be read.
-    pub fn of(&self, family: Family) -> Option<&(Tool, State)> {
+    pub fn of(&self, family: Family) -> Option<&Whole> {
         match family {
             Family::V4 => self.v4.as_ref(),
             Family::V6 => self.v6.as_ref(),

@@ -357,16 +357,23 @@ impl Forwards {
 
 /// Whether a multiport match may have one of these ports.
 pub fn may_have_one_of(rule: &str, ports: &BTreeSet<u16>) -> bool {
-    let Some((_, rest)) = rule.split_once("--dports ") else {
-        return true;
-    };
+    port_ranges(rule).is_none_or(|ranges| {
+        let has_one = |(from, to): (u16, u16)| ports.range(from..=to).next().is_some();
+        ranges.into_iter().any(has_one)
+    })
+}
+
+/// The ports that a multiport match may have; `None` of a rule without one.
+pub fn port_ranges(rule: &str) -> Option<Vec<(u16, u16)>> {
+    let (_, rest) = rule.split_once("--dports ")?;
     let list = rest.split(' ').next().unwrap_or_default();
-    list.split(',').any(|item| {
+    let range = |item: &str| {
         let (from, to) = item.split_once(':').unwrap_or((item, item));
         let from = from.parse().unwrap_or(0);
         let to = to.parse().unwrap_or(u16::MAX).max(from);
-        ports.range(from..=to).next().is_some()
-    })
+        (from, to)
+    };
+    Some(list.split(',').map(range).collect())
 }
 
 #[cfg(test)]

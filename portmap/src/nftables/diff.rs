@@ -5,6 +5,7 @@ use common::error::Error;
 use nft::socket::Nft;
 
 use super::conditional::{self, Conditional};
+use super::observe::Shared;
 use super::scope::rivals;
 use super::set::Purpose;
 use super::{claim, observe, owner, reference, scope, shared, unreadable};
@@ -14,28 +15,28 @@ use crate::plan::{Forwards, Plan};
 ///
 /// # Errors
 /// Why it could not be found out; code 103 without nf_tables.
-pub fn diff(plan: &Plan) -> Result<Vec<Drift>, Error> {
+pub fn diff(shared: &Shared, plan: &Plan) -> Result<Vec<Drift>, Error> {
     let conditional = conditional::of_plan(plan)?;
     let mut nft = Nft::open()?;
     nft.generation()?;
     let mut drifts = Vec::new();
     for forwards in &plan.families {
         let conditional = conditional.get(&forwards.family);
-        drifts.extend(compare(&mut nft, plan, forwards, conditional)?);
+        drifts.extend(compare(&mut nft, shared, (plan, forwards), conditional)?);
     }
     Ok(drifts)
 }
 
 fn compare(
     nft: &mut Nft,
-    plan: &Plan,
-    forwards: &Forwards,
+    shared: &Shared,
+    (plan, forwards): (&Plan, &Forwards),
     conditional: Option<&Conditional>,
 ) -> Result<Vec<Drift>, Error> {
     let family = forwards.family;
     let failed = |refusal| unreadable(family, refusal);
     let need = observe::need(forwards, plan.masquerade);
-    let seen = shared::observe(nft, need).map_err(failed)?;
+    let seen = shared.of(nft, need).map_err(failed)?;
     let diff = shared::diff(need, &seen);
     let mut drifts = diff.drifts;
     drifts.extend(diff.obstacle.map(|why| {

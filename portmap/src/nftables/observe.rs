@@ -1,5 +1,6 @@
 //! What is in the sets for a plan, beside what should be.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use common::Family;
@@ -9,8 +10,9 @@ use nft::socket::Nft;
 use super::elements::{Elements, index};
 use super::queue::{self, Claim, Queues};
 use super::set::SetId;
-use super::shared::{Need, Seen};
+use super::shared::{self, Need, Seen};
 use super::{claim, owner, wanted};
+use crate::backend::Job;
 use crate::host_port::HostPort;
 use crate::options::Masquerade;
 use crate::plan::{Forwards, Plan};
@@ -35,6 +37,44 @@ pub fn need(forwards: &Forwards, masquerade: Masquerade) -> Need {
             .as_ref()
             .filter(|_| by_elements)
             .map(|only| only.scope),
+    }
+}
+
+/// What is shared, read for several plans at once.
+#[derive(Debug, Default)]
+pub struct Shared(Vec<(Need, Seen)>);
+
+impl Shared {
+    /// Reads what these need, as far as it can be read.
+    pub fn read(jobs: &[Job<'_>]) -> Shared {
+        let mut all = Shared::default();
+        let Ok(mut nft) = Nft::open() else {
+            return all;
+        };
+        for (plan, _) in jobs {
+            for forwards in &plan.families {
+                let need = need(forwards, plan.masquerade);
+                if all.known(need).is_none() {
+                    let seen = shared::observe(&mut nft, need);
+                    all.0.extend(seen.ok().map(|seen| (need, seen)));
+                }
+            }
+        }
+        all
+    }
+
+    fn known(&self, need: Need) -> Option<&Seen> {
+        let mut all = self.0.iter();
+        all.find(|(of, _)| *of == need).map(|(_, seen)| seen)
+    }
+
+    /// What was read of it, or is there now.
+    ///
+    /// # Errors
+    /// What the kernel refused.
+    pub fn of(&self, nft: &mut Nft, need: Need) -> Result<Cow<'_, Seen>, Refusal> {
+        let known = self.known(need).map(|seen| Ok(Cow::Borrowed(seen)));
+        known.unwrap_or_else(|| shared::observe(nft, need).map(Cow::Owned))
     }
 }
 

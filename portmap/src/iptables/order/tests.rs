@@ -5,6 +5,7 @@ use xtables::Table;
 use super::*;
 use crate::config::Evidence;
 use crate::host_port::Forward;
+use crate::iptables::excerpt::Excerpts;
 use crate::iptables::many::apply;
 use crate::iptables::shadow::Forwards;
 use crate::iptables::translation::translations;
@@ -364,4 +365,56 @@ fn a_fresh_check_passes_over_every_other() {
             }
         }
     }
+}
+
+#[test]
+fn an_excerpt_shows_all_that_matters_to_an_attachment_and_leaves_out_the_rest() {
+    let low = ["192.0.2.0/25"];
+    let all = [
+        of("n", "one", &["80", "1:90"]),
+        of("n", "two", &["81", "82", "83"]),
+        limited("l", "three", &["80", "90"], &low),
+        of("n", "four", &["90", "2:80"]),
+    ];
+    let mut whole = State::default();
+    all.iter().for_each(|wanted| add(&mut whole, wanted));
+    let foreign = [
+        "-p tcp -m multiport --dports 70:81 -j RETURN",
+        "-p tcp -m tcp --dport 82 -j ACCEPT",
+        "-p tcp -m multiport --dports 80 -j CNI-DN-missing",
+        "-d 192.0.2.1/32 -j RETURN",
+    ];
+    let mut states = vec![whole.clone()];
+    let count = whole.rules(DNAT).len();
+    for (place, rule) in (0..=count).flat_map(|place| foreign.map(|rule| (place, rule))) {
+        let mut with = whole.clone();
+        let rules = with.table_mut(Table::Nat).get_mut(DNAT).unwrap();
+        rules.insert(place, rule.to_owned());
+        states.push(with);
+    }
+    for chain in whole.table(Table::Nat).keys() {
+        for place in 0..whole.rules(chain).len() {
+            let mut without = whole.clone();
+            let rules = without.table_mut(Table::Nat).get_mut(chain).unwrap();
+            rules.remove(place);
+            states.push(without);
+        }
+        let mut without = whole.clone();
+        without.table_mut(Table::Nat).remove(chain);
+        states.push(without);
+    }
+    for state in states {
+        let excerpts = Excerpts::of(&state);
+        for wanted in &all {
+            let chain = wanted.shared_name();
+            let drifts = |state: &State| standing::drifts(state, wanted, &chain);
+            let ports = wanted.ports.iter().map(|one| one.port.number);
+            let found = excerpts.look(&wanted.attachment, ports, drifts);
+            assert_eq!(found, drifts(&state), "{:#?}", state.rules(DNAT));
+        }
+    }
+    let excerpts = Excerpts::of(&whole);
+    let jumps = |state: &State| state.rules(DNAT).len();
+    let two = excerpts.look(&all[1].attachment, [81, 82, 83].into_iter(), jumps);
+    assert!(two > 0 && two < count, "{two} of {count}");
 }
