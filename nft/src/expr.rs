@@ -75,11 +75,11 @@ pub enum Expr {
     },
     /// Loads conntrack metadata.
     Ct { key: u32, into: Register },
-    /// Translates the destination to the address and port in registers.
+    /// Translates the destination to the address and port in registers; without one, the port stays.
     Dnat {
         family: u8,
         address: Register,
-        port: Register,
+        port: Option<Register>,
     },
     /// Translates the source to the outgoing interface's address.
     Masquerade,

@@ -7,6 +7,7 @@ use common::sys::netlink::{Refusal, attribute, each_attribute, text};
 use common::sys::nla::{Nla, body};
 
 use crate::expr::Expr;
+use crate::parts::part_lens;
 use crate::uapi;
 
 /// The type of a comment in user data (`NFTNL_UDATA_*_COMMENT` of libnftnl's udata.h: 0 for tables,
@@ -129,6 +130,8 @@ pub struct Rule {
 pub struct Element {
     /// The key's bytes, every part padded to 4.
     pub key: Vec<u8>,
+    /// The last key in a set of intervals of concatenations, where `key` is the first one.
+    pub key_end: Option<Vec<u8>>,
     /// A map's data, every part padded to 4.
     pub data: Option<Vec<u8>>,
     /// Its comment, which is its owner.
@@ -241,11 +244,24 @@ impl Set {
         if self.key_type == IFNAME {
             attributes.push(Nla::value(uapi::SET_USERDATA, byte_order_of_texts()));
         }
+        if self.flags & uapi::SET_FLAG_CONCAT != 0 {
+            attributes.push(self.fields());
+        }
         if let Some((kind, len)) = self.data {
             attributes.push(Nla::be32(uapi::SET_DATA_TYPE, kind));
             attributes.push(Nla::be32(uapi::SET_DATA_LEN, len));
         }
         attributes
+    }
+
+    /// The bytes of the key's parts, each of which has a first and a last value.
+    fn fields(&self) -> Nla {
+        let field = |len| {
+            let len = Nla::be32(uapi::SET_FIELD_LEN, len);
+            Nla::nested(uapi::LIST_ELEM, [len])
+        };
+        let fields: Vec<Nla> = part_lens(self.key_type).into_iter().map(field).collect();
+        Nla::nested(uapi::SET_DESC, [Nla::nested(uapi::SET_DESC_CONCAT, fields)])
     }
 
     /// Reads an `NFT_MSG_NEWSET`'s attributes.
@@ -334,6 +350,8 @@ impl Element {
     /// The element as one of `NFTA_SET_ELEM_LIST_ELEMENTS`.
     pub fn encode(&self) -> Nla {
         let mut attributes = vec![value(uapi::ELEM_KEY, &self.key)];
+        let end = self.key_end.as_ref();
+        attributes.extend(end.map(|end| value(uapi::ELEM_KEY_END, end)));
         attributes.extend(self.data.as_ref().map(|data| value(uapi::ELEM_DATA, data)));
         let mut userdata = self
             .comment
@@ -355,6 +373,7 @@ impl Element {
     pub fn is_same(&self, other: &Element) -> bool {
         let known = self.siblings.zip(other.siblings);
         self.key == other.key
+            && self.key_end == other.key_end
             && self.data == other.data
             && self.comment == other.comment
             && known.is_none_or(|(a, b)| a == b)
@@ -383,6 +402,7 @@ impl Element {
                 let userdata = attribute(element, uapi::ELEM_USERDATA);
                 let decoded = Element {
                     key: bytes(uapi::ELEM_KEY)?,
+                    key_end: bytes(uapi::ELEM_KEY_END),
                     data: bytes(uapi::ELEM_DATA),
                     comment: userdata.and_then(comment),
                     siblings: userdata
@@ -437,12 +457,14 @@ mod tests {
         let elements = vec![
             Element {
                 key: vec![6, 0, 0, 0, 31, 144, 0, 0],
+                key_end: Some(vec![6, 0, 0, 0, 31, 200, 0, 0]),
                 data: Some(vec![10, 0, 0, 2, 0, 80, 0, 0]),
                 comment: Some("net/id/eth0".into()),
                 siblings: Some(1000),
             },
             Element {
                 key: vec![1; 8],
+                key_end: None,
                 data: None,
                 comment: None,
                 siblings: None,

@@ -93,11 +93,40 @@ pub fn network(offset: u32, address: &[u8], prefix: u8, family: Family) -> Vec<E
     exprs
 }
 
-/// nft's number of the address's type (`TYPE_IPADDR`, `TYPE_IP6ADDR` in its
-/// include/datatype.h): the kernel keeps it for nft's prints and does not use it.
+/// nft's numbers of types (`TYPE_*` in its include/datatype.h): the kernel keeps them for nft's prints and does not
+/// use them.
+const IPADDR: u32 = 7;
+const IP6ADDR: u32 = 8;
+/// `TYPE_INET_PROTOCOL`
+pub const PROTOCOL: u32 = 12;
+/// `TYPE_INET_SERVICE`
+pub const SERVICE: u32 = 13;
+
+/// The number of the address's type.
 pub fn address_type(family: Family) -> u32 {
     match family {
-        Family::V4 => 7,
-        Family::V6 => 8,
+        Family::V4 => IPADDR,
+        Family::V6 => IP6ADDR,
     }
+}
+
+/// The number of a concatenation: six bits a part.
+pub fn concatenated(parts: &[u32]) -> u32 {
+    parts.iter().fold(0, |all, part| all << 6 | part)
+}
+
+/// The bytes of each part of a concatenation, without what pads it.
+pub fn part_lens(mut concatenation: u32) -> Vec<u32> {
+    let mut lens = Vec::new();
+    while concatenation > 0 {
+        lens.push(match concatenation & 0x3f {
+            IP6ADDR => 16,
+            PROTOCOL => 1,
+            SERVICE => 2,
+            _ => 4,
+        });
+        concatenation >>= 6;
+    }
+    lens.reverse();
+    lens
 }

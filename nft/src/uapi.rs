@@ -70,6 +70,8 @@ pub const SET_KEY_LEN: u16 = 5;
 pub const SET_DATA_TYPE: u16 = 6;
 pub const SET_DATA_LEN: u16 = 7;
 pub const SET_DESC: u16 = 9;
+pub const SET_DESC_CONCAT: u16 = 2;
+pub const SET_FIELD_LEN: u16 = 1;
 pub const SET_ID: u16 = 10;
 pub const SET_USERDATA: u16 = 13;
 pub const SET_EXPR: u16 = 17;
@@ -113,6 +115,10 @@ pub const BITWISE_MASK: u16 = 4;
 pub const BITWISE_XOR: u16 = 5;
 /// `NFT_BITWISE_MASK_XOR`, which is 0, unless it is there.
 pub const BITWISE_OP: u16 = 6;
+
+pub const BYTEORDER_SREG: u16 = 1;
+pub const BYTEORDER_DREG: u16 = 2;
+pub const BYTEORDER_LEN: u16 = 4;
 
 pub const CMP_SREG: u16 = 1;
 pub const CMP_OP: u16 = 2;

@@ -38,6 +38,12 @@ impl HostPort {
         same && (self.address.is_none() || self.address == other.address)
     }
 
+    /// The port with the next number.
+    pub fn next(self) -> Option<HostPort> {
+        let number = self.number.checked_add(1)?;
+        Some(HostPort { number, ..self })
+    }
+
     /// The same port of all addresses.
     pub fn everywhere(self) -> HostPort {
         HostPort {

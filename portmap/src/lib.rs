@@ -28,6 +28,7 @@ mod options;
 mod outlook;
 mod plan;
 pub mod program;
+mod runs;
 mod turn;
 
 use std::net::IpAddr;

@@ -6,6 +6,7 @@
 //! | [`layout`], [`set`] | the table: its chains and rules, its sets |
 //! | [`wanted`], [`private`] | what one attachment wants: claims on host ports, or with conditions a chain |
 //! | [`queue`], [`elements`] | all claims on a host port, and the elements that they become |
+//! | [`range`] | adjacent host ports in one element |
 //! | [`scope`] | limits of the addresses that ports are mapped on |
 //! | [`owner`] | whose an element or rule is, in its comment |
 //! | [`shared`], [`claim`] | both compared with what is there: what differs, and what makes up for it |
@@ -33,6 +34,7 @@ mod owner;
 pub mod private;
 mod probe;
 mod queue;
+mod range;
 pub mod reference;
 mod removal;
 mod remove;

@@ -17,12 +17,24 @@ impl Expr {
         known(&name, &fields).unwrap_or(Expr::Other(name))
     }
 
-    /// The expressions of a rule, from `NFTA_RULE_EXPRESSIONS`.
+    /// The expressions of a rule, from `NFTA_RULE_EXPRESSIONS`, without those that do nothing.
     pub fn decode_all(expressions: &[u8]) -> Vec<Expr> {
         each_attribute(expressions)
+            .filter(|(_, element)| !does_nothing(element))
             .map(|(_, element)| Expr::decode(element))
             .collect()
     }
+}
+
+/// Whether it turns the bytes of a single byte round: nft does so with a protocol in a key of intervals.
+fn does_nothing(element: &[u8]) -> bool {
+    let fields = Fields(attribute(element, uapi::EXPR_DATA).unwrap_or(&[]));
+    let name = attribute(element, uapi::EXPR_NAME).map(text);
+    let registers = [uapi::BYTEORDER_SREG, uapi::BYTEORDER_DREG].map(|kind| fields.number(kind));
+    let [from, into] = registers;
+    name.as_deref() == Some("byteorder")
+        && from == into
+        && fields.number(uapi::BYTEORDER_LEN) == Some(1)
 }
 
 /// One of ours, if everything in it is as we would write it.
@@ -115,7 +127,10 @@ fn dnat(fields: &Fields) -> Option<Expr> {
     Some(Expr::Dnat {
         family: u8::try_from(fields.number(uapi::NAT_FAMILY)?).ok()?,
         address: fields.register(uapi::NAT_REG_ADDR_MIN)?,
-        port: fields.register(uapi::NAT_REG_PROTO_MIN)?,
+        port: match fields.value(uapi::NAT_REG_PROTO_MIN) {
+            Some(_) => Some(fields.register(uapi::NAT_REG_PROTO_MIN)?),
+            None => None,
+        },
     })
 }
 

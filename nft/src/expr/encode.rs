@@ -129,11 +129,12 @@ fn bitwise(from: Register, into: Register, mask: &[u8], xor: &[u8]) -> Vec<Nla> 
     ]
 }
 
-fn dnat(family: u8, address: Register, port: Register) -> Vec<Nla> {
-    vec![
+fn dnat(family: u8, address: Register, port: Option<Register>) -> Vec<Nla> {
+    let mut attributes = vec![
         Nla::be32(uapi::NAT_TYPE, uapi::NAT_DNAT),
         Nla::be32(uapi::NAT_FAMILY, u32::from(family)),
         reg(uapi::NAT_REG_ADDR_MIN, address),
-        reg(uapi::NAT_REG_PROTO_MIN, port),
-    ]
+    ];
+    attributes.extend(port.map(|port| reg(uapi::NAT_REG_PROTO_MIN, port)));
+    attributes
 }

@@ -47,7 +47,12 @@ fn all() -> Vec<Expr> {
         Expr::Dnat {
             family: 2,
             address: a,
-            port: b,
+            port: Some(b),
+        },
+        Expr::Dnat {
+            family: 10,
+            address: a,
+            port: None,
         },
         Expr::Masquerade,
         Expr::Load {
@@ -58,6 +63,23 @@ fn all() -> Vec<Expr> {
         Expr::Drop,
         Expr::Return,
     ]
+}
+
+#[test]
+fn a_single_byte_turned_round_is_not_read_and_two_are() {
+    let turned = |len, into| {
+        let data = [
+            Nla::be32(uapi::BYTEORDER_SREG, 9),
+            Nla::be32(uapi::BYTEORDER_DREG, into),
+            Nla::be32(uapi::BYTEORDER_LEN, len),
+        ];
+        let name = Nla::text(uapi::EXPR_NAME, "byteorder");
+        Nla::nested(uapi::LIST_ELEM, [name, Nla::nested(uapi::EXPR_DATA, data)])
+    };
+    for (len, into, count) in [(1, 9, 0), (1, 10, 1), (2, 9, 1)] {
+        let bytes = nla::body(&[], &[turned(len, into)]).unwrap();
+        assert_eq!(Expr::decode_all(&bytes).len(), count);
+    }
 }
 
 #[test]

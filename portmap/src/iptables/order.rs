@@ -15,11 +15,12 @@ use common::{Attachment, Protocol};
 use xtables::state::State;
 
 use super::owner;
-use super::ranges::{self, RUN};
+use super::ranges;
 use super::rules::{self, DNAT, OWN_PREFIX, Wanted};
 use super::shadow::{Behind, Reach, Rivals, may_have_one_of};
 use super::standing::{jumps_to, strays};
 use crate::host_port::{Forward, HostPort};
+use crate::runs::RUN;
 
 /// What goes into [`DNAT`] besides an attachment's jumps, and the places, once those are gone that it had.
 #[derive(Debug, PartialEq, Eq)]

@@ -5,10 +5,7 @@ use std::fmt;
 
 use super::rules::PORTS_A_RULE;
 use crate::host_port::{Forward, HostPort};
-
-/// The fewest adjacent ports that are written as a range: what has fewer is as the reference writes it, and passes
-/// its CHECK.
-pub const RUN: usize = 20;
+use crate::runs::adjacent;
 
 /// Ports from the first to the last, which may be the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,11 +92,7 @@ pub fn of_forwards(forwards: &[Forward], least: usize) -> Vec<Vec<Forward>> {
         // Of two mappings of one port, the first counts.
         first.entry(forward.port).or_insert(place);
     }
-    let next = |port: HostPort| {
-        let number = port.number.checked_add(1)?;
-        Some(HostPort { number, ..port })
-    };
-    let mut runs = adjacent(first, |(a, _), (b, _)| next(*a) == Some(*b));
+    let mut runs = adjacent(first, |(a, _), (b, _)| a.next() == Some(*b));
     runs.retain(|run| run.len() >= least);
     let mut at: BTreeMap<usize, Vec<Forward>> = BTreeMap::new();
     let mut in_runs: BTreeSet<HostPort> = BTreeSet::new();
@@ -127,21 +120,6 @@ pub fn of_run(run: &[Forward], least: usize) -> Vec<&[Forward]> {
             false => some.chunks(1),
         })
         .collect()
-}
-
-/// Sorted items in groups of those that follow one another.
-fn adjacent<T>(
-    sorted: impl IntoIterator<Item = T>,
-    follows: impl Fn(&T, &T) -> bool,
-) -> Vec<Vec<T>> {
-    let mut all: Vec<Vec<T>> = Vec::new();
-    for item in sorted {
-        match all.last_mut() {
-            Some(run) if run.last().is_some_and(|last| follows(last, &item)) => run.push(item),
-            _ => all.push(vec![item]),
-        }
-    }
-    all
 }
 
 #[cfg(test)]

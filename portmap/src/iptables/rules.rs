@@ -10,13 +10,14 @@ use xtables::transaction::Command;
 use xtables::words::joined;
 
 use super::owner;
-use super::ranges::{self, RUN, Range};
+use super::ranges::{self, Range};
 use crate::config::Config;
 use crate::entry;
 use crate::host_port::{Forward, HostPort};
 use crate::limits::Allowed;
 use crate::options::{DEFAULT_MARK_BIT, Mark, Masquerade};
 use crate::plan::{Forwards, Plan};
+use crate::runs::RUN;
 
 /// The beginning of the names of all chains that this plugin and the reference make.
 pub const CHAINS: &str = "CNI-";

@@ -10,12 +10,13 @@ use nft::socket::Nft;
 use super::claim::{self, Taken};
 use super::conditional::{self, Conditional};
 use super::elements::{Elements, index};
+use super::layout::{self, Parts};
 use super::observe::{Comparison, compare, need};
 use super::reference::{self, Theirs};
 use super::scope::rivals::{self, Rivals};
 use super::set::{Purpose, SetId};
 use super::undo::{Change, Undo};
-use super::{layout, owner, queue, remove, scope, shared, transaction, unreadable, wanted};
+use super::{owner, queue, remove, scope, shared, transaction, unreadable, wanted};
 use crate::config::Evidence;
 use crate::host_port::HostPort;
 use crate::options::OnConflict;
@@ -185,7 +186,21 @@ fn decide(
     let failed = |refusal| unreadable(family, refusal);
     let need = need(forwards, plan.masquerade);
     let seen = shared::observe(nft, need).map_err(failed)?;
-    let diff = shared::diff(need, &seen);
+    let ranges = true;
+    let made = layout::fixed_sets(
+        family,
+        Parts {
+            ranges,
+            ..need.parts
+        },
+    );
+    let is_there = |id: SetId| {
+        seen.sets.contains(&id.set(family))
+            || made.contains(&id)
+            || need.hairpin.map(Purpose::Hairpin) == Some(id.purpose)
+    };
+    let comparison = compare(nft, plan, forwards, &seen, is_there).map_err(failed)?;
+    let diff = shared::diff(comparison.completed(need), &seen);
     if let Some(why) = diff.obstacle {
         return Err(shared::obstructed(family, &why));
     }
@@ -194,13 +209,6 @@ fn decide(
         let scope = scope::diff(nft, family, &seen, only, conditional.is_none());
         commands.extend(scope.map_err(failed)?.commands);
     }
-    let made = layout::fixed_sets(family, need.scope);
-    let is_there = |id: SetId| {
-        seen.sets.contains(&id.set(family))
-            || made.contains(&id)
-            || need.hairpin.map(Purpose::Hairpin) == Some(id.purpose)
-    };
-    let comparison = compare(nft, plan, forwards, &seen, is_there).map_err(failed)?;
     let owner = owner::text(&plan.attachment);
     let mut others = Others::default();
     // Else conditions decide who gets a packet.
@@ -249,14 +257,13 @@ fn decide(
 /// The ports that another owner had, and the owner has now.
 fn evicted(comparison: &Comparison, owner: &str) -> Vec<Taken> {
     let Comparison { found, wanted, .. } = comparison;
-    let is_mine = |place: &(SetId, Vec<u8>)| {
-        wanted
-            .get(place)
-            .is_some_and(|element| element.comment.as_deref() == Some(owner))
-    };
-    let mut changed = found.clone();
-    changed.retain(|place, _| is_mine(place));
-    claim::taken(&changed, owner)
+    let now = claim::served(wanted);
+    let mut taken = claim::taken(found, owner);
+    taken.retain(|Taken { port, .. }| {
+        let by = now.get(port).and_then(Option::as_deref);
+        by == Some(owner)
+    });
+    taken
 }
 
 /// An owner's element in the set of attachments, before and after.

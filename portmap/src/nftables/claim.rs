@@ -1,6 +1,6 @@
 //! An attachment's elements: found by key or by owner, and compared with its plan.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
 use common::result::Prefix;
@@ -13,6 +13,7 @@ use nft::socket::Nft;
 use super::elements::{Elements, host_port_of, index, place, shown, target_of};
 use super::owner;
 use super::queue::{self, Queues};
+use super::range::{self, Range, Ranges};
 use super::scope;
 use super::set::{By, Purpose, SetId};
 use super::shared::{self, table_name};
@@ -50,8 +51,8 @@ pub fn of_ports(
 ) -> Result<Elements, Refusal> {
     let mut found = Elements::new();
     let mut wanted: BTreeSet<(SetId, Vec<u8>)> = BTreeSet::new();
-    // A set of another making could not be asked for our keys.
-    let is_there = |(id, _): &(SetId, Vec<u8>)| sets.contains(&id.set(family));
+    let there = present(family, sets);
+    let is_there = |(id, _): &(SetId, Vec<u8>)| there.contains(id);
     // The map's key needs no container.
     let claim = |port: &HostPort| place(*port, Purpose::Dnat, queue::any(family));
     let claims = ports.iter().map(claim).chain([index(owner, 0).0]);
@@ -76,21 +77,52 @@ pub fn of_ports(
     }
     wanted.retain(is_there);
     find(nft, family, wanted, &mut found)?;
-    waiting(nft, family, sets, ports, &mut found)?;
+    waiting(nft, family, &there, ports, &mut found)?;
+    let ports = ports.iter().copied().collect();
+    ranges(nft, family, sets, &ports, &mut found)?;
     Ok(found)
+}
+
+/// Finds the ranges that have one of these ports in a list of all: a node has few.
+fn ranges(
+    nft: &mut Nft,
+    family: Family,
+    sets: &[Set],
+    ports: &BTreeSet<HostPort>,
+    found: &mut Elements,
+) -> Result<(), Refusal> {
+    let ids = sets.iter().filter_map(|set| which(family, set));
+    for id in ids.filter(|id| id.by == By::Range) {
+        for element in nft.elements(shared::place(family), &id.name())? {
+            if Range::of(id, &element).is_some_and(|range| range.has_any(ports)) {
+                found.insert((id, element.key.clone()), element);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Those of our sets that a table has. One of another making could not be asked for our keys.
+fn present(family: Family, sets: &[Set]) -> BTreeSet<SetId> {
+    sets.iter().filter_map(|set| which(family, set)).collect()
+}
+
+/// Which of our sets it is, if it is one.
+fn which(family: Family, set: &Set) -> Option<SetId> {
+    SetId::from_name(&set.name).filter(|id| id.set(family) == *set)
 }
 
 /// Looks up those who wait for host ports: one, and where there is one some more, until there is none.
 fn waiting(
     nft: &mut Nft,
     family: Family,
-    sets: &[Set],
+    there: &BTreeSet<SetId>,
     ports: &[HostPort],
     found: &mut Elements,
 ) -> Result<(), Refusal> {
     let any = queue::any(family);
     let mut ports = ports.to_vec();
-    ports.retain(|port| sets.contains(&queue::waiting(*port, 1, any).0.set(family)));
+    ports.retain(|port| there.contains(&queue::waiting(*port, 1, any).0));
     let (mut first, mut last) = (1u16, 1u16);
     while !ports.is_empty() {
         let numbers = |port: &HostPort| {
@@ -118,7 +150,8 @@ pub fn at(
     sets: &[Set],
     mut places: BTreeSet<(SetId, Vec<u8>)>,
 ) -> Result<Elements, Refusal> {
-    places.retain(|(id, _)| sets.contains(&id.set(family)));
+    let there = present(family, sets);
+    places.retain(|(id, _)| there.contains(id));
     let mut found = Elements::new();
     find(nft, family, places, &mut found)?;
     Ok(found)
@@ -146,17 +179,24 @@ pub fn overlapping(
     });
     let is_wide = ports.iter().any(|port| port.address.is_none());
     let only = scope::intervals(only);
-    for set in sets {
-        let Some(id) = SetId::from_name(&set.name).filter(|id| id.set(family) == *set) else {
-            continue;
-        };
+    let wide = ports.iter().map(|port| port.everywhere()).collect();
+    let mut ranged = Elements::new();
+    ranges(nft, family, sets, &wide, &mut ranged)?;
+    let ranged = Ranges::found(&ranged);
+    for port in wide {
+        let place = place(port, Purpose::Dnat, queue::any(family));
+        if let Some(element) = ranged.single(&place) {
+            found.entry(place).or_insert(element);
+        }
+    }
+    for id in sets.iter().filter_map(|set| which(family, set)) {
         if id.purpose != Purpose::Dnat {
             continue;
         }
         let limits = match id.by {
             By::Address if is_wide => None,
             By::Scope(scope) => Some(scope::read(nft, family, scope)?),
-            By::Address | By::Port => continue,
+            By::Address | By::Port | By::Range => continue,
         };
         let is_common = limits.as_ref().is_some_and(|limits| limits.meets(&only));
         let meets = |ours: &HostPort, theirs: &HostPort| match (ours.address, theirs.address) {
@@ -186,29 +226,35 @@ pub fn overlapping(
 fn find(
     nft: &mut Nft,
     family: Family,
-    mut keys: BTreeSet<(SetId, Vec<u8>)>,
+    keys: BTreeSet<(SetId, Vec<u8>)>,
     found: &mut Elements,
 ) -> Result<(), Refusal> {
-    let mut counts: BTreeMap<SetId, usize> = BTreeMap::new();
-    keys.iter()
-        .for_each(|(id, _)| *counts.entry(*id).or_default() += 1);
-    for (id, count) in counts.into_iter().filter(|(_, count)| *count >= MANY) {
-        let most = count.saturating_mul(LISTED_FOR_ONE);
-        let Some(all) = nft.elements_of_few(shared::place(family), &id.name(), most) else {
-            continue;
-        };
-        let all = all
-            .into_iter()
-            .map(|element| ((id, element.key.clone()), element));
-        found.extend(all.filter(|(place, _)| keys.contains(place)));
-        keys.retain(|(of, _)| *of != id);
+    let mut by_set: BTreeMap<SetId, BTreeSet<Vec<u8>>> = BTreeMap::new();
+    for (id, key) in keys {
+        by_set.entry(id).or_default().insert(key);
     }
-    let names: Vec<(String, Vec<u8>)> = keys
+    let mut places = Vec::new();
+    for (id, keys) in by_set {
+        let most = keys.len().saturating_mul(LISTED_FOR_ONE);
+        let listed = (keys.len() >= MANY)
+            .then(|| nft.elements_of_few(shared::place(family), &id.name(), most))
+            .flatten();
+        match listed {
+            Some(all) => {
+                let asked = all
+                    .into_iter()
+                    .filter(|element| keys.contains(&element.key));
+                found.extend(asked.map(|element| ((id, element.key.clone()), element)));
+            }
+            None => places.extend(keys.into_iter().map(|key| (id, key))),
+        }
+    }
+    let names: Vec<(String, Vec<u8>)> = places
         .iter()
         .map(|(id, key)| (id.name(), key.clone()))
         .collect();
     let answers = nft.lookup(shared::place(family), &names)?;
-    let present = keys.into_iter().zip(answers);
+    let present = places.into_iter().zip(answers);
     found.extend(present.filter_map(|(place, element)| Some((place, element?))));
     Ok(())
 }
@@ -224,11 +270,8 @@ pub fn of_owners(
     is_asked: impl Fn(&str) -> bool,
 ) -> Result<Elements, Refusal> {
     let mut found = Elements::new();
-    for set in sets {
-        let Some(id) = SetId::from_name(&set.name).filter(|id| id.set(family) == *set) else {
-            continue;
-        };
-        for element in nft.elements(shared::place(family), &set.name)? {
+    for id in sets.iter().filter_map(|set| which(family, set)) {
+        for element in nft.elements(shared::place(family), &id.name())? {
             if element.comment.as_deref().is_some_and(&is_asked) {
                 found.insert((id, element.key.clone()), element);
             }
@@ -248,29 +291,47 @@ pub fn of_owner(
     owner: &str,
 ) -> Result<Elements, Refusal> {
     let mut found = of_owners(nft, family, sets, |by| by == owner)?;
-    let ports: BTreeSet<HostPort> = found
-        .keys()
-        .filter_map(|(id, key)| host_port_of(*id, key))
-        .collect();
+    let ports: BTreeSet<HostPort> = ports_of(&found, |_| true);
     let ports: Vec<HostPort> = ports.into_iter().collect();
     found.extend(of_ports(nft, family, sets, owner, &ports, None)?);
     Ok(found)
 }
 
-/// The host ports in the map that another container has.
+/// The host ports of some elements.
+pub fn ports_of(found: &Elements, is_asked: impl Fn(&Element) -> bool) -> BTreeSet<HostPort> {
+    let asked = found.iter().filter(|(_, element)| is_asked(element));
+    asked
+        .flat_map(|((id, _), element)| range::ports(*id, element))
+        .collect()
+}
+
+/// The host ports that another container is served on.
 pub fn taken(found: &Elements, owner: &str) -> Vec<Taken> {
     let is_own = |by: &str| by == owner || owner::is_same_container(by, owner);
-    found
+    let served = served(found).into_iter();
+    let others = served.filter(|(_, by)| !by.as_deref().is_some_and(is_own));
+    let taken = |(port, by): (HostPort, Option<String>)| Taken {
+        port,
+        by: by.unwrap_or("an unknown owner".into()),
+    };
+    others.map(taken).collect()
+}
+
+/// Who is served on each host port, by a single element or by a range.
+pub fn served(found: &Elements) -> BTreeMap<HostPort, Option<String>> {
+    let map = found
         .iter()
-        .filter(|((id, _), _)| id.purpose == Purpose::Dnat)
-        .filter(|(_, element)| !element.comment.as_deref().is_some_and(is_own))
-        .filter_map(|((id, key), element)| {
-            Some(Taken {
-                port: host_port_of(*id, key)?,
-                by: element.comment.clone().unwrap_or("an unknown owner".into()),
-            })
-        })
-        .collect()
+        .filter(|((id, _), _)| id.purpose == Purpose::Dnat);
+    let single = map.filter_map(|((id, key), element)| {
+        Some((host_port_of(*id, key)?, element.comment.clone()))
+    });
+    let mut all: BTreeMap<HostPort, Option<String>> = single.collect();
+    for (range, claim) in Ranges::found(found).iter() {
+        for port in range.ports() {
+            all.entry(port).or_insert_with(|| Some(claim.owner.clone()));
+        }
+    }
+    all
 }
 
 /// The elements of one owner.
@@ -291,13 +352,12 @@ pub fn without(
     is_gone: impl Fn(&str) -> bool,
 ) -> (Elements, Elements) {
     let is_theirs = |element: &Element| element.comment.as_deref().is_some_and(&is_gone);
-    let ports: HashSet<HostPort> = found
-        .iter()
-        .filter(|(_, element)| is_theirs(element))
-        .filter_map(|((id, key), _)| host_port_of(*id, key))
-        .collect();
+    let ports = ports_of(found, is_theirs);
     let is_touched = |((id, key), element): &(&(SetId, Vec<u8>), &Element)| {
-        is_theirs(element) || host_port_of(*id, key).is_some_and(|port| ports.contains(&port))
+        let range = Range::of(*id, element);
+        is_theirs(element)
+            || host_port_of(*id, key).is_some_and(|port| ports.contains(&port))
+            || range.is_some_and(|range| range.has_any(&ports))
     };
     let touched: Elements = found
         .iter()
@@ -308,7 +368,7 @@ pub fn without(
     for claims in queues.values_mut() {
         claims.retain(|claim| !is_gone(&claim.owner));
     }
-    let wanted = queue::to_elements(&queues, |id| sets.contains(&id.set(family)));
+    let wanted = queue::to_elements(&queues, &touched, |id| sets.contains(&id.set(family)));
     (touched, wanted)
 }
 
@@ -363,33 +423,36 @@ pub fn drifts(family: Family, wanted: &Elements, found: &Elements) -> Vec<Drift>
             format!("{} of {owner}", shown(id, element))
         }
     };
-    let port_of = |(id, _): &(SetId, Vec<u8>), element: &Element| host_port_of(*id, &element.key);
-    let is_others = |place: &&(SetId, Vec<u8>), element: &Element| {
-        let there = found
-            .get(place)
-            .filter(|_| place.0.purpose == Purpose::Dnat);
-        there.is_some_and(|there| there.comment != element.comment)
-    };
-    let taken = wanted
-        .iter()
-        .filter(|(place, element)| is_others(place, element));
-    let taken: BTreeSet<HostPort> = taken
-        .filter_map(|(place, element)| port_of(place, element))
-        .collect();
+    // A port of a range counts as if it were a single one where the other side has one.
+    let ranges = [wanted, found].map(Ranges::found);
+    let [expected, actual] = [(wanted, &ranges[0]), (found, &ranges[1])].map(|(all, ranges)| {
+        move |place: &(SetId, Vec<u8>)| all.get(place).cloned().or_else(|| ranges.single(place))
+    });
     let places: BTreeSet<&(SetId, Vec<u8>)> = wanted.keys().chain(found.keys()).collect();
-    places
-        .into_iter()
-        .filter(|place| match wanted.get(place) {
-            Some(element) => !has(found, place, element),
-            None => true,
-        })
-        .map(|place| {
+    let differ = places.into_iter().filter(|place| match wanted.get(place) {
+        Some(element) => !has(found, place, element),
+        None => true,
+    });
+    let differ: Vec<_> = differ
+        .map(|place| (place, expected(place), actual(place)))
+        .filter(|(_, expected, actual)| expected != actual)
+        .collect();
+    let is_others = |(id, _): &(SetId, Vec<u8>), one: &Option<Element>, other: &Option<Element>| {
+        let owners = one.as_ref().zip(other.as_ref());
+        id.purpose == Purpose::Dnat && owners.is_some_and(|(a, b)| a.comment != b.comment)
+    };
+    let taken: BTreeSet<HostPort> = differ
+        .iter()
+        .filter(|(place, expected, actual)| is_others(place, expected, actual))
+        .filter_map(|((id, key), _, _)| host_port_of(*id, key))
+        .collect();
+    differ
+        .iter()
+        .map(|(place, expected, actual)| {
             let object = format!("set {} of {}", place.0.name(), table_name(family));
-            let (expected, actual) = (wanted.get(place), found.get(place));
+            let (expected, actual) = (expected.as_ref(), actual.as_ref());
             let drift = Drift::new(object, text(place.0, expected), text(place.0, actual));
-            let port = expected
-                .or(actual)
-                .and_then(|element| port_of(place, element));
+            let port = host_port_of(place.0, &place.1);
             let port = port.filter(|port| taken.contains(port));
             let drift = drift.of_taken(port.and_then(|port| claimed(family, port)));
             match actual {

@@ -5,7 +5,7 @@ use common::error::Error;
 use nft::socket::Nft;
 
 use super::conditional::{self, Conditional};
-use super::observe::Shared;
+use super::observe::{Comparison, Shared};
 use super::scope::rivals;
 use super::set::Purpose;
 use super::{claim, observe, owner, reference, scope, shared, unreadable};
@@ -37,7 +37,11 @@ fn compare(
     let failed = |refusal| unreadable(family, refusal);
     let need = observe::need(forwards, plan.masquerade);
     let seen = shared.of(nft, need).map_err(failed)?;
-    let diff = shared::diff(need, &seen);
+    let is_there = |id: super::set::SetId| {
+        id.purpose != Purpose::Shadowed || seen.sets.contains(&id.set(family))
+    };
+    let comparison = observe::compare(nft, plan, forwards, &seen, is_there).map_err(failed)?;
+    let diff = shared::diff(comparison.completed(need), &seen);
     let mut drifts = diff.drifts;
     drifts.extend(diff.obstacle.map(|why| {
         let object = shared::table_name(family);
@@ -47,10 +51,6 @@ fn compare(
         let scope = scope::diff(nft, family, &seen, only, conditional.is_none());
         drifts.extend(scope.map_err(failed)?.drifts);
     }
-    let is_there = |id: super::set::SetId| {
-        id.purpose != Purpose::Shadowed || seen.sets.contains(&id.set(family))
-    };
-    let comparison = observe::compare(nft, plan, forwards, &seen, is_there).map_err(failed)?;
     let owner = owner::text(&plan.attachment);
     if let (Some(only), None) = (&forwards.only, conditional) {
         let ports: Vec<_> = comparison.claims.keys().copied().collect();
@@ -64,11 +64,7 @@ fn compare(
         return Ok(theirs);
     }
     let (mut wanted, mut found) = (comparison.wanted, comparison.found);
-    let waits = |e: &super::elements::Elements| {
-        e.iter().any(|((id, _), element)| {
-            id.purpose == Purpose::Shadowed && element.comment.as_deref() == Some(owner.as_str())
-        })
-    };
+    let waits = |elements| Comparison::is_waiting(elements, &owner);
     if waits(&wanted) != waits(&found) {
         // Who takes a port shifts the others behind it, which is not a drift of its own.
         wanted.retain(|(id, _), _| id.purpose != Purpose::Shadowed);

@@ -8,6 +8,7 @@ use common::{Family, Protocol};
 use nft::object::Element;
 
 use super::owner;
+use super::range::{self, Range};
 use super::set::{ATTACHMENTS, By, INDEX_LEN, Purpose, SetId};
 use crate::host_port::HostPort;
 
@@ -20,6 +21,7 @@ pub fn index(owner: &str, ports: usize) -> ((SetId, Vec<u8>), Element) {
     key.resize(INDEX_LEN as usize, 0);
     let element = Element {
         key: key.clone(),
+        key_end: None,
         data: None,
         comment: Some(owner.to_owned()),
         siblings: Some(u16::try_from(ports).unwrap_or(u16::MAX)),
@@ -80,8 +82,13 @@ pub fn element_target(set: SetId, element: &Element) -> Option<SocketAddr> {
     }
 }
 
-/// The host port in a key of the map.
+/// The host port in a key of the map; `None` for one of a set of ranges.
 pub fn host_port_of(set: SetId, key: &[u8]) -> Option<HostPort> {
+    decoded(set, key).filter(|_| set.by != By::Range)
+}
+
+/// The host port in a key of any set.
+pub fn decoded(set: SetId, key: &[u8]) -> Option<HostPort> {
     let key = match set.purpose {
         Purpose::Shadowed => key.get(..key.len().checked_sub(4)?)?,
         _ => key,
@@ -102,7 +109,7 @@ pub fn host_port_of(set: SetId, key: &[u8]) -> Option<HostPort> {
         address: address(front),
         within: match set.by {
             By::Scope(scope) => Some(scope),
-            By::Port | By::Address => None,
+            By::Port | By::Address | By::Range => None,
         },
         number: u16::from_be_bytes(end.get(4..6)?.try_into().ok()?),
     })
@@ -112,6 +119,12 @@ pub fn host_port_of(set: SetId, key: &[u8]) -> Option<HostPort> {
 pub fn shown(set: SetId, element: &Element) -> String {
     if set == ATTACHMENTS {
         return format!("{} host ports", element.siblings.unwrap_or_default());
+    }
+    if let Some(range) = Range::of(set, element) {
+        return match range::container(element) {
+            Some(container) => format!("{range} to {container}"),
+            None => range.to_string(),
+        };
     }
     let port = host_port_of(set, &element.key)
         .map_or_else(|| format!("{:02x?}", element.key), |port| port.to_string());

@@ -28,22 +28,36 @@ pub const GUARD: &str = "loopback_guard";
 /// The chain of the host ports with an address, and that of those without, in the order asked.
 const LOOKUPS: [(&str, By); 2] = [("by_address", By::Address), ("by_port", By::Port)];
 
-/// Those chains, with that of some limits, to which the first one leads.
-pub fn lookups(scope: Option<Scope>) -> Vec<(String, By)> {
+/// The chain of the ranges of host ports, behind those: a single port is another's, or newer.
+pub const BY_RANGE: &str = "by_range";
+
+/// What is there only where an attachment wants it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Parts {
+    /// The limits that ports are mapped in.
+    pub scope: Option<Scope>,
+    /// Whether there are ranges of host ports.
+    pub ranges: bool,
+}
+
+/// Those chains, with that of some limits, to which the first one leads, and with that of ranges.
+pub fn lookups(parts: Parts) -> Vec<(String, By)> {
     let fixed = LOOKUPS.map(|(name, by)| (name.to_owned(), by));
-    let scoped = scope.map(|scope| (scope::chain(scope), By::Scope(scope)));
-    fixed.into_iter().chain(scoped).collect()
+    let scoped = parts.scope;
+    let scoped = scoped.map(|scope| (scope::chain(scope), By::Scope(scope)));
+    let ranges = parts.ranges.then(|| (BY_RANGE.to_owned(), By::Range));
+    fixed.into_iter().chain(scoped).chain(ranges).collect()
 }
 
 /// The chain of the host ports with an address.
 pub const BY_ADDRESS: &str = LOOKUPS[0].0;
 
-/// The sets that are always there.
-pub fn fixed_sets(family: Family, scope: Option<Scope>) -> Vec<SetId> {
-    let asked = lookups(scope)
+/// The sets that are always there, with those of some parts.
+pub fn fixed_sets(family: Family, parts: Parts) -> Vec<SetId> {
+    let asked = lookups(parts)
         .into_iter()
         .flat_map(|(_, by)| last_sets(family, by));
-    let queue = scope.map(|scope| SetId {
+    let queue = parts.scope.map(|scope| SetId {
         purpose: Purpose::Shadowed,
         by: By::Scope(scope),
     });
@@ -77,11 +91,11 @@ fn last_sets(family: Family, by: By) -> Vec<SetId> {
 }
 
 /// The chains with the rules that they always have. With `guard`, also the one that keeps foreign
-/// packets away from 127.0.0.0/8; with limits, also the one of the ports within them.
-pub fn chains(family: Family, guard: bool, scope: Option<Scope>) -> Vec<(Chain, Vec<Rule>)> {
+/// packets away from 127.0.0.0/8; with some parts, also theirs.
+pub fn chains(family: Family, guard: bool, parts: Parts) -> Vec<(Chain, Vec<Rule>)> {
     let nat = |name: &str, hook, priority, rule| (base(name, "nat", hook, priority), vec![rule]);
     let mut chains: Vec<(Chain, Vec<Rule>)> = vec![(regular(CONDITIONS), vec![])];
-    for (name, by) in lookups(scope) {
+    for (name, by) in lookups(parts) {
         let rules = last_sets(family, by)
             .into_iter()
             .map(|set| set.rule(family))
@@ -89,7 +103,9 @@ pub fn chains(family: Family, guard: bool, scope: Option<Scope>) -> Vec<(Chain, 
         chains.push((regular(&name), rules));
     }
     let order = [CONDITIONS, LOOKUPS[0].0, LOOKUPS[1].0];
-    chains.push((regular(HOSTPORTS), order.map(jump).to_vec()));
+    let ranges = parts.ranges.then_some(BY_RANGE);
+    let order = order.into_iter().chain(ranges);
+    chains.push((regular(HOSTPORTS), order.map(jump).collect()));
     let (dstnat, srcnat) = (uapi::PRIORITY_DSTNAT, uapi::PRIORITY_SRCNAT);
     chains.extend([
         nat("prerouting", uapi::HOOK_PREROUTING, dstnat, to_hostports()),
@@ -203,7 +219,11 @@ mod tests {
     #[test]
     fn every_jump_leads_to_a_chain_of_the_table() {
         for family in Family::ALL {
-            let chains = chains(family, true, Some(Scope(1)));
+            let parts = Parts {
+                scope: Some(Scope(1)),
+                ranges: true,
+            };
+            let chains = chains(family, true, parts);
             for (index, (_, rules)) in chains.iter().enumerate() {
                 for expr in rules.iter().flat_map(|rule| &rule.exprs) {
                     if let Expr::Jump(to) = expr {

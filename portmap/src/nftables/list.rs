@@ -1,5 +1,8 @@
 //! Every host port in our tables and in those of the reference.
 
+use std::collections::HashSet;
+use std::net::SocketAddr;
+
 use common::error::Error;
 use common::{Attachment, Family};
 use nft::expr::Expr;
@@ -7,11 +10,12 @@ use nft::object::{Counters, Element};
 use nft::socket::Nft;
 
 use super::elements::{element_target, host_port_of};
-use super::layout::{self, BY_ADDRESS, CONDITIONS, HOSTPORTS};
+use super::layout::{self, BY_ADDRESS, BY_RANGE, CONDITIONS, HOSTPORTS, Parts};
 use super::set::{By, Purpose, SetId};
-use super::{private, reference, scope, shared, translation, unreadable};
+use super::{private, range, reference, scope, shared, translation, unreadable};
 use crate::entry;
 use crate::host_port::{Forward, HostPort};
+use crate::limits::Scope;
 use crate::list::row::{REFERENCE, Row};
 
 /// Our backend's name.
@@ -34,34 +38,7 @@ pub fn list() -> Result<Vec<Row>, Error> {
             is_reached: led,
             ..row
         }));
-        let scopes = scope::all(&mut nft, family).map_err(failed)?;
-        let bys: Vec<By> = [By::Address]
-            .into_iter()
-            .chain(scopes.iter().map(|(scope, _)| By::Scope(*scope)))
-            .chain([By::Port])
-            .collect();
-        for purpose in [Purpose::Dnat, Purpose::Shadowed] {
-            for by in bys.iter().copied() {
-                let id = SetId { purpose, by };
-                let (scope, is_asked) = match by {
-                    By::Scope(scope) => (Some(scope), scopes.contains(&(scope, true))),
-                    By::Address | By::Port => (None, true),
-                };
-                let lookups = layout::lookups(scope).into_iter();
-                let mut lookup: Vec<String> = lookups
-                    .filter(|(_, of)| *of == by)
-                    .map(|(name, _)| name)
-                    .collect();
-                lookup.extend(scope.map(|_| BY_ADDRESS.to_owned()));
-                let lookup: Vec<&str> = lookup.iter().map(String::as_str).collect();
-                let led = led && is_asked && is_led(&mut nft, family, &lookup).map_err(failed)?;
-                let elements = elements(&mut nft, family, id).map_err(failed)?;
-                all.extend(elements.into_iter().map(|row| Row {
-                    is_reached: led,
-                    ..row
-                }));
-            }
-        }
+        all.extend(of_maps(&mut nft, family, led).map_err(failed)?);
         let theirs = reference::rules(&mut nft, family).map_err(failed)?;
         all.extend(theirs.iter().filter_map(|rule| {
             let container = rule.comment.clone().unwrap_or_default();
@@ -91,27 +68,103 @@ fn is_led(nft: &mut Nft, family: Family, chains: &[&str]) -> Answer<bool> {
 
 type Answer<T> = Result<T, common::sys::netlink::Refusal>;
 
-/// The forwards in a map, or of those who wait, the next one first.
-fn elements(nft: &mut Nft, family: Family, id: SetId) -> Answer<Vec<Row>> {
+/// The forwards in the maps.
+fn of_maps(nft: &mut Nft, family: Family, led: bool) -> Answer<Vec<Row>> {
+    let scopes = scope::all(nft, family)?;
+    let limits = scopes.iter().map(|(scope, _)| By::Scope(*scope));
+    let bys = [By::Address].into_iter().chain(limits);
+    let bys: Vec<By> = bys.chain([By::Port, By::Range]).collect();
+    let mut rows = Vec::new();
+    // Whose claims are in single elements: a range says nothing of them.
+    let mut singles = HashSet::new();
+    for purpose in [Purpose::Dnat, Purpose::Shadowed] {
+        for by in bys.iter().copied() {
+            let id = SetId { purpose, by };
+            let led = led && is_asked(nft, family, by, &scopes)?;
+            let elements = elements(nft, family, id)?;
+            let single = |(element, _): &Counted| host_port_of(id, &element.key);
+            let claim = |one: &Counted| Some((single(one)?, one.0.comment.clone()));
+            singles.extend(elements.iter().filter_map(claim));
+            rows.push((id, led, elements));
+        }
+    }
+    let of = |(id, led, elements): (SetId, bool, Vec<Counted>)| {
+        let all = elements
+            .iter()
+            .flat_map(|one| of_element(id, one, &singles))
+            .collect::<Vec<_>>();
+        all.into_iter().map(move |row| Row {
+            is_reached: led,
+            ..row
+        })
+    };
+    Ok(rows.into_iter().flat_map(of).collect())
+}
+
+/// Whether packets get to the map of a kind.
+fn is_asked(nft: &mut Nft, family: Family, by: By, scopes: &[(Scope, bool)]) -> Answer<bool> {
+    let scope = match by {
+        By::Scope(scope) if !scopes.contains(&(scope, true)) => return Ok(false),
+        By::Scope(scope) => Some(scope),
+        By::Address | By::Port | By::Range => None,
+    };
+    if by == By::Range {
+        let rules = nft.rules(shared::place(family), HOSTPORTS)?;
+        if !rules.iter().any(|rule| rule.leads_to(BY_RANGE)) {
+            return Ok(false);
+        }
+    }
+    let ranges = true;
+    let lookups = layout::lookups(Parts { scope, ranges }).into_iter();
+    let mut lookup: Vec<String> = lookups
+        .filter(|(_, of)| *of == by)
+        .map(|(name, _)| name)
+        .collect();
+    lookup.extend(scope.map(|_| BY_ADDRESS.to_owned()));
+    let lookup: Vec<&str> = lookup.iter().map(String::as_str).collect();
+    is_led(nft, family, &lookup)
+}
+
+type Counted = (Element, Option<Counters>);
+
+/// The elements of a map, or of those who wait, the next one first.
+fn elements(nft: &mut Nft, family: Family, id: SetId) -> Answer<Vec<Counted>> {
     let mut elements = nft.counted_elements(shared::place(family), &id.name())?;
     if id.purpose == Purpose::Shadowed {
         elements.sort_by(|(a, _), (b, _)| b.key.cmp(&a.key));
     }
-    let forward = |(element, counters): &(Element, Option<Counters>)| {
-        let port = host_port_of(id, &element.key)?;
+    Ok(elements)
+}
+
+/// The forwards of an element. The ports of a range are counted together, which the first one shows.
+fn of_element(
+    id: SetId,
+    (element, counters): &Counted,
+    singles: &HashSet<(HostPort, Option<String>)>,
+) -> Vec<Row> {
+    let comment = element.comment.as_deref();
+    let container = range::container(element).filter(|_| id.by == By::Range);
+    let to = |port: HostPort| match container {
+        Some(container) => Some(SocketAddr::new(container, port.number)),
+        None => element_target(id, element),
+    };
+    let is_own = |port: &HostPort| {
+        container.is_none() || !singles.contains(&(*port, comment.map(str::to_owned)))
+    };
+    let row = |(port, counters): (HostPort, Option<Counters>)| {
+        let to = to(port)?;
         let is_conditional = port.within.is_some();
-        let port = HostPort {
-            within: None,
-            ..port
-        };
-        let to = element_target(id, element)?;
+        let within = None;
+        let port = HostPort { within, ..port };
         Some(Row {
             is_conditional,
-            counters: *counters,
-            ..owned(Forward { port, to }, element.comment.as_deref())
+            counters,
+            ..owned(Forward { port, to }, comment)
         })
     };
-    Ok(elements.iter().filter_map(forward).collect())
+    let counters = std::iter::once(*counters).chain(std::iter::repeat(None));
+    let ports = range::ports(id, element).filter(is_own);
+    ports.zip(counters).filter_map(row).collect()
 }
 
 /// The attachments with conditions: a rule that leads to a chain with forwards.

@@ -8,8 +8,9 @@ use common::sys::netlink::Refusal;
 use nft::socket::Nft;
 
 use super::elements::{Elements, index};
+use super::layout::Parts;
 use super::queue::{self, Claim, Queues};
-use super::set::SetId;
+use super::set::{By, SetId};
 use super::shared::{self, Need, Seen};
 use super::{claim, owner, wanted};
 use crate::backend::Job;
@@ -32,11 +33,35 @@ pub fn need(forwards: &Forwards, masquerade: Masquerade) -> Need {
         guard: (masqueraded || on_loopback) && forwards.family == Family::V4,
         hairpin: (masquerade == Masquerade::Needed && by_elements)
             .then_some(forwards.container.len),
-        scope: forwards
-            .only
-            .as_ref()
-            .filter(|_| by_elements)
-            .map(|only| only.scope),
+        parts: Parts {
+            scope: forwards
+                .only
+                .as_ref()
+                .filter(|_| by_elements)
+                .map(|only| only.scope),
+            ranges: false,
+        },
+    }
+}
+
+impl Comparison {
+    /// The same with what the elements need.
+    pub fn completed(&self, need: Need) -> Need {
+        let ranges = self.wanted.keys().any(|(id, _)| id.by == By::Range);
+        let parts = Parts {
+            ranges,
+            ..need.parts
+        };
+        Need { parts, ..need }
+    }
+
+    /// Whether the owner waits for a port, by these elements.
+    pub fn is_waiting(elements: &Elements, owner: &str) -> bool {
+        let is_behind = |claims: &Vec<Claim>| {
+            let place = claims.iter().position(|claim| claim.owner == owner);
+            place.is_some_and(|place| place + 1 < claims.len())
+        };
+        queue::of_elements(elements).values().any(is_behind)
     }
 }
 
@@ -135,7 +160,7 @@ fn compared(
     for (port, claim) in &claims {
         queue::claim(queues.entry(*port).or_default(), claim.clone());
     }
-    let mut wanted = queue::to_elements(&queues, is_there);
+    let mut wanted = queue::to_elements(&queues, &found, is_there);
     let (place, element) = index(owner, claims.len());
     wanted.insert(place, element);
     Comparison {

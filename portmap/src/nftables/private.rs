@@ -101,7 +101,7 @@ fn translate(family: Family, to: SocketAddr) -> [Expr; 3] {
         Expr::Dnat {
             family: family.nf_number(),
             address: FIRST,
-            port,
+            port: Some(port),
         },
     ]
 }

@@ -10,7 +10,7 @@ use nft::expr::Expr;
 use nft::object::{Place, Rule};
 use nft::socket::Nft;
 
-use super::layout;
+use super::layout::{self, Parts};
 use super::shared::place;
 
 /// The table of the check, which never comes to be.
@@ -32,11 +32,15 @@ pub fn missing(nft: &mut Nft, family: Family) -> Result<Vec<String>, Error> {
         },
     }];
     let mut rules = Vec::new();
-    let sets = layout::fixed_sets(family, None)
+    let parts = Parts {
+        scope: None,
+        ranges: true,
+    };
+    let sets = layout::fixed_sets(family, parts)
         .into_iter()
         .map(|id| id.add(family));
     commands.extend(sets.map(|action| Command { place, action }));
-    for (chain, all) in layout::chains(family, family == Family::V4, None) {
+    for (chain, all) in layout::chains(family, family == Family::V4, parts) {
         let name = chain.name.clone();
         let action = Action::AddChain(chain);
         commands.push(Command { place, action });

@@ -10,6 +10,7 @@ use nft::object::Element;
 
 use super::elements::{Elements, element_target, host_port_of, padded_port, place, target};
 use super::owner::is_same_container;
+use super::range::Ranges;
 use super::set::{Purpose, SetId};
 use crate::host_port::HostPort;
 
@@ -22,6 +23,16 @@ pub struct Claim {
     pub to: SocketAddr,
     /// What is masqueraded.
     pub marks: Marks,
+}
+
+impl Claim {
+    /// The same on a port that keeps its number.
+    pub fn at(&self, port: HostPort) -> Claim {
+        Claim {
+            to: SocketAddr::new(self.to.ip(), port.number),
+            ..self.clone()
+        }
+    }
 }
 
 /// What is masqueraded of a host port's packets.
@@ -48,7 +59,8 @@ impl Marks {
         marks
     }
 
-    fn add(&mut self, purpose: Purpose) {
+    /// Adds that of a set.
+    pub fn add(&mut self, purpose: Purpose) {
         match purpose {
             Purpose::Hairpin(prefix) => self.hairpin = Some(prefix),
             Purpose::Localhost => self.localhost = true,
@@ -57,7 +69,8 @@ impl Marks {
         }
     }
 
-    fn purposes(self) -> impl Iterator<Item = Purpose> {
+    /// The sets.
+    pub fn purposes(self) -> impl Iterator<Item = Purpose> {
         let localhost = self.localhost.then_some(Purpose::Localhost);
         let all = self.all.then_some(Purpose::MasqAll);
         let hairpin = self.hairpin.map(Purpose::Hairpin);
@@ -133,10 +146,27 @@ pub fn of_elements(elements: &Elements) -> Queues {
         claims.sort_by_key(|(number, _)| *number);
         queues.insert(port, claims.into_iter().map(|(_, claim)| claim).collect());
     }
+    add_ranges(&mut queues, &serving, elements);
     for (port, claim) in serving {
         queues.entry(port).or_default().push(claim);
     }
     queues
+}
+
+/// The claims of ranges, where their owners have no single element: before all others where one is served, else
+/// behind them.
+fn add_ranges(queues: &mut Queues, serving: &BTreeMap<HostPort, Claim>, elements: &Elements) {
+    for (range, claim) in Ranges::found(elements).iter() {
+        for port in range.ports() {
+            let claims = queues.entry(port).or_default();
+            let served = serving.get(&port);
+            let is_own = |one: &Claim| one.owner == claim.owner;
+            if !claims.iter().chain(served).any(is_own) {
+                let place = served.map_or(claims.len(), |_| 0);
+                claims.insert(place, claim.at(port));
+            }
+        }
+    }
 }
 
 fn waiting_claim(id: SetId, element: &Element) -> Option<Claim> {
@@ -147,19 +177,26 @@ fn waiting_claim(id: SetId, element: &Element) -> Option<Claim> {
     })
 }
 
-/// The elements that claims become, in the sets that there are or will be.
-pub fn to_elements(queues: &Queues, is_there: impl Fn(SetId) -> bool) -> Elements {
-    let mut elements = Elements::new();
+/// The elements that claims become, in the sets that there are or will be; what is found there decides what is in
+/// ranges.
+pub fn to_elements(
+    queues: &Queues,
+    found: &Elements,
+    is_there: impl Fn(SetId) -> bool,
+) -> Elements {
+    let ranges = Ranges::wanted(queues, found);
+    let mut elements = ranges.elements();
     for (port, claims) in queues {
-        let Some((serving, waiting)) = claims.split_last() else {
-            continue;
-        };
+        let (waiting, serving) = ranges.rest(*port, claims);
         for (number, claim) in (1..=u16::MAX).zip(waiting) {
             let place = self::waiting(*port, number, claim.to.ip());
             let mut data = target(claim.to);
             data.extend(padded_port(claim.marks.code()));
             insert(&mut elements, place, Some(data), &claim.owner);
         }
+        let Some(serving) = serving else {
+            continue;
+        };
         let address = serving.to.ip();
         let data = Some(target(serving.to));
         let map = place(*port, Purpose::Dnat, address);
@@ -176,6 +213,7 @@ pub fn to_elements(queues: &Queues, is_there: impl Fn(SetId) -> bool) -> Element
 fn insert(elements: &mut Elements, place: (SetId, Vec<u8>), data: Option<Vec<u8>>, owner: &str) {
     let element = Element {
         key: place.1.clone(),
+        key_end: None,
         data,
         comment: Some(owner.to_owned()),
         siblings: None,
@@ -254,7 +292,7 @@ mod tests {
                 .collect();
             let one = vec![of("n/d/eth0")];
             let queues = Queues::from([(port(None), claims), (port(Some("192.0.2.1")), one)]);
-            let elements = to_elements(&queues, |_| true);
+            let elements = to_elements(&queues, &Elements::new(), |_| true);
             assert_eq!(of_elements(&elements), queues);
         }
     }
@@ -262,7 +300,11 @@ mod tests {
     #[test]
     fn a_gap_in_the_numbers_is_closed_and_what_nobody_owns_is_no_claim() {
         let claims = ["n/a/eth0", "n/b/eth0", "n/c/eth0"].map(of).to_vec();
-        let mut elements = to_elements(&Queues::from([(port(None), claims)]), |_| true);
+        let mut elements = to_elements(
+            &Queues::from([(port(None), claims)]),
+            &Elements::new(),
+            |_| true,
+        );
         elements.remove(&waiting(port(None), 1, any(Family::V4)));
         for element in elements.values_mut() {
             if element.comment.as_deref() == Some("n/c/eth0") {
@@ -271,7 +313,7 @@ mod tests {
         }
         let left = of_elements(&elements);
         assert_eq!(left, Queues::from([(port(None), vec![of("n/b/eth0")])]));
-        let again = to_elements(&left, |_| true);
+        let again = to_elements(&left, &elements, |_| true);
         assert!(again.keys().all(|(id, _)| id.purpose != Purpose::Shadowed));
     }
 

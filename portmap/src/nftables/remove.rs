@@ -12,12 +12,15 @@ use nft::expr::Expr;
 use nft::object::{Element, Set};
 use nft::socket::Nft;
 
-use super::elements::{Elements, host_port_of};
+use super::elements::Elements;
 use super::layout::CONDITIONS;
+use super::range::{self, Range};
 use super::removal::Removal;
 use super::scope::unused;
-use super::set::{ATTACHMENTS, Purpose, SetId};
-use super::{claim, owner, private, reference, shared, transaction, translation, unreadable};
+use super::set::{ATTACHMENTS, SetId};
+use super::{
+    claim, owner, private, queue, reference, shared, transaction, translation, unreadable,
+};
 use crate::config::Evidence;
 use crate::host_port::{Forward, HostPort};
 use crate::mapping::PortMapping;
@@ -77,6 +80,7 @@ pub fn del(
 struct View {
     family: Family,
     sets: Vec<Set>,
+    ports: BTreeSet<HostPort>,
     found: Elements,
 }
 
@@ -102,15 +106,16 @@ impl View {
                 [port].into_iter().chain(limited)
             })
             .collect();
-        let ports: Vec<HostPort> = ports.into_iter().collect();
+        let all: Vec<HostPort> = ports.iter().copied().collect();
         let mut found = Elements::new();
         if !sets.is_empty() {
-            found = claim::of_ports(nft, family, &sets, own, &ports, None)?;
+            found = claim::of_ports(nft, family, &sets, own, &all, None)?;
         }
         Ok(View {
             family,
-            found,
             sets,
+            ports,
+            found,
         })
     }
 
@@ -119,10 +124,10 @@ impl View {
     /// not even say what to look for.
     fn complete(self, nft: &mut Nft, own: &str, is_blind: bool) -> Result<Elements, Refusal> {
         let mine = claim::owned(&self.found, own);
-        let is_of = |id: &SetId, purposes: &[Purpose]| purposes.contains(&id.purpose);
-        let count =
-            |purposes: &[Purpose]| mine.keys().filter(|(id, _)| is_of(id, purposes)).count();
-        let claims = count(&[Purpose::Dnat, Purpose::Shadowed]);
+        let claims = queue::of_elements(&mine);
+        // Of a range, those that were not looked up do not count: others may wait there.
+        let claims = claims.keys().filter(|port| self.ports.contains(port));
+        let claims = claims.count();
         let is_index = |((id, _), _): &(&(SetId, Vec<u8>), &Element)| *id == ATTACHMENTS;
         let index = mine.iter().find(is_index).map(|(_, element)| element);
         let are_all = match index {
@@ -341,17 +346,23 @@ fn owners(
 /// whoever finds the rest knows the owner. Says whether there are more.
 fn at_once(all: Elements, is_dead: impl Fn(&str) -> bool) -> (Elements, bool) {
     let is_theirs = |element: &Element| element.comment.as_deref().is_some_and(&is_dead);
-    let ports: BTreeSet<HostPort> = all
-        .iter()
-        .filter(|(_, element)| is_theirs(element))
-        .filter_map(|((id, key), _)| host_port_of(*id, key))
-        .collect();
+    let ports = claim::ports_of(&all, is_theirs);
     let is_rest = ports.len() > AT_ONCE;
-    let ports: BTreeSet<HostPort> = ports.into_iter().take(AT_ONCE).collect();
-    let is_one = |(id, key): &(SetId, Vec<u8>)| match host_port_of(*id, key) {
-        Some(port) => ports.contains(&port),
-        None => !is_rest,
+    let mut ports: BTreeSet<HostPort> = ports.into_iter().take(AT_ONCE).collect();
+    let ranges = all
+        .iter()
+        .filter_map(|((id, _), element)| Range::of(*id, element));
+    let begun: Vec<Range> = ranges.filter(|range| range.has_any(&ports)).collect();
+    ports.extend(begun.into_iter().flat_map(Range::ports));
+    let is_one = |id: SetId, element: &Element| {
+        let mut its = range::ports(id, element).peekable();
+        match its.peek() {
+            Some(_) => its.any(|port| ports.contains(&port)),
+            None => !is_rest,
+        }
     };
-    let some = all.into_iter().filter(|(place, _)| is_one(place));
+    let some = all
+        .into_iter()
+        .filter(|((id, _), element)| is_one(*id, element));
     (some.collect(), is_rest)
 }

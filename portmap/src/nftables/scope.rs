@@ -49,7 +49,7 @@ pub fn of_set(set: &str) -> Option<Scope> {
         Some(scope) => Scope::from_text(scope),
         None => match SetId::from_name(set)?.by {
             By::Scope(scope) => Some(scope),
-            By::Address | By::Port => None,
+            By::Address | By::Port | By::Range => None,
         },
     }
 }

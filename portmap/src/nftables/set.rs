@@ -4,7 +4,7 @@ use common::Family;
 use nft::command::Action;
 use nft::expr::{Expr, FIRST, Register};
 use nft::object::{IFNAME, Rule, Set};
-use nft::parts::{address_at, address_type, set_mark, source_is};
+use nft::parts::{PROTOCOL, SERVICE, address_at, address_type, concatenated, set_mark, source_is};
 use nft::uapi;
 
 use crate::limits::Scope;
@@ -31,6 +31,8 @@ pub enum Purpose {
 
 /// What stands between a purpose and its limits in names of sets.
 const WITHIN: &str = "_within_";
+/// What the names of sets of ranges end with.
+const RANGES: &str = "_ranges";
 
 /// Bytes of such a text with its NUL (`IFNAMSIZ`).
 pub const INDEX_LEN: u32 = 16;
@@ -50,6 +52,8 @@ pub enum By {
     Address,
     /// Nothing: only packets to the addresses of these limits get to the set.
     Scope(Scope),
+    /// Nothing, and ports from a first to a last one: see [`super::range`].
+    Range,
 }
 
 /// One of our sets and maps.
@@ -69,6 +73,7 @@ impl SetId {
             By::Port => String::new(),
             By::Address => "_hostip".to_owned(),
             By::Scope(scope) => format!("{WITHIN}{scope}"),
+            By::Range => RANGES.to_owned(),
         };
         match (purpose, by) {
             (Purpose::Dnat, By::Address) => "hostips".into(),
@@ -88,9 +93,13 @@ impl SetId {
             Some((stem, By::Scope(Scope::from_text(scope)?)))
         };
         let by_address = || Some((name.strip_suffix("_hostip")?, By::Address));
+        let ranged = || Some((name.strip_suffix(RANGES)?, By::Range));
         let (stem, by) = match name {
             "hostips" => ("hostports", By::Address),
-            _ => by_address().or_else(scoped).unwrap_or((name, By::Port)),
+            _ => by_address()
+                .or_else(scoped)
+                .or_else(ranged)
+                .unwrap_or((name, By::Port)),
         };
         let purpose = match stem {
             "hostports" => Purpose::Dnat,
@@ -106,9 +115,6 @@ impl SetId {
 
     /// How it is given to the kernel.
     pub fn set(self, family: Family) -> Set {
-        // `TYPE_INET_PROTOCOL` and `TYPE_INET_SERVICE` of nft's include/datatype.h.
-        const PROTOCOL: u32 = 12;
-        const SERVICE: u32 = 13;
         if self.purpose == Purpose::Attachment {
             return Set {
                 name: self.name(),
@@ -123,8 +129,10 @@ impl SetId {
         let addresses = by_address + usize::from(self.is_hairpin());
         let mut parts = vec![address; addresses];
         parts.extend([PROTOCOL, SERVICE]);
-        let concat = |parts: &[u32]| parts.iter().fold(0, |all, part| all << 6 | part);
-        let mut data = vec![address, SERVICE];
+        let mut data = vec![address];
+        if self.by != By::Range {
+            data.push(SERVICE);
+        }
         if self.purpose == Purpose::Shadowed {
             // Its place in the queue, and what is masqueraded.
             parts.push(SERVICE);
@@ -137,10 +145,18 @@ impl SetId {
         };
         Set {
             name: self.name(),
-            flags: if is_map { uapi::SET_FLAG_MAP } else { 0 },
-            key_type: concat(&parts),
+            flags: self.flags(is_map),
+            key_type: concatenated(&parts),
             key_len: bytes(&parts),
-            data: is_map.then(|| (concat(&data), bytes(&data))),
+            data: is_map.then(|| (concatenated(&data), bytes(&data))),
+        }
+    }
+
+    fn flags(self, is_map: bool) -> u32 {
+        let map = if is_map { uapi::SET_FLAG_MAP } else { 0 };
+        match self.by {
+            By::Range => map | uapi::SET_FLAG_INTERVAL | uapi::SET_FLAG_CONCAT,
+            By::Port | By::Address | By::Scope(_) => map,
         }
     }
 
@@ -174,7 +190,7 @@ impl SetId {
             exprs.push(Expr::Dnat {
                 family: family.nf_number(),
                 address: FIRST,
-                port: Register(words),
+                port: (self.by != By::Range).then_some(Register(words)),
             });
         } else {
             exprs.extend(set_mark(MARK));
@@ -233,7 +249,7 @@ mod tests {
             Purpose::Hairpin(128),
         ];
         for purpose in purposes {
-            for by in [By::Port, By::Address, By::Scope(Scope(0xbad))] {
+            for by in [By::Port, By::Address, By::Scope(Scope(0xbad)), By::Range] {
                 let id = SetId { purpose, by };
                 assert_eq!(SetId::from_name(&id.name()), Some(id));
             }

@@ -7,11 +7,10 @@ use nft::command::{Action, Command};
 use nft::object::{Chain, Place, Rule, Set, Table};
 use nft::socket::Nft;
 
-use super::layout::{self, BY_ADDRESS, COMMENT, TABLE, lookups};
+use super::layout::{self, BY_ADDRESS, COMMENT, Parts, TABLE, lookups};
 use super::private;
 use super::scope;
 use super::set::{By, Purpose, SetId};
-use crate::limits::Scope;
 
 /// What an attachment needs of what is shared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,8 +21,22 @@ pub struct Need {
     pub guard: bool,
     /// The prefix length of the network whose packets are masqueraded.
     pub hairpin: Option<u8>,
-    /// The limits that ports are mapped in.
-    pub scope: Option<Scope>,
+    /// Which parts of the table.
+    pub parts: Parts,
+}
+
+impl Need {
+    /// With all parts that other attachments may have.
+    fn with_ranges(self, ranges: bool) -> Parts {
+        let scope = self.parts.scope;
+        Parts { scope, ranges }
+    }
+
+    /// The prefix length in a lookup chain.
+    fn hairpin_in(self, by: By) -> Option<u8> {
+        self.hairpin
+            .filter(|_| by != By::Range || self.parts.ranges)
+    }
 }
 
 /// What is there of it.
@@ -31,8 +44,8 @@ pub struct Need {
 pub struct Seen {
     /// The table.
     pub table: Option<Table>,
-    /// The chains of [`layout::chains`], in that order.
-    pub chains: Vec<Option<(Chain, Vec<Rule>)>>,
+    /// The chains of [`layout::chains`] that are there, with that of ranges.
+    pub chains: Vec<(Chain, Vec<Rule>)>,
     /// The rules that lead from the chain of addresses, at its end, to those of limits.
     pub scopes: Vec<Rule>,
     /// All sets of the table.
@@ -70,8 +83,8 @@ pub fn table_name(family: Family) -> String {
 pub fn observe(nft: &mut Nft, need: Need) -> Result<Seen, Refusal> {
     let place = place(need.family);
     let table = nft.table(place)?;
-    let wanted = layout::chains(need.family, need.guard, need.scope);
-    let mut chains = vec![None; wanted.len()];
+    let wanted = layout::chains(need.family, need.guard, need.with_ranges(true));
+    let mut chains = Vec::new();
     let mut scopes = Vec::new();
     let mut sets = Vec::new();
     if table.is_some() {
@@ -80,21 +93,16 @@ pub fn observe(nft: &mut Nft, need: Need) -> Result<Seen, Refusal> {
             .iter()
             .map(|(chain, _)| chain.name.as_str())
             .collect();
-        for (seen, chain) in chains.iter_mut().zip(nft.chains(place, &names)?) {
-            *seen = match chain {
-                Some(chain) => {
-                    let mut rules = nft.rules(place, &chain.name)?;
-                    if chain.name == layout::CONDITIONS {
-                        // Those that lead to attachments' chains are the attachments'.
-                        rules.retain(|rule| !rule.leads_to_one_of(private::PREFIX));
-                    }
-                    if chain.name == BY_ADDRESS {
-                        scopes = scope::split(&mut rules);
-                    }
-                    Some((chain, rules))
-                }
-                None => None,
-            };
+        for chain in nft.chains(place, &names)?.into_iter().flatten() {
+            let mut rules = nft.rules(place, &chain.name)?;
+            if chain.name == layout::CONDITIONS {
+                // Those that lead to attachments' chains are the attachments'.
+                rules.retain(|rule| !rule.leads_to_one_of(private::PREFIX));
+            }
+            if chain.name == BY_ADDRESS {
+                scopes = scope::split(&mut rules);
+            }
+            chains.push((chain, rules));
         }
     }
     Ok(Seen {
@@ -103,6 +111,15 @@ pub fn observe(nft: &mut Nft, need: Need) -> Result<Seen, Refusal> {
         scopes,
         sets,
     })
+}
+
+impl Seen {
+    /// The parts that are needed: ranges concern every attachment once one has had them.
+    fn parts(&self, need: Need) -> Parts {
+        let (purpose, by) = (Purpose::Dnat, By::Range);
+        let ranges = SetId { purpose, by }.set(need.family);
+        need.with_ranges(need.parts.ranges || self.sets.contains(&ranges))
+    }
 }
 
 /// The prefix lengths for which there are sets.
@@ -149,11 +166,11 @@ pub fn diff(need: Need, seen: &Seen) -> Diff {
 
 fn sets(need: Need, seen: &Seen, diff: &mut Diff) {
     let place = place(need.family);
-    let hairpins = lookups(need.scope).into_iter().filter_map(|(_, by)| {
+    let hairpins = lookups(need.parts).into_iter().filter_map(|(_, by)| {
         let purpose = Purpose::Hairpin(need.hairpin?);
         Some(SetId { purpose, by })
     });
-    for id in layout::fixed_sets(need.family, need.scope)
+    for id in layout::fixed_sets(need.family, seen.parts(need))
         .into_iter()
         .chain(hairpins)
     {
@@ -179,7 +196,7 @@ fn sets(need: Need, seen: &Seen, diff: &mut Diff) {
     }
     let is_ours = |table: &Table| table.comment.as_deref() == Some(COMMENT);
     // nft before 1.0.2 loses comments of tables when it loads its own print: sets tell then.
-    let fixed = layout::fixed_sets(need.family, None);
+    let fixed = layout::fixed_sets(need.family, Parts::default());
     let complete = fixed
         .iter()
         .filter(|id| id.purpose != Purpose::Shadowed)
@@ -192,8 +209,9 @@ fn sets(need: Need, seen: &Seen, diff: &mut Diff) {
 fn chains(need: Need, seen: &Seen, diff: &mut Diff) {
     let place = place(need.family);
     let mut rules_to_add = Vec::new();
-    let wanted = layout::chains(need.family, need.guard, need.scope);
-    for ((chain, rules), seen_chain) in wanted.into_iter().zip(&seen.chains) {
+    let wanted = layout::chains(need.family, need.guard, seen.parts(need));
+    for (chain, rules) in wanted {
+        let seen_chain = seen.chains.iter().find(|(one, _)| one.name == chain.name);
         let object = format!("chain {} of {}", chain.name, table_name(need.family));
         let mut command = |action| diff.commands.push(Command { place, action });
         let all = || all_rules(need, &seen.sets, &chain.name, &rules);
@@ -274,7 +292,7 @@ enum Verdict {
 }
 
 fn compare(need: Need, chain: &str, wanted: &[Rule], present: &[Rule]) -> Verdict {
-    let lookups = lookups(need.scope);
+    let lookups = lookups(need.with_ranges(true));
     let lookup = lookups.iter().find(|(name, _)| *name == chain);
     let Some(front) = present.len().checked_sub(wanted.len()) else {
         return Verdict::Differs(first_difference(wanted, present));
@@ -300,7 +318,7 @@ fn compare(need: Need, chain: &str, wanted: &[Rule], present: &[Rule]) -> Verdic
             None => return Verdict::Differs(("rules of ours only".into(), rule.to_string())),
         }
     }
-    match need.hairpin {
+    match need.hairpin_in(*by) {
         Some(prefix) if !prefixes.contains(&prefix) => Verdict::LacksHairpin(*by),
         _ => Verdict::Same,
     }
@@ -329,7 +347,7 @@ fn all_rules(
     fixed: &[Rule],
 ) -> Vec<(String, Rule, bool)> {
     let mut rules = Vec::new();
-    let lookups = lookups(need.scope);
+    let lookups = lookups(need.with_ranges(true));
     if let Some((_, by)) = lookups.iter().find(|(name, _)| *name == chain) {
         let mut prefixes = hairpins(seen_sets);
         // A set of another making would make the batch fail.
@@ -340,7 +358,7 @@ fn all_rules(
             };
             *prefix <= need.family.bits() && seen_sets.contains(&id.set(need.family))
         });
-        prefixes.extend(need.hairpin);
+        prefixes.extend(need.hairpin_in(*by));
         prefixes.sort_unstable();
         prefixes.dedup();
         rules.extend(prefixes.iter().map(|prefix| hairpin(need, *prefix, *by)));

@@ -8,24 +8,20 @@ use nft::expr::Expr;
 use nft::object::Rule;
 use nft::uapi;
 
-use super::elements::{Elements, element_target, host_port_of};
-use super::set::Purpose;
+use super::elements::Elements;
+use super::queue::{self, Claim};
 use crate::host_port::{Forward, HostPort};
 
-/// Those of elements of the maps.
+/// Those of the claims in elements.
 pub fn of_elements(elements: &Elements) -> Vec<Forward> {
-    elements
-        .iter()
-        .filter(|((id, _), _)| matches!(id.purpose, Purpose::Dnat | Purpose::Shadowed))
-        .filter_map(|((id, key), element)| {
-            let port = HostPort {
-                within: None,
-                ..host_port_of(*id, key)?
-            };
-            let to = element_target(*id, element)?;
-            Some(Forward { port, to })
-        })
-        .collect()
+    let queues = queue::of_elements(elements);
+    let of_port = |(port, claims): (&HostPort, &Vec<Claim>)| {
+        let within = None;
+        let port = HostPort { within, ..*port };
+        let forward = |claim: &Claim| Forward { port, to: claim.to };
+        claims.iter().map(forward).collect::<Vec<_>>()
+    };
+    queues.iter().flat_map(of_port).collect()
 }
 
 /// That of a rule that translates one port, ours or the reference's; `None` for a rule of another form.

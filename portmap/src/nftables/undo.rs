@@ -127,7 +127,8 @@ impl Change {
                 queue.insert((*place).min(queue.len()), claim.clone());
             }
         }
-        let mut restored = queue::to_elements(&queues, |id| sets.contains(&id.set(self.family)));
+        let is_there = |id: SetId| sets.contains(&id.set(self.family));
+        let mut restored = queue::to_elements(&queues, now, is_there);
         let (place, _) = index(&owner, 0);
         let [before, after] = &self.index;
         let element = match now.get(&place) == after.as_ref() {

@@ -53,7 +53,7 @@ pub fn of_plan(forwards: &Forwards, masquerade: Masquerade, owner: &str) -> Elem
     let claims = claims(forwards, masquerade, owner);
     let (place, element) = index(owner, claims.len());
     let queues = claims.into_iter().map(|(port, claim)| (port, vec![claim]));
-    let mut elements = to_elements(&queues.collect(), |_| true);
+    let mut elements = to_elements(&queues.collect(), &Elements::new(), |_| true);
     elements.insert(place, element);
     elements
 }

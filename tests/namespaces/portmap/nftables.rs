@@ -12,6 +12,7 @@ mod parallel;
 mod print;
 mod processes;
 mod queue;
+mod ranges;
 mod reference;
 mod traffic;
 mod unknown;

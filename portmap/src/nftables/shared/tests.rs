@@ -7,12 +7,15 @@ const NEED: Need = Need {
     family: Family::V4,
     guard: true,
     hairpin: Some(16),
-    scope: None,
+    parts: Parts {
+        scope: None,
+        ranges: false,
+    },
 };
 
 /// What is there once the commands for an empty ruleset have been done.
 fn complete(need: Need) -> Seen {
-    let hairpins: Vec<SetId> = lookups(need.scope)
+    let hairpins: Vec<SetId> = lookups(need.parts)
         .into_iter()
         .filter_map(|(_, by)| {
             Some(SetId {
@@ -21,15 +24,15 @@ fn complete(need: Need) -> Seen {
             })
         })
         .collect();
-    let ids = layout::fixed_sets(need.family, need.scope)
+    let ids = layout::fixed_sets(need.family, need.parts)
         .into_iter()
         .chain(hairpins);
     let sets: Vec<Set> = ids.map(|id| id.set(need.family)).collect();
-    let chains = layout::chains(need.family, need.guard, need.scope)
+    let chains = layout::chains(need.family, need.guard, need.parts)
         .into_iter()
         .map(|(chain, fixed)| {
             let rules = all_rules(need, &sets, &chain.name, &fixed);
-            Some((chain, rules.into_iter().map(|(_, rule, _)| rule).collect()))
+            (chain, rules.into_iter().map(|(_, rule, _)| rule).collect())
         })
         .collect();
     Seen {
@@ -50,11 +53,7 @@ fn drifts(seen: &Seen) -> Vec<String> {
 }
 
 fn rules<'a>(seen: &'a mut Seen, name: &str) -> &'a mut Vec<Rule> {
-    let chain = seen
-        .chains
-        .iter_mut()
-        .flatten()
-        .find(|(c, _)| c.name == name);
+    let chain = seen.chains.iter_mut().find(|(c, _)| c.name == name);
     &mut chain.unwrap().1
 }
 
@@ -68,7 +67,7 @@ fn everything_is_written_where_nothing_is_there() {
     let nothing = Seen {
         scopes: Vec::new(),
         table: None,
-        chains: vec![None; complete(NEED).chains.len()],
+        chains: vec![],
         sets: vec![],
     };
     let diff = diff(NEED, &nothing);
@@ -135,7 +134,6 @@ fn a_chain_with_another_hook_priority_or_policy_is_made_anew() {
         let (chain, _) = seen
             .chains
             .iter_mut()
-            .flatten()
             .find(|(chain, _)| chain.name == "output")
             .unwrap();
         let base = chain.base.as_mut().unwrap();

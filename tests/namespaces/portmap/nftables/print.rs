@@ -23,6 +23,11 @@ fn the_print_can_be_loaded_again() {
             json!(["10.99.0.0/24", "!10.99.0.8/29", "fd99::/16"]),
         )
         .with("hostInterfaces", json!(["!lo"]));
+    let ports: Vec<serde_json::Value> = (20_000..20_020)
+        .map(|port| json!({"hostPort": port, "containerPort": port, "protocol": "udp"}))
+        .collect();
+    let range = Pod::new(&net, 1).id("range").mapping(json!(ports));
+    range.does("ADD", &net.host);
     // With a port that somebody else has, who waits for it.
     Pod::new(&net, 1).id("loser").does("ADD", &net.host);
     pod.does("ADD", &net.host);
@@ -34,6 +39,7 @@ fn the_print_can_be_loaded_again() {
     pod.does("CHECK", &net.host);
     other.does("CHECK", &net.host);
     limited.does("CHECK", &net.host);
+    range.does("CHECK", &net.host);
     pod.does("ADD", &net.host);
     assert_eq!(contents(&net.host), before);
 }
