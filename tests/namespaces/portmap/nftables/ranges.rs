@@ -242,6 +242,13 @@ fn a_range_stays_whole_where_others_take_ports_of_it() {
     let other = Pod::new(&net, 2).mapping(tcp_ports(8050..8052));
     range.does("ADD", &net.host);
     let alone = contents(&net.host);
+    let warned = single.call("ADD", &net.host).stderr;
+    let lost = format!("host port 8050/tcp belonged to {}", range.owner());
+    assert!(
+        warned.contains(&lost) && !warned.contains("8051"),
+        "{warned}"
+    );
+    single.does("DEL", &net.host);
     for newer in [&single, &other] {
         newer.does("ADD", &net.host);
         assert_eq!(elements(&net.host, &range), ONE);
@@ -256,7 +263,12 @@ fn a_range_stays_whole_where_others_take_ports_of_it() {
         assert!(!told.contains("8060"), "{told}");
     }
     // The one in the middle of three goes, then comes again, and is the newest.
-    range.does("ADD", &net.host);
+    let warned = range.call("ADD", &net.host).stderr;
+    let won = format!("host port 8050/tcp belonged to {}", other.owner());
+    assert!(
+        warned.contains(&won) && !warned.contains("8052"),
+        "{warned}"
+    );
     range.does("CHECK", &net.host);
     assert_eq!(elements(&net.host, &range), ONE);
     single.does("DEL", &net.host);
