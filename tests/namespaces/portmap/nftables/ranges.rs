@@ -286,6 +286,27 @@ fn a_range_stays_whole_where_others_take_ports_of_it() {
 }
 
 #[test]
+fn whoever_waits_behind_a_range_is_served_when_it_goes_and_not_before() {
+    let net = host_with(3);
+    let one = tcp_ports(8010..8011);
+    let [range, first, second] = [0, 1, 2].map(|n| Pod::new(&net, n));
+    let range = range.mapping(tcp_ports(8000..8020));
+    let [first, second] = [first, second].map(|pod| pod.mapping(one.clone()));
+    first.does("ADD", &net.host);
+    let before = elements(&net.host, &first);
+    second.does("ADD", &net.host);
+    range.does("ADD", &net.host);
+    // Another one who waits goes.
+    second.does("DEL", &net.host);
+    range.does("CHECK", &net.host);
+    assert_ne!(elements(&net.host, &first), before);
+    // A request that does not name the port serves it all the same.
+    range.mapping(tcp_ports(8000..8005)).does("DEL", &net.host);
+    assert_eq!(elements(&net.host, &first), before);
+    first.does("CHECK", &net.host);
+}
+
+#[test]
 fn of_two_ranges_that_meet_the_newer_one_is_served_and_either_may_go_first() {
     for first in [0, 1] {
         let net = host_with(2);
