@@ -172,16 +172,23 @@ impl NetConf {
     /// `cni.dev/valid-attachments`, which only GC carries. Absent is the same as empty.
     ///
     /// # Errors
-    /// Code 6 when it is there but not a list of attachments.
+    /// Code 6 when it is there but not a list of attachments, code 7 when one of them lacks a name: the living
+    /// would be removed.
     pub fn valid_attachments(&self) -> Result<Vec<ValidAttachment>, Error> {
         let mut valid = Vec::new();
         // `cni.dev/attachments` is the draft's name of the same list; CRI-O sends both.
         for key in ["cni.dev/valid-attachments", "cni.dev/attachments"] {
             for item in self.object().list(key)? {
-                let item = item.object()?;
+                let names = item.object()?;
+                let name = |key: &'static str| {
+                    let why = || {
+                        format!("{key} is missing, so it is not known which attachment is valid")
+                    };
+                    names.nonempty(key)?.ok_or_else(|| item.refuse(why()))
+                };
                 valid.push(ValidAttachment {
-                    container: item.string("containerID")?.unwrap_or_default(),
-                    ifname: item.string("ifname")?.unwrap_or_default(),
+                    container: name("containerID")?,
+                    ifname: name("ifname")?,
                 });
             }
         }
@@ -242,6 +249,25 @@ mod tests {
             error.details,
             "config is \"9.9.9\", plugin supports [\"0.3.0\" \"1.1.0\"]"
         );
+    }
+
+    #[test]
+    fn a_valid_attachment_without_one_of_its_names_is_refused_before_the_living_are_removed() {
+        for (names, lacks) in [
+            (r#"{"containerID":"a"}"#, "ifname"),
+            (r#"{"containerID":"a","ifname":""}"#, "ifname"),
+            (r#"{"ifname":"eth0"}"#, "containerID"),
+        ] {
+            for key in ["cni.dev/valid-attachments", "cni.dev/attachments"] {
+                let whole = r#"{"containerID":"b","ifname":"eth0"}"#;
+                let text =
+                    format!(r#"{{"name":"n","cniVersion":"1.1.0","{key}":[{whole},{names}]}}"#);
+                let error = conf(&text).valid_attachments().unwrap_err();
+                assert_eq!(error.code, Code::InvalidConfig);
+                let start = format!("{key}[1]: {lacks} is missing");
+                assert!(error.msg.starts_with(&start), "{error}");
+            }
+        }
     }
 
     #[test]

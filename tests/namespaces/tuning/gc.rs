@@ -109,5 +109,8 @@ fn what_cannot_be_understood_removes_nothing() {
     ] {
         assert_eq!(error(&gc(&pod, "net1", valid)).0, 6);
     }
+    for valid in [json!([{"containerID": "a"}]), json!([{"ifname": "eth0"}])] {
+        assert_eq!(error(&gc(&pod, "net1", valid)).0, 7);
+    }
     assert_eq!(pod.files(), ["a_eth0.json"]);
 }
