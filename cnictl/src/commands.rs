@@ -112,6 +112,11 @@ pub fn refuse(error: clap::Error) -> ExitCode {
 /// Writes to stdout, and gives the exit code of success. That a reader has had enough (`| head`) is not an
 /// error; that there is no stdout is one.
 fn print(text: &str) -> Result<u8, Error> {
+    is_read(text).map(|_| DONE)
+}
+
+/// The same, saying whether anybody reads it.
+fn is_read(text: &str) -> Result<bool, Error> {
     if stdout::was_closed() && !text.is_empty() {
         return Err(Error::new(Code::Io, "write to stdout").with_details("it is closed"));
     }
@@ -120,10 +125,10 @@ fn print(text: &str) -> Result<u8, Error> {
         .write_all(text.as_bytes())
         .and_then(|()| stdout.flush());
     match written {
-        Err(cause) if cause.kind() == io::ErrorKind::BrokenPipe => Ok(DONE),
+        Err(cause) if cause.kind() == io::ErrorKind::BrokenPipe => Ok(false),
         written => {
             written.context(Code::Io, || "write to stdout".into())?;
-            Ok(DONE)
+            Ok(true)
         }
     }
 }

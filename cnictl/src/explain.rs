@@ -73,6 +73,9 @@ const STATIONS: [(&str, Station); 15] = [
     ("loopback", between::loopback),
 ];
 
+/// What findings about the runtime's cache are about.
+pub const CACHE: &str = "cache";
+
 /// The stations of every way to a port. A way ends at the first station that is broken.
 ///
 /// # Errors
@@ -109,7 +112,7 @@ pub fn explain(question: &Question<'_>, cache: &Cache) -> Result<Vec<Finding>, E
 }
 
 fn unread(error: &Error) -> Finding {
-    Finding::unread("cache", error)
+    Finding::unread(CACHE, error)
 }
 
 fn family(mapping: &Mapping) -> Family {

@@ -4,7 +4,7 @@ use common::Error;
 
 use super::{DONE, FAILED, document, note, print};
 use crate::cli::node::Explain;
-use crate::explain::{Question, explain};
+use crate::explain::{CACHE, Question, explain};
 use crate::finding::{Finding, Severity, json, text};
 use crate::table::Page;
 
@@ -21,7 +21,9 @@ pub fn run(args: &Explain) -> Result<u8, Error> {
         false => text(&findings, Page::stdout()),
     })?;
     let is_broken = |finding: &&Finding| finding.severity == Severity::Error;
-    Ok(match findings.iter().find(is_broken) {
+    let broken = findings.iter().filter(is_broken);
+    // A station is the answer, whatever file of the cache could not be read.
+    Ok(match broken.min_by_key(|finding| finding.object == CACHE) {
         None => DONE,
         Some(Finding { object, .. }) => {
             if !args.shown.json {

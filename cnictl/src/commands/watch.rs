@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use common::Error;
 
-use super::{print, whole};
+use super::{DONE, is_read, print, whole};
 use crate::table::Page;
 
-/// Prints what `look` shows: once, or every so many seconds until something fails. What could not be read
-/// comes beside it.
+/// Prints what `look` shows: once, or every so many seconds until something fails or nobody reads it any more.
+/// What could not be read comes beside it.
 ///
 /// # Errors
 /// Those of `look`, and output that is lost.
@@ -31,7 +31,11 @@ pub fn watch(
         } else {
             ""
         };
-        print(&format!("{clear}{shown}"))?;
+        if !is_read(&format!("{clear}{shown}"))? {
+            return Ok(DONE);
+        }
+        // The exit code is that of the look that fails.
+        let _ = whole(lacking);
         thread::sleep(Duration::from_secs(seconds));
     }
 }

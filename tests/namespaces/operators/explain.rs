@@ -6,6 +6,7 @@ use sandbox::probe::tcp::Server;
 use serde_json::json;
 
 use super::broken::broken_nodes;
+use super::place::{Backend, Place};
 
 broken_nodes! {
     nobody_who_listens_is_the_answer: IptablesNft, "explain 8000/tcp", "error", "8000/tcp IPv4: listener",
@@ -92,4 +93,15 @@ broken_nodes! {
         "8000/tcp IPv4: probe", "does not answer this node",
         |node| node.pod("nft 'table netdev n { chain c { type filter hook ingress device eth0 priority 0;
             policy drop; }; }'");
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_not_the_answer_where_a_station_is() {
+    let place = Place::new(Backend::Nftables, 1);
+    place.attach_all("portmap");
+    std::fs::write(place.cache_dir().join("results/foreign"), "[").unwrap();
+    let said = place.run("portmap", &["explain", "8000/tcp"]);
+    let lines = said.stderr.lines().next_back();
+    let expected = "cnictl: broken at 8000/tcp IPv4: listener";
+    assert_eq!((said.code, lines), (Some(1), Some(expected)), "{said:?}");
 }

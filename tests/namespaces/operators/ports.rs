@@ -1,5 +1,6 @@
 //! `ports`.
 
+use std::io::Read as _;
 use std::process::Stdio;
 
 use sandbox::probe;
@@ -263,6 +264,25 @@ fn with_watch_a_port_has_the_rate_of_its_new_connections() {
     child.wait().unwrap();
     assert_eq!(rates[0], Value::Null, "{rates:?}");
     assert!(rates.last().unwrap().as_u64() > Some(0), "{rates:?}");
+}
+
+#[test]
+fn a_watch_ends_when_its_reader_does_and_names_what_it_could_not_read() {
+    let place = Place::new(Backend::Nftables, 1);
+    place.attach_all("portmap");
+    std::fs::write(place.cache_dir().join("results/foreign"), "[").unwrap();
+    for command in ["ports", "limits"] {
+        let call = place.tool(&[command, "--watch=1"]);
+        let mut command = call.command(&place.net.host);
+        command.stdin(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut first = [0; 4];
+        child.stdout.take().unwrap().read_exact(&mut first).unwrap();
+        let ended = child.wait_with_output().unwrap();
+        let said = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!(ended.status.code(), Some(0), "{said}");
+        assert!(said.contains("results/foreign is not JSON"), "{said}");
+    }
 }
 
 #[test]
