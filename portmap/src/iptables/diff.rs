@@ -22,7 +22,7 @@ use crate::plan::Plan;
 /// # Errors
 /// As [`check`].
 pub fn diff(tables: &Tables, plan: &Plan, config: &Config) -> Result<Vec<Drift>, Error> {
-    let evidence = theirs::known(&plan.attachment, Evidence::of_config(config))?;
+    let evidence = theirs::likely(&plan.attachment, Evidence::of_config(config))?;
     let variants = tables.variants.map_or_else(Variants::find, Ok)?;
     let outcomes = each(&all_wanted(plan, config, &Family::ALL), |wanted, family| {
         let fallback = own_mark(plan, config, family);

@@ -22,7 +22,7 @@ pub use living::{Dead, Living};
 /// # Errors
 /// Everything that could not be removed.
 pub fn del(attachment: &Attachment, evidence: &Evidence) -> Removed {
-    let (evidence, unknown) = match theirs::known(attachment, evidence.clone()) {
+    let (evidence, unknown) = match theirs::likely(attachment, evidence.clone()) {
         Ok(evidence) => (evidence, None),
         Err(error) => (evidence.clone(), Some(error)),
     };

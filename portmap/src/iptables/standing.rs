@@ -129,11 +129,15 @@ pub fn left(state: &State, owner: &Attachment, evidence: &Evidence) -> Vec<Strin
 /// The chain that an owner has, or the one that it would have.
 pub fn own_or_usual(state: &State, owner: &Attachment, evidence: &Evidence) -> String {
     let usual = shared_name(owner);
-    let own = own_chains(state, owner, evidence).into_iter().next();
-    own.unwrap_or_else(|| match entry::of(owner) {
-        Some(_) if state.chain(&usual).is_some() => exact_name(owner),
-        _ => usual,
-    })
+    let mut own = own_chains(state, owner, evidence);
+    // What says its entry was made by us; beside it the reference's does not count.
+    own.sort_by_key(|chain| owner::entry_in(state.rules(chain)).is_none());
+    own.into_iter()
+        .next()
+        .unwrap_or_else(|| match entry::of(owner) {
+            Some(_) if state.chain(&usual).is_some() => exact_name(owner),
+            _ => usual,
+        })
 }
 
 /// Whether conditions lead to a chain.
