@@ -18,6 +18,15 @@ const FIRST: Twin = ("a_b", "c", "net/ipv4/ip_forward");
 const SECOND: Twin = ("a", "b_c", "net/ipv4/conf/all/arp_filter");
 const NAME: &str = "a_b_c.json";
 
+/// A pod in which both sysctls are 0, whatever the machine has, from which they are inherited.
+fn untuned() -> Pod {
+    let pod = Pod::new();
+    for (_, _, sysctl) in [FIRST, SECOND] {
+        pod.set_sysctl(sysctl, "0");
+    }
+    pod
+}
+
 fn call(pod: &Pod, verb: &str, (container, ifname, _): Twin) -> Call {
     let call = pod.call(verb).env("CNI_CONTAINERID", container);
     call.env("CNI_IFNAME", ifname)
@@ -47,9 +56,8 @@ fn owner(pod: &Pod, file: &str) -> [String; 2] {
 #[test]
 fn two_attachments_of_one_name_have_a_backup_each_and_del_of_one_leaves_the_other_s() {
     for (first, second) in [(FIRST, SECOND), (SECOND, FIRST)] {
-        let pod = Pod::new();
+        let pod = untuned();
         let values = || [first, second].map(|(_, _, sysctl)| pod.sysctl(sysctl));
-        pod.set_sysctl(FIRST.2, "0");
         add(&pod, first);
         add(&pod, second);
         add(&pod, first);
@@ -77,7 +85,7 @@ fn two_attachments_of_one_name_have_a_backup_each_and_del_of_one_leaves_the_othe
 #[test]
 fn of_two_that_are_added_at_once_each_has_a_backup() {
     for _ in 0..20 {
-        let pod = Pod::new();
+        let pod = untuned();
         thread::scope(|scope| {
             for twin in [FIRST, SECOND] {
                 let pod = &pod;
