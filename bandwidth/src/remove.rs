@@ -136,7 +136,7 @@ impl Found {
         let Found { ifbs, links } = self;
         let place = links.iter().position(|link| is_behind(&ifbs, link));
         let first = links.get(place.unwrap_or(0));
-        // The mark of the link that the ifbs are not behind says whose it is.
+        // A link that the ifbs are not behind has a mark of its own.
         let is_other = |(at, link): &(usize, &Link)| {
             Some(*at) != place && Mark::of(link).is_some_and(|mark| mark.owner == *whose.0)
         };

@@ -107,9 +107,9 @@ fn verbs_of_one_attachment_take_turns() {
     let mut keys = both();
     keys["cniVersion"] = json!("1.1.0");
     keys["cni.dev/valid-attachments"] = json!([{"containerID": "cid-0001", "ifname": "eth0"}]);
-    for round in 0..5 {
+    for round in 0..8 {
         thread::scope(|scope| {
-            for verb in ["ADD", "ADD", "DEL", "GC"].repeat(4) {
+            for verb in ["ADD", "ADD", "DEL", "GC"].repeat(2) {
                 scope.spawn(|| {
                     let answer = pod.run(verb, keys.clone());
                     assert_eq!(answer.code, Some(0), "{round}: {answer:?}");

@@ -1,7 +1,7 @@
 //! Which attachments of a network live, for GC.
 //!
-//! iptables keeps no more than 255 bytes of a mark. Where that cuts the container's name, the chain's name says
-//! whose it is. Where it cuts the network's, nothing does: such rules stay, and are named.
+//! iptables keeps no more than 255 bytes of a mark. Where that cuts the container's name, the chain's name
+//! shows the owner. Where it cuts the network's, nothing does: such rules stay, and are named.
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
