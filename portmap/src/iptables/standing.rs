@@ -132,12 +132,11 @@ pub fn own_or_usual(state: &State, owner: &Attachment, evidence: &Evidence) -> S
     let mut own = own_chains(state, owner, evidence);
     // What says its entry was made by us; beside it the reference's does not count.
     own.sort_by_key(|chain| owner::entry_in(state.rules(chain)).is_none());
-    own.into_iter()
-        .next()
-        .unwrap_or_else(|| match entry::of(owner) {
-            Some(_) if state.chain(&usual).is_some() => exact_name(owner),
-            _ => usual,
-        })
+    let own = own.into_iter().next();
+    own.unwrap_or_else(|| match entry::of(owner) {
+        Some(_) if state.chain(&usual).is_some() => exact_name(owner),
+        _ => usual,
+    })
 }
 
 /// Whether conditions lead to a chain.
