@@ -10,13 +10,11 @@ use crate::kernel::script;
 /// Configurations that ADD takes and CHECK must then accept.
 fn shapes() -> Vec<(&'static str, Value)> {
     let on = |key: &str, value: Value| crate::json::merged(&web(), &json!({key: value}));
-    let many = |count: u16, protocol: &str| {
-        mappings(
-            &(0..count)
-                .map(|n| mapping(protocol, 9000 + n, 80 + n))
-                .collect::<Vec<_>>(),
-        )
+    let from = |first: u16, count: u16, protocol: &str| {
+        let ports = (0..count).map(|n| mapping(protocol, 9000 + n, first + n));
+        mappings(&ports.collect::<Vec<_>>())
     };
+    let many = |count, protocol| from(80, count, protocol);
     vec![
         ("one TCP port", web()),
         ("one UDP port", mappings(&[mapping("udp", 53, 5353)])),
@@ -35,7 +33,8 @@ fn shapes() -> Vec<(&'static str, Value)> {
         ),
         ("15 ports", many(15, "tcp")),
         ("16 ports", many(16, "tcp")),
-        ("31 ports", many(31, "udp")),
+        // Those that keep their number are one range.
+        ("31 ports", from(9000, 31, "udp")),
         (
             "ports that are not in order",
             mappings(&[
