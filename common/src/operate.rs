@@ -67,7 +67,7 @@ pub trait Operate: Plugin {
     }
 
     /// The attachments that something in this node's state names as its owner. The interface is empty
-    /// where the state does not say it; long names may be shortened, see [`Cache::knows`].
+    /// where the state does not say it; long names may be shortened, see [`crate::cache::Index::find`].
     ///
     /// # Errors
     /// What could not be read.
