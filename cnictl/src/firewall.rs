@@ -197,8 +197,8 @@ impl Firewall {
     /// Whether a packet comes to a rule of portmap's that translates. What keeps it from there is sure where
     /// all that the packet can meet does so.
     ///
-    /// A translation and a drop end its way through all chains, anything else that through one chain. Of chains of one
-    /// priority the kernel runs the newest first, and does not report which that is.
+    /// A translation and a drop end its way through all chains, anything else that through one chain. Of chains
+    /// of one priority the kernel runs the newest first, and does not report which that is.
     pub fn reaches(&self, hook: Hook, packet: &Packet) -> Reaches {
         let walked = self.walked(hook, true, packet);
         for chains in walked.chunk_by(|one, other| one.priority == other.priority) {

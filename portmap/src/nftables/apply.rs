@@ -10,13 +10,12 @@ use nft::socket::Nft;
 use super::claim::{self, Taken};
 use super::conditional::{self, Conditional};
 use super::elements::{Elements, index};
-use super::layout::{self, Parts};
 use super::observe::{Comparison, compare, need};
 use super::reference::{self, Theirs};
 use super::scope::rivals::{self, Rivals};
 use super::set::{Purpose, SetId};
 use super::undo::{Change, Undo};
-use super::{owner, queue, remove, scope, shared, transaction, unreadable, wanted};
+use super::{layout, owner, queue, remove, scope, shared, transaction, unreadable, wanted};
 use crate::config::Evidence;
 use crate::host_port::HostPort;
 use crate::options::OnConflict;
@@ -186,14 +185,7 @@ fn decide(
     let failed = |refusal| unreadable(family, refusal);
     let need = need(forwards, plan.masquerade);
     let seen = shared::observe(nft, need).map_err(failed)?;
-    let ranges = true;
-    let made = layout::fixed_sets(
-        family,
-        Parts {
-            ranges,
-            ..need.parts
-        },
-    );
+    let made = layout::fixed_sets(family, need.parts.with_ranges(true));
     let is_there = |id: SetId| {
         seen.sets.contains(&id.set(family))
             || made.contains(&id)

@@ -40,6 +40,13 @@ pub struct Parts {
     pub ranges: bool,
 }
 
+impl Parts {
+    /// The same with ranges, or without.
+    pub fn with_ranges(self, ranges: bool) -> Parts {
+        Parts { ranges, ..self }
+    }
+}
+
 /// Those chains, with that of some limits, to which the first one leads, and with that of ranges.
 pub fn lookups(parts: Parts) -> Vec<(String, By)> {
     let fixed = LOOKUPS.map(|(name, by)| (name.to_owned(), by));

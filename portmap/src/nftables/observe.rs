@@ -48,10 +48,7 @@ impl Comparison {
     /// The same with what the elements need.
     pub fn completed(&self, need: Need) -> Need {
         let ranges = self.wanted.keys().any(|(id, _)| id.by == By::Range);
-        let parts = Parts {
-            ranges,
-            ..need.parts
-        };
+        let parts = need.parts.with_ranges(ranges);
         Need { parts, ..need }
     }
 

@@ -32,10 +32,7 @@ pub fn missing(nft: &mut Nft, family: Family) -> Result<Vec<String>, Error> {
         },
     }];
     let mut rules = Vec::new();
-    let parts = Parts {
-        scope: None,
-        ranges: true,
-    };
+    let parts = Parts::default().with_ranges(true);
     let sets = layout::fixed_sets(family, parts)
         .into_iter()
         .map(|id| id.add(family));

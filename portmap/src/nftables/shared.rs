@@ -26,12 +26,6 @@ pub struct Need {
 }
 
 impl Need {
-    /// With all parts that other attachments may have.
-    fn with_ranges(self, ranges: bool) -> Parts {
-        let scope = self.parts.scope;
-        Parts { scope, ranges }
-    }
-
     /// The prefix length in a lookup chain.
     fn hairpin_in(self, by: By) -> Option<u8> {
         self.hairpin
@@ -83,7 +77,7 @@ pub fn table_name(family: Family) -> String {
 pub fn observe(nft: &mut Nft, need: Need) -> Result<Seen, Refusal> {
     let place = place(need.family);
     let table = nft.table(place)?;
-    let wanted = layout::chains(need.family, need.guard, need.with_ranges(true));
+    let wanted = layout::chains(need.family, need.guard, need.parts.with_ranges(true));
     let mut chains = Vec::new();
     let mut scopes = Vec::new();
     let mut sets = Vec::new();
@@ -118,7 +112,8 @@ impl Seen {
     fn parts(&self, need: Need) -> Parts {
         let (purpose, by) = (Purpose::Dnat, By::Range);
         let ranges = SetId { purpose, by }.set(need.family);
-        need.with_ranges(need.parts.ranges || self.sets.contains(&ranges))
+        need.parts
+            .with_ranges(need.parts.ranges || self.sets.contains(&ranges))
     }
 }
 
@@ -292,7 +287,7 @@ enum Verdict {
 }
 
 fn compare(need: Need, chain: &str, wanted: &[Rule], present: &[Rule]) -> Verdict {
-    let lookups = lookups(need.with_ranges(true));
+    let lookups = lookups(need.parts.with_ranges(true));
     let lookup = lookups.iter().find(|(name, _)| *name == chain);
     let Some(front) = present.len().checked_sub(wanted.len()) else {
         return Verdict::Differs(first_difference(wanted, present));
@@ -347,7 +342,7 @@ fn all_rules(
     fixed: &[Rule],
 ) -> Vec<(String, Rule, bool)> {
     let mut rules = Vec::new();
-    let lookups = lookups(need.with_ranges(true));
+    let lookups = lookups(need.parts.with_ranges(true));
     if let Some((_, by)) = lookups.iter().find(|(name, _)| *name == chain) {
         let mut prefixes = hairpins(seen_sets);
         // A set of another making would make the batch fail.
