@@ -3,8 +3,8 @@
 //! iptables keeps no more than 255 bytes of a mark. Where that cuts the container's name, the chain's name
 //! shows the owner. Where it cuts the network's, nothing does: such rules stay, and are named.
 
-use std::collections::BTreeSet;
-use std::sync::Mutex;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use common::Attachment;
 use common::error::short;
@@ -49,6 +49,8 @@ pub struct Living<'a> {
     network: &'a str,
     attachments: Vec<Attachment>,
     marks: BTreeSet<String>,
+    /// The names of their chains, by the entry: made once, as each is a hash.
+    names: Mutex<HashMap<Option<String>, BTreeSet<String>>>,
     /// The chains of which it was not to be known.
     unknown: Mutex<BTreeSet<String>>,
 }
@@ -72,13 +74,15 @@ impl Living<'_> {
             network,
             marks: marks.collect(),
             attachments,
+            names: Mutex::default(),
             unknown: Mutex::default(),
         }
     }
 
     /// A warning about each chain of which it was not to be known whether it is of the network.
     pub fn warnings(self) -> impl Iterator<Item = String> {
-        let chains = self.unknown.into_inner().unwrap_or_default().into_iter();
+        let unknown = self.unknown.into_inner();
+        let chains = unknown.unwrap_or_else(PoisonError::into_inner).into_iter();
         let network = short(self.network).into_owned();
         chains.map(move |chain| {
             format!(
@@ -123,21 +127,28 @@ impl Living<'_> {
             return false;
         }
         let is_its = owner::is_of_network(&jump.comment, self.network);
-        if !is_its
-            && owner::may_be_of_network(&jump.comment, self.network)
-            && let Ok(mut unknown) = self.unknown.lock()
-        {
-            unknown.insert(jump.chain.clone());
+        if !is_its && owner::may_be_of_network(&jump.comment, self.network) {
+            locked(&self.unknown).insert(jump.chain.clone());
         }
         is_its
     }
 
     fn have(&self, chain: &str, rules: &[String]) -> bool {
         let entry = owner::entry_in(rules);
-        let is_its = |one: &Attachment| {
+        let names = |one: &Attachment| {
             let exact = exact_name(&entry::owner_of(one, entry.as_deref()));
-            chain == shared_name(one) || chain == exact
+            [shared_name(one), exact]
         };
-        self.attachments.iter().any(is_its)
+        let all = || self.attachments.iter().flat_map(names).collect();
+        let mut known = locked(&self.names);
+        known
+            .entry(entry.clone())
+            .or_insert_with(all)
+            .contains(chain)
     }
+}
+
+/// What is in it, whoever panicked meanwhile: both grow alone.
+fn locked<T>(all: &Mutex<T>) -> MutexGuard<'_, T> {
+    all.lock().unwrap_or_else(PoisonError::into_inner)
 }
