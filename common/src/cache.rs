@@ -9,7 +9,8 @@
 //! The last four are left out when empty (libcni 1.3, `libcni/api.go`, `cachedInfo`); `netns` is not
 //! there at all before libcni 1.2, as in Debian's podman.
 
-use std::collections::HashMap;
+mod index;
+
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -21,6 +22,8 @@ use crate::error::{Code, Context, Error, printable, short};
 use crate::json::{Fields, Json};
 use crate::sys::file::{self, Content};
 use crate::sys::regular::DIRECTORY;
+
+pub use index::{Index, means};
 
 /// libcni's place.
 pub const DEFAULT_DIR: &str = "/var/lib/cni";
@@ -96,19 +99,6 @@ impl Cache {
         file::names(&dir.join(RESULTS))
     }
 
-    /// The entries by their containers, for many look-ups.
-    pub fn index(&self) -> Index<'_> {
-        let mut by_container: HashMap<&str, Vec<&Entry>> = HashMap::new();
-        for entry in &self.entries {
-            let container = entry.attachment.container.as_str();
-            by_container.entry(container).or_default().push(entry);
-        }
-        Index {
-            cache: self,
-            by_container,
-        }
-    }
-
     /// The names of the networks, each once.
     pub fn networks(&self) -> Vec<&str> {
         let names = self
@@ -120,65 +110,6 @@ impl Cache {
         names.dedup();
         names
     }
-}
-
-/// The entries of a cache by their containers: a full node has thousands of each.
-#[derive(Debug)]
-pub struct Index<'a> {
-    /// The cache.
-    pub cache: &'a Cache,
-    by_container: HashMap<&'a str, Vec<&'a Entry>>,
-}
-
-impl<'a> Index<'a> {
-    fn of_container(&self, container: &str) -> &[&'a Entry] {
-        self.by_container.get(container).map_or(&[], Vec::as_slice)
-    }
-
-    /// The entries of the attachment that names of a node's state mean. Names may be shortened, to a
-    /// beginning and `...` or `~` and a hash, and an empty interface means any. The reference's nftables
-    /// rules name the container alone.
-    pub fn find(&self, shown: &Attachment) -> Vec<&'a Entry> {
-        if shown.network.is_empty() {
-            return self.of_container(&shown.container).to_vec();
-        }
-        let is_meant = |entry: &&Entry| means(shown, &entry.attachment);
-        match beginning(&shown.container) {
-            None => {
-                let entries = self.of_container(&shown.container).iter();
-                entries.copied().filter(is_meant).collect()
-            }
-            Some(_) => self.cache.entries.iter().filter(is_meant).collect(),
-        }
-    }
-
-    /// The one entry that [`Index::find`] gives; `None` when there are none or several.
-    pub fn find_one(&self, shown: &Attachment) -> Option<&'a Entry> {
-        match self.find(shown).as_slice() {
-            [one] => Some(one),
-            _ => None,
-        }
-    }
-}
-
-/// Whether names of a node's state, which may be shortened, can be those of an attachment; see
-/// [`Index::find`].
-pub fn means(shown: &Attachment, whole: &Attachment) -> bool {
-    is_short_for(&shown.network, &whole.network)
-        && is_short_for(&shown.container, &whole.container)
-        && (shown.ifname.is_empty()
-            || shown.ifname.starts_with('~')
-            || shown.ifname == whole.ifname)
-}
-
-fn is_short_for(shown: &str, name: &str) -> bool {
-    shown == name || beginning(shown).is_some_and(|kept| name.starts_with(kept))
-}
-
-/// What is kept of a shortened name; `None` of a whole one.
-fn beginning(shown: &str) -> Option<&str> {
-    let kept = shown.strip_suffix("...");
-    kept.or_else(|| shown.split_once('~').map(|(kept, _)| kept))
 }
 
 impl Entry {
