@@ -368,13 +368,31 @@ fn a_fresh_check_passes_over_every_other() {
 }
 
 #[test]
+fn a_port_of_one_address_behind_the_same_port_of_all_is_a_drift() {
+    let mut state = State::default();
+    let (one, all) = (of("n", "one", &["1:80"]), of("n", "all", &["80"]));
+    for wanted in [&all, &one] {
+        add(&mut state, wanted);
+    }
+    let drifts = |state: &State| shadowed::drifts(state, &one, &one.shared_name());
+    assert_eq!(drifts(&state), []);
+    let rules = state.table_mut(Table::Nat).get_mut(DNAT).unwrap();
+    rules.reverse();
+    assert_ne!(drifts(&state), []);
+}
+
+#[test]
 fn an_excerpt_shows_all_that_matters_to_an_attachment_and_leaves_out_the_rest() {
     let low = ["192.0.2.0/25"];
+    let run: Vec<String> = (100..130).map(|port: u16| port.to_string()).collect();
+    let run: Vec<&str> = run.iter().map(String::as_str).collect();
     let all = [
         of("n", "one", &["80", "1:90"]),
         of("n", "two", &["81", "82", "83"]),
         limited("l", "three", &["80", "90"], &low),
         of("n", "four", &["90", "2:80"]),
+        of("n", "five", &["110"]),
+        of("n", "six", &run),
     ];
     let mut whole = State::default();
     all.iter().for_each(|wanted| add(&mut whole, wanted));

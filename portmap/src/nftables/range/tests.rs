@@ -98,6 +98,11 @@ fn every_order_of_claims_on_a_port_of_a_range_is_read_back() {
         let elements = written(&queues, &found);
         assert_eq!(of_elements(&elements), queues, "{order:?}");
         assert!(shown(&elements).contains(&"100-139/tcp".to_owned()));
+        // Only between others is the range's owner named once more.
+        let is_single = elements
+            .iter()
+            .any(|((id, _), one)| id.by != By::Range && one.comment.as_deref() == Some(A));
+        assert_eq!(is_single, order == [b, A, c], "{order:?}");
         // The next look changes nothing.
         assert_eq!(written(&queues, &elements), elements, "{order:?}");
     }
