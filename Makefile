@@ -37,7 +37,7 @@ help:
 	@echo 'make test    formatting, lints, documentation, and every test'
 	@echo 'make one T=NAME   the tests with NAME in their names, and what they run, built'
 	@echo 'make runtimes pods of containerd and containers of podman with our plugins (as root)'
-	@echo 'make nodes   pods of kubelet, over dockershim and over containerd, with kube-proxy, and a Debian that systemd boots, with firewalls (as root)'
+	@echo 'make nodes   pods of kubelet, over dockershim and over containerd, with kube-proxy; pods of Debian 13'"'"'s containerd; and a Debian that systemd boots, with firewalls (as root)'
 	@echo 'make kernels [KERNEL=6.12] [ARCH=arm64] [CASES=all]  black-box cases in an emulated machine, on a kernel of Debian'"'"'s'
 	@echo 'make fuzz    hostile input for every reader, FUZZ_SECONDS for each'
 	@echo 'make soak    10,000 attachments that come and go on one node'
@@ -67,12 +67,14 @@ runtimes: packages
 	cargo test --package runtimes --no-run
 	timeout 300 cargo test --package runtimes --test runtimes --no-fail-fast -- --skip kubelet::
 
-# kubelet, kube-proxy and the node that systemd boots are made once, outside of the tree (.ci/cache).
+# kubelet, kube-proxy, the node that systemd boots and Debian 13, whose containerd and iptables are newer, are made
+# once, outside of the tree (.ci/cache).
 nodes: packages
 	@.ci/packages $(RUNTIMES) $(NODES)
 	tests/nodes/kubernetes
 	cargo build --workspace --bins
 	timeout 1800 cargo test --package runtimes --test runtimes --no-fail-fast -- kubelet::
+	CNI_DEBIAN=trixie timeout 600 cargo test --package runtimes --test runtimes --no-fail-fast -- containerd:: --skip kubelet::
 	timeout 2400 cargo test --package runtimes --test firewalls -- --nocapture --test-threads=1
 
 kernels: packages

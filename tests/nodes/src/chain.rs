@@ -12,7 +12,7 @@ use crate::{Machine, record};
 /// Where the machine's plugins are.
 pub const PLUGINS: &str = "/run/cni/bin";
 
-/// Where Debian's package containernetworking-plugins has its own.
+/// Where Debian's package containernetworking-plugins, which the machine has too, has its own.
 const DEBIAN: &str = "/usr/lib/cni";
 
 /// A plugin that refuses every ADD, with [`REFUSAL`].
@@ -132,10 +132,9 @@ pub fn install(machine: &Machine, whose: Whose) -> io::Result<()> {
 }
 
 fn copy_debian(machine: &Machine, name: &str) -> io::Result<()> {
-    let file = Path::new(DEBIAN).join(name);
     copy(
         machine,
-        &file,
+        &machine.path(DEBIAN).join(name),
         PLUGINS,
         "install containernetworking-plugins",
     )

@@ -78,7 +78,7 @@ impl Debian {
         must_be_root()?;
         let scratch = std::env::temp_dir().join(format!("cni-node-{name}-{}", std::process::id()));
         let node = Debian {
-            packages: unpacked(packages)?,
+            packages: unpacked(RELEASE, &format!("{BASE},{packages}"))?,
             files: scratch.join("files"),
             scratch,
         };
@@ -157,14 +157,18 @@ impl Drop for Debian {
     }
 }
 
-/// Where packages are unpacked: done once.
-fn unpacked(packages: &str) -> io::Result<PathBuf> {
+/// Where the least Debian of this release (`bookworm`) with these packages, a list with commas, is unpacked. It is done
+/// once.
+///
+/// # Errors
+/// When debootstrap cannot have the packages.
+pub fn unpacked(release: &str, packages: &str) -> io::Result<PathBuf> {
     let options = [
         "--variant=minbase".to_owned(),
-        format!("--include={BASE},{packages}"),
-        RELEASE.to_owned(),
+        format!("--include={packages}"),
+        release.to_owned(),
     ];
-    let name = format!("{RELEASE}-{}", hash(&options));
+    let name = format!("{release}-{}", hash(&options));
     let cache = cache(&name)?;
     let whole = cache.join(&name);
     // Two at once would make it twice; whoever comes second finds it made.

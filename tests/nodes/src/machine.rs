@@ -16,7 +16,7 @@ use sandbox::topology::Net;
 use sandbox::wait_until;
 
 use crate::cgroup::Cgroup;
-use crate::record;
+use crate::{debian, record};
 
 /// Where programs are looked for, by us and by the daemons.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -24,10 +24,27 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 /// The longest that a command or the end of a machine may take. Ample for a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Names the release of Debian whose programs the machines run, where it is not that of the real one: `trixie`.
+const RELEASE: &str = "CNI_DEBIAN";
+
+/// What a machine of that release has, beside Debian's least.
+const PACKAGES: &str =
+    "containerd,runc,containernetworking-plugins,iptables,iproute2,procps,busybox-static";
+
 /// The first process of the machine: prepares its mounts, then reaps orphans, as daemons expect, until
-/// its standard input ends. That happens when we close it, and also when we are killed.
+/// its standard input ends. That happens when we close it, and also when we are killed. `$1` is the root directory,
+/// which it does not change; empty: the real machine's.
 const INIT: &str = r#"
 set -e
+if [ -n "$1" ]; then
+    mount --bind "$1" "$1"
+    mount -o remount,bind,ro "$1"
+    for place in proc sys dev; do mount --rbind "/$place" "$1/$place"; done
+    cd "$1"
+    pivot_root . .
+    umount --lazy .
+    cd /
+fi
 for place in /run /var/lib /var/log /dev/shm /etc/cni /etc/containers; do
     [ ! -d "$place" ] || mount -t tmpfs tmpfs "$place"
 done
@@ -57,13 +74,18 @@ impl Machine {
     /// Without root, or when `unshare` or `mount` is missing or fails.
     pub fn start() -> io::Result<Self> {
         must_be_root()?;
+        let root = match std::env::var_os(RELEASE) {
+            Some(release) => debian::unpacked(&release.to_string_lossy(), PACKAGES)?,
+            None => PathBuf::new(),
+        };
         let net = Topology::new().containers(0).client().build()?;
         let mut door = net
             .host
             .command("unshare")
             .args(["--mount", "--propagation", "private", "--mount-proc"])
             .args(["--pid", "--fork", "--kill-child", "--"])
-            .args(["sh", "-c", &format!("exec 2>&1\n{INIT}")])
+            .args(["sh", "-c", &format!("exec 2>&1\n{INIT}"), "sh"])
+            .arg(root)
             .env("PATH", PATH)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
