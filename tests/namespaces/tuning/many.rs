@@ -22,16 +22,13 @@ fn sysctls(pod: &Pod) -> Map<String, Value> {
     let ours = state.sysctls.iter();
     let ours = ours.filter(|(path, value)| {
         let leaf = path.rsplit('/').next().unwrap();
-        path.contains("/d") && path.contains("/ipv") && !value.trim().is_empty()
+        path.contains("/d") && path.contains("/ipv") && !value.is_empty()
             // Others are set with these, or they are not per namespace.
             && !["mtu", "stable_secret", "forwarding", "mc_forwarding", "disable_ipv6"].contains(&leaf)
             && !leaf.ends_with("_ms") && !leaf.contains("time")
     });
-    ours.map(|(path, value)| {
-        let name = path.trim_start_matches("/proc/sys/").to_owned();
-        (name, json!(value.trim()))
-    })
-    .collect()
+    ours.map(|(path, value)| (path.clone(), json!(value)))
+        .collect()
 }
 
 #[test]

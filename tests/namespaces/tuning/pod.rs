@@ -5,11 +5,11 @@ use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use sandbox::Topology;
 use sandbox::plugin::CONTAINER_ID;
+use sandbox::snapshot::Link;
+use sandbox::{Snapshot, Topology};
 use serde_json::json;
 
-use super::state::{Link, State, link_in, sysctls};
 pub use crate::answer::{error, succeeds};
 use crate::attached::Attached;
 
@@ -90,16 +90,15 @@ impl Pod {
         self.data_dir().join(format!("{CONTAINER_ID}_eth0.json"))
     }
 
-    pub fn state(&self) -> State {
-        State {
-            link: self.link(),
-            sysctls: self.container().run(sysctls),
-        }
+    /// All that tuning could change, read by other means than ours.
+    pub fn state(&self) -> Snapshot {
+        Snapshot::take_settings(self.container()).unwrap()
     }
 
     /// What `ip` says of `eth0`.
     pub fn link(&self) -> Option<Link> {
-        link_in(self.container())
+        let links = Snapshot::take_links(self.container()).unwrap();
+        links.get("eth0").cloned()
     }
 
     pub fn ip<const N: usize>(&self, line: [&str; N]) {

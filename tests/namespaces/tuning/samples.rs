@@ -4,10 +4,11 @@ use std::fs;
 use std::ops::Deref;
 
 use sandbox::plugin::Answer;
+use sandbox::snapshot::Link;
 use serde_json::{Value, json};
 
 use super::pod::{Pod, error};
-use super::state::{Link, assert_state};
+use super::state::assert_state;
 use crate::recording::Recording;
 
 struct Sample(Recording);
@@ -38,8 +39,8 @@ impl Sample {
         pod.finish(call, &request)
     }
 
-    /// The recorded link, `promiscuity` following from its flag.
-    fn link(&self, file: &str) -> Link {
+    /// The recorded link, `promiscuity` following from its flag; what was not recorded is as the pod has it.
+    fn link(&self, pod: &Pod, file: &str) -> Link {
         let link = self.json(file);
         let promisc = link["promisc"].as_bool().unwrap();
         Link {
@@ -49,6 +50,7 @@ impl Sample {
             promisc,
             allmulti: link["allmulti"].as_bool().unwrap(),
             promiscuity: u64::from(promisc),
+            ..pod.link().unwrap()
         }
     }
 }
@@ -67,7 +69,7 @@ fn add_as_recorded(sample: &Sample, pod: &Pod) {
     assert_eq!(answer.code, Some(0), "{answer:?}");
     let result: Value = serde_json::from_str(&answer.stdout).unwrap();
     assert_eq!(result, canonical(sample.json("ADD.stdout")));
-    assert_eq!(pod.link(), Some(sample.link("eth0.json")));
+    assert_eq!(pod.link(), Some(sample.link(pod, "eth0.json")));
     let backup: Value = serde_json::from_str(&fs::read_to_string(pod.backup()).unwrap()).unwrap();
     for (key, value) in sample.json("backup.json").as_object().unwrap() {
         assert_eq!(&backup[key], value, "{key} in {backup}");
@@ -88,7 +90,7 @@ fn everything_at_once_is_set_and_restored_as_recorded() {
     assert_eq!((check.code, check.stdout.as_str()), (Some(0), ""));
     let del = sample.run(&pod, "DEL");
     assert_eq!((del.code, del.stdout.as_str()), (Some(0), ""));
-    assert_eq!(pod.link(), Some(sample.link("eth0.afterDEL.json")));
+    assert_eq!(pod.link(), Some(sample.link(&pod, "eth0.afterDEL.json")));
     assert_state!(pod.state(), before);
     assert!(pod.files().is_empty());
 }
@@ -101,7 +103,7 @@ fn runtime_config_wins_over_cni_args_and_those_over_the_configuration_as_recorde
     let check = sample.run(&pod, "CHECK");
     assert_eq!((check.code, check.stdout.as_str()), (Some(0), ""));
     assert_eq!(sample.run(&pod, "DEL").code, Some(0));
-    assert_eq!(pod.link(), Some(sample.link("eth0.afterDEL.json")));
+    assert_eq!(pod.link(), Some(sample.link(&pod, "eth0.afterDEL.json")));
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! The kernel's state in a namespace as plain data, and what differs between two such states.
 //!
 //! What changes by itself (counters, handles, indexes, life times) is left out, so that the states before
-//! and after a plugin came and went are equal. Taking one changes nothing: the iptables tools are called
-//! such that they create no table, and a table that holds nothing but the built-in chains, which is what
+//! and after a plugin came and went are equal. Taking one changes nothing: the iptables tools list only tables
+//! that are there, so that they create none, and a table that holds nothing but the built-in chains, which is what
 //! a mere look by another program leaves, counts as absent.
 
 use std::collections::BTreeMap;
@@ -17,7 +17,7 @@ mod sysctl;
 mod traffic_control;
 
 /// The state of one namespace.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Snapshot {
     /// Links by name.
     pub links: BTreeMap<String, Link>,
@@ -34,7 +34,7 @@ pub struct Snapshot {
     pub iptables: Vec<String>,
     /// What else is in nf_tables: family, table, kind, name, then the JSON of `nft -j list ruleset`.
     pub nft: Vec<String>,
-    /// All readable sysctls in `net.core`, `net.ipv4`, `net.ipv6` and their `conf` of each link; keys with slashes.
+    /// All readable sysctls below `net` that only an administrator changes; keys with slashes.
     pub sysctls: BTreeMap<String, String>,
 }
 
@@ -67,7 +67,7 @@ impl Snapshot {
     /// Reads the state of a namespace.
     ///
     /// # Errors
-    /// When one of `ip`, `tc`, `nft`, `iptables-nft-save` and its siblings is missing or fails.
+    /// When one of `ip`, `tc`, `nft`, `iptables-nft` and its siblings is missing or fails.
     pub fn take(namespace: &Namespace) -> io::Result<Self> {
         Ok(Self {
             sysctls: namespace.run(sysctl::read),
@@ -81,18 +81,39 @@ impl Snapshot {
     /// As for [`Snapshot::take`].
     pub fn take_without_sysctls(namespace: &Namespace) -> io::Result<Self> {
         let (links, addresses) = network::links_and_addresses(namespace)?;
-        let iptables = firewall::iptables(namespace)?;
+        let ruleset = firewall::ruleset(namespace)?;
+        let iptables = firewall::iptables(namespace, &ruleset)?;
         let qdiscs = traffic_control::qdiscs(namespace)?;
         Ok(Self {
             filters: traffic_control::filters(namespace, &qdiscs)?,
             qdiscs: traffic_control::lines(&qdiscs),
             routes: network::routes(namespace)?,
-            nft: firewall::nft(namespace, &iptables)?,
+            nft: firewall::others(&ruleset, &iptables),
             iptables: iptables.lines,
             sysctls: BTreeMap::new(),
             links,
             addresses,
         })
+    }
+
+    /// Links and sysctls alone.
+    ///
+    /// # Errors
+    /// When `ip` is missing or fails.
+    pub fn take_settings(namespace: &Namespace) -> io::Result<Self> {
+        Ok(Self {
+            links: Self::take_links(namespace)?,
+            sysctls: namespace.run(sysctl::read),
+            ..Self::default()
+        })
+    }
+
+    /// Links alone, by name.
+    ///
+    /// # Errors
+    /// When `ip` is missing or fails.
+    pub fn take_links(namespace: &Namespace) -> io::Result<BTreeMap<String, Link>> {
+        network::links_and_addresses(namespace).map(|(links, _)| links)
     }
 
     /// What is different in `later`, a line each: `link eth0: mtu 1500 → 1400`, `qdisc + {…}`, `nft - …`.

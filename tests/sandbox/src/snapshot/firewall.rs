@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 
+use iptables::IPTables;
 use serde_json::Value;
 
 use super::json;
@@ -11,111 +12,106 @@ use crate::namespace::Namespace;
 /// The tables that the iptables tools make by themselves.
 const BUILT_IN_TABLES: [&str; 5] = ["filter", "nat", "mangle", "raw", "security"];
 
-/// Their chains.
-const BUILT_IN_CHAINS: [&str; 5] = ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"];
-
 /// What the iptables tools see.
 pub(super) struct Iptables {
     /// Chains and rules, a line each.
     pub(super) lines: Vec<String>,
-    /// Tables of theirs, by family, in which somebody else put what they cannot show.
-    foreign: Vec<(&'static str, String)>,
+    /// Tables that iptables-nft showed, by family. The others are none of its, or have what it cannot show.
+    shown: Vec<(&'static str, String)>,
 }
 
-/// Chains and rules of all tables. Without `-t` the save tools print only tables that are there; `-t nat`
-/// would create that of the legacy variant.
-pub(super) fn iptables(namespace: &Namespace) -> io::Result<Iptables> {
-    let (mut lines, mut foreign) = (Vec::new(), Vec::new());
-    for (tool, family, names) in [
-        ("iptables", "ip", "ip_tables_names"),
-        ("ip6tables", "ip6", "ip6_tables_names"),
+/// Chains and rules of the tables that are there. Listing another one would create it.
+pub(super) fn iptables(namespace: &Namespace, ruleset: &[Object]) -> io::Result<Iptables> {
+    let (mut lines, mut shown) = (Vec::new(), Vec::new());
+    for (family, nft, legacy, names) in [
+        ("ip", "iptables-nft", "iptables-legacy", "ip_tables_names"),
+        (
+            "ip6",
+            "ip6tables-nft",
+            "ip6tables-legacy",
+            "ip6_tables_names",
+        ),
     ] {
-        let saved = namespace.try_sh(&[&format!("{tool}-nft-save")])?;
-        lines.extend(
-            rules(&saved)
-                .into_iter()
-                .map(|rule| format!("{tool}-nft {rule}")),
-        );
-        foreign.extend(incompatible(&saved).map(|table| (family, table)));
+        for table in BUILT_IN_TABLES
+            .iter()
+            .filter(|name| has_table(ruleset, family, name))
+        {
+            if let Some(rules) = list(namespace, nft, table)? {
+                lines.extend(rules);
+                shown.push((family, (*table).to_owned()));
+            }
+        }
         // A kernel without the legacy tables has no such file.
         let tables = namespace.run(|| fs::read_to_string(format!("/proc/thread-self/net/{names}")));
-        if tables.is_ok_and(|tables| !tables.is_empty()) {
-            let saved = namespace.try_sh(&[&format!("{tool}-legacy-save")])?;
-            lines.extend(
-                rules(&saved)
-                    .into_iter()
-                    .map(|rule| format!("{tool}-legacy {rule}")),
-            );
+        for table in tables.unwrap_or_default().lines() {
+            let rules = list(namespace, legacy, table)?;
+            let failed = || io::Error::other(format!("{legacy} -t {table} -S prints nothing"));
+            lines.extend(rules.ok_or_else(failed)?);
         }
     }
-    Ok(Iptables { lines, foreign })
+    lines.sort_by_cached_key(|line| place(line));
+    Ok(Iptables { lines, shown })
 }
 
-/// The tables of which it says ``# Table `nat' is incompatible, use 'nft' tool.``
-fn incompatible(saved: &str) -> impl Iterator<Item = String> {
-    let named = |line: &str| {
-        line.strip_prefix("# Table `")?
-            .split_once("' is incompatible")
-            .map(|(name, _)| name.to_owned())
+fn has_table(ruleset: &[Object], family: &str, name: &str) -> bool {
+    let is =
+        |object: &Object| object.kind == "table" && object.family == family && object.table == name;
+    ruleset.iter().any(is)
+}
+
+/// `iptables-nft nat -N CHAIN` and `iptables-nft nat -A CHAIN …`, but for the chains that every table has.
+/// `None` where the program prints nothing: it has failed, as the policies of those chains are always there.
+fn list(
+    namespace: &Namespace,
+    program: &'static str,
+    table: &str,
+) -> io::Result<Option<Vec<String>>> {
+    let iptables = IPTables {
+        cmd: program,
+        has_check: true,
+        has_wait: true,
+        is_numeric: false,
     };
-    saved.lines().filter_map(named)
+    let listed = namespace.run(|| iptables.list_table(table).map_err(|e| e.to_string()));
+    let listed = listed.map_err(|e| io::Error::other(format!("start {program}: {e}")))?;
+    let own = |line: &&String| !(line.starts_with("-P ") && line.ends_with(" ACCEPT"));
+    let lines = listed.iter().filter(own);
+    let lines = lines
+        .map(|line| format!("{program} {table} {line}"))
+        .collect();
+    Ok((listed != [""]).then_some(lines))
 }
 
-/// `*nat`, `:CHAIN - [0:0]` and `-A CHAIN …` as `nat -N CHAIN` and `nat -A CHAIN …`. Chains come sorted:
-/// their order has no meaning and the tools do not keep it.
-fn rules(saved: &str) -> Vec<String> {
-    let (mut chains, mut rules, mut table) = (Vec::new(), Vec::new(), "");
-    for line in saved.lines() {
-        if let Some(name) = line.strip_prefix('*') {
-            table = name;
-        } else if let Some(chain) = line.strip_prefix(':') {
-            let mut words = chain.split(' ');
-            match (
-                words.next().unwrap_or_default(),
-                words.next().unwrap_or_default(),
-            ) {
-                (name, "ACCEPT") if BUILT_IN_CHAINS.contains(&name) => {}
-                (name, "-") => chains.push(format!("{table} -N {name}")),
-                (name, policy) => chains.push(format!("{table} -P {name} {policy}")),
-            }
-        } else if line.starts_with('-') {
-            rules.push(format!("{table} {line}"));
-        }
-    }
-    chains.sort();
-    rules.sort_by_key(|rule| {
-        rule.split(' ')
-            .take(3)
-            .map(str::to_owned)
-            .collect::<Vec<_>>()
-    });
-    chains.append(&mut rules);
-    chains
+/// What the lines are sorted by: the order of chains has no meaning, that of a chain's rules has.
+fn place(line: &str) -> Vec<String> {
+    line.split(' ').take(4).map(str::to_owned).collect()
 }
 
-/// Everything that `nft` lists, without handles and counts, and without what `seen` has already.
-pub(super) fn nft(namespace: &Namespace, seen: &Iptables) -> io::Result<Vec<String>> {
+/// Everything that `nft` lists, without handles and counts.
+pub(super) fn ruleset(namespace: &Namespace) -> io::Result<Vec<Object>> {
     let ruleset = json::read(namespace, &["nft", "-j", "list", "ruleset"])?;
-    let objects = ruleset
-        .get("nftables")
-        .and_then(Value::as_array)
-        .cloned()
-        .unwrap_or_default();
-    let objects = objects
-        .iter()
-        .filter_map(Object::new)
-        .filter(|object| !object.is_in(seen));
-    let mut lines: Vec<_> = objects.map(|object| object.line()).collect();
-    // Rules keep their order within a chain, because the sort is stable and ends at the chain's name.
-    lines.sort_by(|one, other| one.0.cmp(&other.0));
-    Ok(lines
+    let objects = ruleset.get("nftables").and_then(Value::as_array);
+    Ok(objects
         .into_iter()
-        .map(|(place, text)| format!("{place} {text}"))
+        .flatten()
+        .filter_map(Object::new)
         .collect())
 }
 
+/// What of the ruleset `seen` has not already, a line each.
+pub(super) fn others(ruleset: &[Object], seen: &Iptables) -> Vec<String> {
+    let objects = ruleset.iter().filter(|object| !object.is_in(seen));
+    let mut lines: Vec<_> = objects.map(Object::line).collect();
+    // Rules keep their order within a chain, because the sort is stable and ends at the chain's name.
+    lines.sort_by(|one, other| one.0.cmp(&other.0));
+    let joined = lines.into_iter();
+    joined
+        .map(|(place, text)| format!("{place} {text}"))
+        .collect()
+}
+
 /// One object of the ruleset: a table, chain, rule, set, map.
-struct Object {
+pub(super) struct Object {
     kind: String,
     family: String,
     /// The table it is or is in.
@@ -163,32 +159,10 @@ impl Object {
             table,
             value: _,
         } = self;
-        matches!(family.as_str(), "ip" | "ip6")
-            && BUILT_IN_TABLES.contains(&table.as_str())
-            && matches!(kind.as_str(), "table" | "chain" | "rule")
-            && !seen
-                .foreign
+        matches!(kind.as_str(), "table" | "chain" | "rule")
+            && seen
+                .shown
                 .iter()
-                .any(|(foreign, name)| foreign == family && name == table)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn saved_rules_lose_counters_and_built_in_chains_and_keep_their_order() {
-        let saved = "# comment\n*nat\n:PREROUTING ACCEPT [3:4]\n:OUTPUT DROP [0:0]\n:B - [0:0]\n:A - [0:0]\n\
-                     -A B -j two\n-A A -j one\n-A B -j RETURN\nCOMMIT\n";
-        let expected = [
-            "nat -N A",
-            "nat -N B",
-            "nat -P OUTPUT DROP",
-            "nat -A A -j one",
-            "nat -A B -j two",
-            "nat -A B -j RETURN",
-        ];
-        assert_eq!(rules(saved), expected);
+                .any(|(shown, name)| shown == family && name == table)
     }
 }

@@ -2,39 +2,33 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
 
-const ROOT: &str = "/proc/sys";
+use sysctl::{Ctl, CtlIter, Sysctl, SysctlError};
+
+const ROOT: &str = "/proc/sys/";
+
+/// Of the whole machine, or set by the kernel itself.
+const OTHERS: [&str; 2] = ["net/netfilter/", "net/ipv4/tcp_fastopen_key"];
 
 /// Reads every sysctl that can be read. Those of links have the link's name in the key, dots and all,
 /// so the keys have slashes: `net/ipv4/conf/eth0.100/route_localnet`.
 pub(super) fn read() -> BTreeMap<String, String> {
-    let mut values = BTreeMap::new();
-    for directory in ["net/core", "net/ipv4", "net/ipv6"] {
-        read_files(&Path::new(ROOT).join(directory), &mut values);
-    }
-    for directory in ["net/ipv4/conf", "net/ipv6/conf"] {
-        let links = fs::read_dir(Path::new(ROOT).join(directory))
-            .into_iter()
-            .flatten()
-            .flatten();
-        links.for_each(|link| read_files(&link.path(), &mut values));
-    }
-    values
+    let net = Ctl::new("net").into_iter();
+    let all = net.flat_map(CtlIter::below).filter_map(value);
+    all.filter(|(key, _)| !OTHERS.iter().any(|other| key.starts_with(other)))
+        .collect()
 }
 
-fn read_files(directory: &Path, values: &mut BTreeMap<String, String>) {
-    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
-        let path = entry.path();
-        // Directories, write-only keys and secrets that are not set cannot be read: they are no state.
-        let Ok(value) = fs::read_to_string(&path) else {
-            continue;
-        };
-        let key = path
-            .strip_prefix(ROOT)
-            .unwrap_or(&path)
-            .display()
-            .to_string();
-        values.insert(key, value.trim_end_matches('\n').to_owned());
-    }
+/// Write-only keys, and secrets that are not set, cannot be read: they are no state.
+fn value(ctl: Result<Ctl, SysctlError>) -> Option<(String, String)> {
+    let (path, value) = match ctl {
+        Ok(ctl) => (ctl.path(), ctl.value_string().ok()?),
+        // Of a link with a dot in its name, which the crate turns into a slash.
+        Err(SysctlError::NotFound(path)) => {
+            let value = fs::read_to_string(&path).ok()?.trim().to_owned();
+            (path, value)
+        }
+        Err(_) => return None,
+    };
+    Some((path.strip_prefix(ROOT)?.to_owned(), value))
 }
