@@ -13,7 +13,7 @@ use super::refusal::{Failures, refuse_the_hopeless, tried};
 use super::rules::Wanted;
 use super::tool::Tool;
 use super::undo::Undo;
-use super::{by_place, kernel, standing, write};
+use super::{by_place, drift, kernel, write};
 use crate::config::Evidence;
 use crate::options::OnConflict;
 
@@ -74,7 +74,7 @@ fn fast(tool: &Tool, undo: &mut Undo, wanted: &Wanted, shared: &State) -> Result
     match tool.restore(&write::fast(wanted).text()) {
         Ok(_) => {
             undo.note(true);
-            let is_sound = |one| standing::fault(shared, wanted, one).is_none();
+            let is_sound = |one| drift::fault(shared, wanted, one).is_none();
             Ok(wanted.shared.iter().all(is_sound))
         }
         Err(failure) => {

@@ -7,8 +7,9 @@ use common::result::Prefix;
 use xtables::state::State;
 
 use super::owner;
+use super::reach::destination;
 use super::rules::{DNAT, Wanted};
-use super::shadow::{Forwards, destination};
+use super::shadow::Forwards;
 use super::standing::own_chains;
 use super::translation::translations;
 use crate::config::Evidence;

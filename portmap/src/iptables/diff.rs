@@ -13,7 +13,7 @@ use super::observe::Tables;
 use super::rules::{DNAT, Wanted, all_wanted, own_mark};
 use super::standing::{self, own_chains, own_or_usual};
 use super::tool::Tool;
-use super::{add, kernel, native, remove, theirs};
+use super::{add, drift, kernel, native, remove, theirs};
 use crate::config::{Config, Evidence};
 use crate::plan::Plan;
 
@@ -125,7 +125,7 @@ fn judge(
         Some(own) if !uses_foreign_mark(state, wanted, &chain) => own,
         _ => wanted,
     };
-    let mut drifts = standing::drifts(state, wanted, &chain);
+    let mut drifts = drift::drifts(state, wanted, &chain);
     if wanted.conditional && drifts.is_empty() {
         drifts.extend(condition_drift(tool, wanted, &chain)?);
     }

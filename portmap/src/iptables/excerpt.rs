@@ -8,8 +8,8 @@ use common::Attachment;
 use xtables::Table;
 use xtables::state::{Chains, State};
 
+use super::reach::port_ranges;
 use super::rules::{DNAT, OWN_PREFIX, exact_name, shared_name};
-use super::shadow::port_ranges;
 
 /// Tables whose jumps are found by what they lead to, and by their ports.
 #[derive(Debug)]

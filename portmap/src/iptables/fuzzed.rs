@@ -5,8 +5,9 @@ use xtables::meaning::{Meaning, same};
 use xtables::state::State;
 use xtables::{Table, words};
 
+use super::drift::drifts;
 use super::rules::wanted;
-use super::standing::{self, drifts};
+use super::standing;
 use super::translation::translations;
 use super::{owner, shadow, write};
 use crate::config::{Config, Evidence};
@@ -91,5 +92,5 @@ fn rule(text: &str) {
     let _ = (meaning.comment(), meaning.goes_to());
     let meaning = Meaning::of(text);
     let _ = (owner::jump(text), shadow::ends(&meaning));
-    let _ = shadow::Reach::of(&meaning);
+    let _ = reach::Reach::of(&meaning);
 }

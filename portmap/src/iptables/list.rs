@@ -11,8 +11,8 @@ use xtables::nf_tables::words::counters;
 use xtables::{Table, Variant};
 
 use super::owner::{self, Jump};
+use super::reach::Reach;
 use super::rules::{DNAT, OWN_PREFIX};
-use super::shadow::Reach;
 use super::tool::Tool;
 use super::translation::of_rule;
 use super::{kernel, native};

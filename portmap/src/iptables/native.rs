@@ -25,7 +25,7 @@ use xtables::state::State;
 use super::conflict::{self, Order};
 use super::rules::{Wanted, own_mark, wanted};
 use super::status::{one_port, try_conditions};
-use super::{standing, write};
+use super::{drift, write};
 use crate::config::{Config, Evidence};
 use crate::nftables::transaction;
 use crate::options::{DEFAULT_MARK_BIT, Mark, OnConflict};
@@ -185,7 +185,7 @@ pub fn add_many(jobs: &[(&Plan, &Config)], families: &[Family]) -> Result<(), Er
 /// Refuses to write where no packet would meet the rules. Whoever switched a table of iptables off meant all of
 /// its rules, so it is not ours to switch it on.
 fn refuse_dormant(state: &State, wanted: &Wanted) -> Result<(), Error> {
-    let Some(table) = standing::dormant(state, wanted) else {
+    let Some(table) = drift::dormant(state, wanted) else {
         return Ok(());
     };
     let table = format!("table {} {}", wanted.family.nft_name(), table.name());

@@ -16,8 +16,9 @@ use xtables::state::State;
 
 use super::owner;
 use super::ranges;
+use super::reach::{Reach, may_have_one_of};
 use super::rules::{self, DNAT, OWN_PREFIX, Wanted};
-use super::shadow::{Behind, Reach, Rivals, may_have_one_of};
+use super::shadow::{Behind, Rivals};
 use super::standing::{jumps_to, strays};
 use crate::host_port::{Forward, HostPort};
 use crate::runs::RUN;

@@ -1,23 +1,29 @@
 //! Plan → chains and rules, name for name as the reference writes them.
 
+mod jumps;
+mod shared;
+
 use std::collections::BTreeSet;
 
 use common::result::Prefix;
-use common::{Attachment, Family, Protocol};
+use common::{Attachment, Family};
 use xtables::Table;
 use xtables::nf_tables::concern::Concern;
 use xtables::transaction::Command;
-use xtables::words::joined;
 
 use super::owner;
 use super::ranges::{self, Range};
 use crate::config::Config;
 use crate::entry;
 use crate::host_port::{Forward, HostPort};
-use crate::limits::Allowed;
 use crate::options::{DEFAULT_MARK_BIT, Mark, Masquerade};
 use crate::plan::{Forwards, Plan};
 use crate::runs::RUN;
+use jumps::{destinations, jumps};
+use shared::shared;
+
+pub use jumps::{Jump, jump};
+pub use shared::Shared;
 
 /// The beginning of the names of all chains that this plugin and the reference make.
 pub const CHAINS: &str = "CNI-";
@@ -37,52 +43,6 @@ pub const OWN_LENGTH: usize = 28;
 /// The most ports that one multiport match takes (XT_MULTI_PORTS in
 /// include/uapi/linux/netfilter/xt_multiport.h).
 pub const PORTS_A_RULE: usize = 15;
-
-/// A rule that all attachments share.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Shared {
-    /// Its table.
-    pub table: Table,
-    /// Its chain.
-    pub chain: &'static str,
-    /// The rule.
-    pub rule: String,
-    /// Whether it must come before everybody else's rules.
-    pub first: bool,
-}
-
-/// A rule that leads from [`DNAT`] to the attachment's chain.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Jump {
-    /// The protocol.
-    pub protocol: Protocol,
-    /// The ports, in the order written.
-    pub ports: Vec<Range>,
-    /// The rule up to its target, but for conditions.
-    matches: String,
-    /// The conditions.
-    conditions: String,
-}
-
-impl Jump {
-    /// The whole rule.
-    pub fn to(&self, chain: &str) -> String {
-        let Jump {
-            matches,
-            conditions,
-            ..
-        } = self;
-        match conditions.as_str() {
-            "" => self.plain(chain),
-            conditions => format!("{matches} {conditions} -j {chain}"),
-        }
-    }
-
-    /// The rule without conditions.
-    pub fn plain(&self, chain: &str) -> String {
-        format!("{} -j {chain}", self.matches)
-    }
-}
 
 /// What one IP version's tables are to hold for an attachment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -354,131 +314,6 @@ fn masqueraded_sources(masquerade: Masquerade, family: Family, container: &Prefi
             sources
         }
     }
-}
-
-/// The rules that lead to the attachment's chain. Ports of the other IP version stay in a list that
-/// is needed anyway, as in the reference; a list that has no other is left out.
-fn jumps(attachment: &Attachment, forwards: &Forwards, only: &[Prefix], least: usize) -> Vec<Jump> {
-    let destinations: Vec<Option<&Prefix>> = match only {
-        [] => vec![None],
-        only => only.iter().map(Some).collect(),
-    };
-    let comment = owner::comment(attachment);
-    let needed: BTreeSet<(Protocol, u16)> = forwards
-        .ports
-        .iter()
-        .map(|forward| (forward.port.protocol, forward.port.number))
-        .collect();
-    let mut jumps = Vec::new();
-    for protocol in Protocol::ALL {
-        let all: Vec<u16> = forwards
-            .listed
-            .iter()
-            .filter(|(p, _)| *p == protocol)
-            .map(|(_, n)| *n)
-            .collect();
-        let is_needed = |Range { first, last }: &Range| {
-            let mut needed = needed.range((protocol, *first)..=(protocol, *last));
-            needed.next().is_some()
-        };
-        for some in ranges::for_rules(&ranges::of_list(&all, least)) {
-            if !some.iter().any(is_needed) {
-                continue;
-            }
-            jumps.extend(destinations.iter().map(|destination| Jump {
-                protocol,
-                matches: jump(&comment, *destination, protocol, &some),
-                ports: some.clone(),
-                conditions: joined(&forwards.conditions),
-            }));
-        }
-    }
-    jumps
-}
-
-/// The addresses that jumps are limited to: those of ports without an address, and those that ports have.
-fn destinations(only: Option<&Allowed>, ports: &[Forward]) -> Vec<Prefix> {
-    let Some(Allowed { prefixes, .. }) = only else {
-        return Vec::new();
-    };
-    let mut all = prefixes.clone();
-    for addr in ports.iter().filter_map(|forward| forward.port.address) {
-        if !all.iter().any(|prefix| prefix.has(addr)) {
-            all.push(Prefix::whole(addr));
-        }
-    }
-    all
-}
-
-/// What leads packets of some ports to an attachment's chain, by its owner's mark; as many as
-/// [`ranges::for_rules`] gives for one.
-pub fn jump(
-    comment: &str,
-    destination: Option<&Prefix>,
-    protocol: Protocol,
-    ports: &[Range],
-) -> String {
-    let destination = destination.map(Prefix::to_string);
-    let list: Vec<String> = ports.iter().map(Range::to_string).collect();
-    let list = list.join(",");
-    let mut words = Vec::new();
-    if let Some(destination) = &destination {
-        words.extend(["-d", destination]);
-    }
-    words.extend(["-p", protocol.name(), "-m", "comment", "--comment", comment]);
-    words.extend(["-m", "multiport", "--dports", &list]);
-    joined(&words)
-}
-
-/// The chains and rules that all attachments share.
-fn shared(
-    family: Family,
-    masquerade: Masquerade,
-    mark: &Mark,
-) -> (Vec<(Table, &'static str)>, Vec<Shared>) {
-    let mut chains = vec![(Table::Nat, DNAT)];
-    let mut shared = Vec::new();
-    let mut add = |table, chain, first, rule: String| {
-        shared.push(Shared {
-            table,
-            chain,
-            rule,
-            first,
-        });
-    };
-    if family == Family::V4 {
-        chains.push((Table::Mangle, GUARD));
-        // Answers to what the node sent through a mapping come to the address that masquerades it: they
-        // get back their loopback address in nat, after this.
-        let drop = "-m comment --comment \"CNI portfwd guard of loopback addresses\" -j DROP";
-        add(Table::Mangle, GUARD, false, drop.into());
-        for side in ["-d", "-s"] {
-            let jump = format!("{side} 127.0.0.0/8 ! -i lo -j {GUARD}");
-            add(Table::Mangle, "PREROUTING", true, jump);
-        }
-    }
-    if let (true, Mark::Bit(bit)) = (masquerade != Masquerade::Nothing, mark) {
-        chains.extend([(Table::Nat, SETMARK), (Table::Nat, MASQ)]);
-        let value = 1u32.checked_shl(u32::from(*bit)).unwrap_or(0);
-        let set = format!(
-            "-m comment --comment \"CNI portfwd masquerade mark\" -j MARK --set-xmark {value:#x}/{value:#x}"
-        );
-        add(Table::Nat, SETMARK, false, set);
-        let masquerade = format!("-m mark --mark {value:#x}/{value:#x} -j MASQUERADE");
-        add(Table::Nat, MASQ, false, masquerade);
-        // First, or the rules of the bridge and ptp plugins would translate before.
-        let jump = format!("-m comment --comment \"CNI portfwd requiring masquerade\" -j {MASQ}");
-        add(Table::Nat, "POSTROUTING", true, jump);
-    }
-    for chain in ["PREROUTING", "OUTPUT"] {
-        add(
-            Table::Nat,
-            chain,
-            false,
-            format!("-m addrtype --dst-type LOCAL -j {DNAT}"),
-        );
-    }
-    (chains, shared)
 }
 
 #[cfg(test)]

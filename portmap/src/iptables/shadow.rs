@@ -1,8 +1,7 @@
 //! Rules that keep packets from a rule that stands after them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::ops::RangeInclusive;
 
 use common::Protocol;
 use common::result::Prefix;
@@ -10,6 +9,7 @@ use xtables::meaning::Meaning;
 use xtables::state::State;
 
 use super::owner::Jump;
+use super::reach::{Reach, contains, ranges};
 use super::rules::{CHAINS, DNAT};
 use super::translation::translations;
 use crate::host_port::{Forward, HostPort};
@@ -210,99 +210,6 @@ pub fn ends(meaning: &Meaning) -> bool {
     }
 }
 
-/// The ranges of a list such as `80,443,1000:2000`.
-pub fn ranges(list: &str) -> impl Iterator<Item = (u16, u16)> {
-    list.split(',').filter_map(|item| {
-        let (from, to) = item.split_once(':').unwrap_or((item, item));
-        let from = from.parse().ok().or(from.is_empty().then_some(0))?;
-        let to = to.parse().ok().or(to.is_empty().then_some(u16::MAX))?;
-        (from <= to).then_some((from, to))
-    })
-}
-
-/// Whether such a list has a port.
-fn contains(list: &str, port: u16) -> bool {
-    ranges(list).any(|(from, to)| (from..=to).contains(&port))
-}
-
-/// The prefix of addresses that a rule tests, if it tests one.
-pub fn destination(meaning: &Meaning) -> Option<Prefix> {
-    let [network] = meaning.find("-d")? else {
-        return None;
-    };
-    Prefix::from_text(network)
-}
-
-/// What a rule means to packets to addresses that it tests for.
-pub fn anywhere(meaning: &Meaning) -> Meaning {
-    let mut meaning = meaning.clone();
-    let is_destination = |part: &Vec<String>| part.first().is_some_and(|word| word == "-d");
-    if destination(&meaning).is_some() {
-        meaning.matches.retain(|part| !is_destination(part));
-    }
-    meaning
-}
-
-/// What a rule that leads to an attachment's chain lets through to it.
-#[derive(Debug)]
-pub struct Reach<'a> {
-    protocol: Option<Protocol>,
-    /// The addresses that packets go to, where it tests them.
-    pub at: Option<Prefix>,
-    ports: &'a str,
-    /// Whether it tests more than protocol, addresses and ports.
-    pub is_conditional: bool,
-}
-
-impl<'a> Reach<'a> {
-    /// That of a jump.
-    pub fn of(meaning: &'a Meaning) -> Reach<'a> {
-        let word = |name, at: usize| meaning.find(name).and_then(|words| words.get(at));
-        Reach {
-            protocol: word("-p", 0).and_then(|name| Protocol::from_text(name)),
-            at: destination(meaning),
-            ports: word("multiport", 1).map_or("", String::as_str),
-            is_conditional: !meaning.matches.iter().all(|part| is_usual(part)),
-        }
-    }
-
-    /// The ports, for each protocol.
-    pub fn ports(&self) -> impl Iterator<Item = (Protocol, RangeInclusive<u16>)> {
-        let protocol = self.protocol.into_iter();
-        protocol
-            .flat_map(|protocol| ranges(self.ports).map(move |(from, to)| (protocol, from..=to)))
-    }
-
-    /// Whether it takes some of these ports alone.
-    pub fn is_part_of(&self, ports: &BTreeSet<(Protocol, u16)>) -> bool {
-        let mut ranges = self.ports();
-        let is_part = |(protocol, mut range): (Protocol, RangeInclusive<u16>)| {
-            range.all(|port| ports.contains(&(protocol, port)))
-        };
-        self.protocol.is_some() && ranges.all(is_part)
-    }
-}
-
-/// Whether a jump without conditions may test this.
-fn is_usual(part: &[String]) -> bool {
-    match part {
-        [name, network] if name == "-d" => Prefix::from_text(network).is_some(),
-        [name, ..] => {
-            let names = [
-                "comment",
-                "-p",
-                "multiport",
-                "tcp",
-                "udp",
-                "sctp",
-                "addrtype",
-            ];
-            names.contains(&name.as_str())
-        }
-        [] => true,
-    }
-}
-
 /// The chains of other attachments, each taken apart at most once.
 #[derive(Debug, Default)]
 pub struct Rivals(BTreeMap<String, Forwards>);
@@ -355,91 +262,5 @@ impl Forwards {
     }
 }
 
-/// Whether a multiport match may have one of these ports.
-pub fn may_have_one_of(rule: &str, ports: &BTreeSet<u16>) -> bool {
-    port_ranges(rule).is_none_or(|ranges| {
-        let has_one = |(from, to): (u16, u16)| ports.range(from..=to).next().is_some();
-        ranges.into_iter().any(has_one)
-    })
-}
-
-/// The ports that a multiport match may have; `None` of a rule without one.
-pub fn port_ranges(rule: &str) -> Option<Vec<(u16, u16)>> {
-    let (_, rest) = rule.split_once("--dports ")?;
-    let list = rest.split(' ').next().unwrap_or_default();
-    let range = |item: &str| {
-        let (from, to) = item.split_once(':').unwrap_or((item, item));
-        let from = from.parse().unwrap_or(0);
-        let to = to.parse().unwrap_or(u16::MAX).max(from);
-        (from, to)
-    };
-    Some(list.split(',').map(range).collect())
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use common::Protocol;
-
-    fn hides(rule: &str, forward: &Forward) -> bool {
-        let meaning = Meaning::of(rule);
-        ends(&meaning) && !Forwards::of(&[*forward]).matched(&meaning).is_empty()
-    }
-
-    fn forward(host_ip: Option<&str>) -> Forward {
-        Forward {
-            port: HostPort {
-                protocol: Protocol::Tcp,
-                address: host_ip.map(|text| text.parse().unwrap()),
-                within: None,
-                number: 8080,
-            },
-            to: "10.22.0.2:80".parse().unwrap(),
-        }
-    }
-
-    #[test]
-    fn final_rules_hide_what_they_surely_match() {
-        for rule in [
-            "-j ACCEPT",
-            "-p tcp -j RETURN",
-            "-p tcp -m tcp --dport 8080 -j DNAT --to-destination 1.1.1.1:1",
-            "-p tcp -m tcp --dport 8000:9000 -j REDIRECT --to-ports 1",
-            "-m addrtype --dst-type LOCAL -j ACCEPT",
-            "-m addrtype --dst-type LOCAL -g ELSEWHERE",
-            "-p tcp -m multiport --dports 1,8080 -m comment --comment x -j ACCEPT",
-            "-p tcp -m tcp ! --dport 22 -j RETURN",
-            "-p tcp -m multiport ! --dports 1:100,443 -j ACCEPT",
-            "! -p udp -j ACCEPT",
-            "-m conntrack --ctstate NEW,ESTABLISHED -j ACCEPT",
-            "-p tcp -m state --state NEW -j RETURN",
-        ] {
-            assert!(hides(rule, &forward(None)), "{rule}");
-        }
-        assert!(hides(
-            "-d 192.0.2.1/32 -j ACCEPT",
-            &forward(Some("192.0.2.1"))
-        ));
-    }
-
-    #[test]
-    fn rules_that_let_some_packets_through_do_not_hide() {
-        for rule in [
-            "-j LOG",
-            "-j KUBE-SERVICES",
-            "-g CNI-HOSTPORT-DNAT",
-            "-p udp -j ACCEPT",
-            "-s 10.0.0.0/8 -j ACCEPT",
-            "-d 192.0.2.1/32 -j ACCEPT",
-            "! -p tcp -j ACCEPT",
-            "-p tcp -m tcp ! --dport 8080 -j RETURN",
-            "-p tcp -m multiport ! --dports 8000:9000 -j RETURN",
-            "-m conntrack --ctstate ESTABLISHED -j ACCEPT",
-            "-m conntrack ! --ctstate NEW -j ACCEPT",
-            "-p tcp -m tcp --dport 8081 -j ACCEPT",
-            "-i eth0 -j ACCEPT",
-        ] {
-            assert!(!hides(rule, &forward(None)), "{rule}");
-        }
-    }
-}
+mod tests;

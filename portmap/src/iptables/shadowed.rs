@@ -11,8 +11,9 @@ use xtables::state::State;
 
 use super::follow;
 use super::owner::{self, Jump};
+use super::reach::{self, Reach};
 use super::rules::{DNAT, Wanted};
-use super::shadow::{self, Forwards, Reach, Rivals};
+use super::shadow::{Forwards, Rivals};
 use crate::host_port::{Forward, HostPort, claimed};
 
 /// A rule that may matter, taken apart once for all prefixes.
@@ -37,8 +38,8 @@ impl Rule<'_> {
         self.read.get_or_init(|| {
             let meaning = Meaning::of(self.text);
             Read {
-                at: shadow::destination(&meaning),
-                there: shadow::anywhere(&meaning),
+                at: reach::destination(&meaning),
+                there: reach::anywhere(&meaning),
                 jump: owner::jump(self.text).map(|(jump, _)| jump),
                 ends: follow::ends(state.table(Table::Nat), &meaning),
                 meaning,
@@ -61,7 +62,7 @@ impl Read {
 /// The rules in the way, each once for a port.
 pub fn drifts(state: &State, wanted: &Wanted, chain: &str) -> Vec<Drift> {
     let ports: BTreeSet<u16> = wanted.ports.iter().map(|one| one.port.number).collect();
-    let may_matter = |rule: &&String| rule.contains(chain) || shadow::may_have_one_of(rule, &ports);
+    let may_matter = |rule: &&String| rule.contains(chain) || reach::may_have_one_of(rule, &ports);
     let rules = state.rules(DNAT).iter().filter(may_matter);
     let rules: Vec<Rule<'_>> = rules
         .map(|text| Rule {

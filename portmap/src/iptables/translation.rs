@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use common::Protocol;
 use xtables::meaning::Meaning;
 
-use super::shadow::ranges;
+use super::reach::ranges;
 use crate::host_port::{Forward, HostPort};
 
 /// The forwards of a chain's rules; rules of another form are left out.

@@ -5,9 +5,10 @@ use xtables::meaning::Meaning;
 use xtables::state::State;
 use xtables::transaction::{Command, Transaction};
 
+use super::drift::{self, Fault};
 use super::order::{self, Places};
 use super::rules::{DNAT, Wanted};
-use super::standing::{self, Fault, Standing, jumps_to};
+use super::standing::{self, Standing, jumps_to};
 use super::{owner, shadowed};
 use crate::config::Evidence;
 
@@ -38,7 +39,7 @@ fn chains(state: &State, wanted: &Wanted, evidence: &Evidence) -> (Transaction, 
         }
     }
     for shared in &wanted.shared {
-        let Some(fault) = standing::fault(state, wanted, shared) else {
+        let Some(fault) = drift::fault(state, wanted, shared) else {
             continue;
         };
         let (chain, rule) = (shared.chain.to_owned(), shared.rule.clone());
@@ -76,9 +77,8 @@ fn choose(state: &State, wanted: &Wanted, mine: &[String]) -> String {
 
 fn own(transaction: &mut Transaction, state: &State, wanted: &Wanted, chain: &str) {
     let standing = state.chain(chain);
-    let is_unmarked = standing.is_some_and(|rules| standing::is_unmarked(rules, wanted));
-    if standing.is_none() || is_unmarked || !standing::chain_drift(state, wanted, chain).is_empty()
-    {
+    let is_unmarked = standing.is_some_and(|rules| drift::is_unmarked(rules, wanted));
+    if standing.is_none() || is_unmarked || !drift::chain_drift(state, wanted, chain).is_empty() {
         let command = match standing {
             None => Command::New(chain.to_owned()),
             Some(rules) => Command::Flush(chain.to_owned(), rules.to_vec()),
@@ -90,7 +90,7 @@ fn own(transaction: &mut Transaction, state: &State, wanted: &Wanted, chain: &st
 
 fn jumps(transaction: &mut Transaction, state: &State, wanted: &Wanted, chain: &str) {
     let jumps_differ = (wanted.conditional && !wanted.conditions_stand)
-        || !standing::jump_drift(state, wanted, chain).is_empty()
+        || !drift::jump_drift(state, wanted, chain).is_empty()
         || !shadowed::drifts(state, wanted, chain).is_empty();
     if jumps_differ {
         replace_jumps(transaction, state, wanted, chain);

@@ -14,8 +14,8 @@ use xtables::raw::End;
 use xtables::state::State;
 
 use super::super::follow;
+use super::super::reach::Reach;
 use super::super::rules::{DNAT, Wanted, leading_to};
-use super::super::shadow::Reach;
 use super::super::standing::{self, jumps_to};
 use super::super::translation::translations;
 

@@ -9,7 +9,7 @@ use crate::iptables::excerpt::Excerpts;
 use crate::iptables::many::apply;
 use crate::iptables::shadow::Forwards;
 use crate::iptables::translation::translations;
-use crate::iptables::{rules, shadowed, standing, write};
+use crate::iptables::{drift, rules, shadowed, write};
 use crate::limits::{Allowed, Scope};
 use crate::options::{Mark, Masquerade};
 use crate::plan;
@@ -218,7 +218,7 @@ fn packets_go_to_one_address_before_some_and_to_some_before_all_whoever_was_firs
             }
             for wanted in &all {
                 let chain = wanted.shared_name();
-                let drifts = standing::jump_drift(&state, wanted, &chain);
+                let drifts = drift::jump_drift(&state, wanted, &chain);
                 assert!(drifts.is_empty(), "{order:?} {drifts:#?}");
             }
         }
@@ -294,7 +294,7 @@ fn a_rule_for_others_is_made_only_where_no_place_is_right() {
         let mut state = State::default();
         all.iter().for_each(|wanted| add(&mut state, wanted));
         for wanted in all {
-            let drifts = standing::jump_drift(&state, wanted, &wanted.shared_name());
+            let drifts = drift::jump_drift(&state, wanted, &wanted.shared_name());
             assert!(drifts.is_empty(), "{drifts:?}");
         }
         state.rules(DNAT).to_vec()
@@ -356,7 +356,7 @@ fn a_fresh_check_passes_over_every_other() {
                 add(&mut state, &wanted);
                 let chain = wanted.shared_name();
                 let mut drifts = shadowed::drifts(&state, &wanted, &chain);
-                drifts.extend(standing::jump_drift(&state, &wanted, &chain));
+                drifts.extend(drift::jump_drift(&state, &wanted, &chain));
                 let rules = state.rules(DNAT);
                 assert!(
                     drifts.is_empty(),
@@ -425,7 +425,7 @@ fn an_excerpt_shows_all_that_matters_to_an_attachment_and_leaves_out_the_rest() 
         let excerpts = Excerpts::of(&state);
         for wanted in &all {
             let chain = wanted.shared_name();
-            let drifts = |state: &State| standing::drifts(state, wanted, &chain);
+            let drifts = |state: &State| drift::drifts(state, wanted, &chain);
             let ports = wanted.ports.iter().map(|one| one.port.number);
             let found = excerpts.look(&wanted.attachment, ports, drifts);
             assert_eq!(found, drifts(&state), "{:#?}", state.rules(DNAT));

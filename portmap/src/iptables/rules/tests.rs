@@ -1,5 +1,6 @@
 use std::net::SocketAddr;
 
+use common::Protocol;
 use common::result::Prefix;
 
 use super::*;
