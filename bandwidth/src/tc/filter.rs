@@ -3,6 +3,7 @@
 //! Layouts: include/uapi/linux/pkt_cls.h and include/uapi/linux/tc_act/tc_mirred.h.
 
 mod decode;
+mod encode;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -12,7 +13,8 @@ use common::sys::nla::Nla;
 use nix::libc;
 
 pub use self::decode::decode;
-use super::{ABSENT, HOOK_EGRESS, Handle, Header, Hook, TCA_CHAIN, TCA_KIND, TCA_OPTIONS};
+use self::encode::{Flows, options};
+use super::{ABSENT, Handle, Header, Hook, TCA_CHAIN, TCA_KIND};
 
 /// Attributes of a filter (include/uapi/linux/pkt_cls.h) and of its action.
 const TCA_U32_CLASSID: u16 = 1;
@@ -21,38 +23,6 @@ const TCA_U32_ACT: u16 = 7;
 const TCA_ACT_KIND: u16 = 1;
 const TCA_ACT_OPTIONS: u16 = 2;
 const TCA_MIRRED_PARMS: u16 = 2;
-const TCA_EGRESS_REDIR: u32 = 1;
-const TC_ACT_STOLEN: u32 = 4;
-const TC_U32_TERMINAL: u8 = 1;
-/// Actions are numbered in their order.
-const FIRST_ACTION: u16 = 1;
-/// Bytes of a `struct tc_u32_sel` without its keys, and of one key.
-const SELECTOR: usize = 16;
-const KEY: usize = 16;
-
-/// The flowids of our filters on one hook. Each hook has its own: u32 lists the filters of both hooks of
-/// a clsact under each where their priorities are equal (`u32_walk` in net/sched/cls_u32.c).
-#[derive(Debug, Clone, Copy)]
-struct Flows {
-    /// Of a filter that redirects; the reference's `1:1` on the ingress.
-    redirected: Handle,
-    /// Of a filter that lets pass, which other people's do not have.
-    passed: Handle,
-}
-
-impl Flows {
-    fn of(parent: Handle) -> Flows {
-        let minor = match parent {
-            HOOK_EGRESS => 2,
-            _ => 1,
-        };
-        Flows {
-            redirected: 0x0001_0000 | minor,
-            passed: 0xba55_0000 | minor,
-        }
-    }
-}
-
 /// A filter as the kernel has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Filter {
@@ -325,152 +295,5 @@ fn about(index: u32, parent: Handle, (priority, protocol): (u16, u16)) -> Header
     }
 }
 
-/// A `struct tc_u32_sel` with its keys, the flowid, and the action.
-fn options(rule: &Rule, flows: Flows) -> Nla {
-    // As the reference and tc write it: without keys, one that compares nothing.
-    let count = u8::try_from(rule.keys.len().max(1)).unwrap_or(u8::MAX);
-    let mut selector = vec![TC_U32_TERMINAL, 0, count];
-    selector.resize(SELECTOR, 0);
-    for key in &rule.keys {
-        selector.extend(key.mask.to_be_bytes());
-        selector.extend(key.value.to_be_bytes());
-        selector.extend(key.offset.to_ne_bytes());
-        selector.extend([0; 4]);
-    }
-    selector.resize(SELECTOR + KEY * usize::from(count), 0);
-    let classid = match rule.verdict {
-        Verdict::Redirect(_) => flows.redirected,
-        Verdict::Pass | Verdict::Other(..) => flows.passed,
-    };
-    let mut options = vec![
-        Nla::u32(TCA_U32_CLASSID, classid),
-        Nla::value(TCA_U32_SEL, selector),
-    ];
-    if let Verdict::Redirect(target) = rule.verdict {
-        options.push(Nla::nested(TCA_U32_ACT, [redirect(target)]));
-    }
-    Nla::nested(TCA_OPTIONS, options)
-}
-
-/// `action mirred egress redirect dev TARGET`. The packet ends here (`stolen`): with any other
-/// control the kernel sends on a copy and lets the original pass, unlimited.
-fn redirect(target: u32) -> Nla {
-    // `struct tc_mirred`: index, capab, action, refcnt, bindcnt, eaction, ifindex.
-    let parms = [0, 0, TC_ACT_STOLEN, 0, 0, TCA_EGRESS_REDIR, target].map(u32::to_ne_bytes);
-    let parms = Nla::value(TCA_MIRRED_PARMS, parms.as_flattened());
-    let action = [
-        Nla::text(TCA_ACT_KIND, "mirred"),
-        Nla::nested(TCA_ACT_OPTIONS, [parms]),
-    ];
-    Nla::nested(FIRST_ACTION, action)
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::tc::{HOOK_INGRESS, HOOKS};
-    use common::sys::netlink::Message;
-
-    fn read_back(written: &Rule, parent: Handle) -> Filter {
-        listed(written, parent, parent)
-    }
-
-    /// A filter of one hook as the kernel lists it under another.
-    fn listed(written: &Rule, of: Handle, under: Handle) -> Filter {
-        let attributes = [Nla::text(TCA_KIND, "u32"), options(written, Flows::of(of))];
-        let body = about(7, under, (1, 3)).body(&attributes).unwrap();
-        let message = Message {
-            kind: libc::RTM_NEWTFILTER,
-            sequence: 1,
-            body,
-        };
-        decode(&message, 7).unwrap()
-    }
-
-    #[test]
-    fn a_place_of_ours_alone_is_deleted_whole_and_one_that_is_shared_filter_by_filter() {
-        let filter = |priority, handle| Filter {
-            kind: "u32".into(),
-            handle,
-            priority,
-            protocol: 3,
-            chain: 0,
-            rule: Some(Rule {
-                keys: Vec::new(),
-                verdict: Verdict::Pass,
-            }),
-        };
-        let (a, b) = (filter(1, 0x8000_0800), filter(1, 0x8000_0801));
-        let (c, d) = (filter(2, 0x8010_0800), filter(3, 0x8020_0800));
-        // The second is in another hash table, and so on the other hook.
-        let others = [filter(2, 0x8010_0801), filter(3, 0x8030_0800)];
-        let others: Vec<&Filter> = others.iter().collect();
-        let deletions = deletions(&[&a, &b, &c, &d], &others);
-        let handles: Vec<u32> = deletions.iter().map(|d| d.handle).collect();
-        assert_eq!(handles, [0, 0x8010_0800, 0]);
-        assert!(deletions[0].takes(&a) && deletions[0].takes(&b) && !deletions[0].takes(&c));
-    }
-
-    #[test]
-    fn a_place_is_not_deleted_whole_for_a_filter_that_may_be_on_the_other_hook() {
-        let filter = |handle| Filter {
-            kind: "u32".into(),
-            handle,
-            priority: 1,
-            protocol: 3,
-            chain: 0,
-            rule: Some(Rule {
-                keys: Vec::new(),
-                verdict: Verdict::Other("flowid 9:9".into(), Some(42)),
-            }),
-        };
-        let (own, other) = (filter(0x8000_0800), filter(0x8010_0800));
-        let handles = |others: &[&Filter]| -> Vec<u32> {
-            let deletions = deletions(&[&own], others);
-            deletions.iter().map(|d| d.handle).collect()
-        };
-        assert_eq!(handles(&[&other]), [0x8000_0800]);
-        assert_eq!(handles(&[]), [0]);
-    }
-
-    #[test]
-    fn what_u32_lists_under_the_other_hook_too_is_told_by_its_flowid() {
-        let hooks = [(Hook::Ingress, HOOK_INGRESS), (Hook::Egress, HOOK_EGRESS)];
-        for verdict in [Verdict::Redirect(42), Verdict::Redirect(0), Verdict::Pass] {
-            let rule = Rule {
-                keys: Vec::new(),
-                verdict,
-            };
-            for (hook, of) in hooks {
-                let all = hooks.map(|(hook, under)| (hook, listed(&rule, of, under)));
-                let left = without_shadows(all.to_vec());
-                let [(found, filter)] = &left[..] else {
-                    panic!("{left:?}");
-                };
-                assert_eq!((found, &filter.rule), (&hook, &Some(rule.clone())));
-            }
-        }
-    }
-
-    #[test]
-    fn filters_are_read_as_they_were_written() {
-        let key = Key {
-            offset: 12,
-            value: 0x0a00_0000,
-            mask: 0xff00_0000,
-        };
-        for keys in [vec![], vec![key], vec![key, Key { offset: 16, ..key }]] {
-            for verdict in [Verdict::Redirect(42), Verdict::Pass] {
-                let rule = Rule {
-                    keys: keys.clone(),
-                    verdict,
-                };
-                for parent in [HOOKS, HOOK_INGRESS, HOOK_EGRESS] {
-                    let filter = read_back(&rule, parent);
-                    assert_eq!((filter.priority, filter.protocol), (1, 3));
-                    assert_eq!(filter.rule.as_ref(), Some(&rule));
-                }
-            }
-        }
-    }
-}
+mod tests;

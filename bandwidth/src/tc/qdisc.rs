@@ -2,6 +2,8 @@
 //!
 //! Layouts: include/uapi/linux/pkt_sched.h.
 
+mod queue;
+
 use common::sys::netlink::{
     CREATE, GET, Message, Netlink, REPLACE, Refusal, attribute, each_attribute, text, u16_at,
     u32_at, u64_at,
@@ -9,11 +11,10 @@ use common::sys::netlink::{
 use common::sys::nla::Nla;
 use nix::libc;
 
+pub use self::queue::{QUEUE, Queued, delete_queue, queued, set_queue};
 use super::{
-    ABSENT, BUCKET, HEADER, HOOKS, Handle, Header, INGRESS, ROOT, TCA_KIND, TCA_OPTIONS,
-    handle_text, header,
+    ABSENT, BUCKET, HEADER, HOOKS, Handle, Header, INGRESS, ROOT, TCA_KIND, TCA_OPTIONS, header,
 };
-use crate::queue::{FqCodel, Time};
 use crate::tbf::Tbf;
 
 const TCA_TBF_PARMS: u16 = 1;
@@ -28,16 +29,6 @@ const LINKLAYER: u8 = 0x0f;
 /// Reads one qdisc: listing would cost those of every link of the node. The kernel replies as it reports
 /// changes, which the requester gets only with NLM_F_ECHO (`qdisc_notify`).
 const GET_ONE: (u16, u16) = (libc::RTM_GETQDISC, libc::NLM_F_ECHO as u16);
-/// The class of a token bucket whose queue it is.
-pub const QUEUE: Handle = BUCKET | 1;
-/// `2:`, the handle of every queue of ours.
-const OUR_QUEUE: Handle = 0x0002_0000;
-/// Attributes of an `fq_codel`.
-const TCA_FQ_CODEL_TARGET: u16 = 1;
-const TCA_FQ_CODEL_LIMIT: u16 = 2;
-const TCA_FQ_CODEL_INTERVAL: u16 = 3;
-const TCA_FQ_CODEL_MEMORY_LIMIT: u16 = 9;
-
 /// A qdisc as the kernel has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Qdisc {
@@ -49,17 +40,6 @@ pub struct Qdisc {
     pub bucket: Option<Bucket>,
     /// The queue of a token bucket of ours.
     pub queue: Queued,
-}
-
-/// What is in the place of a token bucket's queue.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Queued {
-    /// The bucket's own, a `bfifo`.
-    Fifo,
-    /// An `fq_codel` under our handle.
-    FqCodel(FqCodel),
-    /// Something else, as `tc` prints it.
-    Other(String),
 }
 
 /// A token bucket as the kernel has it.
@@ -122,91 +102,9 @@ pub fn root_and_queue(netlink: &mut Netlink, link: u32) -> Result<Option<Qdisc>,
         .as_mut()
         .filter(|root| root.handle == BUCKET && root.bucket.is_some())
     {
-        root.queue = queue(netlink, link)?;
+        root.queue = queue::read(netlink, link)?;
     }
     Ok(root)
-}
-
-/// The queue of a bucket of ours.
-///
-/// The kernel does not show the bucket's own, a `bfifo`, but refuses when a qdisc is requested by another
-/// kind than it has (`tc_get_qdisc` in net/sched/sch_api.c).
-fn queue(netlink: &mut Netlink, link: u32) -> Result<Queued, Refusal> {
-    let kind = Nla::text(TCA_KIND, "bfifo");
-    let found = match about(link, 0, QUEUE).request(netlink, GET_ONE, &[kind]) {
-        Ok(replies) => replies.iter().find_map(|r| queued(r, link)),
-        Err(refusal) if refusal.text.contains("qdisc name") => {
-            let replies = match about(link, 0, QUEUE).request(netlink, GET_ONE, &[]) {
-                Err(refusal) if !refusal.says(&ABSENT) => return Err(refusal),
-                replies => replies.unwrap_or_default(),
-            };
-            let other = replies.iter().find_map(|r| queued(r, link));
-            // "noop", which drops everything, is not shown either.
-            Some(other.unwrap_or(Queued::Other("noop".into())))
-        }
-        Err(refusal) if refusal.says(&ABSENT) => None,
-        Err(refusal) => return Err(refusal),
-    };
-    Ok(found.unwrap_or(Queued::Fifo))
-}
-
-/// Reads what an `RTM_NEWQDISC` says of a queue.
-pub fn queued(message: &Message, link: u32) -> Option<Queued> {
-    let qdisc = decode(message, link)?;
-    let options = attribute(message.body.get(HEADER..)?, TCA_OPTIONS);
-    let ours = options.filter(|_| qdisc.kind == "fq_codel" && qdisc.handle == OUR_QUEUE);
-    let ours = ours.and_then(fq_codel).map(Queued::FqCodel);
-    let other = || format!("{} {}", qdisc.kind, handle_text(qdisc.handle));
-    Some(ours.unwrap_or_else(|| Queued::Other(other())))
-}
-
-fn fq_codel(options: &[u8]) -> Option<FqCodel> {
-    let number = |kind| u32_at(attribute(options, kind)?, 0);
-    Some(FqCodel {
-        limit: number(TCA_FQ_CODEL_LIMIT)?,
-        target: Time::answered(number(TCA_FQ_CODEL_TARGET)?),
-        interval: Time::answered(number(TCA_FQ_CODEL_INTERVAL)?),
-        memory: number(TCA_FQ_CODEL_MEMORY_LIMIT)?,
-    })
-}
-
-/// Makes an `fq_codel` the queue of a bucket of ours, or changes the one that has our handle without losing a
-/// packet of it.
-///
-/// # Errors
-/// What the kernel refused; `ENOENT` where it has no `fq_codel`.
-pub fn set_queue(netlink: &mut Netlink, link: u32, queue: FqCodel) -> Result<(), Refusal> {
-    let attributes = [Nla::text(TCA_KIND, "fq_codel"), options_of_queue(queue)];
-    let request = (libc::RTM_NEWQDISC, REPLACE);
-    about(link, OUR_QUEUE, QUEUE)
-        .request(netlink, request, &attributes)
-        .map(drop)
-}
-
-fn options_of_queue(queue: FqCodel) -> Nla {
-    let FqCodel {
-        limit,
-        target,
-        interval,
-        memory,
-    } = queue;
-    let numbers = [
-        (TCA_FQ_CODEL_TARGET, target.given()),
-        (TCA_FQ_CODEL_LIMIT, limit),
-        (TCA_FQ_CODEL_INTERVAL, interval.given()),
-        (TCA_FQ_CODEL_MEMORY_LIMIT, memory),
-    ];
-    let numbers = numbers.map(|(kind, number)| Nla::u32(kind, number));
-    Nla::nested(TCA_OPTIONS, numbers.to_vec())
-}
-
-/// Deletes what is in the place of the queue of a bucket of ours. Until [`set_root`] gives it its own one it
-/// drops everything.
-///
-/// # Errors
-/// What the kernel refused.
-pub fn delete_queue(netlink: &mut Netlink, link: u32) -> Result<(), Refusal> {
-    delete(netlink, about(link, 0, QUEUE))
 }
 
 /// Reads the ingress or clsact qdisc of a link.
@@ -358,66 +256,4 @@ fn bucket(options: &[u8]) -> Option<Bucket> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read_back(tbf: Tbf) -> Option<Qdisc> {
-        let attributes = [Nla::text(TCA_KIND, "tbf"), options(tbf)];
-        let body = about(7, BUCKET, ROOT).body(&attributes).unwrap();
-        let message = Message {
-            kind: libc::RTM_NEWQDISC,
-            sequence: 1,
-            body,
-        };
-        decode(&message, 7)
-    }
-
-    #[test]
-    fn a_bucket_is_read_as_it_was_written() {
-        for rate in [1, 1_000_000, u64::from(u32::MAX), 50_000_000_000] {
-            let tbf = Tbf {
-                rate,
-                buffer: 1_562_500,
-                limit: 125_000,
-            };
-            let qdisc = read_back(tbf).unwrap();
-            assert_eq!((qdisc.kind.as_str(), qdisc.handle), ("tbf", BUCKET));
-            assert_eq!(
-                qdisc.bucket,
-                Some(Bucket {
-                    tbf,
-                    peak: 0,
-                    count: Count::default()
-                })
-            );
-        }
-    }
-
-    #[test]
-    fn a_queue_is_read_with_all_numbers_that_were_written_and_only_under_our_handle() {
-        let numbers = FqCodel {
-            limit: 7,
-            // The kernel rounds none of them.
-            target: Time::answered(19_328),
-            interval: Time::answered(114_304),
-            memory: 262_144,
-        };
-        let read = |handle| {
-            let attributes = [Nla::text(TCA_KIND, "fq_codel"), options_of_queue(numbers)];
-            let message = Message {
-                kind: libc::RTM_NEWQDISC,
-                sequence: 1,
-                body: about(7, handle, QUEUE).body(&attributes).unwrap(),
-            };
-            queued(&message, 7)
-        };
-        assert_eq!(read(OUR_QUEUE), Some(Queued::FqCodel(numbers)));
-        let other = Queued::Other("fq_codel 3:".into());
-        assert_eq!(read(0x0003_0000), Some(other));
-    }
-
-    #[test]
-    fn truncated_options_are_no_bucket() {
-        assert_eq!(bucket(&[12, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0]), None);
-    }
-}
+mod tests;

@@ -3,10 +3,10 @@
 use common::sys::netlink::{Message, attribute, each_attribute, text, u16_at, u32_at};
 use nix::libc;
 
+use super::encode::{Flows, KEY, SELECTOR, TC_ACT_STOLEN, TC_U32_TERMINAL, TCA_EGRESS_REDIR};
 use super::{
-    Filter, Flows, KEY, Key, Rule, SELECTOR, TC_ACT_STOLEN, TC_U32_TERMINAL, TCA_ACT_KIND,
-    TCA_ACT_OPTIONS, TCA_EGRESS_REDIR, TCA_MIRRED_PARMS, TCA_U32_ACT, TCA_U32_CLASSID, TCA_U32_SEL,
-    Verdict,
+    Filter, Key, Rule, TCA_ACT_KIND, TCA_ACT_OPTIONS, TCA_MIRRED_PARMS, TCA_U32_ACT,
+    TCA_U32_CLASSID, TCA_U32_SEL, Verdict,
 };
 use crate::tc::{HEADER, TCA_CHAIN, TCA_KIND, TCA_OPTIONS, handle_text, header};
 
