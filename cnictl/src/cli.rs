@@ -4,6 +4,8 @@
 pub mod install;
 pub mod network;
 pub mod node;
+pub mod table;
+pub mod value;
 
 use clap::{CommandFactory, Parser, Subcommand};
 

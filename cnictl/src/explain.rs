@@ -20,7 +20,7 @@ use portmap::address::{interface_towards, local};
 use portmap::firewall::Hook;
 use portmap::list::row::Row;
 
-use crate::cli::node::Wanted;
+use crate::cli::value::Wanted;
 use crate::finding::{Finding, Severity};
 use crate::firewall::{Firewall, Firewalls, Packet};
 use crate::mappings::{Mapping, is_outside, mappings_by};

@@ -6,7 +6,7 @@ use common::Attachment;
 use common::cache::{Cache, Index};
 use common::json::Json;
 
-use crate::cli::node::Chosen;
+use crate::cli::table::Chosen;
 use crate::table::{Cell, Column, column};
 
 /// How many characters of a container's ID a table shows, as in those of runtimes.

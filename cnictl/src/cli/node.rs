@@ -1,101 +1,17 @@
 //! The commands that look at this node and what the plugins made on it.
 
-use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::Args;
-use common::Protocol;
-use common::attachment::is_valid_name;
-use portmap::HostPort;
 
+use super::table::{Chosen, LIMITS, PORTS, SYSCTLS, Shown, Watched};
+use super::value::{Rate, Wanted, network_name, rate, wanted};
 use crate::plugins::Plugin;
-use crate::runner::capabilities::bits;
 
 /// How long a runtime may take for the rest of an ADD or DEL, in seconds: its cache says what became
 /// of an attachment only after the last plugin of the chain.
 const GRACE: u64 = 10;
-
-/// Options of every command with a table.
-#[derive(Debug, Args)]
-pub struct Shown {
-    /// libcni's cache
-    #[arg(long, value_name = "DIR", default_value = common::cache::DEFAULT_DIR)]
-    pub cache_dir: PathBuf,
-    /// Print one JSON document, for programs
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// How often a table is shown.
-#[derive(Debug, Args)]
-pub struct Watched {
-    /// Refresh every 2 (or SECONDS) seconds, with current rates
-    #[arg(
-        long,
-        value_name = "SECONDS",
-        num_args = 0..=1,
-        require_equals = true,
-        default_missing_value = "2",
-        value_parser = clap::value_parser!(u64).range(1..)
-    )]
-    pub watch: Option<u64>,
-}
-
-/// Which rows of a table are shown.
-#[derive(Debug, Args)]
-pub struct Chosen {
-    /// Show only this pod
-    #[arg(long, value_name = "[NAMESPACE/]NAME")]
-    pub pod: Option<String>,
-    /// Show only this network
-    #[arg(long, value_name = "NAME", value_parser = network_name)]
-    pub network: Option<String>,
-}
-
-/// The columns of `ports`.
-pub const PORTS: [&str; 11] = [
-    "host",
-    "to",
-    "pod",
-    "network",
-    "container",
-    "if",
-    "state",
-    "now",
-    "backend",
-    "packets",
-    "bytes",
-];
-/// The columns of `limits`.
-pub const LIMITS: [&str; 14] = [
-    "link",
-    "direction",
-    "pod",
-    "network",
-    "container",
-    "if",
-    "state",
-    "now",
-    "rate",
-    "burst",
-    "latency",
-    "dropped",
-    "sent",
-    "overlimits",
-];
-/// The columns of `sysctls`.
-pub const SYSCTLS: [&str; 9] = [
-    "pod",
-    "network",
-    "container",
-    "if",
-    "changed",
-    "wanted",
-    "before",
-    "now",
-    "state",
-];
 
 /// `ports`.
 #[derive(Debug, Args)]
@@ -152,17 +68,6 @@ pub struct Limit {
     /// libcni's cache
     #[arg(long, value_name = "DIR", default_value = common::cache::DEFAULT_DIR)]
     pub cache_dir: PathBuf,
-}
-
-/// A limit of one direction.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rate {
-    /// As it was written.
-    pub text: String,
-    /// Bits per second; 0 for none.
-    pub rate: u64,
-    /// Bits; 0 where the plugin is to choose.
-    pub burst: u64,
 }
 
 /// `sysctls`.
@@ -222,31 +127,6 @@ pub struct Explain {
     /// Options of every table.
     #[command(flatten)]
     pub shown: Shown,
-}
-
-/// A port, of some protocols.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wanted {
-    /// The number.
-    pub number: u16,
-    /// The protocols: one, or all.
-    pub protocols: Vec<Protocol>,
-}
-
-impl Wanted {
-    /// Whether a host port is the one that is wanted.
-    pub fn is(&self, port: &HostPort) -> bool {
-        port.number == self.number && self.protocols.contains(&port.protocol)
-    }
-}
-
-impl fmt::Display for Wanted {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.protocols.as_slice() {
-            [protocol] => write!(f, "{}/{protocol}", self.number),
-            _ => write!(f, "{}", self.number),
-        }
-    }
 }
 
 /// `reconcile`.
@@ -359,42 +239,6 @@ pub struct Gc {
     pub common: super::network::Common,
 }
 
-/// `8080/tcp`, or `8080` for every protocol.
-fn wanted(text: &str) -> Result<Wanted, &'static str> {
-    let (port, protocol) = match text.split_once('/') {
-        Some((port, protocol)) => (port, Some(protocol)),
-        None => (text, None),
-    };
-    let number: Option<u16> = port.parse().ok().filter(|port| *port > 0);
-    let number = number.ok_or("expected a port from 1 to 65535")?;
-    let protocols = match protocol {
-        None => Protocol::ALL.to_vec(),
-        Some(name) => vec![Protocol::from_text(name).ok_or("expected tcp, udp or sctp")?],
-    };
-    Ok(Wanted { number, protocols })
-}
-
-/// `20M`, `20M:1M` or `none`.
-fn rate(text: &str) -> Result<Rate, String> {
-    let (rate, burst) = match text.split_once(':') {
-        Some((rate, burst)) => (rate, Some(burst)),
-        None => (text, None),
-    };
-    let bits = |text| bits(text).map_err(|error| error.to_string());
-    Ok(Rate {
-        text: text.to_owned(),
-        rate: if text == "none" { 0 } else { bits(rate)? },
-        burst: burst.map_or(Ok(0), bits)?,
-    })
-}
-
-fn network_name(text: &str) -> Result<String, &'static str> {
-    match is_valid_name(text) {
-        true => Ok(text.to_owned()),
-        false => Err("cannot be a network's name"),
-    }
-}
-
 /// Of `reconcile`.
 pub const RECONCILE: &str = "\
 Exit code: 0 everything in order, 10 something had drifted, 1 something could not be read or repaired.";
@@ -472,21 +316,3 @@ Examples:
 
 With NETWORK, attachments in the cache that are not valid get DEL first (any version); then every
 plugin gets GC (cniVersion 1.1.0 and later). \"disableGC\": true in the configuration switches both off.";
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_port_has_one_protocol_or_all() {
-        let tcp = Wanted {
-            number: 8080,
-            protocols: vec![Protocol::Tcp],
-        };
-        assert_eq!(wanted("8080/TCP"), Ok(tcp));
-        assert_eq!(wanted("53").unwrap().protocols.len(), 3);
-        for bad in ["", "0", "65536", "tcp/80", "80/icmp", "80/", "-1"] {
-            assert!(wanted(bad).is_err(), "{bad}");
-        }
-    }
-}

@@ -10,7 +10,7 @@ use portmap::{Forward, HostPort};
 use tuning::list::Change;
 
 use super::{limits, ports, reconcile, sysctls};
-use crate::cli::node::{LIMITS, PORTS, SYSCTLS};
+use crate::cli::table::{LIMITS, PORTS, SYSCTLS};
 use crate::mappings::Mapping;
 use crate::missing::WayOut;
 use crate::owners::Owners;

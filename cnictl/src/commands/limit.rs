@@ -7,7 +7,8 @@ use common::{Added, Code, Context, Error, Operate, Plugin};
 use serde_json::{Map, Value};
 
 use super::{note, print};
-use crate::cli::node::{Limit, Rate};
+use crate::cli::node::Limit;
+use crate::cli::value::Rate;
 use crate::owners::{Owners, name};
 use crate::plugins::show_warnings;
 use crate::requests::{requests, requests_by};

@@ -6,7 +6,8 @@ use portmap::list::{Listener, listeners};
 
 use super::ports::{host, json};
 use super::{FAILED, document, lacking, object, print, unreadable, whole};
-use crate::cli::node::{Wanted, Who};
+use crate::cli::node::Who;
+use crate::cli::value::Wanted;
 use crate::mappings::{Mapping, mappings};
 use crate::owners::{Owners, name};
 use crate::state::State;

@@ -9,7 +9,7 @@ use portmap::firewall::dormant;
 use portmap::list::listeners;
 
 use super::{PROBED, Way};
-use crate::cli::node::Wanted;
+use crate::cli::value::Wanted;
 use crate::commands::ports::host;
 use crate::doctor::ports::process;
 use crate::finding::{Finding, some};
