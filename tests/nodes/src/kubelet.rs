@@ -13,9 +13,11 @@ use sandbox::Namespace;
 use serde_json::{Value, json};
 
 use crate::api::Api;
-use crate::chain::{self, Ending, Network};
+use crate::chain::{self, Network};
 use crate::containerd::{SOCKET, networks};
 use crate::daemon::Daemon;
+use crate::docker::{DOCKER_HOST, docker, launch_docker};
+use crate::manifest::Manifest;
 use crate::{Containerd, Machine, image};
 
 /// Where libcni keeps what it was answered.
@@ -46,15 +48,6 @@ pub enum Runtime {
     Containerd,
 }
 
-/// A pod, as a user writes it.
-#[derive(Debug, Clone)]
-pub struct Manifest {
-    name: String,
-    page: String,
-    ports: Vec<Value>,
-    annotations: Value,
-}
-
 /// A pod's attachment, from libcni's cache.
 #[derive(Debug, Clone)]
 pub struct Attachment {
@@ -81,73 +74,6 @@ pub struct Kubelet<'machine> {
     /// Ends first: it would make pods again.
     kubelet: Daemon<'machine>,
     below: Below<'machine>,
-}
-
-impl Manifest {
-    /// A pod that serves [`image::PAGE`] on its port 8000 and asks for nothing else.
-    #[must_use]
-    pub fn new(name: &str) -> Self {
-        Self {
-            name: name.to_owned(),
-            page: image::PAGE.to_owned(),
-            ports: Vec::new(),
-            annotations: json!({}),
-        }
-    }
-
-    /// With a host port (`TCP`, `UDP`, `SCTP`), on one address if `host_ip` has one.
-    #[must_use]
-    pub fn port(mut self, protocol: &str, host_ip: &str, host: u16, container: u16) -> Self {
-        let mut port = json!({"containerPort": container, "hostPort": host, "protocol": protocol});
-        if !host_ip.is_empty() {
-            port["hostIP"] = host_ip.into();
-        }
-        self.ports.push(port);
-        self
-    }
-
-    /// With a page of its own.
-    #[must_use]
-    pub fn page(mut self, page: &str) -> Self {
-        page.clone_into(&mut self.page);
-        self
-    }
-
-    /// With both limits, in Kubernetes' form (`10M`).
-    #[must_use]
-    pub fn limits(mut self, ingress: &str, egress: &str) -> Self {
-        self.annotations = json!({
-            "kubernetes.io/ingress-bandwidth": ingress,
-            "kubernetes.io/egress-bandwidth": egress,
-        });
-        self
-    }
-
-    fn text(&self) -> String {
-        // The first process of the pod serves on port 80 already.
-        let serve = format!(
-            "busybox mkdir /page; printf '{}' >/page/index.html; exec busybox httpd -f -p 8000 -h /page",
-            self.page.replace('\n', "\\n")
-        );
-        json!({
-            "apiVersion": "v1",
-            "kind": "Pod",
-            "metadata": {
-                "name": self.name, "namespace": "default", "annotations": self.annotations,
-            },
-            "spec": {
-                "terminationGracePeriodSeconds": 1,
-                "automountServiceAccountToken": false,
-                "enableServiceLinks": false,
-                "containers": [{
-                    "name": "web", "image": image::NAME, "imagePullPolicy": "Never",
-                    "command": ["/bin/busybox", "sh", "-c", serve],
-                    "ports": self.ports,
-                }],
-            },
-        })
-        .to_string()
-    }
 }
 
 impl<'machine> Kubelet<'machine> {
@@ -346,10 +272,7 @@ impl<'machine> Kubelet<'machine> {
 }
 
 /// The handler whose list kubelet uses for every pod.
-const CHAIN: &str = "success";
-
-/// Where dockerd listens.
-const DOCKER_HOST: &str = "unix:///run/docker.sock";
+pub(crate) const CHAIN: &str = "success";
 
 fn manifest(name: &str) -> String {
     format!("{MANIFESTS}/{name}.json")
@@ -395,48 +318,6 @@ fn prepare(machine: &Machine) -> io::Result<()> {
     }
     fs::create_dir_all(machine.path(MANIFESTS))?;
     chain::copy_ours(machine, "/run", "cnictl")
-}
-
-/// Puts the plugins, their list and the image in place, and starts dockerd.
-fn docker<'machine>(machine: &'machine Machine, network: &Network) -> io::Result<Daemon<'machine>> {
-    chain::install(machine, chain::Whose::Ours)?;
-    image::unpack(machine)?;
-    let list = format!("{}/10.conflist", networks(CHAIN));
-    machine.write(&list, &network.conflist(Ending::Success))?;
-    machine.write("/run/docker/runc", RUNC)?;
-    machine.sh(&["chmod", "755", "/run/docker/runc"])?;
-    launch_docker(machine)
-}
-
-/// runc as a machine can use it that may not lower `oom_score_adj`.
-const RUNC: &str = r#"#!/bin/sh
-bundle=. last=
-for word; do
-    case $last in --bundle | -b) bundle=$word ;; esac
-    last=$word
-done
-case " $* " in
-*" create "* | *" run "*) sed -i 's/"oomScoreAdj":-[0-9]*/"oomScoreAdj":0/' "$bundle/config.json" ;;
-esac
-exec /usr/sbin/runc "$@"
-"#;
-
-fn launch_docker(machine: &Machine) -> io::Result<Daemon<'_>> {
-    let (dockerd, docker) = (program("dockerd")?, program("docker")?);
-    let cgroup = machine.cgroup.path();
-    let command = format!(
-        "{dockerd} --host {DOCKER_HOST} --pidfile /run/dockerd.own.pid --exec-root /run/docker \
-         --iptables=false --ip6tables=false --ip-forward=false --ip-masq=false --bridge=none \
-         --userland-proxy=false --storage-driver vfs --exec-opt native.cgroupdriver=cgroupfs \
-         --cgroup-parent {cgroup} --oom-score-adjust 0 --live-restore \
-         --add-runtime own=/run/docker/runc --default-runtime own"
-    );
-    let is_ready = || {
-        machine
-            .sh(&[&docker, "--host", DOCKER_HOST, "version"])
-            .is_ok()
-    };
-    Daemon::start(machine, "dockerd", &command, is_ready)
 }
 
 fn launch(machine: &Machine, runtime: Runtime) -> io::Result<Daemon<'_>> {

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use runtimes::api::Api;
 use runtimes::chain::Network;
-use runtimes::kubelet::{Attachment, Kubelet, Manifest, Runtime};
+use runtimes::kubelet::{Attachment, Kubelet, Runtime};
+use runtimes::manifest::Manifest;
 use runtimes::trouble::{self, Trouble};
 use runtimes::{Machine, image, leftovers};
 use sandbox::probe::{sctp, throughput, udp};
