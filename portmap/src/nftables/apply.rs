@@ -9,13 +9,13 @@ use nft::socket::Nft;
 
 use super::claim::{self, Taken};
 use super::conditional::{self, Conditional};
+use super::diff::{Difference, difference};
 use super::elements::{Elements, index};
-use super::observe::{Comparison, compare, need};
+use super::observe::{Comparison, need};
 use super::reference::{self, Theirs};
-use super::scope::rivals::{self, Rivals};
 use super::set::{Purpose, SetId};
 use super::undo::{Change, Undo};
-use super::{layout, owner, queue, remove, scope, shared, transaction, unreadable, wanted};
+use super::{layout, owner, queue, remove, shared, transaction, unreadable, wanted};
 use crate::config::Evidence;
 use crate::host_port::HostPort;
 use crate::options::OnConflict;
@@ -43,29 +43,15 @@ pub fn apply(plan: &Plan, on_conflict: OnConflict) -> Result<(Undo, Others), Err
         let mut changes = Vec::new();
         let mut others = Others::default();
         for forwards in &plan.families {
-            let failed = |refusal| unreadable(forwards.family, refusal);
             if on_conflict == OnConflict::Error {
                 refuse_if_taken(nft, plan, forwards)?;
             }
-            let decision = decide(nft, plan, forwards, conditional.get(&forwards.family))?;
-            let seen = conditional::observe(nft, forwards.family, &plan.attachment);
-            let seen = seen.map_err(failed)?;
-            let reference = replaced(nft, plan, forwards).map_err(failed)?;
-            commands.extend(decision.commands);
-            commands.extend(conditional::commands(
-                forwards.family,
-                &plan.attachment,
-                &seen,
-                conditional.get(&forwards.family),
-            ));
-            commands.extend(reference::removal(forwards.family, &reference).commands);
-            changes.push(Change {
-                conditional: seen.into(),
-                reference,
-                ..decision.change
-            });
-            others.evicted.extend(decision.others.evicted);
-            others.before.extend(decision.others.before);
+            let conditional = conditional.get(&forwards.family);
+            let (more, change, theirs) = decide(nft, plan, forwards, conditional)?;
+            commands.extend(more);
+            changes.push(change);
+            others.evicted.extend(theirs.evicted);
+            others.before.extend(theirs.before);
         }
         let unplanned = Family::ALL
             .into_iter()
@@ -168,19 +154,13 @@ fn refuse_if_taken(nft: &mut Nft, plan: &Plan, forwards: &Forwards) -> Result<()
     }
 }
 
-/// What to do in one family.
-struct Decision {
-    commands: Vec<Command>,
-    change: Change,
-    others: Others,
-}
-
+/// What to do in one family: commands, what takes them back, and what becomes of others.
 fn decide(
     nft: &mut Nft,
     plan: &Plan,
     forwards: &Forwards,
     conditional: Option<&Conditional>,
-) -> Result<Decision, Error> {
+) -> Result<(Vec<Command>, Change, Others), Error> {
     let family = forwards.family;
     let failed = |refusal| unreadable(family, refusal);
     let need = need(forwards, plan.masquerade);
@@ -191,71 +171,57 @@ fn decide(
             || made.contains(&id)
             || need.hairpin.map(Purpose::Hairpin) == Some(id.purpose)
     };
-    let comparison = compare(nft, plan, forwards, &seen, is_there).map_err(failed)?;
-    let diff = shared::diff(comparison.completed(need), &seen);
-    if let Some(why) = diff.obstacle {
-        return Err(shared::obstructed(family, &why));
-    }
-    let mut commands = diff.commands;
-    if let Some(only) = &forwards.only {
-        let scope = scope::diff(nft, family, &seen, only, conditional.is_none());
-        commands.extend(scope.map_err(failed)?.commands);
+    let about = (plan, forwards);
+    let difference = difference(nft, about, &seen, conditional, is_there).map_err(failed)?;
+    if let Some(why) = &difference.shared.obstacle {
+        return Err(shared::obstructed(family, why));
     }
     let owner = owner::text(&plan.attachment);
-    let mut others = Others::default();
-    // Else conditions decide who gets a packet.
-    if conditional.is_none() {
-        others.evicted = evicted(&comparison, &owner);
-        if let Some(only) = &forwards.only {
-            let ports: Vec<HostPort> = comparison.claims.keys().copied().collect();
-            let rivals = rivals::of(nft, family, &seen, only, (&ports, &owner));
-            let Rivals { before, behind } = rivals.map_err(failed)?;
-            others.before = before;
-            let is_new = |taken: &Taken| {
-                let within = Some(only.scope);
-                let port = HostPort {
-                    within,
-                    ..taken.port
-                };
-                !comparison.before.contains_key(&port)
-            };
-            others.evicted.extend(behind.into_iter().filter(is_new));
-        }
-    }
+    let others = others(&difference, forwards, &owner);
+    let reference = replaced(nft, plan, forwards).map_err(failed)?;
     let Comparison {
         found,
         wanted,
         before,
         claims,
-    } = comparison;
+    } = difference.comparison;
+    let mut commands = difference.shared.commands;
     commands.extend(claim::commands(family, &wanted, &found));
+    let (attachment, present) = (&plan.attachment, difference.conditional);
+    let rules = conditional::commands(family, attachment, &present, conditional);
+    commands.extend(rules);
+    commands.extend(reference::removal(family, &reference).commands);
     let change = Change {
         family,
-        attachment: plan.attachment.clone(),
+        attachment: attachment.clone(),
         before,
         after: claims,
         index: indexes(&owner, &found, &wanted),
         is_first: seen.table.is_none(),
-        conditional: None,
-        reference: Vec::new(),
+        conditional: present.into(),
+        reference,
     };
-    Ok(Decision {
-        commands,
-        change,
-        others,
-    })
+    Ok((commands, change, others))
 }
 
-/// The ports that another owner had, and the owner has now.
-fn evicted(comparison: &Comparison, owner: &str) -> Vec<Taken> {
-    let Comparison { found, wanted, .. } = comparison;
-    let now = claim::served(wanted);
-    let mut taken = claim::taken(found, owner);
-    taken.retain(|Taken { port, .. }| {
-        let by = now.get(port).and_then(Option::as_deref);
-        by == Some(owner)
-    });
-    taken
+/// What becomes of the ports of others. With conditions nothing does: they decide who gets a packet.
+fn others(difference: &Difference, forwards: &Forwards, owner: &str) -> Others {
+    if !forwards.conditions.is_empty() {
+        return Others::default();
+    }
+    let Difference {
+        comparison, rivals, ..
+    } = difference;
+    let now = claim::served(&comparison.wanted);
+    let is_own = |taken: &Taken| now.get(&taken.port).and_then(Option::as_deref) == Some(owner);
+    let mut evicted = claim::taken(&comparison.found, owner);
+    evicted.retain(is_own);
+    let within = forwards.only.as_ref().map(|only| only.scope);
+    let of_ours = |port| HostPort { within, ..port };
+    let is_new = |taken: &&Taken| !comparison.before.contains_key(&of_ours(taken.port));
+    evicted.extend(rivals.behind.iter().filter(is_new).cloned());
+    let before = rivals.before.clone();
+    Others { evicted, before }
 }
 
 /// An owner's element in the set of attachments, before and after.

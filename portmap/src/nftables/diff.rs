@@ -2,12 +2,14 @@
 
 use common::Drift;
 use common::error::Error;
+use common::sys::netlink::Refusal;
 use nft::socket::Nft;
 
-use super::conditional::{self, Conditional};
+use super::conditional::{self, Conditional, Present};
 use super::observe::{Comparison, Shared};
-use super::scope::rivals;
-use super::set::Purpose;
+use super::scope::rivals::{self, Rivals};
+use super::set::{Purpose, SetId};
+use super::shared::Seen;
 use super::{claim, observe, owner, reference, scope, shared, unreadable};
 use crate::plan::{Forwards, Plan};
 
@@ -27,6 +29,51 @@ pub fn diff(shared: &Shared, plan: &Plan) -> Result<Vec<Drift>, Error> {
     Ok(drifts)
 }
 
+/// How one IP version's table differs from a plan: CHECK prints it, ADD makes up for it.
+pub struct Difference {
+    /// What is in the sets, beside what should be.
+    pub comparison: Comparison,
+    /// What attachments share, limits with it.
+    pub shared: shared::Diff,
+    /// Who has the ports within other limits; nobody where conditions decide who gets a packet.
+    pub rivals: Rivals,
+    /// What there is of rules with conditions.
+    pub conditional: Present,
+}
+
+/// Compares. `is_there` says which sets there will be.
+///
+/// # Errors
+/// What the kernel refused.
+pub fn difference(
+    nft: &mut Nft,
+    (plan, forwards): (&Plan, &Forwards),
+    seen: &Seen,
+    conditional: Option<&Conditional>,
+    is_there: impl Fn(SetId) -> bool,
+) -> Result<Difference, Refusal> {
+    let (family, attachment) = (forwards.family, &plan.attachment);
+    let comparison = observe::compare(nft, plan, forwards, seen, is_there)?;
+    let need = observe::need(forwards, plan.masquerade);
+    let mut shared = shared::diff(comparison.completed(need), seen);
+    let mut rivals = Rivals::default();
+    if let Some(only) = &forwards.only {
+        let is_asked = conditional.is_none();
+        scope::diff(nft, (family, seen), only, is_asked, &mut shared)?;
+        if is_asked {
+            let ports: Vec<_> = comparison.claims.keys().copied().collect();
+            let owner = owner::text(attachment);
+            rivals = rivals::of(nft, family, seen, only, (&ports, &owner))?;
+        }
+    }
+    Ok(Difference {
+        comparison,
+        shared,
+        rivals,
+        conditional: conditional::observe(nft, family, attachment)?,
+    })
+}
+
 fn compare(
     nft: &mut Nft,
     shared: &Shared,
@@ -37,33 +84,23 @@ fn compare(
     let failed = |refusal| unreadable(family, refusal);
     let need = observe::need(forwards, plan.masquerade);
     let seen = shared.of(nft, need).map_err(failed)?;
-    let is_there = |id: super::set::SetId| {
-        id.purpose != Purpose::Shadowed || seen.sets.contains(&id.set(family))
-    };
-    let comparison = observe::compare(nft, plan, forwards, &seen, is_there).map_err(failed)?;
-    let diff = shared::diff(comparison.completed(need), &seen);
-    let mut drifts = diff.drifts;
-    drifts.extend(diff.obstacle.map(|why| {
-        let object = shared::table_name(family);
-        Drift::new(object, "our layout", why)
-    }));
-    if let Some(only) = &forwards.only {
-        let scope = scope::diff(nft, family, &seen, only, conditional.is_none());
-        drifts.extend(scope.map_err(failed)?.drifts);
-    }
+    let is_there =
+        |id: SetId| id.purpose != Purpose::Shadowed || seen.sets.contains(&id.set(family));
+    let about = (plan, forwards);
+    let difference = difference(nft, about, &seen, conditional, is_there).map_err(failed)?;
+    let (shared, mut wanted) = (difference.shared, difference.comparison.wanted);
+    let mut found = difference.comparison.found;
+    let mut drifts = shared.drifts;
+    let obstacle = |why| Drift::new(shared::table_name(family), "our layout", why);
+    drifts.extend(shared.obstacle.map(obstacle));
+    drifts.extend(difference.rivals.drifts(family));
     let owner = owner::text(&plan.attachment);
-    if let (Some(only), None) = (&forwards.only, conditional) {
-        let ports: Vec<_> = comparison.claims.keys().copied().collect();
-        let rivals = rivals::of(nft, family, &seen, only, (&ports, &owner));
-        drifts.extend(rivals.map_err(failed)?.drifts(family));
-    }
-    let own = claim::owned(&comparison.found, &owner);
+    let own = claim::owned(&found, &owner);
     if own.is_empty()
         && let Some(theirs) = reference::check(nft, plan, forwards).map_err(failed)?
     {
         return Ok(theirs);
     }
-    let (mut wanted, mut found) = (comparison.wanted, comparison.found);
     let waits = |elements| Comparison::is_waiting(elements, &owner);
     if waits(&wanted) != waits(&found) {
         // Who takes a port shifts the others behind it, which is not a drift of its own.
@@ -71,10 +108,10 @@ fn compare(
         found.retain(|(id, _), _| id.purpose != Purpose::Shadowed);
     }
     drifts.extend(claim::drifts(family, &wanted, &found));
-    let present = conditional::observe(nft, family, &plan.attachment).map_err(failed)?;
     if let Some(conditional) = conditional {
         let (attachment, words) = (&plan.attachment, &forwards.conditions);
-        let more = conditional::drifts(family, attachment, words, &present, conditional);
+        let present = &difference.conditional;
+        let more = conditional::drifts(family, attachment, words, present, conditional);
         drifts.extend(more);
     }
     Ok(drifts)

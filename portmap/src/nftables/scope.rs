@@ -21,7 +21,7 @@ use nft::uapi;
 
 use super::layout::BY_ADDRESS;
 use super::set::{By, Purpose, SetId};
-use super::shared::{self, Seen};
+use super::shared::{self, Diff, Seen};
 use crate::limits::{Allowed, Scope, end};
 
 /// What the names of these chains and of these sets begin with.
@@ -91,32 +91,20 @@ pub fn split(rules: &mut Vec<Rule>) -> Vec<Rule> {
     rules.split_off(others.map_or(0, |place| place + 1))
 }
 
-/// How what there is differs from what limits need, and what makes up for it, behind the commands for what
-/// is shared. Without `is_asked`, rules with conditions ask the addresses and nothing leads to the chain.
-pub struct Diff {
-    /// What differs.
-    pub drifts: Vec<Drift>,
-    /// What makes up for it.
-    pub commands: Vec<Command>,
-}
-
-/// Compares.
+/// Adds to a difference how what there is differs from what limits need, and what makes up for it. Without
+/// `is_asked`, rules with conditions ask the addresses and nothing leads to the chain.
 ///
 /// # Errors
 /// What the kernel refused.
 pub fn diff(
     nft: &mut Nft,
-    family: Family,
-    seen: &Seen,
+    (family, seen): (Family, &Seen),
     allowed: &Allowed,
     is_asked: bool,
-) -> Result<Diff, Refusal> {
+    diff: &mut Diff,
+) -> Result<(), Refusal> {
     let (place, table) = (shared::place(family), shared::table_name(family));
     let (set, scope) = (set(family, allowed.scope), allowed.scope);
-    let mut diff = Diff {
-        drifts: Vec::new(),
-        commands: Vec::new(),
-    };
     let object = format!("set {} of {table}", set.name);
     let wanted = intervals(&allowed.prefixes);
     let is_there = seen.sets.contains(&set);
@@ -155,7 +143,7 @@ pub fn diff(
         };
         diff.commands.push(Command { place, action });
     }
-    Ok(diff)
+    Ok(())
 }
 
 /// Addresses in words.
