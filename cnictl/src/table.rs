@@ -130,11 +130,6 @@ impl Table {
         order
     }
 
-    /// The titles of the columns.
-    pub fn titles(&self) -> Vec<&'static str> {
-        self.columns.iter().map(|column| column.title).collect()
-    }
-
     /// Whether it has no rows.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()

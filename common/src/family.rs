@@ -28,14 +28,6 @@ impl Family {
         }
     }
 
-    /// The other one.
-    pub fn other(self) -> Family {
-        match self {
-            Family::V4 => Family::V6,
-            Family::V6 => Family::V4,
-        }
-    }
-
     /// As nft writes it.
     pub fn nft_name(self) -> &'static str {
         match self {

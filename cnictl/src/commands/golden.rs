@@ -90,7 +90,12 @@ fn is_as_in(name: &str, table: &Table) {
 
 /// Whether a table has every column by which it can be ordered.
 fn has_columns(table: &Table, names: &[&str]) {
-    let titles = table.titles();
+    let page = Page {
+        width: None,
+        colour: false,
+    };
+    let text = table.text(page);
+    let titles: Vec<&str> = text.lines().next().unwrap().split_whitespace().collect();
     for name in names {
         assert!(titles.contains(&name.to_uppercase().as_str()), "{name}");
     }
