@@ -38,20 +38,6 @@ fn a_result_that_names_the_ifb_already_names_it_once() {
 }
 
 #[test]
-fn add_after_del_while_the_veth_lives_is_the_first_add() {
-    let pod = Pod::new();
-    let before = pod.state();
-    pod.add(both());
-    let after = pod.state();
-    for _ in 0..3 {
-        pod.del(both());
-        assert_eq!(pod.state(), before);
-        pod.add(both());
-        assert_eq!(pod.state(), after);
-    }
-}
-
-#[test]
 fn another_rate_is_set_in_place_and_connections_live_on() {
     let pod = Pod::new();
     pod.add(both());

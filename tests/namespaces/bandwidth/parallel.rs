@@ -9,58 +9,6 @@ use serde_json::json;
 use super::pod::{OURS, Pod, both, ifbs, state};
 
 #[test]
-fn sixteen_containers_are_added_checked_and_deleted_at_once() {
-    let pod = Pod::in_net(OURS, &Topology::new().containers(16));
-    let host = &pod.net.host;
-    let before = state(host);
-    let all = |verb: &str| {
-        thread::scope(|scope| {
-            for (number, container) in pod.net.containers.iter().enumerate() {
-                let mut conf = pod.conf(both());
-                conf["prevResult"]["interfaces"][0]["name"] = json!(format!("veth{number}"));
-                let call = Call::new(OURS, verb)
-                    .netns(container)
-                    .env("CNI_CONTAINERID", &format!("container-{number}"))
-                    .stdin(conf.to_string());
-                scope.spawn(move || {
-                    let answer = call.run(host).unwrap();
-                    assert_eq!(answer.code, Some(0), "{verb} {number}: {answer:?}");
-                });
-            }
-        });
-    };
-    for _ in 0..2 {
-        all("ADD");
-        assert_eq!(ifbs(host).len(), 16);
-        all("ADD");
-        all("CHECK");
-        all("DEL");
-        assert_eq!(state(host), before);
-    }
-}
-
-#[test]
-fn one_container_is_added_sixteen_times_at_once() {
-    let pod = Pod::new();
-    let before = pod.state();
-    let answers: Vec<_> = thread::scope(|scope| {
-        let runs: Vec<_> = (0..16)
-            .map(|_| scope.spawn(|| pod.run("ADD", both())))
-            .collect();
-        runs.into_iter().map(|run| run.join().unwrap()).collect()
-    });
-    assert!(
-        answers.iter().any(|answer| answer.code == Some(0)),
-        "{answers:?}"
-    );
-    assert_eq!(pod.ifbs().len(), 1);
-    pod.add(both());
-    pod.check(both());
-    pod.del(both());
-    assert_eq!(pod.state(), before);
-}
-
-#[test]
 fn two_interfaces_of_each_container_are_added_at_once_and_get_an_ifb_each() {
     let pod = Pod::in_net(OURS, &Topology::new().containers(6));
     let host = &pod.net.host;

@@ -91,13 +91,6 @@ fn a_file_whose_writer_was_killed_goes_when_it_is_old_enough() {
 }
 
 #[test]
-fn nothing_to_collect_is_success() {
-    let pod = Pod::new();
-    succeeds(&gc(&pod, "net1", json!([])));
-    assert!(!pod.data_dir().exists());
-}
-
-#[test]
 fn what_cannot_be_understood_removes_nothing() {
     let pod = Pod::new();
     add(&pod, "net1", "a");

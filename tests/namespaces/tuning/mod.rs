@@ -14,7 +14,6 @@ mod killed;
 mod many;
 mod offloads;
 mod owners;
-mod parallel;
 pub mod pod;
 mod precedence;
 mod restore;

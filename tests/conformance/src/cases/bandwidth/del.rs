@@ -255,7 +255,9 @@ fn repeated(table: &mut Table) {
         "ADD after DEL works while the host interface lives",
         |lab| {
             let pods = lab.pod()?;
+            let before = pods.state()?;
             pods.request(both()).added()?.del()?.silent()?;
+            pods.unchanged(&before)?;
             pods.request(both()).added()?.check()?.silent()
         },
     );
