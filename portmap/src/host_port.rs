@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use common::{Family, Protocol};
 
-use crate::limits::Scope;
+use crate::limits::scope::Scope;
 
 /// A port of the node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -19,6 +19,7 @@ pub mod fuzzed;
 mod kernel;
 mod list;
 mod many;
+mod names;
 mod native;
 mod observe;
 mod order;
@@ -35,6 +36,7 @@ mod status;
 mod theirs;
 mod tool;
 mod translation;
+mod trial;
 mod undo;
 mod write;
 

@@ -6,6 +6,7 @@
 
 pub mod located;
 mod prefixes;
+pub mod scope;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -19,6 +20,7 @@ use crate::mapping::PortMapping;
 
 pub use located::{Allowed, Node};
 pub use prefixes::end;
+pub use scope::Scope;
 
 /// The keys.
 const ADDRESSES: &str = "hostAddresses";
@@ -39,27 +41,6 @@ pub struct Limits {
 struct Listed<T> {
     is_left_out: bool,
     what: T,
-}
-
-/// The name of what the keys say, by which attachments with the same limits share what the kernel holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Scope(pub u128);
-
-impl Scope {
-    /// How long it is in hexadecimal: no two limits have the same, whoever chooses them.
-    const DIGITS: usize = 32;
-
-    /// Reads it, in this form alone.
-    pub fn from_text(text: &str) -> Option<Scope> {
-        let scope = u128::from_str_radix(text, 16).ok().map(Scope)?;
-        (scope.to_string() == text).then_some(scope)
-    }
-}
-
-impl fmt::Display for Scope {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
-    }
 }
 
 impl Limits {

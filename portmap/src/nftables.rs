@@ -137,12 +137,15 @@ pub fn shown(plan: &Plan) -> Vec<String> {
     for forwards in &plan.families {
         let table = shared::table_name(forwards.family);
         lines.extend(forwards.only.as_ref().map(|only| {
-            let (set, prefixes) = (scope::addresses(only.scope), scope::shown(&only.prefixes));
+            let (set, prefixes) = (
+                scope::names::addresses(only.scope),
+                scope::shown(&only.prefixes),
+            );
             format!("nft {table} {set}: {prefixes}")
         }));
         let elements = wanted::of_plan(forwards, plan.masquerade, &owner);
         lines.extend(elements.iter().map(|((set, _), element)| {
-            let element = elements::shown(*set, element);
+            let element = claim::shown(*set, element);
             format!("nft {table} {}: {element}", set.name())
         }));
         let conditions = forwards.conditions.join(" ");

@@ -5,7 +5,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 
-use common::sys::netlink::{Refusal, attribute, each_attribute};
+use common::sys::netlink::{Refusal, attribute, each_attribute, text};
 use common::sys::nla::{Nla, emit_all};
 use nft::expr::{Expr, FIRST, Register};
 use nft::object;
@@ -13,7 +13,6 @@ use nft::socket::Nft;
 use nft::uapi;
 use nix::errno::Errno;
 
-use super::nft::named;
 use crate::nftables::layout::TABLE;
 
 /// The most elements of a set that a rule only tests, to be read for it; of more, whether a packet matches
@@ -216,6 +215,11 @@ impl Element {
             data: attribute(element, uapi::ELEM_DATA).map(<[u8]>::to_vec),
         }
     }
+}
+
+/// A name among attributes.
+pub fn named(attributes: &[u8], kind: u16) -> String {
+    attribute(attributes, kind).map(text).unwrap_or_default()
 }
 
 /// Whether an expression is a lookup that decides where packets go.

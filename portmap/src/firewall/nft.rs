@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use common::Family;
 use common::error::{Code, Error};
-use common::sys::netlink::{Refusal, attribute, each_attribute, text};
+use common::sys::netlink::{Refusal, attribute, each_attribute};
 use common::sys::nla::{Nla, emit_all};
 use nft::expr::Expr;
 use nft::object;
@@ -12,7 +12,7 @@ use nft::socket::Nft;
 use nft::uapi;
 use xtables::nf_tables::words;
 
-use super::lookup::Sets;
+use super::lookup::{Sets, named};
 use super::{Base, Chain, Hook, Rule};
 
 /// `NFPROTO_INET`: tables of both IP versions.
@@ -109,11 +109,6 @@ fn of_number(
         }
     }
     Ok(all)
-}
-
-/// A name among attributes.
-pub fn named(attributes: &[u8], kind: u16) -> String {
-    attribute(attributes, kind).map(text).unwrap_or_default()
 }
 
 fn place_of(base: &object::Base) -> Option<Base> {

@@ -7,7 +7,7 @@ use xtables::Variant;
 
 use super::families::{Variants, each, may_be_left_out, usual};
 use super::rules::{Wanted, all_wanted, own_mark};
-use super::status::{one_port, try_conditions};
+use super::trial::{one_port, try_conditions};
 use super::{add, native, remove, theirs, undo};
 use crate::backend::{self, Undo as _};
 use crate::config::{Config, Evidence};

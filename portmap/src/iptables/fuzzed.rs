@@ -9,7 +9,7 @@ use super::drift::drifts;
 use super::rules::wanted;
 use super::standing;
 use super::translation::translations;
-use super::{owner, shadow, write};
+use super::{owner, reach, shadow, write};
 use crate::config::{Config, Evidence};
 use crate::plan::Forwards;
 

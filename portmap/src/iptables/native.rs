@@ -24,7 +24,7 @@ use xtables::state::State;
 
 use super::conflict::{self, Order};
 use super::rules::{Wanted, own_mark, wanted};
-use super::status::{one_port, try_conditions};
+use super::trial::{one_port, try_conditions};
 use super::{drift, write};
 use crate::config::{Config, Evidence};
 use crate::nftables::transaction;

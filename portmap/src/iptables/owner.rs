@@ -10,7 +10,7 @@
 use common::Attachment;
 use xtables::meaning::Meaning;
 
-use super::rules::{exact_name, shared_name};
+use super::names::{exact_name, shared_name};
 use crate::entry;
 
 /// The interface whose comment is the reference's.

@@ -3,9 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use super::rules::PORTS_A_RULE;
 use crate::host_port::{Forward, HostPort};
 use crate::runs::adjacent;
+
+/// The most ports that one multiport match takes (XT_MULTI_PORTS in
+/// include/uapi/linux/netfilter/xt_multiport.h).
+pub const PORTS_A_RULE: usize = 15;
 
 /// Ports from the first to the last, which may be the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

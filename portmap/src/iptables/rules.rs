@@ -22,27 +22,11 @@ use crate::runs::RUN;
 use jumps::{destinations, jumps};
 use shared::shared;
 
+pub use super::names::{
+    CHAINS, DNAT, GUARD, MASQ, OWN_PREFIX, SETMARK, exact_name, is_own_name, shared_name,
+};
 pub use jumps::{Jump, jump};
 pub use shared::Shared;
-
-/// The beginning of the names of all chains that this plugin and the reference make.
-pub const CHAINS: &str = "CNI-";
-/// The chain that leads to those of attachments.
-pub const DNAT: &str = "CNI-HOSTPORT-DNAT";
-/// The chain that marks packets for masquerading.
-pub const SETMARK: &str = "CNI-HOSTPORT-SETMARK";
-/// The chain that masquerades marked packets.
-pub const MASQ: &str = "CNI-HOSTPORT-MASQ";
-/// The chain, in mangle, that drops foreign packets from and to loopback addresses.
-pub const GUARD: &str = "CNI-HOSTPORT-GUARD";
-/// The beginning of attachments' chains.
-pub const OWN_PREFIX: &str = "CNI-DN-";
-/// The length of attachments' chains' names.
-pub const OWN_LENGTH: usize = 28;
-
-/// The most ports that one multiport match takes (XT_MULTI_PORTS in
-/// include/uapi/linux/netfilter/xt_multiport.h).
-pub const PORTS_A_RULE: usize = 15;
 
 /// What one IP version's tables are to hold for an attachment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,11 +101,6 @@ impl Wanted {
     }
 }
 
-/// Whether a chain is an attachment's: only those are ever removed, whatever a comment says.
-pub fn is_own_name(chain: &str) -> bool {
-    chain.starts_with(OWN_PREFIX)
-}
-
 /// Whether a command is about attachments' own chains or the jumps to them. Everything else is shared,
 /// and stays once it is made: others may have come to need it.
 pub fn is_of_attachments(command: &Command) -> bool {
@@ -129,16 +108,6 @@ pub fn is_of_attachments(command: &Command) -> bool {
         Command::New(chain) if chain == DNAT => false,
         other => other.chain() == DNAT || is_own_name(other.chain()),
     }
-}
-
-/// The chain that the reference uses for an attachment.
-pub fn shared_name(attachment: &Attachment) -> String {
-    attachment.shared_name(OWN_PREFIX, OWN_LENGTH)
-}
-
-/// The chain for an attachment whose usual one belongs to another.
-pub fn exact_name(attachment: &Attachment) -> String {
-    attachment.exact_name(OWN_PREFIX, OWN_LENGTH)
 }
 
 /// Of the jumps to attachments, those that lead to some chains.

@@ -7,9 +7,8 @@ use xtables::Table;
 use xtables::meaning::Meaning;
 use xtables::state::State;
 
-use super::owner::{self, Claim};
+use super::owner::{self, Claim, Jump};
 use super::reach::{Reach, may_have_one_of};
-use super::remove::legacy::dead_chains;
 use super::rules::{DNAT, OWN_PREFIX, Wanted, exact_name, is_own_name, shared_name};
 use super::translation::translations;
 use crate::config::Evidence;
@@ -138,6 +137,24 @@ pub fn own_or_usual(state: &State, owner: &Attachment, evidence: &Evidence) -> S
 fn is_conditional(state: &State, chain: &str) -> bool {
     let mut jumps = jumps_to(state, chain).map(|jump| Meaning::of(&jump.rule));
     jumps.any(|jump| Reach::of(&jump).is_conditional)
+}
+
+/// The chains to which only jumps of the dead lead, which are judged with the rules there.
+pub fn dead_chains(state: &State, is_dead: impl Fn(&Jump, &[String]) -> bool) -> Vec<String> {
+    let jumps = state
+        .rules(DNAT)
+        .iter()
+        .filter_map(|rule| owner::jump(rule));
+    let (mut dead, mut alive) = (BTreeSet::new(), BTreeSet::new());
+    for (jump, _) in jumps {
+        match is_dead(&jump, state.rules(&jump.chain)) {
+            true => &mut dead,
+            false => &mut alive,
+        }
+        .insert(jump.chain);
+    }
+    dead.retain(|chain| is_own_name(chain) && !alive.contains(chain));
+    dead.into_iter().collect()
 }
 
 /// The chains of an attachment that no kept owner has: those of other entries, also of former ones, and those to

@@ -7,10 +7,9 @@ use common::result::Prefix;
 use common::{Family, Protocol};
 use xtables::{Table, Variant};
 
-use super::compiled::Compiled;
 use super::families::{Variants, may_be_left_out, usual};
 use super::native;
-use super::rules::all_wanted;
+use super::trial::try_conditions;
 use crate::config::Config;
 use crate::host_port::HostPort;
 use crate::limits::Node;
@@ -99,25 +98,4 @@ pub fn try_rules(config: &Config, node: &Node, family: Family) -> Result<(), Err
         ..of_any(config, family)
     };
     native::probe(&Plan::of(&any, node)?, &any)
-}
-
-/// A plan of one of its ports, which is as good as all of them for conditions.
-pub fn one_port(plan: &Plan) -> Plan {
-    let mut one = plan.clone();
-    for forwards in &mut one.families {
-        forwards.ports.truncate(1);
-        let ports = forwards.ports.iter().map(|forward| forward.port);
-        forwards.listed = ports.map(|port| (port.protocol, port.number)).collect();
-    }
-    one
-}
-
-/// Whether an attachment can have the conditions of an IP version.
-///
-/// # Errors
-/// As [`Compiled::in_hooks`].
-pub fn try_conditions(plan: &Plan, config: &Config, family: Family) -> Result<(), Error> {
-    all_wanted(plan, config, &[family])
-        .iter()
-        .try_for_each(|wanted| Compiled::in_hooks(&usual(family)?, wanted).map(drop))
 }

@@ -5,9 +5,10 @@ use common::error::Error;
 use common::{Attachment, Family};
 use xtables::state::State;
 
+use super::remove::legacy;
 use super::rules::shared_name;
 use super::standing::own_chains;
-use super::{native, owner, remove};
+use super::{native, owner};
 use crate::config::Evidence;
 
 /// What a request says, with what the kernel shows of the attachment's chains.
@@ -24,8 +25,8 @@ pub fn known(owner: &Attachment, evidence: Evidence) -> Result<Evidence, Error> 
         let is_unmarked = owner::entry_in(state.rules(&shared)).is_none();
         is_unmarked && own_chains(state, owner, &evidence).contains(&shared)
     };
-    let are_chains_shared = is_shared(&native::look_at(family, owner)?)
-        || is_shared(&remove::legacy::look(family, owner)?);
+    let are_chains_shared =
+        is_shared(&native::look_at(family, owner)?) || is_shared(&legacy::look(family, owner)?);
     Ok(Evidence {
         are_chains_shared,
         ..evidence

@@ -8,11 +8,11 @@ use common::{Drift, Family};
 use nft::command::{Action, Command};
 use nft::object::{Element, Set};
 
-use super::elements::{Elements, host_port_of, shown};
+use super::elements::{Elements, element_target, host_port_of};
 use super::owner;
 use super::queue::{self, Queues};
 use super::range::{self, Range, Ranges};
-use super::set::{Purpose, SetId};
+use super::set::{ATTACHMENTS, Purpose, SetId};
 use super::shared::{self, table_name};
 use crate::host_port::{HostPort, claimed};
 
@@ -142,6 +142,26 @@ pub fn are_same(a: &Elements, b: &Elements) -> bool {
 
 fn has(elements: &Elements, place: &(SetId, Vec<u8>), element: &Element) -> bool {
     elements.get(place).is_some_and(|e| e.is_same(element))
+}
+
+/// An element as nft prints it.
+pub fn shown(set: SetId, element: &Element) -> String {
+    if set == ATTACHMENTS {
+        return format!("{} host ports", element.siblings.unwrap_or_default());
+    }
+    if let Some(range) = Range::of(set, element) {
+        return match range::container(element) {
+            Some(container) => format!("{range} to {container}"),
+            None => range.to_string(),
+        };
+    }
+    let port = host_port_of(set, &element.key)
+        .map_or_else(|| format!("{:02x?}", element.key), |port| port.to_string());
+    match (element_target(set, element), &element.data) {
+        (Some(to), _) => format!("{port} to {to}"),
+        (None, Some(data)) => format!("{port} to {data:02x?}"),
+        (None, None) => port,
+    }
 }
 
 /// How the found elements differ from the wanted ones.

@@ -8,7 +8,6 @@ use common::{Family, Protocol};
 use nft::object::Element;
 
 use super::owner;
-use super::range::{self, Range};
 use super::set::{ATTACHMENTS, By, INDEX_LEN, Purpose, SetId};
 use crate::host_port::HostPort;
 
@@ -113,26 +112,6 @@ pub fn decoded(set: SetId, key: &[u8]) -> Option<HostPort> {
         },
         number: u16::from_be_bytes(end.get(4..6)?.try_into().ok()?),
     })
-}
-
-/// An element as nft prints it.
-pub fn shown(set: SetId, element: &Element) -> String {
-    if set == ATTACHMENTS {
-        return format!("{} host ports", element.siblings.unwrap_or_default());
-    }
-    if let Some(range) = Range::of(set, element) {
-        return match range::container(element) {
-            Some(container) => format!("{range} to {container}"),
-            None => range.to_string(),
-        };
-    }
-    let port = host_port_of(set, &element.key)
-        .map_or_else(|| format!("{:02x?}", element.key), |port| port.to_string());
-    match (element_target(set, element), &element.data) {
-        (Some(to), _) => format!("{port} to {to}"),
-        (None, Some(data)) => format!("{port} to {data:02x?}"),
-        (None, None) => port,
-    }
 }
 
 #[cfg(test)]

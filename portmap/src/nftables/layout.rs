@@ -9,7 +9,7 @@ use nft::object::{Base, Chain, Rule};
 use nft::parts::{equal, masked};
 use nft::uapi;
 
-use super::scope;
+use super::scope::names;
 use super::set::{ATTACHMENTS, By, MARK, Purpose, SetId};
 use crate::limits::Scope;
 
@@ -51,7 +51,7 @@ impl Parts {
 pub fn lookups(parts: Parts) -> Vec<(String, By)> {
     let fixed = LOOKUPS.map(|(name, by)| (name.to_owned(), by));
     let scoped = parts.scope;
-    let scoped = scoped.map(|scope| (scope::chain(scope), By::Scope(scope)));
+    let scoped = scoped.map(|scope| (names::chain(scope), By::Scope(scope)));
     let ranges = parts.ranges.then(|| (BY_RANGE.to_owned(), By::Range));
     fixed.into_iter().chain(scoped).chain(ranges).collect()
 }

@@ -13,7 +13,7 @@ use nft::object::Rule;
 use nft::parts::{equal, network, set_mark};
 use nft::uapi;
 
-use super::scope;
+use super::scope::names;
 use super::set::{MARK, Purpose};
 use super::wanted;
 use crate::host_port::HostPort;
@@ -59,7 +59,7 @@ fn matches(family: Family, port: HostPort) -> Vec<Expr> {
     exprs.extend(
         port.within
             .into_iter()
-            .flat_map(|scope| scope::test(family, scope)),
+            .flat_map(|scope| names::test(family, scope)),
     );
     exprs.push(Expr::Meta {
         key: uapi::META_L4PROTO,

@@ -12,7 +12,7 @@ use common::family::{address, bytes};
 use nft::object::Element;
 
 use super::elements::{Elements, decoded, host_port_of, place, target};
-use super::queue::{Claim, Marks, Queues};
+use super::queue::claims::{Claim, Marks, Queues};
 use super::set::{By, Purpose, SetId};
 use crate::host_port::HostPort;
 use crate::runs::{RUN, adjacent};

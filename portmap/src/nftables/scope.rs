@@ -2,6 +2,7 @@
 //! the maps of the ports within them. One rule leads there, behind the ports of single addresses. Attachments
 //! with the same limits share all of it; it stays until GC finds that nobody has it any more: [`unused`].
 
+pub mod names;
 pub mod rivals;
 pub mod unused;
 
@@ -12,10 +13,10 @@ use common::result::Prefix;
 use common::sys::netlink::Refusal;
 use common::{Drift, Family};
 use nft::command::{Action, Command};
-use nft::expr::{Expr, FIRST};
+use nft::expr::Expr;
 use nft::intervals::Intervals;
 use nft::object::{Rule, Set};
-use nft::parts::{address_at, address_type};
+use nft::parts::address_type;
 use nft::socket::Nft;
 use nft::uapi;
 
@@ -23,52 +24,7 @@ use super::layout::BY_ADDRESS;
 use super::set::{By, Purpose, SetId};
 use super::shared::{self, Diff, Seen};
 use crate::limits::{Allowed, Scope, end};
-
-/// What the names of these chains and of these sets begin with.
-const CHAIN: &str = "within_";
-const ADDRESSES: &str = "addresses_";
-
-/// The chain that asks the maps of the ports within limits.
-pub fn chain(scope: Scope) -> String {
-    format!("{CHAIN}{scope}")
-}
-
-/// The set of the addresses.
-pub fn addresses(scope: Scope) -> String {
-    format!("{ADDRESSES}{scope}")
-}
-
-/// The limits whose chain it is.
-pub fn of_chain(chain: &str) -> Option<Scope> {
-    Scope::from_text(chain.strip_prefix(CHAIN)?)
-}
-
-/// The limits whose set it is.
-pub fn of_set(set: &str) -> Option<Scope> {
-    match set.strip_prefix(ADDRESSES) {
-        Some(scope) => Scope::from_text(scope),
-        None => match SetId::from_name(set)?.by {
-            By::Scope(scope) => Some(scope),
-            By::Address | By::Port | By::Range => None,
-        },
-    }
-}
-
-/// Whether a set of the table holds addresses of limits, which are nobody's.
-pub fn is_addresses(set: &str) -> bool {
-    set.starts_with(ADDRESSES)
-}
-
-/// `ip daddr @addresses_…`
-pub fn test(family: Family, scope: Scope) -> [Expr; 2] {
-    let load = address_at(family, family.destination_offset(), FIRST);
-    let lookup = Expr::Lookup {
-        set: addresses(scope),
-        from: FIRST,
-        into: None,
-    };
-    [load, lookup]
-}
+use names::{addresses, chain, test};
 
 fn set(family: Family, scope: Scope) -> Set {
     Set {
@@ -83,12 +39,6 @@ fn set(family: Family, scope: Scope) -> Set {
 fn rule(family: Family, scope: Scope) -> Rule {
     let jump = Expr::Jump(chain(scope));
     Rule::new(test(family, scope).into_iter().chain([jump]).collect())
-}
-
-/// Takes the rules that lead to chains of limits from the end of a chain's.
-pub fn split(rules: &mut Vec<Rule>) -> Vec<Rule> {
-    let others = rules.iter().rposition(|rule| !rule.leads_to_one_of(CHAIN));
-    rules.split_off(others.map_or(0, |place| place + 1))
 }
 
 /// Adds to a difference how what there is differs from what limits need, and what makes up for it. Without
@@ -201,6 +151,7 @@ pub fn single(addr: IpAddr) -> Intervals {
 
 #[cfg(test)]
 mod tests {
+    use super::names::{of_chain, of_set, split};
     use super::*;
 
     fn jump(chain: &str) -> Rule {

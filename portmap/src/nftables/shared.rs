@@ -9,7 +9,7 @@ use nft::socket::Nft;
 
 use super::layout::{self, BY_ADDRESS, COMMENT, Parts, TABLE, lookups};
 use super::private;
-use super::scope;
+use super::scope::names;
 use super::set::{By, Purpose, SetId};
 
 /// What an attachment needs of what is shared.
@@ -94,7 +94,7 @@ pub fn observe(nft: &mut Nft, need: Need) -> Result<Seen, Refusal> {
                 rules.retain(|rule| !rule.leads_to_one_of(private::PREFIX));
             }
             if chain.name == BY_ADDRESS {
-                scopes = scope::split(&mut rules);
+                scopes = names::split(&mut rules);
             }
             chains.push((chain, rules));
         }

@@ -143,7 +143,7 @@ impl Change {
     fn is_alone(&self, nft: &mut Nft, sets: &[Set], now: &Elements) -> Result<bool, Refusal> {
         let place = shared::place(self.family);
         for set in sets {
-            if scope::is_addresses(&set.name) {
+            if scope::names::is_addresses(&set.name) {
                 continue;
             }
             let id: Option<SetId> = SetId::from_name(&set.name);

@@ -75,7 +75,7 @@ mod tests {
 
     use super::*;
     use crate::host_port::Forward;
-    use crate::nftables::elements::shown;
+    use crate::nftables::claim::shown;
     use crate::nftables::set::ATTACHMENTS;
     use common::Protocol;
 

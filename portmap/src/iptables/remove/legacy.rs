@@ -1,13 +1,10 @@
 //! DEL and GC in one IP version of the legacy variant.
 
-use std::collections::BTreeSet;
-
 use common::error::Error;
 use common::{Attachment, Family};
 use xtables::legacy::edit::{self, Doomed};
 use xtables::state::State;
 
-use super::super::owner::Jump;
 use super::super::rules::{DNAT, exact_name, is_own_name, shared_name};
 use super::super::standing::{own_chains, strays};
 use super::super::translation::translations;
@@ -92,24 +89,6 @@ pub fn gc(family: Family, living: &Living<'_>) -> Result<Option<Vec<Forward>>, E
             |mark| dead.have(mark),
         ),
     }
-}
-
-/// The chains to which only jumps of the dead lead, which are judged with the rules there.
-pub fn dead_chains(state: &State, is_dead: impl Fn(&Jump, &[String]) -> bool) -> Vec<String> {
-    let jumps = state
-        .rules(DNAT)
-        .iter()
-        .filter_map(|rule| owner::jump(rule));
-    let (mut dead, mut alive) = (BTreeSet::new(), BTreeSet::new());
-    for (jump, _) in jumps {
-        match is_dead(&jump, state.rules(&jump.chain)) {
-            true => &mut dead,
-            false => &mut alive,
-        }
-        .insert(jump.chain);
-    }
-    dead.retain(|chain| is_own_name(chain) && !alive.contains(chain));
-    dead.into_iter().collect()
 }
 
 /// Removes the selected chains, what leads to them, and what else bears the mark of a dead owner.

@@ -13,8 +13,7 @@ use xtables::state::State;
 
 use super::super::owner::{self, Jump};
 use super::super::rules::{exact_name, shared_name};
-use super::super::standing::strays;
-use super::legacy::dead_chains;
+use super::super::standing::{dead_chains, strays};
 use crate::entry;
 
 /// What dead attachments have.

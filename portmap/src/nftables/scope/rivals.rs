@@ -6,7 +6,8 @@ use common::Family;
 use common::sys::netlink::Refusal;
 use nft::socket::Nft;
 
-use super::{chain, intervals, of_chain, read};
+use super::names::{chain, of_chain};
+use super::{intervals, read};
 use crate::host_port::HostPort;
 use crate::limits::Allowed;
 use crate::nftables::claim::{self, Taken};

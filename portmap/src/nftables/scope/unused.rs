@@ -11,7 +11,7 @@ use nft::object::Rule;
 use nft::socket::Nft;
 use nft::uapi;
 
-use super::{CHAIN, chain, is_addresses, of_chain, of_set};
+use super::names::{CHAIN, chain, is_addresses, of_chain, of_set};
 use crate::limits::Scope;
 use crate::nftables::layout::BY_ADDRESS;
 use crate::nftables::shared;
