@@ -4,13 +4,8 @@ use common::json::Json;
 use common::keys;
 
 use super::document::{Finding, Node};
-use super::part::Part;
+use super::part::{BANDWIDTH, PORT_MAPPINGS, Part};
 use crate::plugins::Plugin;
-
-/// How ports come to portmap.
-pub const PORT_MAPPINGS: &str = "\"capabilities\": {\"portMappings\": true}";
-/// How limits come to bandwidth.
-pub const BANDWIDTH: &str = "\"capabilities\": {\"bandwidth\": true}";
 
 /// Rates, with which bandwidth needs no capability.
 const RATES: [&str; 2] = ["ingressRate", "egressRate"];

@@ -9,6 +9,7 @@ use common::json::Json;
 use common::sys::file;
 use common::version::Version;
 
+use super::capability;
 use super::document::{Document, Finding, Severity};
 use super::list::name_of;
 use super::part::{self, Part};
@@ -80,6 +81,7 @@ fn of_part(file: &Path, bytes: &[u8], network: (&str, Version)) -> Vec<Finding> 
             network,
         };
         found.extend(part.findings());
+        found.extend(capability::findings(&part));
     }
     found.sort_by_key(|found| (found.place, found.severity));
     found

@@ -9,6 +9,7 @@ use common::keys;
 use common::version::Version;
 
 use super::again;
+use super::capability;
 use super::document::{Document, Finding, Node, Severity};
 use super::part::{self, Part};
 use crate::plugins::{Plugin, of};
@@ -82,6 +83,7 @@ fn of_parts(document: &Document<'_>, parts: &[Node<'_>]) -> Vec<Finding> {
                 network: (name, version),
             };
             found.extend(part.findings());
+            found.extend(capability::findings(&part));
         }
     }
     found

@@ -11,9 +11,13 @@ use common::request::{Environment, Request};
 use common::version::Version;
 use common::{Operate, Plugin as _};
 
-use super::capability;
 use super::document::{Document, Finding, Node, Severity};
 use crate::plugins::{Plugin, of};
+
+/// How ports come to portmap.
+pub const PORT_MAPPINGS: &str = "\"capabilities\": {\"portMappings\": true}";
+/// How limits come to bandwidth.
+pub const BANDWIDTH: &str = "\"capabilities\": {\"bandwidth\": true}";
 
 /// The most that is found of a kind in one part: each is searched for in the text.
 const MOST: usize = 50;
@@ -24,12 +28,12 @@ const OTHER_WORDS: [(&str, &str, &str); 20] = [
     ("tuning", "promiscMode", "promisc"),
     ("tuning", "allmulticast", "allmulti"),
     ("tuning", "sysctlAllowlist", "requireAllowlist"),
-    ("portmap", "portMappings", capability::PORT_MAPPINGS),
-    ("portmap", "portMaps", capability::PORT_MAPPINGS),
-    ("portmap", "ports", capability::PORT_MAPPINGS),
-    ("portmap", "hostPort", capability::PORT_MAPPINGS),
-    ("portmap", "containerPort", capability::PORT_MAPPINGS),
-    ("portmap", "hostIP", capability::PORT_MAPPINGS),
+    ("portmap", "portMappings", PORT_MAPPINGS),
+    ("portmap", "portMaps", PORT_MAPPINGS),
+    ("portmap", "ports", PORT_MAPPINGS),
+    ("portmap", "hostPort", PORT_MAPPINGS),
+    ("portmap", "containerPort", PORT_MAPPINGS),
+    ("portmap", "hostIP", PORT_MAPPINGS),
     ("portmap", "masquerade", "masqAll"),
     ("portmap", "ipMasq", "snat"),
     ("portmap", "conditions", "conditionsV4"),
@@ -41,7 +45,7 @@ const OTHER_WORDS: [(&str, &str, &str); 20] = [
     ("bandwidth", "rate", "ingressRate or egressRate"),
     ("bandwidth", "burst", "ingressBurst or egressBurst"),
     ("bandwidth", "latency", "latencyMs"),
-    ("bandwidth", "trafficShaping", capability::BANDWIDTH),
+    ("bandwidth", "trafficShaping", BANDWIDTH),
     ("*", "capability", "capabilities"),
     ("*", "cni", "\"args\": {\"cni\": …}"),
 ];
@@ -70,7 +74,7 @@ pub struct Part<'a> {
 }
 
 impl Part<'_> {
-    /// Everything.
+    /// Everything but what its capabilities lack: see [`super::capability`].
     pub fn findings(&self) -> Vec<Finding> {
         let mut found = self.refused();
         let keys = self.node.members();
@@ -78,7 +82,6 @@ impl Part<'_> {
         found.extend(keys.take(MOST));
         found.extend(self.twice());
         found.extend(self.nested(&self.node, own_keys(self.plugin)));
-        found.extend(capability::findings(self));
         found
     }
 
