@@ -28,7 +28,8 @@ pub struct Mapping {
 }
 
 impl Mapping {
-    fn new(row: Row, state: State) -> Mapping {
+    /// A host port that nobody has watched yet.
+    pub fn new(row: Row, state: State) -> Mapping {
         Mapping {
             row,
             state,

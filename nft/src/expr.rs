@@ -5,6 +5,8 @@ mod encode;
 
 use std::fmt;
 
+use crate::object::Counters;
+
 /// A place in the kernel's register file, in words of 4 bytes.
 ///
 /// `linux/netfilter/nf_tables.h` numbers the first 16 bytes 1, the second 16 bytes 2, and so on, and
@@ -75,6 +77,8 @@ pub enum Expr {
     },
     /// Loads conntrack metadata.
     Ct { key: u32, into: Register },
+    /// Counts the packets that come here.
+    Counter(Counters),
     /// Translates the destination to the address and port in registers; without one, the port stays.
     Dnat {
         family: u8,
@@ -107,6 +111,7 @@ impl fmt::Display for Expr {
             Expr::Lookup { set, .. } => write!(f, "@{set}"),
             Expr::Fib { .. } => f.write_str("fib"),
             Expr::Ct { .. } => f.write_str("ct"),
+            Expr::Counter(_) => f.write_str("counter"),
             Expr::Dnat { .. } => f.write_str("dnat"),
             Expr::Masquerade => f.write_str("masquerade"),
             Expr::Load { .. } => f.write_str("immediate"),

@@ -41,13 +41,14 @@ pub fn run(args: &Ports) -> Result<u8, Error> {
     })
 }
 
-/// What a counter is known by: owner, host port and backend.
-type Key = (Attachment, Forward, &'static str);
+/// What a counter is known by: owner, entry of its list, host port and backend.
+type Key = (Attachment, Option<String>, Forward, &'static str);
 
 /// A port's connections: the kernel translates the first packet of each, and counts that one.
 fn counted(mapping: &mut Mapping) -> Option<(Key, u64, &mut Option<u64>)> {
     let Mapping { row, current, .. } = mapping;
-    let key = (row.owner.clone(), row.forward, row.backend);
+    let entry = row.entry.clone();
+    let key = (row.owner.clone(), entry, row.forward, row.backend);
     Some((key, row.counters?.packets, current))
 }
 
@@ -144,4 +145,44 @@ pub fn json(all: &[Mapping], owners: &Owners<'_>) -> Json {
         ])
     };
     Json::Array(all.iter().map(one).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use common::Protocol;
+    use portmap::HostPort;
+    use portmap::list::row::Row;
+
+    use super::*;
+    use crate::state::State;
+
+    #[test]
+    fn entries_of_one_list_are_counted_apart() {
+        let port = HostPort {
+            protocol: Protocol::Tcp,
+            address: None,
+            within: None,
+            number: 8080,
+        };
+        let to = "10.22.0.2:80".parse().unwrap();
+        let row = |entry: Option<&str>, packets| Row {
+            forward: Forward { port, to },
+            owner: Attachment::default(),
+            entry: entry.map(str::to_owned),
+            backend: "nftables",
+            counters: Some(Counters { packets, bytes: 0 }),
+            is_conditional: true,
+            is_reached: true,
+        };
+        let mut last = Last::default();
+        let mut rates = |counts: [u64; 2]| {
+            let [one, other] = counts;
+            let rows = [row(None, one), row(Some("0123456789ab"), other)];
+            let mut all = rows.map(|row| Mapping::new(row, State::Active));
+            last.compare(Instant::now(), all.iter_mut().filter_map(counted));
+            all.map(|mapping| mapping.current.is_some())
+        };
+        assert_eq!(rates([5, 900]), [false, false]);
+        assert_eq!(rates([6, 901]), [true, true]);
+    }
 }

@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use common::sys::netlink::{attribute, each_attribute, text};
 
 use super::{Expr, Register};
+use crate::object::Counters;
 use crate::uapi;
 
 impl Expr {
@@ -91,6 +92,10 @@ fn known(name: &str, fields: &Fields) -> Option<Expr> {
             into: fields.register(uapi::CT_DREG)?,
             key: fields.number(uapi::CT_KEY)?,
         },
+        // 3 pads.
+        "counter" if fields.only(uapi::COUNTER_BYTES..=3) => {
+            Expr::Counter(Counters::decode(fields.0)?)
+        }
         "nat" => dnat(fields)?,
         "masq"
             if fields.only(uapi::MASQ_FLAGS..=uapi::MASQ_FLAGS)

@@ -62,6 +62,7 @@ impl Expr {
                 "ct",
                 vec![reg(uapi::CT_DREG, *into), Nla::be32(uapi::CT_KEY, *key)],
             ),
+            E::Counter(counters) => ("counter", counters.encode()),
             E::Dnat {
                 family,
                 address,

@@ -44,6 +44,10 @@ fn all() -> Vec<Expr> {
             key: 2,
             into: FIRST,
         },
+        Expr::Counter(Counters {
+            packets: 7,
+            bytes: 420,
+        }),
         Expr::Dnat {
             family: 2,
             address: a,

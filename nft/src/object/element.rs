@@ -25,8 +25,8 @@ pub struct Element {
     pub siblings: Option<u16>,
 }
 
-/// What an element of a counted set has matched.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What an element of a counted set or a rule has matched.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Packets.
     pub packets: u64,
@@ -97,7 +97,7 @@ impl Element {
                         .and_then(|bytes| part(bytes, SIBLINGS)?.try_into().ok())
                         .map(u16::from_be_bytes),
                 };
-                let counters = attribute(element, uapi::ELEM_EXPR).and_then(Counters::decode);
+                let counters = attribute(element, uapi::ELEM_EXPR).and_then(Counters::of_expr);
                 Some((decoded, counters))
             })
             .collect()
@@ -105,10 +105,14 @@ impl Element {
 }
 
 impl Counters {
-    /// Reads a `counter` expression's attributes.
-    fn decode(expr: &[u8]) -> Option<Counters> {
+    /// Reads an expression, if it is a `counter`.
+    fn of_expr(expr: &[u8]) -> Option<Counters> {
         let name = attribute(expr, uapi::EXPR_NAME).map(text)?;
-        let data = attribute(expr, uapi::EXPR_DATA).filter(|_| name == "counter")?;
+        Counters::decode(attribute(expr, uapi::EXPR_DATA).filter(|_| name == "counter")?)
+    }
+
+    /// Reads the attributes of a `counter`.
+    pub fn decode(data: &[u8]) -> Option<Counters> {
         let number = |kind| {
             let bytes = attribute(data, kind)?.try_into().ok()?;
             Some(u64::from_be_bytes(bytes))
@@ -117,6 +121,14 @@ impl Counters {
             packets: number(uapi::COUNTER_PACKETS)?,
             bytes: number(uapi::COUNTER_BYTES)?,
         })
+    }
+
+    /// The attributes of a `counter` that goes on from here.
+    pub fn encode(&self) -> Vec<Nla> {
+        vec![
+            Nla::be64(uapi::COUNTER_BYTES, self.bytes),
+            Nla::be64(uapi::COUNTER_PACKETS, self.packets),
+        ]
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use common::sys::netlink::attribute;
 use common::sys::nla::Nla;
 
-use super::{comment, userdata};
+use super::{Counters, comment, userdata};
 use crate::expr::Expr;
 use crate::uapi;
 
@@ -60,6 +60,21 @@ impl Rule {
             (Expr::Jump(to), tests) if !tests.iter().any(is_verdict) => Some(to),
             _ => None,
         }
+    }
+
+    /// What it has counted, where it counts.
+    pub fn counters(&self) -> Option<Counters> {
+        self.exprs.iter().find_map(|expr| match expr {
+            Expr::Counter(counters) => Some(*counters),
+            _ => None,
+        })
+    }
+
+    /// Whether packets fare alike by both, whatever they count.
+    pub fn does_as(&self, other: &Rule) -> bool {
+        let decides = |expr: &&Expr| !matches!(expr, Expr::Counter(_));
+        let exprs = self.exprs.iter().filter(decides);
+        exprs.eq(other.exprs.iter().filter(decides))
     }
 
     /// Reads an `NFT_MSG_NEWRULE`'s attributes.

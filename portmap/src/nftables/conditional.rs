@@ -98,11 +98,13 @@ impl Present {
             && one.rule.comment.as_deref() == Some(owner))
     }
 
+    /// Whether its chain leads packets to the same places; an earlier version's rules do not count them.
     fn forwards_as(&self, rules: &[Rule]) -> bool {
-        let exprs = |rules: &[Rule]| -> Vec<_> { rules.iter().map(|r| r.exprs.clone()).collect() };
-        self.chain
-            .as_ref()
-            .is_some_and(|chain| exprs(chain) == exprs(rules))
+        let chain = self.chain.as_ref();
+        chain.is_some_and(|chain| {
+            let mut pairs = chain.iter().zip(rules);
+            chain.len() == rules.len() && pairs.all(|(a, b)| a.does_as(b))
+        })
     }
 }
 

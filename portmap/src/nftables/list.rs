@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use common::error::Error;
 use common::{Attachment, Family};
 use nft::expr::Expr;
-use nft::object::{Counters, Element};
+use nft::object::{Counters, Element, Rule};
 use nft::socket::Nft;
 
 use super::elements::{element_target, host_port_of};
@@ -179,13 +179,15 @@ fn conditional(nft: &mut Nft, family: Family) -> Answer<Vec<Row>> {
             continue;
         }
         let rules = nft.rules(place, chain)?;
-        let forwards = rules
-            .iter()
-            .filter_map(|rule| translation::of_rule(family, rule));
-        all.extend(forwards.map(|forward| Row {
-            is_conditional: true,
-            ..owned(forward, jump.comment.as_deref())
-        }));
+        let row = |rule: &Rule| {
+            let forward = translation::of_rule(family, rule)?;
+            Some(Row {
+                is_conditional: true,
+                counters: rule.counters(),
+                ..owned(forward, jump.comment.as_deref())
+            })
+        };
+        all.extend(rules.iter().filter_map(row));
     }
     Ok(all)
 }

@@ -9,7 +9,7 @@ use common::family::bytes;
 use common::result::Prefix;
 use common::{Attachment, Family};
 use nft::expr::{Expr, FIRST, Register};
-use nft::object::Rule;
+use nft::object::{Counters, Rule};
 use nft::parts::{equal, network, set_mark};
 use nft::uapi;
 
@@ -43,6 +43,7 @@ pub fn rules(forwards: &Forwards, masquerade: Masquerade) -> Vec<Rule> {
             rules.push(Rule::new(exprs));
         }
         let mut exprs = matches(forwards.family, port);
+        exprs.push(Expr::Counter(Counters::default()));
         exprs.extend(translate(forwards.family, forward.to));
         rules.push(Rule::new(exprs));
     }

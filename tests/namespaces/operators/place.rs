@@ -9,7 +9,7 @@ use common::base64;
 use sandbox::plugin::{Answer, Call};
 use sandbox::topology::Net;
 use sandbox::{Node, Topology};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 pub(super) use crate::portmap::node::{Backend, on_every_backend};
 
@@ -20,6 +20,8 @@ pub struct Place {
     pub net: Net,
     pub backend: Backend,
     pub directory: PathBuf,
+    /// What the network's `portmap` has besides.
+    keys: Map<String, Value>,
 }
 
 /// What a command said.
@@ -72,7 +74,23 @@ impl Place {
             net: Topology::new().containers(containers).build().unwrap(),
             backend,
             directory,
+            keys: Map::new(),
         }
+    }
+
+    /// The same with a key of the network's `portmap`.
+    pub fn with(mut self, key: &str, value: Value) -> Place {
+        self.keys.insert(key.to_owned(), value);
+        self
+    }
+
+    /// The same with IPv4 conditions: packets from addresses that begin with 10.
+    pub fn with_conditions(self) -> Place {
+        let words = match self.backend {
+            Backend::Nftables => json!(["ip", "saddr", "10.0.0.0/8"]),
+            _ => json!(["-s", "10.0.0.0/8"]),
+        };
+        self.with("conditionsV4", words)
     }
 
     pub fn pod(&self, index: usize) -> &Node {
@@ -127,12 +145,14 @@ impl Place {
     }
 
     fn plugins(&self) -> Vec<Value> {
+        let mut portmap = json!({"type": "portmap", "backend": self.backend.key(),
+                                 "capabilities": {"portMappings": true}});
+        portmap.as_object_mut().unwrap().extend(self.keys.clone());
         vec![
             json!({"type": "bridge", "bridge": "cni0"}),
             json!({"type": "tuning", "mtu": 1400, "dataDir": self.data_dir(),
                    "sysctl": {"net.core.somaxconn": "500"}}),
-            json!({"type": "portmap", "backend": self.backend.key(),
-                   "capabilities": {"portMappings": true}}),
+            portmap,
             json!({"type": "bandwidth", "capabilities": {"bandwidth": true}}),
         ]
     }

@@ -13,6 +13,7 @@ on_every_backend!(
     a_line_fits_into_80_columns,
     an_attachment_that_the_cache_does_not_know_is_stale,
     connections_are_counted,
+    connections_that_meet_conditions_are_counted,
 );
 
 fn listed(place: &Place) -> Vec<Value> {
@@ -226,14 +227,34 @@ fn an_attachment_with_conditions_is_listed_in_nftables() {
 }
 
 fn connections_are_counted(backend: Backend) {
-    let place = Place::new(backend, 1);
+    are_counted(&Place::new(backend, 1));
+}
+
+fn connections_that_meet_conditions_are_counted(backend: Backend) {
+    let place = Place::new(backend, 1).with_conditions();
+    are_counted(&place);
+    // What is counted is not compared, and another ADD leaves it.
+    place.does("portmap", "CHECK", 0, &place.capabilities(0));
+    place.does("portmap", "ADD", 0, &place.capabilities(0));
+    let said = place.run("portmap", &["reconcile"]);
+    assert_eq!((said.code, said.stdout.as_str()), (Some(0), ""), "{said:?}");
+    let of_8000 = |one: &&Value| one["hostPort"] == 8000;
+    let all = listed(&place);
+    assert_eq!(all.iter().find(of_8000).unwrap()["packets"], 1, "{all:?}");
+    let said = place.run("portmap", &["metrics"]);
+    let sample = "host_port=\"8000\",to=\"10.22.0.2:80\"} 1.0";
+    assert!(said.stdout.contains(sample), "{said:?}");
+}
+
+#[track_caller]
+fn are_counted(place: &Place) {
     place.attach_all("portmap");
     let _server = probe::tcp::Server::start(place.pod(0), 80, "pod").unwrap();
     let to = (place.pod(0).ipv4, 80).into();
     let _ = probe::tcp::exchange(&place.net.host, to);
     let node = "10.22.0.1:8000".parse().unwrap();
     let _ = probe::tcp::exchange(&place.net.host, node);
-    let all = listed(&place);
+    let all = listed(place);
     let tcp = all.iter().find(|one| one["hostPort"] == 8000).unwrap();
     assert_eq!(tcp["packets"], 1, "{tcp}");
     assert!(tcp["bytes"].as_u64().unwrap() >= 40, "{tcp}");

@@ -166,7 +166,7 @@ fn nft(host: &Namespace, script: &str) {
     done.unwrap();
 }
 
-/// Everything in the ruleset, in an order that does not depend on that of making.
+/// Everything in the ruleset but what was counted, in an order that does not depend on that of making.
 pub fn contents(host: &Namespace) -> Vec<String> {
     let text = host.sh(["nft", "-j", "list", "ruleset"]);
     let json: Value =
@@ -181,6 +181,14 @@ pub fn contents(host: &Namespace) -> Vec<String> {
             continue;
         };
         fields.remove("handle");
+        let exprs = fields.get_mut("expr").and_then(Value::as_array_mut);
+        for counter in exprs
+            .into_iter()
+            .flatten()
+            .filter_map(|e| e.get_mut("counter"))
+        {
+            *counter = Value::Null;
+        }
         for element in fields
             .remove("elem")
             .iter()

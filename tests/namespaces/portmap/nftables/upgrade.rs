@@ -1,7 +1,9 @@
 //! Tables that an earlier version made: without maps of those who wait, and with half of the guard.
 
+use serde_json::json;
+
 use super::owners::port;
-use super::{Pod, contents, host_with, nft};
+use super::{Pod, contents, host_with, nft, ruleset};
 
 /// Takes away what today's version adds.
 fn as_before(net: &sandbox::topology::Net) {
@@ -65,4 +67,31 @@ fn an_owner_of_an_earlier_version_gets_its_port_back() {
     as_before(&net);
     pods[0].does("DEL", &net.host);
     assert!(super::owned(&net.host, &pods[0].owner()).is_empty());
+}
+
+#[test]
+fn rules_of_an_earlier_version_that_do_not_count_pass_check_and_stay() {
+    let net = host_with(1);
+    let pod = Pod::new(&net, 0).with("conditionsV4", json!(["ip", "saddr", "10.99.0.2"]));
+    let pod = pod.mapping(port(8080));
+    pod.does("ADD", &net.host);
+    let text = ruleset(&net.host);
+    let start = text.find("chain attachment-").unwrap();
+    let chain = text[start..].split_inclusive("\t}\n").next().unwrap();
+    let name = chain.split_whitespace().nth(1).unwrap();
+    let uncounted = chain.replace(" counter packets 0 bytes 0", "");
+    assert_ne!(chain, uncounted);
+    nft(
+        &net.host,
+        &format!("flush chain ip cni_portmap {name}\ntable ip cni_portmap {{\n{uncounted}}}\n"),
+    );
+    let former = contents(&net.host);
+    pod.does("CHECK", &net.host);
+    pod.does("ADD", &net.host);
+    assert_eq!(contents(&net.host), former);
+    // Other rules are a drift, and those that make up for it count.
+    nft(&net.host, &format!("flush chain ip cni_portmap {name}"));
+    pod.fails("CHECK", &net.host, 101);
+    pod.does("ADD", &net.host);
+    assert!(ruleset(&net.host).contains("counter packets 0 bytes 0 dnat to 10.22.0.2:80"));
 }
