@@ -119,19 +119,19 @@ fn family(mapping: &Mapping) -> Family {
     Family::of(mapping.row.forward.to.ip())
 }
 
-/// Of each protocol, IP version, address and entry of a list the mapping that has its packets, or would have them.
+/// Of each protocol, IP version, addresses and entry of a list the mapping that has its packets, or would have them.
 fn serving(all: &[Mapping]) -> Vec<&Mapping> {
     let mut chosen: Vec<&Mapping> = Vec::new();
     let what = |m: &Mapping| {
         (
             m.row.forward.port.protocol,
             family(m),
-            m.row.forward.port.address,
+            m.row.at(),
             m.row.entry.clone(),
         )
     };
     let rank = |m: &Mapping| match m.state {
-        State::Active | State::Contested(_) | State::Taken(_) => 0,
+        State::Active | State::Contested(_) | State::PartlyShadowed(..) | State::Taken(_) => 0,
         State::Missing(WayOut::Reconcile) => 1,
         State::Stale(_) => 2,
         State::Shadowed(_) | State::Missing(WayOut::Behind | WayOut::Nothing(_)) => 3,
@@ -198,10 +198,15 @@ impl Way<'_> {
     /// The addresses that a client may write.
     fn hosts(&self) -> Vec<IpAddr> {
         let from = self.question.from.filter(IpAddr::is_loopback);
-        let others = self.addresses.iter().copied().filter(is_outside);
-        match self.row().forward.port.address.or(from) {
+        let is_on = |ip: &IpAddr| self.row().is_on(*ip);
+        let own = self.addresses.iter().copied().filter(is_on);
+        match self.row().forward.port.address.or(from.filter(is_on)) {
             Some(one) => vec![one],
-            None => others.collect(),
+            None => {
+                let (outside, inside): (Vec<_>, Vec<_>) = own.partition(is_outside);
+                let is_outside = self.row().limits.is_none() || !outside.is_empty();
+                if is_outside { outside } else { inside }
+            }
         }
     }
 

@@ -101,7 +101,11 @@ pub fn mappings_by(
 fn contest(all: &mut [Mapping], firewalls: &mut Firewalls, errors: &mut Vec<Error>) {
     let mut addresses: BTreeMap<Family, Vec<IpAddr>> = BTreeMap::new();
     for Mapping { row, state, .. } in all {
-        if !matches!(state, State::Active | State::Contested(_)) {
+        let is_served = matches!(
+            state,
+            State::Active | State::Contested(_) | State::PartlyShadowed(..)
+        );
+        if !is_served {
             continue;
         }
         let family = Family::of(row.forward.to.ip());
@@ -141,7 +145,8 @@ pub fn is_outside(ip: &IpAddr) -> bool {
 pub fn arriving<'a>(row: &'a Row, addresses: &'a [IpAddr]) -> impl Iterator<Item = Packet> + 'a {
     let port = row.forward.port;
     let own = row.forward.port.address.as_ref().map(std::slice::from_ref);
-    own.unwrap_or(addresses).iter().map(move |to| Packet {
+    let all = own.unwrap_or(addresses).iter();
+    all.filter(|to| row.is_on(**to)).map(move |to| Packet {
         from: None,
         to: *to,
         is_local: true,

@@ -5,8 +5,10 @@ use std::collections::HashMap;
 use common::cache::Index;
 use common::sys::netns::{Netns, OpenError};
 use common::{Attachment, Family, Protocol};
+use portmap::list::at::At;
 use portmap::list::row::Row;
 
+use crate::finding::some;
 use crate::firewall::End;
 use crate::missing::WayOut;
 use crate::owners::Owners;
@@ -22,6 +24,8 @@ pub enum State {
     Stale(&'static str),
     /// An earlier one takes its packets: the owner of that.
     Shadowed(String),
+    /// The same on some of its addresses: those, too.
+    PartlyShadowed(String, At),
     /// Another backend has the same port: the owner of that.
     Contested(String),
     /// Something else takes its packets first, or may.
@@ -36,7 +40,7 @@ impl State {
         match self {
             State::Active => "active",
             State::Stale(_) => "stale",
-            State::Shadowed(_) => "shadowed",
+            State::Shadowed(_) | State::PartlyShadowed(..) => "shadowed",
             State::Contested(_) | State::Taken(_) => "contested",
             State::Missing(_) => "missing",
         }
@@ -48,6 +52,7 @@ impl State {
             State::Active => String::new(),
             State::Stale(why) => (*why).to_owned(),
             State::Shadowed(by) => format!("behind {by}"),
+            State::PartlyShadowed(by, at) => format!("behind {by} on {}", some(&at.words())),
             State::Contested(by) => format!("also {by}"),
             State::Taken(end) => {
                 let first = if end.is_sure {
@@ -90,8 +95,9 @@ pub fn of_forwards(forwards: &[Row], owners: &Owners<'_>) -> Vec<State> {
             false => Some("no rule leads here"),
         };
         let stale = stale.map(State::Stale);
+        let place_of_foreign = foreign.as_ref().map(|foreign| foreign.place);
         states.push(stale.unwrap_or_else(|| behind(same, foreign, owners)));
-        let rival = foreign.and_then(|(place, _)| states.get_mut(place));
+        let rival = place_of_foreign.and_then(|place| states.get_mut(place));
         if let Some(rival @ State::Active) = rival {
             *rival = State::Contested(holder(row, owners));
         }
@@ -102,27 +108,69 @@ pub fn of_forwards(forwards: &[Row], owners: &Owners<'_>) -> Vec<State> {
     states
 }
 
-type Rival<'a> = Option<(usize, &'a Row)>;
+/// An earlier one that takes a port's packets.
+struct Rival<'a> {
+    place: usize,
+    row: &'a Row,
+    /// The addresses on which it does, where it leaves others.
+    on: Option<At>,
+}
 
-/// The first of the earlier ones that takes a port's packets, in its own backend and in another one.
-fn rivals<'a>(all: &'a [Row], row: &Row, before: &[usize]) -> (Rival<'a>, Rival<'a>) {
+/// The earlier ones that take a port's packets, in its own backend and in another one.
+fn rivals<'a>(
+    all: &'a [Row],
+    row: &Row,
+    before: &[usize],
+) -> (Option<Rival<'a>>, Option<Rival<'a>>) {
     let earlier = before
         .iter()
         .filter_map(|place| Some((*place, all.get(*place)?)));
-    let mut rivals = earlier.filter(|(_, other)| {
-        other.owner != row.owner
-            && [None, row.forward.port.address].contains(&other.forward.port.address)
-    });
-    let same = rivals
-        .clone()
-        .find(|(_, other)| other.backend == row.backend);
-    (same, rivals.find(|(_, other)| other.backend != row.backend))
+    let others = earlier.filter(|(_, other)| other.owner != row.owner);
+    let (same, foreign): (Vec<_>, Vec<_>) =
+        others.partition(|(_, other)| other.backend == row.backend);
+    (rival(row, &same), rival(row, &foreign))
 }
 
-fn behind(same: Rival<'_>, foreign: Rival<'_>, owners: &Owners<'_>) -> State {
+/// The first of the earlier ones where they have all of a port's addresses. Some of them are enough between
+/// limits that meet: a port on fewer addresses comes before that on more by design.
+fn rival<'a>(row: &Row, earlier: &[(usize, &'a Row)]) -> Option<Rival<'a>> {
+    let all = row.at();
+    let mut left = all.clone();
+    let (mut first, mut partly) = (None, None);
+    for (place, row) in earlier.iter().copied() {
+        let rival = |on| Some(Rival { place, row, on });
+        let Some(theirs) = row.at() else {
+            return rival(None);
+        };
+        let (Some(all), Some(rest)) = (&all, &left) else {
+            continue;
+        };
+        let on = rest.common(&theirs);
+        if !all.is_empty() && all.without(&theirs).is_empty() {
+            return rival(None);
+        }
+        if !on.is_empty() {
+            left = Some(rest.without(&theirs));
+            first = first.or_else(|| rival(None));
+            partly = partly.or_else(|| rival(Some(on)).filter(|_| row.limits.is_some()));
+        }
+    }
+    match left.is_some_and(|left| left.is_empty()) {
+        true => first,
+        false => partly,
+    }
+}
+
+fn behind(same: Option<Rival<'_>>, foreign: Option<Rival<'_>>, owners: &Owners<'_>) -> State {
     match (same, foreign) {
-        (Some((_, other)), _) => State::Shadowed(owners.name(&other.owner)),
-        (None, Some((_, other))) => State::Contested(holder(other, owners)),
+        (Some(Rival { row, on: None, .. }), _) => State::Shadowed(owners.name(&row.owner)),
+        (_, Some(Rival { row, .. })) => State::Contested(holder(row, owners)),
+        (
+            Some(Rival {
+                row, on: Some(on), ..
+            }),
+            None,
+        ) => State::PartlyShadowed(owners.name(&row.owner), on),
         (None, None) => State::Active,
     }
 }
@@ -151,6 +199,7 @@ pub fn gone(owner: &Attachment, index: &Index<'_>) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use common::cache::Cache;
+    use common::result::Prefix;
     use portmap::{Forward, HostPort};
 
     use super::*;
@@ -174,9 +223,16 @@ mod tests {
             entry: None,
             backend,
             counters: None,
+            limits: None,
             is_conditional: false,
             is_reached: true,
         }
+    }
+
+    fn at(prefixes: &str) -> At {
+        let prefixes = prefixes.split_whitespace();
+        let prefixes = prefixes.map(|text| Prefix::from_text(text).unwrap());
+        At::of(&prefixes.collect::<Vec<_>>())
     }
 
     fn words(forwards: &[Row]) -> Vec<&'static str> {
@@ -210,6 +266,67 @@ mod tests {
             row("d", None, "iptables-nft"),
         ];
         assert_eq!(words(&all), ["active"; 4]);
+    }
+
+    #[test]
+    fn limits_that_meet_are_served_by_the_first() {
+        let limited = |container: &str, prefixes: &str| Row {
+            limits: Some(at(prefixes)),
+            ..row(container, None, "nftables")
+        };
+        let details = |forwards: &[Row]| {
+            let cache = Cache::default();
+            let states = of_forwards(forwards, &Owners::of(&cache));
+            let told = states
+                .iter()
+                .map(|s| format!("{} {}", s.word(), s.details()));
+            told.collect::<Vec<_>>()
+        };
+        let first = limited("a", "192.0.2.0/25 10.0.0.0/8");
+        for (second, expected) in [
+            (limited("b", "192.0.2.128/25"), "active "),
+            (
+                limited("b", "10.0.0.1/32 10.0.0.2/32"),
+                "shadowed behind n/a/eth0",
+            ),
+            (
+                limited("b", "192.0.2.0/24"),
+                "shadowed behind n/a/eth0 on 192.0.2.0/25",
+            ),
+            (
+                row("b", Some("10.0.0.1"), "nftables"),
+                "shadowed behind n/a/eth0",
+            ),
+            (row("b", Some("11.0.0.1"), "nftables"), "active "),
+            (row("b", None, "nftables"), "active "),
+            // Its own other entry takes nothing from it.
+            (limited("a", "192.0.2.0/24"), "active "),
+        ] {
+            assert_eq!(details(&[first.clone(), second])[1], expected);
+        }
+        let single = row("a", Some("10.0.0.1"), "nftables");
+        let (both, one) = (limited("c", "10.0.0.0/31"), limited("d", "10.0.0.1/32"));
+        let other = row("b", Some("10.0.0.0"), "nftables");
+        let all = details(&[single.clone(), both.clone(), one]);
+        assert_eq!(all[1..], ["active ", "shadowed behind n/a/eth0"]);
+        let all = details(&[single, other, both]);
+        assert_eq!(all[2], "shadowed behind n/a/eth0");
+    }
+
+    #[test]
+    fn limits_that_do_not_meet_are_not_contested_by_another_backend() {
+        let limited = |container: &str, prefixes: &str, backend| Row {
+            limits: Some(at(prefixes)),
+            ..row(container, None, backend)
+        };
+        let first = limited("a", "192.0.2.0/25", "iptables-nft");
+        for (prefixes, expected) in [
+            ("192.0.2.128/25", ["active"; 2]),
+            ("192.0.2.0/24", ["contested"; 2]),
+        ] {
+            let second = limited("b", prefixes, "nftables");
+            assert_eq!(words(&[first.clone(), second]), expected);
+        }
     }
 
     #[test]

@@ -61,6 +61,13 @@ impl Intervals {
         Intervals::of(all)
     }
 
+    /// Each, from its first key to the first one behind it.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
+        self.0
+            .iter()
+            .map(|(first, end)| (first.as_slice(), end.as_deref()))
+    }
+
     /// Whether some key is in one of these and in one of the others.
     pub fn meets(&self, others: &Intervals) -> bool {
         let (mut ours, mut theirs) = (self.0.iter().peekable(), others.0.iter().peekable());

@@ -5,7 +5,7 @@
 //! later is left out, too. Which those are is looked up when rules are compared or made: [`located`].
 
 pub mod located;
-mod prefixes;
+pub mod prefixes;
 pub mod scope;
 
 use std::fmt;

@@ -1,5 +1,6 @@
 //! Every host port of the node, in every backend, for the tool for people.
 
+pub mod at;
 mod listen;
 mod missing;
 pub mod row;

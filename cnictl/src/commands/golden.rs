@@ -121,6 +121,7 @@ fn mapping(pod: usize, host: &str, to: &str, backend: &'static str, state: State
                 bytes: 98_765_432,
             }),
             entry: None,
+            limits: None,
             is_conditional: false,
             is_reached: true,
         },

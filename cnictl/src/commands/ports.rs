@@ -1,12 +1,13 @@
 //! `ports`: every host port of the node, in every backend, and those that are missing.
 
-use std::net::IpAddr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Instant;
 
 use common::json::Json;
 use common::{Attachment, Error, Family};
 use portmap::Forward;
-use portmap::list::row::Counters;
+use portmap::list::at::At;
+use portmap::list::row::{Counters, Row};
 
 use super::watch::{Last, watch};
 use super::{document, lacking, object, sorted, text_or_null, unreadable};
@@ -52,16 +53,21 @@ fn counted(mapping: &mut Mapping) -> Option<(Key, u64, &mut Option<u64>)> {
     Some((key, row.counters?.packets, current))
 }
 
-/// The host's address and port, as a client would write them.
-pub fn host(Forward { port, to }: &Forward) -> String {
-    let every = match Family::of(to.ip()) {
-        Family::V4 => "0.0.0.0",
-        Family::V6 => "[::]",
+/// The host's addresses and port, as a client would write one: of several the first, with how many more there are.
+pub fn host(row: &Row) -> String {
+    let Forward { port, to } = row.forward;
+    let words = row.at().map(|at| at.words());
+    let family = Family::of(to.ip());
+    let address = match (words.as_deref(), family) {
+        (Some([one]), _) => one.clone(),
+        (Some([first, more @ ..]), _) => format!("{first}+{}", more.len()),
+        (Some([]), _) => "none".to_owned(),
+        (None, Family::V4) => Ipv4Addr::UNSPECIFIED.to_string(),
+        (None, Family::V6) => Ipv6Addr::UNSPECIFIED.to_string(),
     };
-    let address = match port.address {
-        Some(IpAddr::V6(v6)) => format!("[{v6}]"),
-        Some(IpAddr::V4(v4)) => v4.to_string(),
-        None => every.to_owned(),
+    let address = match family {
+        Family::V4 => address,
+        Family::V6 => format!("[{address}]"),
     };
     format!("{address}:{}/{}", port.number, port.protocol)
 }
@@ -91,7 +97,7 @@ pub(super) fn table(all: &[Mapping], owners: &Owners<'_>) -> Table {
                 Cell::amount(of(counters), of(counters).to_string())
             })
         };
-        let left = vec![host(&row.forward).into(), row.forward.to.to_string().into()];
+        let left = vec![host(row).into(), row.forward.to.to_string().into()];
         let rate = |rate: u64| Cell::amount(rate, format!("{rate}/s"));
         let now = current.map_or(Cell::from("-"), rate);
         let now = is_watched.then_some(now).into_iter().collect();
@@ -106,6 +112,14 @@ pub(super) fn table(all: &[Mapping], owners: &Owners<'_>) -> Table {
         table.row(state.tone(), cells.concat());
     }
     table
+}
+
+/// The addresses that limits leave; `null` without limits.
+fn limits(row: &Row) -> Json {
+    let words = row.limits.as_ref().map(At::words);
+    words.map_or(Json::Null, |words| {
+        Json::Array(words.into_iter().map(Json::from).collect())
+    })
 }
 
 /// The host ports as a document's list.
@@ -125,6 +139,7 @@ pub fn json(all: &[Mapping], owners: &Owners<'_>) -> Json {
         let address = port.address.map(|ip| ip.to_string()).unwrap_or_default();
         object([
             ("hostIP", text_or_null(&address)),
+            ("hostAddresses", limits(row)),
             ("hostPort", i64::from(port.number).into()),
             ("protocol", port.protocol.name().into()),
             ("containerIP", to.ip().to_string().into()),
@@ -151,7 +166,6 @@ pub fn json(all: &[Mapping], owners: &Owners<'_>) -> Json {
 mod tests {
     use common::Protocol;
     use portmap::HostPort;
-    use portmap::list::row::Row;
 
     use super::*;
     use crate::state::State;
@@ -171,6 +185,7 @@ mod tests {
             entry: entry.map(str::to_owned),
             backend: "nftables",
             counters: Some(Counters { packets, bytes: 0 }),
+            limits: None,
             is_conditional: true,
             is_reached: true,
         };

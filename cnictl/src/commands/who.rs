@@ -52,7 +52,7 @@ fn text(all: &[Mapping], owners: &Owners<'_>, listeners: &[Listener]) -> String 
         let pod = pod.map_or(String::new(), |pod| format!("pod {pod}  "));
         out.push_str(&format!(
             "{} -> {}  {pod}{}  ({}, {}{details})\n",
-            host(&row.forward),
+            host(row),
             row.forward.to,
             name(&row.owner),
             row.backend,

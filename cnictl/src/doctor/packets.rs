@@ -55,7 +55,10 @@ impl Look<'_> {
             Family::of(mapping.row.forward.to.ip()) == self.family
                 && matches!(
                     mapping.state,
-                    State::Active | State::Contested(_) | State::Taken(_)
+                    State::Active
+                        | State::Contested(_)
+                        | State::PartlyShadowed(..)
+                        | State::Taken(_)
                 )
         };
         self.node.mappings.iter().filter(is_it)

@@ -6,6 +6,7 @@ use std::time::Duration;
 use common::{Error, Operate};
 use portmap::Portmap;
 use portmap::firewall::dormant;
+use portmap::list::at::At;
 use portmap::list::listeners;
 
 use super::{PROBED, Way};
@@ -23,6 +24,9 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Whether the address is one of the node's.
 pub fn address(way: &Way<'_>) -> Result<Finding, Error> {
+    if let Some(limits) = &way.row().limits {
+        return Ok(within(way, limits));
+    }
     Ok(match way.row().forward.port.address {
         Some(ip) if !way.addresses.contains(&ip) => {
             let text = format!("the port is mapped on {ip}, which this node does not have");
@@ -34,6 +38,26 @@ pub fn address(way: &Way<'_>) -> Result<Finding, Error> {
             Finding::ok("", format!("all addresses of this node: {}", some(&all)))
         }
     })
+}
+
+/// The addresses of the node that limits leave.
+fn within(way: &Way<'_>, limits: &At) -> Finding {
+    let limits = some(&limits.words());
+    let left = way.addresses.iter().filter(|ip| way.row().is_on(**ip));
+    let left: Vec<String> = left.map(ToString::to_string).collect();
+    let from = way.question.from.filter(IpAddr::is_loopback);
+    match (left.is_empty(), from.filter(|ip| !way.row().is_on(*ip))) {
+        (true, _) => {
+            let text =
+                format!("the port is mapped on {limits} alone, and this node has no such address");
+            Finding::error("", text).run("ip address")
+        }
+        (false, Some(ip)) => {
+            let text = format!("the port is mapped on {limits} alone, so not on {ip}");
+            Finding::warning("", text)
+        }
+        (false, None) => Finding::ok("", format!("of {limits} this node has {}", some(&left))),
+    }
 }
 
 /// What the firewall does before anything is translated.
@@ -56,7 +80,7 @@ pub fn filters(way: &Way<'_>) -> Result<Finding, Error> {
 /// The rule that translates.
 pub fn rule(way: &Way<'_>) -> Result<Finding, Error> {
     let row = way.row();
-    let what = format!("{} of {}", host(&row.forward), way.owner);
+    let what = format!("{} of {}", host(row), way.owner);
     Ok(match &way.mapping.state {
         // The next station names the rule.
         State::Active | State::Taken(_) => Finding::ok("", format!("{what} is in {}", row.backend)),
@@ -72,6 +96,11 @@ pub fn rule(way: &Way<'_>) -> Result<Finding, Error> {
             Finding::error("", text).run("cnictl gc --dry-run")
         }
         State::Shadowed(by) => Finding::error("", format!("{what} is behind that of {by}")),
+        State::PartlyShadowed(by, at) => {
+            let on = some(&at.words());
+            let text = format!("{what} is behind that of {by} on {on}");
+            Finding::warning("", text).run("cnictl ports")
+        }
         State::Contested(by) => {
             Finding::warning("", format!("{what} is also {by}")).run("cnictl ports")
         }

@@ -1,8 +1,10 @@
 //! Every host port in either variant and IP version, with its counters.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 
 use common::error::{Code, Error};
+use common::result::Prefix;
 use common::{Attachment, Family, Protocol};
 use nft::socket::Nft;
 use xtables::meaning::Meaning;
@@ -17,6 +19,7 @@ use super::tool::Tool;
 use super::translation::of_rule;
 use super::{kernel, native};
 use crate::host_port::HostPort;
+use crate::list::at::At;
 use crate::list::row::{Counters, Row};
 
 /// A rule without its `-A CHAIN`, and what it counted.
@@ -82,6 +85,12 @@ fn forwards(mut chains: Chains, backend: &'static str) -> Vec<Row> {
     let leads_from_all = |(_, meaning): &&(Jump, Meaning)| Reach::of(meaning).at.is_none();
     let from_all = jumps.iter().filter(leads_from_all);
     let from_all: BTreeSet<&str> = from_all.map(|(jump, _)| jump.chain.as_str()).collect();
+    let mut limits = Limits::default();
+    for (jump, meaning) in &jumps {
+        if !from_all.contains(jump.chain.as_str()) {
+            limits.take(&jump.chain, &Reach::of(meaning));
+        }
+    }
     let mut all = Vec::new();
     for (jump, meaning) in &jumps {
         let reach = Reach::of(meaning);
@@ -89,17 +98,51 @@ fn forwards(mut chains: Chains, backend: &'static str) -> Vec<Row> {
         // What several jumps lead to is shown where the first one stands.
         let forwards = chains.get_mut(&jump.chain).into_iter();
         let forwards = forwards.flat_map(|chain| reached(chain, &reach, is_limited));
-        all.extend(forwards.map(|forward| Row {
+        all.extend(forwards.map(|row| Row {
             owner: attachment(&jump.comment),
-            is_conditional: reach.is_conditional
-                || (is_limited && forward.forward.port.address.is_none()),
+            limits: limits.of(&jump.chain, &row.forward.port),
+            is_conditional: reach.is_conditional,
             is_reached: is_led,
-            ..forward
+            ..row
         }));
     }
     let orphans = chains.into_values().flatten();
     all.extend(orphans.flat_map(|(_, forwards)| forwards));
     all
+}
+
+/// What jumps to a chain let through to it.
+#[derive(Default)]
+struct Limits<'a> {
+    by_chain: BTreeMap<&'a str, Vec<(Prefix, Vec<Ports>)>>,
+    /// The addresses, by chain and by which of its jumps have the port.
+    known: BTreeMap<(&'a str, Vec<usize>), At>,
+}
+
+type Ports = (Protocol, RangeInclusive<u16>);
+
+impl<'a> Limits<'a> {
+    fn take(&mut self, chain: &'a str, reach: &Reach<'_>) {
+        if let Some(at) = reach.at {
+            let ports = reach.ports().collect();
+            self.by_chain.entry(chain).or_default().push((at, ports));
+        }
+    }
+
+    /// The addresses at which jumps lead to a port without one of its own; `None` where that is not limited.
+    fn of(&mut self, chain: &'a str, port: &HostPort) -> Option<At> {
+        let jumps = self
+            .by_chain
+            .get(chain)
+            .filter(|_| port.address.is_none())?;
+        let has =
+            |(protocol, range): &Ports| *protocol == port.protocol && range.contains(&port.number);
+        let jumps = jumps.iter().enumerate();
+        let jumps = jumps.filter(|(_, (_, ports))| ports.iter().any(has));
+        let (places, at): (Vec<usize>, Vec<Prefix>) = jumps.map(|(n, (at, _))| (n, *at)).unzip();
+        let known = self.known.entry((chain, places));
+        Some(known.or_insert_with(|| At::of(&at)).clone())
+    }
 }
 
 /// The forwards of a chain by what jumps test.
@@ -154,6 +197,7 @@ fn translated(rules: &[Counted], backend: &'static str) -> impl Iterator<Item = 
             entry: entry.clone(),
             backend,
             counters,
+            limits: None,
             is_conditional: false,
             is_reached: false,
         })
@@ -238,15 +282,20 @@ COMMIT
     }
 
     #[test]
-    fn a_port_that_is_limited_to_one_address_is_reached_on_it_alone() {
-        let limited = r#"[0:0] -A CNI-HOSTPORT-DNAT -d 10.99.0.1/32 -p tcp -m comment --comment "dnat name: \"n\" id: \"a\"" -m multiport --dports 80 -j CNI-DN-a
+    fn a_port_that_is_limited_to_addresses_is_one_row_with_them() {
+        let limited = r#"[0:0] -A CNI-HOSTPORT-DNAT -d 10.99.0.0/25 -p tcp -m comment --comment "dnat name: \"n\" id: \"a\"" -m multiport --dports 80 -j CNI-DN-a
+[0:0] -A CNI-HOSTPORT-DNAT -d 10.99.0.129/32 -p tcp -m comment --comment "dnat name: \"n\" id: \"a\"" -m multiport --dports 80 -j CNI-DN-a
 [0:0] -A CNI-DN-a -p tcp -m tcp --dport 80 -j DNAT --to-destination 10.22.0.2:8080
 "#;
         let all = forwards(chains(&[LED, limited].concat()), "iptables-nft");
         let [one] = all.as_slice() else {
             panic!("{all:?}");
         };
-        assert!(one.is_reached && one.is_conditional);
+        assert!(one.is_reached && !one.is_conditional);
+        let limits = one.limits.as_ref().map(At::to_string);
+        assert_eq!(limits.as_deref(), Some("10.99.0.0/25, 10.99.0.129"));
+        assert!(one.is_on("10.99.0.1".parse().unwrap()));
+        assert!(!one.is_on("10.99.0.128".parse().unwrap()));
         assert_eq!(one.owner.container, "a");
     }
 

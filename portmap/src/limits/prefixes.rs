@@ -21,6 +21,15 @@ pub fn end(prefix: &Prefix) -> Option<IpAddr> {
     (last < most(family)).then(|| address(family, last + 1))
 }
 
+/// The addresses from one up to the one behind them, or up to the last one.
+pub fn between(first: IpAddr, end: Option<IpAddr>) -> Vec<Prefix> {
+    let family = Family::of(first);
+    let last = end.map_or(Some(most(family)), |end| number(end).checked_sub(1));
+    let is_some = |last: &u128| number(first) <= *last;
+    let last = last.filter(is_some);
+    last.map_or_else(Vec::new, |last| split(family, (number(first), last)))
+}
+
 /// What some prefixes have without others: in order, none meeting another.
 pub fn without(family: Family, some: &[Prefix], others: &[Prefix]) -> Vec<Prefix> {
     let others = complement(family, &joined(others.iter().map(range).collect()));

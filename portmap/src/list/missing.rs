@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use common::cache::means;
 use common::{Attachment, Error, Request};
 
+use super::at::At;
 use super::row::Row;
 use crate::config::Config;
 use crate::host_port::Forward;
@@ -58,8 +59,10 @@ fn planned(request: &Request, node: &Node) -> Result<Vec<Row>, Error> {
     let of = |family: &crate::plan::Forwards| {
         let is_conditional = !family.conditions.is_empty();
         let ports = family.ports.clone().into_iter();
+        let limits = family.only.as_ref().map(|only| At::of(&only.prefixes));
         ports.map(move |forward| Row {
             forward,
+            limits: limits.clone().filter(|_| forward.port.address.is_none()),
             owner: request.attachment.clone(),
             entry: entry.clone(),
             backend,

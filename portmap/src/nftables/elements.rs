@@ -106,10 +106,7 @@ pub fn decoded(set: SetId, key: &[u8]) -> Option<HostPort> {
     Some(HostPort {
         protocol,
         address: address(front),
-        within: match set.by {
-            By::Scope(scope) => Some(scope),
-            By::Port | By::Address | By::Range => None,
-        },
+        within: set.by.scope(),
         number: u16::from_be_bytes(end.get(4..6)?.try_into().ok()?),
     })
 }

@@ -1,12 +1,12 @@
 //! Every host port in our tables and in those of the reference.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 
 use common::error::Error;
 use common::{Attachment, Family};
 use nft::expr::Expr;
-use nft::object::{Counters, Element, Rule};
+use nft::object::{Counters, Element};
 use nft::socket::Nft;
 
 use super::elements::{element_target, host_port_of};
@@ -71,9 +71,13 @@ type Answer<T> = Result<T, common::sys::netlink::Refusal>;
 /// The forwards in the maps.
 fn of_maps(nft: &mut Nft, family: Family, led: bool) -> Answer<Vec<Row>> {
     let scopes = scope::all(nft, family)?;
-    let limits = scopes.iter().map(|(scope, _)| By::Scope(*scope));
-    let bys = [By::Address].into_iter().chain(limits);
+    let within = scopes.iter().map(|(scope, _)| By::Scope(*scope));
+    let bys = [By::Address].into_iter().chain(within);
     let bys: Vec<By> = bys.chain([By::Port, By::Range]).collect();
+    let mut limits = HashMap::new();
+    for (scope, _) in &scopes {
+        limits.insert(*scope, scope::at(nft, family, *scope)?);
+    }
     let mut rows = Vec::new();
     // Whose claims are in single elements: a range says nothing of them.
     let mut singles = HashSet::new();
@@ -93,8 +97,10 @@ fn of_maps(nft: &mut Nft, family: Family, led: bool) -> Answer<Vec<Row>> {
             .iter()
             .flat_map(|one| of_element(id, one, &singles))
             .collect::<Vec<_>>();
+        let limits = id.by.scope().and_then(|scope| limits.get(&scope).cloned());
         all.into_iter().map(move |row| Row {
             is_reached: led,
+            limits: limits.clone(),
             ..row
         })
     };
@@ -103,11 +109,10 @@ fn of_maps(nft: &mut Nft, family: Family, led: bool) -> Answer<Vec<Row>> {
 
 /// Whether packets get to the map of a kind.
 fn is_asked(nft: &mut Nft, family: Family, by: By, scopes: &[(Scope, bool)]) -> Answer<bool> {
-    let scope = match by {
-        By::Scope(scope) if !scopes.contains(&(scope, true)) => return Ok(false),
-        By::Scope(scope) => Some(scope),
-        By::Address | By::Port | By::Range => None,
-    };
+    let scope = by.scope();
+    if scope.is_some_and(|scope| !scopes.contains(&(scope, true))) {
+        return Ok(false);
+    }
     if by == By::Range {
         let rules = nft.rules(shared::place(family), HOSTPORTS)?;
         if !rules.iter().any(|rule| rule.leads_to(BY_RANGE)) {
@@ -153,11 +158,9 @@ fn of_element(
     };
     let row = |(port, counters): (HostPort, Option<Counters>)| {
         let to = to(port)?;
-        let is_conditional = port.within.is_some();
         let within = None;
         let port = HostPort { within, ..port };
         Some(Row {
-            is_conditional,
             counters,
             ..owned(Forward { port, to }, comment)
         })
@@ -179,15 +182,19 @@ fn conditional(nft: &mut Nft, family: Family) -> Answer<Vec<Row>> {
             continue;
         }
         let rules = nft.rules(place, chain)?;
-        let row = |rule: &Rule| {
-            let forward = translation::of_rule(family, rule)?;
-            Some(Row {
+        for rule in &rules {
+            let Some(forward) = translation::of_rule(family, rule) else {
+                continue;
+            };
+            let scope = rule.exprs.iter().find_map(scope::asked);
+            let limits = scope.map(|scope| scope::at(nft, family, scope));
+            all.push(Row {
                 is_conditional: true,
                 counters: rule.counters(),
+                limits: limits.transpose()?,
                 ..owned(forward, jump.comment.as_deref())
-            })
-        };
-        all.extend(rules.iter().filter_map(row));
+            });
+        }
     }
     Ok(all)
 }
@@ -210,6 +217,7 @@ fn row(forward: Forward) -> Row {
         entry: None,
         backend: OURS,
         counters: None,
+        limits: None,
         is_conditional: false,
         is_reached: true,
     }

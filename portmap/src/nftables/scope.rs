@@ -8,7 +8,7 @@ pub mod unused;
 
 use std::net::IpAddr;
 
-use common::family::bytes;
+use common::family::{address, bytes};
 use common::result::Prefix;
 use common::sys::netlink::Refusal;
 use common::{Drift, Family};
@@ -23,8 +23,10 @@ use nft::uapi;
 use super::layout::BY_ADDRESS;
 use super::set::{By, Purpose, SetId};
 use super::shared::{self, Diff, Seen};
+use crate::limits::prefixes::between;
 use crate::limits::{Allowed, Scope, end};
-use names::{addresses, chain, test};
+use crate::list::at::At;
+use names::{addresses, chain, of_chain, of_set, test};
 
 fn set(family: Family, scope: Scope) -> Set {
     Set {
@@ -108,7 +110,7 @@ pub fn intervals(prefixes: &[Prefix]) -> Intervals {
     Intervals::of(prefixes.iter().map(one))
 }
 
-/// The limits in a table, each with whether a rule leads to its ports.
+/// The limits in a table in the order in which packets meet them, each with whether a rule leads to its ports.
 ///
 /// # Errors
 /// What the kernel refused.
@@ -129,11 +131,36 @@ pub fn all(nft: &mut Nft, family: Family) -> Result<Vec<(Scope, bool)>, Refusal>
         return Ok(Vec::new());
     }
     let rules = nft.rules(place, BY_ADDRESS)?;
-    let leads = |scope: Scope| rules.iter().any(|rule| rule.leads_to(&chain(scope)));
-    Ok(scopes
+    let leads = |scope: Scope| rules.iter().position(|rule| rule.leads_to(&chain(scope)));
+    let mut placed: Vec<_> = scopes
         .into_iter()
-        .map(|scope| (scope, leads(scope)))
-        .collect())
+        .map(|scope| (leads(scope), scope))
+        .collect();
+    placed.sort_by_key(|(place, _)| (place.is_none(), *place));
+    let is_led = |(place, scope): (Option<usize>, Scope)| (scope, place.is_some());
+    Ok(placed.into_iter().map(is_led).collect())
+}
+
+/// The limits that an expression looks up, or leads to.
+pub fn asked(expr: &Expr) -> Option<Scope> {
+    match expr {
+        Expr::Lookup { set, .. } => of_set(set),
+        Expr::Jump(chain) => of_chain(chain),
+        _ => None,
+    }
+}
+
+/// The same as [`read`], as a table shows them.
+///
+/// # Errors
+/// What the kernel refused.
+pub fn at(nft: &mut Nft, family: Family, scope: Scope) -> Result<At, Refusal> {
+    let intervals = read(nft, family, scope)?;
+    let prefixes = intervals.iter().filter_map(|(first, end)| {
+        let end = end.and_then(|end| address(end));
+        Some(between(address(first)?, end))
+    });
+    Ok(At::of(&prefixes.flatten().collect::<Vec<_>>()))
 }
 
 /// The addresses of limits.

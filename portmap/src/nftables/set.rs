@@ -56,6 +56,16 @@ pub enum By {
     Range,
 }
 
+impl By {
+    /// The limits, if it is by some.
+    pub fn scope(self) -> Option<Scope> {
+        match self {
+            By::Scope(scope) => Some(scope),
+            By::Port | By::Address | By::Range => None,
+        }
+    }
+}
+
 /// One of our sets and maps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SetId {

@@ -10,6 +10,8 @@ on_every_backend!(
     a_nodeport_of_nft_may_take_a_port_of_its_addresses,
     a_foreign_rule_of_nft_takes_a_port_only_where_it_comes_first,
     a_rule_that_ends_the_chain_of_iptables_before_ours_takes_a_port,
+    a_port_within_limits_is_judged_on_its_addresses,
+    limits_that_meet_are_shadowed_on_what_they_have_in_common,
 );
 
 /// Carries out a script on the node.
@@ -271,4 +273,90 @@ fn rules_that_cannot_be_read_are_an_error_and_never_none() {
     let said = place.run("portmap", &["metrics"]);
     assert_eq!(said.code, Some(1), "{said:?}");
     assert!(said.stdout.contains("cni_metrics_errors 1.0"), "{said:?}");
+}
+
+/// A node whose network `net1` maps the port 8000 of a pod on some addresses.
+#[track_caller]
+fn attach_within(place: Place, index: usize, addresses: &[&str]) -> Place {
+    let place = place.with("hostAddresses", json!(addresses));
+    let port = json!({"hostPort": 8000, "containerPort": 80, "protocol": "tcp"});
+    place.attach("portmap", index, &json!({"portMappings": [port]}));
+    place
+}
+
+/// The addresses, state and details of each pod's port.
+#[track_caller]
+fn within(place: &Place) -> Vec<(String, Value, String)> {
+    let said = place.run("portmap", &["ports", "--json"]);
+    let mut rows = said.json()["portMappings"].as_array().unwrap().clone();
+    rows.sort_by_key(|row| row["container"].to_string());
+    let row = |row: &Value| {
+        let word = |key: &str| row[key].as_str().unwrap().to_owned();
+        (word("state"), row["hostAddresses"].clone(), word("details"))
+    };
+    rows.iter().map(row).collect()
+}
+
+fn a_port_within_limits_is_judged_on_its_addresses(backend: Backend) {
+    let place = Place::new(backend, 2);
+    host(&place, "ip address add 198.51.100.1/24 dev lo");
+    let place = attach_within(place, 0, &["10.22.0.0/16"]);
+    let place = attach_within(place, 1, &["198.51.100.0/25", "198.51.100.128"]);
+    let active = |addresses: &[&str]| ("active".to_owned(), json!(addresses), String::new());
+    let [first, second] = [
+        &["10.22.0.0/16"][..],
+        &["198.51.100.0/25", "198.51.100.128"],
+    ];
+    assert_eq!(within(&place), [active(first), active(second)]);
+    let said = place.run("portmap", &["who", "8000"]);
+    for text in ["10.22.0.0/16:8000/tcp ", "198.51.100.0/25+1:8000/tcp "] {
+        assert!(said.stdout.contains(text), "{said:?}");
+    }
+    let foreign = "table ip foreign { chain prerouting {
+        type nat hook prerouting priority dstnat - 10;
+        ip daddr 198.51.100.1 tcp dport 8000 dnat to 10.244.0.5:80; }; }";
+    host(&place, &format!("nft '{foreign}'"));
+    let found = within(&place);
+    assert_eq!(found[0], active(first));
+    assert_eq!(found[1].0, "contested", "{found:?}");
+    let said = place.run("portmap", &["explain", "8000"]);
+    for text in [
+        "of 10.22.0.0/16 this node has 10.22.0.1",
+        "of 198.51.100.0/25, 198.51.100.128 this node has 198.51.100.1",
+    ] {
+        assert!(said.stdout.contains(text), "{said:?}");
+    }
+    assert_eq!(
+        said.stdout.matches("takes it before ours").count(),
+        2,
+        "{said:?}"
+    );
+    let said = place.run("portmap", &["explain", "8000", "--from", "127.0.0.1"]);
+    assert!(said.stdout.contains("so not on 127.0.0.1"), "{said:?}");
+    host(&place, "ip address delete 198.51.100.1/24 dev lo");
+    let said = place.run("portmap", &["explain", "8000"]);
+    assert!(
+        said.stdout.contains("this node has no such address"),
+        "{said:?}"
+    );
+}
+
+fn limits_that_meet_are_shadowed_on_what_they_have_in_common(backend: Backend) {
+    let place = attach_within(Place::new(backend, 3), 0, &["10.22.0.0/16"]);
+    let place = attach_within(place, 1, &["10.22.0.0/24", "198.51.100.0/24"]);
+    // The oldest limits of nftables come first, the newest attachment of iptables does.
+    let (loser, winner) = match backend {
+        Backend::Nftables => (1, 0),
+        _ => (0, 1),
+    };
+    let found = within(&place);
+    let behind = format!("behind net1/{}/eth0 on 10.22.0.0/24", place.id(winner));
+    let state = |index: usize| (found[index].0.as_str(), found[index].2.as_str());
+    assert_eq!(state(winner), ("active", ""));
+    assert_eq!(state(loser), ("shadowed", behind.as_str()));
+    // With the same limits, the newer one has all.
+    let place = attach_within(place, 2, &["10.22.0.0/24", "198.51.100.0/24"]);
+    let found = within(&place);
+    let behind = format!("behind net1/{}/eth0", place.id(2));
+    assert_eq!((found[1].0.as_str(), &found[1].2), ("shadowed", &behind));
 }

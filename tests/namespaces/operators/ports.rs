@@ -31,7 +31,7 @@ fn every_port_is_listed_with_its_owner(backend: Backend) {
     all.sort_by_key(|one| one["hostPort"].as_u64());
     let expected = |host_ip: Value, host_port: u16, protocol: &str, container_port: u16| {
         json!({
-            "hostIP": host_ip, "hostPort": host_port, "protocol": protocol,
+            "hostIP": host_ip, "hostAddresses": null, "hostPort": host_port, "protocol": protocol,
             "containerIP": "10.22.0.3", "containerPort": container_port,
             "pod": null, "network": NETWORK, "container": place.id(1), "interface": "eth0",
             "backend": backend.shown(), "currentConnectionsPerSecond": null, "packets": 0, "bytes": 0,

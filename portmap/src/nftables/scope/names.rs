@@ -6,7 +6,7 @@ use nft::object::Rule;
 use nft::parts::address_at;
 
 use crate::limits::Scope;
-use crate::nftables::set::{By, SetId};
+use crate::nftables::set::SetId;
 
 /// What the names of these chains and of these sets begin with.
 pub(super) const CHAIN: &str = "within_";
@@ -31,10 +31,7 @@ pub fn of_chain(chain: &str) -> Option<Scope> {
 pub fn of_set(set: &str) -> Option<Scope> {
     match set.strip_prefix(ADDRESSES) {
         Some(scope) => Scope::from_text(scope),
-        None => match SetId::from_name(set)?.by {
-            By::Scope(scope) => Some(scope),
-            By::Address | By::Port | By::Range => None,
-        },
+        None => SetId::from_name(set)?.by.scope(),
     }
 }
 

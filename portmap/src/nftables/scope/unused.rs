@@ -6,11 +6,11 @@ use common::Family;
 use common::sys::netlink::{Refusal, attribute, text};
 use common::sys::nla::Nla;
 use nft::command::{Action, Command};
-use nft::expr::Expr;
 use nft::object::Rule;
 use nft::socket::Nft;
 use nft::uapi;
 
+use super::asked;
 use super::names::{CHAIN, chain, is_addresses, of_chain, of_set};
 use crate::limits::Scope;
 use crate::nftables::layout::BY_ADDRESS;
@@ -67,13 +67,4 @@ pub fn removal(nft: &mut Nft, family: Family) -> Result<Vec<Command>, Refusal> {
         .chain(chains.map(Action::DeleteChain))
         .chain(sets.map(Action::DeleteSet));
     Ok(actions.map(|action| Command { place, action }).collect())
-}
-
-/// The limits that an expression asks or leads to.
-fn asked(expr: &Expr) -> Option<Scope> {
-    match expr {
-        Expr::Lookup { set, .. } => of_set(set),
-        Expr::Jump(chain) => of_chain(chain),
-        _ => None,
-    }
 }
