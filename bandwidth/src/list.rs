@@ -1,5 +1,6 @@
 //! Every limit of the node, with what the kernel counts, for the tool for people.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 
 use common::cache::Cache;
@@ -14,6 +15,8 @@ use crate::ifb;
 use crate::look::Look;
 use crate::owner::{Mark, Owner};
 use crate::plan::{Numbers, Side};
+use crate::queue::Queue;
+use crate::status;
 use crate::tbf::Tbf;
 use crate::tc::counters::{Counted, roots};
 use crate::tc::filter;
@@ -133,18 +136,32 @@ pub fn limits(cache: &Cache) -> Result<Vec<Limit>, Error> {
     Ok(all)
 }
 
+/// What this kernel has, found out at most once, and only where that matters.
+#[derive(Debug, Default)]
+pub struct Kernel(OnceCell<bool>);
+
+impl Kernel {
+    /// The queue that ADD would make. Where the kernel does not say what it has, that is what ADD tries first.
+    fn queued(&self, queue: Queue) -> Queued {
+        let has_it = || status::has_fq_codel().unwrap_or(true);
+        match queue {
+            Queue::Best(_) if !self.0.get_or_init(has_it) => Queued::Fifo,
+            queue => queue.fq_codel().map_or(Queued::Fifo, Queued::FqCodel),
+        }
+    }
+}
+
 /// The limits of an attachment's plan that the kernel does not have, or to which not all leads that is
 /// to be limited.
 ///
 /// # Errors
 /// As CHECK's, but for the drifts.
-pub fn missing(request: &Request) -> Result<Vec<Limit>, Error> {
+pub fn missing(request: &Request, kernel: &Kernel) -> Result<Vec<Limit>, Error> {
     let Some(look) = Look::at(request)? else {
         return Ok(Vec::new());
     };
     let limit = |(device, numbers, hook): (String, Numbers, Hook)| {
-        let queue = numbers.queue.fq_codel();
-        let queue = queue.map_or(Queued::Fifo, Queued::FqCodel);
+        let queue = kernel.queued(numbers.queue);
         let direction = direction(look.place.side, hook);
         Limit {
             owner: Some(request.attachment.clone()),

@@ -7,7 +7,7 @@ use common::{Attachment, Drift, Error, Operate, Plugin, Request, step};
 
 use crate::config::Config;
 use crate::ifb;
-use crate::list::{self, Limit};
+use crate::list::{self, Kernel, Limit};
 use crate::look::Look;
 use crate::plan::{Facts, Numbers, Plan, Side};
 use crate::queue::QueuePolicy;
@@ -28,7 +28,8 @@ impl Operate for Bandwidth {
     }
 
     fn missing(requests: &[&Request], _found: &[Limit]) -> Vec<Result<Vec<Limit>, Error>> {
-        let missing = |request: &&Request| list::missing(request);
+        let kernel = Kernel::default();
+        let missing = |request: &&Request| list::missing(request, &kernel);
         requests.iter().map(missing).collect()
     }
 

@@ -1,6 +1,6 @@
 //! STATUS: tries everything that ADD needs in a namespace that is thrown away.
 
-use common::error::{Code, Error};
+use common::error::{Code, Context, Error};
 use common::operate::Part;
 use common::sys::netlink::{Netlink, Refusal};
 use common::sys::netns;
@@ -10,10 +10,38 @@ use crate::queue::{Queue, QueuePolicy};
 use crate::tbf::{LATENCY, Tbf};
 use crate::tc::filter::{self, Rule, Verdict};
 use crate::tc::qdisc::{self, HookKind};
-use crate::tc::{ETH_P_ALL, Hook};
+use crate::tc::{ETH_P_ALL, Hook, is_lacking};
 
 const ANY: &str = "bandwidth limits nothing";
 const EGRESS: &str = "bandwidth limits nothing that a container sends";
+
+/// The token bucket that is tried.
+const TRIED: Tbf = Tbf {
+    rate: 1_000_000,
+    buffer: 1_562_500,
+    limit: 125_000,
+};
+
+/// Whether the kernel has `fq_codel`, as ADD would find out.
+///
+/// # Errors
+/// Code 100 when that cannot be tried.
+pub fn has_fq_codel() -> Result<bool, Error> {
+    // The loopback, which every namespace has.
+    let link = 1;
+    let set = |netlink: &mut Netlink| {
+        qdisc::set_root(netlink, link, TRIED)?;
+        let queue = Queue::new(QueuePolicy::Auto, TRIED.rate, LATENCY, 1514);
+        let numbers = queue.fq_codel();
+        numbers.map_or(Ok(()), |numbers| qdisc::set_queue(netlink, link, numbers))
+    };
+    netns::in_a_new_one(|| match set(&mut Netlink::route()?) {
+        Err(refusal) if is_lacking(&refusal) => Ok(false),
+        tried => tried
+            .map(|()| true)
+            .context(Code::System, || "try fq_codel".to_owned()),
+    })
+}
 
 /// Names everything that the kernel lacks for a configuration.
 ///
@@ -66,18 +94,13 @@ fn try_all(netlink: &mut Netlink, queue: QueuePolicy) -> Vec<Part> {
         });
     };
     check("ifb (module ifb)", EGRESS, ifb.map(drop));
-    let tbf = Tbf {
-        rate: 1_000_000,
-        buffer: 1_562_500,
-        limit: 125_000,
-    };
     check(
         "tbf (module sch_tbf)",
         ANY,
-        qdisc::set_root(netlink, link, tbf),
+        qdisc::set_root(netlink, link, TRIED),
     );
     // A FIFO will do, unless the configuration says otherwise.
-    if let Queue::FqCodel(numbers) = Queue::new(queue, tbf.rate, LATENCY, 1514) {
+    if let Queue::FqCodel(numbers) = Queue::new(queue, TRIED.rate, LATENCY, 1514) {
         let set = qdisc::set_queue(netlink, link, numbers);
         check("fq_codel (module sch_fq_codel)", ANY, set);
     }

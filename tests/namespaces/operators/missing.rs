@@ -230,9 +230,17 @@ fn a_bucket_that_was_removed_is_a_limit_that_is_missing() {
         |state| row("egress", 16_000_000, state),
         |state| row("ingress", 8_000_000, state),
     );
+    // The numbers of what is missing are those that ADD makes on this kernel.
+    let numbers = || -> Vec<Value> {
+        let keys = ["queue", "burstBytes", "latencyMicroseconds", "limitBytes"];
+        let told = |row: &Value| Value::Array(keys.map(|key| row[key].clone()).into());
+        rows(&place, "limits").iter().map(told).collect()
+    };
     assert_eq!(states(), [egress("active"), ingress("active")]);
+    let made = numbers();
     host.sh(["tc", "qdisc", "del", "dev", &veth, "root"]);
     assert_eq!(states(), [egress("active"), ingress("missing")]);
+    assert_eq!(numbers(), made);
     // The bucket is there, and nothing leads to it.
     host.sh(["tc", "qdisc", "del", "dev", &veth, "clsact"]);
     assert_eq!(states(), [egress("missing"), ingress("missing")]);
