@@ -35,7 +35,8 @@ pub enum Kind {
     Values,
     /// An object with these keys, and others.
     Object(&'static [Key]),
-    /// A list of objects with these keys, and others; the first `usize` of them are required.
+    /// A list of objects with these keys, and others; the first `usize` of them are required, and neither `null` nor an
+    /// empty text.
     Objects(&'static [Key], usize),
 }
 
@@ -57,8 +58,8 @@ pub const SHARED: &[Key] = &[
     key("dns", Kind::Any),
     key("prevResult", Kind::Object(&[])),
     key("runtimeConfig", Kind::Object(&[])),
-    key("cni.dev/valid-attachments", Kind::Objects(ATTACHMENTS, 0)),
-    key("cni.dev/attachments", Kind::Objects(ATTACHMENTS, 0)),
+    key("cni.dev/valid-attachments", Kind::Objects(ATTACHMENTS, 2)),
+    key("cni.dev/attachments", Kind::Objects(ATTACHMENTS, 2)),
     key("logLevel", Kind::Text),
     key("logFile", Kind::Text),
 ];

@@ -43,10 +43,25 @@ fn of(kind: Kind) -> Value {
         Kind::Object(inner) => json!({"type": ["object", "null"], "properties": properties(inner)}),
         Kind::Objects(inner, required) => {
             let names: Vec<&str> = inner.iter().take(required).map(|key| key.name).collect();
-            let items =
-                json!({"type": "object", "properties": properties(inner), "required": names});
+            let mut properties = properties(inner);
+            for name in &names {
+                require(&mut properties[*name]);
+            }
+            let items = json!({"type": "object", "properties": properties, "required": names});
             json!({"type": ["array", "null"], "items": items})
         }
+    }
+}
+
+/// Takes the values that are the same as absence from what may be.
+fn require(value: &mut Value) {
+    let kinds = value["type"].as_array().cloned().unwrap_or_default();
+    let [kind, ..] = kinds.as_slice() else {
+        return;
+    };
+    value["type"] = kind.clone();
+    if kind == "string" {
+        value["minLength"] = json!(1);
     }
 }
 
@@ -133,6 +148,50 @@ fn every_configuration_of_the_project_fits() {
             .map(|e| e.to_string())
             .collect();
         assert!(faults.is_empty(), "{place}: {list}\n{faults:#?}");
+    }
+}
+
+/// What the plugins refuse, too (`common/src/netconf.rs`, `portmap/src/mapping.rs`).
+#[test]
+fn what_is_required_may_be_neither_left_out_nor_null_nor_empty() {
+    let validator = validator();
+    let whole = [
+        (
+            "cni.dev/valid-attachments",
+            json!({"containerID": "a", "ifname": "eth0"}),
+        ),
+        (
+            "cni.dev/attachments",
+            json!({"containerID": "a", "ifname": "eth0"}),
+        ),
+        (
+            "portMappings",
+            json!({"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}),
+        ),
+    ];
+    let list = |key: &str, item: &Value| {
+        let part = match key {
+            "portMappings" => json!({"type": "portmap", "runtimeConfig": {key: [item]}}),
+            key => json!({"type": "portmap", key: [item]}),
+        };
+        json!({"name": "n", "plugins": [part]})
+    };
+    for (key, item) in whole {
+        assert!(validator.is_valid(&list(key, &item)), "{key}");
+        for name in item.as_object().unwrap().keys() {
+            for lacking in [None, Some(Value::Null), Some(json!(""))] {
+                let mut item = item.clone();
+                match lacking {
+                    Some(value) => item[name] = value,
+                    None => drop(item.as_object_mut().unwrap().remove(name)),
+                }
+                assert!(!validator.is_valid(&list(key, &item)), "{key}: {item}");
+            }
+        }
+    }
+    for kind in [Value::Null, json!("")] {
+        let list = json!({"name": "n", "plugins": [{"type": kind}]});
+        assert!(!validator.is_valid(&list), "{list}");
     }
 }
 
