@@ -33,55 +33,8 @@ impl Operate for Bandwidth {
         requests.iter().map(missing).collect()
     }
 
-    fn plan(request: &Request) -> Result<Vec<String>, Error> {
-        let config = Config::parse(request)?;
-        if config.is_off() {
-            return Ok(Vec::new());
-        }
-        let [ingress_ifb, _, egress_ifb] = ifb::names(&request.attachment);
-        let plan = Plan::new(
-            &config,
-            &Facts {
-                side: Side::Host,
-                link: "VETH".into(),
-                mtu: USUAL_MTU,
-                gso: GSO_DEFAULT,
-                ingress_ifb,
-                egress_ifb,
-            },
-        );
-        let root = plan.root.iter();
-        let bucket = |link: &str, numbers: &Numbers| {
-            let Numbers { ours, queue, .. } = numbers;
-            let root = format!("qdisc root of {link}: {ours}");
-            let queue = queue.fq_codel().map(|numbers| {
-                let else_fifo = match queue.may_be_fifo() {
-                    true => ", or a FIFO where the kernel has none",
-                    false => "",
-                };
-                format!("qdisc below it: {numbers}{else_fifo}")
-            });
-            [root].into_iter().chain(queue)
-        };
-        let mut lines: Vec<String> = root.flat_map(|numbers| bucket("VETH", numbers)).collect();
-        for detour in &plan.detours {
-            let (ifb, mtu) = (&detour.ifb, detour.mtu);
-            let hook = detour.hook;
-            lines.push(format!("link {ifb} type ifb mtu {mtu}"));
-            lines.extend(bucket(ifb, &detour.tbf));
-            lines.push(format!("qdisc clsact of VETH: {hook} hook"));
-            lines.extend(detour.filters.iter().map(|filter| {
-                let keys = filter.rule.keys.iter().map(|key| format!("match {key} "));
-                let keys: String = keys.collect();
-                let verdict = match filter.rule.verdict {
-                    Verdict::Redirect(_) => format!("mirred redirect to {ifb}"),
-                    _ => "pass".to_owned(),
-                };
-                let protocol = filter.protocol;
-                format!("filter of VETH {hook}: protocol {protocol:#06x} u32 {keys}{verdict}")
-            }));
-        }
-        Ok(lines)
+    fn plans(requests: &[&Request]) -> Vec<Result<Vec<String>, Error>> {
+        requests.iter().map(|request| plan(request)).collect()
     }
 
     fn leftovers(
@@ -138,6 +91,58 @@ impl Operate for Bandwidth {
     fn judge(request: &Request) -> Result<(), Error> {
         Config::parse(request).map(drop)
     }
+}
+
+/// What ADD would make.
+fn plan(request: &Request) -> Result<Vec<String>, Error> {
+    let config = Config::parse(request)?;
+    if config.is_off() {
+        return Ok(Vec::new());
+    }
+    let [ingress_ifb, _, egress_ifb] = ifb::names(&request.attachment);
+    let plan = Plan::new(
+        &config,
+        &Facts {
+            side: Side::Host,
+            link: "VETH".into(),
+            mtu: USUAL_MTU,
+            gso: GSO_DEFAULT,
+            ingress_ifb,
+            egress_ifb,
+        },
+    );
+    let root = plan.root.iter();
+    let bucket = |link: &str, numbers: &Numbers| {
+        let Numbers { ours, queue, .. } = numbers;
+        let root = format!("qdisc root of {link}: {ours}");
+        let queue = queue.fq_codel().map(|numbers| {
+            let else_fifo = match queue.may_be_fifo() {
+                true => ", or a FIFO where the kernel has none",
+                false => "",
+            };
+            format!("qdisc below it: {numbers}{else_fifo}")
+        });
+        [root].into_iter().chain(queue)
+    };
+    let mut lines: Vec<String> = root.flat_map(|numbers| bucket("VETH", numbers)).collect();
+    for detour in &plan.detours {
+        let (ifb, mtu) = (&detour.ifb, detour.mtu);
+        let hook = detour.hook;
+        lines.push(format!("link {ifb} type ifb mtu {mtu}"));
+        lines.extend(bucket(ifb, &detour.tbf));
+        lines.push(format!("qdisc clsact of VETH: {hook} hook"));
+        lines.extend(detour.filters.iter().map(|filter| {
+            let keys = filter.rule.keys.iter().map(|key| format!("match {key} "));
+            let keys: String = keys.collect();
+            let verdict = match filter.rule.verdict {
+                Verdict::Redirect(_) => format!("mirred redirect to {ifb}"),
+                _ => "pass".to_owned(),
+            };
+            let protocol = filter.protocol;
+            format!("filter of VETH {hook}: protocol {protocol:#06x} u32 {keys}{verdict}")
+        }));
+    }
+    Ok(lines)
 }
 
 /// Removes what older limits of an attachment left, and gives what could not be; `None` where it has no limits now.

@@ -7,7 +7,7 @@ use clap::builder::PossibleValue;
 use common::{Plugin as _, Request};
 
 /// One of them, in the order of their names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Plugin {
     /// `bandwidth`
     Bandwidth,

@@ -86,12 +86,9 @@ pub trait Operate: Plugin {
         Vec::new()
     }
 
-    /// What ADD of a request would make where nothing is yet, a line each in the words of `ip`, `tc`,
-    /// `iptables`, `nft` and `sysctl`. Nothing of the node is changed.
-    ///
-    /// # Errors
-    /// What ADD would refuse.
-    fn plan(request: &Request) -> Result<Vec<String>, Error>;
+    /// What ADD of each of a chain's requests would make where nothing is yet, a line each in the words of `ip`,
+    /// `tc`, `iptables`, `nft` and `sysctl`; an error is what ADD would refuse. Nothing of the node is changed.
+    fn plans(requests: &[&Request]) -> Vec<Result<Vec<String>, Error>>;
 
     /// What attachments have of earlier configurations, beside what requests of today want, in their
     /// order. An attachment whose chain no longer has the plugin has no requests.

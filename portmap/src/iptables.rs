@@ -31,6 +31,7 @@ mod remove;
 mod rules;
 mod shadow;
 mod shadowed;
+mod shown;
 mod standing;
 mod status;
 mod theirs;
@@ -57,7 +58,8 @@ use xtables::Variant;
 
 pub use families::is_by_programs;
 pub use observe::is_plain;
-pub use rules::{CHAINS, DNAT, GUARD, shown};
+pub use rules::{CHAINS, DNAT, GUARD};
+pub use shown::{Names, shown};
 pub use status::try_rules;
 
 /// The backend.

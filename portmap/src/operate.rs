@@ -9,6 +9,7 @@ use common::{Attachment, Drift, Error, Family, Operate, Request};
 use crate::backend::Leaving;
 use crate::config::Config;
 use crate::host_port::{self, HostPort};
+use crate::iptables::Names;
 use crate::limits::Node;
 use crate::list::row::Row;
 use crate::options::BackendKind;
@@ -35,21 +36,10 @@ impl Operate for Portmap {
         list::owners(cache)
     }
 
-    fn plan(request: &Request) -> Result<Vec<String>, Error> {
-        let (config, _) = Config::parse(request)?;
-        let plan = Plan::of(&config, &Node::default())?;
-        if plan.families.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut lines = match backends::choose(&config)? {
-            BackendKind::Iptables => iptables::shown(&plan, &config),
-            BackendKind::Nftables => nftables::shown(&plan),
-        };
-        if let Some(container) = crate::reached_from_loopback(&plan) {
-            let way = format!("of the interface towards {container}");
-            lines.push(format!("sysctl route_localnet {way} = 1"));
-        }
-        Ok(lines)
+    fn plans(requests: &[&Request]) -> Vec<Result<Vec<String>, Error>> {
+        let (node, mut names) = (Node::default(), Names::default());
+        let plan = |request: &&Request| plan(request, &node, &mut names);
+        requests.iter().map(plan).collect()
     }
 
     fn leftovers(
@@ -96,6 +86,24 @@ impl Operate for Portmap {
     fn judge(request: &Request) -> Result<(), Error> {
         Config::of_network(request).map(drop)
     }
+}
+
+/// What ADD would make, beside chains of the list's other entries.
+fn plan(request: &Request, node: &Node, names: &mut Names) -> Result<Vec<String>, Error> {
+    let (config, _) = Config::parse(request)?;
+    let plan = Plan::of(&config, node)?;
+    if plan.families.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut lines = match backends::choose(&config)? {
+        BackendKind::Iptables => iptables::shown(&plan, &config, names)?,
+        BackendKind::Nftables => nftables::shown(&plan),
+    };
+    if let Some(container) = crate::reached_from_loopback(&plan) {
+        let way = format!("of the interface towards {container}");
+        lines.push(format!("sysctl route_localnet {way} = 1"));
+    }
+    Ok(lines)
 }
 
 /// The host ports of a configuration: one claim for each prefix that it is limited to. Which addresses its

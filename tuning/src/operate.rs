@@ -28,26 +28,8 @@ impl Operate for Tuning {
         requests.iter().map(missing).collect()
     }
 
-    fn plan(request: &Request) -> Result<Vec<String>, Error> {
-        let config = Config::parse(request)?;
-        allowlist::permit(&config)?;
-        let Plan {
-            sysctls,
-            link,
-            offloads,
-        } = Plan::new(config);
-        let ifname = &request.attachment.ifname;
-        let sysctls = sysctls.iter();
-        let sysctls = sysctls.map(|one| format!("sysctl {} = {}", one.name.text(), one.value));
-        let link = link.iter().map(|one| {
-            let (name, value) = (attribute::name(*one), attribute::value(*one));
-            format!("link {ifname} {name} {value}")
-        });
-        let offloads = offloads.iter().map(|one| {
-            let value = if one.on { "on" } else { "off" };
-            format!("{} {} {value}", one.side.key(), one.written)
-        });
-        Ok(sysctls.chain(link).chain(offloads).collect())
+    fn plans(requests: &[&Request]) -> Vec<Result<Vec<String>, Error>> {
+        requests.iter().map(|request| plan(request)).collect()
     }
 
     fn leftovers(
@@ -79,4 +61,27 @@ impl Operate for Tuning {
     fn judge(request: &Request) -> Result<(), Error> {
         Config::parse(request).map(drop)
     }
+}
+
+/// What ADD would make.
+fn plan(request: &Request) -> Result<Vec<String>, Error> {
+    let config = Config::parse(request)?;
+    allowlist::permit(&config)?;
+    let Plan {
+        sysctls,
+        link,
+        offloads,
+    } = Plan::new(config);
+    let ifname = &request.attachment.ifname;
+    let sysctls = sysctls.iter();
+    let sysctls = sysctls.map(|one| format!("sysctl {} = {}", one.name.text(), one.value));
+    let link = link.iter().map(|one| {
+        let (name, value) = (attribute::name(*one), attribute::value(*one));
+        format!("link {ifname} {name} {value}")
+    });
+    let offloads = offloads.iter().map(|one| {
+        let value = if one.on { "on" } else { "off" };
+        format!("{} {} {value}", one.side.key(), one.written)
+    });
+    Ok(sysctls.chain(link).chain(offloads).collect())
 }

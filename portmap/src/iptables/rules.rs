@@ -213,27 +213,6 @@ pub fn all_wanted(plan: &Plan, config: &Config, families: &[Family]) -> Vec<Want
     forwards.map(of).collect()
 }
 
-/// What ADD of a plan would make, a line each: what all attachments share first.
-pub fn shown(plan: &Plan, config: &Config) -> Vec<String> {
-    let mut lines = Vec::new();
-    for wanted in all_wanted(plan, config, &Family::ALL) {
-        let program = match wanted.family {
-            Family::V4 => "iptables",
-            Family::V6 => "ip6tables",
-        };
-        let own = wanted.shared_name();
-        let rule = |table: Table, chain: &str, rule: &str| {
-            format!("{program} -t {} -A {chain} {rule}", table.name())
-        };
-        let shared = wanted.shared.iter();
-        lines.extend(shared.map(|one| rule(one.table, one.chain, &one.rule)));
-        lines.extend(wanted.own.iter().map(|text| rule(Table::Nat, &own, text)));
-        let jumps = wanted.jumps.iter();
-        lines.extend(jumps.map(|jump| rule(Table::Nat, DNAT, &jump.to(&own))));
-    }
-    lines
-}
-
 /// What is wanted when the foreign chain that should mark packets is missing.
 pub fn own_mark(plan: &Plan, config: &Config, family: Family) -> Option<Wanted> {
     match config.mark {

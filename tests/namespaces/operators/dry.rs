@@ -7,17 +7,21 @@ use serde_json::{Value, json};
 
 use super::place::{Backend, NETWORK, Place, Said, on_every_backend};
 
-on_every_backend!(what_add_would_make_is_what_it_makes_and_nothing_is_touched);
+on_every_backend!(
+    what_add_would_make_is_what_it_makes_and_nothing_is_touched,
+    each_entry_of_a_list_has_the_chain_that_it_gets,
+);
 
-fn list(place: &Place, portmap: &Value) -> String {
+fn list(place: &Place, portmaps: &[Value]) -> String {
     let file = place.directory.join("list.conflist");
-    let list = json!({"cniVersion": "1.0.0", "name": NETWORK, "plugins": [
-        {"type": "veth", "addresses": [{"address": "10.22.0.2/16"}]},
-        {"type": "tuning", "mtu": 1400, "dataDir": place.data_dir(),
-         "sysctl": {"net.core.somaxconn": "500"}},
-        portmap,
-        {"type": "bandwidth", "capabilities": {"bandwidth": true}},
-    ]});
+    let mut plugins = vec![
+        json!({"type": "veth", "addresses": [{"address": "10.22.0.2/16"}]}),
+        json!({"type": "tuning", "mtu": 1400, "dataDir": place.data_dir(),
+               "sysctl": {"net.core.somaxconn": "500"}}),
+    ];
+    plugins.extend_from_slice(portmaps);
+    plugins.push(json!({"type": "bandwidth", "capabilities": {"bandwidth": true}}));
+    let list = json!({"cniVersion": "1.0.0", "name": NETWORK, "plugins": plugins});
     fs::write(&file, list.to_string()).unwrap();
     file.display().to_string()
 }
@@ -58,7 +62,7 @@ fn what_add_would_make_is_what_it_makes_and_nothing_is_touched(backend: Backend)
     let place = Place::new(backend, 1);
     let portmap = json!({"type": "portmap", "backend": backend.key(),
                          "capabilities": {"portMappings": true}});
-    let list = list(&place, &portmap);
+    let list = list(&place, &[portmap]);
     let before = state(&place);
     let said = dry(&place, &list, &["--ip", "10.22.0.2/16"]);
     assert_eq!((said.code, said.stderr.as_str()), (Some(0), ""), "{said:?}");
@@ -109,10 +113,55 @@ fn what_add_would_make_is_what_it_makes_and_nothing_is_touched(backend: Backend)
     assert!(plan.contains("10.22.0.2:80"), "{plan}");
 }
 
+fn each_entry_of_a_list_has_the_chain_that_it_gets(backend: Backend) {
+    let place = Place::new(backend, 1);
+    let capabilities = place.capabilities(0);
+    let portmap = place.conf("portmap", 0, &capabilities);
+    let place = place.with_conditions();
+    let conditional = place.conf("portmap", 0, &capabilities);
+    let entry = |conf: &Value| {
+        let keys = ["type", "backend", "capabilities", "conditionsV4"];
+        let keys = keys
+            .iter()
+            .filter_map(|key| Some(((*key).to_owned(), conf.get(key)?.clone())));
+        keys.collect::<Value>()
+    };
+    // Whichever comes first has the reference's chain.
+    let list = list(&place, &[entry(&conditional), entry(&portmap)]);
+    let said = dry(&place, &list, &["--ip", "10.22.0.2/16", "--json"]);
+    let document: Value = serde_json::from_str(&said.stdout).unwrap();
+    for (plugin, conf) in [(2, conditional), (3, portmap)] {
+        let call = place.call("portmap", "ADD", 0, &capabilities);
+        let answer = call.stdin(conf.to_string()).run(&place.net.host).unwrap();
+        assert_eq!(answer.code, Some(0), "{answer:?}");
+        if backend != Backend::Nftables {
+            let save = format!("iptables-{}-save", backend.infix());
+            let rules = place.net.host.sh([save.as_str()]);
+            let plan = document["plugins"][plugin]["plan"].as_array().unwrap();
+            for line in plan.iter().map(|line| line.as_str().unwrap()) {
+                let Some((_, rule)) = line.split_once("iptables -t nat ") else {
+                    continue;
+                };
+                // iptables prints the matches of conditions in an order of its own.
+                let (_, target) = rule.split_once(" -j ").unwrap();
+                let part = match rule.starts_with("-A CNI-HOSTPORT-DNAT ") {
+                    true => format!(" -j {target}\n"),
+                    false => format!("{rule}\n"),
+                };
+                assert!(rules.contains(&part), "{part}: {rules}");
+            }
+        }
+    }
+    // The same where they are there already.
+    let said = dry(&place, &list, &["--ip", "10.22.0.2/16", "--json"]);
+    let again: Value = serde_json::from_str(&said.stdout).unwrap();
+    assert_eq!(again["plugins"], document["plugins"]);
+}
+
 #[test]
 fn what_add_would_refuse_is_refused() {
     let place = Place::new(Backend::Nftables, 1);
-    let list = list(&place, &json!({"type": "portmap", "backend": "none"}));
+    let list = list(&place, &[json!({"type": "portmap", "backend": "none"})]);
     let said = dry(&place, &list, &[]);
     assert_eq!((said.code, said.stdout.as_str()), (Some(1), ""), "{said:?}");
     assert!(said.stderr.contains("plugin portmap: "), "{said:?}");

@@ -1,5 +1,8 @@
 //! `add --dry-run`: what ADD would make, plugin by plugin. Nothing is run and nothing is changed.
 
+use std::collections::HashMap;
+use std::vec::IntoIter;
+
 use clap::ValueEnum;
 use common::Operate;
 use common::netconf::Unversioned;
@@ -30,25 +33,33 @@ pub fn run(attach: &Attach, network: &Network, on: &Attachment) -> Result<()> {
         network,
         path: &runner.path,
     };
-    let part = |plugin: &crate::runner::network::Plugin| {
-        let program = exec::find(&plugin.kind, &runner.path, runner.builtin.as_deref())?;
-        let request = writer.attachment(Verb::Add, plugin, on, Some(&result));
-        let known = Plugin::value_variants().iter();
-        let known = known.copied().find(|one| one.name() == plugin.kind);
-        Ok(match known {
-            Some(known) => Part {
-                plugin: plugin.kind.clone(),
-                plan: of!(known, P => plan::<P>(&request))?,
-                note: None,
+    let programs = network.plugins.iter();
+    let programs = programs
+        .map(|plugin| exec::find(&plugin.kind, &runner.path, runner.builtin.as_deref()))
+        .collect::<Result<Vec<_>>>()?;
+    let mut plans: HashMap<Plugin, IntoIter<Vec<String>>> = HashMap::new();
+    for known in Plugin::value_variants() {
+        let own = network.plugins.iter();
+        let own = own.filter(|plugin| plugin.kind == known.name());
+        let requests = own.map(|plugin| writer.attachment(Verb::Add, plugin, on, Some(&result)));
+        let requests: Vec<Request> = requests.collect();
+        let all = of!(known, P => all::<P>(&requests))?;
+        plans.insert(*known, all.into_iter());
+    }
+    let part = |(plugin, program): (&crate::runner::network::Plugin, exec::Program)| {
+        let mut known = plans.iter_mut();
+        let known = known.find(|(known, _)| known.name() == plugin.kind);
+        let plan = known.map(|(_, plans)| plans.next().unwrap_or_default());
+        Part {
+            plugin: plugin.kind.clone(),
+            note: match plan {
+                Some(_) => None,
+                None => Some(format!("{} says when it runs", program.path.display())),
             },
-            None => Part {
-                plugin: plugin.kind.clone(),
-                plan: Vec::new(),
-                note: Some(format!("{} says when it runs", program.path.display())),
-            },
-        })
+            plan: plan.unwrap_or_default(),
+        }
     };
-    let parts: Vec<Part> = network.plugins.iter().map(part).collect::<Result<_>>()?;
+    let parts: Vec<Part> = network.plugins.iter().zip(programs).map(part).collect();
     match attach.common.json {
         true => print(&format!("{:#}", document(network, &parts, &assumed)))?,
         false => print(text(&parts, &assumed).trim_end())?,
@@ -90,20 +101,28 @@ fn result(runner: &Runner<'_>, network: &Network, on: &Attachment) -> Result<(Va
     Ok((result, assumed))
 }
 
-fn plan<P: Operate>(request: &Request) -> Result<Vec<String>> {
+/// The plans of a plugin's entries.
+fn all<P: Operate>(requests: &[Request]) -> Result<Vec<Vec<String>>> {
     let named = |error: common::Error| common::Error {
         msg: format!("plugin {}: {}", P::NAME, error.msg),
         ..error
     };
-    let plan = || {
+    let read = |request: &Request| {
         let conf = Unversioned::parse(&request.stdin)?.supported(P::VERSIONS)?;
         let environment = Environment::read(|name| {
             let own = request.env.iter().find(|(key, _)| *key == name);
             own.map(|(_, value)| value.clone())
         })?;
-        P::plan(&environment.request(conf))
+        Ok(environment.request(conf))
     };
-    Ok(plan().map_err(named)?)
+    let read: std::result::Result<Vec<common::Request>, common::Error> =
+        requests.iter().map(read).collect();
+    let read = read.map_err(named)?;
+    let plans = P::plans(&read.iter().collect::<Vec<_>>());
+    Ok(plans
+        .into_iter()
+        .collect::<std::result::Result<_, common::Error>>()
+        .map_err(named)?)
 }
 
 fn text(parts: &[Part], assumed: &[String]) -> String {
