@@ -54,21 +54,21 @@ impl HostPort {
     }
 }
 
-/// What an attachment that has a port claims, in the words of [`common::operate::Claim`]; `None` where limits say
-/// on which addresses.
-pub fn claimed(family: Family, port: HostPort) -> Option<String> {
+/// What an attachment that has a port claims, in the words of [`common::operate::Claim`]. With limits, those of its
+/// interfaces are part of it.
+pub fn claimed(family: Family, port: HostPort, limits: Option<&str>) -> String {
     let HostPort {
         protocol,
         address,
-        within,
+        within: _,
         number,
     } = port;
-    let place = match (address, within) {
+    let place = match (address, limits) {
         (Some(address), _) => address.to_string(),
         (None, None) => "everywhere".to_owned(),
-        (None, Some(_)) => return None,
+        (None, Some(interfaces)) => format!("within {interfaces}"),
     };
-    Some(format!("{family} {number}/{protocol} {place}"))
+    format!("{family} {number}/{protocol} {place}")
 }
 
 impl fmt::Display for HostPort {

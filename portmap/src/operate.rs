@@ -8,7 +8,7 @@ use common::{Attachment, Drift, Error, Family, Operate, Request};
 
 use crate::backend::Leaving;
 use crate::config::Config;
-use crate::host_port::{self, HostPort};
+use crate::host_port;
 use crate::iptables::Names;
 use crate::limits::Node;
 use crate::list::row::Row;
@@ -116,17 +116,11 @@ fn claims(config: &Config) -> Vec<Claim> {
         let served = served.filter(move |mapping| config.can_serve(mapping, family));
         served.flat_map(move |mapping| {
             let port = mapping.host_port();
+            let interfaces = only.as_ref().map(|_| limits.interfaces());
+            let what = host_port::claimed(family, port, interfaces.as_deref());
             match (port.address, &only) {
-                (Some(_), _) | (None, None) => {
-                    let what = host_port::claimed(family, port);
-                    what.into_iter().map(Claim::of).collect::<Vec<_>>()
-                }
+                (Some(_), _) | (None, None) => vec![Claim::of(what)],
                 (None, Some(prefixes)) => {
-                    let HostPort {
-                        protocol, number, ..
-                    } = port;
-                    let within = limits.interfaces();
-                    let what = format!("{family} {number}/{protocol} within {within}");
                     let at = |prefix: &Prefix| Claim {
                         what: what.clone(),
                         at: Some(*prefix),

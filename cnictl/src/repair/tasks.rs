@@ -65,8 +65,17 @@ pub(super) fn tasks_by<'a, P: Operate>(
     let newer: Vec<Vec<BTreeSet<usize>>> = jobs.iter().enumerate().map(newer).collect();
     let task = |(job, newer): (Job<'a>, Vec<BTreeSet<usize>>)| {
         let claims = job.claims.iter().zip(&newer);
-        let taken = claims.filter(|(_, newer)| !newer.is_empty());
-        let taken: BTreeSet<String> = taken.map(|(claim, _)| claim.what.clone()).collect();
+        let (taken, own): (Vec<_>, Vec<_>) = claims.partition(|(_, newer)| !newer.is_empty());
+        let what = |claims: Vec<(&Claim, _)>| -> BTreeSet<String> {
+            claims
+                .into_iter()
+                .map(|(claim, _)| claim.what.clone())
+                .collect()
+        };
+        // What is claimed at several places is taken where all of them are.
+        let own = what(own);
+        let mut taken = what(taken);
+        taken.retain(|what| !own.contains(what));
         Task {
             is_superseded: !newer.is_empty() && newer.iter().all(|newer| !newer.is_empty()),
             newer: newer.into_iter().flatten().collect(),

@@ -41,6 +41,8 @@ pub struct Wanted {
     pub jumps: Vec<Jump>,
     /// The addresses that they are limited to; none where they are not.
     pub only: Vec<Prefix>,
+    /// The interfaces of these limits in words; `None` without limits.
+    pub interfaces: Option<String>,
     /// Whether the jumps carry conditions, whose meaning only iptables knows.
     pub conditional: bool,
     /// Whether such jumps are known to be there.
@@ -191,6 +193,7 @@ fn written(
         own,
         jumps,
         only,
+        interfaces: forwards.only.as_ref().map(|only| only.interfaces.clone()),
         conditional: !conditions.is_empty(),
         conditions_stand: false,
         chains,

@@ -89,10 +89,9 @@ pub fn drifts(state: &State, wanted: &Wanted, chain: &str) -> Vec<Drift> {
         } = port;
         let rule = rules.get(place);
         let by = rule.and_then(|rule| rule.read(state).jump.as_ref());
-        let taken = by.filter(|_| wanted.only.is_empty());
         let rule = rule.map_or("", |rule| rule.text);
         Drift::new(object, format!("none for {number}/{protocol}"), rule)
-            .of_taken(taken.and_then(|_| claimed(family, port)))
+            .of_taken(by.map(|_| claimed(family, port, wanted.interfaces.as_deref())))
     };
     lost.into_iter().map(drift).collect()
 }

@@ -35,6 +35,8 @@ impl Node {
 pub struct Allowed {
     /// The name of the limits.
     pub scope: Scope,
+    /// `hostInterfaces` in words.
+    pub interfaces: String,
     /// The addresses, in their order; none where no address of this IP version is left.
     pub prefixes: Vec<Prefix>,
 }
@@ -78,7 +80,11 @@ impl Limits {
                 prefixes = prefixes::common(family, &prefixes, &mine);
             }
             let is_everything = prefixes.iter().any(|prefix| prefix.len == 0);
-            (!is_everything).then_some(Allowed { scope, prefixes })
+            (!is_everything).then(|| Allowed {
+                scope,
+                interfaces: self.interfaces(),
+                prefixes,
+            })
         };
         Ok(Located {
             v4: allowed(Family::V4),

@@ -164,8 +164,13 @@ pub fn shown(set: SetId, element: &Element) -> String {
     }
 }
 
-/// How the found elements differ from the wanted ones.
-pub fn drifts(family: Family, wanted: &Elements, found: &Elements) -> Vec<Drift> {
+/// How the found elements differ from the wanted ones; `interfaces` are those of the limits in words.
+pub fn drifts(
+    family: Family,
+    wanted: &Elements,
+    found: &Elements,
+    interfaces: Option<&str>,
+) -> Vec<Drift> {
     let text = |id: SetId, element: Option<&Element>| match element {
         None => "no element".to_owned(),
         Some(element) => {
@@ -204,7 +209,9 @@ pub fn drifts(family: Family, wanted: &Elements, found: &Elements) -> Vec<Drift>
             let drift = Drift::new(object, text(place.0, expected), text(place.0, actual));
             let port = host_port_of(place.0, &place.1);
             let port = port.filter(|port| taken.contains(port));
-            let drift = drift.of_taken(port.and_then(|port| claimed(family, port)));
+            let interfaces = |port: HostPort| interfaces.filter(|_| port.within.is_some());
+            let what = port.map(|port| claimed(family, port, interfaces(port)));
+            let drift = drift.of_taken(what);
             match actual {
                 Some(_) => drift,
                 None => drift.of_missing("element"),

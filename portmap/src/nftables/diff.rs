@@ -93,7 +93,9 @@ fn compare(
     let mut drifts = shared.drifts;
     let obstacle = |why| Drift::new(shared::table_name(family), "our layout", why);
     drifts.extend(shared.obstacle.map(obstacle));
-    drifts.extend(difference.rivals.drifts(family));
+    if let Some(only) = &forwards.only {
+        drifts.extend(difference.rivals.drifts(family, only));
+    }
     let owner = owner::text(&plan.attachment);
     let own = claim::owned(&found, &owner);
     if own.is_empty()
@@ -107,7 +109,8 @@ fn compare(
         wanted.retain(|(id, _), _| id.purpose != Purpose::Shadowed);
         found.retain(|(id, _), _| id.purpose != Purpose::Shadowed);
     }
-    drifts.extend(claim::drifts(family, &wanted, &found));
+    let interfaces = forwards.only.as_ref().map(|only| only.interfaces.as_str());
+    drifts.extend(claim::drifts(family, &wanted, &found, interfaces));
     if let Some(conditional) = conditional {
         let (attachment, words) = (&plan.attachment, &forwards.conditions);
         let present = &difference.conditional;

@@ -14,6 +14,7 @@ on_every_backend!(
     drift_is_a_line_and_whole_where_that_is_asked_for,
     the_newest_owner_of_a_port_keeps_it,
     the_newest_owner_of_one_of_several_ports_keeps_it,
+    the_newest_owner_of_a_port_within_limits_keeps_it,
     two_hundred_attachments_come_back_after_both_kinds_of_flush,
 );
 
@@ -89,7 +90,18 @@ fn drift_is_a_line_and_whole_where_that_is_asked_for(backend: Backend) {
 }
 
 fn the_newest_owner_of_a_port_keeps_it(backend: Backend) {
-    let place = Place::new(backend, 2);
+    newest_keeps_a_port(&Place::new(backend, 2));
+}
+
+fn the_newest_owner_of_a_port_within_limits_keeps_it(backend: Backend) {
+    let addresses = json!(["10.22.0.0/16", "198.51.100.0/24"]);
+    let within = || Place::new(backend, 2).with("hostAddresses", addresses.clone());
+    newest_keeps_a_port(&within());
+    newest_keeps_one_of_several_ports(&within());
+}
+
+#[track_caller]
+fn newest_keeps_a_port(place: &Place) {
     let both = place.asking(&[8080]);
     for index in 0..2 {
         place.attach("portmap", index, &both);
@@ -113,9 +125,13 @@ fn the_newest_owner_of_a_port_keeps_it(backend: Backend) {
     place.does("portmap", "CHECK", 0, &both);
 }
 
-/// The older one has a port of its own, so it is not superseded.
 fn the_newest_owner_of_one_of_several_ports_keeps_it(backend: Backend) {
-    let place = Place::new(backend, 2);
+    newest_keeps_one_of_several_ports(&Place::new(backend, 2));
+}
+
+/// The older one has a port of its own, so it is not superseded.
+#[track_caller]
+fn newest_keeps_one_of_several_ports(place: &Place) {
     let (older, newer) = (place.asking(&[8080, 8081]), place.asking(&[8080]));
     place.attach("portmap", 0, &older);
     place.attach("portmap", 1, &newer);

@@ -42,6 +42,7 @@ fn limited(network: &str, container: &str, ports: &[&str], only: &[&str]) -> Wan
         conditions: Vec::new(),
         only: (!only.is_empty()).then(|| Allowed {
             scope: Scope(1),
+            interfaces: String::new(),
             prefixes: only
                 .iter()
                 .filter_map(|one| Prefix::from_text(one))

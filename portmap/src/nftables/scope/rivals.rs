@@ -8,7 +8,7 @@ use nft::socket::Nft;
 
 use super::names::{chain, of_chain};
 use super::{intervals, read};
-use crate::host_port::HostPort;
+use crate::host_port::{HostPort, claimed};
 use crate::limits::Allowed;
 use crate::nftables::claim::{self, Taken};
 use crate::nftables::elements::place;
@@ -64,7 +64,7 @@ pub fn of(
 
 impl Rivals {
     /// What an attachment lacks because of them.
-    pub fn drifts(&self, family: Family) -> Vec<Drift> {
+    pub fn drifts(&self, family: Family, only: &Allowed) -> Vec<Drift> {
         let object = format!("chain {BY_ADDRESS} of {}", shared::table_name(family));
         let drift = |Taken { port, by }: &Taken| {
             let theirs = port.within.map_or_else(String::new, chain);
@@ -74,6 +74,7 @@ impl Rivals {
                 expected,
                 format!("{theirs} before it, where {by} has it"),
             )
+            .of_taken(Some(claimed(family, *port, Some(&only.interfaces))))
         };
         self.before.iter().map(drift).collect()
     }
