@@ -44,6 +44,16 @@ impl Claim {
         };
         self.what == other.what && at
     }
+
+    /// Whether who has this has some of another claim.
+    pub fn meets(&self, other: &Claim) -> bool {
+        let at = match (&self.at, &other.at) {
+            (None, None) => true,
+            (Some(one), Some(other)) => one.meets(other),
+            _ => false,
+        };
+        self.what == other.what && at
+    }
 }
 
 /// A plugin whose attachments can be looked at, repaired and removed all at once.

@@ -23,6 +23,14 @@ pub struct Task<'a> {
     pub(super) newer: BTreeSet<usize>,
 }
 
+/// The newer attachments that have some of what one claims.
+struct Newer {
+    /// The places of the next one and of the newest.
+    places: BTreeSet<usize>,
+    /// Whether one of them has all of it.
+    have_all: bool,
+}
+
 /// The attachments whose networks have the plugin, oldest first, as the runtime made them: so the newest
 /// has the last word again.
 pub fn tasks<P: Operate>(cache: &Cache, is_dry: bool) -> Vec<Task<'_>> {
@@ -54,32 +62,25 @@ pub(super) fn tasks_by<'a, P: Operate>(
                 .map_or(&[][..], Vec::as_slice);
             let newer = same.partition_point(|(other, _)| *other <= place);
             let newer = same.get(newer..).unwrap_or_default();
-            let covers = |(_, other): &&(usize, &Claim)| other.covers(claim);
+            let meets = |(_, other): &&(usize, &Claim)| other.meets(claim);
             // The next one has the next: not all are noted for each, as thousands may claim one port.
-            let ends = [newer.iter().find(covers), newer.iter().rfind(covers)];
+            let ends = [newer.iter().find(meets), newer.iter().rfind(meets)];
             let ends = ends.into_iter().flatten();
-            ends.map(|(other, _)| *other).collect::<BTreeSet<_>>()
+            Newer {
+                places: ends.map(|(other, _)| *other).collect(),
+                have_all: newer.iter().any(|(_, other)| other.covers(claim)),
+            }
         };
         job.claims.iter().map(who_has).collect::<Vec<_>>()
     };
-    let newer: Vec<Vec<BTreeSet<usize>>> = jobs.iter().enumerate().map(newer).collect();
-    let task = |(job, newer): (Job<'a>, Vec<BTreeSet<usize>>)| {
+    let newer: Vec<Vec<Newer>> = jobs.iter().enumerate().map(newer).collect();
+    let task = |(job, newer): (Job<'a>, Vec<Newer>)| {
         let claims = job.claims.iter().zip(&newer);
-        let (taken, own): (Vec<_>, Vec<_>) = claims.partition(|(_, newer)| !newer.is_empty());
-        let what = |claims: Vec<(&Claim, _)>| -> BTreeSet<String> {
-            claims
-                .into_iter()
-                .map(|(claim, _)| claim.what.clone())
-                .collect()
-        };
-        // What is claimed at several places is taken where all of them are.
-        let own = what(own);
-        let mut taken = what(taken);
-        taken.retain(|what| !own.contains(what));
+        let taken = claims.filter(|(_, newer)| !newer.places.is_empty());
         Task {
-            is_superseded: !newer.is_empty() && newer.iter().all(|newer| !newer.is_empty()),
-            newer: newer.into_iter().flatten().collect(),
-            taken,
+            is_superseded: !newer.is_empty() && newer.iter().all(|newer| newer.have_all),
+            taken: taken.map(|(claim, _)| claim.what.clone()).collect(),
+            newer: newer.into_iter().flat_map(|newer| newer.places).collect(),
             job,
             is_dry,
         }

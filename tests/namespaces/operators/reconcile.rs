@@ -155,6 +155,40 @@ fn newest_keeps_one_of_several_ports(place: &Place) {
     place.does("portmap", "CHECK", 0, &older);
 }
 
+/// Each has addresses of its own, and one that both have; the newest attachment comes first with iptables.
+#[test]
+fn limits_that_meet_leave_the_newer_one_what_they_have_in_common() {
+    for backend in [Backend::IptablesNft, Backend::IptablesLegacy] {
+        let mut place = Place::new(backend, 2);
+        let port = json!({"hostPort": 8080, "containerPort": 80, "protocol": "tcp"});
+        let port = json!({"portMappings": [port]});
+        for (index, other) in ["10.22.0.0/16", "203.0.113.0/24"].into_iter().enumerate() {
+            place = place.with("hostAddresses", json!(["198.51.100.0/24", other]));
+            place.attach("portmap", index, &port);
+        }
+        let rules = place.rules();
+        for _ in 0..2 {
+            let said = place.run("portmap", &["reconcile", "--json"]);
+            let states = vec!["ok".into(), "ok".into()];
+            assert_eq!((said.code, said.states()), (Some(0), states), "{said:?}");
+            assert_eq!(place.rules(), rules);
+        }
+        // ADD of the older one alone would take it.
+        let script = "iptables -t nat -D CNI-HOSTPORT-DNAT $(iptables -t nat -nL CNI-HOSTPORT-DNAT \
+                      --line-numbers | awk '/10.22.0.0/ {print $1}')";
+        let program = format!("/usr/sbin/iptables-{}", backend.infix());
+        let script = script.replace("iptables", &program);
+        let mut command = place.net.host.command("sh");
+        let command = command.env("XTABLES_LOCKFILE", place.directory.join("lock"));
+        assert!(command.args(["-ec", &script]).status().unwrap().success());
+        let said = place.run("portmap", &["reconcile", "--json"]);
+        assert_eq!(said.states(), ["repaired", "repaired"], "{said:?}");
+        let said = place.run("portmap", &["reconcile", "--json"]);
+        assert_eq!(said.states(), ["ok", "ok"], "{said:?}");
+        place.does("portmap", "CHECK", 1, &port);
+    }
+}
+
 /// Writes many attachments into the cache, all of one container's address, each with its port.
 fn remember_many(place: &Place, count: u16) {
     place.attach("portmap", 0, &place.asking(&[8000]));
