@@ -45,7 +45,7 @@ fn text(all: &[Mapping], owners: &Owners<'_>, listeners: &[Listener]) -> String 
     for Mapping { row, state, .. } in all {
         let details = match state {
             State::Active => String::new(),
-            State::Missing(way_out) => format!(": {way_out}"),
+            State::Missing(_) | State::Stale(_) => format!(": {}", state.details()),
             other => format!(" {}", other.details()),
         };
         let pod = owners.pod(&row.owner);

@@ -75,7 +75,7 @@ mod tests {
         };
         let at = |text: &str| {
             let words = text.split_whitespace();
-            At::of(&words.map(|word| prefix(word)).collect::<Vec<_>>())
+            At::of(&words.map(prefix).collect::<Vec<_>>())
         };
         for (ours, theirs, both, left) in [
             (

@@ -157,7 +157,7 @@ pub fn asked(expr: &Expr) -> Option<Scope> {
 pub fn at(nft: &mut Nft, family: Family, scope: Scope) -> Result<At, Refusal> {
     let intervals = read(nft, family, scope)?;
     let prefixes = intervals.iter().filter_map(|(first, end)| {
-        let end = end.and_then(|end| address(end));
+        let end = end.and_then(address);
         Some(between(address(first)?, end))
     });
     Ok(At::of(&prefixes.flatten().collect::<Vec<_>>()))
