@@ -13,6 +13,7 @@ use common::result::CniResult;
 use common::sys::link::Link;
 use common::sys::netlink::Netlink;
 use common::sys::netns::Netns;
+use common::turn::Turn;
 use common::{Attachment, Request};
 
 use crate::TURNS;
@@ -22,6 +23,9 @@ use crate::place::{self, Missing, Place};
 use crate::plan::Side;
 use crate::tc::Hook;
 use link::{Behind, restore};
+
+/// Dead attachments whose turns GC has at once, so that it need not list every link for each.
+const TURNS_AT_ONCE: usize = 50;
 
 /// An attachment that goes.
 struct Leaving<'a> {
@@ -94,16 +98,36 @@ pub fn gc(request: &Request) -> Result<(), Error> {
     let living = living.into_values().flat_map(|found| found.ifbs);
     let living: Vec<Mark> = living.filter_map(|slot| slot.mark).collect();
     let mut errors = Vec::new();
-    for (owner, found) in dead {
-        let Some(_turn) = TURNS.at_once(&owner.turn()) else {
-            request
-                .log
-                .warn(format!("limits of {owner} stay: they are being changed"));
-            continue;
-        };
-        errors.extend(found.remove(&mut host, (&owner, &living), &request.log));
+    let dead: Vec<(Owner, Found)> = dead.into_iter().collect();
+    for some in dead.chunks(TURNS_AT_ONCE) {
+        errors.extend(of_dead(&mut host, some, &living, &request.log)?);
     }
     Error::all(errors).map_or(Ok(()), Err)
+}
+
+/// Removes what was found of the dead, but for those that are being changed, or were since: they are not dead.
+fn of_dead(
+    netlink: &mut Netlink,
+    dead: &[(Owner, Found)],
+    living: &[Mark],
+    log: &Log,
+) -> Result<Vec<Error>, Error> {
+    let turns = dead.iter().map(|(owner, _)| TURNS.at_once(&owner.turn()));
+    let turns: Vec<Option<Turn>> = turns.collect();
+    let owners: HashSet<&Owner> = dead.iter().map(|(owner, _)| owner).collect();
+    let mut now = marked(netlink, |owner| owners.contains(owner))?;
+    let mut errors = Vec::new();
+    for ((owner, then), turn) in dead.iter().zip(&turns) {
+        match (turn, now.remove(owner)) {
+            (_, None) => {}
+            (Some(_), Some(found)) if found.was_in(then) => {
+                errors.extend(found.remove(netlink, (owner, living), log));
+            }
+            (Some(_), Some(_)) => log.warn(format!("limits of {owner} stay: they were changed")),
+            (None, Some(_)) => log.warn(format!("limits of {owner} stay: they are being changed")),
+        }
+    }
+    Ok(errors)
 }
 
 /// What is an owner's.
@@ -115,6 +139,18 @@ struct Found {
 }
 
 impl Found {
+    /// Whether all of it was there before, with the same marks.
+    fn was_in(&self, then: &Found) -> bool {
+        let is_same = |now: &Link, then: &Link| now.index == then.index && now.alias == then.alias;
+        let ifbs = |found: &Found| -> Vec<Link> {
+            let links = found.ifbs.iter().filter_map(|slot| slot.link.clone());
+            links.chain(found.links.iter().cloned()).collect()
+        };
+        let then = ifbs(then);
+        let mut now = ifbs(self).into_iter();
+        now.all(|now| then.iter().any(|then| is_same(&now, then)))
+    }
+
     fn remove(self, netlink: &mut Netlink, whose: (&Owner, &[Mark]), log: &Log) -> Vec<Error> {
         let Found { ifbs, links } = self;
         let place = links.iter().position(|link| is_behind(&ifbs, link));

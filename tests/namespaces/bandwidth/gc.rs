@@ -4,6 +4,7 @@ use sandbox::Topology;
 use serde_json::{Value, json};
 
 use super::pod::{OURS, Pod, both, ifbs, state, succeeds};
+use crate::faults::{held_when, until_it_waits};
 
 /// Runs a verb for one container of the picture under a network and a container ID.
 fn run(pod: &Pod, verb: &str, number: usize, network: &str, id: &str) {
@@ -18,12 +19,47 @@ fn run(pod: &Pod, verb: &str, number: usize, network: &str, id: &str) {
 }
 
 fn gc(pod: &Pod, valid: Value) {
+    let (call, conf) = gc_of(valid);
+    succeeds(&pod.finish(call, &conf));
+}
+
+fn gc_of(valid: Value) -> (sandbox::plugin::Call, Value) {
     let conf = json!({
         "cniVersion": "1.1.0", "name": "net1", "type": "bandwidth",
         "cni.dev/valid-attachments": valid,
     });
     let call = sandbox::plugin::Call::bare(OURS).env("CNI_COMMAND", "GC");
-    succeeds(&pod.finish(call, &conf));
+    (call, conf)
+}
+
+/// A container that gets another veth under its old ID, after GC has seen what was left of the old one: before GC
+/// has the turn, and while it has it.
+#[test]
+fn who_is_added_again_while_gc_is_at_work_keeps_its_limits() {
+    let places = [("openat", "bandwidth", 1), ("sendto", "RTM_DELQDISC", 1)];
+    for place in places {
+        let pod = Pod::in_net(OURS, &Topology::new().containers(2));
+        let before = pod.state();
+        run(&pod, "ADD", 0, "net1", "dead");
+        let (call, conf) = gc_of(json!([]));
+        let mut again = pod.conf(both());
+        again["prevResult"]["interfaces"][0]["name"] = json!("veth1");
+        let add = sandbox::plugin::Call::new(OURS, "ADD").netns(&pod.net.containers[1]);
+        let add = add.env("CNI_CONTAINERID", "dead").stdin(again.to_string());
+        let mut adding = None;
+        let gc = held_when(pod.host(), &call.stdin(conf.to_string()), place, || {
+            let running = add.spawn(pod.host()).unwrap();
+            until_it_waits(&running);
+            adding = Some(running);
+        });
+        assert_eq!(gc.as_ref().unwrap().code, Some(0), "{gc:?}");
+        let added = adding.unwrap().wait().unwrap();
+        assert_eq!(added.code, Some(0), "{place:?}: {added:?}");
+        run(&pod, "CHECK", 1, "net1", "dead");
+        run(&pod, "DEL", 1, "net1", "dead");
+        run(&pod, "DEL", 0, "net1", "dead");
+        assert_eq!(pod.state(), before, "{place:?}");
+    }
 }
 
 #[test]
