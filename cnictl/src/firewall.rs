@@ -79,6 +79,8 @@ impl End {
 struct Rule {
     words: String,
     tests: Vec<Test>,
+    /// Whether it changes the mark before its target acts.
+    marks: bool,
     target: Target,
 }
 
@@ -313,6 +315,7 @@ impl Rule {
                 .iter()
                 .flat_map(|part| test::of(part))
                 .collect(),
+            marks: rule.matches.iter().flatten().any(|word| word == "?set"),
             target: Target::of(&rule.target),
             words: rule.words,
         }
@@ -344,7 +347,7 @@ impl Target {
             ["DNAT" | "REDIRECT" | "NETMAP", ..] => Target::Ends(Verdict::Translate),
             ["MASQUERADE" | "SNAT", ..] => Target::Ends(Verdict::Masquerade),
             ["QUEUE" | "NFQUEUE" | "TPROXY", ..] => Target::Ends(Verdict::Unknown),
-            ["MARK" | "CONNMARK" | "?set", ..] => Target::Marks,
+            ["MARK" | "CONNMARK", ..] => Target::Marks,
             [
                 "LOG" | "NFLOG" | "CT" | "TCPMSS" | "NOTRACK" | "TRACE" | "SET" | "CHECKSUM",
                 ..,

@@ -36,13 +36,6 @@ pub enum Gone<'a> {
         /// What the request says of the mappings.
         evidence: &'a Evidence,
     },
-    /// Those of a network's attachments that are not valid.
-    Dead {
-        /// The network's name.
-        network: &'a str,
-        /// Who lives on it.
-        valid: &'a [ValidAttachment],
-    },
 }
 
 /// An attachment whose rules are to go, as far as a request describes it.
@@ -92,6 +85,8 @@ pub trait Backend {
     const KIND: BackendKind;
     /// What was read for several plans at once.
     type Seen: Default;
+    /// Who is dead on a network, and what is to be said of it.
+    type Dead;
     /// What rolls back what was applied.
     type Undo: Undo;
 
@@ -102,7 +97,12 @@ pub trait Backend {
     ///
     /// # Errors
     /// What could not be found out.
-    fn diff(seen: &Self::Seen, plan: &Plan, config: &Config) -> Result<Vec<Drift>, Error>;
+    fn diff(
+        seen: &Self::Seen,
+        plan: &Plan,
+        config: &Config,
+        log: &Log,
+    ) -> Result<Vec<Drift>, Error>;
 
     /// Brings the kernel to a plan: all of it or nothing.
     ///
@@ -127,6 +127,19 @@ pub trait Backend {
     /// # Errors
     /// Everything that could not be removed.
     fn remove(gone: &Gone<'_>, log: &Log) -> Result<Option<Vec<Forward>>, Error>;
+
+    /// Finds out which attachments of a network have something here and are not valid, without waiting for
+    /// anybody: who comes later is not in the runtime's list, and lives.
+    ///
+    /// # Errors
+    /// What could not be read.
+    fn dead(network: &str, valid: &[ValidAttachment]) -> Result<Self::Dead, Error>;
+
+    /// Removes what the dead have, as [`Backend::remove`] does.
+    ///
+    /// # Errors
+    /// Everything that could not be read or removed.
+    fn collect(dead: Self::Dead, log: &Log) -> Result<Option<Vec<Forward>>, Error>;
 
     /// Every host port, in the order in which the kernel asks for them.
     ///

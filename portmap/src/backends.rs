@@ -3,6 +3,7 @@
 use common::Drift;
 use common::error::Error;
 use common::log::Log;
+use common::netconf::ValidAttachment;
 use common::sys::lock::Children;
 
 use crate::backend::{Backend, Gone, Job, Undo as _};
@@ -129,14 +130,14 @@ pub fn observe(jobs: &[Job<'_>]) -> Seen {
     }
 }
 
-/// How the kernel's rules differ from a plan.
+/// How the kernel's rules differ from a plan. What cannot be judged is a warning.
 ///
 /// # Errors
 /// As the backend's.
-pub fn diff(seen: &Seen, plan: &Plan, config: &Config) -> Result<Vec<Drift>, Error> {
+pub fn diff(seen: &Seen, plan: &Plan, config: &Config, log: &Log) -> Result<Vec<Drift>, Error> {
     match choose(config)? {
-        BackendKind::Iptables => Iptables::diff(&seen.iptables, plan, config),
-        BackendKind::Nftables => Nftables::diff(&seen.nftables, plan, config),
+        BackendKind::Iptables => Iptables::diff(&seen.iptables, plan, config, log),
+        BackendKind::Nftables => Nftables::diff(&seen.nftables, plan, config, log),
     }
 }
 
@@ -191,10 +192,36 @@ pub fn leave_other(plan: &Plan, config: &Config, log: &Log) -> Result<(), Error>
 ///
 /// # Errors
 /// Everything that could not be removed.
-pub fn remove(gone: &Gone<'_>, log: &Log) -> Result<Option<Vec<Forward>>, Error> {
+pub fn remove(gone: &Gone<'_>, log: &Log) -> Removed {
+    all([
+        told(Nftables::KIND, Nftables::remove(gone, log), log),
+        told(Iptables::KIND, Iptables::remove(gone, log), log),
+    ])
+}
+
+/// Removes the rules of a network's dead attachments in every backend, and gives what they led to; `None` when
+/// there was nothing. Who is dead is found out in all of them before anything waits for others.
+///
+/// # Errors
+/// Everything that could not be removed.
+pub fn collect(network: &str, valid: &[ValidAttachment], log: &Log) -> Removed {
+    let (nftables, iptables) = (
+        Nftables::dead(network, valid),
+        Iptables::dead(network, valid),
+    );
+    let nftables = nftables.and_then(|dead| Nftables::collect(dead, log));
+    let nftables = told(Nftables::KIND, nftables, log);
+    let iptables = iptables.and_then(|dead| Iptables::collect(dead, log));
+    all([nftables, told(Iptables::KIND, iptables, log)])
+}
+
+type Removed = Result<Option<Vec<Forward>>, Error>;
+
+/// What was removed in all backends.
+fn all(outcomes: [Removed; 2]) -> Removed {
     let mut removed: Option<Vec<Forward>> = None;
     let mut errors = Vec::new();
-    for outcome in [by::<Nftables>(gone, log), by::<Iptables>(gone, log)] {
+    for outcome in outcomes {
         match outcome {
             Ok(Some(some)) => removed.get_or_insert_default().extend(some),
             Ok(None) => {}
@@ -215,13 +242,13 @@ pub fn remove_from(kind: BackendKind, gone: &Gone<'_>, log: &Log) -> Result<(), 
     }
 }
 
-fn by<B: Backend>(gone: &Gone<'_>, log: &Log) -> Result<Option<Vec<Forward>>, Error> {
-    let removed = B::remove(gone, log)?;
-    if let Some(removed) = &removed {
+/// Says what was removed in a backend.
+fn told(kind: BackendKind, removed: Removed, log: &Log) -> Removed {
+    if let Ok(Some(removed)) = &removed {
         let ports = removed.iter().map(|forward| forward.port);
-        log.changed(host_port::unmapped(ports, B::KIND.name()));
+        log.changed(host_port::unmapped(ports, kind.name()));
     }
-    Ok(removed)
+    removed
 }
 
 /// Every host port, in every backend.

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use common::{Error, Family};
 
 use xtables::meaning::Meaning;
+pub use xtables::meaning::tests_nothing;
 
 use crate::iptables::{self, usual_variant};
 use crate::nftables::{layout, reference};

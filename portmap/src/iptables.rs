@@ -10,6 +10,7 @@ mod by_place;
 mod compiled;
 mod conflict;
 mod diff;
+mod doubts;
 mod drift;
 mod excerpt;
 mod families;
@@ -43,6 +44,7 @@ mod write;
 
 use common::error::{Code, Error};
 use common::log::Log;
+use common::netconf::ValidAttachment;
 use common::{Drift, Family};
 
 use crate::backend::{Backend, Gone, Job};
@@ -69,14 +71,15 @@ impl Backend for Iptables {
     const KIND: BackendKind = BackendKind::Iptables;
     type Seen = Tables;
     type Undo = apply::Undo;
+    type Dead = remove::Collection;
 
     fn observe(jobs: &[Job<'_>]) -> Tables {
         Tables::read(jobs)
     }
 
-    fn diff(seen: &Tables, plan: &Plan, config: &Config) -> Result<Vec<Drift>, Error> {
+    fn diff(seen: &Tables, plan: &Plan, config: &Config, log: &Log) -> Result<Vec<Drift>, Error> {
         bounds::accept(plan, config)?;
-        diff::diff(seen, plan, config)
+        diff::diff(seen, (plan, config), log)
     }
 
     fn apply(plan: &Plan, config: &Config, log: &Log) -> Result<apply::Undo, Error> {
@@ -93,7 +96,7 @@ impl Backend for Iptables {
         jobs.iter().all(is_bounded) && many::add(jobs)
     }
 
-    fn remove(gone: &Gone<'_>, log: &Log) -> Result<Option<Vec<Forward>>, Error> {
+    fn remove(gone: &Gone<'_>, _log: &Log) -> Result<Option<Vec<Forward>>, Error> {
         match gone {
             Gone::Owner {
                 owner,
@@ -105,8 +108,15 @@ impl Backend for Iptables {
                 kept,
                 evidence,
             } => remove::entries(attachment, kept, evidence),
-            Gone::Dead { network, valid } => remove::gc(network, valid, log),
         }
+    }
+
+    fn dead(network: &str, valid: &[ValidAttachment]) -> Result<remove::Collection, Error> {
+        Ok(remove::Collection::of(network, valid))
+    }
+
+    fn collect(dead: remove::Collection, log: &Log) -> Result<Option<Vec<Forward>>, Error> {
+        dead.remove(log)
     }
 
     fn list() -> Result<Vec<Row>, Error> {

@@ -95,7 +95,7 @@ impl Plugin for Portmap {
     fn check(request: &Request) -> Result<(), Error> {
         let (config, _) = Config::parse(request)?;
         let plan = Plan::of(&config, &Node::default())?;
-        let drifts = drifts(&Seen::default(), &plan, &config)?;
+        let drifts = drifts(&Seen::default(), (&plan, &config), &request.log)?;
         verdict(&request.attachment, &drifts)
     }
 
@@ -116,11 +116,7 @@ impl Plugin for Portmap {
     fn gc(request: &Request) -> Result<(), Error> {
         let valid = request.conf.valid_attachments()?;
         let log = &request.log;
-        let gone = Gone::Dead {
-            network: &request.attachment.network,
-            valid: &valid,
-        };
-        let removed = backends::remove(&gone, log)?;
+        let removed = backends::collect(&request.attachment.network, &valid, log)?;
         forget(removed.into_iter().flatten().map(Stale::from), log);
         Ok(())
     }
@@ -180,11 +176,11 @@ fn warn_of_unserved(plan: &Plan, config: &Config, log: &Log) {
 }
 
 /// Compares one attachment with the kernel, as far as it was not read already.
-fn drifts(seen: &Seen, plan: &Plan, config: &Config) -> Result<Vec<Drift>, Error> {
+fn drifts(seen: &Seen, (plan, config): (&Plan, &Config), log: &Log) -> Result<Vec<Drift>, Error> {
     if plan.families.is_empty() {
         return Ok(Vec::new());
     }
-    let mut drifts = backends::diff(seen, plan, config)?;
+    let mut drifts = backends::diff(seen, plan, config, log)?;
     if let Some(container) = reached_from_loopback(plan) {
         drifts.extend(localnet::check(container)?);
     }

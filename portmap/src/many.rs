@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use common::error::Error;
+use common::log::Log;
 use common::sys::lock::Children;
 use common::{Added, Attachment, Drift, Plugin, Request};
 
@@ -60,7 +61,8 @@ pub fn drifts(requests: &[&Request]) -> Vec<Result<Vec<Drift>, Error>> {
     let seen = backends::observe(&wanted);
     let one = |job: Asked<'_>| {
         let (plan, config) = job.planned?;
-        drifts_of_one(&seen, &plan, &config)
+        // What cannot be judged is shown by the commands that look at all rules.
+        drifts_of_one(&seen, (&plan, &config), &Log::default())
     };
     jobs.into_iter().map(one).collect()
 }

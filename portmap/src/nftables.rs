@@ -49,6 +49,7 @@ mod wanted;
 
 use common::error::{Code, Error};
 use common::log::Log;
+use common::netconf::ValidAttachment;
 use common::{Drift, Family};
 use nft::socket::Nft;
 
@@ -70,12 +71,18 @@ impl Backend for Nftables {
     /// What they share. Every plan finds its own elements by their keys.
     type Seen = observe::Shared;
     type Undo = undo::Undo;
+    type Dead = remove::Dead;
 
     fn observe(jobs: &[Job<'_>]) -> observe::Shared {
         observe::Shared::read(jobs)
     }
 
-    fn diff(seen: &observe::Shared, plan: &Plan, _config: &Config) -> Result<Vec<Drift>, Error> {
+    fn diff(
+        seen: &observe::Shared,
+        plan: &Plan,
+        _config: &Config,
+        _log: &Log,
+    ) -> Result<Vec<Drift>, Error> {
         diff::diff(seen, plan)
     }
 
@@ -108,8 +115,15 @@ impl Backend for Nftables {
                 kept,
                 evidence: _,
             } => remove::entries(attachment, kept),
-            Gone::Dead { network, valid } => remove::gc(network, valid, log),
         }
+    }
+
+    fn dead(network: &str, valid: &[ValidAttachment]) -> Result<remove::Dead, Error> {
+        remove::dead(network, valid)
+    }
+
+    fn collect(dead: remove::Dead, log: &Log) -> Result<Option<Vec<Forward>>, Error> {
+        remove::gc(dead, log)
     }
 
     fn list() -> Result<Vec<Row>, Error> {

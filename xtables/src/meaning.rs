@@ -45,8 +45,18 @@ impl Meaning {
 
     /// Whether every packet matches.
     pub fn is_for_all(&self) -> bool {
-        let is_comment = |part: &[String]| part.first().is_some_and(|name| name == "comment");
-        self.matches.iter().all(|part| is_comment(part))
+        self.matches.iter().all(|part| tests_nothing(part))
+    }
+
+    /// The meaning without what is not understood, such as `-m ?lookup`; `None` where all is.
+    pub fn without_unknown(&self) -> Option<Meaning> {
+        let is_unknown = |part: &[String]| {
+            let name = part.first();
+            name.is_some_and(|name| name.starts_with('?')) && !tests_nothing(part)
+        };
+        let mut known = self.clone();
+        known.matches.retain(|part| !is_unknown(part));
+        (known.matches.len() < self.matches.len()).then_some(known)
     }
 
     /// Value and mask of `-j MARK --set-xmark VALUE/MASK`.
@@ -87,6 +97,12 @@ impl Meaning {
     pub fn comment(&self) -> Option<&str> {
         self.comment.as_deref()
     }
+}
+
+/// Whether a match lets every packet through: a comment, or what only does something.
+pub fn tests_nothing(part: &[String]) -> bool {
+    let name = part.first().map_or("", String::as_str);
+    matches!(name, "comment" | "?log" | "?set")
 }
 
 /// Whether two rules mean the same.

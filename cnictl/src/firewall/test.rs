@@ -5,6 +5,8 @@ use std::net::IpAddr;
 use common::Protocol;
 use common::result::Prefix;
 
+use portmap::firewall::tests_nothing;
+
 use super::Packet;
 
 /// One test, perhaps inverted.
@@ -33,7 +35,7 @@ pub fn of(part: &[String]) -> Vec<Test> {
         Some((name, options)) => (name.as_str(), options),
         None => return Vec::new(),
     };
-    if matches!(name, "comment" | "?log" | "?counter" | "?comment") {
+    if tests_nothing(part) || matches!(name, "?counter" | "?comment") {
         return Vec::new();
     }
     // `-p` has said so.

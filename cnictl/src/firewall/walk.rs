@@ -52,6 +52,9 @@ impl Walk<'_> {
                 continue;
             }
             let surely = matches == Some(true);
+            if rule.marks {
+                self.mark = None;
+            }
             match &rule.target {
                 Target::Nothing => {}
                 Target::Marks => self.mark = None,

@@ -1,6 +1,7 @@
 //! How the tables differ from a plan, IP version by IP version.
 
 use common::error::Error;
+use common::log::Log;
 use common::{Drift, Family};
 use nft::socket::Nft;
 use xtables::meaning::Meaning;
@@ -13,7 +14,7 @@ use super::observe::Tables;
 use super::rules::{DNAT, Wanted, all_wanted, own_mark};
 use super::standing::{self, own_chains, own_or_usual};
 use super::tool::Tool;
-use super::{add, drift, kernel, native, remove, theirs};
+use super::{add, doubts, drift, kernel, native, remove, theirs};
 use crate::config::{Config, Evidence};
 use crate::plan::Plan;
 
@@ -21,7 +22,11 @@ use crate::plan::Plan;
 ///
 /// # Errors
 /// As [`check`].
-pub fn diff(tables: &Tables, plan: &Plan, config: &Config) -> Result<Vec<Drift>, Error> {
+pub fn diff(
+    tables: &Tables,
+    (plan, config): (&Plan, &Config),
+    log: &Log,
+) -> Result<Vec<Drift>, Error> {
     let evidence = theirs::likely(&plan.attachment, Evidence::of_config(config))?;
     let variants = tables.variants.map_or_else(Variants::find, Ok)?;
     let outcomes = each(&all_wanted(plan, config, &Family::ALL), |wanted, family| {
@@ -29,13 +34,13 @@ pub fn diff(tables: &Tables, plan: &Plan, config: &Config) -> Result<Vec<Drift>,
         match tables.of(family) {
             Some(whole) => {
                 let (tool, fallback) = (&whole.tool, fallback.as_ref());
-                let judge = |state: &State| judge(tool, state, wanted, fallback, &evidence);
+                let judge = |state: &State| judge((tool, log), state, wanted, fallback, &evidence);
                 let ports = wanted.ports.iter().map(|one| one.port.number);
                 whole.excerpts().look(&wanted.attachment, ports, judge)
             }
             None => {
                 let tool = variants.reader(family, wanted.conditional)?;
-                check(&tool, wanted, fallback.as_ref(), &evidence)
+                check((&tool, log), wanted, fallback.as_ref(), &evidence)
             }
         }
     });
@@ -83,7 +88,7 @@ pub fn diff(tables: &Tables, plan: &Plan, config: &Config) -> Result<Vec<Drift>,
 /// Code 11 when others hold the lock all the time, 103 when this node has no such table, 100 for
 /// anything else.
 fn check(
-    tool: &Tool,
+    (tool, log): (&Tool, &Log),
     wanted: &Wanted,
     fallback: Option<&Wanted>,
     evidence: &Evidence,
@@ -92,7 +97,7 @@ fn check(
         Some(Variant::Nft) => {
             let look = |nft: &mut Nft| native::to_check(nft, wanted, fallback);
             let seen = native::steady(&mut Nft::open()?, look)?;
-            return judge(tool, &seen.state, wanted, fallback, evidence);
+            return judge((tool, log), &seen.state, wanted, fallback, evidence);
         }
         Some(Variant::Legacy) | None => observe_chains(tool, wanted)?,
     };
@@ -106,7 +111,7 @@ fn check(
     {
         state.merge(add::read(tool, own)?);
     }
-    judge(tool, &state, wanted, fallback, evidence)
+    judge((tool, log), &state, wanted, fallback, evidence)
 }
 
 /// As [`check`], of tables that were read as far as they matter.
@@ -114,7 +119,7 @@ fn check(
 /// # Errors
 /// As [`Compiled::of`].
 fn judge(
-    tool: &Tool,
+    (tool, log): (&Tool, &Log),
     state: &State,
     wanted: &Wanted,
     fallback: Option<&Wanted>,
@@ -125,6 +130,8 @@ fn judge(
         Some(own) if !uses_foreign_mark(state, wanted, &chain) => own,
         _ => wanted,
     };
+    let doubts = doubts::doubts(state, wanted).into_iter();
+    doubts.for_each(|doubt| log.warn(doubt));
     let mut drifts = drift::drifts(state, wanted, &chain);
     if wanted.conditional && drifts.is_empty() {
         drifts.extend(condition_drift(tool, wanted, &chain)?);

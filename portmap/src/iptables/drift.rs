@@ -167,11 +167,26 @@ pub fn fault(state: &State, wanted: &Wanted, shared: &Shared) -> Option<Fault> {
         if meaning == want {
             return undone(rules, shared).map(Fault::Undone);
         }
-        if is_in_the_way(state, &meaning, shared, &ports) {
+        let is_lost = || shared.chain == "POSTROUTING" && unmarks(&meaning, mark(wanted));
+        if is_in_the_way(state, &meaning, shared, &ports) || is_lost() {
             return Some(Fault::Hidden(place, standing.clone()));
         }
     }
     Some(Fault::NoRule)
+}
+
+/// The mark of packets that are to be masqueraded, where our own chain sets it.
+fn mark(wanted: &Wanted) -> u32 {
+    let mut shared = wanted.shared.iter();
+    let sets = shared.find(|shared| shared.chain == SETMARK);
+    let mark = sets.and_then(|shared| Meaning::of(&shared.rule).mark());
+    mark.map_or(0, |(value, _)| value)
+}
+
+/// Whether a rule takes a mark from every packet.
+fn unmarks(meaning: &Meaning, mark: u32) -> bool {
+    let sets = meaning.mark().filter(|_| meaning.is_for_all());
+    mark != 0 && sets.is_some_and(|(value, mask)| (mark & !mask) ^ (value & mark) == 0)
 }
 
 /// A rule after the last one like a shared rule that takes its mark from every packet again.
@@ -181,11 +196,7 @@ fn undone(rules: &[String], shared: &Shared) -> Option<String> {
     }
     let mark = Meaning::of(&shared.rule).mark()?.0;
     let later = rules.rsplit(|rule| same(rule, &shared.rule)).next()?;
-    let unmarks = |rule: &&String| {
-        let meaning = Meaning::of(rule);
-        let sets = meaning.mark().filter(|_| meaning.is_for_all());
-        sets.is_some_and(|(value, mask)| (mark & !mask) ^ (value & mark) == 0)
-    };
+    let unmarks = |rule: &&String| unmarks(&Meaning::of(rule), mark);
     later.iter().find(unmarks).cloned()
 }
 

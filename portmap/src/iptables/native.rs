@@ -25,7 +25,7 @@ use xtables::state::State;
 use super::conflict::{self, Order};
 use super::rules::{Wanted, own_mark, wanted};
 use super::trial::{one_port, try_conditions};
-use super::{drift, write};
+use super::{doubts, drift, write};
 use crate::config::{Config, Evidence};
 use crate::nftables::transaction;
 use crate::options::{DEFAULT_MARK_BIT, Mark, OnConflict};
@@ -33,7 +33,7 @@ use crate::plan::{Forwards, Plan};
 use conditional::Conditional;
 
 pub use look::{steady, to_check, whole};
-pub use removal::{del, entries, gc, look_at, may_have};
+pub use removal::{dead, del, entries, gc, look_at, may_have};
 pub use undo::Undo;
 
 /// The chain with which it is tried whether a table can be had.
@@ -132,6 +132,7 @@ fn add_in(
             if config.on_conflict == OnConflict::Error {
                 conflict::refuse(&seen.state, &wanted, evidence, Order::Any)?;
             }
+            added.warnings.extend(doubts::doubts(&seen.state, &wanted));
             let conditional = conditional.iter().find(|one| one.family == wanted.family);
             let made = match conditional {
                 Some(one) => one.made(&seen, &mut wanted, evidence)?,

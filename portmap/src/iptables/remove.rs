@@ -58,18 +58,46 @@ pub fn entries(attachment: &Attachment, kept: &[Attachment], evidence: &Evidence
     everywhere(native, |family| legacy::entries(family, select, is_dead))
 }
 
-/// Removes what attachments of a network have that are not valid, in both variants, and says what
-/// it was. Names what may be the network's.
-///
-/// # Errors
-/// Everything that could not be removed.
-pub fn gc(network: &str, valid: &[ValidAttachment], log: &Log) -> Removed {
-    let living = Living::of(network, valid);
-    let native = native::gc(&living);
-    let swept = compiled::sweep();
-    let removed = everywhere(native, |family| legacy::gc(family, &living));
-    living.warnings().for_each(|warning| log.warn(warning));
-    and(removed, swept.err())
+/// What attachments of a network have that are not valid, in both variants, and what could not be read of it.
+pub struct Collection {
+    living: Living,
+    native: Result<Dead, Error>,
+    legacy: [(Family, Result<Dead, Error>); 2],
+}
+
+impl Collection {
+    /// That of a network.
+    pub fn of(network: &str, valid: &[ValidAttachment]) -> Collection {
+        let living = Living::of(network, valid);
+        Collection {
+            native: native::dead(&living),
+            legacy: Family::ALL.map(|family| (family, legacy::dead(family, &living))),
+            living,
+        }
+    }
+
+    /// Removes it, and says what it was. Names what may be the network's.
+    ///
+    /// # Errors
+    /// Everything that could not be read or removed.
+    pub fn remove(self, log: &Log) -> Removed {
+        let Collection {
+            living,
+            native,
+            legacy,
+        } = self;
+        let native = native.and_then(|dead| native::gc(&living, &dead));
+        let swept = compiled::sweep();
+        let of = |family| {
+            let found = legacy.iter().filter(|(of, _)| *of == family);
+            let mut found = found.map(|(_, dead)| dead.as_ref().map_err(Error::clone));
+            let dead = found.next().transpose()?;
+            dead.map_or(Ok(None), |dead| legacy::gc(family, &living, dead))
+        };
+        let removed = everywhere(native, of);
+        living.warnings().for_each(|warning| log.warn(warning));
+        and(removed, swept.err())
+    }
 }
 
 type Removed = Result<Option<Vec<Forward>>, Error>;

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use common::Protocol;
 use common::result::Prefix;
-use xtables::meaning::Meaning;
+use xtables::meaning::{Meaning, tests_nothing};
 use xtables::state::State;
 
 use super::owner::Jump;
@@ -177,7 +177,8 @@ impl<'a> Tests<'a> {
         for part in &meaning.matches {
             let words: Vec<&str> = part.iter().map(String::as_str).collect();
             match words.as_slice() {
-                ["comment", ..] | ["addrtype", "--dst-type", "LOCAL"] => {}
+                _ if tests_nothing(part) => {}
+                ["addrtype", "--dst-type", "LOCAL"] => {}
                 // Only a connection's first packet comes to nat.
                 ["conntrack", "--ctstate", states] | ["state", "--state", states]
                     if states.split(',').any(|state| state == "NEW") => {}

@@ -202,34 +202,54 @@ fn one_chain(nft: &mut Nft, family: Family, chain: String) -> Result<Removal, Re
     })
 }
 
-/// Removes everything on a network that belongs to none of its valid attachments, and gives
-/// what it led to; `None` when there was nothing.
-///
-/// Who is dead is decided once: who comes while this runs is not in the runtime's list, and lives. The
-/// reference's rules name a container and no network, so they stay; those of containers that are not
-/// valid are named.
+/// Whose rules GC removes, and a warning about each container of which it leaves the reference's.
+#[derive(Debug, Default)]
+pub struct Dead {
+    owners: BTreeSet<String>,
+    left: Vec<String>,
+    unread: Vec<Error>,
+}
+
+/// Who is dead on a network: the owners that are none of its valid attachments. The reference's rules name a
+/// container and no network, so they stay; those of containers that are not valid are named.
 ///
 /// # Errors
 /// What the kernel refused.
-pub fn gc(
-    network: &str,
-    valid: &[ValidAttachment],
-    log: &Log,
-) -> Result<Option<Vec<Forward>>, Error> {
+pub fn dead(network: &str, valid: &[ValidAttachment]) -> Result<Dead, Error> {
+    let Some(mut nft) = Nft::open_if_any()? else {
+        return Ok(Dead::default());
+    };
+    let owners = invalid(&mut nft, network, valid)?;
+    let is_valid = |id: &str| valid.iter().any(|attachment| attachment.container == id);
+    let (mut left, mut unread) = (Vec::new(), Vec::new());
+    for family in Family::ALL {
+        match reference::containers(&mut nft, family) {
+            Ok(named) => {
+                let unknown = named.iter().filter(|id| !is_valid(id));
+                left.extend(unknown.map(|id| reference::stays(family, id)));
+            }
+            Err(refusal) => unread.push(unreadable(family, refusal)),
+        }
+    }
+    Ok(Dead {
+        owners,
+        left,
+        unread,
+    })
+}
+
+/// Removes everything that belongs to the dead, and gives what it led to; `None` when there was nothing.
+///
+/// # Errors
+/// What the kernel refused.
+pub fn gc(dead: Dead, log: &Log) -> Result<Option<Vec<Forward>>, Error> {
     let Some(mut nft) = Nft::open_if_any()? else {
         return Ok(None);
     };
-    let dead = dead(&mut nft, network, valid)?;
-    let all = remove(&mut nft, &dead)?;
-    let is_valid = |id: &str| valid.iter().any(|attachment| attachment.container == id);
-    for family in Family::ALL {
-        let left = reference::containers(&mut nft, family);
-        let left = left.map_err(|refusal| unreadable(family, refusal))?;
-        let unknown = left.iter().filter(|id| !is_valid(id));
-        unknown.for_each(|id| log.warn(reference::stays(family, id)));
-    }
+    let all = remove(&mut nft, &dead.owners)?;
+    dead.left.iter().for_each(|warning| log.warn(warning));
     remove_unused(&mut nft)?;
-    Ok(all)
+    Error::all(dead.unread).map_or(Ok(all), Err)
 }
 
 /// Removes everything that belongs to the entries of an attachment but kept ones, and gives what it led to;
@@ -300,7 +320,7 @@ fn remove_unused(nft: &mut Nft) -> Result<(), Error> {
 }
 
 /// The owners on a network that are not valid.
-fn dead(
+fn invalid(
     nft: &mut Nft,
     network: &str,
     valid: &[ValidAttachment],

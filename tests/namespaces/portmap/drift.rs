@@ -207,3 +207,131 @@ fn conditions_that_differ_are_a_drift(backend: Backend) {
         host.is_clean();
     }
 }
+
+/// Before the jump that leads to ours: a command of nft, and what CHECK says of it.
+const BY_NFT: [(&str, Said); 11] = [
+    (
+        "insert rule ip nat PREROUTING fib daddr type local accept",
+        Said::Drift("-m addrtype --dst-type LOCAL -j ACCEPT before it"),
+    ),
+    (
+        "insert rule ip nat OUTPUT meta mark set 7 tcp dport 8080 accept",
+        Said::Drift("-j ACCEPT before it"),
+    ),
+    (
+        "insert rule ip nat PREROUTING log accept",
+        Said::Drift("-j ACCEPT before it"),
+    ),
+    (
+        "insert rule ip nat POSTROUTING meta mark set 0",
+        Said::Drift("-j MARK --set-xmark 0x0/0xffffffff before it"),
+    ),
+    (
+        "insert rule ip nat POSTROUTING meta mark set mark and 0xffffdfff",
+        Said::Drift("-j MARK --set-xmark 0x0/0x2000 before it"),
+    ),
+    (
+        "insert rule ip nat POSTROUTING meta mark set mark and 0xffffbfff",
+        Said::Nothing,
+    ),
+    (
+        "insert rule ip nat PREROUTING tcp dport vmap { 8080 : accept }",
+        Said::Warning,
+    ),
+    (
+        "insert rule ip nat OUTPUT tcp dport { 8080, 9090 } return",
+        Said::Warning,
+    ),
+    (
+        "insert rule ip nat PREROUTING ip saddr { 192.0.2.1, 192.0.2.7 } drop",
+        Said::Warning,
+    ),
+    (
+        "insert rule ip nat PREROUTING tcp dport 9090 ip saddr { 192.0.2.1, 192.0.2.7 } drop",
+        Said::Nothing,
+    ),
+    (
+        "insert rule ip nat PREROUTING ip saddr { 192.0.2.1, 192.0.2.7 } counter",
+        Said::Nothing,
+    ),
+];
+
+enum Said {
+    Drift(&'static str),
+    Warning,
+    Nothing,
+}
+
+#[test]
+fn rules_of_nft_before_ours_are_judged_or_named() {
+    let request = request("", &mapping("tcp", 8080, 80));
+    for (command, said) in BY_NFT {
+        let host = Host::usual(Backend::IptablesNft);
+        host.run("ADD", &request);
+        host.net.host.sh(["nft", command]);
+        let warns = |stderr: &str| stderr.contains("whether a rule before ours takes packets");
+        let call = host.call("CHECK", &request);
+        let check = call.run(&host.net.host).unwrap();
+        match said {
+            Said::Drift(named) => {
+                let is_named = check.stdout.contains(named);
+                assert!(check.code == Some(1) && is_named, "{command:?} {check:?}");
+                host.run("ADD", &request);
+                let check = host.run("CHECK", &request);
+                assert!(!warns(&check.stderr), "{command:?} {check:?}");
+            }
+            Said::Warning => {
+                assert!(
+                    check.code == Some(0) && warns(&check.stderr),
+                    "{command:?} {check:?}"
+                );
+                // It may be a list of blocked sources: ours stay behind it.
+                let add = host.run("ADD", &request);
+                assert!(warns(&add.stderr), "{command:?} {add:?}");
+                assert!(warns(&host.run("CHECK", &request).stderr), "{command:?}");
+            }
+            Said::Nothing => {
+                assert!(
+                    check.code == Some(0) && !warns(&check.stderr),
+                    "{command:?} {check:?}"
+                );
+            }
+        }
+    }
+}
+
+/// Beginnings of chains as Docker, kube-proxy, Calico, Cilium and firewalld make them.
+#[test]
+fn usual_rules_of_others_are_no_reason_for_a_warning() {
+    let request = request("", &mapping("tcp", 8080, 80));
+    let host = Host::usual(Backend::IptablesNft);
+    for chain in [
+        "KUBE-SERVICES",
+        "KUBE-MARK-MASQ",
+        "cali-PREROUTING",
+        "CILIUM-PRE-nat",
+        "DOCKER",
+    ] {
+        host.iptables("iptables", &format!("-t nat -N {chain}"));
+    }
+    for rule in [
+        "PREROUTING -m comment --comment kubernetes_service_portals -j KUBE-SERVICES",
+        "PREROUTING -m comment --comment cali:6gwbT8clXdHdC1b1 -j cali-PREROUTING",
+        "PREROUTING -m comment --comment cilium-feeder:_CILIUM-PRE-nat -j CILIUM-PRE-nat",
+        "PREROUTING -m addrtype --dst-type LOCAL -j DOCKER",
+        "OUTPUT ! -d 127.0.0.0/8 -m addrtype --dst-type LOCAL -j DOCKER",
+        "DOCKER -i docker0 -j RETURN",
+        "DOCKER ! -i docker0 -p tcp -m tcp --dport 9090 -j DNAT --to-destination 172.17.0.2:80",
+        "KUBE-MARK-MASQ -j MARK --set-xmark 0x4000/0x4000",
+        "KUBE-SERVICES -d 10.96.0.1/32 -p tcp -m tcp --dport 443 -j KUBE-MARK-MASQ",
+        "KUBE-SERVICES -m statistic --mode random --probability 0.5 -j KUBE-MARK-MASQ",
+        "POSTROUTING -j MARK --set-xmark 0x0/0x4000",
+    ] {
+        host.iptables("iptables", &format!("-t nat -A {rule}"));
+    }
+    host.net.host.sh(["nft", "table inet firewalld { chain nat_PREROUTING { type nat hook prerouting priority -90; fib daddr type local counter; }; }"]);
+    for verb in ["ADD", "CHECK"] {
+        let answer = host.run(verb, &request);
+        assert!(!answer.stderr.contains("warn"), "{verb} {answer:?}");
+    }
+}

@@ -120,6 +120,53 @@ fn who_is_added_to_legacy_tables_while_gc_waits_for_the_lock_lives() {
     meanwhile.ends(gc);
 }
 
+/// GC goes through the backends one after the other, and waits in the first.
+#[test]
+fn who_is_added_by_iptables_while_gc_waits_in_nf_tables_lives() {
+    for nth in 1..80 {
+        let meanwhile = Meanwhile::new(Backend::IptablesLegacy);
+        let host = &meanwhile.host;
+        let by_nftables = |verb, id: &str, port| {
+            let request = request("", &mapping("tcp", port, 80));
+            let backend = r#""backend":"nftables","type": "portmap","#;
+            let request = request.replacen(r#""type":"portmap","#, backend, 1);
+            host.call(verb, &request).env("CNI_CONTAINERID", id)
+        };
+        host.ok(&by_nftables("ADD", "dead-too", 8082));
+        let mut gc = None;
+        let holder = by_nftables("ADD", "holder", 8083);
+        held_at(&host.net.host, &holder, nth, || {
+            if host
+                .net
+                .host
+                .sh(["nft", "list", "ruleset"])
+                .contains("holder")
+            {
+                return;
+            }
+            let running = meanwhile.gc();
+            if until_it_waits(&running) {
+                host.ok(&meanwhile.of("ADD", "new", 8081));
+                gc = Some(running);
+            }
+        })
+        .unwrap();
+        if let Some(gc) = gc {
+            let answer = gc.wait().unwrap();
+            assert_eq!(answer.code, Some(0), "{answer:?}");
+            host.ok(&by_nftables("CHECK", "holder", 8083));
+            host.ok(&by_nftables("DEL", "holder", 8083));
+            host.ok(&meanwhile.of("CHECK", "new", 8081));
+            let all = host.net.host.sh(["nft", "list", "ruleset"]);
+            assert!(!all.contains("dead"), "{all}");
+            assert!(!host.nat("iptables").contains("dead"));
+            host.ok(&meanwhile.of("DEL", "new", 8081));
+            return;
+        }
+    }
+    panic!("GC never waited");
+}
+
 /// Two containers on a network, each with a port.
 fn two(host: &Host, network: &str, ids: [&str; 2]) {
     for (id, port) in ids.into_iter().zip([8080, 8081]) {

@@ -147,6 +147,38 @@ fn immediate(code: i32) -> Nla {
     )
 }
 
+fn to(number: u32) -> [u8; 4] {
+    number.to_ne_bytes()
+}
+
+/// What the routing table says of an address.
+fn local(flags: u32) -> Nla {
+    Expr::Fib {
+        result: uapi::FIB_RESULT_ADDRTYPE,
+        flags,
+        into: REG,
+    }
+    .encode()
+}
+
+fn set_mark() -> Nla {
+    Expr::SetMeta {
+        key: uapi::META_MARK,
+        from: REG,
+    }
+    .encode()
+}
+
+fn masked(mask: u32, xor: u32) -> Nla {
+    Expr::Bitwise {
+        from: REG,
+        into: REG,
+        mask: to(mask).to_vec(),
+        xor: to(xor).to_vec(),
+    }
+    .encode()
+}
+
 #[test]
 fn what_iptables_would_not_write_is_named_and_its_target_is_read() {
     let jump = || Expr::Jump("X".into()).encode();
@@ -178,7 +210,70 @@ fn what_iptables_would_not_write_is_named_and_its_target_is_read() {
             vec![network(16, 4), compare(2, &[127, 0, 0, 1]), jump()],
             "-m \"?cmp\" -j X",
         ),
+        (
+            vec![nest("lookup", vec![Nla::be32(uapi::LOOKUP_DREG, 0)])],
+            "-m \"?vmap\"",
+        ),
         (vec![nest("redir", vec![])], "-j REDIRECT ?"),
+        (
+            vec![
+                local(uapi::FIB_DADDR),
+                compare(uapi::CMP_EQ, &to(2)),
+                jump(),
+            ],
+            "-m addrtype --dst-type LOCAL -j X",
+        ),
+        (
+            vec![
+                local(uapi::FIB_DADDR),
+                compare(uapi::CMP_NEQ, &to(2)),
+                jump(),
+            ],
+            "-m addrtype ! --dst-type LOCAL -j X",
+        ),
+        // With the interface, and another kind of address.
+        (
+            vec![local(10), compare(uapi::CMP_EQ, &to(2)), jump()],
+            "-m \"?fib\" -m \"?cmp\" -j X",
+        ),
+        (
+            vec![
+                local(uapi::FIB_DADDR),
+                compare(uapi::CMP_EQ, &to(3)),
+                jump(),
+            ],
+            "-m \"?cmp\" -j X",
+        ),
+        (
+            vec![loaded(&to(9)), set_mark()],
+            "-j MARK --set-xmark 0x9/0xffffffff",
+        ),
+        (
+            vec![
+                load(uapi::META_MARK),
+                masked(0xffff_dfff, 0x4000),
+                set_mark(),
+            ],
+            "-j MARK --set-xmark 0x4000/0x2000",
+        ),
+        (vec![loaded(&to(9)), set_mark(), jump()], "-m \"?set\" -j X"),
+        (
+            vec![nest("ct", vec![]), set_mark()],
+            "-m \"?ct\" -m \"?set\"",
+        ),
+        (
+            vec![loaded(&to(9)), nest("ct", vec![]), set_mark()],
+            "-m \"?ct\" -m \"?set\"",
+        ),
+        (
+            vec![
+                load(uapi::META_MARK),
+                masked(0xff, 1),
+                compare(uapi::CMP_EQ, &to(1)),
+                jump(),
+            ],
+            "-m \"?cmp\" -j X",
+        ),
         (
             vec![loaded(b"\x0a\x09\0\x02"), nest("nat", vec![])],
             "-j DNAT ?",

@@ -19,8 +19,13 @@ pub(super) const XT_INFO: u16 = 3;
 pub(super) const RANGE_OP: u16 = 2;
 pub(super) const RANGE_FROM: u16 = 3;
 pub(super) const RANGE_TO: u16 = 4;
+/// `RTN_LOCAL` of linux/rtnetlink.h, as `fib` gives it.
+const LOCAL: u32 = 2;
 /// Where the protocol is in a header of IPv4, in bytes.
 const V4_PROTOCOL: u32 = 9;
+
+/// The name of what changes the mark where iptables has no words for it.
+const SETS_MARK: &str = "set";
 
 /// Where ports are, in all protocols that have them, and the options that name them.
 const PORTS: [(u32, &str); 2] = [(0, "--sport"), (2, "--dport")];
@@ -29,8 +34,13 @@ const PORTS: [(u32, &str); 2] = [(0, "--sport"), (2, "--dport")];
 #[derive(Clone, Copy)]
 enum Loaded {
     Meta(u32),
-    Network { offset: u32, len: u32 },
+    Network {
+        offset: u32,
+        len: u32,
+    },
     Port(&'static str),
+    /// The kind of the destination, of what the routing table says.
+    Destination,
 }
 
 /// One rule, from `NFTA_RULE_EXPRESSIONS`.
@@ -40,9 +50,11 @@ pub fn rule(family: Family, expressions: &[u8]) -> String {
         words: Vec::new(),
         loaded: None,
         mask: None,
+        mark: None,
     };
-    for (_, element) in each_attribute(expressions) {
-        reader.take(element);
+    let mut elements = each_attribute(expressions).peekable();
+    while let Some((_, element)) = elements.next() {
+        reader.take(element, elements.peek().is_none());
     }
     reader.words.retain(|word| !word.is_empty());
     reader.words.join(" ")
@@ -70,10 +82,12 @@ struct Reader {
     words: Vec<String>,
     loaded: Option<Loaded>,
     mask: Option<Vec<u8>>,
+    /// The value and the mask of a mark, as `-j MARK --set-xmark` has them, that a register holds.
+    mark: Option<(u32, u32)>,
 }
 
 impl Reader {
-    fn take(&mut self, element: &[u8]) {
+    fn take(&mut self, element: &[u8], is_last: bool) {
         let name = name_of(element);
         let data = attribute(element, uapi::EXPR_DATA).unwrap_or(&[]);
         let family = self.family;
@@ -87,18 +101,48 @@ impl Reader {
             }
             "immediate" => match is_load(data) {
                 // It tests nothing: a translation or another expression uses what it loads.
-                true => return,
+                true => {
+                    self.mark = number(value_of(data)).map(|value| (value, u32::MAX));
+                    return;
+                }
                 false => verdict(data).unwrap_or_else(|| opaque(&name)),
             },
+            "lookup" if decides(data) => opaque("vmap"),
             "range" => self.range(data).unwrap_or_else(|| opaque(&name)),
-            _ => return self.expression(&name, &Expr::decode(element)),
+            _ => return self.expression(&name, &Expr::decode(element), is_last),
         };
         self.words.push(word);
     }
 
-    fn expression(&mut self, name: &str, expr: &Expr) {
+    fn expression(&mut self, name: &str, expr: &Expr, is_last: bool) {
+        let mark = self.mark.take().filter(|_| is_last);
         match expr {
             Expr::Meta { key, into: _ } => self.loaded = Some(Loaded::Meta(*key)),
+            Expr::Fib {
+                result: uapi::FIB_RESULT_ADDRTYPE,
+                flags: uapi::FIB_DADDR,
+                into: _,
+            } => self.loaded = Some(Loaded::Destination),
+            Expr::SetMeta {
+                key: uapi::META_MARK,
+                from: _,
+            } => {
+                (self.loaded, self.mask) = (None, None);
+                // A target comes last in the words of iptables.
+                self.words.push(match mark {
+                    Some((value, mask)) => format!("-j MARK --set-xmark {value:#x}/{mask:#x}"),
+                    None => opaque(SETS_MARK),
+                });
+            }
+            Expr::Bitwise { mask, xor, .. }
+                if matches!(self.loaded, Some(Loaded::Meta(uapi::META_MARK))) =>
+            {
+                let kept = number(Some(mask)).zip(number(Some(xor)));
+                self.mark = kept.map(|(kept, value)| (value, !kept));
+                let is_mask = xor.iter().all(|byte| *byte == 0);
+                self.loaded = self.loaded.take().filter(|_| is_mask);
+                self.mask = is_mask.then(|| mask.clone());
+            }
             Expr::Payload {
                 base: uapi::PAYLOAD_NETWORK_HEADER,
                 offset,
@@ -180,6 +224,15 @@ impl Reader {
     }
 }
 
+fn value_of(data: &[u8]) -> Option<&[u8]> {
+    attribute(attribute(data, uapi::IMMEDIATE_DATA)?, uapi::DATA_VALUE)
+}
+
+/// A number that the kernel compares.
+fn number(bytes: Option<&[u8]>) -> Option<u32> {
+    bytes?.try_into().ok().map(u32::from_ne_bytes)
+}
+
 /// A part of which only the name is known.
 fn opaque(name: &str) -> String {
     format!("-m {}", crate::words::quoted(&format!("?{name}")))
@@ -201,10 +254,14 @@ fn native_target(expr: &Expr, name: &str) -> Option<&'static str> {
     }
 }
 
+/// Whether a lookup in a map decides where packets go.
+fn decides(data: &[u8]) -> bool {
+    attribute(data, uapi::LOOKUP_DREG).is_some_and(|into| into == uapi::REG_VERDICT.to_be_bytes())
+}
+
 /// Whether an immediate puts a value into a register, and decides nothing.
 fn is_load(data: &[u8]) -> bool {
-    attribute(data, uapi::IMMEDIATE_DATA)
-        .is_some_and(|data| attribute(data, uapi::DATA_VALUE).is_some())
+    value_of(data).is_some()
 }
 
 fn verdict(data: &[u8]) -> Option<String> {
@@ -244,9 +301,12 @@ fn compared(
 ) -> Option<String> {
     match (loaded, mask) {
         (Loaded::Meta(uapi::META_MARK), mask) => {
-            let number = |bytes: &[u8]| bytes.try_into().ok().map(u32::from_ne_bytes);
-            let mask = mask.map_or(Some(u32::MAX), |mask| number(&mask))?;
-            Some(xt::mark(number(value)?, mask, is_inverted))
+            let mask = mask.map_or(Some(u32::MAX), |mask| number(Some(&mask)))?;
+            Some(xt::mark(number(Some(value))?, mask, is_inverted))
+        }
+        (Loaded::Destination, None) if number(Some(value)) == Some(LOCAL) => {
+            let not = if is_inverted { "! " } else { "" };
+            Some(format!("-m addrtype {not}--dst-type LOCAL"))
         }
         (Loaded::Meta(uapi::META_IIFNAME), None) => Some(interface("-i", value, is_inverted)),
         (Loaded::Meta(uapi::META_OIFNAME), None) => Some(interface("-o", value, is_inverted)),

@@ -72,24 +72,32 @@ fn names(attachment: &Attachment) -> [String; 2] {
     [shared_name(attachment), exact_name(attachment)]
 }
 
-/// Removes what a network's attachments have that do not live.
+/// What a network's attachments have that do not live.
 ///
 /// # Errors
-/// As [`del`].
-pub fn gc(living: &Living<'_>) -> Result<Option<Vec<Forward>>, Error> {
-    let Some(mut nft) = Nft::open_if_any()? else {
-        return Ok(None);
-    };
+/// Code 100 with what the kernel refused.
+pub fn dead(living: &Living) -> Result<Dead, Error> {
     let mut dead = Dead::default();
+    let Some(mut nft) = Nft::open_if_any()? else {
+        return Ok(dead);
+    };
     for family in Family::ALL {
         let seen = steady(&mut nft, |nft| all_of(nft, family))?;
         dead.extend(seen.map_or_else(Dead::default, |seen| living.dead(&seen.state)));
     }
+    Ok(dead)
+}
+
+/// Removes what is still there of it.
+///
+/// # Errors
+/// As [`del`].
+pub fn gc(living: &Living, dead: &Dead) -> Result<Option<Vec<Forward>>, Error> {
     if dead.is_empty() {
         return Ok(None);
     }
     let look = |nft: &mut Nft, family, _| all_of(nft, family);
-    let select = |state: &State| living.still_dead(&dead, state);
+    let select = |state: &State| living.still_dead(dead, state);
     remove(&Family::ALL, look, select, |mark| dead.have(mark))
 }
 

@@ -9,7 +9,7 @@ use super::super::rules::{DNAT, exact_name, is_own_name, shared_name};
 use super::super::standing::{own_chains, strays};
 use super::super::translation::translations;
 use super::super::{kernel, owner};
-use super::Living;
+use super::{Dead, Living};
 use crate::config::Evidence;
 use crate::host_port::Forward;
 
@@ -71,21 +71,28 @@ pub fn look(family: Family, attachment: &Attachment) -> Result<State, Error> {
     edit::outlines(family, is_asked)
 }
 
-/// Removes what a network's attachments have in the legacy variant that do not live.
+/// What a network's attachments have in the legacy variant that do not live.
+///
+/// # Errors
+/// Code 100 when the rules cannot be read.
+pub fn dead(family: Family, living: &Living) -> Result<Dead, Error> {
+    if kernel::chains(family, &[DNAT.to_owned()])?.is_empty() {
+        return Ok(Dead::default());
+    }
+    Ok(living.dead(&edit::outlines(family, is_ours)?))
+}
+
+/// Removes what is still there of it.
 ///
 /// # Errors
 /// As [`del`].
-pub fn gc(family: Family, living: &Living<'_>) -> Result<Option<Vec<Forward>>, Error> {
-    if kernel::chains(family, &[DNAT.to_owned()])?.is_empty() {
-        return Ok(None);
-    }
+pub fn gc(family: Family, living: &Living, dead: &Dead) -> Result<Option<Vec<Forward>>, Error> {
     // Who holds the lock is in nobody's way where nothing is to go.
-    let dead = living.dead(&edit::outlines(family, is_ours)?);
     match dead.is_empty() {
         true => Ok(None),
         false => remove(
             family,
-            |state| living.still_dead(&dead, state),
+            |state| living.still_dead(dead, state),
             |mark| dead.have(mark),
         ),
     }

@@ -44,8 +44,8 @@ impl Dead {
 
 /// Those of one network.
 #[derive(Debug)]
-pub struct Living<'a> {
-    network: &'a str,
+pub struct Living {
+    network: String,
     attachments: Vec<Attachment>,
     marks: BTreeSet<String>,
     /// The names of their chains, by the entry: made once, as each is a hash.
@@ -54,9 +54,9 @@ pub struct Living<'a> {
     unknown: Mutex<BTreeSet<String>>,
 }
 
-impl Living<'_> {
+impl Living {
     /// The valid ones.
-    pub fn of<'a>(network: &'a str, valid: &[ValidAttachment]) -> Living<'a> {
+    pub fn of(network: &str, valid: &[ValidAttachment]) -> Living {
         let attachments = valid
             .iter()
             .map(|ValidAttachment { container, ifname }| Attachment {
@@ -70,7 +70,7 @@ impl Living<'_> {
             .iter()
             .flat_map(|one| [owner::comment(one), owner::reference_comment(one)]);
         Living {
-            network,
+            network: network.to_owned(),
             marks: marks.collect(),
             attachments,
             names: Mutex::default(),
@@ -82,7 +82,7 @@ impl Living<'_> {
     pub fn warnings(self) -> impl Iterator<Item = String> {
         let unknown = self.unknown.into_inner();
         let chains = unknown.unwrap_or_else(PoisonError::into_inner).into_iter();
-        let network = short(self.network).into_owned();
+        let network = short(&self.network).into_owned();
         chains.map(move |chain| {
             format!(
                 "iptables: chain {chain} stays, as the comment of its rules has no room for the name of its \
@@ -114,7 +114,7 @@ impl Living<'_> {
 
     /// Whether a mark is of the network and of none of these.
     fn lack(&self, mark: &str) -> bool {
-        owner::is_of_network(mark, self.network) && !self.marks.contains(mark)
+        owner::is_of_network(mark, &self.network) && !self.marks.contains(mark)
     }
 
     /// Whether a jump to a chain with these rules is.
@@ -125,8 +125,8 @@ impl Living<'_> {
         if self.have(&jump.chain, rules) {
             return false;
         }
-        let is_its = owner::is_of_network(&jump.comment, self.network);
-        if !is_its && owner::may_be_of_network(&jump.comment, self.network) {
+        let is_its = owner::is_of_network(&jump.comment, &self.network);
+        if !is_its && owner::may_be_of_network(&jump.comment, &self.network) {
             locked(&self.unknown).insert(jump.chain.clone());
         }
         is_its
