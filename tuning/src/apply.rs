@@ -95,7 +95,10 @@ pub fn apply(
         note_shown(plan, shown, &mut backup, (&store, &mut slot))
     });
     let steps_made = steps.iter().take(touched);
-    let undos = steps_made.filter(|step| step.change.is_some());
+    // What is set beside a sysctl has no change of its own.
+    let is_made =
+        |step: &&Step| step.change.is_some() || matches!(step.undo, Some(Change::Sysctl(..)));
+    let undos = steps_made.filter(is_made);
     let mut undo = Undo {
         changed: Originals::of(undos.filter_map(|step| step.undo.as_ref())),
         container,
@@ -313,6 +316,7 @@ fn switch(plan: &Plan, steps: &[Step], link: Option<Link>, ends: &mut Ends) -> R
     let now = Actual {
         link,
         sysctls: Vec::new(),
+        beside: Vec::new(),
         ends: observe::seen(ends)?,
     };
     match step::drifts(diff::offloads(plan, &now)?).as_slice() {

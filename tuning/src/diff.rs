@@ -28,11 +28,17 @@ pub fn steps(
 ) -> Result<Vec<Step>, Error> {
     let shown: HashMap<&Name, &Shown> = shown.iter().map(|s| (&s.name, s)).collect();
     let sysctls = plan.sysctls.iter().zip(&actual.sysctls);
-    let sysctls = sysctls.map(|(setting, reading)| {
+    let mut steps: Vec<Step> = Vec::new();
+    for (place, (setting, reading)) in sysctls.enumerate() {
+        let beside = actual.beside.get(place).into_iter().flatten();
+        steps.extend(beside.map(|(name, value)| Step {
+            drift: None,
+            change: None,
+            undo: Some(Change::Sysctl(name.clone(), value.clone())),
+        }));
         let shown = shown.get(&setting.name).copied();
-        sysctl(setting, reading, shown)
-    });
-    let mut steps: Vec<Step> = sysctls.collect();
+        steps.push(sysctl(setting, reading, shown));
+    }
     match &actual.link {
         None => {
             let drift = Drift::new(format!("interface {ifname}"), "present", "none");

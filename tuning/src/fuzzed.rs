@@ -22,6 +22,7 @@ pub fn configuration(request: &Request) {
     let actual = Actual {
         link: None,
         ends: Vec::new(),
+        beside: Vec::new(),
         sysctls: values.map(|s| Reading::Value(s.value.clone())).collect(),
     };
     // Offloads need the link.

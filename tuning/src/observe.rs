@@ -1,6 +1,7 @@
 //! What the kernel has inside the container's namespace; and the two ways to change it, of which nothing
 //! is decided here.
 
+use std::collections::HashSet;
 use std::io;
 use std::path::Path;
 
@@ -37,6 +38,8 @@ pub struct Actual {
     pub link: Option<Link>,
     /// One for each of the plan's sysctls.
     pub sysctls: Vec<Reading>,
+    /// What the kernel changes beside each of those, as far as it can be read.
+    pub beside: Vec<Vec<(Name, String)>>,
     /// The interfaces whose offloads are switched.
     pub ends: Vec<Seen>,
 }
@@ -133,8 +136,14 @@ impl Container {
     /// Code 100 with what the kernel refused.
     pub fn observe(&mut self, plan: &Plan, ends: &mut Ends) -> Result<Actual, Error> {
         let sysctls = plan.sysctls.iter().map(|setting| read(&setting.name));
+        let planned: HashSet<&Name> = plan.sysctls.iter().map(|setting| &setting.name).collect();
+        let beside = plan
+            .sysctls
+            .iter()
+            .map(|setting| beside(&setting.name, &planned));
         Ok(Actual {
             sysctls: sysctls.collect::<Result<_, _>>()?,
+            beside: beside.collect::<Result<_, _>>()?,
             link: self.link()?,
             ends: seen(ends)?,
         })
@@ -147,6 +156,19 @@ impl Container {
     pub fn change(&mut self, link: &Link, change: Change) -> Result<(), Refusal> {
         self.netlink.change_link(link.index, change)
     }
+}
+
+/// What the kernel changes beside a sysctl, but for what has a step of its own.
+fn beside(name: &Name, planned: &HashSet<&Name>) -> Result<Vec<(Name, String)>, Error> {
+    let names = name.beside()?.into_iter();
+    let others = names.filter(|name| !planned.contains(name));
+    let with_value = |name: Name| match read(&name) {
+        Ok(Reading::Value(value)) => Some(Ok((name, value))),
+        // An interface may go meanwhile.
+        Ok(_) => None,
+        Err(error) => Some(Err(error)),
+    };
+    others.filter_map(with_value).collect()
 }
 
 /// Reads a sysctl.

@@ -1,5 +1,7 @@
 //! The name of a sysctl, and the file below /proc/sys that it means.
 
+mod beside;
+
 use std::path::PathBuf;
 
 use common::sys::sysctl;

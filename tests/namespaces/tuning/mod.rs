@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
 mod allowlist;
+mod beside;
 mod chain;
 mod data_dir;
 mod drift;

@@ -1,0 +1,78 @@
+//! What the kernel changes beside a sysctl that is written: DEL puts that back too.
+
+use std::fs;
+use std::io;
+
+use common::{Code, Context, Error};
+
+use super::{DEVICE, Name};
+
+/// Sysctls of interfaces of which `all` sets that of each one, with `default`: `devinet_sysctl_forward` in
+/// net/ipv4/devinet.c and the handlers of `addrconf_sysctl` in net/ipv6/addrconf.c.
+const OF_ALL: [&str; 5] = [
+    "forwarding",
+    "disable_ipv6",
+    "ignore_routes_with_linkdown",
+    "addr_gen_mode",
+    "force_forwarding",
+];
+
+impl Name {
+    /// The sysctls that the kernel sets when this one is written.
+    ///
+    /// # Errors
+    /// Code 100 where it could not be found out which interfaces there are.
+    pub fn beside(&self) -> Result<Vec<Name>, Error> {
+        let parts: Vec<&str> = self.0.iter().map(String::as_str).collect();
+        let (family, leaf, is_each) = match parts.as_slice() {
+            ["net", "ipv4", "ip_forward"] => ("ipv4", "forwarding", true),
+            ["net", family, "conf", "all", leaf] if OF_ALL.contains(leaf) => (*family, *leaf, true),
+            // The secret of `default` serves every interface that has none of its own.
+            ["net", "ipv6", "conf", "default", "stable_secret"] => ("ipv6", "addr_gen_mode", true),
+            ["net", "ipv6", "conf", _, "stable_secret"] => ("ipv6", "addr_gen_mode", false),
+            _ => return Ok(Vec::new()),
+        };
+        let of = |device: &str| {
+            Name(
+                ["net", family, "conf", device, leaf]
+                    .map(str::to_owned)
+                    .to_vec(),
+            )
+        };
+        if !is_each {
+            return Ok(parts
+                .get(DEVICE)
+                .map(|device| of(device))
+                .into_iter()
+                .collect());
+        }
+        let devices = devices(family)?;
+        let devices = devices.iter().filter(|device| *device != "all");
+        let mut all: Vec<Name> = devices.map(|device| of(device)).collect();
+        if (family, leaf) == ("ipv4", "forwarding") {
+            let redirects = ["net", "ipv4", "conf", "all", "accept_redirects"];
+            all.push(Name(redirects.map(str::to_owned).to_vec()));
+        }
+        Ok(all)
+    }
+}
+
+/// The names of interfaces that have sysctls, with `all` and `default`, in their order.
+fn devices(family: &str) -> Result<Vec<String>, Error> {
+    let directory = common::sys::sysctl::path(&["net", family, "conf"].map(str::to_owned));
+    let read = || -> io::Result<Vec<String>> {
+        let entries = fs::read_dir(&directory)?.collect::<io::Result<Vec<_>>>()?;
+        let names = entries
+            .into_iter()
+            .filter_map(|entry| entry.file_name().into_string().ok());
+        Ok(names.collect())
+    };
+    match read() {
+        Ok(mut names) => {
+            names.sort();
+            Ok(names)
+        }
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(cause) => Err(cause).context(Code::System, || format!("list {}", directory.display())),
+    }
+}
