@@ -82,6 +82,9 @@ fn tell_left(left: &Part, log: &Log) {
 /// Code 7 when the configuration has options of another backend, 100 when it cannot be found out whether
 /// iptables is installed.
 pub fn choose(config: &Config) -> Result<BackendKind, Error> {
+    if let Some(backend) = config.chosen.get() {
+        return Ok(*backend);
+    }
     let backend = match config.backend {
         Some(backend) => backend,
         None if matches!(config.mark, Mark::Chain(_)) => BackendKind::Iptables,
@@ -89,7 +92,7 @@ pub fn choose(config: &Config) -> Result<BackendKind, Error> {
         None => BackendKind::Nftables,
     };
     config.accept(backend)?;
-    Ok(backend)
+    Ok(*config.chosen.get_or_init(|| backend))
 }
 
 /// Whether programs write what a configuration wants: those of an ADD that is killed go on. `None` where it

@@ -1,6 +1,7 @@
 //! The configuration: port mappings, the container's addresses and options, valid once read.
 
 use std::net::IpAddr;
+use std::sync::OnceLock;
 
 use common::decode::Object;
 use common::error::{Code, Error};
@@ -24,6 +25,8 @@ pub struct Config {
     pub attachment: Attachment,
     /// The backend asked for; `None` for whichever is usable.
     pub backend: Option<BackendKind>,
+    /// The one that it gets, once that was found out: a verb does not change its backend on the way.
+    pub chosen: OnceLock<BackendKind>,
     /// What is masqueraded.
     pub masquerade: Masquerade,
     /// How packets to masquerade are marked.
@@ -74,6 +77,7 @@ impl Config {
         });
         let config = Config {
             backend: backend(raw)?,
+            chosen: OnceLock::new(),
             masquerade: masquerade(raw)?,
             mark: mark(raw)?,
             on_conflict: on_conflict(raw)?,

@@ -101,6 +101,16 @@ pub fn sorted(ports: impl Iterator<Item = HostPort>) -> Vec<String> {
     ports.iter().map(HostPort::to_string).collect()
 }
 
+/// The first of some ports, and how many more there are: `host port 80/tcp and 7 more`.
+pub fn in_short(ports: impl Iterator<Item = HostPort>) -> String {
+    let ports: BTreeSet<HostPort> = ports.collect();
+    let first = ports.first().map(HostPort::to_string).unwrap_or_default();
+    match ports.len() {
+        0 | 1 => format!("host port {first}"),
+        count => format!("host port {first} and {} more", count - 1),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

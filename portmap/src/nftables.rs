@@ -47,6 +47,8 @@ mod translation;
 mod undo;
 mod wanted;
 
+use std::collections::BTreeMap;
+
 use common::error::{Code, Error};
 use common::log::Log;
 use common::netconf::ValidAttachment;
@@ -55,7 +57,7 @@ use nft::socket::Nft;
 
 use crate::backend::{Backend, Gone, Job};
 use crate::config::Config;
-use crate::host_port::Forward;
+use crate::host_port::{self, Forward, HostPort};
 use crate::limits::Node;
 use crate::list::row::Row;
 use crate::options::BackendKind;
@@ -88,12 +90,12 @@ impl Backend for Nftables {
 
     fn apply(plan: &Plan, config: &Config, log: &Log) -> Result<undo::Undo, Error> {
         let (undo, Others { evicted, before }) = apply::apply(plan, config.on_conflict)?;
-        for Taken { port, by } in &evicted {
-            log.warn(format!("host port {port} belonged to {by}"));
+        for (by, ports) in by_owner(&evicted) {
+            log.warn(format!("{ports} belonged to {by}"));
         }
-        for Taken { port, by } in &before {
+        for (by, ports) in by_owner(&before) {
             log.warn(format!(
-                "host port {port} stays with {by} on the addresses that its hostAddresses or hostInterfaces have in common with these: make the two lists disjoint, or the same"
+                "{ports} stays with {by} on the addresses that its hostAddresses or hostInterfaces have in common with these: make the two lists disjoint, or the same"
             ));
         }
         Ok(undo)
@@ -133,6 +135,18 @@ impl Backend for Nftables {
     fn status(config: &Config, _node: &Node) -> Result<(), Error> {
         status::status(config)
     }
+}
+
+/// Ports that others have, in a few words for each owner: there may be thousands.
+fn by_owner(taken: &[Taken]) -> BTreeMap<&str, String> {
+    let mut all: BTreeMap<&str, Vec<HostPort>> = BTreeMap::new();
+    for Taken { port, by } in taken {
+        all.entry(by.as_str()).or_default().push(*port);
+    }
+    let words = all.into_iter();
+    words
+        .map(|(by, ports)| (by, host_port::in_short(ports.into_iter())))
+        .collect()
 }
 
 /// What the kernel lacks for our table of an IP version; `None` when that is nothing.

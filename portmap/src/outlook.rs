@@ -1,5 +1,7 @@
 //! What this node has for ADD: parts of the kernel, and the backend.
 
+use std::sync::OnceLock;
+
 use common::operate::Part;
 use common::sys::netlink::Netlink;
 use common::{Attachment, Error, Family, Request};
@@ -62,6 +64,7 @@ fn any() -> Config {
             ifname: "eth0".to_owned(),
         },
         backend: None,
+        chosen: OnceLock::new(),
         masquerade: Masquerade::Needed,
         mark: Mark::Bit(DEFAULT_MARK_BIT),
         on_conflict: OnConflict::Replace,

@@ -4,7 +4,8 @@
 //! still runs: what that one adds would never be removed. So who changes an attachment holds a lock, and
 //! where programs write its rules, these inherit it; the kernel frees it when the last of them is gone.
 
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use common::error::Error;
 use common::sys::lock::Children;
@@ -18,6 +19,9 @@ const TURNS: Turns = Turns::new("/run/cni/portmap", PATIENCE);
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How long to wait for who may be stopped, and whom nothing depends on.
 const A_WHILE: Duration = Duration::from_secs(10);
+/// When this process waited in vain for writers of nf_tables: one seems to be stopped, and a verb has several
+/// batches.
+static IN_VAIN: Mutex<Option<Instant>> = Mutex::new(None);
 /// The most that who waits for one after the other of these waits, in the same unit.
 const WHILES: u32 = 24;
 
@@ -34,6 +38,12 @@ pub fn of(attachment: &Attachment, children: Children) -> Result<Turn, Error> {
 /// kernel refuses what is not based on its present state, so this spares work and no more. `state` is a
 /// number that changes when one of them is done.
 pub fn to_write<T: PartialEq>(mut state: impl FnMut() -> T) -> Turn {
+    let last_in_vain = || IN_VAIN.lock().unwrap_or_else(PoisonError::into_inner);
+    let is_in_vain = last_in_vain().is_some_and(|at| at.elapsed() < PATIENCE);
+    let patience = match is_in_vain {
+        true => Duration::ZERO,
+        false => A_WHILE,
+    };
     let (mut last, mut left) = (None, WHILES);
     let goes_on = || {
         let now = Some(state());
@@ -41,8 +51,13 @@ pub fn to_write<T: PartialEq>(mut state: impl FnMut() -> T) -> Turn {
         left > 0 && std::mem::replace(&mut last, now) != last
     };
     let children = Children::DoNotHold;
-    let held = TURNS.take("writers of nf_tables", children, A_WHILE, goes_on);
-    held.unwrap_or(Turn::WITHOUT_LOCK)
+    let held = TURNS.take("writers of nf_tables", children, patience, goes_on);
+    held.unwrap_or_else(|| {
+        if !is_in_vain {
+            *last_in_vain() = Some(Instant::now());
+        }
+        Turn::WITHOUT_LOCK
+    })
 }
 
 /// Waits for those whose programs write the rules of both IP versions, a while: the newest owner of a port

@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sandbox::{executable, wait_until};
 
@@ -88,4 +88,71 @@ fn who_has_no_rights_cannot_take_a_turn() {
     assert!(!nobody.output().unwrap().status.success());
     let root = fs::metadata("/run/cni/portmap").unwrap();
     assert_eq!((root.uid(), root.mode() & 0o7777), (0, 0o700));
+}
+
+/// Without the key `backend`, the programs of iptables decide which one it is, once for a verb.
+#[test]
+fn an_add_during_which_iptables_is_removed_keeps_its_backend() {
+    let request = request("", &mapping("tcp", 8080, 80));
+    // The host names no backend then.
+    let request = request.replacen(r#""type":"portmap""#, r#""type": "portmap""#, 1);
+    let mut added = 0;
+    for nth in 1..60 {
+        let host = Host::usual(Backend::IptablesNft);
+        let gone = format!("inject=statx:error=ENOENT:when={nth}+");
+        let strace = [
+            "strace",
+            "-f",
+            "-o",
+            "/dev/null",
+            "-e",
+            "trace=statx",
+            "-e",
+            &gone,
+        ];
+        let add = host.call("ADD", &request).under(&strace);
+        let answer = add.run(&host.net.host).unwrap();
+        if answer.code == Some(0) {
+            added += 1;
+            let nat = host.nat("iptables");
+            let tables = host.net.host.sh(["nft", "list", "tables"]);
+            let is_by_nftables = tables.contains("cni_portmap");
+            assert!(
+                nat.contains("CNI-DN-") != is_by_nftables,
+                "{nth}: {nat}{tables}"
+            );
+        }
+        host.ok(&host.call("DEL", &request));
+        assert!(!host.nat("iptables").contains("CNI-DN-"), "{nth}");
+    }
+    assert!(added > 10, "{added}");
+}
+
+/// Kubelet gives a runtime two minutes for a sandbox, so DEL says what is wrong in half of that.
+#[test]
+fn del_behind_a_stopped_add_fails_in_time_and_works_when_that_has_ended() {
+    let host = Host::usual(Backend::IptablesNft);
+    let request = request("", &mapping("tcp", 8080, 80));
+    let other = host
+        .call("ADD", &request)
+        .env("CNI_CONTAINERID", "cid-0002");
+    let answer = faults::held_at(&host.net.host, &host.call("ADD", &request), 4, || {
+        let started = Instant::now();
+        let said = host.fails(&host.call("DEL", &request), 11);
+        let took = started.elapsed();
+        assert!(
+            said.contains("end the process that has /run/cni/portmap/lock open"),
+            "{said}"
+        );
+        assert!((55..75).contains(&took.as_secs()), "{took:?}");
+        // Others wait for it, once in a verb.
+        let started = Instant::now();
+        host.ok(&other);
+        host.ok(&other.clone().env("CNI_COMMAND", "DEL"));
+        let took = started.elapsed();
+        assert!(took < Duration::from_secs(50), "{took:?}");
+    });
+    assert_eq!(answer.unwrap().code, Some(0));
+    host.run("DEL", &request);
+    host.is_clean();
 }
