@@ -4,11 +4,13 @@ use serde_json::json;
 
 use super::pod::{Pod, error};
 
-/// A sysctl, its new value, and others that the kernel changes with it: each with a value that it has before.
-const CASES: [(&str, &str, &[(&str, &str)]); 8] = [
+/// A sysctl and a value.
+type Set = (&'static str, &'static str);
+
+/// What is written, and others that the kernel changes with it: each with the value that it has before.
+const CASES: [(Set, &[Set]); 8] = [
     (
-        "net.ipv4.conf.all.forwarding",
-        "1",
+        ("net.ipv4.conf.all.forwarding", "1"),
         &[
             ("net.ipv4.conf.default.forwarding", "1"),
             ("net.ipv4.conf.other.forwarding", "1"),
@@ -17,8 +19,7 @@ const CASES: [(&str, &str, &[(&str, &str)]); 8] = [
         ],
     ),
     (
-        "net.ipv4.ip_forward",
-        "1",
+        ("net.ipv4.ip_forward", "1"),
         &[
             ("net.ipv4.conf.other.forwarding", "1"),
             ("net.ipv4.conf.eth0.forwarding", "0"),
@@ -26,45 +27,39 @@ const CASES: [(&str, &str, &[(&str, &str)]); 8] = [
         ],
     ),
     (
-        "net.ipv6.conf.all.forwarding",
-        "1",
+        ("net.ipv6.conf.all.forwarding", "1"),
         &[
             ("net.ipv6.conf.other.forwarding", "1"),
             ("net.ipv6.conf.eth0.forwarding", "0"),
         ],
     ),
     (
-        "net.ipv6.conf.all.disable_ipv6",
-        "1",
+        ("net.ipv6.conf.all.disable_ipv6", "1"),
         &[
             ("net.ipv6.conf.other.disable_ipv6", "1"),
             ("net.ipv6.conf.eth0.disable_ipv6", "0"),
         ],
     ),
     (
-        "net.ipv6.conf.all.ignore_routes_with_linkdown",
-        "1",
+        ("net.ipv6.conf.all.ignore_routes_with_linkdown", "1"),
         &[
             ("net.ipv6.conf.other.ignore_routes_with_linkdown", "1"),
             ("net.ipv6.conf.eth0.ignore_routes_with_linkdown", "0"),
         ],
     ),
     (
-        "net.ipv6.conf.all.addr_gen_mode",
-        "1",
+        ("net.ipv6.conf.all.addr_gen_mode", "1"),
         &[
             ("net.ipv6.conf.other.addr_gen_mode", "1"),
             ("net.ipv6.conf.eth0.addr_gen_mode", "0"),
         ],
     ),
     (
-        "net.ipv6.conf.eth0.stable_secret",
-        "2001:db8::1",
+        ("net.ipv6.conf.eth0.stable_secret", "2001:db8::1"),
         &[("net.ipv6.conf.eth0.addr_gen_mode", "1")],
     ),
     (
-        "net.ipv6.conf.default.stable_secret",
-        "2001:db8::1",
+        ("net.ipv6.conf.default.stable_secret", "2001:db8::1"),
         &[
             ("net.ipv6.conf.eth0.addr_gen_mode", "1"),
             ("net.ipv6.conf.other.addr_gen_mode", "0"),
@@ -74,7 +69,7 @@ const CASES: [(&str, &str, &[(&str, &str)]); 8] = [
 
 #[test]
 fn what_the_kernel_changes_beside_a_sysctl_comes_back() {
-    for (name, value, beside) in CASES {
+    for ((name, value), beside) in CASES {
         for fails in [false, true] {
             let pod = Pod::new();
             pod.ip([
