@@ -20,7 +20,7 @@ use crate::plan::Plan;
 /// table.
 ///
 /// # Errors
-/// Code 50 with what is missing; for conditions as [`Compiled::of`]. IPv6 may be missing.
+/// Code 50 with what is missing; for conditions as [`try_conditions`]. IPv6 may be missing.
 pub fn status(config: &Config, node: &Node) -> Result<(), Error> {
     let not_available = |error: Error| {
         let details = error.to_string();

@@ -102,7 +102,7 @@ fn options_of_queue(queue: FqCodel) -> Nla {
     Nla::nested(TCA_OPTIONS, numbers.to_vec())
 }
 
-/// Deletes what is in the place of the queue of a bucket of ours. Until [`set_root`] gives it its own one it
+/// Deletes what is in the place of the queue of a bucket of ours. Until [`set_root`](super::set_root) gives it its own one it
 /// drops everything.
 ///
 /// # Errors

@@ -12,7 +12,7 @@ use crate::iptables::ranges::{self, Range};
 use crate::limits::Allowed;
 use crate::plan::Forwards;
 
-/// A rule that leads from [`DNAT`] to the attachment's chain.
+/// A rule that leads from [`DNAT`](super::DNAT) to the attachment's chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Jump {
     /// The protocol.
