@@ -19,6 +19,9 @@ CASES = quick
 # Seconds for each of the fuzz targets in `make test`.
 FUZZ_SECONDS = 7
 
+# Tests at once: they wait for more than a quarter of their time.
+THREADS = $$(($$(nproc) * 2))
+
 # Namespaces need root; an ordinary user gets them in a user namespace of his own. Cargo wants an
 # absolute path here.
 AS_ROOT = --config 'target."cfg(all())".runner="$(CURDIR)/tests/sandbox/as-root"'
@@ -59,7 +62,7 @@ test: packages debian13 check
 		$(MAKE) runtimes image && released=$(RELEASED) && $(MAKE) conformance CNI_BIN="$$released"; \
 	else echo "Not root: make runtimes, make test-dist and conformance of the release are left out." >&2; fi
 	$(MAKE) fuzz
-	cargo test $(AS_ROOT) --workspace --exclude runtimes $(WITH_ARTEFACTS) --no-fail-fast
+	RUST_TEST_THREADS=$(THREADS) cargo test $(AS_ROOT) --workspace --exclude runtimes $(WITH_ARTEFACTS) --no-fail-fast
 
 runtimes: packages
 	@.ci/packages $(RUNTIMES)
