@@ -264,7 +264,10 @@ fn a_range_stays_whole_where_others_take_ports_of_it() {
     }
     // The one in the middle of three goes, then comes again, and is the newest.
     let warned = range.call("ADD", &net.host).stderr;
-    let won = format!("host port 8050/tcp and 1 more belonged to {}", other.owner());
+    let won = format!(
+        "host port 8050/tcp and 1 more belonged to {}",
+        other.owner()
+    );
     assert!(
         warned.contains(&won) && !warned.contains("8052"),
         "{warned}"
