@@ -74,10 +74,10 @@ impl Machine {
     /// Without root, or when `unshare` or `mount` is missing or fails.
     pub fn start() -> io::Result<Self> {
         must_be_root()?;
-        let root = match std::env::var_os(RELEASE) {
-            Some(release) => debian::unpacked(&release.to_string_lossy(), PACKAGES)?,
-            None => PathBuf::new(),
-        };
+        let release = std::env::var(RELEASE).ok();
+        let root = release.as_ref();
+        let root = root.map(|release| debian::unpacked(release, PACKAGES));
+        let root = root.transpose()?.unwrap_or_default();
         let net = Topology::new().containers(0).client().build()?;
         let mut door = net
             .host
@@ -103,13 +103,29 @@ impl Machine {
             .flat_map(|pipe| BufReader::new(pipe).lines())
         {
             match line?.as_str() {
-                "ready" => return Ok(machine),
+                "ready" => {
+                    if let Some(release) = &release {
+                        machine.must_be_of(release)?;
+                    }
+                    return Ok(machine);
+                }
                 line => said = format!("{said}{line}; "),
             }
         }
         Err(io::Error::other(format!(
             "start a machine (as root): {said}"
         )))
+    }
+
+    /// Fails where its programs are not those of a release.
+    fn must_be_of(&self, release: &str) -> io::Result<()> {
+        let system = fs::read_to_string(self.path("/etc/os-release"))?;
+        let wanted = format!("VERSION_CODENAME={release}");
+        if system.lines().any(|line| line == wanted) {
+            return Ok(());
+        }
+        let text = format!("{RELEASE} is {release}, and the machine is another: {system}");
+        Err(io::Error::other(text))
     }
 
     /// A file of the machine as this process can reach it.
