@@ -96,17 +96,11 @@ fn a_root_qdisc_of_another_tool_that_a_failed_add_replaced_is_named_and_all_else
     let before = pod.state();
     let mut replaced = 0;
     for request in 1..100 {
-        let fault = format!("inject=sendto:error=ENOMEM:when={request}");
-        let strace = [
-            "strace",
-            "-o",
-            "/dev/null",
-            "-e",
-            "trace=sendto",
-            "-e",
-            &fault,
-        ];
-        let answer = pod.finish(pod.call("ADD").under(&strace), &pod.conf(both()));
+        let fault = format!("error=ENOMEM:when={request}");
+        let answer = pod.finish(
+            pod.call("ADD").injected("sendto", &fault),
+            &pod.conf(both()),
+        );
         if answer.code == Some(0) {
             break;
         }
@@ -156,27 +150,15 @@ fn a_hook_that_somebody_has_come_to_use_stays_when_add_fails() {
 /// Runs ADD, to whose request for a hook `meanwhile` comes first.
 fn add_while(pod: &Pod, keys: &Value, meanwhile: &str) -> Answer {
     let call = |inject: &str| {
-        let strace = [
-            "strace",
-            "-o",
-            "/dev/null",
-            "-e",
-            "trace=sendto",
-            "-e",
-            inject,
-        ];
-        let call = pod.call("ADD").under(&strace);
+        let call = pod.call("ADD").injected("sendto", inject);
         call.stdin(pod.conf(keys.clone()).to_string())
     };
     let request = (1..100).find(|nth| {
-        let inject = format!("inject=sendto:error=ENOMEM:when={nth}");
+        let inject = format!("error=ENOMEM:when={nth}");
         let answer = call(&inject).run(pod.host()).unwrap();
         answer.stdout.contains("add qdisc clsact to veth0")
     });
-    let inject = format!(
-        "inject=sendto:delay_enter=3000000:when={}",
-        request.unwrap()
-    );
+    let inject = format!("delay_enter=3000000:when={}", request.unwrap());
     let running = call(&inject).spawn(pod.host()).unwrap();
     let is_ifb_up = || pod.sh("ip link show type ifb").contains(",UP");
     assert!(wait_until(PATIENCE, is_ifb_up));

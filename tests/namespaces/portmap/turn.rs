@@ -99,18 +99,8 @@ fn an_add_during_which_iptables_is_removed_keeps_its_backend() {
     let mut added = 0;
     for nth in 1..60 {
         let host = Host::usual(Backend::IptablesNft);
-        let gone = format!("inject=statx:error=ENOENT:when={nth}+");
-        let strace = [
-            "strace",
-            "-f",
-            "-o",
-            "/dev/null",
-            "-e",
-            "trace=statx",
-            "-e",
-            &gone,
-        ];
-        let add = host.call("ADD", &request).under(&strace);
+        let gone = format!("error=ENOENT:when={nth}+");
+        let add = host.call("ADD", &request).injected("statx", &gone);
         let answer = add.run(&host.net.host).unwrap();
         if answer.code == Some(0) {
             added += 1;

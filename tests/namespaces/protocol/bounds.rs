@@ -194,19 +194,10 @@ fn a_plugin_that_cannot_go_on_says_so() {
     let pod = Pod::new();
     let mut refusals = 0;
     for nth in 1..20 {
-        let inject = format!("inject=close:error=EIO:when={nth}");
-        let strace = [
-            "strace",
-            "-o",
-            "/dev/null",
-            "-e",
-            "trace=close",
-            "-e",
-            &inject,
-        ];
+        let inject = format!("error=EIO:when={nth}");
         let conf = pod.conf(json!({"cniVersion": "1.1.0"}));
         pod.add(json!({"mtu": 1400}));
-        let answer = pod.finish(pod.call("GC").under(&strace), &conf);
+        let answer = pod.finish(pod.call("GC").injected("close", &inject), &conf);
         let told: Option<Value> = serde_json::from_str(&answer.stdout).ok();
         let is_error = told.is_some_and(|json| json["code"].is_number());
         let expected = if is_error { 1 } else { 0 };

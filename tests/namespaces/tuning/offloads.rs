@@ -121,18 +121,7 @@ fn of_another_namespace_s_backup_nothing_is_looked_up() {
     let mut backup: Value = serde_json::from_slice(&fs::read(pod.backup()).unwrap()).unwrap();
     backup["netns"] = json!("another-boot/7");
     fs::write(pod.backup(), backup.to_string()).unwrap();
-    let inject = "inject=sendto:error=ENOBUFS";
-    let strace = [
-        "strace",
-        "-f",
-        "-o",
-        "/dev/null",
-        "-e",
-        "trace=sendto",
-        "-e",
-        inject,
-    ];
-    let call = pod.call("DEL").under(&strace);
+    let call = pod.call("DEL").injected("sendto", "error=ENOBUFS");
     succeeds(&pod.finish(call, &pod.conf(keys())));
     assert_eq!((both.state(), pod.files().len()), (tuned, 0));
 }

@@ -158,6 +158,14 @@ impl Call {
         self
     }
 
+    /// Has strace change how a system call ends, `how` in the words of its option `inject`: `error=ENOMEM:when=3`.
+    #[must_use]
+    pub fn injected(self, call: &str, how: &str) -> Self {
+        let [trace, inject] = [format!("trace={call}"), format!("inject={call}:{how}")];
+        let quiet = ["strace", "-f", "-o", "/dev/null"];
+        self.under(&[&quiet[..], &["-e", &trace, "-e", &inject]].concat())
+    }
+
     /// Runs the plugin inside `host` and waits for its answer.
     ///
     /// # Errors
