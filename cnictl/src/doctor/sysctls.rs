@@ -1,10 +1,9 @@
 //! Forwarding, reverse path filters, loopback addresses, and the table of connections.
 
-use std::fs;
 use std::io::ErrorKind;
 
 use common::Family;
-use common::sys::sysctl;
+use common::sys::{file, sysctl};
 use common::{Code, Context, Error};
 use portmap::firewall::GUARDS;
 
@@ -67,18 +66,15 @@ pub fn forwarding(family: Family, is_needed: bool) -> Option<Finding> {
 
 /// Interfaces whose value of a sysctl of IPv4 is one of some.
 fn interfaces(name: &str, wanted: &str) -> Result<Vec<String>, Error> {
-    let dir = sysctl::path(&["net", "ipv4", "conf"]);
-    let tried = || format!("read {}", dir.display());
     let mut all = Vec::new();
-    for entry in fs::read_dir(&dir).context(Code::Io, tried)? {
-        let interface = entry.context(Code::Io, tried)?.file_name();
+    let names = file::names(&sysctl::path(&["net", "ipv4", "conf"]))?;
+    for interface in names.into_iter().flatten() {
         let interface = interface.to_string_lossy().into_owned();
         let value = read(&format!("net/ipv4/conf/{interface}/{name}"))?;
         if value.as_deref() == Some(wanted) {
             all.push(interface);
         }
     }
-    all.sort();
     Ok(all)
 }
 

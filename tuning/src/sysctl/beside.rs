@@ -1,9 +1,7 @@
 //! What the kernel changes beside a sysctl that is written: DEL puts that back too.
 
-use std::fs;
-use std::io;
-
-use common::{Code, Context, Error};
+use common::Error;
+use common::sys::{file, sysctl};
 
 use super::{DEVICE, Name};
 
@@ -21,7 +19,7 @@ impl Name {
     /// The sysctls that the kernel sets when this one is written.
     ///
     /// # Errors
-    /// Code 100 where it could not be found out which interfaces there are.
+    /// Code 5 where it could not be found out which interfaces there are.
     pub fn beside(&self) -> Result<Vec<Name>, Error> {
         let parts: Vec<&str> = self.0.iter().map(String::as_str).collect();
         let (family, leaf, is_each) = match parts.as_slice() {
@@ -59,20 +57,7 @@ impl Name {
 
 /// The names of interfaces that have sysctls, with `all` and `default`, in their order.
 fn devices(family: &str) -> Result<Vec<String>, Error> {
-    let directory = common::sys::sysctl::path(&["net", family, "conf"].map(str::to_owned));
-    let read = || -> io::Result<Vec<String>> {
-        let entries = fs::read_dir(&directory)?.collect::<io::Result<Vec<_>>>()?;
-        let names = entries
-            .into_iter()
-            .filter_map(|entry| entry.file_name().into_string().ok());
-        Ok(names.collect())
-    };
-    match read() {
-        Ok(mut names) => {
-            names.sort();
-            Ok(names)
-        }
-        Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        Err(cause) => Err(cause).context(Code::System, || format!("list {}", directory.display())),
-    }
+    let names = file::names(&sysctl::path(&["net", family, "conf"]))?;
+    let names = names.into_iter().flatten();
+    Ok(names.filter_map(|name| name.into_string().ok()).collect())
 }
