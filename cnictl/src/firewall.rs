@@ -11,7 +11,7 @@ use std::net::IpAddr;
 
 use common::Error;
 use common::{Family, Protocol};
-use portmap::firewall::{self, Base, Hook, OUR_TABLES, OURS};
+use portmap::firewall::{self, Base, Hook, OUR_TABLES, OURS, sets_mark};
 
 use test::Test;
 use walk::walk;
@@ -315,7 +315,7 @@ impl Rule {
                 .iter()
                 .flat_map(|part| test::of(part))
                 .collect(),
-            marks: rule.matches.iter().flatten().any(|word| word == "?set"),
+            marks: rule.matches.iter().any(|part| sets_mark(part)),
             target: Target::of(&rule.target),
             words: rule.words,
         }

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use common::{Error, Family};
 
 use xtables::meaning::Meaning;
-pub use xtables::meaning::tests_nothing;
+pub use xtables::meaning::{sets_mark, tests_nothing};
 
 use crate::iptables::{self, usual_variant};
 use crate::nftables::{layout, reference};

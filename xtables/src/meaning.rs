@@ -10,6 +10,11 @@ use common::result::Prefix;
 
 use crate::words;
 
+/// What leads packets on by a map, in the words of a rule: iptables has none for it.
+pub const VERDICT_MAP: &str = "?vmap";
+/// What changes the mark to what iptables has no words for.
+pub(crate) const SETS_MARK: &str = "?set";
+
 /// A rule's parts, sorted.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Meaning {
@@ -102,7 +107,12 @@ impl Meaning {
 /// Whether a match lets every packet through: a comment, or what only does something.
 pub fn tests_nothing(part: &[String]) -> bool {
     let name = part.first().map_or("", String::as_str);
-    matches!(name, "comment" | "?log" | "?set")
+    matches!(name, "comment" | "?log" | SETS_MARK)
+}
+
+/// Whether a match is a change of the mark that iptables has no words for.
+pub fn sets_mark(part: &[String]) -> bool {
+    part.first().is_some_and(|name| name == SETS_MARK)
 }
 
 /// Whether two rules mean the same.

@@ -2,7 +2,7 @@
 
 use common::error::short;
 use xtables::Table;
-use xtables::meaning::{Meaning, same};
+use xtables::meaning::{Meaning, VERDICT_MAP, same};
 use xtables::state::State;
 
 use super::follow;
@@ -47,7 +47,7 @@ fn may_take(state: &State, meaning: &Meaning, ports: &Forwards) -> bool {
         return false;
     };
     let ends = match meaning.goes_to() {
-        "" => meaning.find("?vmap").is_some(),
+        "" => meaning.find(VERDICT_MAP).is_some(),
         _ => follow::ends(state.table(Table::Nat), meaning),
     };
     ends && (known.is_for_all() || !ports.matched(&known).is_empty())

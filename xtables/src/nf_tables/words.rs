@@ -9,6 +9,7 @@ use common::sys::netlink::{attribute, each_attribute, text};
 use nft::expr::Expr;
 use nft::uapi;
 
+use crate::meaning::{SETS_MARK, VERDICT_MAP};
 use crate::xt;
 
 /// `NFTA_MATCH_NAME`, `NFTA_MATCH_REV` and `NFTA_MATCH_INFO`; the same for targets.
@@ -23,9 +24,6 @@ pub(super) const RANGE_TO: u16 = 4;
 const LOCAL: u32 = 2;
 /// Where the protocol is in a header of IPv4, in bytes.
 const V4_PROTOCOL: u32 = 9;
-
-/// The name of what changes the mark where iptables has no words for it.
-const SETS_MARK: &str = "set";
 
 /// Where ports are, in all protocols that have them, and the options that name them.
 const PORTS: [(u32, &str); 2] = [(0, "--sport"), (2, "--dport")];
@@ -107,7 +105,7 @@ impl Reader {
                 }
                 false => verdict(data).unwrap_or_else(|| opaque(&name)),
             },
-            "lookup" if decides(data) => opaque("vmap"),
+            "lookup" if decides(data) => without_words(VERDICT_MAP),
             "range" => self.range(data).unwrap_or_else(|| opaque(&name)),
             _ => return self.expression(&name, &Expr::decode(element), is_last),
         };
@@ -131,7 +129,7 @@ impl Reader {
                 // A target comes last in the words of iptables.
                 self.words.push(match mark {
                     Some((value, mask)) => format!("-j MARK --set-xmark {value:#x}/{mask:#x}"),
-                    None => opaque(SETS_MARK),
+                    None => without_words(SETS_MARK),
                 });
             }
             Expr::Bitwise { mask, xor, .. }
@@ -235,7 +233,11 @@ fn number(bytes: Option<&[u8]>) -> Option<u32> {
 
 /// A part of which only the name is known.
 fn opaque(name: &str) -> String {
-    format!("-m {}", crate::words::quoted(&format!("?{name}")))
+    without_words(&format!("?{name}"))
+}
+
+fn without_words(name: &str) -> String {
+    format!("-m {}", crate::words::quoted(name))
 }
 
 fn opaque_target(name: &str) -> String {
