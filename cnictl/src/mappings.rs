@@ -101,11 +101,7 @@ pub fn mappings_by(
 fn contest(all: &mut [Mapping], firewalls: &mut Firewalls, errors: &mut Vec<Error>) {
     let mut addresses: BTreeMap<Family, Vec<IpAddr>> = BTreeMap::new();
     for Mapping { row, state, .. } in all {
-        let is_served = matches!(
-            state,
-            State::Active | State::Contested(_) | State::PartlyShadowed(..)
-        );
-        if !is_served {
+        if !state.may_serve() {
             continue;
         }
         let family = Family::of(row.forward.to.ip());

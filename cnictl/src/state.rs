@@ -66,6 +66,16 @@ impl State {
         }
     }
 
+    /// Whether packets to the port may get to who has it.
+    pub fn may_serve(&self) -> bool {
+        match self {
+            State::Active | State::Contested(_) | State::PartlyShadowed(..) | State::Taken(_) => {
+                true
+            }
+            State::Stale(_) | State::Shadowed(_) | State::Missing(_) => false,
+        }
+    }
+
     /// How a row with it is seen.
     pub fn tone(&self) -> Tone {
         match self {

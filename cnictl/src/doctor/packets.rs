@@ -52,14 +52,7 @@ struct Look<'a> {
 impl Look<'_> {
     fn mapped(&self) -> impl Iterator<Item = &Mapping> {
         let is_it = |mapping: &&Mapping| {
-            Family::of(mapping.row.forward.to.ip()) == self.family
-                && matches!(
-                    mapping.state,
-                    State::Active
-                        | State::Contested(_)
-                        | State::PartlyShadowed(..)
-                        | State::Taken(_)
-                )
+            Family::of(mapping.row.forward.to.ip()) == self.family && mapping.state.may_serve()
         };
         self.node.mappings.iter().filter(is_it)
     }
