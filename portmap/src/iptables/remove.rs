@@ -62,7 +62,8 @@ pub fn entries(attachment: &Attachment, kept: &[Attachment], evidence: &Evidence
 pub struct Collection {
     living: Living,
     native: Result<Dead, Error>,
-    legacy: [(Family, Result<Dead, Error>); 2],
+    legacy_v4: Result<Dead, Error>,
+    legacy_v6: Result<Dead, Error>,
 }
 
 impl Collection {
@@ -71,7 +72,8 @@ impl Collection {
         let living = Living::of(network, valid);
         Collection {
             native: native::dead(&living),
-            legacy: Family::ALL.map(|family| (family, legacy::dead(family, &living))),
+            legacy_v4: legacy::dead(Family::V4, &living),
+            legacy_v6: legacy::dead(Family::V6, &living),
             living,
         }
     }
@@ -84,15 +86,17 @@ impl Collection {
         let Collection {
             living,
             native,
-            legacy,
+            legacy_v4,
+            legacy_v6,
         } = self;
         let native = native.and_then(|dead| native::gc(&living, &dead));
         let swept = compiled::sweep();
         let of = |family| {
-            let found = legacy.iter().filter(|(of, _)| *of == family);
-            let mut found = found.map(|(_, dead)| dead.as_ref().map_err(Error::clone));
-            let dead = found.next().transpose()?;
-            dead.map_or(Ok(None), |dead| legacy::gc(family, &living, dead))
+            let dead = match family {
+                Family::V4 => &legacy_v4,
+                Family::V6 => &legacy_v6,
+            };
+            legacy::gc(family, &living, dead.as_ref().map_err(Error::clone)?)
         };
         let removed = everywhere(native, of);
         living.warnings().for_each(|warning| log.warn(warning));
