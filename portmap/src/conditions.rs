@@ -151,7 +151,7 @@ fn is_name(text: &str) -> bool {
 }
 
 /// `iptables-restore` leaves out a line that has the switch of the other IP version, without a word.
-/// It may stand behind other letters, as in `-n6`.
+/// It may follow other letters, as in `-n6`.
 fn is_family_switch(word: &str) -> bool {
     let short = word.strip_prefix('-').is_some_and(|letters| {
         let rest = letters.trim_start_matches(['v', 'n', 'x', 'f']);

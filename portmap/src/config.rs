@@ -64,8 +64,8 @@ impl Config {
         Ok((config, result))
     }
 
-    /// Reads everything but the container's addresses: what a network's STATUS has, too, where nothing
-    /// that ADD refuses may stand.
+    /// Reads everything but the container's addresses. A network's STATUS has that too, and what ADD refuses
+    /// must not be in it.
     ///
     /// # Errors
     /// As [`Config::parse`].

@@ -170,7 +170,7 @@ fn is_unsupported(refusal: &Refusal) -> bool {
     matches!(refusal.errno, Errno::EINVAL | Errno::EOPNOTSUPP)
 }
 
-/// Lists the connections that the kernel's filter can tell apart, and drops those that are meant.
+/// Lists the connections that the kernel's filter can select, and drops those that are meant.
 fn list(
     socket: &mut Netlink,
     family: Family,

@@ -1,6 +1,6 @@
 //! `hostAddresses` and `hostInterfaces`: on which of the node's addresses a network's ports are mapped.
 //!
-//! What they say is a set of addresses, kept as prefixes that do not meet. An interface stands for the
+//! What they say is a set of addresses, kept as prefixes that do not meet. An interface means the
 //! addresses that the kernel takes for local because of it, so that what comes to a left-out interface
 //! later is left out, too. Which those are is looked up when rules are compared or made: [`located`].
 

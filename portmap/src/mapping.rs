@@ -12,8 +12,8 @@ use crate::host_port::HostPort;
 /// A port of the node that is forwarded to a port of the container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PortMapping {
-    /// The node's port, from 1 on. Its address is as asked: `None` for all of both families; `0.0.0.0` and
-    /// `::` stand for all of their family.
+    /// The node's port, from 1 on. Its address is that of the request: `None` for all of both families; `0.0.0.0` and
+    /// `::` for all of their family.
     pub asked: HostPort,
     /// The container's port, from 1 on.
     pub container_port: u16,

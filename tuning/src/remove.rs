@@ -65,7 +65,7 @@ pub fn del(request: &Request) -> Result<(), Error> {
     Error::all(errors).map_or(Ok(()), Err)
 }
 
-/// Removes what belongs to this network and to none of the valid attachments.
+/// Removes what belongs to this network and to no valid attachment.
 ///
 /// # Errors
 /// Everything that could not be read or removed.

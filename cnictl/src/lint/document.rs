@@ -158,7 +158,7 @@ fn broken(file: String, fault: &str) -> Finding {
 }
 
 impl<'a> Node<'a> {
-    /// The members of an object, in order; none of anything else.
+    /// The members of an object, in order; empty for anything else.
     pub fn fields(&self) -> &'a [(String, Json)] {
         match self.json {
             Json::Object(fields) => fields,
@@ -175,7 +175,7 @@ impl<'a> Node<'a> {
         })
     }
 
-    /// The items of a list; none of anything else.
+    /// The items of a list; empty for anything else.
     pub fn items(&self) -> impl Iterator<Item = Node<'a>> {
         let items: &[Json] = match self.json {
             Json::Array(items) => items,

@@ -124,7 +124,7 @@ fn sampled() -> Vec<(String, Value)> {
     all
 }
 
-/// The list that a runtime made a request from: what it fills in is asked of it.
+/// The list that a runtime made a request from: what it fills in is declared in `capabilities`.
 fn of_request(conf: Value) -> Value {
     let Value::Object(mut conf) = conf else {
         panic!("{conf}")

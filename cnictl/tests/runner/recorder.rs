@@ -1,4 +1,4 @@
-//! Plugins that write down what they are asked and answer from a script.
+//! Plugins that record their requests and answer from a script.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

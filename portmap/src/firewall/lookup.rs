@@ -1,6 +1,6 @@
 //! A rule that looks up a set or map, as rules that compare: one for each element.
 //!
-//! So a verdict map, such as that of kube-proxy's NodePorts, reads as the rules that it stands for.
+//! So a verdict map, such as that of kube-proxy's NodePorts, reads as the rules that it replaces.
 
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
@@ -18,10 +18,10 @@ use crate::nftables::layout::TABLE;
 /// The most elements of a set that a rule only tests, to be read for it; of more, whether a packet matches
 /// stays unknown.
 const MOST: usize = 1000;
-/// The most rules that one stands for: a map has room for all ports. Of more, a rule stands for each verdict of
+/// The most rules that one becomes: a map has room for all ports. Of more, there is a rule for each verdict of
 /// the map, with tests that are not known.
 const MOST_RULES: usize = 1 << 16;
-/// The most that all rules of a family stand for.
+/// The most that all rules of a family become.
 const MOST_OF_ALL: usize = 4 * MOST_RULES;
 /// Bytes of an interface's name (`IFNAMSIZ`).
 const NAME: usize = 16;
@@ -37,7 +37,7 @@ pub struct Sets {
     left: usize,
 }
 
-/// How many expressions before a lookup load its key, and what stands for them and the lookup, for each
+/// How many expressions before a lookup load its key, and what replaces them and the lookup, for each
 /// element of the set.
 type Unrolled = (usize, Vec<Vec<Nla>>);
 
@@ -70,7 +70,7 @@ impl Sets {
         })
     }
 
-    /// The expressions of the rules that a rule stands for.
+    /// The expressions of the rules that a rule becomes.
     pub fn resolve(
         &mut self,
         nft: &mut Nft,
@@ -118,7 +118,7 @@ impl Sets {
         rules.iter().map(bytes).collect()
     }
 
-    /// What stands for a lookup, at most so many ways; `None` where it is left as it is.
+    /// What replaces a lookup, at most so many ways; `None` where it is left as it is.
     fn looked_up(
         &mut self,
         nft: &mut Nft,

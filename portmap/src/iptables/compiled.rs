@@ -2,7 +2,7 @@
 //!
 //! Only iptables knows what their words mean. It writes the jumps into a chain that no packet passes; what
 //! the kernel then has is read back. Each rule must consist of tests alone, and bear the owner's mark
-//! first. The same bytes say whether rules that stand are those that are wanted.
+//! first. The same bytes show whether existing rules are those that are wanted.
 
 mod judge;
 

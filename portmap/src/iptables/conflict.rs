@@ -20,7 +20,7 @@ use crate::host_port::HostPort;
 pub enum Order {
     /// All of them.
     Any,
-    /// Those whose jumps stand behind the attachment's own, as jumps go in at the top.
+    /// Those whose jumps come after the attachment's own, as jumps are inserted at the top.
     Older,
 }
 

@@ -72,7 +72,7 @@ fn ranged_chain_drift(state: &State, wanted: &Wanted, chain: &str) -> Vec<Drift>
     drifts
 }
 
-/// How the jump rules to an attachment's chain differ. Those for some of its packets alone may stand besides:
+/// How the jump rules to an attachment's chain differ. There may be others for some of its packets alone:
 /// a newer attachment that claims less of them has put them before its own. Those for each port are as good.
 pub fn jump_drift(state: &State, wanted: &Wanted, chain: &str) -> Vec<Drift> {
     let drifts = ranged_jump_drift(state, wanted, chain);

@@ -10,7 +10,7 @@ use super::rules::Wanted;
 use super::tool::Tool;
 use crate::plan::Plan;
 
-/// The variant in which each IP version is written; `None` where its program does not tell.
+/// The variant in which each IP version is written; `None` where its program does not show it.
 #[derive(Debug, Clone, Copy)]
 pub struct Variants {
     v4: Option<Variant>,

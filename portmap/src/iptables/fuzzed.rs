@@ -13,7 +13,7 @@ use super::{owner, reach, shadow, write};
 use crate::config::{Config, Evidence};
 use crate::plan::Forwards;
 
-/// What stands is what is wanted: nothing differs. What is there already is not written again.
+/// The tables hold what is wanted: nothing differs. What is there already is not written again.
 pub fn plan(config: &Config, forwards: &Forwards) {
     let attachment = &config.attachment;
     let wanted = wanted(attachment, config.masquerade, &config.mark, forwards);

@@ -95,7 +95,7 @@ fn forwards(mut chains: Chains, backend: &'static str) -> Vec<Row> {
     for (jump, meaning) in &jumps {
         let reach = Reach::of(meaning);
         let is_limited = reach.at.is_some() && !from_all.contains(jump.chain.as_str());
-        // What several jumps lead to is shown where the first one stands.
+        // What several jumps lead to is shown at the place of the first one.
         let forwards = chains.get_mut(&jump.chain).into_iter();
         let forwards = forwards.flat_map(|chain| reached(chain, &reach, is_limited));
         all.extend(forwards.map(|row| Row {

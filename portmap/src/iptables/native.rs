@@ -57,7 +57,7 @@ pub struct Added {
     pub undo: Undo,
     /// IP versions that this node cannot translate, and that were left out.
     pub missing: Vec<Error>,
-    /// What was done otherwise than asked for.
+    /// What was done otherwise than requested.
     pub warnings: Vec<String>,
 }
 

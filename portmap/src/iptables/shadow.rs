@@ -1,4 +1,4 @@
-//! Rules that keep packets from a rule that stands after them.
+//! Rules that keep packets from a later rule.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

@@ -14,7 +14,7 @@ use super::translation::translations;
 use crate::config::Evidence;
 use crate::entry;
 
-/// A jump rule as it stands.
+/// A jump rule of the tables.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Standing {
     /// Its place in [`DNAT`], counted from 0.

@@ -115,7 +115,7 @@ impl Tool {
         }))
     }
 
-    /// What stands for the nf_tables variant where no program is needed.
+    /// The nf_tables variant, where no program is needed.
     pub fn without_program(family: Family) -> Tool {
         Tool {
             family,

@@ -1,4 +1,4 @@
-//! The difference between what stands and what is wanted, as commands.
+//! The difference between the tables and what is wanted, as commands.
 
 use xtables::Table;
 use xtables::meaning::Meaning;

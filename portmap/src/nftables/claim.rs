@@ -73,8 +73,8 @@ pub fn owned(found: &Elements, owner: &str) -> Elements {
         .collect()
 }
 
-/// What becomes of found elements when some owners' claims go: those that stand for their ports now or
-/// are theirs, and those that shall stand there. Nobody else's port is touched.
+/// What becomes of found elements when some owners' claims go: those that their ports have now or
+/// that are theirs, and those that the ports are to have. Nobody else's port is touched.
 pub fn without(
     family: Family,
     sets: &[Set],

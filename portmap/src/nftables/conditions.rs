@@ -63,7 +63,7 @@ fn compiled_by(program: &Path, family: Family, script: &str) -> Result<Compiled,
     compiled::only_test(rules, TARGET)
 }
 
-/// What nft is fed: the rule stands on the last line, and ends it. Both hooks lead to it, as in our
+/// The input of nft: the rule is the last line, and ends it. Both hooks lead to it, as in our
 /// table, because the kernel does not take every test at every hook.
 fn script(family: Family, words: &str) -> String {
     let table = format!("{} {TABLE}", family.nft_name());

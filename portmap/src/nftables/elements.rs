@@ -11,7 +11,7 @@ use super::owner;
 use super::set::{ATTACHMENTS, By, INDEX_LEN, Purpose, SetId};
 use crate::host_port::HostPort;
 
-/// Elements by the set they stand in and their key.
+/// Elements by their set and key.
 pub type Elements = BTreeMap<(SetId, Vec<u8>), Element>;
 
 /// The element that says that an attachment is here, and how many host ports it has in the maps.
@@ -98,7 +98,7 @@ pub fn decoded(set: SetId, key: &[u8]) -> Option<HostPort> {
         .into_iter()
         .find(|protocol| protocol.number() == *number)?;
     let front = match set.purpose {
-        // The network stands first, as long as what is left is one address or none.
+        // The network comes first, as long as what is left is one address or none.
         Purpose::Hairpin(_) if set.by == By::Address => front.get(front.len() / 2..)?,
         Purpose::Hairpin(_) => &[],
         _ => front,

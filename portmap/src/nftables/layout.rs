@@ -25,7 +25,7 @@ pub const CONDITIONS: &str = "conditions";
 /// The chain that drops what `route_localnet` would let in.
 pub const GUARD: &str = "loopback_guard";
 
-/// The chain of the host ports with an address, and that of those without, in the order asked.
+/// The chain of the host ports with an address, then that of those without: packets come to them in this order.
 const LOOKUPS: [(&str, By); 2] = [("by_address", By::Address), ("by_port", By::Port)];
 
 /// The chain of the ranges of host ports, behind those: a single port is another's, or newer.

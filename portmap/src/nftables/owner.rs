@@ -10,7 +10,7 @@ use common::attachment::is_valid_name;
 
 use crate::entry;
 
-/// Bytes up to which the names of networks and containers stand as they are.
+/// Bytes up to which the names of networks and containers are kept as they are.
 struct Room {
     network: usize,
     container: usize,
@@ -26,7 +26,7 @@ const OF_ENTRY: Room = Room {
     network: 33,
     container: 64,
 };
-/// Hexadecimal digits of a hash that stands for a longer text.
+/// Hexadecimal digits of a hash that replaces a longer text.
 const DIGITS: usize = 28;
 
 /// The comment of everything that belongs to an owner: at most 127 bytes.

@@ -34,7 +34,7 @@ fn last_number(bytes: &[u8]) -> Option<u16> {
     Some(u16::from_be_bytes(last.get(..2)?.try_into().ok()?))
 }
 
-/// The claims that elements stand for. An element without an owner is not a claim.
+/// The claims that elements represent. An element without an owner is not a claim.
 pub fn of_elements(elements: &Elements) -> Queues {
     let mut waiting: BTreeMap<HostPort, Vec<(u16, Claim)>> = BTreeMap::new();
     let mut serving: BTreeMap<HostPort, Claim> = BTreeMap::new();

@@ -210,7 +210,7 @@ pub struct Dead {
     unread: Vec<Error>,
 }
 
-/// Who is dead on a network: the owners that are none of its valid attachments. The reference's rules name a
+/// Who is dead on a network: the owners that are not among its valid attachments. The reference's rules name a
 /// container and no network, so they stay; those of containers that are not valid are named.
 ///
 /// # Errors

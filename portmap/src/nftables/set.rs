@@ -29,7 +29,7 @@ pub enum Purpose {
     Hairpin(u8),
 }
 
-/// What stands between a purpose and its limits in names of sets.
+/// What separates a purpose from its limits in names of sets.
 const WITHIN: &str = "_within_";
 /// What the names of sets of ranges end with.
 const RANGES: &str = "_ranges";

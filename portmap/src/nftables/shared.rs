@@ -190,7 +190,7 @@ fn sets(need: Need, seen: &Seen, diff: &mut Diff) {
         }
     }
     let is_ours = |table: &Table| table.comment.as_deref() == Some(COMMENT);
-    // nft before 1.0.2 loses comments of tables when it loads its own print: sets tell then.
+    // nft before 1.0.2 loses comments of tables when it loads its own print: sets show it then.
     let fixed = layout::fixed_sets(need.family, Parts::default());
     let complete = fixed
         .iter()

@@ -112,7 +112,7 @@ impl Change {
         Ok(commands)
     }
 
-    /// What shall stand at the ports: claims that are still as ADD made them are as before.
+    /// What the ports have after the undo: claims that are still as ADD made them become what they were.
     fn restored(&self, sets: &[Set], now: &Elements) -> Elements {
         let owner = owner::text(&self.attachment);
         let mut queues = queue::of_elements(now);

@@ -119,7 +119,7 @@ mod tests {
     fn a_queue_is_read_with_all_numbers_that_were_written_and_only_under_our_handle() {
         let numbers = FqCodel {
             limit: 7,
-            // The kernel rounds none of them.
+            // The kernel does not round them.
             target: Time::answered(19_328),
             interval: Time::answered(114_304),
             memory: 262_144,

@@ -31,7 +31,7 @@ fn seen(family: Family, chains: &[(Table, &str)]) -> State {
     seen.unwrap().state
 }
 
-/// Every kind of rule that attachments have, and what often stands beside them.
+/// Every kind of rule that attachments have, and those of others that are often beside them.
 fn rules(family: Family) -> String {
     let (container, network, loopback) = match family {
         Family::V4 => ("10.22.0.2:80", "10.22.0.0/16", "127.0.0.0/8"),

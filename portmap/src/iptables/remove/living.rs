@@ -112,7 +112,7 @@ impl Living {
         chains
     }
 
-    /// Whether a mark is of the network and of none of these.
+    /// Whether a mark is of the network, and of no living attachment.
     fn lack(&self, mark: &str) -> bool {
         owner::is_of_network(mark, &self.network) && !self.marks.contains(mark)
     }

@@ -92,7 +92,7 @@ fn ranges(
     Ok(())
 }
 
-/// Those of our sets that a table has. One of another making could not be asked for our keys.
+/// Those of our sets that a table has. A set of another type could not be searched for our keys.
 fn present(family: Family, sets: &[Set]) -> BTreeSet<SetId> {
     sets.iter().filter_map(|set| which(family, set)).collect()
 }
@@ -270,7 +270,7 @@ pub fn of_owners(
     Ok(found)
 }
 
-/// Lists every element of an owner, and looks up everything that stands for its ports.
+/// Lists every element of an owner, and looks up every element of its ports.
 ///
 /// # Errors
 /// What the kernel refused.
