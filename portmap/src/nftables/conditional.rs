@@ -98,7 +98,7 @@ impl Present {
             && one.rule.comment.as_deref() == Some(owner))
     }
 
-    /// Whether its chain leads packets to the same places; an earlier version's rules do not count them.
+    /// Whether its chain leads packets to the same places, whatever it has counted.
     fn forwards_as(&self, rules: &[Rule]) -> bool {
         let chain = self.chain.as_ref();
         chain.is_some_and(|chain| {

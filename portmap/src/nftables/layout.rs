@@ -72,8 +72,8 @@ pub fn fixed_sets(family: Family, parts: Parts) -> Vec<SetId> {
     asked.chain([ATTACHMENTS]).chain(queues).collect()
 }
 
-/// The maps of those who wait for a host port. Tables that earlier versions made lack them.
-pub const QUEUES: [SetId; 2] = [
+/// The maps of those who wait for a host port.
+const QUEUES: [SetId; 2] = [
     SetId {
         purpose: Purpose::Shadowed,
         by: By::Address,
@@ -184,13 +184,8 @@ fn masquerade() -> Rule {
     ])
 }
 
-/// What the guard looks at: where to, and where from. The first is all that earlier versions did.
+/// What the guard looks at: where to, and where from.
 const GUARDED: [u32; 2] = [Family::V4.destination_offset(), Family::V4.source_offset()];
-
-/// The guard of earlier versions.
-pub fn former_guard() -> Rule {
-    drop_foreign_loopback(Family::V4.destination_offset())
-}
 
 /// `iifname != "lo" ip daddr 127.0.0.0/8 drop`, and the same of `ip saddr`.
 ///

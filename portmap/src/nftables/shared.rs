@@ -179,11 +179,8 @@ fn sets(need: Need, seen: &Seen, diff: &mut Diff) {
                 diff.obstacle = Some(format!("{object} has another type"));
             }
             None => {
-                // Nobody waits in a table that an earlier version made.
-                if id.purpose != Purpose::Shadowed {
-                    let drift = Drift::new(object, "present", "missing");
-                    diff.drifts.push(drift.of_missing("set"));
-                }
+                let drift = Drift::new(object, "present", "missing");
+                diff.drifts.push(drift.of_missing("set"));
                 let action = id.add(need.family);
                 diff.commands.push(Command { place, action });
             }
@@ -194,7 +191,6 @@ fn sets(need: Need, seen: &Seen, diff: &mut Diff) {
     let fixed = layout::fixed_sets(need.family, Parts::default());
     let complete = fixed
         .iter()
-        .filter(|id| id.purpose != Purpose::Shadowed)
         .all(|id| seen.sets.contains(&id.set(need.family)));
     if seen.table.as_ref().is_some_and(|table| !is_ours(table)) && !complete {
         diff.obstacle = Some("it lacks our comment and our sets".to_owned());
@@ -227,10 +223,6 @@ fn chains(need: Need, seen: &Seen, diff: &mut Diff) {
                 command(Action::DeleteChain(chain.name.clone()));
                 command(Action::AddChain(chain.clone()));
                 rules_to_add.extend(all());
-            }
-            Some((_, present)) if is_former_guard(need.family, seen, &chain.name, present) => {
-                // ADD completes it; to CHECK it is what the version that made the table promised.
-                rules_to_add.extend(all().into_iter().skip(1));
             }
             Some((_, present)) => match compare(need, &chain.name, &rules, present) {
                 Verdict::Same => {}
@@ -267,16 +259,6 @@ fn chains(need: Need, seen: &Seen, diff: &mut Diff) {
             let action = Action::AddRule { chain, rule, first };
             Command { place, action }
         }));
-}
-
-/// Whether a chain is the guard as an earlier version made it. A table of today's version has the maps
-/// of those who wait.
-fn is_former_guard(family: Family, seen: &Seen, chain: &str, present: &[Rule]) -> bool {
-    let is_there = |id: &SetId| seen.sets.contains(&id.set(family));
-    let former = layout::former_guard();
-    chain == layout::GUARD
-        && !layout::QUEUES.iter().any(is_there)
-        && matches!(present, [rule] if rule.exprs == former.exprs)
 }
 
 /// What was found out about a chain's rules.

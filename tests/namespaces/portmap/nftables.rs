@@ -16,7 +16,6 @@ mod ranges;
 mod reference;
 mod traffic;
 mod unknown;
-mod upgrade;
 mod verbs;
 
 use sandbox::plugin::{Answer, Call};

@@ -164,7 +164,7 @@ fn a_range_that_lost_a_port_is_a_drift_and_add_maps_the_port() {
     assert_eq!(owned(&net.host, &pod.owner()).len(), 0);
 }
 
-/// A range as an earlier version wrote it, port by port.
+/// Writes a range as single elements, as its ports have them after others have taken and left them.
 fn as_before(host: &Namespace, pod: &Pod, ports: Range<u16>) {
     let owner = pod.owner();
     let mut script = String::new();
