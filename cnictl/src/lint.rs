@@ -25,10 +25,8 @@ use common::sys::file;
 use common::{Code, Error};
 
 use crate::plugins::Plugin;
+use crate::runner::conf_dir::{self, EXTENSIONS};
 use document::{Document, Finding, Severity};
-
-/// What runtimes read in a directory.
-const EXTENSIONS: [&str; 3] = ["conflist", "conf", "json"];
 
 /// Everything that is wrong with a file, or with the files of a directory.
 ///
@@ -105,11 +103,5 @@ fn directory(dir: &Path) -> Result<Vec<Finding>, Error> {
 /// # Errors
 /// What cannot be read.
 pub fn files(dir: &Path) -> Result<Vec<PathBuf>, Error> {
-    let names = file::names(dir)?.ok_or_else(|| does_not_exist(dir))?;
-    let paths = names.iter().map(|name| dir.join(name));
-    let is_read = |path: &PathBuf| {
-        let extension = path.extension().and_then(|e| e.to_str());
-        extension.is_some_and(|e| EXTENSIONS.contains(&e)) && !path.is_dir()
-    };
-    Ok(paths.filter(is_read).collect())
+    conf_dir::files(dir, &EXTENSIONS)?.ok_or_else(|| does_not_exist(dir))
 }

@@ -26,7 +26,6 @@ pub mod names;
 pub mod network;
 pub mod request;
 pub mod setup;
-pub mod spec_version;
 pub mod trace;
 
 pub use attachment::Attachment;

@@ -161,11 +161,7 @@ impl Entry {
 
     /// The value of `CNI_ARGS`: `K=V;K=V`.
     pub fn cni_args(&self) -> String {
-        let pairs = self
-            .args
-            .iter()
-            .map(|(key, value)| format!("{key}={value}"));
-        pairs.collect::<Vec<String>>().join(";")
+        cni_args::text(&self.args)
     }
 }
 

@@ -39,6 +39,15 @@ impl CniArgs {
     }
 }
 
+/// Pairs as the variable holds them.
+pub fn text(pairs: &[(String, String)]) -> String {
+    let pairs: Vec<String> = pairs
+        .iter()
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect();
+    pairs.join(";")
+}
+
 /// The pod that Kubernetes' runtimes name, as `NAMESPACE/NAME`, whatever else the variable holds.
 pub fn pod(text: &str) -> Option<String> {
     let value = |key: &str| {

@@ -3,7 +3,7 @@
 mod dry;
 
 use super::note;
-use super::runner::{print, runner};
+use super::runner::print;
 use crate::cli::network::{Add, Attach};
 use crate::runner::{Attachment, Network, Result, capabilities, setup};
 
@@ -26,6 +26,6 @@ pub fn run(args: &Add) -> Result<()> {
 }
 
 fn add(attach: &Attach, network: &Network, on: &Attachment) -> Result<()> {
-    let result = runner(&attach.common).add(network, on)?;
+    let result = setup::runner(&attach.common).add(network, on)?;
     Ok(print(&format!("{result:#}"))?)
 }

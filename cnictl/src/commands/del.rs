@@ -1,14 +1,14 @@
 //! `del`: DEL of every plugin in reverse order.
 
 use super::note;
-use super::runner::{runner, tell};
+use super::runner::tell;
 use crate::cli::network::Attach;
 use crate::runner::chain::Outcome;
 use crate::runner::{Result, Verb, setup};
 
 pub fn run(attach: &Attach) -> Result<()> {
     let network = setup::network(&attach.common, &attach.network)?;
-    let runner = runner(&attach.common);
+    let runner = setup::runner(&attach.common);
     let given = setup::attachment(attach, true)?;
     let on = runner.recall(&network, given.clone());
     let on = on.unwrap_or_else(|error| {

@@ -2,15 +2,18 @@
 
 use serde_json::{Value, json};
 
-use super::runner::{print, runner};
+use super::runner::print;
 use crate::cli::network::Whole;
 use crate::runner::chain::Versions;
 use crate::runner::{Error, Result, setup};
 
 pub fn run(whole: &Whole) -> Result<()> {
     let network = setup::network(&whole.common, &whole.network)?;
-    let versions = runner(&whole.common).versions(&network)?;
-    let wanted = network.version()?.to_string();
+    let versions = setup::runner(&whole.common).versions(&network)?;
+    let wanted = network
+        .version()?
+        .map(|number| number.to_string())
+        .join(".");
     match whole.common.json {
         true => {
             let plugins: Vec<Value> = versions.iter().map(json).collect();
@@ -22,12 +25,10 @@ pub fn run(whole: &Whole) -> Result<()> {
     }
     let lacking = versions.iter().filter(|v| !v.supported.contains(&wanted));
     let lacking = lacking.map(|v| {
-        Error::config(
-            &network.name,
-            format!("plugin {} does not support cniVersion {wanted}", v.plugin),
-        )
+        let problem = format!("plugin {} does not support cniVersion {wanted}", v.plugin);
+        Error::config(&network.name, problem)
     });
-    Error::join(lacking.collect()).map_or(Ok(()), Err)
+    Error::join(lacking.collect())
 }
 
 fn json(versions: &Versions) -> Value {

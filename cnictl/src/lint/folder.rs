@@ -1,12 +1,11 @@
 //! Plugins in files of their own: `DIR/NETWORK/*.conf` beside a list of that name, which libcni appends to
 //! the list's own (spec 1.1.0, `loadOnlyInlinedPlugins`).
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use common::Error;
 use common::attachment::is_valid_name;
 use common::json::Json;
-use common::sys::file;
 use common::version::Version;
 
 use super::capability;
@@ -14,7 +13,7 @@ use super::document::{Document, Finding, Severity};
 use super::list::name_of;
 use super::part::{self, Part};
 use super::read;
-use crate::runner::Error as Refused;
+use crate::runner::conf_dir::files;
 use crate::runner::network::Plugin;
 
 /// What is wrong with the files of a list's folder, and with the list for lack of them.
@@ -33,7 +32,7 @@ pub fn findings(list: &Path, bytes: &[u8]) -> Result<Vec<Finding>, Error> {
         return Ok(Vec::new());
     };
     let folder = list.parent().unwrap_or(Path::new("")).join(name);
-    let files = files(&folder)?;
+    let files = files(&folder, &["conf"])?.unwrap_or_default();
     let only_inlined = root.get("loadOnlyInlinedPlugins");
     let is_true = |json: &Json| match json {
         Json::Bool(on) => *on,
@@ -67,7 +66,7 @@ fn of_part(file: &Path, bytes: &[u8], network: (&str, Version)) -> Vec<Finding> 
     };
     let node = document.root();
     let mut found = Vec::new();
-    if let Err(Refused::Config { problem, .. }) = Plugin::parse("", bytes) {
+    if let Err(problem) = Plugin::parse(bytes) {
         let at = node.named(&problem);
         found.push(document.finding(Severity::Error, &at, problem, ""));
         return found;
@@ -85,13 +84,4 @@ fn of_part(file: &Path, bytes: &[u8], network: (&str, Version)) -> Vec<Finding> 
     }
     found.sort_by_key(|found| (found.place, found.severity));
     found
-}
-
-/// What libcni reads there.
-fn files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
-    let names = file::names(folder)?.unwrap_or_default();
-    let paths = names.iter().map(|name| folder.join(name));
-    Ok(paths
-        .filter(|path| path.extension().is_some_and(|end| end == "conf") && !path.is_dir())
-        .collect())
 }

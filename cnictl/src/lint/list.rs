@@ -13,7 +13,7 @@ use super::capability;
 use super::document::{Document, Finding, Node, Severity};
 use super::part::{self, Part};
 use crate::plugins::{Plugin, of};
-use crate::runner::{Error, Network};
+use crate::runner::Network;
 
 /// Main plugins of the reference: each begins a result of its own.
 const MAIN: [&str; 8] = [
@@ -113,12 +113,10 @@ fn kind(document: &Document<'_>, file: &Path, is_list: bool) -> Option<Finding> 
 /// What libcni refuses.
 fn refused(document: &Document<'_>, bytes: &[u8], is_list: bool) -> Option<Finding> {
     let read = match is_list {
-        true => Network::parse_list("", bytes),
-        false => Network::parse_single("", bytes),
+        true => Network::parse_list(bytes),
+        false => Network::parse_single(bytes),
     };
-    let Err(Error::Config { problem, .. }) = read else {
-        return None;
-    };
+    let problem = read.err()?;
     let at = document.root().named(&problem);
     Some(document.finding(Severity::Error, &at, problem, ""))
 }

@@ -1,11 +1,12 @@
 //! What a plugin answered: its exit status, stdout and stderr, and what they mean.
 
+use common::version::Version;
 use serde_json::Value;
 
 use crate::runner::error::PluginError;
+use crate::runner::network::numbers;
 use crate::runner::request::Request;
-use crate::runner::spec_version::SpecVersion;
-use crate::runner::{Error, Result, Verb};
+use crate::runner::{Error, Result};
 
 /// The longest part that an error quotes of an answer that is not JSON, in characters.
 const LONGEST_QUOTE: usize = 500;
@@ -54,11 +55,10 @@ impl Answer {
                 cni_version.to_owned()
             }
         };
-        if !SpecVersion::parse(&version).is_ok_and(SpecVersion::has_known_result) {
-            return Err(self.nonsense(
-                request,
-                &format!("its result has the unknown cniVersion {version:?}"),
-            ));
+        let is_it = |known: &Version| numbers(known.text()) == numbers(&version);
+        if numbers(&version).is_err() || !Version::ALL.iter().any(is_it) {
+            let problem = format!("its result has the unknown cniVersion {version:?}");
+            return Err(self.nonsense(request, &problem));
         }
         Ok(Value::Object(result))
     }
@@ -76,17 +76,12 @@ impl Answer {
             };
         }
         let document: Value = serde_json::from_slice(&self.stdout).map_err(|error| {
-            self.nonsense(
-                request,
-                &format!("its version document is not JSON ({error})"),
-            )
+            let problem = format!("its version document is not JSON ({error})");
+            self.nonsense(request, &problem)
         })?;
         let listed = document.get("supportedVersions").and_then(Value::as_array);
-        let listed: Option<Vec<String>> = listed.map(|list| {
-            list.iter()
-                .filter_map(|v| v.as_str().map(str::to_owned))
-                .collect()
-        });
+        let text = |version: &Value| version.as_str().map(str::to_owned);
+        let listed: Option<Vec<String>> = listed.map(|all| all.iter().filter_map(text).collect());
         match (listed, document.get("cniVersion").and_then(Value::as_str)) {
             (Some(versions), Some(_)) if !versions.is_empty() => Ok(versions),
             (_, Some("0.2.0")) => Ok(vec!["0.1.0".into(), "0.2.0".into()]),
@@ -99,37 +94,22 @@ impl Answer {
 
     fn error_document(&self, request: &Request) -> Error {
         let Ok(Value::Object(document)) = serde_json::from_slice::<Value>(&self.stdout) else {
-            let problem = if self.stdout.is_empty() {
-                format!("it ended with {} and gave no error message", self.status)
-            } else {
-                format!(
-                    "it ended with {}, and its error message is not a JSON object",
-                    self.status
-                )
+            let lacks = match self.stdout.is_empty() {
+                true => " and gave no error message",
+                false => ", and its error message is not a JSON object",
             };
-            return self.nonsense(request, &problem);
+            return self.nonsense(request, &format!("it ended with {}{lacks}", self.status));
         };
         let text = |key: &str| {
-            document
-                .get(key)
-                .and_then(Value::as_str)
-                .unwrap_or_default()
-                .to_owned()
+            let text = document.get(key).and_then(Value::as_str);
+            text.unwrap_or_default().to_owned()
         };
         let msg = match text("msg") {
             msg if msg.is_empty() => format!("it ended with {} and gave no message", self.status),
             msg => msg,
         };
         let code = document.get("code").and_then(Value::as_u64);
-        self.error(
-            request,
-            PluginError {
-                code,
-                msg,
-                details: text("details"),
-                ..blank(request.verb)
-            },
-        )
+        self.error(request, code, msg, text("details"))
     }
 
     /// The plugin violated the protocol: how, with a quotation of what it printed.
@@ -137,43 +117,22 @@ impl Answer {
         let mut details = String::new();
         if !self.stdout.is_empty() {
             let text = String::from_utf8_lossy(&self.stdout);
-            details = format!(
-                "stdout: {}",
-                text.chars().take(LONGEST_QUOTE).collect::<String>()
-            );
-            if text.chars().nth(LONGEST_QUOTE).is_some() {
-                details += "…";
-            }
+            let quoted: String = text.chars().take(LONGEST_QUOTE).collect();
+            let end = text.chars().nth(LONGEST_QUOTE).map_or("", |_| "…");
+            details = format!("stdout: {quoted}{end}");
         }
-        self.error(
-            request,
-            PluginError {
-                msg: problem.to_owned(),
-                details,
-                ..blank(request.verb)
-            },
-        )
+        self.error(request, None, problem.to_owned(), details)
     }
 
-    fn error(&self, request: &Request, error: PluginError) -> Error {
-        let stderr = String::from_utf8_lossy(&self.stderr).into_owned();
+    fn error(&self, request: &Request, code: Option<u64>, msg: String, details: String) -> Error {
         Error::Plugin(Box::new(PluginError {
             plugin: request.plugin.clone(),
-            stderr,
-            ..error
+            verb: request.verb.name(),
+            code,
+            msg,
+            details,
+            stderr: String::from_utf8_lossy(&self.stderr).into_owned(),
         }))
-    }
-}
-
-fn blank(verb: Verb) -> PluginError {
-    let (plugin, msg, details, stderr) = Default::default();
-    PluginError {
-        plugin,
-        verb,
-        code: None,
-        msg,
-        details,
-        stderr,
     }
 }
 

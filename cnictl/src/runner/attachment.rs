@@ -2,11 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use common::error::short;
+use common::cni_args;
+use common::error::{Code, Context, short};
+use common::hash::sha512;
 use serde_json::{Map, Value};
-use sha2::{Digest, Sha512};
 
-use crate::runner::{Error, Result, names};
+use crate::runner::{Error, Result};
 
 /// Where `ip netns add` and container runtimes keep named namespaces.
 const NETNS_DIR: &str = "/run/netns";
@@ -27,20 +28,9 @@ pub struct Attachment {
 }
 
 impl Attachment {
-    /// Refuses names that the specification does not allow.
-    pub fn check_names(&self) -> Result<()> {
-        names::check_container(&self.container)?;
-        names::check_interface(&self.ifname)
-    }
-
     /// The value of `CNI_ARGS`: `K=V;K=V`.
     pub fn cni_args(&self) -> String {
-        let pairs: Vec<String> = self
-            .args
-            .iter()
-            .map(|(key, value)| format!("{key}={value}"))
-            .collect();
-        pairs.join(";")
+        cni_args::text(&self.args)
     }
 }
 
@@ -60,7 +50,7 @@ pub fn parse_cni_arg(pair: &str) -> Result<(String, String)> {
         {
             Ok((key.to_owned(), value.to_owned()))
         }
-        _ => Err(Error::Usage(format!(
+        _ => Err(Error::Own(format!(
             "invalid CNI_ARGS pair {:?}: expected KEY=VALUE",
             short(pair)
         ))),
@@ -78,18 +68,15 @@ pub fn netns_path(netns: &str) -> Result<String> {
     } else {
         Path::new(NETNS_DIR).join(netns)
     };
-    let path = std::path::absolute(&path).map_err(|error| Error::io("resolve", &path, error))?;
+    let tried = || format!("resolve {}", path.display());
+    let path = std::path::absolute(&path).context(Code::Io, tried)?;
     Ok(path.display().to_string())
 }
 
 /// The container ID that cnitool gives to a namespace: so that either tool finds what the other made.
 pub fn default_container(netns_path: &str) -> String {
-    let hash = Sha512::digest(netns_path.as_bytes());
-    let hex: String = hash
-        .iter()
-        .take(10)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let hex = sha512(&[netns_path.as_bytes()]);
+    let hex = hex.get(..20).unwrap_or_default();
     format!("cnitool-{hex}")
 }
 

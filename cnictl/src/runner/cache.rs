@@ -22,8 +22,6 @@ pub struct Cache {
 /// What the cache knows of one attachment.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
-    /// The name of the network.
-    pub network: String,
     /// The attachment as it was given to ADD.
     pub attachment: Attachment,
     /// The result of ADD.
@@ -56,7 +54,7 @@ impl Cache {
         let Some(bytes) = file::read(&file)? else {
             return Ok(None);
         };
-        let unsound = |why: String| Error::config(file.display().to_string(), why);
+        let unsound = |why: String| Error::config(file.display(), why);
         let parsed = cache::Entry::parse(&file, &bytes);
         if let Some(entry) = parsed.map_err(|error| unsound(error.to_string()))? {
             return known(entry).map(Some);
@@ -64,7 +62,6 @@ impl Cache {
         let result: Value = serde_json::from_slice(&bytes)
             .map_err(|error| unsound(format!("is not JSON: {error}")))?;
         Ok(Some(Entry {
-            network: network.to_owned(),
             attachment: Attachment {
                 container: container.to_owned(),
                 ifname: ifname.to_owned(),
@@ -88,7 +85,7 @@ impl Cache {
             .filter(|entry| entry.attachment.network == network)
             .map(known)
             .collect::<Result<Vec<Entry>>>()?;
-        let faults = cache.faults.into_iter().map(Error::Cache);
+        let faults = cache.faults.into_iter().map(Error::from);
         Ok((entries, faults.collect()))
     }
 
@@ -133,16 +130,13 @@ fn known(entry: cache::Entry) -> Result<Entry> {
         config: _,
         result,
     } = entry;
-    let value = |json: &Json| {
-        serde_json::to_value(json)
-            .map_err(|error| Error::config(file.display().to_string(), error.to_string()))
-    };
+    let value =
+        |json: &Json| serde_json::to_value(json).map_err(|e| Error::config(file.display(), e));
     let capabilities = match value(&Json::Object(capabilities))? {
         Value::Object(map) => map,
         _ => Map::new(),
     };
     Ok(Entry {
-        network: attachment.network,
         attachment: Attachment {
             container: attachment.container,
             netns,

@@ -3,10 +3,12 @@
 //! The shapes are those of the CNI conventions (CONVENTIONS.md, "Dynamic Plugin specific fields").
 
 use std::net::IpAddr;
+use std::num::NonZeroU16;
 
 use common::error::short;
 use serde_json::{Map, Value, json};
 
+use crate::cli::network::Attach;
 use crate::runner::{Error, Network, Result};
 
 /// The burst that goes with a rate, if none is given: what comes in 10 ms ...
@@ -14,76 +16,47 @@ const BURST_PER_SECOND: u64 = 100;
 /// ... but at least three of the largest packets that the kernel hands to a device (64 KiB each), in bits.
 const SMALLEST_BURST: u64 = 3 * 65536 * 8;
 
-/// The options that become capabilities.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Options<'a> {
-    /// A JSON object with capabilities by name, as in `CAP_ARGS`.
-    pub json: Option<&'a str>,
-    /// `NAME=JSON`; replaces what `json` has under that name.
-    pub named: &'a [String],
-    /// `[IP:]HOSTPORT:CONTAINERPORT[/PROTOCOL]`; added to `portMappings`.
-    pub publish: &'a [String],
-    /// `RATE[:BURST]` towards the container.
-    pub ingress: Option<&'a str>,
-    /// `RATE[:BURST]` from the container.
-    pub egress: Option<&'a str>,
-    /// The address for `mac`.
-    pub mac: Option<&'a str>,
-    /// Addresses with prefix length for `ips`.
-    pub ips: &'a [String],
-}
-
-impl Options<'_> {
-    /// All of them as one object.
-    pub fn collect(&self) -> Result<Map<String, Value>> {
-        let mut all = match self.json {
-            None | Some("") => Map::new(),
-            Some(text) => object(text)?,
-        };
-        for pair in self.named {
-            let (name, value) = named(pair)?;
-            all.insert(name, value);
-        }
-        for mapping in self.publish {
-            let list = all.entry("portMappings").or_insert_with(|| json!([]));
-            let list = list
-                .as_array_mut()
-                .ok_or_else(|| usage("portMappings is not a list", mapping))?;
-            list.push(port_mapping(mapping)?);
-        }
-        for (direction, limit) in [("ingress", self.ingress), ("egress", self.egress)] {
-            let Some(limit) = limit else { continue };
-            let (rate, burst) = rate_and_burst(limit)?;
-            let bandwidth = all.entry("bandwidth").or_insert_with(|| json!({}));
-            let bandwidth = bandwidth
-                .as_object_mut()
-                .ok_or_else(|| usage("bandwidth is not an object", limit))?;
-            bandwidth.insert(format!("{direction}Rate"), rate.into());
-            bandwidth.insert(format!("{direction}Burst"), burst.into());
-        }
-        if let Some(mac) = self.mac {
-            all.insert("mac".into(), mac.into());
-        }
-        if !self.ips.is_empty() {
-            all.insert("ips".into(), json!(self.ips));
-        }
-        Ok(all)
+/// What the options ask for, as one object: added to `json`, an object as in `CAP_ARGS`, or in the place of what
+/// that has under the same name.
+///
+/// # Errors
+/// What is wrong with one of them.
+pub fn collect(attach: &Attach, json: Option<&str>) -> Result<Map<String, Value>> {
+    let mut all = json.map_or_else(|| Ok(Map::new()), object)?;
+    for pair in &attach.capabilities {
+        let (name, value) = named(pair)?;
+        all.insert(name, value);
     }
+    for mapping in &attach.publish {
+        let list = all.entry("portMappings").or_insert_with(|| json!([]));
+        let list = list.as_array_mut();
+        let list = list.ok_or_else(|| usage("portMappings is not a list", mapping))?;
+        list.push(port_mapping(mapping)?);
+    }
+    for (direction, limit) in [("ingress", &attach.ingress), ("egress", &attach.egress)] {
+        let Some(limit) = limit else { continue };
+        let (rate, burst) = rate_and_burst(limit)?;
+        let bandwidth = all.entry("bandwidth").or_insert_with(|| json!({}));
+        let bandwidth = bandwidth.as_object_mut();
+        let bandwidth = bandwidth.ok_or_else(|| usage("bandwidth is not an object", limit))?;
+        bandwidth.insert(format!("{direction}Rate"), rate.into());
+        bandwidth.insert(format!("{direction}Burst"), burst.into());
+    }
+    if let Some(mac) = &attach.mac {
+        all.insert("mac".into(), mac.as_str().into());
+    }
+    if !attach.ips.is_empty() {
+        all.insert("ips".into(), json!(attach.ips));
+    }
+    Ok(all)
 }
 
 /// The capabilities that no plugin of the chain declares: no plugin gets them.
 pub fn unclaimed<'a>(network: &Network, capabilities: &'a Map<String, Value>) -> Vec<&'a str> {
-    let claimed = |name: &&str| {
-        network
-            .plugins
-            .iter()
-            .any(|plugin| plugin.has_capability(name))
-    };
-    capabilities
-        .keys()
-        .map(String::as_str)
-        .filter(|name| !claimed(name))
-        .collect()
+    let plugins = &network.plugins;
+    let is_claimed = |name: &&str| plugins.iter().any(|plugin| plugin.has_capability(name));
+    let names = capabilities.keys().map(String::as_str);
+    names.filter(|name| !is_claimed(name)).collect()
 }
 
 fn object(text: &str) -> Result<Map<String, Value>> {
@@ -95,15 +68,9 @@ fn object(text: &str) -> Result<Map<String, Value>> {
 }
 
 fn named(pair: &str) -> Result<(String, Value)> {
-    let (name, json) = pair
-        .split_once('=')
-        .filter(|(name, _)| !name.is_empty())
-        .ok_or_else(|| {
-            usage(
-                "--capability expects NAME=JSON, such as mac='\"02:00:00:00:00:01\"'",
-                pair,
-            )
-        })?;
+    let expected = "--capability expects NAME=JSON, such as mac='\"02:00:00:00:00:01\"'";
+    let parts = pair.split_once('=').filter(|(name, _)| !name.is_empty());
+    let (name, json) = parts.ok_or_else(|| usage(expected, pair))?;
     let value = serde_json::from_str(json).map_err(|error| {
         let problem = format!("--capability {}: not JSON ({error})", short(name));
         usage(&problem, json)
@@ -113,12 +80,8 @@ fn named(pair: &str) -> Result<(String, Value)> {
 
 /// `[IP:]HOSTPORT:CONTAINERPORT[/PROTOCOL]`, an IPv6 address in brackets, the protocol tcp if left out.
 fn port_mapping(text: &str) -> Result<Value> {
-    let wrong = || {
-        usage(
-            "--publish expects [IP:]HOSTPORT:CONTAINERPORT[/tcp|udp|sctp]",
-            text,
-        )
-    };
+    let expected = "--publish expects [IP:]HOSTPORT:CONTAINERPORT[/tcp|udp|sctp]";
+    let wrong = || usage(expected, text);
     let (ports, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
     if !["tcp", "udp", "sctp"].contains(&protocol) {
         return Err(wrong());
@@ -128,37 +91,28 @@ fn port_mapping(text: &str) -> Result<Value> {
         Some((ip, host)) => (Some(ip), host),
         None => (None, rest),
     };
-    let port = |port: &str| {
-        port.parse::<u16>()
-            .ok()
-            .filter(|port| *port > 0)
-            .ok_or_else(wrong)
-    };
-    let mut mapping = Map::new();
-    mapping.insert("hostPort".into(), port(host)?.into());
-    mapping.insert("containerPort".into(), port(container)?.into());
-    mapping.insert("protocol".into(), protocol.into());
+    let port = |port: &str| port.parse::<NonZeroU16>().map_err(|_| wrong());
+    let mut mapping = json!({
+        "hostPort": port(host)?, "containerPort": port(container)?, "protocol": protocol,
+    });
     if let Some(ip) = ip {
         let bare = ip.strip_prefix('[').and_then(|ip| ip.strip_suffix(']'));
         let address: IpAddr = bare.unwrap_or(ip).parse().map_err(|_| wrong())?;
         if address.is_ipv6() != bare.is_some() {
             return Err(wrong());
         }
-        mapping.insert("hostIP".into(), address.to_string().into());
+        mapping["hostIP"] = address.to_string().into();
     }
-    Ok(Value::Object(mapping))
+    Ok(mapping)
 }
 
 /// `RATE[:BURST]`: bits per second and bits.
 fn rate_and_burst(text: &str) -> Result<(u64, u64)> {
-    let (rate, burst) = match text.split_once(':') {
-        Some((rate, burst)) => (bits(rate)?, Some(bits(burst)?)),
-        None => (bits(text)?, None),
-    };
-    Ok((
-        rate,
-        burst.unwrap_or((rate / BURST_PER_SECOND).max(SMALLEST_BURST)),
-    ))
+    if let Some((rate, burst)) = text.split_once(':') {
+        return Ok((bits(rate)?, bits(burst)?));
+    }
+    let rate = bits(text)?;
+    Ok((rate, (rate / BURST_PER_SECOND).max(SMALLEST_BURST)))
 }
 
 /// A number of bits as the configuration of bandwidth takes it: `800k`, `1.5Gbit`, `1MB`.
@@ -167,21 +121,28 @@ fn rate_and_burst(text: &str) -> Result<(u64, u64)> {
 /// What is wrong with it.
 pub fn bits(text: &str) -> Result<u64> {
     let bits = bandwidth::text_in_bits(text).filter(|bits| *bits > 0);
-    bits.ok_or_else(|| {
-        usage(
-            "expected a number of bits such as 10M, 1.5Gbit or 1MB",
-            text,
-        )
-    })
+    let expected = "expected a number of bits such as 10M, 1.5Gbit or 1MB";
+    bits.ok_or_else(|| usage(expected, text))
 }
 
 fn usage(problem: &str, text: &str) -> Error {
-    Error::Usage(format!("{problem}: {:?}", short(text)))
+    Error::Own(format!("{problem}: {:?}", short(text)))
 }
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+    use crate::cli::{Cli, Command};
+
+    fn attach(options: &[&str]) -> Attach {
+        let line = [&["cnictl", "check", "net", "netns"], options].concat();
+        match Cli::try_parse_from(line).unwrap().command {
+            Command::Check(attach) => attach,
+            other => panic!("{other:?}"),
+        }
+    }
 
     #[test]
     fn published_ports_become_port_mappings() {
@@ -267,19 +228,18 @@ mod tests {
 
     #[test]
     fn options_are_added_to_what_the_environment_has() {
-        let named = [r#"aliases=["a"]"#.to_owned(), "mac=\"x\"".to_owned()];
-        let (publish, ips) = (["2:2".to_owned()], ["10.0.0.2/24".to_owned()]);
-        let options = Options {
-            json: Some(r#"{"portMappings":[{"hostPort":1}],"mac":"y"}"#),
-            named: &named,
-            publish: &publish,
-            ingress: Some("1M:2M"),
-            egress: None,
-            mac: Some("z"),
-            ips: &ips,
-        };
+        let options = [
+            r#"--capability=aliases=["a"]"#,
+            "--capability=mac=\"x\"",
+            "--publish=2:2",
+            "--ingress=1M:2M",
+            "--mac=z",
+            "--ip=10.0.0.2/24",
+        ];
+        let json = r#"{"portMappings":[{"hostPort":1}],"mac":"y"}"#;
+        let all = collect(&attach(&options), Some(json)).unwrap();
         assert_eq!(
-            Value::Object(options.collect().unwrap()),
+            Value::Object(all),
             json!({
                 "portMappings": [{"hostPort": 1}, {"hostPort": 2, "containerPort": 2, "protocol": "tcp"}],
                 "mac": "z", "aliases": ["a"], "ips": ["10.0.0.2/24"],
@@ -291,26 +251,11 @@ mod tests {
     #[test]
     fn capabilities_that_are_no_json_are_refused() {
         for bad in ["[]", "{", "7"] {
-            assert!(
-                Options {
-                    json: Some(bad),
-                    ..Options::default()
-                }
-                .collect()
-                .is_err(),
-                "{bad}"
-            );
+            assert!(collect(&attach(&[]), Some(bad)).is_err(), "{bad}");
         }
         for bad in ["mac", "=1", "mac=02:00"] {
-            assert!(
-                Options {
-                    named: &[bad.to_owned()],
-                    ..Options::default()
-                }
-                .collect()
-                .is_err(),
-                "{bad}"
-            );
+            let option = format!("--capability={bad}");
+            assert!(collect(&attach(&[&option]), None).is_err(), "{bad}");
         }
     }
 }

@@ -3,27 +3,27 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
+use common::version::Version;
 use serde_json::Value;
 
+use crate::commands::note;
 use crate::runner::answer::Answer;
 use crate::runner::cache::{self, Cache, Entry};
-use crate::runner::exec;
 use crate::runner::network::Plugin;
-use crate::runner::request::{self, Request, RequestWriter, ValidAttachment};
-use crate::runner::spec_version::{CHECK, GC_AND_STATUS};
-use crate::runner::trace::Observer;
-use crate::runner::{Attachment, Error, Network, Result, Verb, names};
+use crate::runner::request::{self, Request, ValidAttachment};
+use crate::runner::{Attachment, Error, Network, Result, Verb, exec, trace};
 
 /// Runs the plugins of networks.
-pub struct Runner<'a> {
+#[derive(Debug)]
+pub struct Runner {
     /// Where the binaries are; also `CNI_PATH` for the plugins.
     pub path: Vec<PathBuf>,
     /// Where results are remembered.
     pub cache: Cache,
     /// The runner's own binary, which is used as `veth` where no plugin of that name is installed.
     pub builtin: Option<PathBuf>,
-    /// Sees requests and answers.
-    pub observer: Option<&'a dyn Observer>,
+    /// Whether every request and answer is shown, and not only what plugins write to stderr.
+    pub is_traced: bool,
 }
 
 /// What a verb did that need not concern every plugin.
@@ -46,7 +46,7 @@ pub struct Versions {
     pub supported: Vec<String>,
 }
 
-impl Runner<'_> {
+impl Runner {
     /// Attaches the container, and remembers the result, which it returns.
     ///
     /// If a plugin fails, the whole chain gets DEL, as runtimes do it, including the plugins
@@ -54,12 +54,9 @@ impl Runner<'_> {
     /// its DEL could not be run either. An attachment that the cache has from an earlier ADD is left as
     /// it is: it may be in use.
     pub fn add(&self, network: &Network, on: &Attachment) -> Result<Value> {
-        names::check_network(&network.name)?;
-        on.check_names()?;
         for plugin in &network.plugins {
             exec::find(&plugin.kind, &self.path, self.builtin.as_deref())?;
         }
-        let file = self.cache.file(&network.name, &on.container, &on.ifname);
         let earlier = self.cache.read(&network.name, &on.container, &on.ifname);
         let add = match self.add_chain(network, on) {
             Ok(result) => return Ok(result),
@@ -67,23 +64,28 @@ impl Runner<'_> {
         };
         // What cannot be read may be of a living attachment, too.
         if !matches!(earlier, Ok(None)) {
-            let add = Box::new(add);
-            return Err(Error::AddAgain { add, file });
+            let file = self.cache.file(&network.name, &on.container, &on.ifname);
+            let why = format!("as an earlier ADD of it is in {}", file.display());
+            return Err(Error::Several {
+                text: format!("{add}\nDEL was not run, {why}: cnictl del removes it"),
+                msg: format!("ADD failed; DEL was not run, {why}"),
+                errors: vec![add],
+            });
         }
         match self.del(network, on) {
             Ok(()) => Err(add),
-            Err(del) => Err(Error::AddAndDel {
-                add: Box::new(add),
-                del: Box::new(del),
+            Err(del) => Err(Error::Several {
+                text: format!("{add}\nthe DEL that followed failed too: {del}"),
+                msg: "ADD failed, and so did the DEL that followed".into(),
+                errors: vec![add, del],
             }),
         }
     }
 
     fn add_chain(&self, network: &Network, on: &Attachment) -> Result<Value> {
-        let writer = self.writer(network);
         let mut result = None;
         for plugin in &network.plugins {
-            let request = writer.attachment(Verb::Add, plugin, on, result.as_ref());
+            let request = self.of_attachment(Verb::Add, (network, plugin), on, result.as_ref());
             result = Some(self.ask(&request)?.result(&request, &network.cni_version)?);
         }
         let result = result.unwrap_or_default();
@@ -93,13 +95,9 @@ impl Runner<'_> {
 
     /// Checks with every plugin that the attachment is still what ADD made it, and stops at the first failure.
     pub fn check(&self, network: &Network, on: &Attachment) -> Result<Outcome> {
-        names::check_network(&network.name)?;
-        on.check_names()?;
-        if network.version()? < CHECK {
-            let problem = format!(
-                "CHECK needs cniVersion {CHECK} or newer, but this is {:?}",
-                network.cni_version
-            );
+        if !network.has(Version::V040)? {
+            let version = &network.cni_version;
+            let problem = format!("CHECK needs cniVersion 0.4.0 or newer, but this is {version:?}");
             return Err(Error::config(&network.name, problem));
         }
         if network.disable_check {
@@ -108,42 +106,27 @@ impl Runner<'_> {
             ));
         }
         let Some(result) = self.cached_result(network, on)? else {
-            let file = self.cache.file(&network.name, &on.container, &on.ifname);
-            return Err(Error::NotAttached {
-                network: network.name.clone(),
-                container: on.container.clone(),
-                ifname: on.ifname.clone(),
-                file,
-            });
+            let (name, container, ifname) = (&network.name, &on.container, &on.ifname);
+            return Err(Error::Own(format!(
+                "nothing to check: {} has no result of ADD for container {container} and interface \
+                 {ifname} on network {name}; --container-id, --ifname and --cache-dir name another",
+                self.cache.file(name, container, ifname).display()
+            )));
         };
-        self.each(
-            network.plugins.iter(),
-            network,
-            Verb::Check,
-            on,
-            Some(&result),
-        )?;
+        self.each(&network.plugins, network, Verb::Check, on, Some(&result))?;
         Ok(Outcome::Done)
     }
 
     /// Detaches the container, in reverse order, and forgets the result. Stops at the first failure:
     /// the result stays remembered then, for the next attempt.
     pub fn del(&self, network: &Network, on: &Attachment) -> Result<()> {
-        names::check_network(&network.name)?;
-        on.check_names()?;
-        let result = if network.version()? >= CHECK {
+        let result = match network.has(Version::V040)? {
             // A result that cannot be read must not block DEL for ever.
-            self.cached_result(network, on).unwrap_or(None)
-        } else {
-            None
+            true => self.cached_result(network, on).unwrap_or(None),
+            false => None,
         };
-        self.each(
-            network.plugins.iter().rev(),
-            network,
-            Verb::Del,
-            on,
-            result.as_ref(),
-        )?;
+        let plugins = network.plugins.iter().rev();
+        self.each(plugins, network, Verb::Del, on, result.as_ref())?;
         self.cache.remove(&network.name, &on.container, &on.ifname)
     }
 
@@ -158,7 +141,6 @@ impl Runner<'_> {
         remembered: &[Entry],
         valid: Option<&[ValidAttachment]>,
     ) -> Result<Outcome> {
-        names::check_network(&network.name)?;
         if network.disable_gc {
             return Ok(Outcome::Skipped("the configuration has disableGC".into()));
         }
@@ -171,35 +153,28 @@ impl Runner<'_> {
                 errors.extend(self.del(network, on).err());
             }
         }
-        if network.version()? < GC_AND_STATUS {
-            let skipped = format!(
-                "GC needs cniVersion {GC_AND_STATUS}, but this is {:?}",
-                network.cni_version
-            );
-            return Error::join(errors).map_or(Ok(Outcome::Skipped(skipped)), Err);
+        if !network.has(Version::V110)? {
+            let version = &network.cni_version;
+            let skipped = format!("GC needs cniVersion 1.1.0, but this is {version:?}");
+            return Error::join(errors).map(|()| Outcome::Skipped(skipped));
         }
         for plugin in &network.plugins {
-            let request = self.writer(network).gc(plugin, valid);
-            errors.extend(
-                self.ask(&request)
-                    .and_then(|answer| answer.check(&request))
-                    .err(),
-            );
+            let request = self.of_gc(network, plugin, valid);
+            let answer = self.ask(&request);
+            errors.extend(answer.and_then(|answer| answer.check(&request)).err());
         }
-        Error::join(errors).map_or(Ok(Outcome::Done), Err)
+        Error::join(errors).map(|()| Outcome::Done)
     }
 
     /// Runs STATUS of every plugin, and stops at the first that is not ready for ADD.
     pub fn status(&self, network: &Network) -> Result<Outcome> {
-        names::check_network(&network.name)?;
-        if network.version()? < GC_AND_STATUS {
+        if !network.has(Version::V110)? {
             let version = &network.cni_version;
-            return Ok(Outcome::Skipped(format!(
-                "STATUS needs cniVersion {GC_AND_STATUS}, but this is {version:?}"
-            )));
+            let skipped = format!("STATUS needs cniVersion 1.1.0, but this is {version:?}");
+            return Ok(Outcome::Skipped(skipped));
         }
         for plugin in &network.plugins {
-            let request = self.writer(network).status(plugin);
+            let request = self.of_status(network, plugin);
             self.ask(&request)?.check(&request)?;
         }
         Ok(Outcome::Done)
@@ -243,16 +218,14 @@ impl Runner<'_> {
 
     fn each<'p>(
         &self,
-        plugins: impl Iterator<Item = &'p Plugin>,
+        plugins: impl IntoIterator<Item = &'p Plugin>,
         network: &Network,
         verb: Verb,
         on: &Attachment,
         prev_result: Option<&Value>,
     ) -> Result<()> {
         for plugin in plugins {
-            let request = self
-                .writer(network)
-                .attachment(verb, plugin, on, prev_result);
+            let request = self.of_attachment(verb, (network, plugin), on, prev_result);
             self.ask(&request)?.check(&request)?;
         }
         Ok(())
@@ -260,13 +233,16 @@ impl Runner<'_> {
 
     fn ask(&self, request: &Request) -> Result<Answer> {
         let program = exec::find(&request.plugin, &self.path, self.builtin.as_deref())?;
-        if let Some(observer) = self.observer {
-            observer.request(request, &program.path);
+        if self.is_traced {
+            note(trace::request_text(request, &program.path).trim_end());
         }
         let start = Instant::now();
         let answer = exec::run(&program, request)?;
-        if let Some(observer) = self.observer {
-            observer.answer(request, &answer, start.elapsed());
+        if self.is_traced {
+            note(trace::answer_text(request, &answer, start.elapsed()).trim_end());
+        } else if answer.success && !answer.stderr.is_empty() {
+            // As libcni does it; after a failure it is part of the error.
+            note(String::from_utf8_lossy(&answer.stderr).trim_end());
         }
         Ok(answer)
     }
@@ -280,12 +256,5 @@ impl Runner<'_> {
         cache::in_version(result, &network.cni_version)
             .map(Some)
             .map_err(|problem| Error::config(&network.name, problem))
-    }
-
-    fn writer<'n>(&'n self, network: &'n Network) -> RequestWriter<'n> {
-        RequestWriter {
-            network,
-            path: &self.path,
-        }
     }
 }

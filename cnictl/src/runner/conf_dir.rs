@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::error::short;
+use common::error::{Code, Context, short};
 use common::sys::file;
 
 use crate::runner::network::{Plugin, is_list};
@@ -12,6 +12,9 @@ use crate::runner::{Error, Network, Result};
 /// Where runtimes look by default.
 pub const DEFAULT: &str = "/etc/cni/net.d";
 
+/// The extensions of what they read there.
+pub const EXTENSIONS: [&str; 3] = ["conflist", "conf", "json"];
+
 /// Finds the network that the user named.
 ///
 /// A path (anything with a slash, or a file with one of the three extensions) is read as it is.
@@ -19,7 +22,7 @@ pub const DEFAULT: &str = "/etc/cni/net.d";
 /// Files that cannot be used do not hide the others, but are reported when nothing is found.
 pub fn find(dir: &Path, network: &str) -> Result<Network> {
     let path = Path::new(network);
-    if network.contains('/') || (known_extension(path) && path.is_file()) {
+    if network.contains('/') || (has_extension(path, &EXTENSIONS) && path.is_file()) {
         return load(path);
     }
     let mut unusable = Vec::new();
@@ -31,76 +34,72 @@ pub fn find(dir: &Path, network: &str) -> Result<Network> {
             Err(error) => unusable.push(error.to_string()),
         }
     }
-    Err(Error::Usage(not_found(dir, network, &seen, &unusable)))
+    Err(Error::Own(not_found(dir, network, &seen, &unusable)))
 }
 
 /// The networks of a directory, or why a file of it cannot be used: first `.conflist`, then `.conf` and
 /// `.json`, each in the order of their names.
 pub fn all(dir: &Path) -> Result<Vec<Result<Network>>> {
-    let lists = files(dir, &["conflist"])?.into_iter();
-    let all = lists.chain(files(dir, &["conf", "json"])?);
+    let lists = files(dir, &["conflist"])?.unwrap_or_default();
+    let others = files(dir, &["conf", "json"])?.unwrap_or_default();
+    let all = lists.into_iter().chain(others);
     Ok(all.map(|file| parse(&file, &read(&file)?)).collect())
 }
 
 /// Reads the file, or the pipe, that the user named, and the plugins in the directory named for its
 /// network.
 pub fn load(file: &Path) -> Result<Network> {
-    let bytes = fs::read(file).map_err(|error| Error::io("read", file, error))?;
+    let bytes = fs::read(file).context(Code::Io, || format!("read {}", file.display()))?;
     parse(file, &bytes)
 }
 
 /// Reads a file of a directory. Nothing else is opened: a pipe would make its reader wait for ever.
 fn read(file: &Path) -> Result<Vec<u8>> {
-    let gone = || Error::io("read", file, std::io::ErrorKind::NotFound.into());
+    let gone = || Error::Own(format!("read {}: it is gone", file.display()));
     file::read(file)?.ok_or_else(gone)
 }
 
 /// The network in a file, with the plugins in the directory named for it.
 fn parse(file: &Path, bytes: &[u8]) -> Result<Network> {
-    let origin = file.display().to_string();
+    let refused = |problem| Error::config(file.display(), problem);
     let named_as_list = file.extension().is_some_and(|e| e == "conflist");
     if !named_as_list && !is_list(bytes) {
-        return Network::parse_single(&origin, bytes);
+        return Network::parse_single(bytes).map_err(refused);
     }
-    let mut network = Network::parse_list(&origin, bytes)?;
+    let mut network = Network::parse_list(bytes).map_err(refused)?;
     if !network.only_inlined {
         let dir = file.parent().unwrap_or(Path::new("")).join(&network.name);
-        for file in files(&dir, &["conf"])? {
-            network
-                .plugins
-                .push(Plugin::parse(&file.display().to_string(), &read(&file)?)?);
+        for file in files(&dir, &["conf"])?.unwrap_or_default() {
+            let plugin = Plugin::parse(&read(&file)?);
+            let plugin = plugin.map_err(|problem| Error::config(file.display(), problem))?;
+            network.plugins.push(plugin);
         }
     }
-    if network.plugins.is_empty() {
-        return Err(Error::config(origin, "has no plugins"));
+    match network.plugins.is_empty() {
+        true => Err(refused("has no plugins".into())),
+        false => Ok(network),
     }
-    Ok(network)
 }
 
-/// The files of a directory with one of these extensions, by name; a missing directory has none.
-fn files(dir: &Path, extensions: &[&str]) -> Result<Vec<PathBuf>> {
-    let entries = match fs::read_dir(dir) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(Error::io("read", dir, error)),
-    };
-    let mut files = Vec::new();
-    for entry in entries {
-        let path = entry.map_err(|error| Error::io("read", dir, error))?.path();
-        let wanted = path
-            .extension()
-            .is_some_and(|e| extensions.iter().any(|x| e == *x));
-        if wanted && !path.is_dir() {
-            files.push(path);
-        }
-    }
-    files.sort();
-    Ok(files)
+/// The files of a directory with one of these extensions, by name; `None` when there is no directory.
+///
+/// # Errors
+/// Code 5 when it cannot be read.
+pub fn files(dir: &Path, extensions: &[&str]) -> Result<Option<Vec<PathBuf>>, common::Error> {
+    let is_one = |path: &PathBuf| has_extension(path, extensions) && !path.is_dir();
+    let names = file::names(dir)?;
+    Ok(names.map(|names| {
+        names
+            .iter()
+            .map(|name| dir.join(name))
+            .filter(is_one)
+            .collect()
+    }))
 }
 
-fn known_extension(path: &Path) -> bool {
+fn has_extension(path: &Path, extensions: &[&str]) -> bool {
     path.extension()
-        .is_some_and(|e| e == "conflist" || e == "conf" || e == "json")
+        .is_some_and(|e| extensions.iter().any(|known| e == *known))
 }
 
 fn not_found(dir: &Path, network: &str, seen: &[String], unusable: &[String]) -> String {

@@ -29,22 +29,29 @@ pub struct Program {
 ///
 /// If there is none and `builtin` names the runner's own binary, that is the plugin `veth`.
 pub fn find(plugin: &str, directories: &[PathBuf], builtin: Option<&Path>) -> Result<Program> {
-    for directory in directories {
-        let path = directory.join(plugin);
-        if path.is_file() {
-            return Ok(Program { path, called: None });
-        }
+    let mut paths = directories.iter().map(|directory| directory.join(plugin));
+    if let Some(path) = paths.find(|path| path.is_file()) {
+        return Ok(Program { path, called: None });
     }
     match builtin {
         Some(path) if plugin == veth::NAME => Ok(Program {
             path: path.to_owned(),
             called: Some(veth::NAME),
         }),
-        _ => Err(Error::PluginNotFound {
-            plugin: plugin.to_owned(),
-            directories: directories.to_vec(),
-        }),
+        _ => Err(Error::Own(not_found(plugin, directories))),
     }
+}
+
+fn not_found(plugin: &str, directories: &[PathBuf]) -> String {
+    let searched: Vec<String> = directories
+        .iter()
+        .map(|dir| dir.display().to_string())
+        .collect();
+    let searched = match searched.is_empty() {
+        true => "nothing, the plugin path is empty (--path or CNI_PATH)".to_owned(),
+        false => searched.join(", "),
+    };
+    format!("plugin {plugin} not found: searched {searched}")
 }
 
 /// Runs the plugin to its end. An error here means that it could not be run at all.
@@ -52,11 +59,9 @@ pub fn run(program: &Program, request: &Request) -> Result<Answer> {
     let cannot = |problem: String| {
         Error::Plugin(Box::new(PluginError {
             plugin: request.plugin.clone(),
-            verb: request.verb,
-            code: None,
+            verb: request.verb.name(),
             msg: problem,
-            details: String::new(),
-            stderr: String::new(),
+            ..PluginError::default()
         }))
     };
     let path = program.path.display();
@@ -125,4 +130,17 @@ fn spawn(program: &Program, request: &Request) -> io::Result<Child> {
         }
     }
     command.spawn()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_plugin_lists_the_directories_searched() {
+        assert_eq!(
+            not_found("bridge", &["/opt/cni/bin".into(), "/usr/lib/cni".into()]),
+            "plugin bridge not found: searched /opt/cni/bin, /usr/lib/cni"
+        );
+    }
 }

@@ -3,10 +3,13 @@
 //! The rules are those of libcni 1.3 (`libcni/conf.go`), so that what runs here runs under
 //! a container runtime, and what is refused there is refused here.
 
+use common::version::{self, Version};
 use serde_json::{Map, Value};
 
-use crate::runner::spec_version::{NEWEST, SpecVersion};
-use crate::runner::{Error, Result, names};
+use crate::runner::{self, Error, names};
+
+/// What parsing gives: or a sentence about what is wrong, without the file.
+type Result<T> = runner::Result<T, String>;
 
 /// A parsed and valid configuration list.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,39 +40,39 @@ pub struct Plugin {
 }
 
 impl Network {
-    /// The version as a number; the error quotes it.
-    pub fn version(&self) -> Result<SpecVersion> {
-        SpecVersion::parse(&self.cni_version).map_err(|problem| Error::config(&self.name, problem))
+    /// The version's numbers; the error quotes it.
+    pub fn version(&self) -> runner::Result<[u32; 3]> {
+        numbers(&self.cni_version).map_err(|problem| Error::config(&self.name, problem))
     }
 
-    /// Reads a list (`.conflist`). `origin` names the file in errors.
-    ///
-    /// The list may come without plugins: they can be in files of their own.
-    pub fn parse_list(origin: &str, bytes: &[u8]) -> Result<Self> {
-        let list = object(origin, bytes)?;
-        read_list(&list, bytes).map_err(|problem| Error::config(origin, problem))
+    /// Whether its version has what came with another one.
+    pub fn has(&self, since: Version) -> runner::Result<bool> {
+        Ok(Ok(self.version()?) >= numbers(since.text()))
+    }
+
+    /// Reads a list (`.conflist`), which may come without plugins: they can be in files of their own.
+    pub fn parse_list(bytes: &[u8]) -> Result<Self> {
+        read_list(&object(bytes)?, bytes)
     }
 
     /// Reads the configuration of a single plugin (`.conf`, `.json`) and wraps a list around it.
-    pub fn parse_single(origin: &str, bytes: &[u8]) -> Result<Self> {
-        let config = object(origin, bytes)?;
+    pub fn parse_single(bytes: &[u8]) -> Result<Self> {
+        let config = object(bytes)?;
         let mut list = Map::new();
         for key in ["cniVersion", "name"] {
-            list.insert(
-                key.into(),
-                config.get(key).cloned().unwrap_or_else(|| "".into()),
-            );
+            let value = config.get(key).cloned();
+            list.insert(key.into(), value.unwrap_or_else(|| "".into()));
         }
         list.insert("plugins".into(), Value::Array(vec![Value::Object(config)]));
         let bytes = Value::Object(list.clone()).to_string().into_bytes();
-        read_list(&list, &bytes).map_err(|problem| Error::config(origin, problem))
+        read_list(&list, &bytes)
     }
 }
 
 impl Plugin {
     /// Reads the configuration of one plugin from a file of its own.
-    pub fn parse(origin: &str, bytes: &[u8]) -> Result<Self> {
-        Self::new(object(origin, bytes)?).map_err(|problem| Error::config(origin, problem))
+    pub fn parse(bytes: &[u8]) -> Result<Self> {
+        Self::new(object(bytes)?)
     }
 
     /// Whether the configuration says that the plugin wants this capability.
@@ -78,7 +81,7 @@ impl Plugin {
         declared.and_then(|c| c.get(name)) == Some(&Value::Bool(true))
     }
 
-    fn new(config: Map<String, Value>) -> std::result::Result<Self, String> {
+    fn new(config: Map<String, Value>) -> Result<Self> {
         let kind = match config.get("type") {
             Some(Value::String(kind)) if !kind.is_empty() => kind.clone(),
             Some(other) if !other.is_null() => {
@@ -102,6 +105,17 @@ impl Plugin {
     }
 }
 
+/// The numbers of `1`, `1.0` or `1.0.0`. The empty string means 0.1.0, as in the specification.
+///
+/// # Errors
+/// A sentence that quotes anything else.
+pub fn numbers(version: &str) -> Result<[u32; 3]> {
+    match version {
+        "" => Ok([0, 1, 0]),
+        text => version::numbers(text).ok_or_else(|| format!("invalid version {text:?}")),
+    }
+}
+
 /// Whether the document is a list rather than the configuration of a single plugin.
 pub fn is_list(bytes: &[u8]) -> bool {
     match serde_json::from_slice::<Value>(bytes) {
@@ -110,17 +124,17 @@ pub fn is_list(bytes: &[u8]) -> bool {
     }
 }
 
-fn object(origin: &str, bytes: &[u8]) -> Result<Map<String, Value>> {
+fn object(bytes: &[u8]) -> Result<Map<String, Value>> {
     match serde_json::from_slice(bytes) {
         Ok(Value::Object(map)) => Ok(map),
-        Ok(_) => Err(Error::config(origin, "is not a JSON object")),
-        Err(error) => Err(Error::config(origin, format!("is not JSON: {error}"))),
+        Ok(_) => Err("is not a JSON object".into()),
+        Err(error) => Err(format!("is not JSON: {error}")),
     }
 }
 
-fn read_list(list: &Map<String, Value>, bytes: &[u8]) -> std::result::Result<Network, String> {
+fn read_list(list: &Map<String, Value>, bytes: &[u8]) -> Result<Network> {
     let name = text(list, "name")?.ok_or("has no \"name\"")?;
-    names::check_network(name).map_err(|error| error.to_string())?;
+    names::check("network name", name).map_err(|error| error.to_string())?;
     let only_inlined = flag(list, "loadOnlyInlinedPlugins")?;
     Ok(Network {
         name: name.to_owned(),
@@ -134,7 +148,7 @@ fn read_list(list: &Map<String, Value>, bytes: &[u8]) -> std::result::Result<Net
 }
 
 /// The newest of `cniVersion` and `cniVersions` that the runner speaks.
-fn choose_version(list: &Map<String, Value>) -> std::result::Result<String, String> {
+fn choose_version(list: &Map<String, Value>) -> Result<String> {
     let declared = text(list, "cniVersion")?.unwrap_or_default();
     let listed = match list.get("cniVersions") {
         None | Some(Value::Null) => return Ok(declared.to_owned()),
@@ -146,28 +160,20 @@ fn choose_version(list: &Map<String, Value>) -> std::result::Result<String, Stri
         let version = version
             .as_str()
             .ok_or_else(|| format!("cniVersions holds {version}, which is not a string"))?;
-        candidates.push((
-            SpecVersion::parse(version).map_err(|e| format!("cniVersions: {e}"))?,
-            version,
-        ));
+        let known = numbers(version).map_err(|e| format!("cniVersions: {e}"))?;
+        candidates.push((known, version));
     }
     if !declared.is_empty() {
-        candidates.push((
-            SpecVersion::parse(declared).map_err(|e| format!("cniVersion: {e}"))?,
-            declared,
-        ));
+        let known = numbers(declared).map_err(|e| format!("cniVersion: {e}"))?;
+        candidates.push((known, declared));
     }
-    let newest = candidates
-        .into_iter()
-        .filter(|(version, _)| *version <= NEWEST)
-        .max_by_key(|(version, _)| *version);
+    let ours = numbers(Version::V110.text())?;
+    let spoken = candidates.into_iter().filter(|(known, _)| *known <= ours);
+    let newest = spoken.max_by_key(|(known, _)| *known);
     Ok(newest.map_or(declared, |(_, text)| text).to_owned())
 }
 
-fn read_plugins(
-    list: &Map<String, Value>,
-    only_inlined: bool,
-) -> std::result::Result<Vec<Plugin>, String> {
+fn read_plugins(list: &Map<String, Value>, only_inlined: bool) -> Result<Vec<Plugin>> {
     match list.get("plugins") {
         None if only_inlined => {
             Err("loadOnlyInlinedPlugins is true, but there are no \"plugins\"".into())
@@ -187,10 +193,7 @@ fn read_plugins(
     }
 }
 
-fn text<'a>(
-    list: &'a Map<String, Value>,
-    key: &str,
-) -> std::result::Result<Option<&'a str>, String> {
+fn text<'a>(list: &'a Map<String, Value>, key: &str) -> Result<Option<&'a str>> {
     match list.get(key) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => Ok(Some(text)),
@@ -199,7 +202,7 @@ fn text<'a>(
 }
 
 /// A boolean, which may also be written as the string `"true"` or `"false"` in any case.
-fn flag(list: &Map<String, Value>, key: &str) -> std::result::Result<bool, String> {
+fn flag(list: &Map<String, Value>, key: &str) -> Result<bool> {
     match list.get(key) {
         None | Some(Value::Null) => Ok(false),
         Some(Value::Bool(flag)) => Ok(*flag),
@@ -214,7 +217,23 @@ mod tests {
     use super::*;
 
     fn list(json: &str) -> Result<Network> {
-        Network::parse_list("net.conflist", json.as_bytes())
+        Network::parse_list(json.as_bytes())
+    }
+
+    #[test]
+    fn versions_are_read_as_libcni_reads_them() {
+        let good = [
+            ("", [0, 1, 0]),
+            ("1", [1, 0, 0]),
+            ("0.4", [0, 4, 0]),
+            ("1.1.0", [1, 1, 0]),
+        ];
+        for (text, version) in good {
+            assert_eq!(numbers(text), Ok(version), "{text:?}");
+        }
+        for bad in ["x", "1.", "1.0.0.0", "1.0.0-rc1", "-1.0.0", " 1.0.0"] {
+            assert_eq!(numbers(bad), Err(format!("invalid version {bad:?}")));
+        }
     }
 
     #[test]
@@ -302,21 +321,16 @@ mod tests {
             ),
         ];
         for (json, problem) in table {
-            let error = list(json).unwrap_err().to_string();
-            assert!(
-                error.contains("net.conflist") && error.contains(problem),
-                "{json}: {error}"
-            );
+            let error = list(json).unwrap_err();
+            assert!(error.contains(problem), "{json}: {error}");
         }
     }
 
     #[test]
     fn a_single_configuration_becomes_a_list_of_one() {
-        let network = Network::parse_single(
-            "a.conf",
-            br#"{"cniVersion":"0.4.0","name":"n","type":"a","mtu":9}"#,
-        )
-        .unwrap();
+        let network =
+            Network::parse_single(br#"{"cniVersion":"0.4.0","name":"n","type":"a","mtu":9}"#)
+                .unwrap();
         assert_eq!(
             (network.name.as_str(), network.cni_version.as_str()),
             ("n", "0.4.0")

@@ -1,13 +1,11 @@
 //! What one plugin is sent: the environment and the bytes on stdin.
 
-use std::path::PathBuf;
-
 pub use common::netconf::ValidAttachment;
+use common::version::Version;
 use serde_json::{Map, Value, json};
 
 use crate::runner::network::Plugin;
-use crate::runner::spec_version::NEWEST;
-use crate::runner::{Attachment, Network, Verb};
+use crate::runner::{Attachment, Network, Runner, Verb};
 
 /// One call of one plugin.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,91 +20,81 @@ pub struct Request {
     pub stdin: Vec<u8>,
 }
 
-/// Writes requests for the plugins of one network.
-pub struct RequestWriter<'a> {
-    /// The network: its name and version go into every request.
-    pub network: &'a Network,
-    /// The directories for `CNI_PATH`.
-    pub path: &'a [PathBuf],
-}
-
-impl RequestWriter<'_> {
+impl Runner {
     /// ADD, CHECK or DEL of one attachment. Capabilities go to plugins that declare them.
-    pub fn attachment(
+    pub fn of_attachment(
         &self,
         verb: Verb,
-        plugin: &Plugin,
+        (network, plugin): (&Network, &Plugin),
         on: &Attachment,
         prev_result: Option<&Value>,
     ) -> Request {
-        let mut config = self.named(plugin);
+        let mut config = named(network, plugin);
         if let Some(result) = prev_result {
             config.insert("prevResult".into(), result.clone());
         }
-        let wanted = on
-            .capabilities
-            .iter()
-            .filter(|(name, _)| plugin.has_capability(name));
-        let wanted: Map<String, Value> = wanted
-            .map(|(name, value)| (name.clone(), value.clone()))
-            .collect();
+        let mut wanted = on.capabilities.clone();
+        wanted.retain(|name, _| plugin.has_capability(name));
         if !wanted.is_empty() {
             config.insert("runtimeConfig".into(), Value::Object(wanted));
         }
-        let env = environment(verb, on, self.cni_path());
-        Request {
-            plugin: plugin.kind.clone(),
-            verb,
-            env,
-            stdin: document(config),
-        }
+        self.request(verb, plugin, on, config)
     }
 
     /// STATUS: no attachment, its variables are there and empty.
-    pub fn status(&self, plugin: &Plugin) -> Request {
-        self.of_network(Verb::Status, plugin, self.named(plugin))
+    pub fn of_status(&self, network: &Network, plugin: &Plugin) -> Request {
+        let config = named(network, plugin);
+        self.request(Verb::Status, plugin, &Attachment::default(), config)
     }
 
     /// GC. Without a list the plugin learns nothing about attachments, as with cnitool.
-    pub fn gc(&self, plugin: &Plugin, valid: Option<&[ValidAttachment]>) -> Request {
-        let mut config = self.named(plugin);
+    pub fn of_gc(
+        &self,
+        network: &Network,
+        plugin: &Plugin,
+        valid: Option<&[ValidAttachment]>,
+    ) -> Request {
+        let mut config = named(network, plugin);
         if let Some(valid) = valid {
-            let valid: Value = valid
-                .iter()
-                .map(|v| json!({"containerID": v.container, "ifname": v.ifname}))
-                .collect();
+            let one = |v: &ValidAttachment| json!({"containerID": v.container, "ifname": v.ifname});
+            let valid: Value = valid.iter().map(one).collect();
             // libcni sends the list under both names, since the specification once had the second.
             config.insert("cni.dev/valid-attachments".into(), valid.clone());
             config.insert("cni.dev/attachments".into(), valid);
         }
-        self.of_network(Verb::Gc, plugin, config)
+        self.request(Verb::Gc, plugin, &Attachment::default(), config)
     }
 
-    fn of_network(&self, verb: Verb, plugin: &Plugin, config: Map<String, Value>) -> Request {
-        let env = environment(verb, &Attachment::default(), self.cni_path());
-        Request {
-            plugin: plugin.kind.clone(),
-            verb,
-            env,
-            stdin: document(config),
-        }
-    }
-
-    fn named(&self, plugin: &Plugin) -> Map<String, Value> {
-        let mut config = plugin.config.clone();
-        config.insert("name".into(), self.network.name.clone().into());
-        config.insert("cniVersion".into(), self.network.cni_version.clone().into());
-        config
-    }
-
-    fn cni_path(&self) -> String {
+    /// The document has all keys in alphabetical order: so libcni sends it, whatever the file's order,
+    /// and a chain must not seem to work here because of an order that a runtime would not keep.
+    fn request(
+        &self,
+        verb: Verb,
+        plugin: &Plugin,
+        on: &Attachment,
+        config: Map<String, Value>,
+    ) -> Request {
         let path: Vec<String> = self
             .path
             .iter()
             .map(|dir| dir.display().to_string())
             .collect();
-        path.join(":")
+        let mut config = Value::Object(config);
+        config.sort_all_objects();
+        Request {
+            plugin: plugin.kind.clone(),
+            verb,
+            env: environment(verb, on, path.join(":")),
+            stdin: config.to_string().into_bytes(),
+        }
     }
+}
+
+fn named(network: &Network, plugin: &Plugin) -> Map<String, Value> {
+    let mut config = plugin.config.clone();
+    config.insert("name".into(), network.name.clone().into());
+    config.insert("cniVersion".into(), network.cni_version.clone().into());
+    config
 }
 
 /// VERSION. Plugins built on old libraries insist on the variables, so they get dummies.
@@ -116,15 +104,12 @@ pub fn version(plugin: &str) -> Request {
         ifname: "dummy".into(),
         ..Attachment::default()
     };
-    let stdin = json!({ "cniVersion": NEWEST.to_string() })
-        .to_string()
-        .into_bytes();
-    let env = environment(Verb::Version, &dummy, "dummy".into());
+    let newest = json!({"cniVersion": Version::V110.text()});
     Request {
         plugin: plugin.to_owned(),
         verb: Verb::Version,
-        env,
-        stdin,
+        env: environment(Verb::Version, &dummy, "dummy".into()),
+        stdin: newest.to_string().into_bytes(),
     }
 }
 
@@ -139,20 +124,22 @@ fn environment(verb: Verb, on: &Attachment, path: String) -> Vec<(&'static str, 
     ]
 }
 
-/// The document with all keys in alphabetical order: so libcni sends it, whatever the file's order,
-/// and a chain must not seem to work here because of an order that a runtime would not keep.
-fn document(config: Map<String, Value>) -> Vec<u8> {
-    let mut config = Value::Object(config);
-    config.sort_all_objects();
-    config.to_string().into_bytes()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::runner::cache::Cache;
 
     const LIST: &str = r#"{"name":"n","cniVersion":"1.1.0","plugins":[
         {"type":"b","name":"other","sysctl":{"z":"1","a":"2"},"capabilities":{"mac":true,"ips":false}}]}"#;
+
+    fn runner(path: &[&str]) -> Runner {
+        Runner {
+            path: path.iter().map(Into::into).collect(),
+            cache: Cache::new(""),
+            builtin: None,
+            is_traced: false,
+        }
+    }
 
     fn stdin(request: &Request) -> &str {
         std::str::from_utf8(&request.stdin).unwrap()
@@ -160,11 +147,8 @@ mod tests {
 
     #[test]
     fn keys_go_out_sorted_and_only_declared_capabilities_with_them() {
-        let network = Network::parse_list("", LIST.as_bytes()).unwrap();
-        let writer = RequestWriter {
-            network: &network,
-            path: &["/a".into(), "/b".into()],
-        };
+        let network = Network::parse_list(LIST.as_bytes()).unwrap();
+        let runner = runner(&["/a", "/b"]);
         let mut on = Attachment {
             container: "c".into(),
             ifname: "eth0".into(),
@@ -173,9 +157,9 @@ mod tests {
         for name in ["mac", "ips", "portMappings"] {
             on.capabilities.insert(name.into(), json!("x"));
         }
-        let request = writer.attachment(
+        let request = runner.of_attachment(
             Verb::Del,
-            &network.plugins[0],
+            (&network, &network.plugins[0]),
             &on,
             Some(&json!({"ips": []})),
         );
@@ -188,21 +172,19 @@ mod tests {
 
     #[test]
     fn gc_carries_the_list_under_both_names_or_under_none() {
-        let network = Network::parse_list("", LIST.as_bytes()).unwrap();
-        let writer = RequestWriter {
-            network: &network,
-            path: &[],
-        };
+        let network = Network::parse_list(LIST.as_bytes()).unwrap();
+        let runner = runner(&[]);
         let valid = ValidAttachment {
             container: "c".into(),
             ifname: "eth0".into(),
         };
-        let request = writer.gc(&network.plugins[0], Some(&[valid]));
+        let request = runner.of_gc(&network, &network.plugins[0], Some(&[valid]));
         let list = r#":[{"containerID":"c","ifname":"eth0"}]"#;
         assert!(stdin(&request).contains(&format!(
             r#""cni.dev/attachments"{list},"cni.dev/valid-attachments"{list}"#
         )));
-        assert!(!stdin(&writer.gc(&network.plugins[0], None)).contains("attachments"));
+        let without = runner.of_gc(&network, &network.plugins[0], None);
+        assert!(!stdin(&without).contains("attachments"));
     }
 
     #[test]

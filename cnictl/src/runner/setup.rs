@@ -3,16 +3,14 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
-use common::error::short;
+use common::error::{Code, Context, short};
 
 use crate::cli::network::{Attach, Common};
 use crate::cli::node::Gc;
 use crate::runner::attachment::{default_container, netns_path, parse_cni_arg, parse_cni_args};
 use crate::runner::cache::{Cache, Entry};
-use crate::runner::capabilities::Options;
 use crate::runner::request::ValidAttachment;
-use crate::runner::trace::Observer;
-use crate::runner::{Attachment, Error, Network, Result, Runner, conf_dir, names};
+use crate::runner::{Attachment, Error, Network, Result, Runner, capabilities, conf_dir, names};
 
 const DEFAULT_PATH: &str = "/opt/cni/bin:/usr/lib/cni";
 
@@ -38,12 +36,12 @@ pub fn plugins(named: Option<&String>) -> Vec<PathBuf> {
 }
 
 /// The runner; its own binary is used for a missing `veth`.
-pub fn runner<'a>(common: &Common, observer: Option<&'a dyn Observer>) -> Runner<'a> {
+pub fn runner(common: &Common) -> Runner {
     Runner {
         path: plugins(common.path.as_ref()),
         cache: Cache::new(&common.cache_dir),
         builtin: env::current_exe().ok(),
-        observer,
+        is_traced: common.trace,
     }
 }
 
@@ -51,9 +49,9 @@ pub fn runner<'a>(common: &Common, observer: Option<&'a dyn Observer>) -> Runner
 pub fn attachment(attach: &Attach, netns_may_be_gone: bool) -> Result<Attachment> {
     let netns = netns_path(attach.netns.as_deref().unwrap_or_default())?;
     let container = match (&attach.container_id, netns.as_str()) {
-        (Some(_), "") if !netns_may_be_gone => return Err(Error::Usage("NETNS is missing".into())),
+        (Some(_), "") if !netns_may_be_gone => return Err(Error::Own("NETNS is missing".into())),
         (None, "") => {
-            return Err(Error::Usage(
+            return Err(Error::Own(
                 "NETNS is missing (DEL also works with --container-id)".into(),
             ));
         }
@@ -64,20 +62,17 @@ pub fn attachment(attach: &Attach, netns_may_be_gone: bool) -> Result<Attachment
     for pair in &attach.args {
         args.push(parse_cni_arg(pair)?);
     }
-    let ifname = attach
-        .ifname
-        .clone()
-        .or_else(|| variable("CNI_IFNAME"))
-        .unwrap_or_else(|| "eth0".into());
-    let attachment = Attachment {
+    let ifname = attach.ifname.clone().or_else(|| variable("CNI_IFNAME"));
+    let ifname = ifname.unwrap_or_else(|| "eth0".into());
+    let capabilities = capabilities::collect(attach, variable("CAP_ARGS").as_deref())?;
+    names::check_attachment(&container, &ifname)?;
+    Ok(Attachment {
         container,
         netns,
         ifname,
         args,
-        capabilities: capabilities(attach)?,
-    };
-    attachment.check_names()?;
-    Ok(attachment)
+        capabilities,
+    })
 }
 
 /// The list for GC, of what is remembered; `None` if no option is about valid attachments.
@@ -85,11 +80,8 @@ pub fn valid_attachments(gc: &Gc, remembered: &[Entry]) -> Result<Option<Vec<Val
     if gc.valid.is_empty() && !gc.valid_cached && !gc.none_valid {
         return Ok(None);
     }
-    let mut valid = gc
-        .valid
-        .iter()
-        .map(|text| valid_attachment(text))
-        .collect::<Result<Vec<_>>>()?;
+    let valid = gc.valid.iter().map(|text| valid_attachment(text));
+    let mut valid = valid.collect::<Result<Vec<_>>>()?;
     if gc.valid_cached {
         for Entry { attachment: on, .. } in remembered {
             // One that is not named may be there.
@@ -107,36 +99,21 @@ pub fn valid_attachments(gc: &Gc, remembered: &[Entry]) -> Result<Option<Vec<Val
 /// Whether an attachment's namespace is still there.
 fn is_there(netns: &str) -> Result<bool> {
     let found = Path::new(netns).try_exists();
-    found.map_err(|cause| Error::io("look at", Path::new(netns), cause))
+    Ok(found.context(Code::Io, || format!("look at {netns}"))?)
 }
 
 fn valid_attachment(text: &str) -> Result<ValidAttachment> {
     let Some((container, ifname)) = text.split_once('/') else {
-        return Err(Error::Usage(format!(
+        return Err(Error::Own(format!(
             "--valid expects CONTAINER/IFNAME: {:?}",
             short(text)
         )));
     };
-    names::check_container(container)?;
-    names::check_interface(ifname)?;
+    names::check_attachment(container, ifname)?;
     Ok(ValidAttachment {
         container: container.to_owned(),
         ifname: ifname.to_owned(),
     })
-}
-
-fn capabilities(attach: &Attach) -> Result<serde_json::Map<String, serde_json::Value>> {
-    let json = variable("CAP_ARGS");
-    let options = Options {
-        json: json.as_deref(),
-        named: &attach.capabilities,
-        publish: &attach.publish,
-        ingress: attach.ingress.as_deref(),
-        egress: attach.egress.as_deref(),
-        mac: attach.mac.as_deref(),
-        ips: &attach.ips,
-    };
-    options.collect()
 }
 
 /// A variable of the environment; empty is as good as unset.

@@ -9,14 +9,6 @@ use serde_json::Value;
 use crate::runner::answer::Answer;
 use crate::runner::request::Request;
 
-/// Sees every request before it is sent and every answer after it came.
-pub trait Observer {
-    /// A plugin is about to be run.
-    fn request(&self, request: &Request, program: &Path);
-    /// A plugin has ended.
-    fn answer(&self, request: &Request, answer: &Answer, took: Duration);
-}
-
 /// `-> ADD bridge`, its program, the `CNI_*` variables, and the document on stdin, indented.
 pub fn request_text(request: &Request, program: &Path) -> String {
     let mut text = format!(

@@ -172,7 +172,7 @@ fn a_file_that_libcni_wrote_is_read_and_written_again_as_it_was() {
     );
 
     let network = Network {
-        name: entry.network,
+        name: "demo".into(),
         cni_version: "1.0.0".into(),
         disable_check: false,
         disable_gc: false,

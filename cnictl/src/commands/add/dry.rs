@@ -10,10 +10,10 @@ use common::request::Environment;
 use serde_json::{Value, json};
 
 use crate::cli::network::Attach;
-use crate::commands::runner::{print, runner};
+use crate::commands::runner::print;
 use crate::plugins::{Plugin, of};
-use crate::runner::request::{Request, RequestWriter};
-use crate::runner::{Attachment, Error, Network, Result, Runner, Verb, exec};
+use crate::runner::request::Request;
+use crate::runner::{Attachment, Error, Network, Result, Runner, Verb, exec, setup};
 
 /// A placeholder for the address that the main plugin has not given yet (RFC 5737).
 const EXAMPLE: &str = "192.0.2.2/24";
@@ -27,12 +27,8 @@ struct Part {
 }
 
 pub fn run(attach: &Attach, network: &Network, on: &Attachment) -> Result<()> {
-    let runner = runner(&attach.common);
+    let runner = setup::runner(&attach.common);
     let (result, assumed) = result(&runner, network, on)?;
-    let writer = RequestWriter {
-        network,
-        path: &runner.path,
-    };
     let programs = network.plugins.iter();
     let programs = programs
         .map(|plugin| exec::find(&plugin.kind, &runner.path, runner.builtin.as_deref()))
@@ -41,7 +37,8 @@ pub fn run(attach: &Attach, network: &Network, on: &Attachment) -> Result<()> {
     for known in Plugin::value_variants() {
         let own = network.plugins.iter();
         let own = own.filter(|plugin| plugin.kind == known.name());
-        let requests = own.map(|plugin| writer.attachment(Verb::Add, plugin, on, Some(&result)));
+        let requests =
+            own.map(|plugin| runner.of_attachment(Verb::Add, (network, plugin), on, Some(&result)));
         let requests: Vec<Request> = requests.collect();
         let all = of!(known, P => all::<P>(&requests))?;
         plans.insert(*known, all.into_iter());
@@ -69,7 +66,7 @@ pub fn run(attach: &Attach, network: &Network, on: &Attachment) -> Result<()> {
 
 /// The result that the chain's plugins would get: that of an earlier ADD, or one with the addresses that
 /// were asked for; and what of it is only assumed.
-fn result(runner: &Runner<'_>, network: &Network, on: &Attachment) -> Result<(Value, Vec<String>)> {
+fn result(runner: &Runner, network: &Network, on: &Attachment) -> Result<(Value, Vec<String>)> {
     if let Some(known) = runner.cached_result(network, on)? {
         return Ok((known, Vec::new()));
     }

@@ -1,12 +1,12 @@
 //! GC of every plugin of a network.
 
 use crate::cli::node::Gc;
-use crate::commands::runner::{runner, tell};
+use crate::commands::runner::tell;
 use crate::runner::{Error, Result, Verb, setup};
 
 pub fn run(args: &Gc, network: &str) -> Result<()> {
     let network = setup::network(&args.common, network)?;
-    let runner = runner(&args.common);
+    let runner = setup::runner(&args.common);
     let (remembered, mut errors) = runner.cache.attachments(&network.name)?;
     // An attachment that cannot be read may be a valid one.
     if !args.valid_cached || errors.is_empty() {
@@ -18,5 +18,5 @@ pub fn run(args: &Gc, network: &str) -> Result<()> {
             Err(error) => errors.push(error),
         }
     }
-    Error::join(errors).map_or(Ok(()), Err)
+    Error::join(errors)
 }
