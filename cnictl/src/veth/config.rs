@@ -4,40 +4,28 @@
 //! { "type": "veth",
 //!   "addresses": [ { "address": "10.9.0.2/24", "gateway": "10.9.0.1" },
 //!                  { "address": "fd09::2/64", "gateway": "fd09::1" } ],
-//!   "routes": [ { "dst": "10.0.0.0/8" } ],
-//!   "mac": "02:00:00:00:00:02", "hostMAC": "02:00:00:00:00:01", "mtu": 1500,
+//!   "mac": "02:00:00:00:00:02",
 //!   "capabilities": { "ips": true, "mac": true } }
 //! ```
 //!
 //! Only `addresses` must be there, unless addresses come by the capability `ips`, which replaces
-//! them and keeps the gateway of their family. Without `routes` there is a default route for each
-//! family that has a gateway.
+//! them and keeps the gateway of their family. There is a default route for each family that has a gateway.
 
 use std::net::IpAddr;
 
 use common::decode::{Object, Value};
 use common::json::Json;
 use common::mac::Mac;
-use common::netconf::NetConf;
 use common::result::Prefix;
 use common::{Code, Error};
-
-/// Destinations, and the gateway of each if one is given.
-pub type Routes = Vec<(Prefix, Option<IpAddr>)>;
 
 /// The configuration, checked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// At least one.
     pub addresses: Vec<Address>,
-    /// Destination and gateway; `None`: the family's gateway.
-    pub routes: Option<Routes>,
     /// Of the container's end.
     pub mac: Option<Mac>,
-    /// Of the host's end.
-    pub host_mac: Option<Mac>,
-    /// In bytes, of both ends.
-    pub mtu: Option<u32>,
 }
 
 /// One address of the container.
@@ -51,50 +39,43 @@ pub struct Address {
 
 impl Config {
     /// Reads and checks the keys.
-    pub fn read(conf: &NetConf) -> Result<Self, Error> {
-        Self::from_object(&conf.object())
-    }
-
-    fn from_object(object: &Object<'_>) -> Result<Self, Error> {
+    pub fn read(object: Object<'_>) -> Result<Self, Error> {
         let runtime = object.object("runtimeConfig")?;
-        let listed = object
-            .list("addresses")?
-            .iter()
-            .map(address)
-            .collect::<Result<Vec<_>, _>>()?;
-        let asked = match &runtime {
-            Some(runtime) => runtime
-                .list("ips")?
-                .iter()
-                .map(prefix)
-                .collect::<Result<Vec<_>, _>>()?,
-            None => Vec::new(),
+        let listed: Vec<Address> = each(object.list("addresses")?, address)?;
+        let asked = runtime.map_or_else(|| Ok(Vec::new()), |runtime| runtime.list("ips"))?;
+        let asked: Vec<Prefix> = each(asked, prefix)?;
+        let with_gateway = |prefix: Prefix| {
+            let is_same = |known: &&Address| known.prefix.addr.is_ipv4() == prefix.addr.is_ipv4();
+            let gateway = listed.iter().find(is_same).and_then(|known| known.gateway);
+            let gateway = gateway.filter(|gateway| *gateway != prefix.addr);
+            Address { prefix, gateway }
         };
-        let mut addresses: Vec<Address> = asked
-            .into_iter()
-            .map(|prefix| with_gateway(prefix, &listed))
-            .collect();
-        if addresses.is_empty() {
-            addresses = listed;
-        }
+        let addresses = match asked.is_empty() {
+            true => listed,
+            false => asked.into_iter().map(with_gateway).collect(),
+        };
         if addresses.is_empty() {
             let problem =
                 "veth needs addresses: [{\"address\": \"10.9.0.2/24\"}], or the capability ips";
             return Err(Error::new(Code::InvalidConfig, problem));
         }
-        let asked_mac = runtime
-            .as_ref()
-            .map(|runtime| mac(runtime, "mac"))
-            .transpose()?
-            .flatten();
+        let mac = runtime.and_then(|runtime| runtime.get("mac"));
+        let mac = mac.or_else(|| object.get("mac")).map(|value| {
+            let read = |json: &Json| Mac::from_text(text(json)?);
+            value.parse("a 6-byte hardware address", read)
+        });
         Ok(Self {
             addresses,
-            routes: routes(object)?,
-            mac: asked_mac.map_or_else(|| mac(object, "mac"), |mac| Ok(Some(mac)))?,
-            host_mac: mac(object, "hostMAC")?,
-            mtu: mtu(object)?,
+            mac: mac.transpose()?,
         })
     }
+}
+
+fn each<T>(
+    values: Vec<Value<'_>>,
+    read: impl Fn(&Value<'_>) -> Result<T, Error>,
+) -> Result<Vec<T>, Error> {
+    values.iter().map(read).collect()
 }
 
 fn address(value: &Value<'_>) -> Result<Address, Error> {
@@ -103,79 +84,23 @@ fn address(value: &Value<'_>) -> Result<Address, Error> {
         return Err(value.refuse("has no address"));
     };
     let prefix = prefix(&address)?;
-    let gateway = object.get("gateway").map(|value| ip(&value)).transpose()?;
-    match (gateway, object.get("gateway")) {
-        (Some(gateway), Some(value)) if gateway.is_ipv4() != prefix.addr.is_ipv4() => {
-            Err(value.refuse(format!("is of another family than {prefix}")))
-        }
-        (Some(gateway), Some(value)) if gateway == prefix.addr => {
-            Err(value.refuse("is the container's own address"))
-        }
-        _ => Ok(Address { prefix, gateway }),
+    let Some(value) = object.get("gateway") else {
+        let gateway = None;
+        return Ok(Address { prefix, gateway });
+    };
+    let gateway: IpAddr = value.parse("an IP address", |json| text(json)?.parse().ok())?;
+    if gateway.is_ipv4() != prefix.addr.is_ipv4() {
+        return Err(value.refuse(format!("is of another family than {prefix}")));
     }
-}
-
-fn with_gateway(prefix: Prefix, listed: &[Address]) -> Address {
-    let same = listed
-        .iter()
-        .find(|known| known.prefix.addr.is_ipv4() == prefix.addr.is_ipv4());
-    let gateway = same
-        .and_then(|known| known.gateway)
-        .filter(|gateway| *gateway != prefix.addr);
-    Address { prefix, gateway }
-}
-
-fn routes(object: &Object<'_>) -> Result<Option<Routes>, Error> {
-    if object.get("routes").is_none() {
-        return Ok(None);
+    if gateway == prefix.addr {
+        return Err(value.refuse("is the container's own address"));
     }
-    let route = |value: &Value<'_>| {
-        let route = value.object()?;
-        let dst = route.get("dst").ok_or_else(|| value.refuse("has no dst"))?;
-        Ok((
-            prefix(&dst)?,
-            route.get("gw").map(|value| ip(&value)).transpose()?,
-        ))
-    };
-    object
-        .list("routes")?
-        .iter()
-        .map(route)
-        .collect::<Result<_, Error>>()
-        .map(Some)
-}
-
-fn mtu(object: &Object<'_>) -> Result<Option<u32>, Error> {
-    let Some(value) = object.get("mtu") else {
-        return Ok(None);
-    };
-    value
-        .parse("an MTU in bytes", |json| match json {
-            Json::Number(number) => number.as_u64().and_then(|mtu| u32::try_from(mtu).ok()),
-            _ => None,
-        })
-        .map(Some)
-}
-
-fn mac(object: &Object<'_>, key: &str) -> Result<Option<Mac>, Error> {
-    let Some(value) = object.get(key) else {
-        return Ok(None);
-    };
-    value
-        .parse("a 6-byte hardware address", |json| {
-            text(json).and_then(Mac::from_text)
-        })
-        .map(Some)
+    let gateway = Some(gateway);
+    Ok(Address { prefix, gateway })
 }
 
 fn prefix(value: &Value<'_>) -> Result<Prefix, Error> {
-    value.parse("ADDRESS/LENGTH", |json| {
-        text(json).and_then(Prefix::from_text)
-    })
-}
-
-fn ip(value: &Value<'_>) -> Result<IpAddr, Error> {
-    value.parse("an IP address", |json| text(json)?.parse().ok())
+    value.parse("ADDRESS/LENGTH", |json| Prefix::from_text(text(json)?))
 }
 
 fn text(json: &Json) -> Option<&str> {
@@ -193,7 +118,7 @@ mod tests {
         let Ok(Json::Object(fields)) = Json::parse(text.as_bytes()) else {
             panic!("{text}")
         };
-        Config::from_object(&Object::root(&fields))
+        Config::read(Object::root(&fields))
     }
 
     #[test]
@@ -210,7 +135,6 @@ mod tests {
             .collect();
         assert_eq!(shown, ["10.0.0.7/24 Some(10.0.0.1)", "fd00::7/64 None"]);
         assert_eq!(config.mac.unwrap().to_string(), "02:00:00:00:00:07");
-        assert_eq!((config.routes, config.mtu), (None, None));
     }
 
     #[test]
@@ -233,14 +157,6 @@ mod tests {
             (
                 r#"{"addresses":[{"address":"10.0.0.2/24"}],"mac":"x"}"#,
                 "mac: expected a 6-byte hardware address",
-            ),
-            (
-                r#"{"addresses":[{"address":"10.0.0.2/24"}],"mtu":-1}"#,
-                "mtu: expected an MTU",
-            ),
-            (
-                r#"{"addresses":[{"address":"10.0.0.2/24"}],"routes":[{}]}"#,
-                "has no dst",
             ),
         ];
         for (json, problem) in table {

@@ -8,44 +8,33 @@ use common::sys::link::{Change, Link};
 use common::sys::netlink::{CREATE, Netlink};
 use common::sys::netns::Netns;
 use common::sys::sysctl;
-use common::{Code, Context, Drift, Error};
+use common::{Code, Context, Drift, Error, Family};
 use netlink_packet_route::link::InfoKind;
 use nix::libc;
 
-use super::message::{address_message, pair_attributes, route_message};
-use super::observe;
-use super::plan::{End, Family, Plan};
+use super::message::{self, address_message, pair_attributes, route_message};
+use super::plan::{End, Plan};
 
 /// Makes the pair with everything on it, or nothing; the hardware addresses of both ends.
 pub fn add(plan: &Plan, netns: &Path) -> Result<(Mac, Mac), Error> {
     let netns = Netns::open(netns)?;
     let mut inside = netns.run(Netlink::route)?;
     let mut host = Netlink::route()?;
-    if inside
-        .link_by_name(&plan.container.name)
-        .ok()
-        .flatten()
-        .is_some()
-    {
-        let taken = format!(
-            "{} is already there in {}",
-            plan.container.name,
-            netns.path().display()
-        );
+    let (outer, inner) = (&plan.host.name, &plan.container.name);
+    if inside.link_by_name(inner).ok().flatten().is_some() {
+        let taken = format!("{inner} is already there in {}", netns.path().display());
         return Err(Error::new(Code::System, taken));
     }
-    let pair = format!(
-        "create veth pair {} and {}",
-        plan.host.name, plan.container.name
-    );
-    host.create_link(pair_attributes(plan, &netns))
-        .context(Code::System, || pair)?;
+    let made = host.create_link(pair_attributes(plan, &netns));
+    made.context(Code::System, || {
+        format!("create veth pair {outer} and {inner}")
+    })?;
     let made = netns
-        .run(|| without_dad(&plan.container.name))
-        .and_then(|()| without_dad(&plan.host.name))
+        .run(|| without_dad(inner))
+        .and_then(|()| without_dad(outer))
         .and_then(|()| furnish(plan, &mut host, &mut inside));
     if let Err(error) = made {
-        return Err(match remove(&plan.host.name) {
+        return Err(match remove(outer) {
             Ok(()) => error,
             Err(removal) => error.and(removal),
         });
@@ -146,28 +135,17 @@ fn end_drifts(netlink: &mut Netlink, end: &End) -> Result<Vec<Drift>, Error> {
         }
     };
     compare("kind", "veth".into(), link.kind.clone());
-    compare(
-        "state",
-        "up".into(),
-        if link.up { "up" } else { "down" }.into(),
-    );
+    let state = if link.up { "up" } else { "down" };
+    compare("state", "up".into(), state.into());
     if let Some(mac) = end.mac {
-        compare(
-            "mac",
-            mac.to_string(),
-            link.mac.map_or("none".into(), |mac| mac.to_string()),
-        );
+        let actual = link.mac.map_or("none".into(), |mac| mac.to_string());
+        compare("mac", mac.to_string(), actual);
     }
-    if let Some(mtu) = end.mtu {
-        compare("mtu", mtu.to_string(), link.mtu.to_string());
-    }
-    let addresses = observe::addresses(netlink, link.index).context(Code::System, observe)?;
-    let routes = observe::routes(netlink, link.index).context(Code::System, observe)?;
+    let addresses = message::addresses(netlink, link.index).context(Code::System, observe)?;
+    let routes = message::routes(netlink, link.index).context(Code::System, observe)?;
     let missing = |what: String| Drift::new(format!("{what} of {name}"), "present", "missing");
-    let lost = end
-        .addresses
-        .iter()
-        .filter(|address| !addresses.contains(&address.prefix));
+    let lost = end.addresses.iter();
+    let lost = lost.filter(|address| !addresses.contains(&address.prefix));
     drifts.extend(lost.map(|address| missing(format!("address {}", address.prefix))));
     let lost = end.routes.iter().filter(|route| !routes.contains(route));
     drifts.extend(lost.map(|route| missing(format!("route to {}", route.dst))));

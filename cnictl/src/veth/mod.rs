@@ -10,12 +10,10 @@
 //! | plan     | what both ends get                                             |
 //! | kernel   | creates and removes links, adds addresses and routes           |
 //! | message  | links, addresses and routes as netlink messages                |
-//! | observe  | which addresses and routes a link has                          |
 
 mod config;
 mod kernel;
 mod message;
-mod observe;
 mod plan;
 
 use std::process::ExitCode;
@@ -42,22 +40,14 @@ struct Veth;
 impl Plugin for Veth {
     const NAME: &'static str = NAME;
     const VERSIONS: &'static [Version] = Version::WITH_INTERFACES;
-    const KEYS: &'static [&'static [Key]] = &[&[
-        key("addresses", Kind::Any),
-        key("routes", Kind::Any),
-        key("mac", Kind::Text),
-        key("hostMAC", Kind::Text),
-        key("mtu", Kind::Any),
-    ]];
+    const KEYS: &'static [&'static [Key]] =
+        &[&[key("addresses", Kind::Any), key("mac", Kind::Text)]];
 
     fn add(request: &Request) -> Result<Added, Error> {
         let plan = plan(request)?;
         let macs = kernel::add(&plan, request.required_netns()?)?;
         let result = plan.result(&macs, request.required_netns()?);
-        Ok(Added::new(
-            result,
-            Pair(plan::host_name(&request.attachment)),
-        ))
+        Ok(Added::new(result, Pair(plan.host.name)))
     }
 
     fn check(request: &Request) -> Result<(), Error> {
@@ -74,11 +64,15 @@ impl Plugin for Veth {
 
     fn gc(request: &Request) -> Result<(), Error> {
         let network = &request.conf.name;
-        let alive = request.conf.valid_attachments()?;
-        let alive: Vec<String> = alive
-            .into_iter()
-            .map(|valid| plan::host_name(&owner(network, valid)))
-            .collect();
+        let name = |valid: ValidAttachment| {
+            plan::host_name(&Attachment {
+                network: network.to_owned(),
+                container: valid.container,
+                ifname: valid.ifname,
+            })
+        };
+        let alive = request.conf.valid_attachments()?.into_iter().map(name);
+        let alive: Vec<String> = alive.collect();
         kernel::remove_except(&plan::alias(network), &alive)
     }
 
@@ -99,14 +93,6 @@ impl Pending for Pair {
 }
 
 fn plan(request: &Request) -> Result<Plan, Error> {
-    let config = Config::read(&request.conf)?;
+    let config = Config::read(request.conf.object())?;
     Ok(Plan::new(&config, &request.attachment))
-}
-
-fn owner(network: &str, valid: ValidAttachment) -> Attachment {
-    Attachment {
-        network: network.to_owned(),
-        container: valid.container,
-        ifname: valid.ifname,
-    }
 }

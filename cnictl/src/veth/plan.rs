@@ -1,11 +1,12 @@
 //! What both ends of the pair get, as plain data.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 
 use common::mac::Mac;
 use common::result::{Interface, IpConfig, Prefix};
-use common::{Attachment, CniResult, result};
+use common::{Attachment, CniResult, Family, result};
 
 use super::config::{Address, Config};
 
@@ -19,9 +20,8 @@ pub struct Plan {
     /// The alias of the host's end.
     pub alias: String,
     /// The families whose packets the host must forward.
-    pub forward: Vec<Family>,
+    pub forward: BTreeSet<Family>,
     addresses: Vec<Address>,
-    asked_routes: Vec<(Prefix, Option<IpAddr>)>,
 }
 
 /// One end.
@@ -31,8 +31,6 @@ pub struct End {
     pub name: String,
     /// `None`: the kernel chooses.
     pub mac: Option<Mac>,
-    /// In bytes; `None`: the kernel's default.
-    pub mtu: Option<u32>,
     /// Its addresses.
     pub addresses: Vec<OwnAddress>,
     /// Routes through it.
@@ -57,15 +55,6 @@ pub struct Route {
     pub via: Option<IpAddr>,
 }
 
-/// IPv4 or IPv6.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Family {
-    /// IPv4
-    V4,
-    /// IPv6
-    V6,
-}
-
 /// The host's end belongs to one attachment alone, and is found again by it.
 pub fn host_name(attachment: &Attachment) -> String {
     attachment.exact_name("veth", 15)
@@ -79,78 +68,50 @@ pub fn alias(network: &str) -> String {
 impl Plan {
     /// Pure: the same configuration and attachment give the same plan.
     pub fn new(config: &Config, attachment: &Attachment) -> Self {
-        let Config {
-            addresses,
-            routes,
-            mac,
-            host_mac,
-            mtu,
-        } = config;
-        let asked_routes = routes.clone().unwrap_or_else(|| default_routes(addresses));
+        let Config { addresses, mac } = config;
         let mut plan = Self {
-            host: End::new(host_name(attachment), *host_mac, *mtu),
-            container: End::new(attachment.ifname.clone(), *mac, *mtu),
+            host: End::new(host_name(attachment), None),
+            container: End::new(attachment.ifname.clone(), *mac),
             alias: alias(&attachment.network),
-            forward: Vec::new(),
+            forward: BTreeSet::new(),
             addresses: addresses.clone(),
-            asked_routes: asked_routes.clone(),
         };
         addresses.iter().for_each(|address| plan.address(address));
-        for (dst, gw) in asked_routes {
-            let via = gw.or_else(|| gateway(addresses, dst.addr));
-            plan.container.route(Route {
-                dst: network(dst),
-                via,
-            });
+        for (dst, via) in defaults(addresses) {
+            plan.container.route(dst, Some(via));
         }
         plan
     }
 
     fn address(&mut self, Address { prefix, gateway }: &Address) {
-        let prefix_route = gateway.is_none();
-        self.container.addresses.push(OwnAddress {
+        let Plan {
+            host, container, ..
+        } = self;
+        container.addresses.push(OwnAddress {
             prefix: *prefix,
-            prefix_route,
+            prefix_route: gateway.is_none(),
         });
-        if let Some(gateway) = *gateway {
-            let via_host = OwnAddress {
-                prefix: single(gateway),
-                prefix_route: true,
-            };
-            if !self.host.addresses.contains(&via_host) {
-                self.host.addresses.push(via_host);
-            }
-            self.container.route(Route {
-                dst: single(gateway),
-                via: None,
-            });
-            self.container.route(Route {
-                dst: network(*prefix),
-                via: Some(gateway),
-            });
-            let family = if gateway.is_ipv4() {
-                Family::V4
-            } else {
-                Family::V6
-            };
-            if !self.forward.contains(&family) {
-                self.forward.push(family);
-            }
+        host.route(Prefix::whole(prefix.addr), None);
+        let Some(gateway) = *gateway else { return };
+        let own = OwnAddress {
+            prefix: Prefix::whole(gateway),
+            prefix_route: true,
+        };
+        if !host.addresses.contains(&own) {
+            host.addresses.push(own);
         }
-        self.host.route(Route {
-            dst: single(prefix.addr),
-            via: None,
-        });
+        container.route(Prefix::whole(gateway), None);
+        container.route(prefix.network(), Some(gateway));
+        self.forward.insert(Family::of(gateway));
     }
 
     /// What CHECK may expect: plugins after this one may have given the container's end another
-    /// address, which the chain's result has, or another MTU, which it has from 1.1.0 on.
+    /// address, which the chain's result has.
     pub fn after_chain(mut self, result: &CniResult) -> Self {
         let name = &self.container.name;
         let ours = |interface: &&Interface| interface.is_in_sandbox() && interface.name == *name;
         let now = result.interfaces.iter().find(ours);
         self.container.mac = now.and_then(|interface| Mac::from_text(&interface.mac));
-        self.container.mtu = now.and_then(|interface| u32::try_from(interface.mtu?).ok());
         self
     }
 
@@ -159,7 +120,6 @@ impl Plan {
         let interface = |end: &End, mac: &Mac, sandbox: String| Interface {
             name: end.name.clone(),
             mac: mac.to_string(),
-            mtu: end.mtu.map(i64::from),
             sandbox,
             ..Interface::default()
         };
@@ -169,9 +129,9 @@ impl Plan {
             interface: Some(1),
             extra: Vec::new(),
         };
-        let route = |(dst, gw): &(Prefix, Option<IpAddr>)| result::Route {
-            dst: *dst,
-            gw: *gw,
+        let route = |(dst, _): (Prefix, IpAddr)| result::Route {
+            dst,
+            gw: None,
             rest: Vec::new(),
         };
         CniResult {
@@ -180,111 +140,54 @@ impl Plan {
                 interface(&self.container, container_mac, netns.display().to_string()),
             ],
             ips: self.addresses.iter().map(ip).collect(),
-            routes: self.asked_routes.iter().map(route).collect(),
+            routes: defaults(&self.addresses).map(route).collect(),
             ..CniResult::default()
         }
     }
 }
 
 impl End {
-    fn new(name: String, mac: Option<Mac>, mtu: Option<u32>) -> Self {
+    fn new(name: String, mac: Option<Mac>) -> Self {
         Self {
             name,
             mac,
-            mtu,
             addresses: Vec::new(),
             routes: Vec::new(),
         }
     }
 
     /// Two addresses of one subnet share their routes.
-    fn route(&mut self, route: Route) {
+    fn route(&mut self, dst: Prefix, via: Option<IpAddr>) {
+        let route = Route { dst, via };
         if !self.routes.contains(&route) {
             self.routes.push(route);
         }
     }
 }
 
-fn default_routes(addresses: &[Address]) -> Vec<(Prefix, Option<IpAddr>)> {
-    let everywhere = [
-        IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-        IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-    ];
-    let with_gateway = everywhere
-        .into_iter()
-        .filter(|addr| gateway(addresses, *addr).is_some());
-    with_gateway
-        .map(|addr| (Prefix { addr, len: 0 }, None))
-        .collect()
-}
-
-/// The first gateway of the family.
-fn gateway(addresses: &[Address], of: IpAddr) -> Option<IpAddr> {
-    addresses
-        .iter()
-        .filter_map(|address| address.gateway)
-        .find(|gateway| gateway.is_ipv4() == of.is_ipv4())
-}
-
-fn single(addr: IpAddr) -> Prefix {
-    Prefix {
-        addr,
-        len: if addr.is_ipv4() { 32 } else { 128 },
-    }
-}
-
-/// The prefix without host bits, as routes want it.
-fn network(Prefix { addr, len }: Prefix) -> Prefix {
-    let addr = match addr {
-        IpAddr::V4(v4) => {
-            let mask = u32::MAX
-                .checked_shl(32 - u32::from(len.min(32)))
-                .unwrap_or(0);
-            IpAddr::V4(Ipv4Addr::from_bits(v4.to_bits() & mask))
-        }
-        IpAddr::V6(v6) => {
-            let mask = u128::MAX
-                .checked_shl(128 - u32::from(len.min(128)))
-                .unwrap_or(0);
-            IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & mask))
-        }
-    };
-    Prefix { addr, len }
+/// The default route of each family that has a gateway: through the first one.
+fn defaults(addresses: &[Address]) -> impl Iterator<Item = (Prefix, IpAddr)> {
+    let everywhere: [IpAddr; 2] = [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()];
+    everywhere.into_iter().filter_map(|addr| {
+        let mut gateways = addresses.iter().filter_map(|address| address.gateway);
+        let via = gateways.find(|gateway| gateway.is_ipv4() == addr.is_ipv4())?;
+        Some((Prefix { addr, len: 0 }, via))
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn prefix(text: &str) -> Prefix {
-        Prefix::from_text(text).unwrap()
-    }
-
-    #[test]
-    fn host_bits_are_cut_off() {
-        let table = [
-            ("10.9.8.7/0", "0.0.0.0/0"),
-            ("10.9.8.7/20", "10.9.0.0/20"),
-            ("10.9.8.7/32", "10.9.8.7/32"),
-            ("fd00::7/64", "fd00::/64"),
-            ("fd00::7/0", "::/0"),
-        ];
-        for (text, expected) in table {
-            assert_eq!(network(prefix(text)).to_string(), expected);
-        }
-    }
-
     #[test]
     fn everything_goes_through_the_gateway_and_the_gateway_is_the_host() {
+        let prefix = |text| Prefix::from_text(text).unwrap();
         let config = Config {
             addresses: vec![Address {
                 prefix: prefix("10.9.0.2/24"),
                 gateway: "10.9.0.1".parse().ok(),
             }],
-            routes: None,
             mac: None,
-            host_mac: None,
-            mtu: None,
         };
         let owner = Attachment {
             network: "n".into(),
@@ -293,15 +196,10 @@ mod tests {
         };
         let plan = Plan::new(&config, &owner);
         let routes = |end: &End| -> Vec<String> {
-            end.routes
-                .iter()
-                .map(|r| {
-                    format!(
-                        "{} {}",
-                        r.dst,
-                        r.via.map_or("-".into(), |via| via.to_string())
-                    )
-                })
+            let via = |via: Option<IpAddr>| via.map_or("-".into(), |via| via.to_string());
+            let routes = end.routes.iter();
+            routes
+                .map(|r| format!("{} {}", r.dst, via(r.via)))
                 .collect()
         };
         assert_eq!(
@@ -320,7 +218,7 @@ mod tests {
                 prefix_route: true
             }]
         );
-        assert_eq!(plan.forward, [Family::V4]);
+        assert_eq!(plan.forward, [Family::V4].into());
         assert_eq!(plan.host.name.len(), 15);
     }
 }

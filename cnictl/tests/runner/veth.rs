@@ -52,7 +52,7 @@ impl Scene {
 
 fn dual_stack(version: &str) -> Value {
     json!({"name": "net", "cniVersion": version, "plugins": [{
-        "type": "veth", "capabilities": {"ips": true, "mac": true}, "mtu": 1400, "hostMAC": "02:00:00:00:00:01",
+        "type": "veth", "capabilities": {"ips": true, "mac": true},
         "addresses": [{"address": "10.9.0.2/24", "gateway": "10.9.0.1"}, {"address": "fd09::2/64", "gateway": "fd09::1"}],
     }]})
 }
@@ -98,7 +98,8 @@ fn the_result_names_both_links_in_every_version() {
             .unwrap();
         let result: Value = serde_json::from_str(&result).unwrap();
         assert_eq!(result["cniVersion"], version);
-        assert_eq!(result["interfaces"][0]["mac"], "02:00:00:00:00:01");
+        let mac = result["interfaces"][0]["mac"].as_str().unwrap();
+        assert!(scene.host_links().contains(mac), "{mac}");
         assert_eq!(result["interfaces"][1]["name"], "eth0");
         assert_eq!(result["interfaces"][1]["mac"], "02:00:00:00:00:02");
         assert_eq!(
@@ -113,11 +114,6 @@ fn the_result_names_both_links_in_every_version() {
         assert_eq!(
             result["routes"],
             json!([{"dst": "0.0.0.0/0"}, {"dst": "::/0"}])
-        );
-        assert!(
-            container
-                .sh(["ip", "-o", "link", "show", "eth0"])
-                .contains("mtu 1400")
         );
     }
 }
@@ -170,20 +166,6 @@ fn check_allows_for_what_later_plugins_of_the_chain_have_changed() {
 }
 
 #[test]
-fn in_1_1_0_check_sees_another_mtu() {
-    let scene = Scene::new("veth-mtu", &dual_stack("1.1.0"));
-    let [container, _] = &scene.containers;
-    scene.run("add", container, &[]).unwrap();
-    scene.run("check", container, &[]).unwrap();
-    container.sh(["ip", "link", "set", "eth0", "mtu", "1399"]);
-    let error = scene.run("check", container, &[]).unwrap_err();
-    assert!(
-        error.contains("mtu of eth0: expected 1400, found 1399"),
-        "{error}"
-    );
-}
-
-#[test]
 fn del_removes_both_ends_and_may_be_repeated() {
     let scene = Scene::new("veth-del", &dual_stack("1.0.0"));
     let [container, _] = &scene.containers;
@@ -198,15 +180,20 @@ fn del_removes_both_ends_and_may_be_repeated() {
 
 #[test]
 fn an_add_that_fails_midway_leaves_nothing() {
-    let mut list = dual_stack("1.0.0");
-    // A gateway that is not on any link of the container.
-    list["plugins"][0]["routes"] = json!([{"dst": "10.0.0.0/8", "gw": "192.0.2.1"}]);
-    let scene = Scene::new("veth-midway", &list);
+    let scene = Scene::new("veth-midway", &dual_stack("1.0.0"));
     let [container, _] = &scene.containers;
+    // The last address that it gets: one of IPv6, which its links refuse.
+    for of in ["all", "default"] {
+        container.sh([
+            "sysctl",
+            "-qw",
+            &format!("net.ipv6.conf.{of}.disable_ipv6=1"),
+        ]);
+    }
     let before = scene.host_links();
     let error = scene.run("add", container, &[]).unwrap_err();
     assert!(
-        error.contains("plugin veth: ADD failed: add route to 10.0.0.0/8 through eth0"),
+        error.contains("plugin veth: ADD failed: add address fd09::2/64 to eth0"),
         "{error}"
     );
     assert_eq!(scene.host_links(), before);
