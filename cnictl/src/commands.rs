@@ -35,16 +35,18 @@ use std::process::ExitCode;
 
 use common::cache::{Cache, DEFAULT_DIR};
 use common::error::shortened;
-use common::json::Json;
 use common::sys::stdout;
 use common::{Code, Context, Error};
+use serde::Serialize;
+use serde_json::ser::{PrettyFormatter, Serializer};
+use serde_json::{Value, json};
 
 use crate::cli::{Cli, Command};
 use crate::table::Table;
 use runner::outcome;
 
 /// The version of what `--json` prints; it grows when a field changes its meaning or goes away.
-const SCHEMA: i64 = 1;
+const SCHEMA: u64 = 1;
 
 /// Exit code: done.
 const DONE: u8 = 0;
@@ -87,7 +89,7 @@ pub fn run(cli: &Cli) -> ExitCode {
     ExitCode::from(done.unwrap_or_else(|error| {
         if cli.command.is_json() {
             // Where stdout is what failed, stderr has the error.
-            let _ = print(&document([("error", failure(&error))]));
+            let _ = print(&document(json!({"error": failure(&error)})));
         }
         complain(&error);
         FAILED
@@ -159,8 +161,8 @@ fn lacking(cache: &Cache, unknown: Vec<Error>) -> Vec<Error> {
 }
 
 /// The same as a document's list.
-fn unreadable(lacking: &[Error]) -> Json {
-    Json::Array(lacking.iter().map(|one| one.to_string().into()).collect())
+fn unreadable(lacking: &[Error]) -> Vec<String> {
+    lacking.iter().map(Error::to_string).collect()
 }
 
 /// The exit code after such a table was shown.
@@ -199,30 +201,19 @@ pub(crate) fn note(text: &str) {
 }
 
 /// A document of `--json`: the schema's version, then the given members.
-fn document(members: impl IntoIterator<Item = (&'static str, Json)>) -> String {
-    let mut fields = vec![("schema".to_owned(), Json::from(SCHEMA))];
-    fields.extend(members.into_iter().map(|(key, value)| (key.into(), value)));
-    Json::Object(fields).pretty() + "\n"
-}
-
-/// One object of a document.
-fn object(members: impl IntoIterator<Item = (&'static str, Json)>) -> Json {
-    let fields = members.into_iter().map(|(key, value)| (key.into(), value));
-    Json::Object(fields.collect())
+fn document(members: Value) -> String {
+    let mut document = json!({"schema": SCHEMA});
+    if let (Value::Object(document), Value::Object(members)) = (&mut document, members) {
+        document.extend(members);
+    }
+    let mut text = Vec::new();
+    let indented = PrettyFormatter::with_indent(b"    ");
+    // Neither the document nor memory can refuse.
+    let _ = document.serialize(&mut Serializer::with_formatter(&mut text, indented));
+    String::from_utf8_lossy(&text).into_owned() + "\n"
 }
 
 /// An error as an object.
-fn failure(error: &Error) -> Json {
-    object([
-        ("code", i64::from(error.code.number()).into()),
-        ("msg", error.msg.as_str().into()),
-        ("details", error.details.as_str().into()),
-    ])
-}
-
-fn text_or_null(text: &str) -> Json {
-    match text {
-        "" => Json::Null,
-        text => text.into(),
-    }
+fn failure(error: &Error) -> Value {
+    json!({"code": error.code.number(), "msg": error.msg, "details": error.details})
 }

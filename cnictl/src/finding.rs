@@ -1,7 +1,7 @@
 //! What `doctor` and `explain` found, and how it is shown.
 
 use common::Error;
-use common::json::Json;
+use serde_json::{Value, json};
 
 use crate::table::{Page, Table, Tone, column};
 
@@ -113,7 +113,7 @@ pub fn text(findings: &[Finding], page: Page) -> String {
 }
 
 /// As a document's list.
-pub fn json(findings: &[Finding]) -> Json {
+pub fn json(findings: &[Finding]) -> Value {
     let one = |finding: &Finding| {
         let Finding {
             severity,
@@ -121,19 +121,10 @@ pub fn json(findings: &[Finding]) -> Json {
             text,
             run,
         } = finding;
-        let run = match run.as_str() {
-            "" => Json::Null,
-            run => run.into(),
-        };
-        let fields = [
-            ("severity", severity.name().into()),
-            ("object", object.as_str().into()),
-            ("message", text.as_str().into()),
-            ("run", run),
-        ];
-        Json::Object(fields.map(|(key, value)| (key.to_owned(), value)).into())
+        let run = Some(run).filter(|run| !run.is_empty());
+        json!({"severity": severity.name(), "object": object, "message": text, "run": run})
     };
-    Json::Array(findings.iter().map(one).collect())
+    findings.iter().map(one).collect()
 }
 
 /// The first of some names, and how many more there are.

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 
 use common::Attachment;
 use common::cache::{Cache, Index};
-use common::json::Json;
 
 use crate::cli::table::Chosen;
 use crate::table::{Cell, Column, column};
@@ -66,11 +65,13 @@ impl<'a> Owners<'a> {
         }
     }
 
-    /// The same as members of an object, whole. What is not known is `null`.
-    pub fn members(&self, owner: &Attachment) -> [(&'static str, Json); 4] {
-        let [network, container, interface] = members(owner);
-        let pod = self.pod(owner).map_or(Json::Null, Json::from);
-        [("pod", pod), network, container, interface]
+    /// An owner's names in a document.
+    pub fn names<'n>(&'n self, owner: &'n Attachment) -> Names<'n> {
+        let pod = self.pod(owner);
+        Names {
+            pod,
+            ..names(owner)
+        }
     }
 }
 
@@ -115,17 +116,28 @@ pub fn name(owner: &Attachment) -> String {
     parts.map(|part| known(part)).join("/")
 }
 
-/// The names of an attachment as members of an object. What is not known is `null`.
-pub fn members(attachment: &Attachment) -> [(&'static str, Json); 3] {
-    let known = |text: &str| match text {
-        "" => Json::Null,
-        text => text.into(),
-    };
-    [
-        ("network", known(&attachment.network)),
-        ("container", known(&attachment.container)),
-        ("interface", known(&attachment.ifname)),
-    ]
+/// An attachment's names in a document, whole. What is not known is `null`.
+#[derive(Debug)]
+pub struct Names<'a> {
+    /// The pod.
+    pub pod: Option<&'a str>,
+    /// The network.
+    pub network: Option<&'a str>,
+    /// The container.
+    pub container: Option<&'a str>,
+    /// The interface.
+    pub interface: Option<&'a str>,
+}
+
+/// The names that an attachment itself has.
+pub fn names(attachment: &Attachment) -> Names<'_> {
+    let known = |text| Some(text).filter(|text: &&str| !text.is_empty());
+    Names {
+        pod: None,
+        network: known(&attachment.network),
+        container: known(&attachment.container),
+        interface: known(&attachment.ifname),
+    }
 }
 
 /// The names of an attachment as cells of a row; the container's is cut. What is not known is `?`.

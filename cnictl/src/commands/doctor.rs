@@ -1,11 +1,12 @@
 //! `doctor`: what is wrong with this node.
 
 use common::Error;
+use serde_json::json;
 
 use super::{DONE, FAILED, document, print};
 use crate::cli::node::Doctor;
 use crate::doctor::{Places, examine};
-use crate::finding::{Severity, json, text};
+use crate::finding::{self, Severity, text};
 use crate::runner::setup;
 use crate::table::Page;
 
@@ -16,13 +17,12 @@ pub fn run(args: &Doctor) -> Result<u8, Error> {
         plugins: setup::plugins(args.path.as_ref()),
     });
     print(&match args.shown.json {
-        true => document([("findings", json(&findings))]),
+        true => document(json!({"findings": finding::json(&findings)})),
         false => text(&findings, Page::stdout()),
     })?;
-    let is_error = |found: &crate::finding::Finding| found.severity == Severity::Error;
-    Ok(if findings.iter().any(is_error) {
-        FAILED
-    } else {
-        DONE
+    let is_error = |found: &finding::Finding| found.severity == Severity::Error;
+    Ok(match findings.iter().any(is_error) {
+        true => FAILED,
+        false => DONE,
     })
 }

@@ -1,11 +1,12 @@
 //! `explain`: why a host port does not answer.
 
 use common::Error;
+use serde_json::json;
 
 use super::{DONE, FAILED, document, note, print};
 use crate::cli::node::Explain;
 use crate::explain::{CACHE, Question, explain};
-use crate::finding::{Finding, Severity, json, text};
+use crate::finding::{self, Finding, Severity, text};
 use crate::table::Page;
 
 pub fn run(args: &Explain) -> Result<u8, Error> {
@@ -17,7 +18,7 @@ pub fn run(args: &Explain) -> Result<u8, Error> {
     };
     let findings = explain(&question, &cache)?;
     print(&match args.shown.json {
-        true => document([("findings", json(&findings))]),
+        true => document(json!({"findings": finding::json(&findings)})),
         false => text(&findings, Page::stdout()),
     })?;
     let is_broken = |finding: &&Finding| finding.severity == Severity::Error;

@@ -6,11 +6,11 @@ use std::time::Instant;
 use bandwidth::list::{Limit, limits};
 use bandwidth::{Bandwidth, scaled};
 use common::cache::Index;
-use common::json::Json;
 use common::{Attachment, Error};
+use serde_json::{Value, json};
 
 use super::watch::{Last, watch};
-use super::{document, lacking, object, sorted, unreadable};
+use super::{document, lacking, sorted, unreadable};
 use crate::cli::node::Limits;
 use crate::missing::{Missing, missing};
 use crate::owners::Owners;
@@ -38,10 +38,9 @@ pub fn run(args: &Limits) -> Result<u8, Error> {
         let all = sorted(all, args.sort.as_deref(), |all| table(all, &owners));
         let lacking = lacking(&cache, unknown);
         let shown = match args.shown.json {
-            true => document([
-                ("limits", json(&all, &owners)),
-                ("unreadable", unreadable(&lacking)),
-            ]),
+            true => document(json!({
+                "limits": json(&all, &owners), "unreadable": unreadable(&lacking),
+            })),
             false => table(&all, &owners).text(Page::stdout()),
         };
         Ok((shown, lacking))
@@ -148,36 +147,19 @@ pub(super) fn table(all: &[Row], owners: &Owners<'_>) -> Table {
     table
 }
 
-fn json(all: &[Row], owners: &Owners<'_>) -> Json {
-    let number = |n: u64| Json::Number(n.into());
+fn json(all: &[Row], owners: &Owners<'_>) -> Value {
     let one = |row: &Row| {
         let (limit, state) = (&row.limit, &row.state);
-        let [pod, network, container, interface] = owners.members(&row.owner);
-        object([
-            pod,
-            network,
-            container,
-            interface,
-            ("link", limit.link.as_deref().map_or(Json::Null, Json::from)),
-            ("device", limit.device.as_str().into()),
-            ("direction", limit.direction.into()),
-            ("rateBitsPerSecond", number(limit.rate)),
-            (
-                "currentBitsPerSecond",
-                row.current.map_or(Json::Null, number),
-            ),
-            ("burstBytes", number(limit.burst)),
-            ("queue", limit.queue.as_str().into()),
-            ("latencyMicroseconds", number(limit.latency)),
-            ("limitBytes", number(limit.limit.into())),
-            ("sentBytes", number(limit.bytes)),
-            ("sentPackets", number(limit.packets)),
-            ("dropped", number(limit.drops.into())),
-            ("overlimits", number(limit.overlimits.into())),
-            ("backlogBytes", number(limit.backlog.into())),
-            ("state", state.word().into()),
-            ("details", state.details().into()),
-        ])
+        let who = owners.names(&row.owner);
+        json!({
+            "pod": who.pod, "network": who.network, "container": who.container, "interface": who.interface,
+            "link": limit.link, "device": limit.device, "direction": limit.direction,
+            "rateBitsPerSecond": limit.rate, "currentBitsPerSecond": row.current, "burstBytes": limit.burst,
+            "queue": limit.queue, "latencyMicroseconds": limit.latency, "limitBytes": limit.limit,
+            "sentBytes": limit.bytes, "sentPackets": limit.packets, "dropped": limit.drops,
+            "overlimits": limit.overlimits, "backlogBytes": limit.backlog,
+            "state": state.word(), "details": state.details(),
+        })
     };
-    Json::Array(all.iter().map(one).collect())
+    all.iter().map(one).collect()
 }

@@ -3,14 +3,14 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Instant;
 
-use common::json::Json;
 use common::{Attachment, Error, Family};
 use portmap::Forward;
 use portmap::list::at::At;
 use portmap::list::row::{Counters, Row};
+use serde_json::{Value, json};
 
 use super::watch::{Last, watch};
-use super::{document, lacking, object, sorted, text_or_null, unreadable};
+use super::{document, lacking, sorted, unreadable};
 use crate::cli::node::Ports;
 use crate::mappings::{Mapping, mappings};
 use crate::owners::Owners;
@@ -32,10 +32,9 @@ pub fn run(args: &Ports) -> Result<u8, Error> {
         let all = sorted(all, args.sort.as_deref(), |all| table(all, &owners));
         let lacking = lacking(&cache, unknown);
         let shown = match args.shown.json {
-            true => document([
-                ("portMappings", json(&all, &owners)),
-                ("unreadable", unreadable(&lacking)),
-            ]),
+            true => document(json!({
+                "portMappings": json(&all, &owners), "unreadable": unreadable(&lacking),
+            })),
             false => table(&all, &owners).text(Page::stdout()),
         };
         Ok((shown, lacking))
@@ -114,90 +113,24 @@ pub(super) fn table(all: &[Mapping], owners: &Owners<'_>) -> Table {
     table
 }
 
-/// The addresses that limits leave; `null` without limits.
-fn limits(row: &Row) -> Json {
-    let words = row.limits.as_ref().map(At::words);
-    words.map_or(Json::Null, |words| {
-        Json::Array(words.into_iter().map(Json::from).collect())
-    })
-}
-
 /// The host ports as a document's list.
-pub fn json(all: &[Mapping], owners: &Owners<'_>) -> Json {
+pub fn json(all: &[Mapping], owners: &Owners<'_>) -> Value {
     let one = |mapping: &Mapping| {
         let Mapping {
             row,
             state,
             current,
         } = mapping;
-        let count = |of: fn(Counters) -> u64| {
-            row.counters
-                .map_or(Json::Null, |counters| Json::Number(of(counters).into()))
-        };
-        let [pod, network, container, interface] = owners.members(&row.owner);
+        let who = owners.names(&row.owner);
         let Forward { port, to } = row.forward;
-        let address = port.address.map(|ip| ip.to_string()).unwrap_or_default();
-        object([
-            ("hostIP", text_or_null(&address)),
-            ("hostAddresses", limits(row)),
-            ("hostPort", i64::from(port.number).into()),
-            ("protocol", port.protocol.name().into()),
-            ("containerIP", to.ip().to_string().into()),
-            ("containerPort", i64::from(to.port()).into()),
-            pod,
-            network,
-            container,
-            interface,
-            ("backend", row.backend.into()),
-            (
-                "currentConnectionsPerSecond",
-                current.map_or(Json::Null, |rate| Json::Number(rate.into())),
-            ),
-            ("packets", count(|counters| counters.packets)),
-            ("bytes", count(|counters| counters.bytes)),
-            ("state", state.word().into()),
-            ("details", state.details().into()),
-        ])
+        let (packets, bytes) = row.counters.map(|c| (c.packets, c.bytes)).unzip();
+        json!({
+            "hostIP": port.address, "hostAddresses": row.limits.as_ref().map(At::words), "hostPort": port.number,
+            "protocol": port.protocol.name(), "containerIP": to.ip(), "containerPort": to.port(),
+            "pod": who.pod, "network": who.network, "container": who.container, "interface": who.interface,
+            "backend": row.backend, "currentConnectionsPerSecond": current, "packets": packets, "bytes": bytes,
+            "state": state.word(), "details": state.details(),
+        })
     };
-    Json::Array(all.iter().map(one).collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use common::Protocol;
-    use portmap::HostPort;
-
-    use super::*;
-    use crate::state::State;
-
-    #[test]
-    fn entries_of_one_list_are_counted_apart() {
-        let port = HostPort {
-            protocol: Protocol::Tcp,
-            address: None,
-            within: None,
-            number: 8080,
-        };
-        let to = "10.22.0.2:80".parse().unwrap();
-        let row = |entry: Option<&str>, packets| Row {
-            forward: Forward { port, to },
-            owner: Attachment::default(),
-            entry: entry.map(str::to_owned),
-            backend: "nftables",
-            counters: Some(Counters { packets, bytes: 0 }),
-            limits: None,
-            is_conditional: true,
-            is_reached: true,
-        };
-        let mut last = Last::default();
-        let mut rates = |counts: [u64; 2]| {
-            let [one, other] = counts;
-            let rows = [row(None, one), row(Some("0123456789ab"), other)];
-            let mut all = rows.map(|row| Mapping::new(row, State::Active));
-            last.compare(Instant::now(), all.iter_mut().filter_map(counted));
-            all.map(|mapping| mapping.current.is_some())
-        };
-        assert_eq!(rates([5, 900]), [false, false]);
-        assert_eq!(rates([6, 901]), [true, true]);
-    }
+    all.iter().map(one).collect()
 }

@@ -6,10 +6,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::cache::{Cache, Entry};
-use common::json::Json;
 use common::{Attachment, Error};
+use serde_json::{Value, json};
 
-use super::{DONE, FAILED, REPAIRED, document, object, print, unreadable};
+use super::{DONE, FAILED, REPAIRED, document, print, unreadable};
 use crate::cli::node::Reconcile;
 use crate::owners::Owners;
 use crate::plugins::{Plugin, of};
@@ -58,7 +58,7 @@ pub fn run(args: &Reconcile) -> Result<u8, Error> {
     }
     let is_silent = cache.faults.is_empty() && rows.iter().all(Row::is_in_order);
     match (args.shown.json, is_silent && !args.verbose) {
-        (true, _) => print(&json(&cache, &rows, args.dry_run))?,
+        (true, _) => print(&whole(&cache, &rows, args.dry_run))?,
         (false, false) => print(&text(&cache, &rows, args.verbose))?,
         (false, true) => DONE,
     };
@@ -155,23 +155,17 @@ fn summary(rows: &[Row<'_>]) -> String {
     format!("{all} {noun}: {in_order} in order{parts}\n")
 }
 
-fn json(cache: &Cache, rows: &[Row<'_>], is_dry: bool) -> String {
+fn whole(cache: &Cache, rows: &[Row<'_>], is_dry: bool) -> String {
     let owners = Owners::of(cache);
     let attachments = rows.iter().map(|row| {
-        let [pod, network, container, interface] = owners.members(&row.entry.attachment);
-        object([
-            ("plugin", row.plugin.name().into()),
-            pod,
-            network,
-            container,
-            interface,
-            ("state", row.outcome.word().into()),
-            ("details", row.outcome.details().into()),
-        ])
+        let who = owners.names(&row.entry.attachment);
+        json!({
+            "plugin": row.plugin.name(),
+            "pod": who.pod, "network": who.network, "container": who.container, "interface": who.interface,
+            "state": row.outcome.word(), "details": row.outcome.details(),
+        })
     });
-    document([
-        ("dryRun", Json::Bool(is_dry)),
-        ("attachments", Json::Array(attachments.collect())),
-        ("unreadable", unreadable(&cache.faults)),
-    ])
+    document(json!({
+        "dryRun": is_dry, "attachments": attachments.collect::<Value>(), "unreadable": unreadable(&cache.faults),
+    }))
 }

@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use common::Error;
-use common::json::Json;
+use serde_json::{Value, json};
 use tuning::Tuning;
 use tuning::list::{Change, changes, data_dirs};
 
-use super::{document, lacking, object, print, sorted, unreadable, whole};
+use super::{document, lacking, print, sorted, unreadable, whole};
 use crate::cli::node::Sysctls;
 use crate::missing::{Missing, WayOut, missing};
 use crate::owners::Owners;
@@ -29,10 +29,9 @@ pub fn run(args: &Sysctls) -> Result<u8, Error> {
     let all = sorted(all, args.sort.as_deref(), |all| table(all, &owners));
     let lacking = lacking(&cache, unknown);
     match args.shown.json {
-        true => print(&document([
-            ("changes", json(&all, &owners)),
-            ("unreadable", unreadable(&lacking)),
-        ]))?,
+        true => print(&document(json!({
+            "changes": json(&all, &owners), "unreadable": unreadable(&lacking),
+        })))?,
         false => print(&table(&all, &owners).text(Page::stdout()))?,
     };
     Ok(whole(lacking))
@@ -104,23 +103,14 @@ pub(super) fn table(all: &[Row], owners: &Owners<'_>) -> Table {
     table
 }
 
-fn json(all: &[Row], owners: &Owners<'_>) -> Json {
-    let value = |value: &Option<String>| value.as_deref().map_or(Json::Null, Json::from);
-    let one = |row: &Row| {
-        let change = &row.change;
-        let [pod, network, container, interface] = owners.members(&change.owner);
-        object([
-            pod,
-            network,
-            container,
-            interface,
-            ("what", change.what.as_str().into()),
-            ("before", value(&change.before)),
-            ("now", value(&change.now)),
-            ("wanted", value(&change.wanted)),
-            ("state", row.state.word().into()),
-            ("details", row.state.details().into()),
-        ])
+fn json(all: &[Row], owners: &Owners<'_>) -> Value {
+    let one = |Row { change, state }: &Row| {
+        let who = owners.names(&change.owner);
+        json!({
+            "pod": who.pod, "network": who.network, "container": who.container, "interface": who.interface,
+            "what": change.what, "before": change.before, "now": change.now, "wanted": change.wanted,
+            "state": state.word(), "details": state.details(),
+        })
     };
-    Json::Array(all.iter().map(one).collect())
+    all.iter().map(one).collect()
 }

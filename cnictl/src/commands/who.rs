@@ -1,11 +1,11 @@
 //! `who`: who has a port of the node.
 
 use common::Error;
-use common::json::Json;
 use portmap::list::{Listener, listeners};
+use serde_json::{Value, json};
 
-use super::ports::{host, json};
-use super::{FAILED, document, lacking, object, print, unreadable, whole};
+use super::ports::{self, host};
+use super::{FAILED, document, lacking, print, unreadable, whole};
 use crate::cli::node::Who;
 use crate::cli::value::Wanted;
 use crate::mappings::{Mapping, mappings};
@@ -23,14 +23,11 @@ pub fn run(args: &Who) -> Result<u8, Error> {
     let is_known = lacking.is_empty();
     let is_nobody = all.is_empty() && listeners.is_empty();
     match args.shown.json {
-        true => print(&document([
-            ("portMappings", json(&all, &owners)),
-            (
-                "listeners",
-                Json::Array(listeners.iter().map(listener).collect()),
-            ),
-            ("unreadable", unreadable(&lacking)),
-        ]))?,
+        true => print(&document(json!({
+            "portMappings": ports::json(&all, &owners),
+            "listeners": listeners.iter().map(listener).collect::<Value>(),
+            "unreadable": unreadable(&lacking),
+        })))?,
         false if is_nobody && is_known => print(&format!("nobody has port {}\n", args.port))?,
         false => print(&text(&all, &owners, &listeners))?,
     };
@@ -77,19 +74,10 @@ fn text(all: &[Mapping], owners: &Owners<'_>, listeners: &[Listener]) -> String 
     out.chars().map(shown).collect()
 }
 
-fn listener(listener: &Listener) -> Json {
+fn listener(listener: &Listener) -> Value {
     let process = listener.process.as_ref();
-    object([
-        ("address", listener.local.ip().to_string().into()),
-        ("port", i64::from(listener.local.port()).into()),
-        ("protocol", listener.protocol.name().into()),
-        (
-            "pid",
-            process.map_or(Json::Null, |p| i64::from(p.id).into()),
-        ),
-        (
-            "command",
-            process.map_or(Json::Null, |p| p.name.as_str().into()),
-        ),
-    ])
+    json!({
+        "address": listener.local.ip(), "port": listener.local.port(), "protocol": listener.protocol.name(),
+        "pid": process.map(|p| p.id), "command": process.map(|p| &p.name),
+    })
 }

@@ -8,13 +8,13 @@ use std::thread;
 use std::time::Duration;
 
 use common::Error;
-use common::json::Json;
+use serde_json::{Value, json};
 
 use crate::cli::node::Gc;
-use crate::commands::{DONE, FAILED, complain, document, object, print};
+use crate::commands::{DONE, FAILED, complain, document, print};
 use crate::dead::kubelet::Pods;
 use crate::dead::{self, Dead, Fate, Living};
-use crate::owners::{cells, members};
+use crate::owners::{cells, names};
 use crate::plugins::{Plugin, of};
 use crate::table::{Page, Table, Tone, column};
 
@@ -50,7 +50,7 @@ pub fn run(args: &Gc) -> Result<u8, Error> {
         all.iter_mut().for_each(|found| found.restore(dir));
     }
     match args.common.json {
-        true => print(&json(&all))?,
+        true => print(&whole(&all))?,
         false => print(&text(&all))?,
     };
     for (plugin, error) in all.iter().filter_map(Found::error) {
@@ -131,28 +131,19 @@ fn text(all: &[Found]) -> String {
     }
 }
 
-fn json(all: &[Found]) -> String {
+fn whole(all: &[Found]) -> String {
     let rows = all.iter().flat_map(Found::rows);
     let list = rows.map(|(plugin, Dead { attachment, fate })| {
-        let [network, container, interface] = members(attachment);
-        object([
-            ("plugin", plugin.into()),
-            network,
-            container,
-            interface,
-            ("state", fate.word().into()),
-            ("details", fate.details().into()),
-        ])
+        let who = names(attachment);
+        json!({
+            "plugin": plugin, "network": who.network, "container": who.container, "interface": who.interface,
+            "state": fate.word(), "details": fate.details(),
+        })
     });
     let errors = all.iter().filter_map(Found::error);
-    let errors = errors.map(|(plugin, error)| {
-        object([
-            ("plugin", plugin.into()),
-            ("details", error.to_string().into()),
-        ])
-    });
-    document([
-        ("attachments", Json::Array(list.collect())),
-        ("unreadable", Json::Array(errors.collect())),
-    ])
+    let errors =
+        errors.map(|(plugin, error)| json!({"plugin": plugin, "details": error.to_string()}));
+    document(json!({
+        "attachments": list.collect::<Value>(), "unreadable": errors.collect::<Value>(),
+    }))
 }
