@@ -12,32 +12,31 @@ use prometheus_client::registry::Registry;
 /// The labels of one sample.
 pub type Labels = Vec<(&'static str, String)>;
 
-/// What a metric counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// What goes up only, as long as the thing lives.
-    Counter,
-    /// What is so now.
-    Gauge,
-}
-
 /// A metric with its samples, in order.
 #[derive(Debug)]
 pub struct Metric {
     name: &'static str,
-    kind: Kind,
+    kind: MetricType,
     help: &'static str,
     samples: Vec<(Labels, f64)>,
 }
 
 impl Metric {
-    /// A metric without samples; the help has no full stop at its end, which is added.
-    pub fn new(kind: Kind, name: &'static str, help: &'static str) -> Metric {
+    /// What is so now, without samples; the help has no full stop at its end, which is added.
+    pub fn gauge(name: &'static str, help: &'static str) -> Metric {
         Metric {
             name,
-            kind,
+            kind: MetricType::Gauge,
             help,
             samples: Vec::new(),
+        }
+    }
+
+    /// The same for what goes up only, as long as the thing lives.
+    pub fn counter(name: &'static str, help: &'static str) -> Metric {
+        Metric {
+            kind: MetricType::Counter,
+            ..Metric::gauge(name, help)
         }
     }
 
@@ -73,17 +72,15 @@ impl Collector for Page {
             samples,
         } in self.0.iter().filter(|metric| !metric.samples.is_empty())
         {
-            let kind_of = match kind {
-                Kind::Counter => MetricType::Counter,
-                Kind::Gauge => MetricType::Gauge,
-            };
             let help = format!("{help}.");
-            let mut metric = encoder.encode_descriptor(name, &help, None, kind_of)?;
+            let mut metric = encoder.encode_descriptor(name, &help, None, *kind)?;
             for (labels, value) in samples {
                 let mut sample = metric.encode_family(labels)?;
                 match kind {
-                    Kind::Gauge => sample.encode_gauge(value)?,
-                    Kind::Counter => sample.encode_counter::<NoLabelSet, f64, f64>(value, None)?,
+                    MetricType::Counter => {
+                        sample.encode_counter::<NoLabelSet, f64, f64>(value, None)?;
+                    }
+                    _ => sample.encode_gauge(value)?,
                 }
             }
         }
@@ -109,13 +106,13 @@ mod tests {
 
     #[test]
     fn metrics_are_written_in_order_and_labels_are_escaped() {
-        let mut mappings = Metric::new(Kind::Gauge, "a", "How many");
+        let mut mappings = Metric::gauge("a", "How many");
         for state in ["b", "a\"\n", "b"] {
             mappings.count(vec![("state", state.to_owned())]);
         }
-        let mut bytes = Metric::new(Kind::Counter, "b_bytes", "Bytes");
+        let mut bytes = Metric::counter("b_bytes", "Bytes");
         bytes.sample(Labels::new(), 1 << 40);
-        let none = Metric::new(Kind::Gauge, "none", "None");
+        let none = Metric::gauge("none", "None");
         let expected = "# HELP a How many.\n# TYPE a gauge\na{state=\"b\"} 2.0\n\
                         a{state=\"a\\\"\\n\"} 1.0\n# HELP b_bytes Bytes.\n\
                         # TYPE b_bytes counter\nb_bytes_total 1099511627776.0\n# EOF\n";

@@ -7,6 +7,7 @@
 //!  "repairs": <since the node started>}
 //! ```
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
@@ -15,7 +16,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use common::Error;
 use common::error::{Code, Context};
 use common::sys::file::{self, Content, Draft};
-use serde_json::{Map, Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use crate::commands::note;
 use crate::plugins::Plugin;
@@ -25,14 +27,14 @@ use crate::repair::Outcome;
 pub const DEFAULT_DIR: &str = "/run/cni/cnictl";
 
 /// What was found and done with one plugin's part of attachments.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Record {
     /// When it ended, in seconds since 1970.
     pub finished: u64,
     /// How long it took.
-    pub took: Duration,
+    pub milliseconds: u64,
     /// How many attachments were found in each state.
-    pub states: Vec<(String, u64)>,
+    pub states: BTreeMap<String, u64>,
     /// How many were repaired since the node started.
     pub repairs: u64,
 }
@@ -41,28 +43,16 @@ impl Record {
     /// What became of attachments now.
     pub fn of<'a>(outcomes: impl Iterator<Item = &'a Outcome>, took: Duration) -> Record {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        let mut record = Record {
-            finished: now.map_or(0, |since| since.as_secs()),
-            took,
-            ..Record::default()
-        };
+        let mut states = BTreeMap::new();
         for outcome in outcomes {
-            record.count(outcome.word());
+            *states.entry(outcome.word().to_owned()).or_default() += 1;
         }
-        record.repairs = record.state(REPAIRED);
-        record
-    }
-
-    fn count(&mut self, word: &str) {
-        match self.states.iter_mut().find(|(known, _)| known == word) {
-            Some((_, count)) => *count += 1,
-            None => self.states.push((word.to_owned(), 1)),
+        Record {
+            finished: now.map_or(0, |since| since.as_secs()),
+            milliseconds: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+            repairs: states.get("repaired").copied().unwrap_or_default(),
+            states,
         }
-    }
-
-    fn state(&self, word: &str) -> u64 {
-        let found = self.states.iter().find(|(known, _)| known == word);
-        found.map_or(0, |(_, count)| *count)
     }
 
     /// Writes it in the place of the last one, and adds that one's repairs.
@@ -73,16 +63,13 @@ impl Record {
         // What is invalid is overwritten.
         let before = Record::read(dir, plugin).ok().flatten();
         let repairs = before.map_or(0, |before| before.repairs) + self.repairs;
-        let states = self.states.iter().map(|(word, n)| (word.clone(), json!(n)));
-        let milliseconds = u64::try_from(self.took.as_millis()).unwrap_or(u64::MAX);
-        let text = json!({
-            "finished": self.finished,
-            "milliseconds": milliseconds,
-            "states": states.collect::<Map<String, Value>>(),
-            "repairs": repairs,
-        });
+        let record = Record {
+            repairs,
+            ..self.clone()
+        };
+        let text = json!(record).to_string();
         let draft = format!(".{}.{}", name(plugin), std::process::id());
-        Draft::write(dir, &draft, text.to_string().as_bytes())?.replace(&name(plugin))
+        Draft::write(dir, &draft, text.as_bytes())?.replace(&name(plugin))
     }
 
     /// Writes it. What it is about is done all the same where that fails.
@@ -104,23 +91,8 @@ impl Record {
             Content::Bytes(bytes) => bytes,
         };
         let tried = || format!("understand {}", path.display());
-        let value: Value = serde_json::from_slice(&bytes).context(Code::Decoding, tried)?;
-        let number = |key: &str| value.get(key).and_then(Value::as_u64);
-        let states = value.get("states").and_then(Value::as_object);
-        let record = || {
-            let states = states?.iter();
-            Some(Record {
-                finished: number("finished")?,
-                took: Duration::from_millis(number("milliseconds")?),
-                states: states
-                    .map(|(word, n)| Some((word.clone(), n.as_u64()?)))
-                    .collect::<Option<_>>()?,
-                repairs: number("repairs")?,
-            })
-        };
-        record().map(Some).ok_or_else(|| {
-            Error::new(Code::Decoding, tried()).with_details("a number is missing in it")
-        })
+        let record = serde_json::from_slice(&bytes).context(Code::Decoding, tried)?;
+        Ok(Some(record))
     }
 }
 
@@ -137,8 +109,6 @@ fn is_directory_or_absent(dir: &Path) -> Result<(), Error> {
         Err(cause) => Err(cause).context(Code::Io, tried),
     }
 }
-
-const REPAIRED: &str = "repaired";
 
 fn name(plugin: Plugin) -> String {
     format!("reconcile-{}.json", plugin.name())
@@ -159,12 +129,9 @@ mod tests {
         let record = Record::of(outcomes.into_iter(), Duration::from_millis(7));
         for repairs in [2, 4] {
             record.write(&dir, Plugin::Tuning).unwrap();
-            let mut read = Record::read(&dir, Plugin::Tuning).unwrap().unwrap();
-            assert_eq!((read.repairs, read.state("failed")), (repairs, 1));
-            read.states.reverse();
-            read.repairs = 2;
-            assert_eq!(read.states.len(), record.states.len());
-            assert_eq!(read.took, record.took);
+            let read = Record::read(&dir, Plugin::Tuning).unwrap().unwrap();
+            assert_eq!((read.repairs, read.states["failed"]), (repairs, 1));
+            assert_eq!((read.states, read.milliseconds), (record.states.clone(), 7));
         }
         std::fs::write(dir.join(name(Plugin::Tuning)), "{}").unwrap();
         assert!(Record::read(&dir, Plugin::Tuning).is_err());

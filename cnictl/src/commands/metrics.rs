@@ -11,7 +11,7 @@ use common::{Attachment, Code, Error};
 
 use super::{lacking, limits, print, sysctls, whole};
 use crate::cli::node::Metrics;
-use crate::exposition::{Kind, Labels, Metric, text};
+use crate::exposition::{Labels, Metric, text};
 use crate::mappings::{Mapping, mappings};
 use crate::owners::Owners;
 use crate::plugins::Plugin;
@@ -33,14 +33,12 @@ pub fn run(args: &Metrics) -> Result<u8, Error> {
     }
     page.reconciled(&records);
     let lacking = lacking(&cache, page.errors);
-    let mut errors = Metric::new(
-        Kind::Gauge,
+    let mut errors = Metric::gauge(
         "cni_metrics_errors",
         "Reads that failed; the metrics may lack what they would have shown",
     );
     errors.sample(Labels::new(), lacking.len() as u64);
-    let mut took = Metric::new(
-        Kind::Gauge,
+    let mut took = Metric::gauge(
         "cni_metrics_duration_seconds",
         "How long it took to collect these metrics",
     );
@@ -91,7 +89,7 @@ struct Page {
 
 impl Page {
     fn attachments(&mut self, cache: &Cache) {
-        let mut all = gauge("cni_attachments", "Attachments in the runtime's cache");
+        let mut all = Metric::gauge("cni_attachments", "Attachments in the runtime's cache");
         for entry in &cache.entries {
             all.count(vec![("network", entry.attachment.network.clone())]);
         }
@@ -101,42 +99,44 @@ impl Page {
     /// What the kernel has; what cannot be read of it leaves the rest.
     fn node(&mut self, cache: &Cache) {
         let owners = Owners::of(cache);
-        match mappings(&owners) {
-            Ok((all, unknown)) => {
-                self.errors.extend(unknown);
-                self.mappings(&all, &owners);
-            }
-            Err(error) => self.errors.push(error),
+        if let Some(all) = self.found(mappings(&owners)) {
+            self.mappings(&all, &owners);
         }
-        match limits::look(&owners) {
-            Ok((all, unknown)) => {
-                self.errors.extend(unknown);
-                self.limits(&all, &owners);
-            }
-            Err(error) => self.errors.push(error),
+        if let Some(all) = self.found(limits::look(&owners)) {
+            self.limits(&all, &owners);
         }
-        match sysctls::look(&[], &owners) {
-            Ok((all, unknown)) => {
-                self.errors.extend(unknown);
-                let mut values = gauge("cni_tuning_values", "Values that tuning changed");
-                for row in &all {
-                    values.count(vec![("state", row.state.word().into())]);
-                }
-                self.metrics.push(values);
+        if let Some(all) = self.found(sysctls::look(&[], &owners)) {
+            let mut values = Metric::gauge("cni_tuning_values", "Values that tuning changed");
+            for row in &all {
+                values.count(vec![("state", row.state.word().into())]);
             }
-            Err(error) => self.errors.push(error),
+            self.metrics.push(values);
+        }
+    }
+
+    /// What was found, and what is not known of it.
+    fn found<T>(&mut self, look: Result<(T, Vec<Error>), Error>) -> Option<T> {
+        match look {
+            Ok((found, unknown)) => {
+                self.errors.extend(unknown);
+                Some(found)
+            }
+            Err(error) => {
+                self.errors.push(error);
+                None
+            }
         }
     }
 
     fn mappings(&mut self, all: &[Mapping], owners: &Owners<'_>) {
-        let mut mappings = gauge("cni_portmap_mappings", "Host ports");
-        let mut connections = counter(
+        let mut mappings = Metric::gauge("cni_portmap_mappings", "Host ports");
+        let mut connections = Metric::counter(
             "cni_portmap_connections",
             "Connections that a host port's rule or element has counted",
         );
         // Entries of one list may map one port, each for other packets.
-        let mut counted: HashMap<Labels, usize> = HashMap::new();
-        let mut samples: Vec<(Labels, u64)> = Vec::new();
+        let mut places: HashMap<Labels, usize> = HashMap::new();
+        let mut counted: Vec<(Labels, u64)> = Vec::new();
         for Mapping { row, state, .. } in all {
             mappings.count(vec![
                 ("backend", row.backend.into()),
@@ -152,23 +152,23 @@ impl Page {
                     ("host_port", row.forward.port.number.to_string()),
                     ("to", row.forward.to.to_string()),
                 ]);
-                let place = *counted.entry(labels).or_insert_with_key(|labels| {
-                    samples.push((labels.clone(), 0));
-                    samples.len() - 1
+                let place = *places.entry(labels).or_insert_with_key(|labels| {
+                    counted.push((labels.clone(), 0));
+                    counted.len() - 1
                 });
-                if let Some((_, packets)) = samples.get_mut(place) {
+                if let Some((_, packets)) = counted.get_mut(place) {
                     *packets += counters.packets;
                 }
             }
         }
-        for (labels, packets) in samples {
+        for (labels, packets) in counted {
             connections.sample(labels, packets);
         }
         self.metrics.extend([mappings, connections]);
     }
 
     fn limits(&mut self, all: &[limits::Row], owners: &Owners<'_>) {
-        let mut limits = gauge("cni_bandwidth_limits", "Limits");
+        let mut limits = Metric::gauge("cni_bandwidth_limits", "Limits");
         for row in all {
             limits.count(vec![("state", row.state.word().into())]);
         }
@@ -176,36 +176,36 @@ impl Page {
         type Value = fn(&bandwidth::list::Limit) -> u64;
         let each: [(Metric, Value); 6] = [
             (
-                gauge(
+                Metric::gauge(
                     "cni_bandwidth_limit_bytes_per_second",
                     "The rate of a limit",
                 ),
                 |limit| limit.rate / 8,
             ),
             (
-                counter("cni_bandwidth_sent_bytes", "Bytes that a limit sent"),
+                Metric::counter("cni_bandwidth_sent_bytes", "Bytes that a limit sent"),
                 |limit| limit.bytes,
             ),
             (
-                counter("cni_bandwidth_sent_packets", "Packets that a limit sent"),
+                Metric::counter("cni_bandwidth_sent_packets", "Packets that a limit sent"),
                 |limit| limit.packets,
             ),
             (
-                counter(
+                Metric::counter(
                     "cni_bandwidth_dropped_packets",
                     "Packets that a limit dropped",
                 ),
                 |limit| limit.drops.into(),
             ),
             (
-                counter(
+                Metric::counter(
                     "cni_bandwidth_overlimits",
                     "How often a limit delayed a packet",
                 ),
                 |limit| limit.overlimits.into(),
             ),
             (
-                gauge("cni_bandwidth_backlog_bytes", "Bytes in the queue"),
+                Metric::gauge("cni_bandwidth_backlog_bytes", "Bytes in the queue"),
                 |limit| limit.backlog.into(),
             ),
         ];
@@ -226,19 +226,19 @@ impl Page {
 
     fn reconciled(&mut self, records: &[(Plugin, Record)]) {
         let of = |plugin: Plugin| vec![("plugin", plugin.name().to_owned())];
-        let mut states = gauge(
+        let mut states = Metric::gauge(
             "cni_reconcile_attachments",
             "Attachments at the last reconcile, or repair by follow, by what it found and did",
         );
-        let mut repairs = counter(
+        let mut repairs = Metric::counter(
             "cni_reconcile_repairs",
             "Attachments that reconcile and follow repaired since the node started",
         );
-        let mut finished = gauge(
+        let mut finished = Metric::gauge(
             "cni_reconcile_last_timestamp_seconds",
             "When the last reconcile, or repair by follow, ended",
         );
-        let mut took = gauge(
+        let mut took = Metric::gauge(
             "cni_reconcile_duration_seconds",
             "How long the last reconcile, or repair by follow, took",
         );
@@ -250,18 +250,10 @@ impl Page {
             }
             repairs.sample(of(*plugin), record.repairs);
             finished.sample(of(*plugin), record.finished);
-            took.seconds(of(*plugin), record.took.as_secs_f64());
+            took.seconds(of(*plugin), record.milliseconds as f64 / 1000.0);
         }
         self.metrics.extend([states, repairs, finished, took]);
     }
-}
-
-fn gauge(name: &'static str, help: &'static str) -> Metric {
-    Metric::new(Kind::Gauge, name, help)
-}
-
-fn counter(name: &'static str, help: &'static str) -> Metric {
-    Metric::new(Kind::Counter, name, help)
 }
 
 /// The owner of something. What is not known is empty.
