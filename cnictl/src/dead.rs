@@ -13,15 +13,14 @@ use common::attachment::{Attachment, ifname_fault, is_valid_name};
 use common::cache::{Cache, Entry, Index};
 use common::error::{Code, Error};
 use common::json::{Fields, Json};
-use common::netconf::Unversioned;
-use common::request::{Environment, Request};
+use common::request::Request;
 use common::{Operate, Plugin};
 
 use kubelet::Pods;
 
 use crate::plugins::show_warnings;
 use crate::repair::{Outcome, put_right};
-use crate::requests::requests;
+use crate::requests::{request_of, requests};
 
 /// The interface of state that does not name one.
 const USUAL_IFNAME: &str = "eth0";
@@ -318,10 +317,8 @@ fn del_requests<P: Plugin>(cache: &Cache, owner: &Attachment) -> Result<Vec<Requ
             }
         }
     }
-    confs
-        .into_iter()
-        .map(|conf| del_request::<P>(conf, owner))
-        .collect()
+    let confs = confs.into_iter();
+    confs.map(|conf| del_request::<P>(conf, owner)).collect()
 }
 
 fn del_request<P: Plugin>(conf: Fields, owner: &Attachment) -> Result<Request, Error> {
@@ -329,19 +326,16 @@ fn del_request<P: Plugin>(conf: Fields, owner: &Attachment) -> Result<Request, E
         "" => USUAL_IFNAME,
         ifname => ifname,
     };
-    let text = Json::Object(conf).to_string();
-    let conf = Unversioned::parse(text.as_bytes())?.supported(P::VERSIONS)?;
-    let environment = Environment::read(|name| {
-        let value = match name {
-            "CNI_COMMAND" => "DEL",
-            "CNI_CONTAINERID" => &owner.container,
-            "CNI_IFNAME" => ifname,
-            "CNI_PATH" => "/",
-            _ => return None,
-        };
-        Some(value.to_owned())
-    })?;
-    Ok(environment.request(conf))
+    request_of(
+        Json::Object(conf).to_string().as_bytes(),
+        P::VERSIONS,
+        &[
+            ("CNI_COMMAND", "DEL"),
+            ("CNI_CONTAINERID", &owner.container),
+            ("CNI_IFNAME", ifname),
+            ("CNI_PATH", "/"),
+        ],
+    )
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use common::json::{Fields, Json};
 use common::netconf::Unversioned;
 use common::request::{Environment, Request};
 use common::version::Version;
-use common::{CniResult, Plugin};
+use common::{Attachment, CniResult, Plugin};
 
 /// The plugin's part in an attachment: one request for each time that it is in the chain. CHECK
 /// and ADD would get them with the attachment's final result, as libcni does it for CHECK.
@@ -30,18 +30,26 @@ pub fn requests_by<P: Plugin>(entry: &Entry, config: &[u8]) -> Result<Vec<Reques
         Json::Object(fields) => fields,
         other => return Err(other.kind()).context(Code::Decoding, tried),
     };
-    let list = Object::root(&fields);
-    let version = list.nonempty("cniVersion")?.unwrap_or_default();
-    let result = entry
-        .result
-        .as_ref()
-        .map(|result| in_version(result, &version));
-    let result = result.transpose()?;
-    plugins(list, &fields)?
+    let version = Object::root(&fields)
+        .nonempty("cniVersion")?
+        .unwrap_or_default();
+    let result = entry.result.as_ref();
+    let result = result
+        .map(|result| in_version(result, &version))
+        .transpose()?;
+    plugins(&fields)?
         .into_iter()
-        .filter(|fields| is_of::<P>(fields))
+        .filter(is_of::<P>)
         .map(|fields| request::<P>(entry, fields, &version, result.as_ref()))
         .collect()
+}
+
+/// The parts of an attachment's configuration, as far as it can be read.
+pub fn parts(entry: &Entry) -> Vec<Fields> {
+    match Json::parse(&entry.config) {
+        Ok(Json::Object(fields)) => plugins(&fields).unwrap_or_default(),
+        _ => Vec::new(),
+    }
 }
 
 /// The path of an attachment's namespace. An old cache does not have it, if the result does not either;
@@ -58,18 +66,22 @@ pub fn netns_of(entry: &Entry) -> Result<&Path, Error> {
 }
 
 /// The configurations of a list, or the single one.
-fn plugins(list: Object<'_>, fields: &Fields) -> Result<Vec<Fields>, Error> {
+fn plugins(fields: &Fields) -> Result<Vec<Fields>, Error> {
+    let list = Object::root(fields);
     if list.get("plugins").is_none() {
         return Ok(vec![fields.clone()]);
     }
-    let items = list.list("plugins")?;
     let fields = |item: &Value<'_>| Ok(item.object()?.fields().to_vec());
-    items.iter().map(fields).collect()
+    list.list("plugins")?.iter().map(fields).collect()
+}
+
+/// The type of a plugin.
+pub fn kind(fields: &Fields) -> Option<String> {
+    Object::root(fields).string("type").ok().flatten()
 }
 
 fn is_of<P: Plugin>(fields: &Fields) -> bool {
-    let kind = Object::root(fields).string("type").ok().flatten();
-    kind.as_deref() == Some(P::NAME)
+    kind(fields).as_deref() == Some(P::NAME)
 }
 
 fn request<P: Plugin>(
@@ -80,11 +92,8 @@ fn request<P: Plugin>(
 ) -> Result<Request, Error> {
     netns_of(entry)?;
     let capabilities = capabilities(entry, &fields)?;
-    set(
-        &mut fields,
-        "name",
-        entry.attachment.network.as_str().into(),
-    );
+    let network = entry.attachment.network.as_str();
+    set(&mut fields, "name", network.into());
     if !version.is_empty() {
         set(&mut fields, "cniVersion", version.into());
     }
@@ -94,18 +103,38 @@ fn request<P: Plugin>(
     if let Some(result) = result {
         set(&mut fields, "prevResult", result.clone());
     }
-    let text = Json::Object(fields).to_string();
-    let conf = Unversioned::parse(text.as_bytes())?.supported(P::VERSIONS)?;
+    let own = std::env::var("CNI_NETNS_OVERRIDE").unwrap_or_default();
+    let Attachment {
+        container, ifname, ..
+    } = &entry.attachment;
+    request_of(
+        Json::Object(fields).to_string().as_bytes(),
+        P::VERSIONS,
+        &[
+            ("CNI_COMMAND", "CHECK"),
+            ("CNI_CONTAINERID", container),
+            ("CNI_IFNAME", ifname),
+            ("CNI_NETNS", &entry.netns),
+            ("CNI_ARGS", &entry.cni_args()),
+            ("CNI_PATH", "/"),
+            ("CNI_NETNS_OVERRIDE", &own),
+        ],
+    )
+}
+
+/// The request that a runtime makes with a configuration on stdin and these variables.
+///
+/// # Errors
+/// What a plugin would refuse at once.
+pub fn request_of<S: AsRef<str>>(
+    stdin: &[u8],
+    versions: &[Version],
+    variables: &[(&str, S)],
+) -> Result<Request, Error> {
+    let conf = Unversioned::parse(stdin)?.supported(versions)?;
     let environment = Environment::read(|name| {
-        Some(match name {
-            "CNI_COMMAND" => "CHECK".to_owned(),
-            "CNI_CONTAINERID" => entry.attachment.container.clone(),
-            "CNI_IFNAME" => entry.attachment.ifname.clone(),
-            "CNI_NETNS" => entry.netns.clone(),
-            "CNI_ARGS" => entry.cni_args(),
-            "CNI_PATH" => "/".to_owned(),
-            name => std::env::var(name).ok()?,
-        })
+        let own = variables.iter().find(|(key, _)| *key == name);
+        own.map(|(_, value)| value.as_ref().to_owned())
     })?;
     Ok(environment.request(conf))
 }
@@ -113,11 +142,10 @@ fn request<P: Plugin>(
 /// The capabilities that the plugin declares, with their values.
 fn capabilities(entry: &Entry, fields: &Fields) -> Result<Fields, Error> {
     let asked = Object::root(fields).object("capabilities")?;
+    let asked = asked.map_or(&[][..], |asked| asked.fields());
     let is_asked = |name: &str| {
-        let asked = asked.map_or(&[][..], |asked| asked.fields());
-        asked
-            .iter()
-            .any(|(key, value)| key == name && *value == Json::Bool(true))
+        let mut asked = asked.iter();
+        asked.any(|(key, value)| key == name && *value == Json::Bool(true))
     };
     let given = entry.capabilities.iter();
     Ok(given.filter(|(name, _)| is_asked(name)).cloned().collect())

@@ -1,7 +1,7 @@
 //! Rules of others that keep packets away from mapped ports, or answers from leaving.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use common::Family;
 use common::cache::Entry;
@@ -14,10 +14,16 @@ use super::{Node, found};
 use crate::finding::{Finding, some};
 use crate::firewall::{End, Filtered, Firewall, Packet, Verdict};
 use crate::mappings::{Mapping, arriving, outside};
+use crate::requests::parts;
 use crate::state::State;
 
-/// Somewhere else (TEST-NET-1 and the prefix for documentation).
-const ELSEWHERE: [&str; 2] = ["192.0.2.1", "2001:db8::1"];
+/// An address that no link has for a neighbour (TEST-NET-1 and the prefix for documentation).
+pub fn elsewhere(family: Family) -> IpAddr {
+    match family {
+        Family::V4 => Ipv4Addr::new(192, 0, 2, 1).into(),
+        Family::V6 => Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into(),
+    }
+}
 
 pub(super) fn findings(node: &Node<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -69,17 +75,28 @@ impl Look<'_> {
                 }
             }
         }
-        for (rule, ports) in doubtful {
-            let text = format!("{rule} comes before ours and may take {}", some(&ports));
+        self.told(doubtful, |rule, ports| {
+            let text = format!("{rule} comes before ours and may take {ports}");
             let finding = Finding::warning("host ports", text);
-            self.findings
-                .push(finding.run("cnictl explain PORT --from ADDRESS"));
-        }
-        for (rule, ports) in sure {
-            let text = format!("{rule} comes before ours and takes {}", some(&ports));
-            self.findings
-                .push(Finding::error("host ports", text).run("cnictl explain PORT"));
-        }
+            finding.run("cnictl explain PORT --from ADDRESS")
+        });
+        self.told(sure, |rule, ports| {
+            let text = format!("{rule} comes before ours and takes {ports}");
+            Finding::error("host ports", text).run("cnictl explain PORT")
+        });
+    }
+
+    fn told(&mut self, by_rule: ByRule, finding: impl Fn(&str, &str) -> Finding) {
+        let all = by_rule.iter();
+        let all = all.map(|(rule, ports)| finding(rule, &some(ports)));
+        self.findings.extend(all);
+    }
+
+    fn dropped(&mut self, object: &str, by_rule: ByRule) {
+        self.told(by_rule, |rule, ports| {
+            let text = format!("{rule} drops packets to {ports}");
+            Finding::error(object, text).run("cnictl explain PORT")
+        });
     }
 
     /// What drops the packets of a mapped port before anything translates them.
@@ -97,18 +114,11 @@ impl Look<'_> {
             });
             if let Some(end) = ends.next() {
                 let port = row.forward.port;
-                note(
-                    &mut dropped,
-                    &end,
-                    format!("{}/{}", port.number, port.protocol),
-                );
+                let port = format!("{}/{}", port.number, port.protocol);
+                note(&mut dropped, &end, port);
             }
         }
-        for (rule, ports) in dropped {
-            let text = format!("{rule} drops packets to {}", some(&ports));
-            let run = "cnictl explain PORT";
-            self.findings.push(Finding::error(&object, text).run(run));
-        }
+        self.dropped(&object, dropped);
     }
 
     /// What becomes of packets on their way to containers.
@@ -145,36 +155,23 @@ impl Look<'_> {
             let text = format!("passes packets to {passed} mapped ports");
             self.findings.push(Finding::ok(&object, text));
         }
-        for (rule, ports) in dropped {
-            let text = format!("{rule} drops packets to {}", some(&ports));
-            let run = "cnictl explain PORT";
-            self.findings.push(Finding::error(&object, text).run(run));
-        }
-        for (rule, ports) in unknown {
-            let text = format!(
-                "{rule} may drop packets to {}: cnictl does not know its match",
-                some(&ports)
-            );
-            self.findings
-                .push(Finding::warning(&object, text).run("cnictl explain PORT --probe"));
-        }
+        self.dropped(&object, dropped);
+        self.told(unknown, |rule, ports| {
+            let text =
+                format!("{rule} may drop packets to {ports}: cnictl does not know its match");
+            Finding::warning(&object, text).run("cnictl explain PORT --probe")
+        });
     }
 
     /// What main plugins made for packets of containers to elsewhere, which a flush removes and nothing
     /// restores.
     fn masquerade(&mut self) {
-        let Some(to) = ELSEWHERE
-            .iter()
-            .filter_map(|ip| ip.parse::<IpAddr>().ok())
-            .find(|ip| Family::of(*ip) == self.family)
-        else {
-            return;
-        };
+        let to = elsewhere(self.family);
         let out = interface_towards(to);
         let out = found("masquerading", out, &mut self.findings).flatten();
         let mut lost = Vec::new();
-        for entry in self
-            .node
+        let node = self.node;
+        for entry in node
             .cache
             .entries
             .iter()
@@ -191,15 +188,9 @@ impl Look<'_> {
                     states: &["NEW"],
                 };
                 let ends = self.firewall.ends(Hook::Postrouting, true, &packet);
-                if ends
-                    .iter()
-                    .flatten()
-                    .all(|end| end.verdict == Verdict::Accept)
-                {
-                    lost.push(format!(
-                        "{from} of {}",
-                        self.node.owners.name(&entry.attachment)
-                    ));
+                let mut ends = ends.iter().flatten();
+                if ends.all(|end| end.verdict == Verdict::Accept) {
+                    lost.push(format!("{from} of {}", node.owners.name(&entry.attachment)));
                 }
             }
         }
@@ -223,13 +214,8 @@ fn note(told: &mut ByRule, end: &End, port: String) {
 
 /// Whether the main plugin of an attachment was to masquerade.
 fn is_masqueraded(entry: &Entry) -> bool {
-    let Ok(Json::Object(fields)) = Json::parse(&entry.config) else {
-        return false;
-    };
-    let list = Object::root(&fields);
-    let plugins = list.list("plugins").unwrap_or_default();
-    let main = plugins.first().and_then(|plugin| plugin.object().ok());
-    main.is_some_and(|main| main.boolean("ipMasq").ok().flatten() == Some(true))
+    let main = parts(entry).into_iter().next();
+    main.is_some_and(|main| Object::root(&main).boolean("ipMasq") == Ok(Some(true)))
 }
 
 /// The addresses of an attachment's result.

@@ -1,24 +1,16 @@
 //! The way from the node to the container, and back.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 use common::Error;
-use common::Family;
 use portmap::address::interface_towards;
 use portmap::firewall::Hook;
 
 use super::{Way, family};
+use crate::doctor::packets::elsewhere;
 use crate::doctor::sysctls;
 use crate::finding::Finding;
 use crate::firewall::Filtered;
-
-/// An address that no link has for a neighbour (TEST-NET-1 and the prefix for documentation).
-fn elsewhere(family: Family) -> IpAddr {
-    match family {
-        Family::V4 => Ipv4Addr::new(192, 0, 2, 1).into(),
-        Family::V6 => Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into(),
-    }
-}
 
 /// Whether the node forwards.
 pub fn forwarding(way: &Way<'_>) -> Result<Finding, Error> {

@@ -6,13 +6,13 @@ use common::error::{Code, Error};
 use common::json::{Fields, Json};
 use common::keys::{self, Key, Kind};
 use common::log::settings::Settings;
-use common::netconf::Unversioned;
-use common::request::{Environment, Request};
+use common::request::Request;
 use common::version::Version;
 use common::{Operate, Plugin as _};
 
 use super::document::{Document, Finding, Node, Severity};
 use crate::plugins::{Plugin, of};
+use crate::requests::request_of;
 
 /// How ports come to portmap.
 pub const PORT_MAPPINGS: &str = "\"capabilities\": {\"portMappings\": true}";
@@ -269,7 +269,6 @@ fn leave_out(part: &mut Json, path: &[usize]) -> bool {
     true
 }
 
-/// The request of an ADD with this part.
 /// The request of an ADD that has a part of a list.
 ///
 /// # Errors
@@ -284,17 +283,15 @@ pub fn request(part: &Json, (network, version): (&str, Version)) -> Result<Reque
     let mut fields: Fields = fields.iter().filter(is_ours).cloned().collect();
     fields.push(("name".into(), network.into()));
     fields.push(("cniVersion".into(), version.text().into()));
-    let text = Json::Object(fields).to_string();
-    let conf = Unversioned::parse(text.as_bytes())?.supported(Version::ALL)?;
-    let environment = Environment::read(|name| {
-        let value = match name {
-            "CNI_COMMAND" => "ADD",
-            "CNI_CONTAINERID" => "lint",
-            "CNI_IFNAME" => "eth0",
-            "CNI_NETNS" | "CNI_PATH" => "/",
-            _ => return None,
-        };
-        Some(value.to_owned())
-    })?;
-    Ok(environment.request(conf))
+    request_of(
+        Json::Object(fields).to_string().as_bytes(),
+        Version::ALL,
+        &[
+            ("CNI_COMMAND", "ADD"),
+            ("CNI_CONTAINERID", "lint"),
+            ("CNI_IFNAME", "eth0"),
+            ("CNI_NETNS", "/"),
+            ("CNI_PATH", "/"),
+        ],
+    )
 }

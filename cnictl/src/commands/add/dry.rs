@@ -5,13 +5,12 @@ use std::vec::IntoIter;
 
 use clap::ValueEnum;
 use common::Operate;
-use common::netconf::Unversioned;
-use common::request::Environment;
 use serde_json::{Value, json};
 
 use crate::cli::network::Attach;
 use crate::commands::runner::print;
 use crate::plugins::{Plugin, of};
+use crate::requests::request_of;
 use crate::runner::request::Request;
 use crate::runner::{Attachment, Error, Network, Result, Runner, Verb, exec, setup};
 
@@ -104,22 +103,12 @@ fn all<P: Operate>(requests: &[Request]) -> Result<Vec<Vec<String>>> {
         msg: format!("plugin {}: {}", P::NAME, error.msg),
         ..error
     };
-    let read = |request: &Request| {
-        let conf = Unversioned::parse(&request.stdin)?.supported(P::VERSIONS)?;
-        let environment = Environment::read(|name| {
-            let own = request.env.iter().find(|(key, _)| *key == name);
-            own.map(|(_, value)| value.clone())
-        })?;
-        Ok(environment.request(conf))
-    };
-    let read: std::result::Result<Vec<common::Request>, common::Error> =
-        requests.iter().map(read).collect();
-    let read = read.map_err(named)?;
-    let plans = P::plans(&read.iter().collect::<Vec<_>>());
-    Ok(plans
-        .into_iter()
-        .collect::<std::result::Result<_, common::Error>>()
-        .map_err(named)?)
+    let read = requests
+        .iter()
+        .map(|one| request_of(&one.stdin, P::VERSIONS, &one.env));
+    let read: Vec<common::Request> = read.collect::<Result<_, _>>().map_err(named)?;
+    let plans = P::plans(&read.iter().collect::<Vec<_>>()).into_iter();
+    Ok(plans.collect::<Result<_, _>>().map_err(named)?)
 }
 
 fn text(parts: &[Part], assumed: &[String]) -> String {
