@@ -24,9 +24,10 @@ use clap::ValueEnum;
 use common::sys::file;
 use common::{Code, Error};
 
+use crate::finding::Severity;
 use crate::plugins::Plugin;
 use crate::runner::conf_dir::{self, EXTENSIONS};
-use document::{Document, Finding, Severity};
+use document::{Document, Finding};
 
 /// Everything that is wrong with a file, or with the files of a directory.
 ///

@@ -124,10 +124,7 @@ impl File {
                 more => format!(" (and {more} more)"),
             };
             let text = format!("{fault}{more}");
-            let finding = match fault.severity {
-                document::Severity::Error => Finding::error(OBJECT, text),
-                document::Severity::Warning => Finding::warning(OBJECT, text),
-            };
+            let finding = Finding::new(fault.severity, OBJECT, text);
             findings.push(finding.run(lint));
         }
         let dirs = &node.places.plugins;

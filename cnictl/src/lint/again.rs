@@ -2,8 +2,9 @@
 
 use common::json::Json;
 
-use super::document::{Document, Finding, Node, Severity};
+use super::document::{Document, Finding, Node};
 use super::part;
+use crate::finding::Severity;
 use crate::plugins::Plugin;
 
 /// Attributes of the interface.

@@ -9,28 +9,10 @@ use common::error::shortened;
 use common::json::Json;
 
 use super::place::Place;
+use crate::finding::Severity;
 
 /// The most of a finding's text, in bytes.
 const LONGEST: usize = 800;
-
-/// The severity of a finding.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Severity {
-    /// A runtime, or ADD, refuses it.
-    Error,
-    /// It is taken, and does something else than what is written.
-    Warning,
-}
-
-impl Severity {
-    /// Its name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Severity::Error => "error",
-            Severity::Warning => "warning",
-        }
-    }
-}
 
 /// Something that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]

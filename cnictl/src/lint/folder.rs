@@ -1,6 +1,7 @@
 //! Plugins in files of their own: `DIR/NETWORK/*.conf` beside a list of that name, which libcni appends to
 //! the list's own (spec 1.1.0, `loadOnlyInlinedPlugins`).
 
+use std::cmp::Reverse;
 use std::path::Path;
 
 use common::Error;
@@ -9,10 +10,11 @@ use common::json::Json;
 use common::version::Version;
 
 use super::capability;
-use super::document::{Document, Finding, Severity};
+use super::document::{Document, Finding};
 use super::list::name_of;
 use super::part::{self, Part};
 use super::read;
+use crate::finding::Severity;
 use crate::runner::conf_dir::files;
 use crate::runner::network::Plugin;
 
@@ -82,6 +84,6 @@ fn of_part(file: &Path, bytes: &[u8], network: (&str, Version)) -> Vec<Finding> 
         found.extend(part.findings());
         found.extend(capability::findings(&part));
     }
-    found.sort_by_key(|found| (found.place, found.severity));
+    found.sort_by_key(|found| (found.place, Reverse(found.severity)));
     found
 }

@@ -1,5 +1,6 @@
 //! A list, or the one plugin of a `.conf`: its keys, its version, and the order of its plugins.
 
+use std::cmp::Reverse;
 use std::path::Path;
 
 use common::attachment::is_valid_name;
@@ -10,8 +11,9 @@ use common::version::Version;
 
 use super::again;
 use super::capability;
-use super::document::{Document, Finding, Node, Severity};
+use super::document::{Document, Finding, Node};
 use super::part::{self, Part};
+use crate::finding::Severity;
 use crate::plugins::{Plugin, of};
 use crate::runner::Network;
 
@@ -60,7 +62,7 @@ pub fn findings(file: &Path, bytes: &[u8]) -> Vec<Finding> {
         false => vec![root.clone()],
     };
     found.extend(of_parts(&document, &parts));
-    found.sort_by_key(|found| (found.place, found.severity));
+    found.sort_by_key(|found| (found.place, Reverse(found.severity)));
     found.dedup();
     found
 }

@@ -10,7 +10,8 @@ use common::request::Request;
 use common::version::Version;
 use common::{Operate, Plugin as _};
 
-use super::document::{Document, Finding, Node, Severity};
+use super::document::{Document, Finding, Node};
+use crate::finding::Severity;
 use crate::plugins::{Plugin, of};
 use crate::requests::request_of;
 
