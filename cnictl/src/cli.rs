@@ -107,9 +107,9 @@ impl Command {
     /// Whether a failure is to be a document, too. The verbs of a network print their own.
     pub fn is_json(&self) -> bool {
         match self {
-            Command::Ports(args) => args.shown.json,
-            Command::Limits(args) => args.shown.json,
-            Command::Sysctls(args) => args.shown.json,
+            Command::Ports(args) => args.chosen.shown.json,
+            Command::Limits(args) => args.chosen.shown.json,
+            Command::Sysctls(args) => args.chosen.shown.json,
             Command::Who(args) => args.shown.json,
             Command::Reconcile(args) => args.shown.json,
             Command::Doctor(args) => args.shown.json,

@@ -43,7 +43,7 @@ impl<'a> Owners<'a> {
 
     /// Whether an owner is among those that a command line chooses.
     pub fn is_chosen(&self, owner: &Attachment, chosen: &Chosen) -> bool {
-        let Chosen { pod, network } = chosen;
+        let Chosen { pod, network, .. } = chosen;
         pod.as_ref().is_none_or(|wanted| self.is_pod(owner, wanted))
             && network
                 .as_ref()

@@ -28,9 +28,6 @@ pub struct Ports {
     /// Which rows.
     #[command(flatten)]
     pub chosen: Chosen,
-    /// Options of every table.
-    #[command(flatten)]
-    pub shown: Shown,
 }
 
 /// `limits`.
@@ -45,9 +42,6 @@ pub struct Limits {
     /// Which rows.
     #[command(flatten)]
     pub chosen: Chosen,
-    /// Options of every table.
-    #[command(flatten)]
-    pub shown: Shown,
 }
 
 /// `limit`.
@@ -82,9 +76,6 @@ pub struct Sysctls {
     /// Which rows.
     #[command(flatten)]
     pub chosen: Chosen,
-    /// Options of every table.
-    #[command(flatten)]
-    pub shown: Shown,
 }
 
 /// `who`.

@@ -41,6 +41,9 @@ pub struct Chosen {
     /// Show only this network
     #[arg(long, value_name = "NAME", value_parser = network_name)]
     pub network: Option<String>,
+    /// Options of every table.
+    #[command(flatten)]
+    pub shown: Shown,
 }
 
 /// The columns of `ports`.

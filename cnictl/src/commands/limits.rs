@@ -30,14 +30,14 @@ pub(super) struct Row {
 pub fn run(args: &Limits) -> Result<u8, Error> {
     let mut last = Last::default();
     watch(args.watched.watch, || {
-        let cache = super::cache(&args.shown.cache_dir)?;
+        let cache = super::cache(&args.chosen.shown.cache_dir)?;
         let owners = Owners::of(&cache);
         let (mut all, unknown) = look(&owners)?;
         all.retain(|row| owners.is_chosen(&row.owner, &args.chosen));
         last.compare(Instant::now(), all.iter_mut().map(sent));
         let all = sorted(all, args.sort.as_deref(), |all| table(all, &owners));
         let lacking = lacking(&cache, unknown);
-        let shown = match args.shown.json {
+        let shown = match args.chosen.shown.json {
             true => document(json!({
                 "limits": json(&all, &owners), "unreadable": unreadable(&lacking),
             })),

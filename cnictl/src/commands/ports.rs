@@ -19,7 +19,7 @@ use crate::table::{Cell, Page, Table, column};
 pub fn run(args: &Ports) -> Result<u8, Error> {
     let mut last = Last::default();
     watch(args.watched.watch, || {
-        let cache = super::cache(&args.shown.cache_dir)?;
+        let cache = super::cache(&args.chosen.shown.cache_dir)?;
         let owners = Owners::of(&cache);
         let (mut all, unknown) = mappings(&owners)?;
         all.retain(|Mapping { row, .. }| {
@@ -31,7 +31,7 @@ pub fn run(args: &Ports) -> Result<u8, Error> {
         last.compare(Instant::now(), all.iter_mut().filter_map(counted));
         let all = sorted(all, args.sort.as_deref(), |all| table(all, &owners));
         let lacking = lacking(&cache, unknown);
-        let shown = match args.shown.json {
+        let shown = match args.chosen.shown.json {
             true => document(json!({
                 "portMappings": json(&all, &owners), "unreadable": unreadable(&lacking),
             })),

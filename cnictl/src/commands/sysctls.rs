@@ -22,13 +22,13 @@ pub(super) struct Row {
 }
 
 pub fn run(args: &Sysctls) -> Result<u8, Error> {
-    let cache = super::cache(&args.shown.cache_dir)?;
+    let cache = super::cache(&args.chosen.shown.cache_dir)?;
     let owners = Owners::of(&cache);
     let (mut all, unknown) = look(&args.data_dirs, &owners)?;
     all.retain(|row| owners.is_chosen(&row.change.owner, &args.chosen));
     let all = sorted(all, args.sort.as_deref(), |all| table(all, &owners));
     let lacking = lacking(&cache, unknown);
-    match args.shown.json {
+    match args.chosen.shown.json {
         true => print(&document(json!({
             "changes": json(&all, &owners), "unreadable": unreadable(&lacking),
         })))?,
