@@ -35,13 +35,13 @@ impl Cache {
     }
 
     /// The file of one attachment.
-    pub fn file(&self, network: &str, container: &str, ifname: &str) -> PathBuf {
-        self.results().join(file_name(network, container, ifname))
+    pub fn file(&self, network: &Network, on: &Attachment) -> PathBuf {
+        self.results().join(file_name(network, on))
     }
 
     /// Remembers the result of ADD. The file is there whole or not at all.
     pub fn write(&self, network: &Network, on: &Attachment, result: &Value) -> Result<()> {
-        let name = file_name(&network.name, &on.container, &on.ifname);
+        let name = file_name(network, on);
         let text = document(network, on, result).to_string();
         Ok(file::write_whole(&self.results(), &name, text.as_bytes())?)
     }
@@ -49,8 +49,8 @@ impl Cache {
     /// What is known of the attachment; `None` if there is no file.
     ///
     /// A file of an earlier libcni holds the result alone; then nothing else is known.
-    pub fn read(&self, network: &str, container: &str, ifname: &str) -> Result<Option<Entry>> {
-        let file = self.file(network, container, ifname);
+    pub fn read(&self, network: &Network, on: &Attachment) -> Result<Option<Entry>> {
+        let file = self.file(network, on);
         let Some(bytes) = file::read(&file)? else {
             return Ok(None);
         };
@@ -63,8 +63,8 @@ impl Cache {
             .map_err(|error| unsound(format!("is not JSON: {error}")))?;
         Ok(Some(Entry {
             attachment: Attachment {
-                container: container.to_owned(),
-                ifname: ifname.to_owned(),
+                container: on.container.clone(),
+                ifname: on.ifname.clone(),
                 ..Attachment::default()
             },
             result: Some(result),
@@ -72,8 +72,8 @@ impl Cache {
     }
 
     /// Forgets the attachment; success if it is unknown.
-    pub fn remove(&self, network: &str, container: &str, ifname: &str) -> Result<()> {
-        Ok(file::remove(&self.file(network, container, ifname))?)
+    pub fn remove(&self, network: &Network, on: &Attachment) -> Result<()> {
+        Ok(file::remove(&self.file(network, on))?)
     }
 
     /// The attachments of one network, in the order of their files, and what could not be read: it may
@@ -94,8 +94,8 @@ impl Cache {
     }
 }
 
-fn file_name(network: &str, container: &str, ifname: &str) -> String {
-    format!("{network}-{container}-{ifname}")
+fn file_name(network: &Network, on: &Attachment) -> String {
+    format!("{}-{}-{}", network.name, on.container, on.ifname)
 }
 
 fn document(network: &Network, on: &Attachment, result: &Value) -> Value {

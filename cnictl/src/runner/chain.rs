@@ -57,14 +57,14 @@ impl Runner {
         for plugin in &network.plugins {
             exec::find(&plugin.kind, &self.path, self.builtin.as_deref())?;
         }
-        let earlier = self.cache.read(&network.name, &on.container, &on.ifname);
+        let earlier = self.cache.read(network, on);
         let add = match self.add_chain(network, on) {
             Ok(result) => return Ok(result),
             Err(error) => error,
         };
         // What cannot be read may be of a living attachment, too.
         if !matches!(earlier, Ok(None)) {
-            let file = self.cache.file(&network.name, &on.container, &on.ifname);
+            let file = self.cache.file(network, on);
             let why = format!("as an earlier ADD of it is in {}", file.display());
             return Err(Error::Several {
                 text: format!("{add}\nDEL was not run, {why}: cnictl del removes it"),
@@ -110,7 +110,7 @@ impl Runner {
             return Err(Error::Own(format!(
                 "nothing to check: {} has no result of ADD for container {container} and interface \
                  {ifname} on network {name}; --container-id, --ifname and --cache-dir name another",
-                self.cache.file(name, container, ifname).display()
+                self.cache.file(network, on).display()
             )));
         };
         self.each(&network.plugins, network, Verb::Check, on, Some(&result))?;
@@ -127,7 +127,7 @@ impl Runner {
         };
         let plugins = network.plugins.iter().rev();
         self.each(plugins, network, Verb::Del, on, result.as_ref())?;
-        self.cache.remove(&network.name, &on.container, &on.ifname)
+        self.cache.remove(network, on)
     }
 
     /// Gives DEL to every attachment of these that is not in the list, then GC to the plugins
@@ -204,7 +204,7 @@ impl Runner {
     /// # Errors
     /// Where it cannot be read: without its ports an attachment is in order that is not.
     pub fn recall(&self, network: &Network, mut on: Attachment) -> Result<Attachment> {
-        let entry = self.cache.read(&network.name, &on.container, &on.ifname)?;
+        let entry = self.cache.read(network, &on)?;
         if let Some(entry) = entry {
             if on.args.is_empty() {
                 on.args = entry.attachment.args;
@@ -249,7 +249,7 @@ impl Runner {
 
     /// The result of the last ADD, in the version of the configuration, which may have changed since.
     pub fn cached_result(&self, network: &Network, on: &Attachment) -> Result<Option<Value>> {
-        let entry = self.cache.read(&network.name, &on.container, &on.ifname)?;
+        let entry = self.cache.read(network, on)?;
         let Some(result) = entry.and_then(|entry| entry.result) else {
             return Ok(None);
         };

@@ -4,8 +4,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use cnictl::runner::Network;
 use cnictl::runner::cache::Cache;
+use cnictl::runner::{Attachment, Network};
 use serde_json::{Value, json};
 
 use crate::recorder::{RESULT, Recorder, answers, chain};
@@ -163,14 +163,6 @@ fn a_file_that_libcni_wrote_is_read_and_written_again_as_it_was() {
     fs::create_dir_all(&results).unwrap();
     fs::copy(&fixture, results.join("demo-c3-eth0")).unwrap();
     let cache = Cache::new(recorder.dir.join("cache"));
-    let entry = cache.read("demo", "c3", "eth0").unwrap().unwrap();
-    assert_eq!(entry.attachment.cni_args(), "IgnoreUnknown=1;A=1");
-    assert_eq!(entry.attachment.netns, "/run/netns/p");
-    assert_eq!(
-        cache.attachments("demo").unwrap().0,
-        std::slice::from_ref(&entry)
-    );
-
     let network = Network {
         name: "demo".into(),
         cni_version: "1.0.0".into(),
@@ -180,6 +172,18 @@ fn a_file_that_libcni_wrote_is_read_and_written_again_as_it_was() {
         plugins: Vec::new(),
         bytes: LIBCNI_LIST.into(),
     };
+    let on = Attachment {
+        container: "c3".into(),
+        ifname: "eth0".into(),
+        ..Attachment::default()
+    };
+    let entry = cache.read(&network, &on).unwrap().unwrap();
+    assert_eq!(entry.attachment.cni_args(), "IgnoreUnknown=1;A=1");
+    assert_eq!(entry.attachment.netns, "/run/netns/p");
+    assert_eq!(
+        cache.attachments("demo").unwrap().0,
+        std::slice::from_ref(&entry)
+    );
     cache
         .write(&network, &entry.attachment, &entry.result.unwrap())
         .unwrap();
