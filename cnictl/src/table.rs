@@ -11,7 +11,6 @@ use std::io::{self, IsTerminal};
 use common::sys::terminal;
 
 use column::Need;
-use sort::Key;
 
 pub use column::{Column, column};
 
@@ -124,7 +123,7 @@ impl Table {
         let key = |place: &usize| {
             let (_, cells) = self.rows.get(*place)?;
             let Cell { text, amount } = cells.get(column?)?;
-            Some(Key::of(text, *amount))
+            Some(sort::key(text, *amount))
         };
         order.sort_by_cached_key(key);
         order

@@ -2,46 +2,24 @@
 
 use std::cmp::Reverse;
 
-/// The largest amount comes first, then texts.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Key {
-    /// A number.
-    Amount(Reverse<u128>),
-    /// Anything else.
-    Text(Vec<Part>),
-}
+/// More digits than any number in a table has.
+const DIGITS: usize = 40;
 
-/// A part of a text: numbers come before words.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Part {
-    /// The number of digits, and these.
-    Digits(usize, String),
-    /// What is between numbers.
-    Word(String),
-}
+/// The largest amount first, then texts without one, where numbers in them count by their value.
+pub type Key = (Reverse<Option<u128>>, String);
 
-impl Key {
-    /// What a cell is ordered by.
-    pub fn of(text: &str, amount: Option<u128>) -> Key {
-        match amount {
-            Some(amount) => Key::Amount(Reverse(amount)),
-            None => Key::Text(parts(text)),
-        }
-    }
-}
-
-fn parts(text: &str) -> Vec<Part> {
-    let bytes: Vec<char> = text.chars().collect();
-    let runs = bytes.chunk_by(|one, next| one.is_ascii_digit() == next.is_ascii_digit());
-    let part = |run: &[char]| {
-        let text: String = run.iter().collect();
-        match text.starts_with(|c: char| c.is_ascii_digit()) {
-            true => {
-                let digits = text.trim_start_matches('0');
-                Part::Digits(digits.len(), digits.to_owned())
-            }
-            false => Part::Word(text),
-        }
+/// What a cell is ordered by.
+pub fn key(text: &str, amount: Option<u128>) -> Key {
+    let text = match amount {
+        Some(_) => String::new(),
+        None => text.to_owned(),
     };
-    runs.map(part).collect()
+    let runs = text
+        .as_bytes()
+        .chunk_by(|one, next| one.is_ascii_digit() == next.is_ascii_digit());
+    let padded = runs.map(|run| match (String::from_utf8_lossy(run), run.first()) {
+        (digits, Some(b'0'..=b'9')) => format!("{digits:0>DIGITS$}"),
+        (word, _) => word.into_owned(),
+    });
+    (Reverse(amount), padded.collect())
 }
