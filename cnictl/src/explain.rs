@@ -22,7 +22,7 @@ use portmap::list::row::Row;
 
 use crate::cli::value::Wanted;
 use crate::finding::{Finding, Severity};
-use crate::firewall::{Firewall, Firewalls, Packet};
+use crate::firewall::{Filtered, Firewall, Firewalls, Packet};
 use crate::mappings::{Mapping, is_outside, mappings_by};
 use crate::missing::WayOut;
 use crate::owners::Owners;
@@ -113,6 +113,17 @@ pub fn explain(question: &Question<'_>, cache: &Cache) -> Result<Vec<Finding>, E
 
 fn unread(error: &Error) -> Finding {
     Finding::unread(CACHE, error)
+}
+
+/// What filters do with the packet.
+fn judged(filtered: Filtered) -> Finding {
+    match filtered {
+        Filtered::Passed => Finding::ok("", "none drops it"),
+        Filtered::Dropped(end) => Finding::error("", format!("{} drops it", end.text())),
+        Filtered::Unknown(end) => {
+            Finding::warning("", format!("unknown: {} may drop it", end.text()))
+        }
+    }
 }
 
 fn family(mapping: &Mapping) -> Family {

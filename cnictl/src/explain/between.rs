@@ -6,11 +6,10 @@ use common::Error;
 use portmap::address::interface_towards;
 use portmap::firewall::Hook;
 
-use super::{Way, family};
+use super::{Way, family, judged};
 use crate::doctor::packets::elsewhere;
 use crate::doctor::sysctls;
-use crate::finding::Finding;
-use crate::firewall::Filtered;
+use crate::finding::{Finding, Severity};
 
 /// Whether the node forwards.
 pub fn forwarding(way: &Way<'_>) -> Result<Finding, Error> {
@@ -52,16 +51,11 @@ pub fn forward(way: &Way<'_>) -> Result<Finding, Error> {
             "not traversed: the packet comes from this node",
         ));
     }
-    Ok(
-        match way.firewall.filters(Hook::Forward, &way.translated()?) {
-            Filtered::Passed => Finding::ok("", "none drops it"),
-            Filtered::Dropped(end) => Finding::error("", format!("{} drops it", end.text())),
-            Filtered::Unknown(end) => {
-                let text = format!("unknown: {} may drop it", end.text());
-                Finding::warning("", text).run("cnictl explain PORT --from ADDRESS --probe")
-            }
-        },
-    )
+    let found = judged(way.firewall.filters(Hook::Forward, &way.translated()?));
+    Ok(match found.severity {
+        Severity::Warning => found.run("cnictl explain PORT --from ADDRESS --probe"),
+        _ => found,
+    })
 }
 
 /// Routes of answers.

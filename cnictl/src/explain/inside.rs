@@ -9,10 +9,10 @@ use portmap::address::local;
 use portmap::firewall::Hook;
 use portmap::list::{Listener, listeners};
 
-use super::{Way, family};
+use super::{Way, family, judged};
 use crate::doctor::ports::process;
 use crate::finding::{Finding, some};
-use crate::firewall::{Filtered, Firewall, Packet};
+use crate::firewall::{Firewall, Packet};
 use crate::requests::netns_of;
 
 const UNKNOWN: &str = "unknown: this container is not in the runtime's cache";
@@ -118,13 +118,7 @@ pub fn filters(way: &Way<'_>) -> Result<Finding, Error> {
         states: &["NEW"],
         ..way.translated()?
     };
-    Ok(match firewall.filters(Hook::Input, &packet) {
-        Filtered::Passed => Finding::ok("", "none drops it"),
-        Filtered::Dropped(end) => Finding::error("", format!("{} drops it", end.text())),
-        Filtered::Unknown(end) => {
-            Finding::warning("", format!("unknown: {} may drop it", end.text()))
-        }
-    })
+    Ok(judged(firewall.filters(Hook::Input, &packet)))
 }
 
 impl Way<'_> {
