@@ -18,7 +18,7 @@ use common::{Operate, Plugin};
 
 use kubelet::Pods;
 
-use crate::plugins::show_warnings;
+use crate::plugins::remove_all;
 use crate::repair::{Outcome, put_right};
 use crate::requests::{request_of, requests};
 
@@ -285,16 +285,11 @@ fn remove_one<P: Operate>(look: &Look<'_>, attachment: &Attachment) -> Fate {
     if !look.owners.contains(attachment) {
         return Fate::Gone;
     }
-    let requests = match del_requests::<P>(&look.cache, attachment) {
-        Ok(requests) => requests,
-        Err(error) => return Fate::Failed(error),
-    };
-    let mut errors = Vec::new();
-    for request in &requests {
-        errors.extend(P::remove(request).err());
-        show_warnings::<P>(request);
+    let requests = del_requests::<P>(&look.cache, attachment);
+    match requests.and_then(|requests| remove_all::<P>(&requests)) {
+        Ok(()) => Fate::Removed,
+        Err(error) => Fate::Failed(error),
     }
-    Error::all(errors).map_or(Fate::Removed, Fate::Failed)
 }
 
 /// The requests of DEL: without a configuration, and with each that the cache has of the network.

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use clap::ValueEnum;
 use clap::builder::PossibleValue;
-use common::{Plugin as _, Request};
+use common::{Error, Operate, Plugin as _, Request};
 
 /// One of them, in the order of their names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -60,6 +60,19 @@ impl Plugin {
         all.filter(|plugin| named.is_empty() || named.contains(plugin))
             .collect()
     }
+}
+
+/// Removes all that an attachment has by any of some requests.
+///
+/// # Errors
+/// Everything that could not be removed.
+pub fn remove_all<P: Operate>(requests: &[Request]) -> Result<(), Error> {
+    let mut errors = Vec::new();
+    for request in requests {
+        errors.extend(P::remove(request).err());
+        show_warnings::<P>(request);
+    }
+    Error::all(errors).map_or(Ok(()), Err)
 }
 
 /// Shows on stderr what a verb warns of, which is for people here: each a line.

@@ -4,10 +4,9 @@ use std::collections::BTreeSet;
 
 use common::Operate;
 use common::cache::Entry;
-use common::error::Error;
 
 use super::{Job, Outcome, Task, run};
-use crate::plugins::show_warnings;
+use crate::plugins::remove_all;
 use crate::requests::requests;
 use crate::today::Configs;
 
@@ -47,14 +46,7 @@ pub fn put_right<P: Operate>(entry: &Entry) -> Option<Outcome> {
 }
 
 fn take_back<P: Operate>(entry: &Entry) -> Outcome {
-    let taken_back = requests::<P>(entry).and_then(|requests| {
-        let mut errors = Vec::new();
-        for request in &requests {
-            errors.extend(P::remove(request).err());
-            show_warnings::<P>(request);
-        }
-        Error::all(errors).map_or(Ok(()), Err)
-    });
+    let taken_back = requests::<P>(entry).and_then(|requests| remove_all::<P>(&requests));
     match taken_back {
         Ok(()) => Outcome::Deleted,
         Err(error) => Outcome::Failed(error),
