@@ -38,24 +38,20 @@ impl CniResult {
 
 fn lists(raw: Object<'_>) -> Result<CniResult, Error> {
     Ok(CniResult {
-        interfaces: raw
-            .list("interfaces")?
-            .into_iter()
-            .map(interface)
-            .collect::<Result<_, _>>()?,
-        ips: raw
-            .list("ips")?
-            .into_iter()
-            .map(ip_config)
-            .collect::<Result<_, _>>()?,
-        routes: raw
-            .list("routes")?
-            .into_iter()
-            .map(route)
-            .collect::<Result<_, _>>()?,
+        interfaces: each(raw, "interfaces", interface)?,
+        ips: each(raw, "ips", ip_config)?,
+        routes: each(raw, "routes", route)?,
         dns: dns(raw)?,
         extra: raw.unknown(&["cniVersion", "interfaces", "ips", "routes", "dns"]),
     })
+}
+
+fn each<'a, T>(
+    raw: Object<'a>,
+    key: &'static str,
+    read: impl Fn(Value<'a>) -> Result<T, Error>,
+) -> Result<Vec<T>, Error> {
+    raw.list(key)?.into_iter().map(read).collect()
 }
 
 fn interface(value: Value<'_>) -> Result<Interface, Error> {
@@ -127,9 +123,7 @@ fn ip4_ip6(raw: Object<'_>) -> Result<CniResult, Error> {
             interface: None,
             extra: raw.unknown(&["ip", "gateway", "routes"]),
         });
-        for item in raw.list("routes")? {
-            result.routes.push(route(item)?);
-        }
+        result.routes.extend(each(raw, "routes", route)?);
     }
     Ok(result)
 }

@@ -30,26 +30,14 @@ impl CniResult {
     }
 
     fn lists(&self, version: Version) -> Fields {
-        let list = |key: &str, items: Vec<Json>| {
-            (!items.is_empty()).then(|| (key.to_owned(), Json::Array(items)))
-        };
-        [
-            list(
-                "interfaces",
-                self.interfaces
-                    .iter()
-                    .map(|i| interface(i, version))
-                    .collect(),
-            ),
-            list(
-                "ips",
-                self.ips.iter().map(|ip| ip_config(ip, version)).collect(),
-            ),
+        let interfaces = self.interfaces.iter().map(|i| interface(i, version));
+        let ips = self.ips.iter().map(|ip| ip_config(ip, version));
+        let lists = [
+            list("interfaces", interfaces.collect()),
+            list("ips", ips.collect()),
             list("routes", self.routes.iter().map(route).collect()),
-        ]
-        .into_iter()
-        .flatten()
-        .collect()
+        ];
+        lists.into_iter().flatten().collect()
     }
 
     fn ip4_ip6(&self) -> Fields {
@@ -135,21 +123,18 @@ fn dns(dns: &Dns) -> Fields {
         options,
         extra,
     } = dns;
-    let list = |key: &str, items: &[String]| {
-        let items = items
-            .iter()
-            .map(|item| item.as_str().into())
-            .collect::<Vec<Json>>();
-        (!items.is_empty()).then(|| (key.to_owned(), Json::Array(items)))
-    };
-    [
-        list("nameservers", nameservers),
+    let texts = |items: &[String]| items.iter().map(|item| item.as_str().into()).collect();
+    let known = [
+        list("nameservers", texts(nameservers)),
         text("domain", domain),
-        list("search", search),
-        list("options", options),
-    ]
-    .into_iter()
-    .flatten()
-    .chain(extra.iter().cloned())
-    .collect()
+        list("search", texts(search)),
+        list("options", texts(options)),
+    ];
+    let known = known.into_iter().flatten();
+    known.chain(extra.iter().cloned()).collect()
+}
+
+/// A member that is a list, unless it is empty.
+fn list(key: &str, items: Vec<Json>) -> Option<(String, Json)> {
+    (!items.is_empty()).then(|| (key.to_owned(), Json::Array(items)))
 }
