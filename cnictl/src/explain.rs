@@ -21,6 +21,7 @@ use portmap::firewall::Hook;
 use portmap::list::row::Row;
 
 use crate::cli::value::Wanted;
+use crate::doctor::ports::port;
 use crate::finding::{Finding, Severity};
 use crate::firewall::{Filtered, Firewall, Firewalls, Packet};
 use crate::mappings::{Mapping, is_outside, mappings_by};
@@ -164,13 +165,7 @@ impl Way<'_> {
 
     /// The findings up to the first error.
     fn stations(&self) -> Vec<Finding> {
-        let row = self.row();
-        let title = format!(
-            "{}/{} {}",
-            row.forward.port.number,
-            row.forward.port.protocol,
-            family(self.mapping)
-        );
+        let title = format!("{} {}", port(self.row()), family(self.mapping));
         let mut findings = Vec::new();
         for (name, station) in STATIONS {
             let found = station(self).unwrap_or_else(|error| Finding::unread("", &error));
@@ -242,15 +237,14 @@ impl Way<'_> {
     /// The same on its way to the container.
     fn translated(&self) -> Result<Packet, Error> {
         let to = self.row().forward.to;
-        let from = self.question.from;
+        let arriving = self.arriving_at(to.ip());
+        let (came_by, _) = arriving.interfaces;
         Ok(Packet {
-            from,
-            to: to.ip(),
             is_local: false,
-            protocol: self.row().forward.port.protocol,
             port: to.port(),
-            interfaces: (came_by(from), interface_towards(to.ip())?),
+            interfaces: (came_by, interface_towards(to.ip())?),
             states: &["NEW", "DNAT"],
+            ..arriving
         })
     }
 }

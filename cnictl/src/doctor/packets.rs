@@ -10,6 +10,7 @@ use common::json::Json;
 use portmap::address::interface_towards;
 use portmap::firewall::Hook;
 
+use super::ports::port;
 use super::{Node, found};
 use crate::finding::{Finding, some};
 use crate::firewall::{End, Filtered, Firewall, Packet, Verdict};
@@ -68,11 +69,12 @@ impl Look<'_> {
         let (mut sure, mut doubtful) = (ByRule::new(), ByRule::new());
         for Mapping { row, state, .. } in self.mapped() {
             if let State::Taken(end) = state {
-                let port = format!("{}/{}", row.forward.port.number, row.forward.port.protocol);
-                match end.is_sure {
-                    true => note(&mut sure, end, port),
-                    false => note(&mut doubtful, end, port),
-                }
+                let by_rule = if end.is_sure {
+                    &mut sure
+                } else {
+                    &mut doubtful
+                };
+                note(by_rule, end, port(row));
             }
         }
         self.told(doubtful, |rule, ports| {
@@ -113,9 +115,7 @@ impl Look<'_> {
                 }
             });
             if let Some(end) = ends.next() {
-                let port = row.forward.port;
-                let port = format!("{}/{}", port.number, port.protocol);
-                note(&mut dropped, &end, port);
+                note(&mut dropped, &end, port(row));
             }
         }
         self.dropped(&object, dropped);

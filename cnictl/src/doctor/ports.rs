@@ -57,7 +57,8 @@ fn backends(node: &Node<'_>) -> Finding {
     }
 }
 
-fn port(row: &Row) -> String {
+/// A port and its protocol.
+pub fn port(row: &Row) -> String {
     format!("{}/{}", row.forward.port.number, row.forward.port.protocol)
 }
 
