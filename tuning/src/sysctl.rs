@@ -9,6 +9,8 @@ use common::sys::sysctl;
 /// The container's interface, in a name.
 const IFNAME: &str = "IFNAME";
 
+/// Position of what the directory is about: `conf`, `neigh` or `route`.
+const KIND: usize = 2;
 /// Position of the interface in `net/ipv4/conf/eth0/arp_filter` and its like.
 const DEVICE: usize = 3;
 
@@ -116,7 +118,7 @@ fn split(written: &str) -> Vec<String> {
 /// Whether the parts are those of `net/<family>/conf/<device>/<leaf>` or `…/neigh/…`.
 fn has_device(parts: &[String]) -> bool {
     parts
-        .get(DEVICE - 1)
+        .get(KIND)
         .is_some_and(|part| part == "conf" || part == "neigh")
         && parts.len() > DEVICE + 1
 }

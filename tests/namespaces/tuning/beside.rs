@@ -8,7 +8,7 @@ use super::pod::{Pod, error};
 type Set = (&'static str, &'static str);
 
 /// What is written, and others that the kernel changes with it: each with the value that it has before.
-const CASES: [(Set, &[Set]); 8] = [
+const CASES: [(Set, &[Set]); 13] = [
     (
         ("net.ipv4.conf.all.forwarding", "1"),
         &[
@@ -64,6 +64,27 @@ const CASES: [(Set, &[Set]); 8] = [
             ("net.ipv6.conf.eth0.addr_gen_mode", "1"),
             ("net.ipv6.conf.other.addr_gen_mode", "0"),
         ],
+    ),
+    // In a coarser unit.
+    (
+        ("net.ipv6.route.gc_min_interval", "3"),
+        &[("net.ipv6.route.gc_min_interval_ms", "500")],
+    ),
+    (
+        ("net.ipv4.neigh.eth0.unres_qlen", "3"),
+        &[("net.ipv4.neigh.eth0.unres_qlen_bytes", "212992")],
+    ),
+    (
+        ("net.ipv6.neigh.eth0.unres_qlen", "3"),
+        &[("net.ipv6.neigh.eth0.unres_qlen_bytes", "212992")],
+    ),
+    (
+        ("net.ipv4.neigh.eth0.base_reachable_time", "60"),
+        &[("net.ipv4.neigh.eth0.base_reachable_time_ms", "30500")],
+    ),
+    (
+        ("net.ipv6.neigh.eth0.retrans_time", "50"),
+        &[("net.ipv6.neigh.eth0.retrans_time_ms", "1004")],
     ),
 ];
 

@@ -3,7 +3,7 @@
 use common::Error;
 use common::sys::{file, sysctl};
 
-use super::{DEVICE, Name};
+use super::{DEVICE, KIND, Name};
 
 /// Sysctls of interfaces of which `all` sets that of each one, with `default`: `devinet_sysctl_forward` in
 /// net/ipv4/devinet.c and the handlers of `addrconf_sysctl` in net/ipv6/addrconf.c.
@@ -13,6 +13,17 @@ const OF_ALL: [&str; 5] = [
     "ignore_routes_with_linkdown",
     "addr_gen_mode",
     "force_forwarding",
+];
+
+/// Sysctls that are another one in a coarser unit, and that other one: seconds, ticks of a hundredth of a second or
+/// packets (`neigh_sysctl_table` in net/core/neighbour.c, `ipv6_route_table_template` in net/ipv6/route.c). What
+/// the coarse one reads may be less than the kernel has, such as no second for 500 ms, so writing it back alone
+/// would change the value.
+const FINER: [(&str, &str, &str); 4] = [
+    ("neigh", "base_reachable_time", "base_reachable_time_ms"),
+    ("neigh", "retrans_time", "retrans_time_ms"),
+    ("neigh", "unres_qlen", "unres_qlen_bytes"),
+    ("route", "gc_min_interval", "gc_min_interval_ms"),
 ];
 
 impl Name {
@@ -28,7 +39,7 @@ impl Name {
             // The secret of `default` serves every interface that has none of its own.
             ["net", "ipv6", "conf", "default", "stable_secret"] => ("ipv6", "addr_gen_mode", true),
             ["net", "ipv6", "conf", _, "stable_secret"] => ("ipv6", "addr_gen_mode", false),
-            _ => return Ok(Vec::new()),
+            _ => return Ok(self.finer().into_iter().collect()),
         };
         let of = |device: &str| {
             Name(
@@ -52,6 +63,15 @@ impl Name {
             all.push(Name(redirects.map(str::to_owned).to_vec()));
         }
         Ok(all)
+    }
+
+    /// The same value in a finer unit.
+    fn finer(&self) -> Option<Name> {
+        let (leaf, dir) = self.0.split_last()?;
+        let kind = dir.get(KIND)?;
+        let is_this = |(of, coarse, _): &&(&str, &str, &str)| of == kind && coarse == leaf;
+        let (_, _, finer) = FINER.iter().find(is_this)?;
+        Some(Name([dir, &[(*finer).to_owned()]].concat()))
     }
 }
 
