@@ -144,11 +144,12 @@ pub fn make_directory(dir: &Path) -> Result<File, Error> {
 }
 
 fn made(dir: &Path) -> io::Result<File> {
-    match regular::directory(dir) {
-        Err(cause) if cause.kind() == io::ErrorKind::NotFound => {}
+    let missing = match regular::directory(dir) {
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => cause,
         found => return found.and_then(|dir| regular::keeps_files(&dir).map(|()| dir)),
-    }
-    let above = made(dir.parent().unwrap_or(Path::new("")))?;
+    };
+    // The root and the working directory have none above them to be made in.
+    let above = made(dir.parent().ok_or(missing)?)?;
     match mkdirat(&above, regular::name(dir)?, Mode::S_IRWXU) {
         Ok(()) | Err(Errno::EEXIST) => regular::directory(dir),
         Err(errno) => Err(errno.into()),

@@ -210,6 +210,16 @@ fn a_plugin_that_cannot_go_on_says_so() {
 }
 
 #[test]
+fn where_no_directory_is_found_the_plugin_answers() {
+    let pod = Pod::new();
+    for verb in ["ADD", "CHECK", "DEL", "GC"] {
+        let call = pod.call(verb).injected("openat", "error=ENOENT:when=1+");
+        let answer = pod.finish(call, &pod.conf(json!({"mtu": 1400})));
+        assert!(answer.code.is_some(), "{verb}: {answer:?}");
+    }
+}
+
+#[test]
 fn a_success_on_stdout_is_a_success() {
     let pod = Pod::new();
     for (calls, errno) in [
