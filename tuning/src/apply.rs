@@ -217,10 +217,19 @@ fn backup(
     };
     let is_ours = known.netns.is_none() || netns.is_none() || known.netns == netns;
     let known = if is_ours { known } else { Backup::default() };
+    let mut originals = originals.clone();
+    // An earlier ADD set the MTU of IPv6 with the link's: they were the same, or the backup had it.
+    if let Some(mtu) = known.originals.mtu() {
+        let name = Name::beside_mtu(&attachment.ifname);
+        let of_ipv6 = originals.sysctls.iter_mut().find(|(of, _)| *of == name);
+        if let Some((_, value)) = of_ipv6 {
+            *value = mtu.to_string();
+        }
+    }
     Ok(Backup {
         owner: Some(attachment.clone()),
         netns,
-        originals: known.originals.completed_by(originals),
+        originals: known.originals.completed_by(&originals),
         shown: known.shown,
     })
 }
@@ -281,7 +290,8 @@ fn write(name: &Name, value: &str) -> Result<Option<Shown>, Error> {
 }
 
 /// A warning about each sysctl that a later change of the same plan has set too: `conf/all/forwarding` sets
-/// all of `conf/*/forwarding`, and the MTU of a link that of IPv6. The order is the configuration's.
+/// all of `conf/*/forwarding`, and the MTU of a link that of IPv6, or takes IPv6 from it (`addrconf_notify` in
+/// net/ipv6/addrconf.c). The order is the configuration's.
 fn overwritten(plan: &Plan, shown: &[Shown]) -> Result<Vec<String>, Error> {
     let shown: HashMap<&Name, &Shown> = shown.iter().map(|s| (&s.name, s)).collect();
     let mut warnings = Vec::new();
@@ -296,6 +306,11 @@ fn overwritten(plan: &Plan, shown: &[Shown]) -> Result<Vec<String>, Error> {
                     name.text()
                 ));
             }
+            Reading::Missing => warnings.push(format!(
+                "sysctl {} was set and is gone now: the kernel takes IPv6 from an interface whose MTU is \
+                 below 1280",
+                name.text()
+            )),
             _ => {}
         }
     }
@@ -317,6 +332,7 @@ fn switch(plan: &Plan, steps: &[Step], link: Option<Link>, ends: &mut Ends) -> R
         link,
         sysctls: Vec::new(),
         beside: Vec::new(),
+        beside_mtu: None,
         ends: observe::seen(ends)?,
     };
     match step::drifts(diff::offloads(plan, &now)?).as_slice() {

@@ -31,11 +31,7 @@ pub fn steps(
     let mut steps: Vec<Step> = Vec::new();
     for (place, (setting, reading)) in sysctls.enumerate() {
         let beside = actual.beside.get(place).into_iter().flatten();
-        steps.extend(beside.map(|(name, value)| Step {
-            drift: None,
-            change: None,
-            undo: Some(Change::Sysctl(name.clone(), value.clone())),
-        }));
+        steps.extend(beside.map(kept));
         let shown = shown.get(&setting.name).copied();
         steps.push(sysctl(setting, reading, shown));
     }
@@ -45,11 +41,21 @@ pub fn steps(
             steps.push(Step::drift(drift.of_missing("interface")));
         }
         Some(link) => {
+            steps.extend(actual.beside_mtu.iter().map(kept));
             steps.extend(plan.link.iter().map(|change| attribute(*change, link)));
             steps.extend(offloads(plan, actual)?);
         }
     }
     Ok(steps)
+}
+
+/// A value that the kernel changes beside another one: it is only to be restored.
+fn kept((name, value): &(Name, String)) -> Step {
+    Step {
+        drift: None,
+        change: None,
+        undo: Some(Change::Sysctl(name.clone(), value.clone())),
+    }
 }
 
 /// Sysctls are written even when they read right: one that is written before may change them.

@@ -23,6 +23,7 @@ pub fn configuration(request: &Request) {
         link: None,
         ends: Vec::new(),
         beside: Vec::new(),
+        beside_mtu: None,
         sysctls: values.map(|s| Reading::Value(s.value.clone())).collect(),
     };
     // Offloads need the link.

@@ -40,6 +40,8 @@ pub struct Actual {
     pub sysctls: Vec<Reading>,
     /// What the kernel changes beside each of those, as far as it can be read.
     pub beside: Vec<Vec<(Name, String)>>,
+    /// The MTU of IPv6 where it is not the link's and goes with that one.
+    pub beside_mtu: Option<(Name, String)>,
     /// The interfaces whose offloads are switched.
     pub ends: Vec<Seen>,
 }
@@ -141,10 +143,15 @@ impl Container {
             .sysctls
             .iter()
             .map(|setting| beside(&setting.name, &planned));
+        let link = self.link()?;
         Ok(Actual {
             sysctls: sysctls.collect::<Result<_, _>>()?,
             beside: beside.collect::<Result<_, _>>()?,
-            link: self.link()?,
+            beside_mtu: match &link {
+                Some(link) => beside_mtu(plan, link, &planned)?,
+                None => None,
+            },
+            link,
             ends: seen(ends)?,
         })
     }
@@ -169,6 +176,23 @@ fn beside(name: &Name, planned: &HashSet<&Name>) -> Result<Vec<(Name, String)>, 
         Err(error) => Some(Err(error)),
     };
     others.filter_map(with_value).collect()
+}
+
+/// The MTU of IPv6 on a link whose own MTU is planned, unless that one brings it back when it is restored.
+fn beside_mtu(
+    plan: &Plan,
+    link: &Link,
+    planned: &HashSet<&Name>,
+) -> Result<Option<(Name, String)>, Error> {
+    let is_mtu = |change: &Change| matches!(change, Change::Mtu(_));
+    let name = Name::beside_mtu(&link.name);
+    if planned.contains(&name) || !plan.link.iter().any(is_mtu) {
+        return Ok(None);
+    }
+    Ok(match read(&name)? {
+        Reading::Value(value) if value != link.mtu.to_string() => Some((name, value)),
+        _ => None,
+    })
 }
 
 /// Reads a sysctl.

@@ -34,6 +34,14 @@ impl Originals {
         originals
     }
 
+    /// The link's MTU.
+    pub fn mtu(&self) -> Option<u32> {
+        self.link.iter().find_map(|change| match change {
+            link::Change::Mtu(mtu) => Some(*mtu),
+            _ => None,
+        })
+    }
+
     /// The sides that have offloads.
     pub fn sides(&self) -> Vec<Side> {
         let is_there = |side: &Side| self.offloads.iter().any(|(known, _)| known == side);

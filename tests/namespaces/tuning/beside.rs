@@ -124,3 +124,92 @@ fn what_the_kernel_changes_beside_a_sysctl_comes_back() {
         }
     }
 }
+
+#[test]
+fn an_mtu_brings_that_of_ipv6_back() {
+    const NAME: &str = "net.ipv6.conf.eth0.mtu";
+    for fails in [false, true] {
+        let pod = Pod::new();
+        pod.set_sysctl(NAME, "1300");
+        if fails {
+            // TSO cannot be on without checksums, which shows after the MTU is set.
+            let offload = json!({"tso": true, "tx-checksum-ip-generic": false});
+            error(&pod.run("ADD", json!({"mtu": 1400, "offload": offload})));
+        } else {
+            let list = json!({"mtu": 1400});
+            pod.add(list.clone());
+            assert_eq!(pod.sysctl(NAME), "1400");
+            pod.add(list.clone());
+            pod.check(list.clone());
+            pod.del(list);
+        }
+        assert_eq!(pod.sysctl(NAME), "1300", "{fails}");
+        assert!(pod.files().is_empty());
+    }
+}
+
+#[test]
+fn add_warns_about_a_sysctl_of_ipv6_that_a_small_mtu_takes_away() {
+    let pod = Pod::new();
+    let list = json!({"mtu": 1000, "sysctl": {"net.ipv6.conf.IFNAME.accept_ra": "0"}});
+    let add = pod.run("ADD", list.clone());
+
+    let warning = "sysctl net/ipv6/conf/eth0/accept_ra was set and is gone now: the kernel takes IPv6 from an interface whose MTU is below 1280";
+    assert!(
+        add.code == Some(0) && add.stderr.contains(warning),
+        "{}",
+        add.stderr
+    );
+    let missing = "sysctl net/ipv6/conf/eth0/accept_ra: expected 0, found no such sysctl";
+    let (code, text) = error(&pod.run("CHECK", list));
+    assert!(code == 101 && text.contains(missing), "{text}");
+}
+
+#[test]
+fn what_an_earlier_add_changed_beside_is_not_taken_for_the_original() {
+    let of = |name: &str, value: &str| json!({"sysctl": {name: value}});
+    for (first, second, names) in [
+        (
+            of("net.ipv4.ip_forward", "1"),
+            of("net.ipv4.conf.all.forwarding", "1"),
+            ["net.ipv4.ip_forward", "net.ipv4.conf.eth0.forwarding"],
+        ),
+        (
+            of("net.ipv4.conf.all.forwarding", "1"),
+            of("net.ipv4.ip_forward", "1"),
+            ["net.ipv4.ip_forward", "net.ipv4.conf.eth0.forwarding"],
+        ),
+        (
+            of("net.ipv4.neigh.IFNAME.unres_qlen_bytes", "5000"),
+            of("net.ipv4.neigh.IFNAME.unres_qlen", "3"),
+            ["net.ipv4.neigh.eth0.unres_qlen_bytes"; 2],
+        ),
+        // The interface has no address, and follows.
+        (
+            of("net.ipv4.conf.default.log_martians", "1"),
+            of("net.ipv4.conf.other.log_martians", "1"),
+            [
+                "net.ipv4.conf.default.log_martians",
+                "net.ipv4.conf.other.log_martians",
+            ],
+        ),
+        // Its value is more than the link's own MTU.
+        (
+            json!({"mtu": 9000}),
+            of("net.ipv6.conf.IFNAME.mtu", "1400"),
+            ["net.ipv6.conf.eth0.mtu"; 2],
+        ),
+    ] {
+        let pod = Pod::new();
+        pod.ip([
+            "link", "add", "other", "type", "veth", "peer", "name", "another",
+        ]);
+        let before = names.map(|name| pod.sysctl(name));
+        pod.add(first.clone());
+        pod.add(second.clone());
+        assert_ne!(names.map(|name| pod.sysctl(name)), before, "{first}");
+        pod.del(second.clone());
+        assert_eq!(names.map(|name| pod.sysctl(name)), before, "{first}");
+        assert!(pod.files().is_empty());
+    }
+}

@@ -15,11 +15,11 @@ const OF_ALL: [&str; 5] = [
     "force_forwarding",
 ];
 
-/// Sysctls that are another one in a coarser unit, and that other one: seconds, ticks of a hundredth of a second or
-/// packets (`neigh_sysctl_table` in net/core/neighbour.c, `ipv6_route_table_template` in net/ipv6/route.c). What
-/// the coarse one reads may be less than the kernel has, such as no second for 500 ms, so writing it back alone
-/// would change the value.
-const FINER: [(&str, &str, &str); 4] = [
+/// Two sysctls that are one value of the kernel's, the first in a coarser unit: seconds, ticks of a hundredth of a
+/// second or packets (`neigh_sysctl_table` in net/core/neighbour.c, `ipv6_route_table_template` in
+/// net/ipv6/route.c). What the coarse one reads may be less than the kernel has, such as no second for 500 ms, so
+/// writing it back alone would change the value.
+const TWINS: [(&str, &str, &str); 4] = [
     ("neigh", "base_reachable_time", "base_reachable_time_ms"),
     ("neigh", "retrans_time", "retrans_time_ms"),
     ("neigh", "unres_qlen", "unres_qlen_bytes"),
@@ -39,7 +39,12 @@ impl Name {
             // The secret of `default` serves every interface that has none of its own.
             ["net", "ipv6", "conf", "default", "stable_secret"] => ("ipv6", "addr_gen_mode", true),
             ["net", "ipv6", "conf", _, "stable_secret"] => ("ipv6", "addr_gen_mode", false),
-            _ => return Ok(self.finer().into_iter().collect()),
+            // It is that of every interface without an address and without a value of its own
+            // (`devinet_copy_dflt_conf` in net/ipv4/devinet.c).
+            ["net", "ipv4", "conf", "default", leaf] if *leaf != "forwarding" => {
+                ("ipv4", *leaf, true)
+            }
+            _ => return Ok(self.twin().into_iter().collect()),
         };
         let of = |device: &str| {
             Name(
@@ -61,17 +66,35 @@ impl Name {
         if (family, leaf) == ("ipv4", "forwarding") {
             let redirects = ["net", "ipv4", "conf", "all", "accept_redirects"];
             all.push(Name(redirects.map(str::to_owned).to_vec()));
+            // These two are one value.
+            let forward = ["net", "ipv4", "ip_forward"];
+            all.extend([of("all"), Name(forward.map(str::to_owned).to_vec())]);
         }
+        all.retain(|name| name != self);
         Ok(all)
     }
 
-    /// The same value in a finer unit.
-    fn finer(&self) -> Option<Name> {
+    /// The sysctl that the kernel sets to a link's MTU when that changes (`addrconf_notify` in
+    /// net/ipv6/addrconf.c).
+    pub fn beside_mtu(ifname: &str) -> Name {
+        Name(
+            ["net", "ipv6", "conf", ifname, "mtu"]
+                .map(str::to_owned)
+                .to_vec(),
+        )
+    }
+
+    /// The same value in another unit.
+    fn twin(&self) -> Option<Name> {
         let (leaf, dir) = self.0.split_last()?;
         let kind = dir.get(KIND)?;
-        let is_this = |(of, coarse, _): &&(&str, &str, &str)| of == kind && coarse == leaf;
-        let (_, _, finer) = FINER.iter().find(is_this)?;
-        Some(Name([dir, &[(*finer).to_owned()]].concat()))
+        let other = |(of, coarse, fine): &(&str, &'static str, &'static str)| match leaf {
+            leaf if of == kind && coarse == leaf => Some(*fine),
+            leaf if of == kind && fine == leaf => Some(*coarse),
+            _ => None,
+        };
+        let other = TWINS.iter().find_map(other)?;
+        Some(Name([dir, &[other.to_owned()]].concat()))
     }
 }
 
