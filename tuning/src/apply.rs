@@ -141,7 +141,10 @@ fn said(step: &Step) -> Option<String> {
 /// attribute.
 fn is_possible(plan: &Plan, actual: &Actual, ifname: &str) -> Result<(), Error> {
     let mut sysctls = plan.sysctls.iter().zip(&actual.sysctls);
-    if let Some((setting, _)) = sysctls.find(|(_, reading)| **reading == Reading::Missing) {
+    let is_absent = |(setting, reading): &(&Setting, &Reading)| {
+        **reading == Reading::Missing && !plan.takes_away(&setting.name, ifname)
+    };
+    if let Some((setting, _)) = sysctls.find(is_absent) {
         let written = &setting.written;
         let msg = format!("sysctl {written} does not exist in the container's namespace");
         let details = format!("there is no {}", setting.name.path().display());

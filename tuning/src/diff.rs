@@ -32,6 +32,10 @@ pub fn steps(
     for (place, (setting, reading)) in sysctls.enumerate() {
         let beside = actual.beside.get(place).into_iter().flatten();
         steps.extend(beside.map(kept));
+        // It was written before the MTU, and is no drift since.
+        if *reading == Reading::Missing && plan.takes_away(&setting.name, ifname) {
+            continue;
+        }
         let shown = shown.get(&setting.name).copied();
         steps.push(sysctl(setting, reading, shown));
     }

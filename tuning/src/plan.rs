@@ -9,6 +9,10 @@ use common::version::Version;
 use crate::attribute;
 use crate::config::{Config, Setting};
 use crate::offload::{Side, Wish};
+use crate::sysctl::Name;
+
+/// The least MTU of IPv6 in bytes (RFC 8200 section 5).
+const LEAST_OF_IPV6: u32 = 1280;
 
 /// What ADD sets, in this order: sysctls, then the link's attributes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +56,13 @@ impl Plan {
     /// Whether there is nothing to set.
     pub fn is_empty(&self) -> bool {
         self.sysctls.is_empty() && self.link.is_empty() && self.offloads.is_empty()
+    }
+
+    /// Whether the kernel takes a sysctl away when the MTU of the plan is set: with less than [`LEAST_OF_IPV6`] an
+    /// interface has no IPv6 (`addrconf_notify` in net/ipv6/addrconf.c).
+    pub fn takes_away(&self, name: &Name, ifname: &str) -> bool {
+        let is_small = |change: &Change| matches!(change, Change::Mtu(mtu) if *mtu < LEAST_OF_IPV6);
+        self.link.iter().any(is_small) && name.is_of_ipv6_on(ifname)
     }
 
     /// The sides that have offloads to switch.

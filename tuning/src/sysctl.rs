@@ -86,6 +86,12 @@ impl Name {
         self.leaf() == "stable_secret"
     }
 
+    /// Whether it is of IPv6 on an interface.
+    pub fn is_of_ipv6_on(&self, ifname: &str) -> bool {
+        let parts: Vec<&str> = self.0.iter().map(String::as_str).collect();
+        matches!(parts.as_slice(), ["net", "ipv6", "conf" | "neigh", device, _] if *device == ifname)
+    }
+
     fn leaf(&self) -> &str {
         self.0.last().map_or("", String::as_str)
     }
