@@ -10,10 +10,13 @@ use common::result::Prefix;
 
 use crate::words;
 
-/// What leads packets on by a map, in the words of a rule: iptables has none for it.
-pub const VERDICT_MAP: &str = "?vmap";
+/// What leads packets on by a map, in the words of a rule: iptables has none for it. Two question marks tell this and
+/// the following ones from `?` and the name of a match or an expression, such as that of ipset's match, `set`.
+pub const VERDICT_MAP: &str = "??vmap";
 /// What changes the mark to what iptables has no words for.
-pub(crate) const SETS_MARK: &str = "?set";
+pub(crate) const SETS_MARK: &str = "??mark";
+/// What writes to the log.
+pub(crate) const LOGS: &str = "??log";
 
 /// A rule's parts, sorted.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -107,7 +110,7 @@ impl Meaning {
 /// Whether a match lets every packet through: a comment, or what only does something.
 pub fn tests_nothing(part: &[String]) -> bool {
     let name = part.first().map_or("", String::as_str);
-    matches!(name, "comment" | "?log" | SETS_MARK)
+    matches!(name, "comment" | LOGS | SETS_MARK)
 }
 
 /// Whether a match is a change of the mark that iptables has no words for.

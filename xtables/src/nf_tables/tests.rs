@@ -2,6 +2,7 @@ use common::sys::nla::{self, Nla};
 use nft::expr::{Expr, FIRST as REG};
 
 use super::words::{XT_INFO, XT_NAME, XT_REVISION, rule};
+use crate::meaning::{Meaning, VERDICT_MAP, sets_mark};
 use super::*;
 
 fn nest(name: &str, attributes: Vec<Nla>) -> Nla {
@@ -212,7 +213,7 @@ fn what_iptables_would_not_write_is_named_and_its_target_is_read() {
         ),
         (
             vec![nest("lookup", vec![Nla::be32(uapi::LOOKUP_DREG, 0)])],
-            "-m \"?vmap\"",
+            "-m \"??vmap\"",
         ),
         (vec![nest("redir", vec![])], "-j REDIRECT ?"),
         (
@@ -256,14 +257,14 @@ fn what_iptables_would_not_write_is_named_and_its_target_is_read() {
             ],
             "-j MARK --set-xmark 0x4000/0x2000",
         ),
-        (vec![loaded(&to(9)), set_mark(), jump()], "-m \"?set\" -j X"),
+        (vec![loaded(&to(9)), set_mark(), jump()], "-m \"??mark\" -j X"),
         (
             vec![nest("ct", vec![]), set_mark()],
-            "-m \"?ct\" -m \"?set\"",
+            "-m \"?ct\" -m \"??mark\"",
         ),
         (
             vec![loaded(&to(9)), nest("ct", vec![]), set_mark()],
-            "-m \"?ct\" -m \"?set\"",
+            "-m \"?ct\" -m \"??mark\"",
         ),
         (
             vec![
@@ -286,6 +287,27 @@ fn what_iptables_would_not_write_is_named_and_its_target_is_read() {
     ] {
         assert_eq!(read(Family::V4, &expressions), words, "{expressions:?}");
     }
+}
+
+#[test]
+fn a_match_of_whatever_name_is_a_test_and_a_log_is_none() {
+    let jump = || Expr::Jump("X".into()).encode();
+    let words = |part: Nla| Meaning::of(&read(Family::V4, &[part, jump()]));
+    // ipset's is called `set`.
+    for name in ["set", "mark", "log", "vmap"] {
+        let attributes = vec![
+            Nla::text(XT_NAME, name),
+            Nla::be32(XT_REVISION, 99),
+            Nla::value(XT_INFO, vec![0; 8]),
+        ];
+        let meaning = words(nest("match", attributes));
+        assert!(!meaning.is_for_all(), "{meaning:?}");
+        assert!(meaning.find(VERDICT_MAP).is_none(), "{meaning:?}");
+        let mut parts = meaning.matches.iter();
+        assert!(!parts.any(|part| sets_mark(part)), "{meaning:?}");
+        assert!(meaning.without_unknown().is_some(), "{meaning:?}");
+    }
+    assert!(words(nest("log", vec![])).is_for_all());
 }
 
 #[test]

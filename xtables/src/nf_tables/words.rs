@@ -9,7 +9,7 @@ use common::sys::netlink::{attribute, each_attribute, text};
 use nft::expr::Expr;
 use nft::uapi;
 
-use crate::meaning::{SETS_MARK, VERDICT_MAP};
+use crate::meaning::{LOGS, SETS_MARK, VERDICT_MAP};
 use crate::xt;
 
 /// `NFTA_MATCH_NAME`, `NFTA_MATCH_REV` and `NFTA_MATCH_INFO`; the same for targets.
@@ -106,6 +106,7 @@ impl Reader {
                 false => verdict(data).unwrap_or_else(|| opaque(&name)),
             },
             "lookup" if decides(data) => without_words(VERDICT_MAP),
+            "log" => without_words(LOGS),
             "range" => self.range(data).unwrap_or_else(|| opaque(&name)),
             _ => return self.expression(&name, &Expr::decode(element), is_last),
         };
