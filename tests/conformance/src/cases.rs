@@ -10,8 +10,8 @@ mod protocol;
 mod refused;
 mod tuning;
 
-/// Puts every case into the table.
-pub fn all(table: &mut Table) {
+/// Puts every case into the table, those beside ipvs only `with_ipvs`.
+pub fn all(table: &mut Table, with_ipvs: bool) {
     for group in Group::ALL {
         table.group(group);
         match group {
@@ -20,7 +20,7 @@ pub fn all(table: &mut Table) {
             }
             Group::Tuning => tuning::cases(table),
             Group::PortmapIptablesNft | Group::PortmapIptablesLegacy | Group::PortmapNftables => {
-                portmap::cases(table, group);
+                portmap::cases(table, group, with_ipvs);
             }
             Group::Bandwidth => bandwidth::cases(table),
         }

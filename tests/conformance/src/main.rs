@@ -4,10 +4,12 @@
 //! ```sh
 //! make conformance                          # ours
 //! make conformance CNI_BIN=/usr/lib/cni     # the reference
-//! conformance [--list] [--quiet] [--progress] [--times] [--threads=N] [TEXT …]
+//! conformance [--list] [--quiet] [--progress] [--times] [--ipvs] [--threads=N] [--without=TEXT] [TEXT …]
 //! ```
 //!
-//! With TEXTs only groups and cases with one of them in `GROUP: CASE` run, and each TEXT must choose one.
+//! `--ipvs` adds the cases beside kube-proxy in ipvs mode, which need `ip_vs` of the kernel, ipvsadm and ipset. With
+//! TEXTs only groups and cases with one of them in `GROUP: CASE` run, and each TEXT must choose one; those
+//! with the TEXT of a `--without` do not.
 //!
 //! Every case says what is right. What the reference is known to do otherwise stands in
 //! testdata/conformance/known.tsv, by the case's name and with the reason.
@@ -44,8 +46,10 @@ struct Arguments {
     quiet: bool,
     progress: bool,
     times: bool,
+    ipvs: bool,
     threads: usize,
     texts: Vec<String>,
+    without: Vec<String>,
 }
 
 fn main() -> ExitCode {
@@ -65,8 +69,10 @@ fn arguments() -> Result<Arguments, Failure> {
         quiet: false,
         progress: false,
         times: false,
+        ipvs: false,
         threads: std::thread::available_parallelism().map_or(8, |count| count.get() * 8),
         texts: Vec::new(),
+        without: Vec::new(),
     };
     for argument in env::args().skip(1) {
         match argument.as_str() {
@@ -74,13 +80,15 @@ fn arguments() -> Result<Arguments, Failure> {
             "--quiet" => arguments.quiet = true,
             "--progress" => arguments.progress = true,
             "--times" => arguments.times = true,
-            _ => match argument.strip_prefix("--threads=") {
-                Some(count) => {
+            "--ipvs" => arguments.ipvs = true,
+            _ => match argument.split_once('=') {
+                Some(("--threads", count)) => {
                     arguments.threads = count
                         .parse()
                         .map_err(|e| Failure(format!("{argument}: {e}")))?;
                 }
-                None => arguments.texts.push(argument),
+                Some(("--without", text)) => arguments.without.push(text.to_owned()),
+                _ => arguments.texts.push(argument),
             },
         }
     }
@@ -89,8 +97,8 @@ fn arguments() -> Result<Arguments, Failure> {
 
 fn run(arguments: &Arguments) -> Result<bool, Failure> {
     let mut table = Table::default();
-    cases::all(&mut table);
-    choose(&mut table.cases, &arguments.texts)?;
+    cases::all(&mut table, arguments.ipvs);
+    choose(&mut table.cases, &arguments.texts, &arguments.without)?;
     table.cases.sort_by_key(|case| case.group);
     let mut out = io::stdout().lock();
     if arguments.list {
@@ -125,17 +133,18 @@ fn run(arguments: &Arguments) -> Result<bool, Failure> {
     print(&mut out, &table.cases, &verdicts, &known, arguments)
 }
 
-/// Keeps the cases that one of the texts chooses: all where there is no text.
-fn choose(cases: &mut Vec<Case>, texts: &[String]) -> Result<(), Failure> {
+/// Keeps the cases that one of the texts chooses, all where there is no text, but none that one of `without` chooses.
+fn choose(cases: &mut Vec<Case>, texts: &[String], without: &[String]) -> Result<(), Failure> {
     let chosen = |case: &Case, text: &String| {
         format!("{}: {}", case.group, case.name).contains(text.as_str())
     };
-    for text in texts {
+    for text in texts.iter().chain(without) {
         if !cases.iter().any(|case| chosen(case, text)) {
             return fail(format!("no case has {text:?} in its group and name"));
         }
     }
-    cases.retain(|case| texts.is_empty() || texts.iter().any(|text| chosen(case, text)));
+    let is_in = |case: &Case, texts: &[String]| texts.iter().any(|text| chosen(case, text));
+    cases.retain(|case| (texts.is_empty() || is_in(case, texts)) && !is_in(case, without));
     Ok(())
 }
 

@@ -16,14 +16,15 @@ mod gc;
 mod hostile;
 mod identity;
 mod interoperation;
+mod ipvs;
 mod owners;
 mod pass;
 mod rules;
 mod traces;
 mod traffic;
 
-/// Everything about portmap on one backend.
-pub fn cases(table: &mut Table, group: Group) {
+/// Everything about portmap on one backend; with ipvs only where it is wanted, as few machines have it.
+pub fn cases(table: &mut Table, group: Group, with_ipvs: bool) {
     rules::cases(table, group);
     traffic::cases(table);
     owners::cases(table);
@@ -41,6 +42,9 @@ pub fn cases(table: &mut Table, group: Group) {
     gc::cases(table);
     fault::cases(table, group);
     hostile::cases(table);
+    if with_ipvs {
+        ipvs::cases(table);
+    }
 }
 
 /// A configuration with these port mappings.

@@ -303,7 +303,7 @@ fn reaches_both(pods: &Pods, from: &Namespace) -> Verdict {
 }
 
 /// Fails unless the container sees that address as the client's.
-fn seen_as(expected: &str, from: &Namespace, target: SocketAddr) -> Verdict {
+pub fn seen_as(expected: &str, from: &Namespace, target: SocketAddr) -> Verdict {
     let outcome = tcp::exchange(from, target);
     let peer = outcome.peer().map(|peer| peer.ip().to_string());
     equal("peer", &peer.as_deref(), &Some(expected))
