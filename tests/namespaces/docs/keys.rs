@@ -119,6 +119,46 @@ fn every_key_that_a_plugin_reads_is_on_its_page() {
     }
 }
 
+#[test]
+fn every_key_has_the_oldest_kernel_that_it_needs() {
+    let head = ["plugin", "keys", "needs", "since Linux", "below"];
+    let rows = document("docs/operations.md").rows(head);
+    let pages = PLUGINS.map(|plugin| (plugin, format!("docs/{plugin}.md")));
+    let pages = pages
+        .into_iter()
+        .chain([("every plugin", SHARED.to_owned())]);
+    for (plugin, page) in pages {
+        let mut named = BTreeSet::new();
+        for [_, keys, needs, since, below] in rows.iter().filter(|row| row[0] == plugin) {
+            named.extend(keys.split('`').skip(1).step_by(2));
+            assert_eq!(since.is_empty(), below.is_empty(), "{plugin}: {keys}");
+            assert_eq!(
+                since.is_empty(),
+                needs.contains("nothing"),
+                "{plugin}: {keys}"
+            );
+        }
+        let has = |key: &str, path: &str| {
+            let rest = path.strip_prefix(key);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        };
+        let told = keys(&page);
+        for Key { path, .. } in &told {
+            let is_named = named.iter().any(|key| has(key, path));
+            assert!(
+                is_named,
+                "docs/operations.md, Kernels, has no {path} of {plugin}"
+            );
+        }
+        for key in named {
+            let is_told = told.iter().any(|Key { path, .. }| path == key);
+            assert!(is_told, "{plugin} has no key {key}");
+        }
+    }
+    let of_none = |row: &&[String; 5]| row[0] != "every plugin" && !PLUGINS.contains(&&*row[0]);
+    assert_eq!(rows.iter().find(of_none), None);
+}
+
 /// Keys of a part that are for runtimes and main plugins, and are in no table.
 const OF_OTHERS: [&str; 5] = ["type", "capabilities", "args", "ipam", "dns"];
 
