@@ -2,8 +2,8 @@ use common::sys::nla::{self, Nla};
 use nft::expr::{Expr, FIRST as REG};
 
 use super::words::{XT_INFO, XT_NAME, XT_REVISION, rule};
-use crate::meaning::{Meaning, VERDICT_MAP, sets_mark};
 use super::*;
+use crate::meaning::{Meaning, VERDICT_MAP, sets_mark};
 
 fn nest(name: &str, attributes: Vec<Nla>) -> Nla {
     Nla::nested(
@@ -257,7 +257,10 @@ fn what_iptables_would_not_write_is_named_and_its_target_is_read() {
             ],
             "-j MARK --set-xmark 0x4000/0x2000",
         ),
-        (vec![loaded(&to(9)), set_mark(), jump()], "-m \"??mark\" -j X"),
+        (
+            vec![loaded(&to(9)), set_mark(), jump()],
+            "-m \"??mark\" -j X",
+        ),
         (
             vec![nest("ct", vec![]), set_mark()],
             "-m \"?ct\" -m \"??mark\"",
