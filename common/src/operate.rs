@@ -148,4 +148,12 @@ pub trait Operate: Plugin {
     fn choice(_request: &Request) -> Result<Option<String>, Error> {
         Ok(None)
     }
+
+    /// What of that is hardly meant on this node; `None` where nothing is.
+    ///
+    /// # Errors
+    /// Why it cannot be said.
+    fn hazard(_request: &Request) -> Result<Option<String>, Error> {
+        Ok(None)
+    }
 }

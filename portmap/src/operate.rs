@@ -83,6 +83,10 @@ impl Operate for Portmap {
         outlook::choice(request)
     }
 
+    fn hazard(request: &Request) -> Result<Option<String>, Error> {
+        outlook::hazard(request)
+    }
+
     fn judge(request: &Request) -> Result<(), Error> {
         Config::of_network(request).map(drop)
     }

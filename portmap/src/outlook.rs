@@ -1,13 +1,15 @@
 //! What this node has for ADD: parts of the kernel, and the backend.
 
+use std::net::IpAddr;
 use std::sync::OnceLock;
 
 use common::operate::Part;
 use common::sys::netlink::Netlink;
 use common::{Attachment, Error, Family, Request};
 
+use crate::address;
 use crate::config::Config;
-use crate::limits::{Limits, Node};
+use crate::limits::{Limits, Node, prefixes};
 use crate::options::{BackendKind, DEFAULT_MARK_BIT, Mark, Masquerade, OnConflict};
 use crate::{backends, conntrack, iptables, nftables};
 
@@ -98,4 +100,37 @@ pub fn choice(request: &Request) -> Result<Option<String>, Error> {
         ..error
     })?;
     Ok(Some(format!("backend {}: {why}", backend.name())))
+}
+
+/// The interface to which kube-proxy in ipvs mode adds the addresses of all Services.
+const OF_SERVICES: &str = "kube-ipvs0";
+
+/// Whether host ports take the packets to Services that have the same number. With iptables they do not: kube-proxy's
+/// chains come first and accept those.
+///
+/// # Errors
+/// Code 100 when the kernel does not say; as [`choice`] of the configuration.
+pub fn hazard(request: &Request) -> Result<Option<String>, Error> {
+    let config = Config::of_network(request)?;
+    if backends::choose(&config)? != BackendKind::Nftables {
+        return Ok(None);
+    }
+    let interfaces = address::interfaces()?;
+    let mut services = interfaces
+        .local
+        .iter()
+        .map(|local| (&local.interface, local.prefix.addr));
+    let node = Node::of(interfaces.clone());
+    let located = config.limits.locate(&node, &config.mappings)?;
+    let is_mapped = |addr: IpAddr| {
+        let allowed = located.of(Family::of(addr));
+        allowed.is_none_or(|allowed| prefixes::have(&allowed.prefixes, addr))
+    };
+    let found = services.find(|(interface, addr)| *interface == OF_SERVICES && is_mapped(*addr));
+    Ok(found.map(|(_, addr)| {
+        format!(
+            "host ports are also mapped on addresses of Services, such as {addr} of {OF_SERVICES}, where they take the \
+             packets to a Service's port of the same number; write \"hostInterfaces\": [\"!{OF_SERVICES}\"]"
+        )
+    }))
 }

@@ -28,7 +28,7 @@ struct File {
     types: Vec<String>,
     faults: Vec<document::Finding>,
     /// What our plugins report of the node.
-    choices: Vec<(&'static str, Result<Option<String>, Error>)>,
+    outlook: Vec<Finding>,
 }
 
 impl Networks {
@@ -89,7 +89,7 @@ impl File {
             network: String::new(),
             types: Vec::new(),
             faults: list::findings(path, bytes),
-            choices: Vec::new(),
+            outlook: Vec::new(),
         };
         let Ok(document) = Document::read(path, bytes) else {
             return file;
@@ -107,8 +107,17 @@ impl File {
             file.types.extend(kind.map(str::to_owned));
             if let Some(plugin) = part::plugin(&node) {
                 let request = part::request(node.json, (name, version.unwrap_or(Version::V100)));
-                let choice = of!(plugin, P => request.and_then(|request| P::choice(&request)));
-                file.choices.push((plugin.name(), choice));
+                let object = format!("{} of {name}", plugin.name());
+                let outlook = of!(plugin, P => request.and_then(|request| {
+                    let choice = P::choice(&request)?;
+                    Ok((choice, P::hazard(&request)))
+                }));
+                file.outlook.extend(match outlook {
+                    Ok((choice, hazard)) => outlook_of(&object, choice, hazard),
+                    Err(error) => {
+                        vec![Finding::error(object, format!("every ADD fails: {error}"))]
+                    }
+                });
             }
         }
         file.network = name.to_owned();
@@ -145,14 +154,22 @@ impl File {
             };
             findings.push(Finding::error(OBJECT, text).run(run));
         }
-        for (plugin, choice) in &self.choices {
-            let object = format!("{plugin} of {}", self.network);
-            findings.extend(match choice {
-                Ok(None) => None,
-                Ok(Some(choice)) => Some(Finding::ok(object, choice)),
-                Err(error) => Some(Finding::error(object, format!("every ADD fails: {error}"))),
-            });
-        }
+        findings.extend(self.outlook.iter().cloned());
         findings
     }
+}
+
+/// The way that a plugin takes, and what of it is hardly meant.
+fn outlook_of(
+    object: &str,
+    choice: Option<String>,
+    hazard: Result<Option<String>, Error>,
+) -> Vec<Finding> {
+    let mut findings: Vec<Finding> = choice
+        .into_iter()
+        .map(|choice| Finding::ok(object, choice))
+        .collect();
+    let hazard = found(object, hazard, &mut findings).flatten();
+    findings.extend(hazard.map(|hazard| Finding::warning(object, hazard)));
+    findings
 }

@@ -174,6 +174,23 @@ fn a_table_of_connections_that_is_nearly_full_is_named() {
 }
 
 #[test]
+fn host_ports_on_addresses_of_services_are_named() {
+    let node = Node::new(Backend::Nftables);
+    node.host("ip link add kube-ipvs0 type bridge; ip address add 10.96.0.1/32 dev kube-ipvs0");
+    let said = node.run("doctor");
+    let text = "such as 10.96.0.1 of kube-ipvs0";
+    says(&said, "warning", "portmap of net1", text);
+    for (key, value) in [
+        ("hostInterfaces", json!(["!kube-ipvs0"])),
+        ("backend", json!("iptables")),
+    ] {
+        node.network(|list| list["plugins"][2][key] = value);
+        let said = node.run("doctor");
+        assert!(!said.stdout.contains(text), "{said:?}");
+    }
+}
+
+#[test]
 fn sysctls_without_the_list_that_they_need_are_named() {
     let node = Node::new(Backend::Nftables);
     node.network(|list| list["plugins"][1]["requireAllowlist"] = json!(true));
