@@ -42,6 +42,7 @@ use serde_json::ser::{PrettyFormatter, Serializer};
 use serde_json::{Value, json};
 
 use crate::cli::{Cli, Command};
+use crate::note;
 use crate::table::Table;
 use runner::outcome;
 
@@ -193,11 +194,6 @@ fn complain(error: &dyn Display) {
         .map(|word| shortened(word, LONGEST))
         .collect();
     note(&format!("cnictl: {}", words.join(" ")));
-}
-
-/// A line on stderr. A reader that is gone is not a reason to fail.
-pub(crate) fn note(text: &str) {
-    let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
 /// A document of `--json`: the schema's version, then the given members.

@@ -42,3 +42,9 @@ pub mod state;
 pub mod table;
 pub mod today;
 pub mod veth;
+
+/// A line on stderr. A reader that is gone is not a reason to fail.
+pub(crate) fn note(text: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}

@@ -1,10 +1,10 @@
 //! The plugins that are linked into `cnictl`.
 
-use std::io::{self, Write};
-
 use clap::ValueEnum;
 use clap::builder::PossibleValue;
 use common::{Error, Operate, Plugin as _, Request};
+
+use crate::note;
 
 /// One of them, in the order of their names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -79,8 +79,7 @@ pub fn remove_all<P: Operate>(requests: &[Request]) -> Result<(), Error> {
 pub fn show_warnings<P: common::Plugin>(request: &Request) {
     for warning in request.log.take().warnings {
         let text = warning.text.replace(['\n', '\r'], " ");
-        // A closed stderr leaves no way to report.
-        let _ = writeln!(io::stderr(), "{}: warning: {text}", P::NAME);
+        note(&format!("{}: warning: {text}", P::NAME));
     }
 }
 

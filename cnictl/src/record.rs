@@ -19,7 +19,7 @@ use common::sys::file::{self, Content, Draft};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::commands::note;
+use crate::note;
 use crate::plugins::Plugin;
 use crate::repair::Outcome;
 

@@ -6,7 +6,7 @@ use std::time::Instant;
 use common::version::Version;
 use serde_json::Value;
 
-use crate::commands::note;
+use crate::note;
 use crate::runner::answer::Answer;
 use crate::runner::cache::{self, Cache, Entry};
 use crate::runner::network::Plugin;

@@ -47,7 +47,7 @@ impl Network {
 
     /// Whether its version has what came with another one.
     pub fn has(&self, since: Version) -> runner::Result<bool> {
-        Ok(Ok(self.version()?) >= numbers(since.text()))
+        Ok(Some(self.version()?) >= version::numbers(since.text()))
     }
 
     /// Reads a list (`.conflist`), which may come without plugins: they can be in files of their own.
