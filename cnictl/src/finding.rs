@@ -89,9 +89,10 @@ impl Finding {
     }
 }
 
-/// A line for each.
+/// A line for each; on a narrow page two where one does not fit.
 pub fn text(findings: &[Finding], page: Page) -> String {
-    let columns = [column("FOUND"), column("OBJECT"), column("WHAT IT MEANS")];
+    let meaning = column("WHAT IT MEANS").folded();
+    let columns = [column("FOUND"), column("OBJECT"), meaning];
     let mut table = Table::new(columns);
     for finding in findings {
         let Finding {
@@ -147,20 +148,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_finding_is_one_line_and_control_characters_stay_out_of_it() {
+    fn a_finding_is_a_line_or_two_and_control_characters_stay_out_of_it() {
         let findings = [
             Finding::ok("kernel", "all\nthere"),
             Finding::error("ports", "gone").run("cnictl reconcile"),
         ];
-        let page = Page {
-            width: Some(20),
-            colour: false,
+        let on = |width| {
+            let page = Page {
+                width,
+                colour: false,
+            };
+            text(&findings, page)
         };
+        let whole = "FOUND  OBJECT  WHAT IT MEANS\n\
+                     ok     kernel  all?there\n\
+                     error  ports   gone; run: cnictl reconcile\n";
+        assert_eq!(on(None), whole);
+        assert_eq!(on(Some(42)), whole);
         assert_eq!(
-            text(&findings, page),
+            on(Some(41)),
             "FOUND  OBJECT  WHAT IT MEANS\n\
              ok     kernel  all?there\n\
-             error  ports   gone; run: cnictl reconcile\n"
+             error  ports\n         gone; run: cnictl reconcile\n"
         );
     }
 

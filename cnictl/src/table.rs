@@ -1,7 +1,7 @@
 //! Tables for people: aligned columns, colour on a terminal only, and as wide as the terminal.
 //!
 //! Where they do not fit, counters are left out first, then what is needed least, and the rest is cut
-//! where it may be. Into a file or a pipe every column goes whole.
+//! where it may be, or goes to a second line. Into a file or a pipe every column goes whole.
 
 mod column;
 mod sort;
@@ -16,6 +16,9 @@ pub use column::{Column, column};
 
 /// What is between two columns.
 const GAP: usize = 2;
+
+/// Before what a row has on a second line: further in than a severity, so that rows begin at the left.
+const INDENT: usize = 9;
 
 /// What is in one place of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -140,7 +143,7 @@ impl Table {
         let titles: Vec<Cell> = self.columns.iter().map(|c| c.title.into()).collect();
         let mut out = paint(page, "1", &self.line(&layout, &titles));
         for (tone, cells) in &self.rows {
-            let line = self.line(&layout, cells);
+            let line = self.folded(&layout, cells, page.width);
             out.push_str(&match tone {
                 Tone::Plain => line + "\n",
                 Tone::Good => paint(page, "32", &line),
@@ -149,6 +152,25 @@ impl Table {
             });
         }
         out
+    }
+
+    /// A row, with its last cell on a second line if it must be.
+    fn folded(&self, layout: &[(usize, usize)], cells: &[Cell], page: Option<usize>) -> String {
+        let line = self.line(layout, cells);
+        let fits = page.is_none_or(|page| line.chars().count() <= page);
+        match layout.split_last() {
+            Some(((last, _), others)) if !fits && self.can_fold(*last) => {
+                let text = cells.get(*last).map_or("", |cell| cell.text.as_str());
+                format!("{}\n{:INDENT$}{text}", self.line(others, cells), "")
+            }
+            _ => line,
+        }
+    }
+
+    fn can_fold(&self, index: usize) -> bool {
+        self.columns
+            .get(index)
+            .is_some_and(|column| column.can_fold)
     }
 
     /// The columns shown and their widths.

@@ -7,6 +7,7 @@ pub struct Column {
     pub(super) is_number: bool,
     pub(super) least: usize,
     pub(super) need: Need,
+    pub(super) can_fold: bool,
 }
 
 /// How much a column is needed.
@@ -27,6 +28,7 @@ pub const fn column(title: &'static str) -> Column {
         is_number: false,
         least: usize::MAX,
         need: Need::Always,
+        can_fold: false,
     }
 }
 
@@ -60,6 +62,16 @@ impl Column {
     pub const fn spare(self) -> Column {
         Column {
             need: Need::Spare,
+            ..self
+        }
+    }
+
+    /// As the last column: goes to a line of its own in a row that is wider than the page. Nothing of it is
+    /// cut, and a command in it stays in one piece.
+    #[must_use]
+    pub const fn folded(self) -> Column {
+        Column {
+            can_fold: true,
             ..self
         }
     }
