@@ -14,7 +14,7 @@ use crate::sheet::{document, page};
 const CLEAR: &str = "\u{1b}[2J\u{1b}[H";
 /// Width of a character and height of a line.
 const CELL: (f64, i32) = (8.4, 19);
-const MARGIN: i32 = 20;
+const MARGIN: i32 = 10;
 /// Seconds that the last screen stays.
 const END: f64 = 5.0;
 
@@ -28,6 +28,7 @@ text{font:14px ui-monospace,SFMono-Regular,Menlo,Consolas,'DejaVu Sans Mono',mon
 struct Line {
     row: i32,
     text: String,
+    kind: &'static str,
     from: f64,
     to: f64,
 }
@@ -50,12 +51,14 @@ pub fn picture(path: &Path) -> io::Result<String> {
         })
         .collect();
     let events = events.ok_or_else(bad)?;
-    Ok(draw(columns, rows, &lines(&events)))
+    let width = usize::try_from(columns).ok().filter(|width| *width > 0);
+    let lines = lines(&events, width.ok_or_else(bad)?);
+    Ok(draw(columns, rows, &lines))
 }
 
 /// The lines that were ever to be seen. A line that grows is there as it is in the end, from its last
-/// character on.
-fn lines(events: &[(f64, String)]) -> Vec<Line> {
+/// character on. What is longer than `columns` goes on in the next row, as in a terminal.
+fn lines(events: &[(f64, String)], columns: usize) -> Vec<Line> {
     let end = events.last().map_or(0.0, |(at, _)| *at) + END;
     let mut done: Vec<Line> = Vec::new();
     let mut open = String::new();
@@ -75,13 +78,23 @@ fn lines(events: &[(f64, String)]) -> Vec<Line> {
         let mut parts = text.split("\r\n");
         open.push_str(parts.next().unwrap_or_default());
         for part in parts {
-            done.push(Line {
-                row,
-                text: std::mem::replace(&mut open, part.to_owned()),
-                from: *at,
-                to: end,
-            });
-            row += 1;
+            let whole: Vec<char> = open.chars().collect();
+            let kind = match done.last() {
+                // The second line of a row of a table.
+                Some(before) if open.starts_with(' ') => before.kind,
+                _ => kind(&open),
+            };
+            for piece in whole.chunks(columns) {
+                done.push(Line {
+                    row,
+                    text: piece.iter().collect(),
+                    kind,
+                    from: *at,
+                    to: end,
+                });
+                row += 1;
+            }
+            open = part.to_owned();
         }
     }
     done
@@ -115,7 +128,7 @@ fn draw(columns: i32, rows: i32, lines: &[Line]) -> String {
                 .set("x", MARGIN)
                 .set("y", MARGIN + (line.row + 1) * CELL.1 - 5)
                 .set("opacity", still)
-                .set("class", format!("{name} {}", kind(&line.text))),
+                .set("class", format!("{name} {}", line.kind)),
         );
     }
     style.push_str("@media (prefers-reduced-motion:reduce){text{animation:none!important}}");
@@ -151,27 +164,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_is_there_from_its_end_until_the_screen_is_emptied() {
+    fn a_line_is_there_from_its_end_until_the_screen_is_emptied_and_wraps_at_its_width() {
         let events = [
             (0.0, "# "),
             (0.1, "a"),
             (0.2, "\r\n"),
-            (0.3, "b\r\nc\r\n"),
+            (0.3, "active\r\n  c\r\n"),
             (2.0, "\u{1b}[2J\u{1b}[H"),
             (2.0, "# d"),
             (2.5, "\r\n"),
         ];
         let events = events.map(|(at, text)| (at, text.to_owned()));
-        let found = lines(&events);
+        let found = lines(&events, 4);
         let found: Vec<_> = found
             .iter()
-            .map(|line| (line.row, line.text.as_str(), line.from, line.to))
+            .map(|line| (line.row, line.text.as_str(), line.kind, line.from, line.to))
             .collect();
         let expected = [
-            (0, "# a", 0.2, 2.0),
-            (1, "b", 0.3, 2.0),
-            (2, "c", 0.3, 2.0),
-            (0, "# d", 2.5, 7.5),
+            (0, "# a", "typed", 0.2, 2.0),
+            (1, "acti", "good", 0.3, 2.0),
+            (2, "ve", "good", 0.3, 2.0),
+            (3, "  c", "good", 0.3, 2.0),
+            (0, "# d", "typed", 2.5, 7.5),
         ];
         assert_eq!(found, expected);
     }

@@ -13,8 +13,9 @@ use std::time::Instant;
 
 use serde_json::json;
 
-const WIDTH: u32 = 106;
-const HEIGHT: u32 = 17;
+/// As narrow as `cnictl ports` can be: a phone shows the picture at 360 pixels, and its text must be read.
+const WIDTH: u32 = 70;
+const HEIGHT: u32 = 23;
 /// Seconds for a character, as somebody types.
 const TYPING: f64 = 0.05;
 /// Seconds before the first character and after a command's output.
