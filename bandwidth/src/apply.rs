@@ -33,7 +33,7 @@ impl Done {
         self.ifbs.iter().flatten()
     }
 
-    /// Makes the changes that cannot be undone. Gives why ifbs that are not needed any more are still
+    /// Makes the changes that cannot be undone. Gives why ifbs that are not needed any longer are still
     /// there.
     pub fn finish(self, netlink: &mut Netlink, link: &Link) -> Vec<Error> {
         let (mut kernel, _, last) = self.resume(netlink, link);

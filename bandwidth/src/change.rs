@@ -61,7 +61,7 @@ pub enum Change {
     },
     /// Delete the ifb behind a hook that was created under this name.
     DropIfb(Hook, String),
-    /// Delete an ifb that is not needed any more.
+    /// Delete an ifb that is not needed any longer.
     DeleteIfb(Link),
     /// Set a link's alias.
     Alias(On, String),

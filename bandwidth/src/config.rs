@@ -11,7 +11,7 @@ use crate::scaled::scaled;
 use crate::subnets::Subnets;
 use crate::tbf::{self, BurstPolicy, Limit};
 
-/// The configuration, which cannot be wrong any more.
+/// The configuration, which cannot be wrong any longer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// The limit towards the container.

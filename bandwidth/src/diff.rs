@@ -214,7 +214,7 @@ impl Difference<'_> {
         self.plan.root.is_some() && self.plan.detours.is_empty()
     }
 
-    /// The mark that the link does not need any more.
+    /// The mark that the link does not need any longer.
     fn leftover_mark(&self) -> Option<Step> {
         let is_own = Mark::of(self.link).is_some_and(|mark| mark.owner == self.mark.owner);
         let old = self.link.alias.clone()?;

@@ -82,7 +82,7 @@ impl Operate for Bandwidth {
         status::parts(QueuePolicy::Auto).unwrap_or_else(|error| {
             vec![Part {
                 name: "rtnetlink".to_owned(),
-                purpose: "bandwidth limits nothing",
+                purpose: "bandwidth cannot limit anything",
                 fault: Some(error.to_string()),
             }]
         })

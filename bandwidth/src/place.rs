@@ -169,7 +169,7 @@ impl Place {
                 .map(|other| format!("the peer is {}, not {:?}", self.link.name, short(&other))),
             Side::Container => self.other_veth(&named)?.map(|other| {
                 format!(
-                    "{other} there is the peer of another one, and {} is a {}",
+                    "{other} there is the peer of another interface, and {} is a {}",
                     link.name, link.kind
                 )
             }),

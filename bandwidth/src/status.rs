@@ -1,4 +1,4 @@
-//! STATUS: tries everything that ADD needs in a namespace that is thrown away.
+//! STATUS: tries everything that ADD needs in a temporary namespace.
 
 use common::error::{Code, Context, Error};
 use common::operate::Part;
@@ -12,8 +12,8 @@ use crate::tc::filter::{self, Rule, Verdict};
 use crate::tc::qdisc::{self, HookKind};
 use crate::tc::{ETH_P_ALL, Hook, is_lacking};
 
-const ANY: &str = "bandwidth limits nothing";
-const EGRESS: &str = "bandwidth limits nothing that a container sends";
+const ANY: &str = "bandwidth cannot limit anything";
+const EGRESS: &str = "bandwidth cannot limit what a container sends";
 
 /// The token bucket that is tried.
 const TRIED: Tbf = Tbf {
@@ -64,7 +64,7 @@ pub fn probe(queue: QueuePolicy) -> Result<(), Error> {
     )
 }
 
-/// Tries every part in the calling thread's namespace, which is to be thrown away.
+/// Tries every part in the calling thread's namespace, which is temporary.
 ///
 /// # Errors
 /// Code 100 when the kernel gives no socket.

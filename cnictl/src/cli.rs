@@ -63,7 +63,7 @@ pub enum Command {
     Ports(Ports),
     /// Show every limit, what was sent and dropped, and what is missing
     Limits(Limits),
-    /// Give a running pod another limit
+    /// Change the limit of a running pod
     #[command(after_help = node::LIMIT)]
     Limit(Limit),
     /// Show what tuning changed, from what, and what is missing
@@ -76,13 +76,13 @@ pub enum Command {
     /// Find out why a host port does not answer, station by station
     #[command(after_help = node::EXPLAIN)]
     Explain(Explain),
-    /// Print numbers of all that as OpenMetrics text, for node_exporter
+    /// Print metrics of this node as OpenMetrics text, for node_exporter
     #[command(after_help = node::METRICS)]
     Metrics(Metrics),
     /// Re-apply every attachment of the runtime's cache that has drifted
     #[command(after_help = node::RECONCILE)]
     Reconcile(Reconcile),
-    /// Repair whatever changes, as soon as it does
+    /// Repair host ports and limits as soon as something changes them
     #[command(after_help = node::FOLLOW)]
     Follow(Follow),
     /// Find mistakes in a configuration before a pod does
@@ -128,7 +128,7 @@ Usage: {usage}; --help (of a command, too), --version
 {subcommands}{after-help}";
 
 const EXIT_CODES: &str = "\
-Exit code: 0 success, 1 failure, 2 usage error, 10 (reconcile) it had drifted";
+Exit code: 0 success, 1 failure, 2 usage error, 10 drift (reconcile)";
 
 #[cfg(test)]
 mod tests {

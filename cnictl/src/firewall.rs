@@ -38,7 +38,7 @@ pub struct Packet {
 /// What ends a packet's way through a chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// It goes on.
+    /// It continues.
     Accept,
     /// It is dropped or refused.
     Drop,

@@ -189,7 +189,7 @@ fn holder(row: &Row, owners: &Owners<'_>) -> String {
     format!("{} in {}", owners.name(&row.owner), row.backend)
 }
 
-/// Why an owner is not one any more.
+/// Why an owner is not one any longer.
 pub fn gone(owner: &Attachment, index: &Index<'_>) -> Option<&'static str> {
     // The owner of an unreadable file is not known.
     if !index.cache.exists || !index.cache.faults.is_empty() {

@@ -41,7 +41,7 @@ struct Collected {
 pub struct Remarks {
     /// What was changed, in a few words each.
     pub changes: Vec<String>,
-    /// What should be looked at, though the request goes on.
+    /// What should be looked at, though the request continues.
     pub warnings: Vec<Warning>,
 }
 

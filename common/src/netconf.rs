@@ -153,7 +153,7 @@ impl NetConf {
         }
         Err(Error::new(
             Code::InvalidConfig,
-            "stdin holds a configuration list, but a plugin takes only its own part of it",
+            "stdin holds a configuration list, but a plugin takes only its own entry of it",
         )
         .with_details("runtimes run lists; so does cnictl add"))
     }

@@ -135,8 +135,8 @@ pub trait Operate: Plugin {
         Vec::new()
     }
 
-    /// Tries the parts of the kernel that ADD may need, in the calling thread's namespace, which is to be
-    /// thrown away. One that is useless without another may be left out.
+    /// Tries the parts of the kernel that ADD may need, in the calling thread's namespace, which is
+    /// temporary. One that is useless without another may be left out.
     fn kernel() -> Vec<Part> {
         Vec::new()
     }

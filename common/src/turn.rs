@@ -61,12 +61,12 @@ impl Turns {
         turn.ok_or_else(|| self.unending(format!("wait for another change of {attachment}")))
     }
 
-    /// The same for who goes on, with a warning, where others have the turn all the time: nothing may keep DEL from
+    /// The same for who continues, with a warning, where others have the turn all the time: nothing may keep DEL from
     /// removing.
     pub fn of_del(&self, request: &Request) -> Turn {
         let turn = self.of(&request.attachment, Children::DoNotHold);
         turn.unwrap_or_else(|error| {
-            request.log.warn(format!("{error}; DEL goes on"));
+            request.log.warn(format!("{error}; DEL continues"));
             Turn::WITHOUT_LOCK
         })
     }

@@ -57,13 +57,13 @@ pub enum Expr {
         mask: Vec<u8>,
         xor: Vec<u8>,
     },
-    /// Goes on only if the register compares so.
+    /// Continues only if the register compares so.
     Compare {
         from: Register,
         op: u32,
         value: Vec<u8>,
     },
-    /// Goes on only if the set has the key; a map's data goes to `into`.
+    /// Continues only if the set has the key; a map's data goes to `into`.
     Lookup {
         set: String,
         from: Register,

@@ -15,7 +15,7 @@ pub fn address_at(family: Family, offset: u32, into: Register) -> Expr {
     }
 }
 
-/// Goes on only if the register has that value.
+/// Continues only if the register has that value.
 pub fn equal(value: impl Into<Vec<u8>>) -> Expr {
     Expr::Compare {
         from: FIRST,

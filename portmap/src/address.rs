@@ -99,7 +99,7 @@ pub struct Interfaces {
 /// local to netfilter (`fib daddr type local`, `addrtype`). Routes of that type in others are for transparent
 /// proxies, and often of all addresses, or for the addresses of a VRF. An IPv6 address without any gets its route
 /// a second or two after it was given to the interface, as the kernel first looks for duplicates, and no flag says
-/// any more that it does where it has found none (`addrconf_dad_work` in net/ipv6/addrconf.c).
+/// any longer that it does where it has found none (`addrconf_dad_work` in net/ipv6/addrconf.c).
 ///
 /// # Errors
 /// Code 100 when the kernel does not say.

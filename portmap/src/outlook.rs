@@ -17,10 +17,13 @@ use crate::{backends, conntrack, iptables, nftables};
 pub fn kernel() -> Vec<Part> {
     let mut parts = Vec::new();
     for (family, purpose) in [
-        (Family::V4, "portmap's nftables backend maps no host port"),
+        (
+            Family::V4,
+            "portmap's nftables backend cannot map host ports",
+        ),
         (
             Family::V6,
-            "portmap's nftables backend maps no port of IPv6",
+            "portmap's nftables backend cannot map IPv6 ports",
         ),
     ] {
         parts.push(Part {
@@ -32,15 +35,15 @@ pub fn kernel() -> Vec<Part> {
         parts.push(Part {
             name: format!("xtables' matches and targets ({family})"),
             purpose: match family {
-                Family::V4 => "portmap's iptables backend maps no host port",
-                Family::V6 => "portmap's iptables backend maps no port of IPv6",
+                Family::V4 => "portmap's iptables backend cannot map host ports",
+                Family::V6 => "portmap's iptables backend cannot map IPv6 ports",
             },
             fault: tried.err().map(|error| error.to_string()),
         });
     }
     parts.push(Part {
         name: "conntrack over netlink (nf_conntrack_netlink)".to_owned(),
-        purpose: "connections to a container that is gone do not end",
+        purpose: "connections to removed containers do not end",
         fault: follow_connections().err().map(|error| error.to_string()),
     });
     parts

@@ -171,7 +171,7 @@ fn is_possible(plan: &Plan, actual: &Actual, ifname: &str) -> Result<(), Error> 
                     (Some(attribute::name(*change)), why)
                 }
                 (None, change) => {
-                    let why = "its address of zeros could not be restored".to_owned();
+                    let why = "its all-zero address could not be restored".to_owned();
                     (change.map(|change| attribute::name(*change)), why)
                 }
             }
@@ -304,8 +304,8 @@ fn overwritten(plan: &Plan, shown: &[Shown]) -> Result<Vec<String>, Error> {
             Reading::Value(reads) if !meaning::same(&reads, value) && !is_shown(&reads) => {
                 let [value, reads] = [value, &reads].map(|text| short(name.shown(text)));
                 warnings.push(format!(
-                    "sysctl {} was set to {value:?} and reads {reads:?} now, as another value of the \
-                     configuration sets it too: write it after that one",
+                    "sysctl {} was set to {value:?}, but now reads {reads:?}, because another sysctl of the \
+                     configuration also sets it: write it after that one",
                     name.text()
                 ));
             }

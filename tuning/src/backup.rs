@@ -196,7 +196,7 @@ impl Store {
         Ok((!saved.backup.owner.as_ref().is_some_and(is_other)).then_some(saved))
     }
 
-    /// Whether ADD goes on in a file of the reference's name: it is this attachment's, or it names
+    /// Whether ADD continues in a file of the reference's name: it is this attachment's, or it names
     /// nobody, and nobody else can have that name.
     fn is_adopted(&self, saved: &Saved) -> bool {
         let Attachment {

@@ -148,7 +148,7 @@ fn of_another_network(saved: &Saved) -> String {
     format!("backup {path} is of network {network} and stays")
 }
 
-/// The container's namespace, or `None` when no path was given or nothing can be in it any more.
+/// The container's namespace, or `None` when no path was given or nothing can be in it any longer.
 fn open(request: &Request) -> Result<Option<Netns>, Error> {
     let netns = request.netns.as_deref().map(Netns::open_if_there);
     Ok(netns.transpose()?.flatten())

@@ -34,7 +34,7 @@ pub struct Outcome {
     pub failures: Vec<Failure>,
 }
 
-/// Puts everything back that is not as it was, in reverse order, and goes on after a failure. What is
+/// Puts everything back that is not as it was, in reverse order, and continues after a failure. What is
 /// gone (the interface, or a sysctl with it) needs nothing.
 pub fn restore(container: &mut Container, ends: &mut Ends, originals: &Originals) -> Outcome {
     let Originals {

@@ -67,7 +67,7 @@ pub fn parts() -> Vec<Part> {
     });
     vec![Part {
         name: "ethtool over netlink".to_owned(),
-        purpose: "tuning switches no offload",
+        purpose: "tuning cannot change offloads",
         fault: features.err().map(|error| error.to_string()),
     }]
 }

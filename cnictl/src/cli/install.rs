@@ -35,7 +35,7 @@ pub struct Uninstall {
 
 /// Of `uninstall`.
 pub const UNINSTALL: &str = "\
-A plugin that another program has put there since is left alone; that is a failure where --plugin names it.
+A plugin that another program has put there since is left alone; that is a failure if --plugin names it.
 Succeeds if there is nothing left to do.";
 
 /// `completions`.

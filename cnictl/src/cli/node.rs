@@ -109,7 +109,7 @@ pub struct Explain {
     /// A port of the node, such as 8080 or 8080/tcp
     #[arg(value_name = "PORT[/PROTOCOL]", value_parser = wanted)]
     pub port: Wanted,
-    /// Who asks for it: an address outside, or one of this node
+    /// The sender: an address outside, or one of this node
     #[arg(long, value_name = "ADDRESS")]
     pub from: Option<IpAddr>,
     /// Open one TCP connection, after all stations
@@ -138,7 +138,7 @@ pub struct Reconcile {
     /// Also show attachments that are in order, and every difference in full
     #[arg(long)]
     pub verbose: bool,
-    /// Where to note what was done, for metrics
+    /// Where to record what was done, for metrics
     #[arg(long, value_name = "DIR", default_value = crate::record::DEFAULT_DIR)]
     pub state_dir: PathBuf,
     /// Options of every table.
@@ -149,13 +149,13 @@ pub struct Reconcile {
 /// `metrics`.
 #[derive(Debug, Args)]
 pub struct Metrics {
-    /// Write this file, whole or not at all, instead of stdout
+    /// Write this file, atomically, instead of stdout
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,
     /// libcni's cache
     #[arg(long, value_name = "DIR", default_value = common::cache::DEFAULT_DIR)]
     pub cache_dir: PathBuf,
-    /// Where reconcile and follow note what they did
+    /// Where reconcile and follow record what they did
     #[arg(long, value_name = "DIR", default_value = crate::record::DEFAULT_DIR)]
     pub state_dir: PathBuf,
 }
@@ -169,7 +169,7 @@ pub struct Follow {
     /// libcni's cache
     #[arg(long, value_name = "DIR", default_value = common::cache::DEFAULT_DIR)]
     pub cache_dir: PathBuf,
-    /// Where to note what was repaired, for metrics
+    /// Where to record what was repaired, for metrics
     #[arg(long, value_name = "DIR", default_value = crate::record::DEFAULT_DIR)]
     pub state_dir: PathBuf,
     /// How long to wait for a concurrent ADD or DEL
@@ -205,8 +205,8 @@ pub struct Gc {
     /// Without NETWORK: also leftovers of this network, which the cache does not have; repeatable
     #[arg(long = "network", value_name = "NAME", conflicts_with = "network", value_parser = network_name)]
     pub networks: Vec<String>,
-    /// Without NETWORK: also remove what the cache has of pods that are gone by the kubelet's directory of
-    /// pods, such as /var/lib/kubelet/pods
+    /// Without NETWORK: also remove attachments in the cache whose pods are gone according to the kubelet's
+    /// directory of pods, such as /var/lib/kubelet/pods
     #[arg(long, value_name = "DIR", conflicts_with = "network")]
     pub kubelet_pods: Option<PathBuf>,
     /// Without NETWORK: how long an attachment must be absent from the cache
@@ -236,9 +236,9 @@ Exit code: 0 everything in order, 10 something had drifted, 1 something could no
 
 /// Of `doctor`.
 pub const DOCTOR: &str = "\
-A line for each finding: ok, warning or error, what it means, and what to run. Parts of the kernel are
-tried in a network namespace that is thrown away; nothing of the node is changed. What could not be looked
-at is an error of its own.
+Prints one line for each finding: ok, warning or error, what it means, and what to run. Parts of the
+kernel are tried in a temporary network namespace; nothing on the node is changed. A check that cannot be
+made is an error itself.
 
 Exit code: 0 no error was found, 1 an error was found.";
 
@@ -249,8 +249,8 @@ Examples:
   cnictl explain 8080/tcp --from 203.0.113.7
   cnictl explain 8080/tcp --from 127.0.0.1 --probe
 
-A line for each station of a packet, up to the first one that is broken: that is the answer. Nothing is
-changed and nothing is sent, unless --probe says so. What cannot be judged is called unknown.
+Prints one line for each station of a packet, up to the first broken one, which is the answer. Changes
+nothing, and sends nothing unless --probe is given. What cannot be judged is called unknown.
 
 Exit code: 0 no station is broken, 1 one is.";
 
@@ -261,19 +261,19 @@ Examples:
       the other direction stays as it is
   cnictl limit web --ingress none --egress 5M:1M
 
-It is changed in place: connections stay. The runtime does not know of it: what its own request says
-comes back with the next reconcile that looks at bandwidth, at once where follow does, and is what a new
-pod gets. A limit in a direction for which nothing was requested goes with reconcile --config-dir.";
+The limit is changed in place; connections continue. The runtime does not know about the change: the
+next reconcile of bandwidth restores what the runtime requested, follow does so at once, and a new pod
+gets what the runtime requests. reconcile --config-dir also removes a limit that it did not request.";
 
 /// Of `metrics`.
 pub const METRICS: &str = "\
 Examples:
   cnictl metrics
   cnictl metrics --output /var/lib/node_exporter/cni.prom
-      for node_exporter's textfile collector, by a timer; no port is opened
+      for node_exporter's textfile collector, run by a timer; no port is opened
 
-What could not be read is missing, counted in cni_metrics_errors and on stderr, and the exit code is 1.
-Where the runtime's cache cannot be read at all, nothing is written.";
+What cannot be read is missing, is counted in cni_metrics_errors and reported on stderr, and the exit
+code is 1. If the runtime's cache cannot be read at all, nothing is written.";
 
 /// Of `follow`.
 pub const FOLLOW: &str = "\
@@ -288,8 +288,8 @@ Examples:
   cnictl lint /etc/cni/net.d
   cnictl lint 10-podnet.conflist
 
-An error is what a runtime or ADD refuses; a warning is what they accept, but does not do what it seems to.
-The node itself is not inspected.
+An error is something that a runtime or ADD refuses; a warning is something that they accept, but that
+does not do what it seems to. The node itself is not inspected.
 
 Exit code: 0 no findings, 1 findings, or something could not be read.";
 

@@ -13,7 +13,9 @@ pub fn run(attach: &Attach) -> Result<()> {
     let on = runner.recall(&network, given.clone());
     let on = on.unwrap_or_else(|error| {
         // What cannot be read must not block DEL for ever.
-        note(&format!("cnictl: warning: DEL goes on without it: {error}"));
+        note(&format!(
+            "cnictl: warning: DEL continues without it: {error}"
+        ));
         given
     });
     runner.del(&network, &on)?;

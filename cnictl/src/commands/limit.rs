@@ -26,7 +26,7 @@ pub fn run(args: &Limit) -> Result<u8, Error> {
         show_warnings::<Bandwidth>(request);
         done?;
     }
-    // What is not limited any more.
+    // What is not limited any longer.
     Bandwidth::retire(&former, &now)?;
     let limits = [("ingress", &args.ingress), ("egress", &args.egress)];
     let told = limits.iter().filter_map(|(direction, rate)| {

@@ -10,7 +10,7 @@ use common::Error;
 use super::{DONE, is_read, print, whole};
 use crate::table::Page;
 
-/// Prints what `look` shows: once, or every so many seconds until something fails or nobody reads it any more.
+/// Prints what `look` shows: once, or every so many seconds until something fails or nobody reads it any longer.
 /// What could not be read comes beside it.
 ///
 /// # Errors

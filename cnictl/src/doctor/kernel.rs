@@ -1,4 +1,4 @@
-//! Parts of the kernel, each tried in a network namespace that is thrown away.
+//! Parts of the kernel, each tried in a temporary network namespace.
 
 use common::operate::Part;
 use common::sys::netlink::Netlink;

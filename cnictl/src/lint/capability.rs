@@ -55,7 +55,7 @@ fn other(part: &Part<'_>, key: &str, at: &Node<'_>) -> Option<Finding> {
         "{key} is a capability of {}, {plugin} has none of that name",
         owner.name()
     );
-    Some(part.warning(at, text, format!("it in the part of {}", owner.name())))
+    Some(part.warning(at, text, format!("it in the entry of {}", owner.name())))
 }
 
 fn missing(part: &Part<'_>, at: &Node<'_>) -> Option<Finding> {

@@ -140,7 +140,7 @@ fn misplaced(document: &Document<'_>, key: &str, at: &Node<'_>) -> Option<Findin
     if of_parts || part::owner(key).is_some() {
         let whose = part::owner(key).map_or("the plugin", Plugin::name);
         let text = format!("{key:?} is not a key of a list and is ignored");
-        return warning(text, format!("it in the part of {whose}"));
+        return warning(text, format!("it in the entry of {whose}"));
     }
     let known = keys::meant(key, &[keys::LIST])?;
     warning(

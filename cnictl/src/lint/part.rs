@@ -41,7 +41,7 @@ const OTHER_WORDS: [(&str, &str, &str); 20] = [
     (
         "bandwidth",
         "bandwidth",
-        "ingressRate, egressRate and so on in the part itself",
+        "ingressRate, egressRate and so on in the entry itself",
     ),
     ("bandwidth", "rate", "ingressRate or egressRate"),
     ("bandwidth", "burst", "ingressBurst or egressBurst"),
@@ -160,7 +160,7 @@ impl Part<'_> {
         }
         if let Some(other) = owner(key) {
             let whose = format!("{key:?} is a key of {}; {name} ignores it", other.name());
-            return Some(self.warning(at, whose, format!("it in the part of {}", other.name())));
+            return Some(self.warning(at, whose, format!("it in the entry of {}", other.name())));
         }
         if let Some(known) = keys::meant(key, &tables) {
             return Some(self.warning(at, ignored(), known));

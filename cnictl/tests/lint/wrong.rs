@@ -350,7 +350,7 @@ pub const FILES: &[Wrong] = &[
         "a.conflist",
         r#"{"cniVersion":"1.0.0","name":"n","mtu":5,"plugins":[{"type":"ptp"}]}"#,
         &[
-            "1:34: warning: \"mtu\" is not a key of a list and is ignored, write it in the part of tuning",
+            "1:34: warning: \"mtu\" is not a key of a list and is ignored, write it in the entry of tuning",
         ],
     ),
     (

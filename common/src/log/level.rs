@@ -5,7 +5,7 @@
 pub enum Level {
     /// The request was refused, or could not be carried out.
     Error,
-    /// The request goes on, but something should be looked at.
+    /// The request continues, but something should be looked at.
     Warning,
     /// The request has changed something.
     Info,

@@ -41,7 +41,7 @@ pub fn open(directory: &Path, name: &str, children: Children) -> io::Result<File
     make_directory(directory).map_err(io::Error::other)?;
     let meta = fs::symlink_metadata(directory)?;
     if !meta.is_dir() || meta.uid() != 0 || meta.mode() & WRITABLE_BY_OTHERS != 0 {
-        return Err(refused("others than root can access the directory"));
+        return Err(refused("users other than root can access the directory"));
     }
     let file = open_file(&directory.join(name))?;
     if !file.metadata()?.is_file() {

@@ -32,7 +32,7 @@ pub struct Netns {
 /// Why a namespace could not be opened.
 #[derive(Debug)]
 pub enum OpenError {
-    /// Nothing is there any more: for DEL, nothing is left to do.
+    /// Nothing is there any longer: for DEL, nothing is left to do.
     Gone(Error),
     /// Something that is not a namespace is there.
     Foreign(Error),
@@ -98,7 +98,7 @@ impl Netns {
         }
     }
 
-    /// Opens the namespace at `path`; `None` when nothing can be in it any more: it is gone, or something
+    /// Opens the namespace at `path`; `None` when nothing can be in it any longer: it is gone, or something
     /// that is not a network namespace is in its place.
     ///
     /// # Errors

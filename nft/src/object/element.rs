@@ -123,7 +123,7 @@ impl Counters {
         })
     }
 
-    /// The attributes of a `counter` that goes on from here.
+    /// The attributes of a `counter` that continues from here.
     pub fn encode(&self) -> Vec<Nla> {
         vec![
             Nla::be64(uapi::COUNTER_BYTES, self.bytes),

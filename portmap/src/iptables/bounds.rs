@@ -20,10 +20,9 @@ pub fn accept(plan: &Plan, config: &Config) -> Result<(), Error> {
         if count > PREFIXES {
             let (family, limits) = (forwards.family, config.limits.shown());
             let msg = format!(
-                "hostAddresses and hostInterfaces ({limits}) are {count} prefixes of {family}, and the iptables backend takes {PREFIXES}"
+                "hostAddresses and hostInterfaces ({limits}) are {count} prefixes of {family}; the iptables backend accepts at most {PREFIXES}"
             );
-            let remedy =
-                "name larger prefixes, or use \"backend\": \"nftables\", which has one set for all";
+            let remedy = "name larger prefixes, or use \"backend\": \"nftables\", which needs one set for all of them";
             return Err(Error::new(Code::InvalidConfig, msg).with_details(remedy));
         }
     }

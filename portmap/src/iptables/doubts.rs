@@ -26,8 +26,8 @@ pub fn doubts(state: &State, wanted: &Wanted) -> Vec<String> {
         let text = |rule: &String| {
             let rule = short(rule);
             format!(
-                "chain {chain} of table nat ({family}): whether a rule before ours takes packets to these \
-                 host ports is not known: {rule}; look at it: cnictl explain, or nft -a list chain {} nat {chain}",
+                "chain {chain} of table nat ({family}): a rule before ours may take packets to these host \
+                 ports: {rule}; see cnictl explain, or nft -a list chain {} nat {chain}",
                 family.nft_name()
             )
         };

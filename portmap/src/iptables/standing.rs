@@ -158,7 +158,7 @@ pub fn dead_chains(state: &State, is_dead: impl Fn(&Jump, &[String]) -> bool) ->
 }
 
 /// The chains of an attachment that no kept owner has: those of other entries, also of former ones, and those to
-/// which nothing leads any more.
+/// which nothing leads any longer.
 pub fn entries(
     state: &State,
     attachment: &Attachment,

@@ -100,7 +100,7 @@ impl Limits {
         for Listed { is_left_out, what } in &self.interfaces {
             if !is_left_out && !names.contains(what) {
                 let msg = format!("{INTERFACES} {what:?}: the node has no such interface");
-                let remedy = "make it, or take its name out of the list; see `ip link`";
+                let remedy = "create it, or remove its name from the list; see `ip link`";
                 return Err(Error::new(Code::System, msg).with_details(remedy));
             }
         }

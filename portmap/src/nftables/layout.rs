@@ -85,7 +85,7 @@ const QUEUES: [SetId; 2] = [
 ];
 
 /// The sets that a lookup chain asks last, in order: a packet that an earlier one knows is marked
-/// and goes on, the last one translates and ends.
+/// and continues, the last one translates and ends.
 fn last_sets(family: Family, by: By) -> Vec<SetId> {
     let mut purposes = vec![Purpose::MasqAll, Purpose::Dnat];
     if family == Family::V4 {

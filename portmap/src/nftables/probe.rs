@@ -1,6 +1,6 @@
 //! What STATUS asks the kernel: would it take our table?
 //!
-//! A batch without its end is checked and thrown away, as `nft --check` does it, so nothing changes.
+//! A batch without its end is checked and discarded, as `nft --check` does it, so nothing changes.
 //! Every kind of expression gets a rule of its own, and so an answer of its own.
 
 use common::Family;

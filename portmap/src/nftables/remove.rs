@@ -303,7 +303,7 @@ fn remove(nft: &mut Nft, dead: &BTreeSet<String>) -> Result<Option<Vec<Forward>>
     Ok(all)
 }
 
-/// Removes what limits have that nobody uses any more. Waits for other writers only where there is any.
+/// Removes what limits have that nobody uses any longer. Waits for other writers only where there is any.
 fn remove_unused(nft: &mut Nft) -> Result<(), Error> {
     let look = |nft: &mut Nft| -> Result<Vec<Command>, Error> {
         let mut commands = Vec::new();

@@ -1,6 +1,6 @@
 //! Limits in our table (`hostAddresses`, `hostInterfaces`): a set of their addresses, and a chain that asks
 //! the maps of the ports within them. One rule leads there, behind the ports of single addresses. Attachments
-//! with the same limits share all of it; it stays until GC finds that nobody has it any more: [`unused`].
+//! with the same limits share all of it; it stays until GC finds that nobody has it any longer: [`unused`].
 
 pub mod names;
 pub mod rivals;

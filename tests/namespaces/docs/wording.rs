@@ -8,11 +8,14 @@ use super::markdown::{documents, root};
 use super::places::{commands, help};
 
 /// What is not written, and what is instead. They are found as whole words, in any case.
-const HABITS: [(&str, &str); 25] = [
+const HABITS: [(&str, &str); 29] = [
+    ("any more", "any longer"),
     ("are asked", "are consulted, are called"),
+    ("goes on", "continues"),
     ("is asked", "is consulted, is called"),
     ("by accident", "unexpectedly"),
     ("drop-in replacements of", "drop-in replacements for"),
+    ("for anybody", "for anything else"),
     ("for want of", "for lack of"),
     ("is none of", "is not one of"),
     ("is to be done", "is needed"),
@@ -31,6 +34,7 @@ const HABITS: [(&str, &str); 25] = [
     ("takes back", "rolls back"),
     ("tell of", "report"),
     ("tells", "reports, names"),
+    ("thrown away", "discarded, temporary"),
     ("told", "reported"),
     ("unasked", "by default"),
     ("whose it is", "who owns it"),

@@ -232,6 +232,6 @@ fn a_part_of_the_kernel_that_is_refused_is_named() {
         &said,
         "error",
         "kernel",
-        "no nf_tables (IPv4): portmap's nftables backend maps no host port",
+        "no nf_tables (IPv4): portmap's nftables backend cannot map host ports",
     );
 }

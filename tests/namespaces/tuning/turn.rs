@@ -84,7 +84,7 @@ fn an_add_that_is_stopped_keeps_no_del_from_restoring_and_another_add_says_for_w
             "{error}"
         );
         assert_eq!(del.code, Some(0), "{del:?}");
-        assert!(del.stderr.contains("DEL goes on"), "{del:?}");
+        assert!(del.stderr.contains("DEL continues"), "{del:?}");
         assert_state!(pod.state(), before);
         assert!(pod.files().is_empty());
     });

@@ -103,10 +103,7 @@ fn exchange(
         let Some(reader) = Reader::of(family, Table::Nat)? else {
             return match former.is_empty() {
                 true => Ok(None),
-                false => Err(failed(
-                    Code::System,
-                    "there is no such table any more".into(),
-                )),
+                false => Err(failed(Code::System, "the table no longer exists".into())),
             };
         };
         let state = reader.outlines(&is_asked);

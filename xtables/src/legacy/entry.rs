@@ -153,7 +153,7 @@ impl Entry<'_> {
             .map(|(name, revision, data)| xt::matched(name, revision, data))
     }
 
-    /// Names, revisions and data of the matches. What is not a match any more has the name `?`.
+    /// Names, revisions and data of the matches. What is not a match any longer has the name `?`.
     pub fn parts(&self) -> impl Iterator<Item = (&str, u32, &[u8])> {
         let mut rest = self
             .bytes

@@ -239,7 +239,7 @@ fn ports(text: &str) -> Option<(u16, u16)> {
     Some((first.parse().ok()?, last.parse().ok()?))
 }
 
-/// Goes on only if the port that was loaded is one of these.
+/// Continues only if the port that was loaded is one of these.
 fn within((first, last): (u16, u16)) -> Nla {
     let end = |kind, port: u16| {
         let value = Nla::value(uapi::DATA_VALUE, port.to_be_bytes());

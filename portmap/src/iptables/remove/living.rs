@@ -20,7 +20,7 @@ use crate::entry;
 #[derive(Debug, Default)]
 pub struct Dead {
     chains: BTreeSet<String>,
-    /// The marks of rules that lead to no chain of an attachment any more.
+    /// The marks of rules that lead to no chain of an attachment any longer.
     marks: BTreeSet<String>,
 }
 
@@ -85,8 +85,8 @@ impl Living {
         let network = short(&self.network).into_owned();
         chains.map(move |chain| {
             format!(
-                "iptables: chain {chain} stays, as the comment of its rules has no room for the name of its \
-                 network, which may be {network}: DEL of its attachment removes it"
+                "iptables: chain {chain} stays: the comment of its rules has no room for the full name of its \
+                 network, which may be {network}; DEL of its attachment removes it"
             )
         })
     }

@@ -1,4 +1,4 @@
-//! Limits that nobody has any more.
+//! Limits that nobody has any longer.
 
 use std::collections::BTreeSet;
 
