@@ -75,7 +75,7 @@ impl Done {
     }
 }
 
-/// Makes the changes of steps, in their order, but for those that cannot be undone.
+/// Makes the changes of steps, in their order, except for those that cannot be undone.
 ///
 /// # Errors
 /// Code 100 or 103; nothing is changed then, or the error says what could not be rolled back.

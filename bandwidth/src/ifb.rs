@@ -150,7 +150,7 @@ pub fn find(
     }
 }
 
-/// Ifbs with a mark to which filters lead, but for the `known` ones: this attachment's under another
+/// Ifbs with a mark to which filters lead, except for the `known` ones: this attachment's under another
 /// name, or those of other attachments.
 ///
 /// # Errors

@@ -155,7 +155,7 @@ impl Kernel {
 /// to be limited.
 ///
 /// # Errors
-/// As CHECK's, but for the drifts.
+/// As CHECK's, except for the drifts.
 pub fn missing(request: &Request, kernel: &Kernel) -> Result<Vec<Limit>, Error> {
     let Some(look) = Look::at(request)? else {
         return Ok(Vec::new());

@@ -37,7 +37,7 @@ impl Look {
     /// Looks at a request's attachment; `None` where nothing is limited.
     ///
     /// # Errors
-    /// As CHECK's, but for the drifts.
+    /// As CHECK's, except for the drifts.
     pub fn at(request: &Request) -> Result<Option<Look>, Error> {
         let config = Config::parse(request)?;
         let result = request.conf.required_prev_result()?;
@@ -51,7 +51,7 @@ impl Look {
     /// `None` where they limit nothing.
     ///
     /// # Errors
-    /// As CHECK's, but for the drifts.
+    /// As CHECK's, except for the drifts.
     pub fn whole(requests: &[Request]) -> Result<Option<Look>, Error> {
         let mut look: Option<Look> = None;
         for request in requests {

@@ -131,7 +131,7 @@ impl HookState {
             .filter(move |f| !f.is_table() && !is_own(f, &ifbs))
     }
 
-    /// What our ifb says of itself, also one that has another name by now.
+    /// What our ifb says about itself, also one that has another name by now.
     pub fn mark(&self) -> Option<Mark> {
         let strays = self.strays.iter().filter_map(Mark::of);
         self.slot.mark.clone().into_iter().chain(strays).next()

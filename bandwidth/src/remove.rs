@@ -105,7 +105,7 @@ pub fn gc(request: &Request) -> Result<(), Error> {
     Error::all(errors).map_or(Ok(()), Err)
 }
 
-/// Removes what was found of the dead, but for those that are being changed, or were since: they are not dead.
+/// Removes what was found of the dead, except for those that are being changed, or were since: they are not dead.
 fn of_dead(
     netlink: &mut Netlink,
     dead: &[(Owner, Found)],

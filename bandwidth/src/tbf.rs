@@ -311,7 +311,7 @@ mod tests {
             let reference = Tbf::of_the_reference(Limit { rate, burst });
             assert_eq!(auto(rate, burst), reference, "{rate} {burst}");
         }
-        // But for a queue of less than four frames.
+        // Except for a queue of less than four frames.
         assert_eq!(auto(1_000, 12_800).limit, 6_056);
     }
 

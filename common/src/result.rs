@@ -72,7 +72,7 @@ impl CniResult {
         })
     }
 
-    /// The interfaces in the host: those without a sandbox, but for the container's own.
+    /// The interfaces in the host: those without a sandbox, except for the container's own.
     pub fn host_interfaces(&self, ifname: &str) -> impl Iterator<Item = &Interface> {
         let own = self.container_interface(ifname);
         let all = self.interfaces.iter().enumerate();

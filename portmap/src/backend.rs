@@ -128,8 +128,8 @@ pub trait Backend {
     /// Everything that could not be removed.
     fn remove(gone: &Gone<'_>, log: &Log) -> Result<Option<Vec<Forward>>, Error>;
 
-    /// Finds out which attachments of a network have something here and are not valid, without waiting for
-    /// anybody: who comes later is not in the runtime's list, and lives.
+    /// Finds out which attachments of a network have something here and are not valid, without
+    /// waiting: who comes later is not in the runtime's list, and lives.
     ///
     /// # Errors
     /// What could not be read.

@@ -134,7 +134,7 @@ fn fault(word: &str) -> Option<&'static str> {
     }
     let mut letters = word.strip_prefix('-')?.chars();
     match letters.next() {
-        // What follows belongs to it, but for the one without a value.
+        // What follows belongs to it, except for the one without a value.
         Some('f') if letters.next().is_some() => Some(NO_TEST),
         Some('m') if !letters.as_str().is_empty() && !is_name(letters.as_str()) => {
             Some("expected the name of a match")

@@ -37,7 +37,7 @@ pub struct Forwards {
     pub conditions: Vec<String>,
     /// The node's addresses that ports without one of their own are mapped on; `None` for all.
     pub only: Option<Allowed>,
-    /// The single ports, at least one, in the order written, but for a port of one address that comes before
+    /// The single ports, at least one, in the order written, except for a port of one address that comes before
     /// the same port of all.
     pub ports: Vec<Forward>,
     /// The ports of all mappings, also those of the other IP version, in the order written: the

@@ -165,7 +165,7 @@ impl Container {
     }
 }
 
-/// What the kernel changes beside a sysctl, but for what has a step of its own.
+/// What the kernel changes beside a sysctl, except for what has a step of its own.
 fn beside(name: &Name, planned: &HashSet<&Name>) -> Result<Vec<(Name, String)>, Error> {
     let names = name.beside()?.into_iter();
     let others = names.filter(|name| !planned.contains(name));

@@ -85,7 +85,7 @@ fn versions(node: &Node<'_>) -> Finding {
     Finding::ok("versions", text)
 }
 
-/// What a plugin says of itself: `CNI NAME plugin version VERSION`.
+/// What a plugin says about itself: `CNI NAME plugin version VERSION`.
 fn version(file: &Path) -> String {
     let said = portmap::program::run(file, &[], "");
     let said = said.map(|output| output.printed + &output.said);

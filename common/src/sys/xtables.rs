@@ -1,7 +1,7 @@
 //! The tables of the legacy iptables, as the kernel hands them out and takes them.
 //!
 //! include/uapi/linux/netfilter_ipv4/ip_tables.h and netfilter_ipv6/ip6_tables.h: the two IP versions
-//! have the same options and the same answers but for the entries. The tables are those of the calling
+//! have the same options and the same answers except for the entries. The tables are those of the calling
 //! thread's network namespace.
 
 use std::os::fd::{AsRawFd, OwnedFd};

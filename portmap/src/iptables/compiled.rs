@@ -41,7 +41,7 @@ impl Compiled {
     /// What the jumps of an attachment become.
     ///
     /// # Errors
-    /// Code 7 for conditions that iptables refuses, or of which something else than a test comes; 11
+    /// Code 7 for conditions that iptables refuses, or of which something other than a test comes; 11
     /// when others hold the lock, 103 without a nat table, 100 for anything else.
     pub fn of(tool: &Tool, wanted: &Wanted) -> Result<Compiled, Error> {
         Compiled::at(&[], tool, wanted)

@@ -112,7 +112,7 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// Whether a target is a chain of another tool. Those of the kernel have options, but for a few, which no
+/// Whether a target is a chain of another tool. Those of the kernel have options, except for a few, which no
 /// chain has the names of.
 fn is_others(target: &str) -> bool {
     !target.starts_with(CHAINS) && !shadow::is_final(target)

@@ -115,7 +115,7 @@ struct Scan<'a> {
 enum Order {
     First,
     Later,
-    /// First, but for packets to single addresses of the new ones.
+    /// First, except for packets to single addresses of the new ones.
     Between,
     Any,
 }

@@ -85,7 +85,7 @@ pub fn entry_in(rules: &[String]) -> Option<String> {
 pub enum Claim {
     /// Its own.
     Mine,
-    /// Made for this container on this network, but for which interface is not said.
+    /// Made for this container on this network; the interface is not recorded.
     Perhaps,
     /// Another tool's.
     Other,

@@ -40,7 +40,7 @@ fn and(removed: Removed, failed: Option<Error>) -> Removed {
     }
 }
 
-/// Removes what entries of an attachment have, but for kept ones, in both variants, and says what it was; `None`
+/// Removes what entries of an attachment have, except for kept ones, in both variants, and says what it was; `None`
 /// for nothing.
 ///
 /// # Errors

@@ -111,7 +111,7 @@ impl Forwards {
             .filter(is_within)
     }
 
-    /// Those whose packets all get to a chain through a rule that leads there, but for its conditions.
+    /// Those whose packets all get to a chain through a rule that leads there, except for its conditions.
     pub fn reached(&self, reach: &Reach<'_>) -> Vec<Forward> {
         let protocols = reach.protocol.into_iter();
         let found = protocols.flat_map(|protocol| {

@@ -37,7 +37,7 @@ pub fn text(owner: &Attachment) -> String {
     }
 }
 
-/// What the comments of the entries of an attachment begin with, but for the plain one.
+/// What the comments of the entries of an attachment begin with, except for the plain one.
 pub fn entries(attachment: &Attachment) -> String {
     joined(attachment, &OF_ENTRY) + "/"
 }

@@ -112,7 +112,7 @@ pub fn containers(nft: &mut Nft, family: Family) -> Answer<BTreeSet<String>> {
     Ok(all.iter().map(|one| one.container().to_owned()).collect())
 }
 
-/// The warning about rules of which nobody can say whose they are.
+/// The warning about rules whose owner is not recorded.
 pub fn stays(family: Family, container: &str) -> String {
     let family = family.nft_name();
     format!(

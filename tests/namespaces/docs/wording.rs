@@ -8,13 +8,15 @@ use super::markdown::{documents, root};
 use super::places::{commands, help};
 
 /// What is not written, and what is instead. They are found as whole words, in any case.
-const HABITS: [(&str, &str); 29] = [
+const HABITS: [(&str, &str); 32] = [
     ("any more", "any longer"),
     ("are asked", "are consulted, are called"),
     ("goes on", "continues"),
     ("is asked", "is consulted, is called"),
+    ("but for", "except for"),
     ("by accident", "unexpectedly"),
     ("drop-in replacements of", "drop-in replacements for"),
+    ("else than", "other than"),
     ("for anybody", "for anything else"),
     ("for want of", "for lack of"),
     ("is none of", "is not one of"),
@@ -22,6 +24,7 @@ const HABITS: [(&str, &str); 29] = [
     ("made anew", "created again"),
     ("make no sense", "are invalid"),
     ("makes no sense", "is invalid"),
+    ("of itself", "about itself"),
     ("remark", "comment"),
     ("remarks", "comments"),
     ("somebody", "another tool, another attachment"),

@@ -293,7 +293,7 @@ fn made(family: Family) -> Vec<Transaction> {
     all.iter().map(repair).collect()
 }
 
-/// Chains as the kernel meets them, and rules as it has them, but for what they counted.
+/// Chains as the kernel meets them, and rules as it has them, except for what they counted.
 fn everything(family: Family) -> Vec<(String, Option<Base>, Vec<Vec<u8>>)> {
     let mut nft = Nft::open().unwrap();
     let seen = Seen::whole(&mut nft, family, &Table::ALL).unwrap();

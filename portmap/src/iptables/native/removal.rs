@@ -101,7 +101,7 @@ pub fn gc(living: &Living, dead: &Dead) -> Result<Option<Vec<Forward>>, Error> {
     remove(&Family::ALL, look, select, |mark| dead.have(mark))
 }
 
-/// Removes the selected chains of entries of an attachment, and what else bears the mark of a dead owner, and
+/// Removes the selected chains of entries of an attachment, and what else has the mark of a dead owner, and
 /// gives what it was; `None` for nothing.
 ///
 /// # Errors
@@ -221,7 +221,7 @@ struct Outcome {
     errors: Vec<Error>,
 }
 
-/// Removes the selected chains, with what leads to them and what else bears the mark
+/// Removes the selected chains, with what leads to them and what else has the mark
 /// of a dead owner: as is usual, or, where that fails, as far as the kernel lets it go.
 fn remove(
     families: &[Family],

@@ -39,7 +39,7 @@ pub fn may_have(family: Family, attachment: &Attachment) -> Result<bool, Error> 
     Ok(!kernel::chains(family, &names)?.is_empty())
 }
 
-/// Removes the selected chains of entries in the legacy variant, and what else bears the mark of a dead owner,
+/// Removes the selected chains of entries in the legacy variant, and what else has the mark of a dead owner,
 /// and says what it was; `None` for nothing.
 ///
 /// # Errors
@@ -98,7 +98,7 @@ pub fn gc(family: Family, living: &Living, dead: &Dead) -> Result<Option<Vec<For
     }
 }
 
-/// Removes the selected chains, what leads to them, and what else bears the mark of a dead owner.
+/// Removes the selected chains, what leads to them, and what else has the mark of a dead owner.
 fn remove(
     family: Family,
     select: impl Fn(&State) -> Vec<String>,

@@ -19,7 +19,7 @@ pub struct Jump {
     pub protocol: Protocol,
     /// The ports, in the order written.
     pub ports: Vec<Range>,
-    /// The rule up to its target, but for conditions.
+    /// The rule up to its target, except for conditions.
     matches: String,
     /// The conditions.
     conditions: String,
