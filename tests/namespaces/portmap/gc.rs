@@ -195,9 +195,7 @@ fn gc_names_what_may_be_of_a_network_whose_name_is_cut(backend: Backend) {
     let other = format!("{}m", &network[1..]);
     for (network, named) in [(&network, 1), (&other, 2), (&"net1".to_owned(), 0)] {
         let stderr = gc(&host, network, &[("b", "eth0")]).stderr;
-        let warnings = stderr
-            .matches(" stays, as the comment of its rules ")
-            .count();
+        let warnings = stderr.matches(" stays: the comment of its rules ").count();
         assert_eq!(warnings, named, "{stderr}");
         assert_eq!(host.nat("iptables"), nat);
     }

@@ -102,7 +102,7 @@ fn a_mac_in_the_place_of_zeros_is_refused() {
     let call = |verb| pod.call(verb).env("CNI_IFNAME", "lo");
     let answer = pod.finish(call("ADD"), &conf);
     let (_, told) = error(&answer);
-    assert!(told.contains("zeros"), "{told}");
+    assert!(told.contains("all-zero"), "{told}");
     assert_state!(pod.state(), before);
     assert_eq!(pod.finish(call("DEL"), &conf).code, Some(0));
     assert!(pod.files().is_empty());
