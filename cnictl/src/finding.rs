@@ -128,6 +128,14 @@ pub fn json(findings: &[Finding]) -> Value {
     findings.iter().map(one).collect()
 }
 
+/// A number of things of one kind, as English has it: `1 attachment`, `2 attachments`.
+pub fn counted(count: usize, noun: &str) -> String {
+    match count {
+        1 => format!("1 {noun}"),
+        _ => format!("{count} {noun}s"),
+    }
+}
+
 /// The first of some names, and how many more there are.
 pub fn some(names: &[String]) -> String {
     some_by(names, ", ")
@@ -171,6 +179,12 @@ mod tests {
              ok     kernel  all?there\n\
              error  ports\n         gone; run: cnictl reconcile\n"
         );
+    }
+
+    #[test]
+    fn one_is_not_many() {
+        let all = [0, 1, 2].map(|count| counted(count, "attachment"));
+        assert_eq!(all, ["0 attachments", "1 attachment", "2 attachments"]);
     }
 
     #[test]

@@ -147,12 +147,8 @@ fn summary(rows: &[Row<'_>]) -> String {
     let counted = others.map(|word| (with(&|outcome| outcome.word() == word).len(), word));
     let parts = counted.iter().filter(|(count, _)| *count > 0);
     let parts: String = parts.map(|(n, word)| format!(", {n} {word}")).collect();
-    let noun = if all == 1 {
-        "attachment"
-    } else {
-        "attachments"
-    };
-    format!("{all} {noun}: {in_order} in order{parts}\n")
+    let all = crate::finding::counted(all, "attachment");
+    format!("{all}: {in_order} in order{parts}\n")
 }
 
 fn whole(cache: &Cache, rows: &[Row<'_>], is_dry: bool) -> String {

@@ -4,7 +4,7 @@ use common::Operate;
 
 use super::Node;
 use crate::dead::{self, Dead, Living};
-use crate::finding::{Finding, some};
+use crate::finding::{Finding, counted, some};
 use crate::lint;
 use crate::owners::name;
 use crate::plugins::{Plugin, of};
@@ -51,13 +51,14 @@ fn drifts<P: Operate>(node: &Node<'_>, tasks: &[Task<'_>]) -> Vec<Finding> {
     }
     let mut findings = Vec::new();
     if in_order > 0 {
-        let text = format!("{in_order} attachments are as ADD left them");
+        let text = format!("{} unchanged since ADD", counted(in_order, "attachment"));
         findings.push(Finding::ok(P::NAME, text));
     }
     if !accepted.is_empty() {
         let count = accepted.len();
         let text = format!(
-            "CHECK accepts {count} attachments that ADD would make otherwise: {}",
+            "CHECK accepts {} that ADD would make otherwise: {}",
+            counted(count, "attachment"),
             some(&accepted)
         );
         findings.push(Finding::warning(P::NAME, text).run("cnictl reconcile"));
@@ -65,7 +66,8 @@ fn drifts<P: Operate>(node: &Node<'_>, tasks: &[Task<'_>]) -> Vec<Finding> {
     let count = drifted.len();
     if count > 0 {
         let text = format!(
-            "{count} attachments have changed since ADD: {}",
+            "{} changed since ADD: {}",
+            counted(count, "attachment"),
             some(&drifted)
         );
         findings.push(Finding::error(P::NAME, text).run("cnictl reconcile"));
@@ -73,7 +75,8 @@ fn drifts<P: Operate>(node: &Node<'_>, tasks: &[Task<'_>]) -> Vec<Finding> {
     if !failed.is_empty() {
         let count = failed.len();
         let text = format!(
-            "{count} attachments could not be checked: {}",
+            "{} could not be checked: {}",
+            counted(count, "attachment"),
             some(&failed)
         );
         findings.push(Finding::error(P::NAME, text));

@@ -7,7 +7,7 @@ use common::Error;
 use common::cache::{Cache, DEFAULT_DIR, Entry};
 
 use super::{Node, found};
-use crate::finding::{Finding, some};
+use crate::finding::{Finding, counted, some};
 use crate::requests::{kind, parts};
 
 /// Where runtimes keep theirs: libcni's own place, and that of cri-dockerd and of kubelets before 1.24.
@@ -21,9 +21,9 @@ pub(super) fn findings(node: &Node<'_>, error: Option<&Error>) -> Vec<Finding> {
         findings.push(Finding::unread(&object, error));
     } else if node.cache.exists {
         let text = format!(
-            "{} attachments of {} networks",
-            node.cache.entries.len(),
-            node.cache.networks().len()
+            "{} of {}",
+            counted(node.cache.entries.len(), "attachment"),
+            counted(node.cache.networks().len(), "network")
         );
         findings.push(Finding::ok(&object, text));
     } else {
@@ -48,7 +48,10 @@ pub(super) fn findings(node: &Node<'_>, error: Option<&Error>) -> Vec<Finding> {
         let object = format!("cache {}", other.display());
         let read = found(&object, Cache::read(other), &mut findings).unwrap_or_default();
         if read.exists {
-            let text = format!("exists, too, with {} attachments", read.entries.len());
+            let text = format!(
+                "exists, too, with {}",
+                counted(read.entries.len(), "attachment")
+            );
             let run = format!("cnictl doctor --cache-dir {}", other.display());
             findings.push(Finding::ok(object, text).run(run));
         }

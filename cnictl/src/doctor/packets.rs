@@ -12,7 +12,7 @@ use portmap::firewall::Hook;
 
 use super::ports::port;
 use super::{Node, found};
-use crate::finding::{Finding, some};
+use crate::finding::{Finding, counted, some};
 use crate::firewall::{End, Filtered, Firewall, Packet, Verdict};
 use crate::mappings::{Mapping, arriving, outside};
 use crate::requests::parts;
@@ -152,7 +152,7 @@ impl Look<'_> {
             }
         }
         if passed > 0 {
-            let text = format!("passes packets to {passed} mapped ports");
+            let text = format!("passes packets to {}", counted(passed, "mapped port"));
             self.findings.push(Finding::ok(&object, text));
         }
         self.dropped(&object, dropped);

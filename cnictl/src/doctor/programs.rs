@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use super::{Node, found};
-use crate::finding::Finding;
+use crate::finding::{Finding, counted};
 use crate::firewall::Firewall;
 use crate::lint;
 
@@ -49,8 +49,8 @@ fn elsewhere(node: &Node<'_>, variant: &str) -> Option<Finding> {
     let count = node.mappings.iter();
     let count = count.filter(|mapping| mapping.row.backend == other).count();
     let text = format!(
-        "{count} host ports are in {other}, but new ones go to {variant}: the node's programs \
-         have changed since"
+        "{} in {other}, but new ones go to {variant}: the node's programs have changed since",
+        counted(count, "host port")
     );
     Some(Finding::warning("iptables", text).run("cnictl reconcile"))
 }

@@ -34,7 +34,7 @@ broken_nodes! {
         "may drop packets to 10.22.0.2:53/udp, 10.22.0.2:80/tcp",
         |node| node.host("iptables-nft -A FORWARD -m length --length 100 -j DROP");
     ports_in_the_variant_that_nobody_uses_are_named: IptablesLegacy, "doctor", "warning", "iptables",
-        "host ports are in iptables-legacy, but new ones go to iptables-nft",
+        "in iptables-legacy, but new ones go to iptables-nft",
         |node| {
             node.host(&format!("rm {0}/iptables* {0}/ip6tables*", node.place.directory.display()));
             Backend::IptablesNft.link_programs(&node.place.directory);
@@ -118,7 +118,7 @@ broken_nodes! {
         "missing: 8000/tcp",
         |node| node.place.reload();
     attachments_that_have_changed_are_named: Nftables, "doctor", "error", "portmap",
-        "1 attachments have changed since ADD",
+        "1 attachment changed since ADD",
         |node| node.place.reload();
     masquerading_that_is_gone_is_named: Nftables, "doctor", "error", "masquerading",
         "no rule masquerades 10.22.0.2",

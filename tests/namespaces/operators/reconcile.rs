@@ -332,7 +332,7 @@ fn the_reference_s_bursts_are_accepted_by_check_and_put_right() {
     place.does("bandwidth", "CHECK", 0, &asked);
     let doctor = place.run("bandwidth", &["doctor"]);
     let warns = |line: &&str| {
-        line.starts_with("warning") && line.contains("CHECK accepts 1 attachments that ADD would")
+        line.starts_with("warning") && line.contains("CHECK accepts 1 attachment that ADD would")
     };
     assert_eq!(doctor.stdout.lines().filter(warns).count(), 1, "{doctor:?}");
     let said = place.run("bandwidth", &["reconcile", "--dry-run"]);
