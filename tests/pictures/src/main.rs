@@ -91,4 +91,16 @@ mod tests {
             assert!(is_same, "{name} is of other figures: make pictures");
         }
     }
+    /// A page shows a picture at the width of its text at most: 358 pixels on a phone of 390. Letters of 13
+    /// pixels, the smallest that are drawn, must have 7 there.
+    #[test]
+    fn every_picture_can_be_read_on_a_phone() {
+        for (name, text) in pictures().unwrap() {
+            let (_, after) = text.split_once("viewBox=\"0 0 ").unwrap();
+            let (width, _) = after.split_once(' ').unwrap();
+            let width: f64 = width.parse().unwrap();
+            let letters = 13.0 * 358.0 / width;
+            assert!(letters >= 7.0, "{name}: {width} wide, letters of {letters}");
+        }
+    }
 }
