@@ -142,7 +142,8 @@ fn said(step: &Step) -> Option<String> {
 fn is_possible(plan: &Plan, actual: &Actual, ifname: &str) -> Result<(), Error> {
     let mut sysctls = plan.sysctls.iter().zip(&actual.sysctls);
     let is_absent = |(setting, reading): &(&Setting, &Reading)| {
-        **reading == Reading::Missing && !plan.takes_away(&setting.name, ifname)
+        let link = actual.link.as_ref();
+        **reading == Reading::Missing && !plan.has_taken_away(&setting.name, link)
     };
     if let Some((setting, _)) = sysctls.find(is_absent) {
         let written = &setting.written;

@@ -32,8 +32,9 @@ pub fn steps(
     for (place, (setting, reading)) in sysctls.enumerate() {
         let beside = actual.beside.get(place).into_iter().flatten();
         steps.extend(beside.map(kept));
-        // It was written before the MTU, and is no drift since.
-        if *reading == Reading::Missing && plan.takes_away(&setting.name, ifname) {
+        // It was written before the MTU, which took it away.
+        let link = actual.link.as_ref();
+        if *reading == Reading::Missing && plan.has_taken_away(&setting.name, link) {
             continue;
         }
         let shown = shown.get(&setting.name).copied();

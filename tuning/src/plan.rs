@@ -3,7 +3,7 @@
 use std::fmt;
 
 use common::CniResult;
-use common::sys::link::Change;
+use common::sys::link::{Change, Link};
 use common::version::Version;
 
 use crate::attribute;
@@ -58,11 +58,12 @@ impl Plan {
         self.sysctls.is_empty() && self.link.is_empty() && self.offloads.is_empty()
     }
 
-    /// Whether the kernel takes a sysctl away when the MTU of the plan is set: with less than [`LEAST_OF_IPV6`] an
+    /// Whether the MTU of the plan, which the link has, took a sysctl away: with less than [`LEAST_OF_IPV6`] an
     /// interface has no IPv6 (`addrconf_notify` in net/ipv6/addrconf.c).
-    pub fn takes_away(&self, name: &Name, ifname: &str) -> bool {
+    pub fn has_taken_away(&self, name: &Name, link: Option<&Link>) -> bool {
         let is_small = |change: &Change| matches!(change, Change::Mtu(mtu) if *mtu < LEAST_OF_IPV6);
-        self.link.iter().any(is_small) && name.is_of_ipv6_on(ifname)
+        let is_of = |link: &Link| link.mtu < LEAST_OF_IPV6 && name.is_of_ipv6_on(&link.name);
+        self.link.iter().any(is_small) && link.is_some_and(is_of)
     }
 
     /// The sides that have offloads to switch.

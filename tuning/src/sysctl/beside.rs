@@ -39,11 +39,6 @@ impl Name {
             // The secret of `default` serves every interface that has none of its own.
             ["net", "ipv6", "conf", "default", "stable_secret"] => ("ipv6", "addr_gen_mode", true),
             ["net", "ipv6", "conf", _, "stable_secret"] => ("ipv6", "addr_gen_mode", false),
-            // It is that of every interface without an address and without a value of its own
-            // (`devinet_copy_dflt_conf` in net/ipv4/devinet.c).
-            ["net", "ipv4", "conf", "default", leaf] if *leaf != "forwarding" => {
-                ("ipv4", *leaf, true)
-            }
             _ => return Ok(self.twin().into_iter().collect()),
         };
         let of = |device: &str| {
