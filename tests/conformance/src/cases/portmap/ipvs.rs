@@ -112,8 +112,10 @@ impl<'l> Beside<'l> {
         Ok(beside)
     }
 
+    /// In a spec version that the reference of each of Debian's releases speaks.
     fn request(&self) -> Request<'_> {
-        self.pods.request(web()).with(self.options.clone())
+        let request = self.pods.request(web()).version("0.4.0");
+        request.with(self.options.clone())
     }
 
     /// What kube-proxy in ipvs mode sets for a Service with two NodePorts.
