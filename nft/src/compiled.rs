@@ -248,12 +248,12 @@ impl Compiled {
         bad.map_or(Ok(()), |test| Err(test.name.as_str()))
     }
 
-    /// Writes it in front of a chain's rules, followed by a jump. `number` distinguishes its sets from the
-    /// batch's others.
+    /// Writes it into a chain, followed by a jump: behind the rule with the handle `behind`, or in front of all
+    /// rules. `number` distinguishes its sets from the batch's others.
     pub fn commands(
         &self,
         place: Place,
-        chain: &str,
+        (chain, behind): (&str, Option<u64>),
         jump: &str,
         comment: &str,
         number: u32,
@@ -266,17 +266,24 @@ impl Compiled {
         let exprs: Vec<Nla> = tests
             .chain([Expr::Jump(jump.to_owned()).encode()])
             .collect();
-        let rule = vec![
+        let mut rule = vec![
             Nla::text(uapi::RULE_CHAIN, chain),
             Nla::nested(uapi::RULE_EXPRESSIONS, exprs),
             userdata(uapi::RULE_USERDATA, comment),
         ];
+        rule.extend(behind.map(|handle| Nla::be64(uapi::RULE_POSITION, handle)));
         messages.push((uapi::NEWRULE, rule, "add the rule of a condition"));
+        // With a position, a rule that is appended goes directly behind it.
+        let append = behind.map_or(0, |_| libc::NLM_F_APPEND);
         let command = |(kind, attributes, words): (u16, Vec<Nla>, &str)| Command {
             place,
             action: Action::Message {
                 kind,
-                flags: libc::NLM_F_CREATE,
+                flags: libc::NLM_F_CREATE
+                    | match kind {
+                        uapi::NEWRULE => append,
+                        _ => 0,
+                    },
                 attributes,
                 words: words.to_owned(),
             },

@@ -59,6 +59,38 @@ pub fn place(state: &State, wanted: &Wanted, chain: &str) -> Places {
     }
 }
 
+/// Whether a rule with conditions stands before an attachment's jumps, has one of its ports, and would be behind
+/// them if they were inserted now: whoever is added again is the newest. Of rules without conditions,
+/// [`super::shadowed`] knows it.
+pub fn is_behind_conditions(state: &State, wanted: &Wanted, chain: &str) -> bool {
+    let Some(own) = jumps_to(state, chain).last() else {
+        return false;
+    };
+    let ports = ports(wanted);
+    let others = others_at(state, wanted, chain);
+    let before = others.take_while(|(place, _)| *place < own.place);
+    let before: Vec<&String> = before.map(|(_, rule)| rule).collect();
+    let takes_some = |rule: &&String| {
+        let Some((jump, meaning)) = owner::jump(rule) else {
+            return false;
+        };
+        let reach = Reach::of(&meaning);
+        let mut theirs = reach.ports();
+        reach.is_conditional
+            && !jump.is_of(&wanted.attachment)
+            && theirs.any(|(protocol, range)| {
+                let is_in =
+                    |port: &HostPort| port.protocol == protocol && range.contains(&port.number);
+                wanted.ports.iter().any(|forward| is_in(&forward.port))
+            })
+    };
+    let is_rival = |rule: &&String| may_have_one_of(rule, &ports) && takes_some(rule);
+    before.iter().copied().any(|rule| is_rival(&rule)) && {
+        let behind = before.get(place(state, wanted, chain).jumps..);
+        behind.unwrap_or_default().iter().any(is_rival)
+    }
+}
+
 /// Whether a jump of another attachment may matter to where an attachment's own go.
 pub fn may_matter(state: &State, wanted: &Wanted) -> bool {
     let ports = ports(wanted);
@@ -80,12 +112,21 @@ fn others<'a>(
     wanted: &Wanted,
     chain: &str,
 ) -> impl Iterator<Item = &'a String> + use<'a> {
+    others_at(state, wanted, chain).map(|(_, rule)| rule)
+}
+
+/// The same, with their places.
+fn others_at<'a>(
+    state: &'a State,
+    wanted: &Wanted,
+    chain: &str,
+) -> impl Iterator<Item = (usize, &'a String)> + use<'a> {
     let mark = owner::comment(&wanted.attachment);
     let strays = strays(state, |comment| comment == mark);
     let own = jumps_to(state, chain).chain(strays);
     let own: BTreeSet<usize> = own.map(|standing| standing.place).collect();
     let rules = state.rules(DNAT).iter().enumerate();
-    rules.filter_map(move |(place, rule)| (!own.contains(&place)).then_some(rule))
+    rules.filter(move |(place, _)| !own.contains(place))
 }
 
 /// What the rules of others, as far as they were passed, mean for the new ones.
@@ -150,12 +191,14 @@ impl<'a> Scan<'a> {
             return;
         }
         let reach = Reach::of(&meaning);
+        // Which of an attachment's entries with conditions takes a packet makes no difference to others.
+        let is_entry = reach.is_conditional && jump.comment == owner::comment(self.owner);
         let theirs = rivals.of(&jump.chain, state).behind(&reach);
         let mut firsts = Vec::new();
         for port in theirs {
             let is_served = self.served.insert(port);
             let is_new = self.passed.insert((jump.chain.clone(), port));
-            let is_own = is_served && jump.is_of(self.owner);
+            let is_own = is_served && !is_entry && jump.is_of(self.owner);
             match self.order(&port, is_own) {
                 Order::First if is_new => firsts.push(port),
                 Order::Between if is_new => {

@@ -91,7 +91,8 @@ fn own(transaction: &mut Transaction, state: &State, wanted: &Wanted, chain: &st
 fn jumps(transaction: &mut Transaction, state: &State, wanted: &Wanted, chain: &str) {
     let jumps_differ = (wanted.conditional && !wanted.conditions_stand)
         || !drift::jump_drift(state, wanted, chain).is_empty()
-        || !shadowed::drifts(state, wanted, chain).is_empty();
+        || !shadowed::drifts(state, wanted, chain).is_empty()
+        || order::is_behind_conditions(state, wanted, chain);
     if jumps_differ {
         replace_jumps(transaction, state, wanted, chain);
     }

@@ -8,7 +8,7 @@ use nft::object::Element;
 use nft::socket::Nft;
 
 use super::claim::{self, Taken};
-use super::conditional::{self, Conditional};
+use super::conditional::{self, Conditional, Order};
 use super::diff::{Difference, difference};
 use super::elements::{Elements, index};
 use super::observe::{Comparison, need};
@@ -188,7 +188,9 @@ fn decide(
     let mut commands = difference.shared.commands;
     commands.extend(claim::commands(family, &wanted, &found));
     let (attachment, present) = (&plan.attachment, difference.conditional);
-    let rules = conditional::commands(family, attachment, &present, conditional);
+    let newest = (conditional, Order::First);
+    let rules = conditional::commands(family, attachment, &present, newest);
+    let behind = present.before().to_vec();
     commands.extend(rules);
     commands.extend(reference::removal(family, &reference).commands);
     let change = Change {
@@ -199,6 +201,7 @@ fn decide(
         index: indexes(&owner, &found, &wanted),
         is_first: seen.table.is_none(),
         conditional: present.into(),
+        behind,
         reference,
     };
     Ok((commands, change, others))
@@ -250,6 +253,7 @@ fn leave_family(
     let change = Change {
         before: queue::claims_of(&queue::of_elements(&touched), &owner),
         index: indexes(&owner, &touched, &wanted),
+        behind: conditional.before().to_vec(),
         conditional: conditional.into(),
         ..Change::of_nothing(family, &plan.attachment)
     };

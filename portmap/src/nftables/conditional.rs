@@ -40,6 +40,19 @@ pub struct Present {
     chain: Option<Vec<Rule>>,
     /// The rules that have its mark or lead to its chain.
     tests: Vec<Whole>,
+    /// The handles of the rules of other containers, in their order. The first match decides.
+    others: Vec<u64>,
+    /// How many of them are before its own.
+    before: usize,
+}
+
+/// Where an attachment's rule is to be among those of other containers.
+#[derive(Debug, Clone, Copy)]
+pub enum Order<'a> {
+    /// Before them, as the newest.
+    First,
+    /// Where it was: behind these, by their handles, as far as they are still there.
+    Behind(&'a [u64]),
 }
 
 /// What a plan wants, by IP version: nothing where it has no conditions.
@@ -67,17 +80,33 @@ pub fn observe(nft: &mut Nft, family: Family, attachment: &Attachment) -> Result
     let name = private::chain(attachment);
     if nft.chains(place, &[&name])?.iter().all(Option::is_none) {
         // Without the chain, no rule leads there.
-        let (chain, tests) = (None, Vec::new());
-        return Ok(Present { chain, tests });
+        return Ok(Present {
+            chain: None,
+            tests: Vec::new(),
+            others: Vec::new(),
+            before: 0,
+        });
     }
     let owner = owner::text(attachment);
-    let mut tests = compiled::rules(nft, place, CONDITIONS)?;
-    tests.retain(|test| {
-        let is_marked = test.rule.comment.as_deref() == Some(owner.as_str());
-        is_marked || test.rule.leads_to(&name)
-    });
+    let (mut tests, mut others, mut before) = (Vec::new(), Vec::new(), 0);
+    for test in compiled::rules(nft, place, CONDITIONS)? {
+        let comment = test.rule.comment.as_deref();
+        if comment == Some(owner.as_str()) || test.rule.leads_to(&name) {
+            if tests.is_empty() {
+                before = others.len();
+            }
+            tests.push(test);
+        } else if !comment.is_some_and(|other| owner::is_same_container(other, &owner)) {
+            others.push(test.rule.handle);
+        }
+    }
     let chain = Some(nft.rules(place, &name)?);
-    Ok(Present { chain, tests })
+    Ok(Present {
+        chain,
+        tests,
+        others,
+        before,
+    })
 }
 
 /// What of it can be written again.
@@ -92,6 +121,22 @@ impl From<Present> for Option<Conditional> {
 }
 
 impl Present {
+    /// The handles of the rules of other containers before its own.
+    pub fn before(&self) -> &[u64] {
+        self.others.get(..self.before).unwrap_or_default()
+    }
+
+    /// The handle of the rule of another container that its own is to be behind.
+    fn behind(&self, order: Order<'_>) -> Option<u64> {
+        match order {
+            Order::First => None,
+            Order::Behind(before) => {
+                let mut before = before.iter().rev().copied();
+                before.find(|handle| self.others.contains(handle))
+            }
+        }
+    }
+
     fn is_tested_as(&self, test: &Compiled, chain: &str, owner: &str) -> bool {
         matches!(self.tests.as_slice(), [one] if one.compiled == *test
             && one.rule.leads_to(chain)
@@ -113,22 +158,24 @@ pub fn commands(
     family: Family,
     attachment: &Attachment,
     present: &Present,
-    wanted: Option<&Conditional>,
+    (wanted, order): (Option<&Conditional>, Order<'_>),
 ) -> Vec<Command> {
     let place = shared::place(family);
     let (name, owner) = (private::chain(attachment), owner::text(attachment));
     let mut actions = Vec::new();
     let mut tests = Vec::new();
+    let behind = present.behind(order);
     let is_tested = wanted.is_some_and(|w| present.is_tested_as(&w.test, &name, &owner));
-    if !is_tested {
+    if !is_tested || present.before().last().copied() != behind {
         actions.extend(present.tests.iter().map(|test| Action::DeleteRule {
             chain: CONDITIONS.to_owned(),
             handle: Some(test.rule.handle),
         }));
         let test = wanted.map(|w| &w.test);
-        tests.extend(
-            test.map(|test| test.commands(place, CONDITIONS, &name, &owner, first_set(family))),
-        );
+        tests.extend(test.map(|test| {
+            let to = (CONDITIONS, behind);
+            test.commands(place, to, &name, &owner, first_set(family))
+        }));
     }
     match wanted {
         Some(wanted) => actions.extend(chain(&name, present, &wanted.rules)),

@@ -9,7 +9,7 @@ use nft::command::{Action, Command};
 use nft::object::{Element, Set};
 use nft::socket::Nft;
 
-use super::conditional::{self, Conditional};
+use super::conditional::{self, Conditional, Order};
 use super::elements::{Elements, index};
 use super::layout::CONDITIONS;
 use super::queue::{self, Claim};
@@ -45,6 +45,8 @@ pub struct Change {
     pub is_first: bool,
     /// Its rules with conditions before.
     pub conditional: Option<Conditional>,
+    /// The handles of the rules of other containers that these were behind.
+    pub behind: Vec<u64>,
     /// What it replaced of the reference's.
     pub reference: Vec<Theirs>,
 }
@@ -78,6 +80,7 @@ impl Change {
             index: [None, None],
             is_first: false,
             conditional: None,
+            behind: Vec::new(),
             reference: Vec::new(),
         }
     }
@@ -107,7 +110,7 @@ impl Change {
             self.family,
             &self.attachment,
             &seen,
-            self.conditional.as_ref(),
+            (self.conditional.as_ref(), Order::Behind(&self.behind)),
         ));
         Ok(commands)
     }

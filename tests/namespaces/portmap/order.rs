@@ -14,6 +14,8 @@ on_every_backend!(
     a_failed_add_and_a_del_leave_the_others_their_ports,
     a_container_s_second_network_leaves_the_port_to_its_first,
     of_one_request_s_claims_the_one_of_an_address_is_served_there,
+    with_conditions_too_who_is_added_again_is_the_newest,
+    entries_with_conditions_that_are_added_again_are_the_newest,
 );
 
 const CAREFUL: &str = r#""onConflict":"error","#;
@@ -251,5 +253,74 @@ fn of_one_request_s_claims_the_one_of_an_address_is_served_there(backend: Backen
         claims.reverse();
     }
     node.does("DEL", 0, &claims);
+    node.host.is_clean();
+}
+
+/// Conditions on the client's addresses; those of a second entry have another prefix around them.
+fn conditions(backend: Backend, bits: [u8; 2]) -> String {
+    let [v4, v6] = bits;
+    let (v4, v6) = (format!("10.99.0.0/{v4}"), format!("fd99::/{v6}"));
+    match backend {
+        Backend::Nftables => format!(
+            r#""conditionsV4":["ip","saddr","{v4}"],"conditionsV6":["ip6","saddr","{v6}"],"#
+        ),
+        _ => format!(r#""conditionsV4":["-s","{v4}"],"conditionsV6":["-s","{v6}"],"#),
+    }
+}
+
+fn with_conditions_too_who_is_added_again_is_the_newest(backend: Backend) {
+    let node = Node::new(backend);
+    let near = conditions(backend, [24, 64]);
+    let call = |verb, number| {
+        let request = node.request(number, &near, &[everywhere(8080)]);
+        let call = node.host.call(verb, &request);
+        call.env("CNI_CONTAINERID", &format!("cid-{number}"))
+    };
+    let does = |verb, number| drop(node.host.ok(&call(verb, number)));
+    for number in [0, 1, 2, 0] {
+        does("ADD", number);
+        node.serves(8080, [number, number]);
+    }
+    let before = node.rules();
+    does("ADD", 0);
+    assert_eq!(node.rules(), before);
+    // A failed one leaves the order: 0, 2, 1.
+    let full = ["sh", "-c", "exec \"$0\" >/dev/full"];
+    let failed = call("ADD", 1).under(&full).run(&node.host.net.host);
+    assert_eq!(failed.unwrap().code, Some(1));
+    for (goes, serves) in [(0, 2), (2, 1)] {
+        node.serves(8080, [goes, goes]);
+        does("DEL", goes);
+        node.serves(8080, [serves, serves]);
+    }
+    does("DEL", 1);
+    node.host.is_clean();
+}
+
+fn entries_with_conditions_that_are_added_again_are_the_newest(backend: Backend) {
+    let node = Node::new(backend);
+    let entries = [[24, 64], [16, 48]].map(|bits| conditions(backend, bits));
+    let does = |verb, number, ports: &[Vec<String>]| {
+        for entry in &entries {
+            let call = node.host.call(verb, &node.request(number, entry, ports));
+            node.host
+                .ok(&call.env("CNI_CONTAINERID", &format!("cid-{number}")));
+        }
+    };
+    // The port that the other does not have stays served, and holds neither entry behind the other.
+    let [both, one] = [
+        vec![everywhere(8080), everywhere(8081)],
+        vec![everywhere(8080)],
+    ];
+    does("ADD", 0, &both);
+    does("ADD", 1, &one);
+    node.serves(8080, [1, 1]);
+    does("ADD", 0, &both);
+    node.serves(8080, [0, 0]);
+    node.serves(8081, [0, 0]);
+    does("CHECK", 0, &both);
+    does("DEL", 0, &both);
+    node.serves(8080, [1, 1]);
+    does("DEL", 1, &one);
     node.host.is_clean();
 }
