@@ -79,7 +79,12 @@ fn an_ipv6_address_that_has_no_route_yet_is_mapped(backend: Backend) {
     let options = r#""hostInterfaces":["out0"],"#;
     // As between the end of the kernel's look for duplicates and the route that follows from it.
     pods.node("ip address add fd99::78/64 dev out0 nodad");
-    pods.node("ip -6 route del local fd99::78 dev out0 table local");
+    let host = &pods.0.host.net.host;
+    let route = [
+        "ip", "-6", "route", "del", "local", "fd99::78", "dev", "out0", "table", "local",
+    ];
+    let is_gone = || host.try_sh(&route).is_ok();
+    assert!(wait_until(Duration::from_secs(10), is_gone));
     pods.does("ADD", 0, options);
     pods.node("ip -6 route add local fd99::78 dev out0 table local");
     pods.does("CHECK", 0, options);
