@@ -165,3 +165,9 @@ pub trait Undo {
     /// Everything that could not be rolled back.
     fn run(self) -> Result<(), Error>;
 }
+
+/// An error of rolling back a batch: what stays, and who removes it.
+pub fn not_rolled_back(error: Error) -> Error {
+    let msg = "roll back the rules in nf_tables; DEL removes what stays";
+    Error::new(error.code, msg).with_details(error)
+}

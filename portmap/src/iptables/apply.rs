@@ -36,7 +36,7 @@ impl Part {
     fn run(self) -> Result<(), Error> {
         match self {
             Part::Program(undo) => undo.run(),
-            Part::Native(undo) => undo.run(),
+            Part::Native(undo) => undo.run().map_err(backend::not_rolled_back),
         }
     }
 }

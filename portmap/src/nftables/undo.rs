@@ -57,15 +57,17 @@ impl backend::Undo for Undo {
     }
 
     fn run(self) -> Result<(), Error> {
-        let mut nft = Nft::open()?;
-        transaction::run(&mut nft, |nft| {
-            let mut commands = Vec::new();
-            for change in &self.changes {
-                let more = change.commands(nft);
-                commands.extend(more.map_err(|refusal| unreadable(change.family, refusal))?);
-            }
-            Ok((commands, ()))
-        })
+        let undone = Nft::open().and_then(|mut nft| {
+            transaction::run(&mut nft, |nft| {
+                let mut commands = Vec::new();
+                for change in &self.changes {
+                    let more = change.commands(nft);
+                    commands.extend(more.map_err(|refusal| unreadable(change.family, refusal))?);
+                }
+                Ok((commands, ()))
+            })
+        });
+        undone.map_err(backend::not_rolled_back)
     }
 }
 
