@@ -39,6 +39,8 @@ struct Step<'a> {
     is_behind: bool,
     may_change: bool,
     drift: Option<Difference>,
+    /// Why CHECK could not tell; its drift says so, too, as ADD may repair that.
+    unknown: Option<Error>,
     /// Why it was not repaired.
     obstacle: Option<Outcome>,
 }
@@ -78,7 +80,7 @@ fn put_right_all<P: Operate>(tasks: &[Task<'_>], moves: &mut [Move]) -> Vec<Outc
         step.drift = match drifts.map(|drifts| step.own(drifts)) {
             Ok(drifts) if drifts.is_empty() => None,
             Ok(drifts) => Some(Difference::of(&P::names(step.request), &drifts)),
-            Err(error) => Some(Difference::unknown(&error)),
+            Err(error) => Some(Difference::unknown(step.unknown.insert(error))),
         };
     });
     come_after::<P>(tasks, &mut todo);
@@ -169,6 +171,7 @@ fn steps<'a>(tasks: &'a [Task<'_>]) -> Vec<Step<'a>> {
             is_behind: false,
             may_change: !one.is_dry,
             drift: None,
+            unknown: None,
             obstacle: None,
         })
     };
@@ -212,6 +215,10 @@ impl Task<'_> {
         let obstacle = obstacles.next();
         if let Some(obstacle) = obstacle.or_else(|| moved?.obstacle.clone()) {
             return obstacle;
+        }
+        let mut unknown = steps.iter().filter_map(|step| step.unknown.clone());
+        if let Some(error) = unknown.next().filter(|_| self.is_dry) {
+            return Outcome::Failed(error);
         }
         let drifts = steps.iter().filter_map(|step| step.drift.as_ref());
         // Where nothing serves, nothing is moved.

@@ -175,6 +175,8 @@ impl Looker {
             let what = shown(plugin, &owners.name(&entry.attachment), &outcome);
             match &outcome {
                 Outcome::Drifted(_) => continue,
+                // It was reported when it failed, and is tried again later.
+                Outcome::Failed(_) if is_held(&entry.attachment) => continue,
                 Outcome::Failed(_) => {
                     let before = self.failed.insert(part.clone(), what.clone());
                     is_new |= before.is_none();

@@ -50,9 +50,10 @@ impl Difference {
 
     /// Of a CHECK that failed, perhaps for something that ADD repairs, such as a table that is gone.
     pub(super) fn unknown(error: &Error) -> Difference {
+        let text = format!("not known before, added again: {error}");
         Difference {
-            line: error.to_string(),
-            whole: error.to_string(),
+            line: text.clone(),
+            whole: text,
         }
     }
 
