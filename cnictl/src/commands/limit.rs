@@ -26,8 +26,14 @@ pub fn run(args: &Limit) -> Result<u8, Error> {
         show_warnings::<Bandwidth>(request);
         done?;
     }
-    // What is not limited any longer.
-    Bandwidth::retire(&former, &now)?;
+    // What is not limited any longer. The new limits are in place by now.
+    Bandwidth::retire(&former, &now).map_err(|error| {
+        let msg = format!(
+            "remove the former limits of {}; the new ones are set. Run the command again",
+            name(&entry.attachment)
+        );
+        Error::new(error.code, msg).with_details(error)
+    })?;
     let limits = [("ingress", &args.ingress), ("egress", &args.egress)];
     let told = limits.iter().filter_map(|(direction, rate)| {
         let text = rate.as_ref()?.text.as_str();
