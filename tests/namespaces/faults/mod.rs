@@ -8,6 +8,7 @@ mod attachment;
 mod held;
 mod inject;
 mod killed;
+mod lasting;
 mod link;
 mod node;
 mod overrun;
