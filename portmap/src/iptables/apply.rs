@@ -95,10 +95,7 @@ pub fn apply(plan: &Plan, config: &Config, log: &Log) -> Result<Undo, Error> {
             None => Ok(Undo::default()),
         };
     }
-    let mut unplanned = variants.unplanned(plan);
-    // A batch did it.
-    unplanned.retain(|(_, variant)| native.is_empty() || *variant == Variant::Legacy);
-    let undo = remove_from(unplanned, &plan.attachment, &evidence, done)?;
+    let undo = remove_from(variants.elsewhere(plan), &plan.attachment, &evidence, done)?;
     missing.iter().for_each(|error| log.warn(error));
     Ok(undo)
 }
@@ -108,17 +105,20 @@ pub fn apply(plan: &Plan, config: &Config, log: &Log) -> Result<Undo, Error> {
 /// # Errors
 /// Why it could not be removed; nothing is then, or the error says what could not be brought back.
 pub fn leave(owner: &Attachment, evidence: Evidence) -> Result<Undo, Error> {
-    let mut places = Vec::new();
-    for family in Family::ALL {
-        if remove::legacy::may_have(family, owner)? {
-            places.push((family, Variant::Legacy));
-        }
-    }
-    if native::may_have(&Family::ALL, owner)? {
-        places.extend(Family::ALL.map(|family| (family, Variant::Nft)));
-    }
+    let of = |family| [Variant::Nft, Variant::Legacy].map(|variant| (family, variant));
+    let places = Family::ALL.into_iter().flat_map(of).collect();
     let evidence = theirs::known(owner, evidence)?;
     remove_from(places, owner, &evidence, Vec::new())
+}
+
+/// Removes what the owner of a plan that was applied has where the plan wants nothing.
+///
+/// # Errors
+/// As [`leave`].
+pub fn leave_unplanned(plan: &Plan, config: &Config) -> Result<(), Error> {
+    let places = Variants::find()?.elsewhere(plan);
+    let evidence = theirs::known(&plan.attachment, Evidence::of_config(config))?;
+    remove_from(places, &plan.attachment, &evidence, Vec::new()).map(drop)
 }
 
 /// Refuses conditions that are no tests before anything is written in the other IP version: what all
@@ -160,6 +160,13 @@ fn remove_each(
     done: &mut Vec<Part>,
 ) -> Result<(), Error> {
     for (family, variant) in places {
+        let may_have = match variant {
+            Variant::Legacy => remove::legacy::may_have(family, attachment)?,
+            Variant::Nft => native::may_have(&[family], attachment)?,
+        };
+        if !may_have {
+            continue;
+        }
         let owners = vec![(attachment.clone(), evidence.clone())];
         let mut undo = undo::Undo::of(family, Some(variant), owners)?;
         let removed = match variant {

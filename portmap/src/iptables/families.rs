@@ -66,6 +66,20 @@ impl Variants {
         let known = unplanned.filter_map(|family| Some((family, self.of(family)?)));
         known.collect()
     }
+
+    /// Where a plan wants nothing, though an earlier request may have: all but the variant of each of its IP
+    /// versions. Where a program does not show its variant, neither is known to be the other one.
+    pub fn elsewhere(self, plan: &Plan) -> Vec<(Family, Variant)> {
+        let places = Family::ALL.into_iter().flat_map(|family| {
+            let variants = [Variant::Nft, Variant::Legacy].into_iter();
+            variants.map(move |variant| (family, variant))
+        });
+        let is_unplanned = |(family, variant): &(Family, Variant)| {
+            let is_other = |own: Variant| own != *variant;
+            plan.family(*family).is_none() || self.of(*family).is_some_and(is_other)
+        };
+        places.filter(is_unplanned).collect()
+    }
 }
 
 /// Whether a program writes some of the IP versions.

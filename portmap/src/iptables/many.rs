@@ -9,7 +9,7 @@ use super::families::Variants;
 use super::observe::Tables;
 use super::rules::all_wanted;
 use super::undo::Undo;
-use super::{native, write};
+use super::{apply as one, native, write};
 use crate::config::{Config, Evidence};
 use crate::options::Mark;
 use crate::plan::Plan;
@@ -54,7 +54,8 @@ pub fn add(jobs: &[(&Plan, &Config)]) -> bool {
             return false;
         }
     }
-    true
+    let leave = |(plan, config): &(&Plan, &Config)| one::leave_unplanned(plan, config).is_ok();
+    jobs.iter().all(leave)
 }
 
 /// What all attachments together lack in one IP version, each as the ones before it leave the tables;

@@ -1,8 +1,9 @@
 //! Both variants of iptables on one node, and what older versions left.
 
-use super::node::{Backend, Host, mapping, on_both_variants, request};
+use super::node::{Backend, Host, mapping, on_both_variants, request, request_of};
 
 on_both_variants!(
+    add_moves_to_the_variant_that_iptables_is_now_or_leaves_what_was,
     del_cleans_the_variant_that_iptables_is_no_longer,
     gc_cleans_the_variant_that_iptables_is_no_longer,
     del_cleans_rules_that_lead_there_from_elsewhere,
@@ -27,13 +28,53 @@ fn swap(host: &Host) {
     }
 }
 
+fn add_moves_to_the_variant_that_iptables_is_now_or_leaves_what_was(backend: Backend) {
+    let host = Host::usual(backend);
+    let own = request("", &mapping("tcp", 8080, 80));
+    let neighbour = host.call("ADD", &request("", &mapping("tcp", 9090, 80)));
+    host.ok(&neighbour.env("CNI_CONTAINERID", "cid-0002"));
+    // What all attachments share stays from now on.
+    swap(&host);
+    host.run("ADD", &own);
+    host.run("DEL", &own);
+    swap(&host);
+    for only in [false, true] {
+        // The last one has no IPv6 any longer.
+        let addresses = ["10.22.0.2/16", "fd00:22::2/64"];
+        let addresses = addresses.split_at(if only { 1 } else { 2 }).0;
+        let moved = request_of("", &mapping("tcp", 8080, 80), addresses);
+        host.run("ADD", &own);
+        let before = rules(&host);
+        swap(&host);
+        let full = ["sh", "-c", "exec \"$0\" >/dev/full"];
+        let call = host.call("ADD", &moved).under(&full);
+        assert_eq!(call.run(&host.net.host).unwrap().code, Some(1));
+        assert_eq!(rules(&host), before);
+        host.run("ADD", &moved);
+        host.run("CHECK", &moved);
+        for base in ["iptables", "ip6tables"] {
+            let left = host.nat(base);
+            assert!(!left.contains("cid-0001"), "{left}");
+            assert!(left.contains("cid-0002"), "{left}");
+        }
+        host.run("DEL", &moved);
+        swap(&host);
+    }
+}
+
+/// The rules of both variants.
+fn rules(host: &Host) -> Vec<String> {
+    let print = "iptables-legacy-save; ip6tables-legacy-save; nft --stateless list ruleset";
+    let all = host.net.host.sh(["sh", "-c", print]);
+    let lines = all.lines().filter(|line| !line.starts_with(['#', ':']));
+    lines.map(str::to_owned).collect()
+}
+
 fn del_cleans_the_variant_that_iptables_is_no_longer(backend: Backend) {
     let host = Host::usual(backend);
     let request = request("", &mapping("tcp", 8080, 80));
     host.run("ADD", &request);
     swap(&host);
-    host.run("ADD", &request);
-    host.run("CHECK", &request);
     host.run("DEL", &request);
     host.is_clean();
     swap(&host);
