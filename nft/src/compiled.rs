@@ -206,16 +206,28 @@ impl Set {
         ];
         let lists = nft.list(uapi::GETSETELEM, place.family, &filter, |part| {
             let list = attribute(part, uapi::ELEM_LIST_ELEMENTS).unwrap_or(&[]);
-            let elements = each_attribute(list).map(|(_, element)| picked(element, &ELEMENT));
+            let elements = each_attribute(list).map(|(_, element)| Set::element(element));
             elements.collect::<Vec<_>>()
         })?;
-        let mut elements: Vec<_> = lists.into_iter().flatten().collect();
+        let elements = lists.into_iter().flatten().collect::<Option<Vec<_>>>();
+        let Some(mut elements) = elements else {
+            return Ok(None);
+        };
         // An interval's end that is the next one's beginning comes before it.
         elements.sort_by(|a, b| (a.first(), b.len()).cmp(&(b.first(), a.len())));
         Ok(Some(Set {
             attributes: picked(set, &SET),
             elements,
         }))
+    }
+
+    /// An element without its comment; `None` for one that does more than be in the set. It may count or limit
+    /// the packets that it matches.
+    fn element(element: &[u8]) -> Option<Attributes> {
+        let is_known = |kind: u16| ELEMENT.contains(&kind) || kind == uapi::ELEM_USERDATA;
+        let mut attributes = each_attribute(element);
+        let is_plain = attributes.all(|(kind, _)| is_known(kind));
+        is_plain.then(|| picked(element, &ELEMENT))
     }
 
     fn messages(&self, id: u32) -> Vec<(u16, Vec<Nla>, &'static str)> {

@@ -72,7 +72,7 @@ fn conditions_that_are_more_than_tests_are_refused_and_nothing_stays() {
 }
 
 /// What a packet must not set off, whoever sends it. Each alone, as one text, and behind a test.
-const ACTIONS: [&str; 37] = [
+const ACTIONS: [&str; 39] = [
     "delete @hostports { meta l4proto . th dport : 10.22.0.2 . 80 }",
     "add @hostports { meta l4proto . th dport : 10.22.0.2 . 80 }",
     "update @attachments { iifname }",
@@ -110,6 +110,8 @@ const ACTIONS: [&str; 37] = [
     "goto hostports",
     "return",
     "ip saddr vmap { 192.0.2.1 : accept }",
+    "ip saddr { 192.0.2.1 limit rate 1/second, 192.0.2.2 }",
+    "ip saddr { 192.0.2.1 counter, 192.0.2.4-192.0.2.7 counter }",
 ];
 
 #[test]
@@ -187,6 +189,10 @@ fn lists_intervals_and_interfaces_by_number_are_served_checked_and_removed() {
         (
             "ip saddr . tcp dport { 10.99.0.2 . 1-1000 }".to_owned(),
             false,
+        ),
+        (
+            "ip saddr { 10.99.0.2 comment \"x\", 192.0.2.1 }".to_owned(),
+            true,
         ),
         ("@nh,96,32 0x0a630002 ct state new".to_owned(), true),
         (format!("iif {out} tcp flags syn"), true),
