@@ -1,6 +1,6 @@
 //! The configuration: port mappings, the container's addresses and options, valid once read.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::OnceLock;
 
 use common::decode::Object;
@@ -335,12 +335,27 @@ fn mappings(raw: Object<'_>) -> Result<Vec<PortMapping>, Error> {
     }
 }
 
-/// The first address of a family that is the container's.
+/// The first address of a family that is the container's. A link-local IPv6 address, to which no route leads
+/// without an interface, counts where there is no other.
 fn container_address(result: &CniResult, ifname: &str, family: Family) -> Option<Prefix> {
-    result
-        .container_ips(ifname)
-        .map(|ip| canonical(ip.address))
-        .find(|prefix| Family::of(prefix.addr) == family)
+    let own = result.container_ips(ifname).map(|ip| canonical(ip.address));
+    let mut own = own.filter(|prefix| Family::of(prefix.addr) == family && is_of_one(prefix.addr));
+    let first = own.next()?;
+    match is_routed(first.addr) {
+        true => Some(first),
+        false => own.find(|prefix| is_routed(prefix.addr)).or(Some(first)),
+    }
+}
+
+/// Whether an address can be one container's. A port of the node that leads to a loopback address would lead to
+/// the node itself.
+fn is_of_one(addr: IpAddr) -> bool {
+    let is_broadcast = addr == IpAddr::V4(Ipv4Addr::BROADCAST);
+    !(addr.is_unspecified() || addr.is_loopback() || addr.is_multicast() || is_broadcast)
+}
+
+fn is_routed(addr: IpAddr) -> bool {
+    !matches!(addr, IpAddr::V6(addr) if addr.is_unicast_link_local())
 }
 
 /// An IPv4 address in IPv6 notation (`::ffff:10.0.0.2/120`) as the IPv4 address it is.

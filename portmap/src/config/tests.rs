@@ -14,6 +14,11 @@ fn request(keys: &str) -> Request {
                    {{"address":"fd00:22::2/64"}}]}}}}"#,
         if keys.is_empty() { "" } else { "," }
     );
+    request_of(&conf)
+}
+
+/// A request of ADD with a configuration.
+fn request_of(conf: &str) -> Request {
     let environment = Environment::read(|name| {
         Some(match name {
             "CNI_COMMAND" => "ADD".into(),
@@ -53,6 +58,40 @@ fn without_options_everything_has_its_default() {
             ifname: "eth0".into()
         }
     );
+}
+
+#[test]
+fn the_container_s_address_is_one_that_packets_can_be_translated_to() {
+    let result = |list: &str| {
+        let ips: Vec<String> = list
+            .split_whitespace()
+            .map(|address| format!(r#"{{"address":"{address}"}}"#))
+            .collect();
+        let keys = format!(r#""prevResult":{{"ips":[{}]}}"#, ips.join(","));
+        let conf = format!(r#"{{"name":"net1","cniVersion":"1.0.0",{keys}}}"#);
+        let (config, _) = Config::parse(&request_of(&conf)).unwrap();
+        Family::ALL.map(|family| config.container(family).map(|p| p.addr.to_string()))
+    };
+    for (list, expected) in [
+        ("fe80::1/64 fd00::2/64", [None, Some("fd00::2")]),
+        (
+            "fe80::1/64 10.0.0.2/24",
+            [Some("10.0.0.2"), Some("fe80::1")],
+        ),
+        ("127.0.0.1/8 10.0.0.2/24", [Some("10.0.0.2"), None]),
+        (
+            "::1/128 ::/0 ff02::1/128 ::ffff:127.0.0.1/128",
+            [None, None],
+        ),
+        ("0.0.0.0/0 224.0.0.1/4 255.255.255.255/32", [None, None]),
+        ("169.254.1.1/16 10.0.0.2/24", [Some("169.254.1.1"), None]),
+    ] {
+        assert_eq!(
+            result(list),
+            expected.map(|addr| addr.map(str::to_owned)),
+            "{list}"
+        );
+    }
 }
 
 #[test]
