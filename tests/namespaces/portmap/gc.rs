@@ -16,7 +16,7 @@ on_both_variants!(
     gc_names_what_may_be_of_a_network_whose_name_is_cut,
 );
 
-fn gc(host: &Host, network: &str, valid: &[(&str, &str)]) -> Answer {
+pub fn gc(host: &Host, network: &str, valid: &[(&str, &str)]) -> Answer {
     let answer = gc_call(host, network, valid).run(&host.net.host).unwrap();
     assert_eq!(answer.code, Some(0), "{answer:?}");
     answer

@@ -22,6 +22,7 @@ pub mod node;
 mod order;
 mod packets;
 mod parallel;
+mod random;
 mod ranges;
 mod reference;
 mod replace;

@@ -30,7 +30,13 @@ pub struct Node {
 
 impl Node {
     pub fn new(backend: Backend) -> Node {
-        let topology = Topology::new().bridge("cni0").containers(3).client();
+        Node::of(backend, 3)
+    }
+
+    /// With so many containers.
+    pub fn of(backend: Backend, containers: u8) -> Node {
+        let topology = Topology::new().bridge("cni0");
+        let topology = topology.containers(containers).client();
         let host = Host::new(backend, &topology);
         let node = &host.net.host;
         node.sh(["ip", "address", "add", "10.99.0.77/24", "dev", "out0"]);
@@ -50,7 +56,8 @@ impl Node {
         };
         assert!(wait_until(Duration::from_secs(10), is_there));
         let server = |n: usize| tcp::Server::start(&host.net.containers[n], 80, &n.to_string());
-        let servers = (0..3).map(|n| server(n).unwrap()).collect();
+        let servers = (0..containers.into()).map(|n| server(n).unwrap());
+        let servers = servers.collect();
         Node {
             host,
             _servers: servers,
