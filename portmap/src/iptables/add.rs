@@ -112,6 +112,7 @@ fn slow(
         match tool.restore(&text) {
             Ok(_) => {
                 undo.note(is_change);
+                undo.note_for_others(write::for_others(&transaction, &wanted.attachment));
                 if has_older {
                     let all = compiled.map_or(wanted.jumps.len(), Compiled::len);
                     let rules = all / wanted.jumps.len().max(1);

@@ -8,9 +8,9 @@ use xtables::legacy::chains::Former;
 use xtables::legacy::edit::{self, Doomed};
 use xtables::state::State;
 
-use super::native;
 use super::rules::{DNAT, is_own_name};
 use super::standing::own_chains;
+use super::{native, write};
 use crate::config::Evidence;
 
 /// What attachments had in one IP version.
@@ -20,6 +20,8 @@ pub struct Undo {
     owners: Vec<(Attachment, Evidence)>,
     legacy: Option<Former>,
     native: Option<native::Undo>,
+    /// The jumps to others' chains that were inserted since.
+    for_others: Vec<String>,
     /// Whether anything was changed; what is shared is not rolled back.
     changed: bool,
 }
@@ -36,13 +38,14 @@ impl Undo {
     ) -> Result<Undo, Error> {
         let has = |this| variant.is_none_or(|variant| variant == this);
         let legacy = has(Variant::Legacy)
-            .then(|| edit::former(family, is_asked, |state| doomed(state, &owners)));
+            .then(|| edit::former(family, is_asked, |state| doomed(state, &owners, &[])));
         let native = has(Variant::Nft).then(|| native::Undo::of(family, &owners));
         Ok(Undo {
             family,
             legacy: legacy.transpose()?,
             native: native.transpose()?,
             owners,
+            for_others: Vec::new(),
             changed: false,
         })
     }
@@ -54,6 +57,7 @@ impl Undo {
             owners: vec![owner],
             legacy: Some(Former::default()),
             native: None,
+            for_others: Vec::new(),
             changed: false,
         }
     }
@@ -68,6 +72,11 @@ impl Undo {
         self.changed |= is_change;
     }
 
+    /// Notes what a program was told to insert for others.
+    pub fn note_for_others(&mut self, jumps: Vec<String>) {
+        self.for_others.extend(jumps);
+    }
+
     /// Takes it back.
     ///
     /// # Errors
@@ -78,10 +87,12 @@ impl Undo {
             owners,
             legacy,
             native,
+            for_others,
             changed: _,
         } = self;
         let legacy = legacy.map(|former| {
-            edit::put_back(family, is_asked, |state| doomed(state, &owners), &former)
+            let doomed = |state: &State| doomed(state, &owners, &for_others);
+            edit::put_back(family, is_asked, doomed, &former)
         });
         let outcomes = [legacy, native.map(native::Undo::run)];
         let errors = outcomes.into_iter().flatten().filter_map(Result::err);
@@ -96,11 +107,13 @@ fn is_asked(chain: &str) -> bool {
     chain == DNAT || is_own_name(chain)
 }
 
-fn doomed(state: &State, owners: &[(Attachment, Evidence)]) -> Doomed {
+fn doomed(state: &State, owners: &[(Attachment, Evidence)], for_others: &[String]) -> Doomed {
     let own = owners.iter();
     let own = own.flat_map(|(attachment, evidence)| own_chains(state, attachment, evidence));
+    // What was inserted for others would stand before what comes back.
+    let places = write::places_of(state, for_others).into_iter();
     Doomed {
         chains: own.collect(),
-        ..Doomed::default()
+        rules: places.map(|place| (DNAT.to_owned(), place)).collect(),
     }
 }

@@ -1,5 +1,8 @@
 //! The difference between the tables and what is wanted, as commands.
 
+use std::collections::BTreeSet;
+
+use common::Attachment;
 use xtables::Table;
 use xtables::meaning::Meaning;
 use xtables::state::State;
@@ -126,6 +129,47 @@ fn insert_jumps(transaction: &mut Transaction, state: &State, wanted: &Wanted, c
     for (place, rule) in behind.chain(singles.into_iter().rev().map(|rule| (top, rule))) {
         let command = Command::Insert(DNAT.to_owned(), place, rule);
         transaction.push(Table::Nat, command);
+    }
+}
+
+/// The jumps that a transaction inserts for others, before an attachment's own.
+pub fn for_others(transaction: &Transaction, attachment: &Attachment) -> Vec<String> {
+    let mark = owner::comment(attachment);
+    let is_theirs =
+        |rule: &&String| owner::jump(rule).is_some_and(|(jump, _)| jump.comment != mark);
+    let inserted = transaction.commands(Table::Nat).iter();
+    let inserted = inserted.filter_map(|command| match command {
+        Command::Insert(into, _, rule) if into == DNAT => Some(rule),
+        _ => None,
+    });
+    inserted.filter(is_theirs).cloned().collect()
+}
+
+/// The places of such jumps in [`DNAT`]. Of equal ones, the first is the newest.
+pub fn places_of(state: &State, jumps: &[String]) -> BTreeSet<usize> {
+    let jumps: Vec<Meaning> = jumps.iter().map(|jump| Meaning::of(jump)).collect();
+    let mut wanted: Vec<&Meaning> = jumps.iter().collect();
+    let mut places = BTreeSet::new();
+    for (place, rule) in state.rules(DNAT).iter().enumerate() {
+        if wanted.is_empty() {
+            break;
+        }
+        let meaning = Meaning::of(rule);
+        if let Some(found) = wanted.iter().position(|jump| **jump == meaning) {
+            wanted.remove(found);
+            places.insert(place);
+        }
+    }
+    places
+}
+
+/// Deletes such jumps.
+pub fn delete_for_others(transaction: &mut Transaction, state: &State, jumps: &[String]) {
+    for place in places_of(state, jumps).into_iter().rev() {
+        if let Some(rule) = state.rules(DNAT).get(place) {
+            let command = Command::Delete(DNAT.to_owned(), place, rule.clone());
+            transaction.push(Table::Nat, command);
+        }
     }
 }
 

@@ -12,6 +12,7 @@ on_every_backend!(
     a_port_of_one_address_is_not_taken_by_the_same_port_of_all,
     mixed_claims_are_served_address_by_address,
     a_failed_add_and_a_del_leave_the_others_their_ports,
+    a_failed_add_takes_back_what_it_wrote_for_others,
     a_container_s_second_network_leaves_the_port_to_its_first,
     of_one_request_s_claims_the_one_of_an_address_is_served_there,
     with_conditions_too_who_is_added_again_is_the_newest,
@@ -203,6 +204,30 @@ fn a_failed_add_and_a_del_leave_the_others_their_ports(backend: Backend) {
     node.does("DEL", 0, &claims[0]);
     node.does("DEL", 1, &claims[1]);
     node.host.is_clean();
+}
+
+fn a_failed_add_takes_back_what_it_wrote_for_others(backend: Backend) {
+    let node = Node::new(backend);
+    let single = [on(FIRST, 8080)];
+    node.does("ADD", 0, &single);
+    node.does("ADD", 1, &single);
+    node.does("ADD", 2, &[everywhere(8081)]);
+    let jumps = || -> Vec<String> {
+        let rules = node.rules().into_iter();
+        rules
+            .filter(|rule| rule.starts_with("-A CNI-HOSTPORT-DNAT"))
+            .collect()
+    };
+    let before = jumps();
+    // Behind one port of 0, and before one of 2.
+    let changed = [everywhere(8080), everywhere(8081)];
+    let full = ["sh", "-c", "exec \"$0\" >/dev/full"];
+    let failed = node.call("ADD", 1, &changed).under(&full);
+    assert_eq!(failed.run(&node.host.net.host).unwrap().code, Some(1));
+    assert_eq!(jumps(), before);
+    let outcome = tcp::exchange(node.host.net.client(), node.host.net.host.v4(8080));
+    assert_eq!(outcome.server(), Some("1"));
+    node.does("CHECK", 1, &single);
 }
 
 fn a_container_s_second_network_leaves_the_port_to_its_first(backend: Backend) {

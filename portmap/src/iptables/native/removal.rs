@@ -188,6 +188,28 @@ pub fn of_attachment(
     look(nft, family, attachment, Depth::Usual)
 }
 
+/// The same, with the jumps to some chains of others.
+///
+/// # Errors
+/// As [`of_attachment`].
+pub fn with_jumps_to(
+    nft: &mut Nft,
+    family: Family,
+    attachment: &Attachment,
+    others: &[String],
+) -> Result<Option<Seen>, Error> {
+    let own = names(attachment);
+    let names: Vec<&str> = own.iter().map(String::as_str).collect();
+    let present = nf_tables::present(nft, family, Table::Nat, &names)?;
+    if present.is_empty() {
+        return Ok(None);
+    }
+    let mut chains = vec![(Table::Nat, DNAT)];
+    chains.extend(present.iter().map(|name| (Table::Nat, *name)));
+    let concern = leading_to([&own, others].concat());
+    Seen::chains(nft, family, &chains, &concern).map(Some)
+}
+
 fn look(
     nft: &mut Nft,
     family: Family,
@@ -208,10 +230,7 @@ fn look(
     {
         return Ok(Some(seen));
     }
-    let mut chains = vec![(Table::Nat, DNAT)];
-    chains.extend(present.iter().map(|name| (Table::Nat, *name)));
-    let concern = leading_to(own.to_vec());
-    Seen::chains(nft, family, &chains, &concern).map(Some)
+    with_jumps_to(nft, family, attachment, &[])
 }
 
 /// What a removal came to.

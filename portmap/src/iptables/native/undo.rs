@@ -12,7 +12,7 @@ use xtables::transaction::{Command as Line, Transaction};
 
 use super::super::rules::{DNAT, is_of_attachments, leading_to};
 use super::super::standing::{jumps_to, own_chains};
-use super::super::write;
+use super::super::{owner, write};
 use super::{commit, removal, steady};
 use crate::config::Evidence;
 
@@ -33,6 +33,8 @@ struct Change {
     chains: Vec<(String, Vec<Former>)>,
     /// With their places in [`DNAT`].
     jumps: Vec<(usize, Former)>,
+    /// The jumps to others' chains that were inserted since.
+    for_others: Vec<String>,
 }
 
 impl Undo {
@@ -46,7 +48,8 @@ impl Undo {
             for (attachment, evidence) in owners {
                 let look = |nft: &mut Nft| removal::of_attachment(nft, family, attachment);
                 let seen = steady(&mut nft, look)?.unwrap_or_else(|| Seen::nothing(family));
-                undo.changes.push(Change::of(&seen, attachment, evidence));
+                let change = Change::of(&seen, attachment, evidence, Vec::new());
+                undo.changes.push(change);
             }
         }
         Ok(undo)
@@ -71,7 +74,9 @@ impl Undo {
             .iter()
             .any(is_of_attachments)
         {
-            self.changes.push(Change::of(seen, attachment, evidence));
+            let for_others = write::for_others(transaction, attachment);
+            self.changes
+                .push(Change::of(seen, attachment, evidence, for_others));
         }
     }
 
@@ -94,7 +99,12 @@ impl Undo {
 }
 
 impl Change {
-    fn of(seen: &Seen, attachment: &Attachment, evidence: &Evidence) -> Change {
+    fn of(
+        seen: &Seen,
+        attachment: &Attachment,
+        evidence: &Evidence,
+        for_others: Vec<String>,
+    ) -> Change {
         let names = own_chains(&seen.state, attachment, evidence);
         let former = |chain: &str, place: usize, words: &str| {
             let rule = seen.rules(Table::Nat, chain).get(place);
@@ -116,17 +126,22 @@ impl Change {
             evidence: evidence.clone(),
             jumps: jumps.collect(),
             chains: names.iter().map(chain).collect(),
+            for_others,
         }
     }
 
     fn commands(&self, nft: &mut Nft) -> Result<Vec<Command>, Error> {
-        let seen = removal::of_attachment(nft, self.family, &self.attachment)?;
+        let jumps = self.for_others.iter().filter_map(|rule| owner::jump(rule));
+        let others: Vec<String> = jumps.map(|(jump, _)| jump.chain).collect();
+        let seen = removal::with_jumps_to(nft, self.family, &self.attachment, &others)?;
         let mut transaction = Transaction::default();
         let mut seen = match seen {
             Some(seen) => {
                 for chain in own_chains(&seen.state, &self.attachment, &self.evidence) {
                     write::remove(&mut transaction, &seen.state, Table::Nat, &chain);
                 }
+                // What was inserted for others would stand before what comes back.
+                write::delete_for_others(&mut transaction, &seen.state, &self.for_others);
                 seen
             }
             None => {
