@@ -22,7 +22,7 @@ use model::{ADDRESSES, Attachment, Claim, Key, LIMITS, Model, container};
 
 on_every_backend!(whatever_comes_and_goes_the_documented_one_answers);
 
-const STEPS: usize = 12;
+const STEPS: usize = 16;
 /// One of no range, one of both, and one of each.
 const PORTS: [u16; 4] = [8080, 20_010, 20_004, 20_030];
 
@@ -108,7 +108,7 @@ impl World {
     fn claims(&mut self, limits: usize) -> Vec<Claim> {
         let mut claims: Vec<Claim> = Vec::new();
         let mut taken: BTreeSet<Key> = BTreeSet::new();
-        let host_ips = [&["", "", "", "0.0.0.0", "::"][..], &ADDRESSES].concat();
+        let host_ips = [&["", "", "", "", "", "0.0.0.0", "::"][..], &ADDRESSES].concat();
         for _ in 0..=self.numbers.below(3) {
             let (first, count) = self.one_of(&[(8080, 1), (20_010, 1), (20_000, 24), (20_008, 24)]);
             let claim = Claim {
@@ -129,7 +129,7 @@ impl World {
         let known = self.model.find(number);
         // With other limits it would be another entry of the list.
         let limits = known.as_ref().map(|one| one.limits);
-        let limits = limits.unwrap_or_else(|| self.numbers.below(LIMITS.len()));
+        let limits = limits.unwrap_or_else(|| self.one_of(&[0, 0, 0, 0, 1, 2, 3]));
         let claims = self.claims(limits);
         let new = Attachment {
             number,
@@ -139,12 +139,12 @@ impl World {
         // Which network of a container is its first cannot be told from files once one is added again.
         let is_alone = number < 2 || self.model.find(5 - number).is_none();
         match (self.numbers.below(10), known) {
-            (0, Some(known)) if is_alone => self.add(known),
-            (1, Some(known)) if is_alone => self.foreign(known),
-            (2, _) => self.fail(&new),
-            (3, _) => self.gc(number),
-            (4, _) => self.reload(),
-            (5, Some(_)) => self.del(number),
+            (0 | 1, Some(known)) if is_alone => self.add(known),
+            (2, Some(known)) if is_alone => self.foreign(known),
+            (3 | 4, _) => self.fail(&new),
+            (5, _) => self.gc(number),
+            (6, _) => self.reload(),
+            (7, Some(_)) => self.del(number),
             (_, Some(_)) if !is_alone => self.del(number),
             _ => self.add(new),
         }
