@@ -43,7 +43,7 @@ impl Drop for World {
     fn drop(&mut self) {
         if std::thread::panicking() {
             let (seed, steps) = (self.seed, self.steps.join("\n"));
-            eprintln!("{steps}\nAgain: SEED={seed} make one T=portmap::random");
+            println!("{steps}\nAgain: SEED={seed} make one T=portmap::random");
         }
     }
 }
