@@ -40,6 +40,7 @@ struct World {
 }
 
 impl Drop for World {
+    #[allow(clippy::print_stdout, reason = "a test says what failed")]
     fn drop(&mut self) {
         if std::thread::panicking() {
             let (seed, steps) = (self.seed, self.steps.join("\n"));
