@@ -72,7 +72,7 @@ impl Undo {
         self.changed |= is_change;
     }
 
-    /// Notes what a program was told to insert for others.
+    /// Notes what a program inserts for others.
     pub fn note_for_others(&mut self, jumps: Vec<String>) {
         self.for_others.extend(jumps);
     }
