@@ -77,6 +77,10 @@ pub fn parse(raw: Object<'_>, key: &'static str) -> Result<Vec<String>, Error> {
         if word.is_empty() && !words.is_empty() {
             return Err(value.refuse("a condition cannot be empty"));
         }
+        // nft would make a rule of it that matches every packet.
+        if words.is_empty() && !word.is_empty() && word.trim().is_empty() {
+            return Err(value.refuse("the first condition cannot be blank"));
+        }
         if is_family_switch(&word) {
             return Err(value.refuse("the IP version follows from the key"));
         }
@@ -202,6 +206,8 @@ mod tests {
         for json in [
             "[\"-s\",\"1\\n-F\"]",
             "[\"-s\",\"\"]",
+            "[\" \"]",
+            "[\"  \",\"x\"]",
             "[\"-n6\"]",
             "[\"-4\"]",
             &long,
