@@ -115,8 +115,8 @@ pub fn leave(owner: &Attachment, evidence: Evidence) -> Result<Undo, Error> {
 ///
 /// # Errors
 /// As [`leave`].
-pub fn leave_unplanned(plan: &Plan, config: &Config) -> Result<(), Error> {
-    let places = Variants::find()?.elsewhere(plan);
+pub fn leave_unplanned(variants: Variants, plan: &Plan, config: &Config) -> Result<(), Error> {
+    let places = variants.elsewhere(plan);
     let evidence = theirs::known(&plan.attachment, Evidence::of_config(config))?;
     remove_from(places, &plan.attachment, &evidence, Vec::new()).map(drop)
 }

@@ -54,8 +54,8 @@ pub fn add(jobs: &[(&Plan, &Config)]) -> bool {
             return false;
         }
     }
-    let leave = |(plan, config): &(&Plan, &Config)| one::leave_unplanned(plan, config).is_ok();
-    jobs.iter().all(leave)
+    let leave = |(plan, config)| one::leave_unplanned(variants, plan, config).is_ok();
+    jobs.iter().copied().all(leave)
 }
 
 /// What all attachments together lack in one IP version, each as the ones before it leave the tables;
