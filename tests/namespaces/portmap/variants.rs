@@ -18,11 +18,15 @@ fn swap(host: &Host) {
         Backend::IptablesNft => Backend::IptablesLegacy,
         Backend::IptablesLegacy | Backend::Nftables => Backend::IptablesNft,
     };
+    link(host, other);
+}
+
+fn link(host: &Host, variant: Backend) {
     for base in ["iptables", "ip6tables"] {
         for end in ["", "-restore", "-save"] {
             let link = host.directory.join(format!("{base}{end}"));
             std::fs::remove_file(&link).unwrap();
-            std::os::unix::fs::symlink(format!("/usr/sbin/{base}-{}{end}", other.infix()), link)
+            std::os::unix::fs::symlink(format!("/usr/sbin/{base}-{}{end}", variant.infix()), link)
                 .unwrap();
         }
     }
@@ -37,7 +41,7 @@ fn add_moves_to_the_variant_that_iptables_is_now_or_leaves_what_was(backend: Bac
     swap(&host);
     host.run("ADD", &own);
     host.run("DEL", &own);
-    swap(&host);
+    link(&host, backend);
     for only in [false, true] {
         // The last one has no IPv6 any longer.
         let addresses = ["10.22.0.2/16", "fd00:22::2/64"];
@@ -58,7 +62,7 @@ fn add_moves_to_the_variant_that_iptables_is_now_or_leaves_what_was(backend: Bac
             assert!(left.contains("cid-0002"), "{left}");
         }
         host.run("DEL", &moved);
-        swap(&host);
+        link(&host, backend);
     }
 }
 
