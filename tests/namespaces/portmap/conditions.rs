@@ -27,7 +27,7 @@ fn conditions_that_do_more_than_test_are_refused_and_nothing_stays(backend: Back
     let modprobe = format!(r#"["--modprobe=touch {}","-m","set"]"#, marker.display());
     let list = (1..=17).map(|n| format!("10.0.0.{n}")).collect::<Vec<_>>();
     let list = list.join(",");
-    let many = format!(r#"["-s","{list}","--dst={list}"]"#);
+    let many = format!(r#"["-s","{list}","-d","{list}"]"#);
     for words in [
         &many,
         r#"["-h"]"#,
