@@ -21,7 +21,7 @@ fn whenever_another_add_comes_in_between_one_has_the_port_and_both_are_removed()
     let port = json!([{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}]);
     let pods = [0, 1].map(|number| Pod::new(&net, number).mapping(port.clone()));
     let [held, other] = &pods;
-    for nth in 1..40 {
+    for nth in 1..100 {
         let add = held.prepared("ADD", &held.request());
         let answer = held_at(&net.host, &add, nth, || {
             let add = other
