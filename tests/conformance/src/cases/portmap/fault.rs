@@ -123,7 +123,7 @@ fn iptables(table: &mut Table) {
             previous["ips"] = json!([previous["ips"][0].clone()]);
             let directory = lab.dir().join("sbin").display().to_string();
             let hide = format!(
-                "mkdir -p {directory}; cp -a /usr/sbin/xtables-*-multi /usr/sbin/iptables* {directory}
+                "rm -rf {directory}; mkdir {directory}; cp -a /usr/sbin/xtables-*-multi /usr/sbin/iptables* {directory}
                  mount --bind {directory} /usr/sbin"
             );
             let request = request.set("prevResult", previous).prepared(&hide);
