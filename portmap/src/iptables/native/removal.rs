@@ -23,11 +23,11 @@ use crate::plan::Plan;
 
 /// How much is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Depth {
+enum Depth<'a> {
     /// An attachment's chains and the jumps to them, where these are found without a look at all jumps.
     Own,
-    /// Where an attachment's rules usually are.
-    Usual,
+    /// Where an attachment's rules usually are, with the jumps to these chains of others.
+    Usual(&'a [String]),
     /// The whole table: rules anywhere may lead to a chain.
     Whole,
 }
@@ -179,42 +179,25 @@ pub fn leave(
     batch::commands(&mut seen, &transaction)
 }
 
-/// What may be an attachment's; `None` when none of its chains is there.
-pub fn of_attachment(
-    nft: &mut Nft,
-    family: Family,
-    attachment: &Attachment,
-) -> Result<Option<Seen>, Error> {
-    look(nft, family, attachment, Depth::Usual)
-}
-
-/// The same, with the jumps to some chains of others.
+/// What may be an attachment's, with the jumps to some chains of others; `None` when none of its own chains is
+/// there.
 ///
 /// # Errors
-/// As [`of_attachment`].
-pub fn with_jumps_to(
+/// As [`look_at`].
+pub fn of_attachment(
     nft: &mut Nft,
     family: Family,
     attachment: &Attachment,
     others: &[String],
 ) -> Result<Option<Seen>, Error> {
-    let own = names(attachment);
-    let names: Vec<&str> = own.iter().map(String::as_str).collect();
-    let present = nf_tables::present(nft, family, Table::Nat, &names)?;
-    if present.is_empty() {
-        return Ok(None);
-    }
-    let mut chains = vec![(Table::Nat, DNAT)];
-    chains.extend(present.iter().map(|name| (Table::Nat, *name)));
-    let concern = leading_to([&own, others].concat());
-    Seen::chains(nft, family, &chains, &concern).map(Some)
+    look(nft, family, attachment, Depth::Usual(others))
 }
 
 fn look(
     nft: &mut Nft,
     family: Family,
     attachment: &Attachment,
-    depth: Depth,
+    depth: Depth<'_>,
 ) -> Result<Option<Seen>, Error> {
     let own = names(attachment);
     let names: Vec<&str> = own.iter().map(String::as_str).collect();
@@ -222,15 +205,18 @@ fn look(
     if present.is_empty() {
         return Ok(None);
     }
-    if depth == Depth::Whole {
-        return Seen::whole(nft, family, &[Table::Nat]).map(Some);
-    }
-    if depth == Depth::Own
-        && let Some(seen) = own_alone(nft, family, &present)?
-    {
-        return Ok(Some(seen));
-    }
-    with_jumps_to(nft, family, attachment, &[])
+    let others = match depth {
+        Depth::Whole => return Seen::whole(nft, family, &[Table::Nat]).map(Some),
+        Depth::Own => match own_alone(nft, family, &present)? {
+            Some(seen) => return Ok(Some(seen)),
+            None => &[],
+        },
+        Depth::Usual(others) => others,
+    };
+    let mut chains = vec![(Table::Nat, DNAT)];
+    chains.extend(present.iter().map(|name| (Table::Nat, *name)));
+    let concern = leading_to([&own, others].concat());
+    Seen::chains(nft, family, &chains, &concern).map(Some)
 }
 
 /// What a removal came to.
@@ -244,7 +230,7 @@ struct Outcome {
 /// of a dead owner: as is usual, or, where that fails, as far as the kernel lets it go.
 fn remove(
     families: &[Family],
-    look: impl Fn(&mut Nft, Family, Depth) -> Result<Option<Seen>, Error>,
+    look: impl Fn(&mut Nft, Family, Depth<'static>) -> Result<Option<Seen>, Error>,
     select: impl Fn(&State) -> Vec<String>,
     is_dead: impl Fn(&str) -> bool,
 ) -> Result<Option<Vec<Forward>>, Error> {

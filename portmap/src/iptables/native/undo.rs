@@ -46,7 +46,7 @@ impl Undo {
         let mut undo = Undo::default();
         if let Some(mut nft) = Nft::open_if_any()? {
             for (attachment, evidence) in owners {
-                let look = |nft: &mut Nft| removal::of_attachment(nft, family, attachment);
+                let look = |nft: &mut Nft| removal::of_attachment(nft, family, attachment, &[]);
                 let seen = steady(&mut nft, look)?.unwrap_or_else(|| Seen::nothing(family));
                 let change = Change::of(&seen, attachment, evidence, Vec::new());
                 undo.changes.push(change);
@@ -133,7 +133,7 @@ impl Change {
     fn commands(&self, nft: &mut Nft) -> Result<Vec<Command>, Error> {
         let jumps = self.for_others.iter().filter_map(|rule| owner::jump(rule));
         let others: Vec<String> = jumps.map(|(jump, _)| jump.chain).collect();
-        let seen = removal::with_jumps_to(nft, self.family, &self.attachment, &others)?;
+        let seen = removal::of_attachment(nft, self.family, &self.attachment, &others)?;
         let mut transaction = Transaction::default();
         let mut seen = match seen {
             Some(seen) => {
