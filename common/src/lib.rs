@@ -50,9 +50,6 @@ pub mod version;
 
 pub use added::{Added, Pending};
 pub use attachment::Attachment;
-/// The memory allocator of the programs: musl's own takes about twice as long where thousands of rules
-/// are read.
-pub use dlmalloc::GlobalDlmalloc as Allocator;
 pub use drift::Drift;
 pub use error::{Code, Context, Error};
 pub use family::Family;
@@ -62,3 +59,4 @@ pub use protocol::Protocol;
 pub use request::Request;
 pub use result::CniResult;
 pub use step::Step;
+pub use sys::allocator::Allocator;

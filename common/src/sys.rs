@@ -1,5 +1,6 @@
 //! Everything that touches the kernel. The only place where `unsafe` is allowed.
 
+pub mod allocator;
 pub mod append;
 pub mod ethtool;
 pub mod file;
