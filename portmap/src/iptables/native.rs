@@ -61,8 +61,7 @@ pub struct Added {
     pub warnings: Vec<String>,
 }
 
-/// Applies a plan in the given IP versions: all of it or nothing. What the attachment has in the IP
-/// versions that the plan does not mention goes.
+/// Applies a plan in the given IP versions: all of it or nothing.
 ///
 /// # Errors
 /// Code 7 for refused conditions, 11 when the ruleset never holds still, 102 for a port that another
@@ -143,17 +142,6 @@ fn add_in(
                 .undo
                 .note(&seen, &plan.attachment, evidence, &transaction);
             commands.extend(batch::commands_with(&mut seen, &transaction, &made)?);
-        }
-        for family in Family::ALL {
-            if plan.family(family).is_none() {
-                commands.extend(removal::leave(
-                    nft,
-                    family,
-                    plan,
-                    evidence,
-                    &mut added.undo,
-                )?);
-            }
         }
         Ok((commands, added))
     })

@@ -16,10 +16,9 @@ use super::super::standing::own_chains;
 use super::super::translation::translations;
 use super::super::{owner, write};
 use super::look::own_alone;
-use super::{Undo, commit, steady};
+use super::{commit, steady};
 use crate::config::Evidence;
 use crate::host_port::Forward;
-use crate::plan::Plan;
 
 /// How much is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -155,28 +154,6 @@ pub fn look_at(family: Family, attachment: &Attachment) -> Result<State, Error> 
     };
     let seen = steady(&mut nft, |nft| look(nft, family, attachment, Depth::Own))?;
     Ok(seen.map_or_else(State::default, |seen| seen.state))
-}
-
-/// The commands that remove what an attachment has in an IP version that its plan does not mention.
-///
-/// # Errors
-/// As [`look_at`].
-pub fn leave(
-    nft: &mut Nft,
-    family: Family,
-    plan: &Plan,
-    evidence: &Evidence,
-    undo: &mut Undo,
-) -> Result<Vec<Command>, Error> {
-    let Some(mut seen) = look(nft, family, &plan.attachment, Depth::Whole)? else {
-        return Ok(Vec::new());
-    };
-    let mut transaction = Transaction::default();
-    for chain in own_chains(&seen.state, &plan.attachment, evidence) {
-        write::remove(&mut transaction, &seen.state, Table::Nat, &chain);
-    }
-    undo.note(&seen, &plan.attachment, evidence, &transaction);
-    batch::commands(&mut seen, &transaction)
 }
 
 /// What may be an attachment's, with the jumps to some chains of others; `None` when none of its own chains is
