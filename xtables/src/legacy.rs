@@ -58,12 +58,7 @@ impl Tables {
         reader.is_some_and(|(_, reader)| reader.begins.contains_key(name))
     }
 
-    /// Of the named chains those that exist, each up to the first rule that cannot be read.
-    pub fn glimpse(&self, chains: &[(Table, &str)]) -> State {
-        self.beginnings(chains, usize::MAX)
-    }
-
-    /// The same of so many rules of each.
+    /// Of the named chains those that exist: so many rules of each, up to the first that cannot be read.
     pub fn beginnings(&self, chains: &[(Table, &str)], count: usize) -> State {
         let mut state = State::default();
         for (table, name, Chain { rules, is_whole: _ }) in self.chains(chains, count) {

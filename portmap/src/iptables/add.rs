@@ -1,4 +1,4 @@
-//! ADD by a program in one IP version: one restore when all is as usual, else read, compare, write.
+//! ADD by a program in one IP version: read, compare, write, again where others changed it meanwhile.
 
 use std::thread;
 use std::time::Duration;
@@ -11,9 +11,10 @@ use super::compiled::Compiled;
 use super::conflict::{self, Order};
 use super::refusal::{Failures, refuse_the_hopeless, tried};
 use super::rules::Wanted;
+use super::standing::own_chains;
 use super::tool::Tool;
 use super::undo::Undo;
-use super::{by_place, drift, kernel, write};
+use super::{by_place, kernel, write};
 use crate::config::Evidence;
 use crate::options::OnConflict;
 
@@ -37,30 +38,23 @@ pub fn add(
         true => Some(Compiled::of(tool, wanted)?),
         false => None,
     };
-    let is_usual = on_conflict == OnConflict::Replace && tool.variant == Some(Variant::Legacy);
-    let glimpse = is_usual.then(|| kernel::glimpse(wanted)).transpose()?;
-    let glimpse = glimpse.filter(|glimpse| !glimpse.is_unusual);
+    let state = read(tool, wanted)?;
     let owner = (wanted.attachment.clone(), evidence.clone());
-    let mut undo = match glimpse {
-        Some(_) => Undo::of_nothing(tool.family, owner),
-        None => Undo::of(tool.family, tool.variant, vec![owner])?,
+    let own = own_chains(&state, &wanted.attachment, evidence);
+    let mut undo = match tool.variant {
+        Some(Variant::Legacy) if own.is_empty() => Undo::of_nothing(tool.family, owner),
+        variant => Undo::of(tool.family, variant, vec![owner])?,
     };
-    let done = match glimpse {
-        Some(glimpse) => fast(tool, &mut undo, wanted, &glimpse.shared),
-        None => Ok(false),
-    };
-    let done = done.and_then(|done| match done {
-        true => Ok(()),
-        false => slow(
-            tool,
-            &mut undo,
-            wanted,
-            compiled.as_ref(),
-            evidence,
-            on_conflict,
-        ),
-    });
-    match done {
+    let compiled = compiled.as_ref();
+    let repaired = repair(
+        (tool, state),
+        &mut undo,
+        wanted,
+        compiled,
+        evidence,
+        on_conflict,
+    );
+    match repaired {
         Ok(()) => Ok(undo),
         Err(error) => Err(match undo.run() {
             Ok(()) => error,
@@ -69,23 +63,8 @@ pub fn add(
     }
 }
 
-/// Creates the attachment's chain where no jump of others matters to its own, and says whether that was all.
-fn fast(tool: &Tool, undo: &mut Undo, wanted: &Wanted, shared: &State) -> Result<bool, Error> {
-    match tool.restore(&write::fast(wanted).text()) {
-        Ok(_) => {
-            undo.note(true);
-            let is_sound = |one| drift::fault(shared, wanted, one).is_none();
-            Ok(wanted.shared.iter().all(is_sound))
-        }
-        Err(failure) => {
-            refuse_the_hopeless(&failure, wanted)?;
-            Ok(false)
-        }
-    }
-}
-
-fn slow(
-    tool: &Tool,
+fn repair(
+    (tool, mut state): (&Tool, State),
     undo: &mut Undo,
     wanted: &Wanted,
     compiled: Option<&Compiled>,
@@ -96,7 +75,6 @@ fn slow(
     let mut wanted = wanted.clone();
     let mut failures = Failures::default();
     for attempt in 0..TRIES {
-        let state = read(tool, &wanted)?;
         if careful {
             conflict::refuse(&state, &wanted, evidence, Order::Any)?;
         }
@@ -132,6 +110,7 @@ fn slow(
         }
         // Those who came first are done in a few milliseconds.
         thread::sleep(Duration::from_millis(u64::from(attempt.min(10))));
+        state = read(tool, &wanted)?;
     }
     Err(Error::new(Code::TryAgainLater, tried(&wanted))
         .with_details(format!("others changed them {TRIES} times meanwhile")))
@@ -143,11 +122,16 @@ fn refuse_if_taken(tool: &Tool, wanted: &Wanted, evidence: &Evidence) -> Result<
     conflict::refuse(&state, wanted, evidence, Order::Older)
 }
 
-/// The tables that matter to an attachment.
+/// What matters to an attachment: from the kernel, or by a program where that alone can print it.
 ///
 /// # Errors
 /// As [`refuse_the_hopeless`], and code 100.
 pub fn read(tool: &Tool, wanted: &Wanted) -> Result<State, Error> {
+    if tool.variant == Some(Variant::Legacy)
+        && let Some(state) = kernel::read(wanted)?
+    {
+        return Ok(state);
+    }
     let mut tables: Vec<Table> = wanted.chains.iter().map(|(table, _)| *table).collect();
     tables.sort();
     tables.dedup();

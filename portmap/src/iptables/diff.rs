@@ -4,17 +4,17 @@ use common::error::Error;
 use common::log::Log;
 use common::{Drift, Family};
 use nft::socket::Nft;
+use xtables::Variant;
 use xtables::meaning::Meaning;
 use xtables::state::State;
-use xtables::{Table, Variant};
 
 use super::compiled::Compiled;
 use super::families::{Variants, each, may_be_left_out};
 use super::observe::Tables;
 use super::rules::{DNAT, Wanted, all_wanted, own_mark};
-use super::standing::{self, own_chains, own_or_usual};
+use super::standing::{self, own_or_usual};
 use super::tool::Tool;
-use super::{add, doubts, drift, kernel, native, remove, theirs};
+use super::{add, doubts, drift, native, remove, theirs};
 use crate::config::{Config, Evidence};
 use crate::plan::Plan;
 
@@ -99,12 +99,8 @@ fn check(
             let seen = native::steady(&mut Nft::open()?, look)?;
             return judge((tool, log), &seen.state, wanted, fallback, evidence);
         }
-        Some(Variant::Legacy) | None => observe_chains(tool, wanted)?,
+        Some(Variant::Legacy) | None => add::read(tool, wanted)?,
     };
-    if own_chains(&state, &wanted.attachment, evidence).is_empty() {
-        // Another attachment may have the usual chain, or there is none at all.
-        state = add::read(tool, wanted)?;
-    }
     let chain = own_or_usual(&state, &wanted.attachment, evidence);
     if let Some(own) = fallback
         && !uses_foreign_mark(&state, wanted, &chain)
@@ -137,31 +133,6 @@ fn judge(
         drifts.extend(condition_drift(tool, wanted, &chain)?);
     }
     Ok(drifts)
-}
-
-/// The chains that matter: from the kernel, or by one program where they all exist.
-fn observe_chains(tool: &Tool, wanted: &Wanted) -> Result<State, Error> {
-    let names = [wanted.shared_name(), wanted.exact_name()];
-    let present = match tool.variant {
-        Some(Variant::Legacy) => kernel::chains(wanted.family, &names)?,
-        Some(Variant::Nft) | None => names.first().cloned().into_iter().collect(),
-    };
-    let mut chains: Vec<(Table, &str)> = wanted.chains.clone();
-    chains.extend(
-        wanted
-            .shared
-            .iter()
-            .map(|shared| (shared.table, shared.chain)),
-    );
-    chains.extend(present.iter().map(|name| (Table::Nat, name.as_str())));
-    chains.sort_unstable();
-    chains.dedup();
-    if tool.variant == Some(Variant::Legacy)
-        && let Some(state) = kernel::read(wanted, &chains)?
-    {
-        return Ok(state);
-    }
-    add::read(tool, wanted)
 }
 
 fn uses_foreign_mark(state: &State, wanted: &Wanted, chain: &str) -> bool {

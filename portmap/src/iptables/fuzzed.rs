@@ -18,15 +18,13 @@ pub fn plan(config: &Config, forwards: &Forwards) {
     let attachment = &config.attachment;
     let wanted = wanted(attachment, config.masquerade, &config.mark, forwards);
     let chain = wanted.shared_name();
-    let text = write::fast(&wanted).text();
-    let lines = text.lines().filter(|line| !line.is_empty());
-    for line in lines {
-        let first = line.split(' ').next().unwrap_or_default();
-        let known = ["*nat", "COMMIT", "-N", "-A", "-I"].contains(&first);
-        assert!(known, "{line:?} was not planned");
-    }
     let evidence = Evidence::of_config(config);
     let repair = write::repair(&State::default(), &wanted, &evidence);
+    for line in repair.text().lines().filter(|line| !line.is_empty()) {
+        let first = line.split(' ').next().unwrap_or_default();
+        let known = ["*nat", "*mangle", "COMMIT", "-N", "-A", "-I"].contains(&first);
+        assert!(known, "{line:?} was not planned");
+    }
     let state = State::from_save(&as_saved(&repair.text()));
     let drifts = drifts(&state, &wanted, &chain);
     let again = write::repair(&state, &wanted, &evidence).text();

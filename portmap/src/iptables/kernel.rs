@@ -8,8 +8,8 @@ use xtables::raw::Raw;
 use xtables::state::State;
 use xtables::{Table, Variant, legacy, nf_tables};
 
-use super::rules::{DNAT, Wanted};
-use super::{follow, order, standing};
+use super::rules::Wanted;
+use super::{follow, standing};
 
 /// Which of the named chains of the nat table exist in the legacy variant.
 ///
@@ -35,33 +35,6 @@ pub fn has_table(variant: Variant, family: Family, table: Table) -> Result<bool,
     }
 }
 
-/// What can be known, without iptables, of what an attachment needs.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Glimpse {
-    /// Whether a chain with one of its names exists, or may exist, or a jump
-    /// that matters to where its own go.
-    pub is_unusual: bool,
-    /// The chains that all attachments share, each up to the first rule that only iptables can print.
-    /// What is in here is there; what is missing may be there.
-    pub shared: State,
-}
-
-/// Looks at the legacy variant's tables.
-///
-/// # Errors
-/// Code 100 when the kernel does not say.
-pub fn glimpse(wanted: &Wanted) -> Result<Glimpse, Error> {
-    let own = [wanted.shared_name(), wanted.exact_name()];
-    let chains = wanted.shared_chains();
-    let tables = legacy::Tables::of(wanted.family, &tables_of(&chains))?;
-    let dispatch = tables.read(&[(Table::Nat, DNAT)]);
-    Ok(Glimpse {
-        is_unusual: own.iter().any(|name| tables.has_chain(Table::Nat, name))
-            || dispatch.is_none_or(|state| order::may_matter(&state, wanted)),
-        shared: follow(&tables, tables.glimpse(&chains), wanted),
-    })
-}
-
 /// Adds the beginnings of chains of others that may keep packets from ours.
 fn follow(tables: &legacy::Tables, mut state: State, wanted: &Wanted) -> State {
     for _ in 0..follow::DEPTH {
@@ -76,14 +49,20 @@ fn follow(tables: &legacy::Tables, mut state: State, wanted: &Wanted) -> State {
     state
 }
 
-/// The named chains of the legacy variant that exist, those of others that could have the wanted ports, and
-/// what may keep packets from them; `None` if one has a rule that only iptables can print.
+/// What matters to an attachment in the legacy variant: its chains and the shared ones, those of others that
+/// could have the wanted ports, and what may keep packets from them; `None` if one has a rule that only iptables
+/// can print.
 ///
 /// # Errors
 /// Code 100 when the kernel does not say.
-pub fn read(wanted: &Wanted, chains: &[(Table, &str)]) -> Result<Option<State>, Error> {
-    let tables = legacy::Tables::of(wanted.family, &tables_of(chains))?;
-    let Some(mut state) = tables.read(chains) else {
+pub fn read(wanted: &Wanted) -> Result<Option<State>, Error> {
+    let own = [wanted.shared_name(), wanted.exact_name()];
+    let mut chains = wanted.all_chains();
+    chains.extend(own.iter().map(|name| (Table::Nat, name.as_str())));
+    chains.sort_unstable();
+    chains.dedup();
+    let tables = legacy::Tables::of(wanted.family, &tables_of(&chains))?;
+    let Some(mut state) = tables.read(&chains) else {
         return Ok(None);
     };
     let rivals = standing::rivals(&state, wanted);

@@ -91,13 +91,6 @@ pub fn is_behind_conditions(state: &State, wanted: &Wanted, chain: &str) -> bool
     }
 }
 
-/// Whether a jump of another attachment may matter to where an attachment's own go.
-pub fn may_matter(state: &State, wanted: &Wanted) -> bool {
-    let ports = ports(wanted);
-    let mut rules = state.rules(DNAT).iter();
-    rules.any(|rule| may_have_one_of(rule, &ports))
-}
-
 fn ports(wanted: &Wanted) -> BTreeSet<u16> {
     wanted
         .ports

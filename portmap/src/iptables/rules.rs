@@ -77,14 +77,6 @@ impl Wanted {
         Some(single)
     }
 
-    /// The chains that all attachments share and that have something to hold: the kernel's first,
-    /// which always exist.
-    pub fn shared_chains(&self) -> Vec<(Table, &'static str)> {
-        let mut chains: Vec<_> = self.shared.iter().map(|s| (s.table, s.chain)).collect();
-        chains.sort_by_key(|(_, chain)| chain.starts_with(CHAINS));
-        chains
-    }
-
     /// Every chain but the attachment's own that has something to hold.
     pub fn all_chains(&self) -> Vec<(Table, &str)> {
         let shared = self.shared.iter().map(|s| (s.table, s.chain));

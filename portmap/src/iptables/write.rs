@@ -15,17 +15,6 @@ use super::standing::{self, Standing, jumps_to};
 use super::{owner, shadowed};
 use crate::config::Evidence;
 
-/// What ADD tries first: nothing of the attachment is there, everything shared is, and no other jump
-/// matters to its own.
-pub fn fast(wanted: &Wanted) -> Transaction {
-    let mut transaction = Transaction::default();
-    let chain = wanted.shared_name();
-    transaction.push(Table::Nat, Command::New(chain.clone()));
-    fill(&mut transaction, wanted, &chain);
-    insert_jumps(&mut transaction, &State::default(), wanted, &chain);
-    transaction
-}
-
 /// What is missing or different.
 pub fn repair(state: &State, wanted: &Wanted, evidence: &Evidence) -> Transaction {
     let (mut transaction, chain) = chains(state, wanted, evidence);
