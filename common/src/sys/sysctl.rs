@@ -4,7 +4,7 @@
 //! [`super::netns::Netns::run`] for a container's.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
@@ -15,13 +15,42 @@ pub fn path<S: AsRef<str>>(parts: &[S]) -> PathBuf {
     })
 }
 
+/// Bytes of the buffers that are tried for a value, until one is not filled. The longest value is that of
+/// `ip_local_reserved_ports` with every second port, of 190 KiB.
+const BUFFERS: [usize; 3] = [4096, 64 << 10, 1 << 20];
+
 /// The current value, without the final line break.
+///
+/// One read takes all of it: most sysctls give at the beginning of the file what fits into the buffer, and nothing
+/// behind it (`*ppos && !write` in kernel/sysctl.c), so that a second read would end a value in the middle.
 ///
 /// # Errors
 /// As the kernel says: not found, no permission (a write-only sysctl), …
 pub fn read(path: &std::path::Path) -> io::Result<String> {
-    let text = fs::read_to_string(path)?;
-    Ok(text.trim_end_matches('\n').to_owned())
+    for size in BUFFERS {
+        let bytes = one_read(path, size)?;
+        if bytes.len() < size {
+            let text = String::from_utf8(bytes).map_err(|cause| {
+                let cause = cause.utf8_error();
+                io::Error::new(io::ErrorKind::InvalidData, cause)
+            })?;
+            return Ok(text.trim_end_matches('\n').to_owned());
+        }
+    }
+    Err(io::ErrorKind::FileTooLarge.into())
+}
+
+fn one_read(path: &std::path::Path, size: usize) -> io::Result<Vec<u8>> {
+    let mut file = fs::File::open(path)?;
+    let mut bytes = vec![0; size];
+    let length = loop {
+        match file.read(&mut bytes) {
+            Err(cause) if cause.kind() == io::ErrorKind::Interrupted => {}
+            read => break read?,
+        }
+    };
+    bytes.truncate(length);
+    Ok(bytes)
 }
 
 /// Whether a sysctl takes values and gives none, by its mode, such as `net/ipv4/route/flush`.

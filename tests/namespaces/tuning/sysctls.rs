@@ -172,3 +172,31 @@ fn a_number_is_a_value() {
     pod.del(keys);
     assert_eq!(pod.sysctl("net/core/somaxconn"), "4096");
 }
+
+#[test]
+fn a_long_value_is_saved_checked_and_restored_whole() {
+    const NAME: &str = "net.ipv4.ip_local_reserved_ports";
+    let ports = |first: usize, many: usize| {
+        let ports = (first..).step_by(7).take(many);
+        ports.map(|port| port.to_string()).collect::<Vec<_>>()
+    };
+    // Longer than the first read of Rust's library, and than a page.
+    for many in [20, 2_000] {
+        let pod = Pod::new();
+        let before = ports(20_000, many).join(",");
+        pod.set_sysctl(NAME, &before);
+        assert_eq!(pod.sysctl(NAME), before);
+        let mut wanted = ports(20_003, many);
+        let list = json!({"sysctl": {NAME: wanted.join(",")}});
+        pod.add(list.clone());
+        pod.check(list.clone());
+        assert_eq!(pod.sysctl(NAME), wanted.join(","));
+        // One at the end is missing.
+        wanted.pop();
+        pod.set_sysctl(NAME, &wanted.join(","));
+        assert_eq!(error(&pod.run("CHECK", list.clone())).0, 101);
+        pod.del(list);
+        assert_eq!(pod.sysctl(NAME), before);
+        assert!(pod.files().is_empty());
+    }
+}

@@ -1,7 +1,7 @@
 //! A network namespace that lives as long as its value.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
@@ -150,7 +150,14 @@ impl Namespace {
     /// When there is no such key.
     pub fn sysctl(&self, key: &str) -> io::Result<String> {
         let path = sysctl_path(key);
-        self.run(|| fs::read_to_string(&path))
+        // In one read: most sysctls give nothing behind what fits into the first.
+        let read = || {
+            let mut bytes = vec![0; 1 << 20];
+            let length = File::open(&path)?.read(&mut bytes)?;
+            bytes.truncate(length);
+            String::from_utf8(bytes).map_err(io::Error::other)
+        };
+        self.run(read)
             .map(|value| value.trim_end_matches('\n').to_owned())
             .map_err(|e| io::Error::new(e.kind(), format!("read sysctl {key}: {e}")))
     }
