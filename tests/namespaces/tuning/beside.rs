@@ -190,6 +190,15 @@ fn what_an_earlier_add_changed_beside_is_not_taken_for_the_original() {
             of("net.ipv4.neigh.IFNAME.unres_qlen", "3"),
             ["net.ipv4.neigh.eth0.unres_qlen_bytes"; 2],
         ),
+        // An interface without an IPv4 address follows `default`.
+        (
+            of("net.ipv4.conf.default.arp_filter", "1"),
+            of("net.ipv4.conf.other.arp_filter", "1"),
+            [
+                "net.ipv4.conf.default.arp_filter",
+                "net.ipv4.conf.other.arp_filter",
+            ],
+        ),
         // Its value is more than the link's own MTU.
         (
             json!({"mtu": 9000}),
@@ -198,6 +207,9 @@ fn what_an_earlier_add_changed_beside_is_not_taken_for_the_original() {
         ),
     ] {
         let pod = Pod::new();
+        pod.ip([
+            "link", "add", "other", "type", "veth", "peer", "name", "another",
+        ]);
         let before = names.map(|name| pod.sysctl(name));
         pod.add(first.clone());
         pod.add(second.clone());

@@ -24,6 +24,7 @@ fn sysctls(pod: &Pod) -> Map<String, Value> {
         let leaf = path.rsplit('/').next().unwrap();
         path.contains("/d") && path.contains("/ipv") && !value.is_empty()
             // Others are set with these, or they are not per namespace.
+            && !path.contains("/default/")
             && !["mtu", "stable_secret", "forwarding", "mc_forwarding", "disable_ipv6"].contains(&leaf)
             && !leaf.ends_with("_ms") && !leaf.contains("time")
     });

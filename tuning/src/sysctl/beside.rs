@@ -36,6 +36,11 @@ impl Name {
         let (family, leaf, is_each) = match parts.as_slice() {
             ["net", "ipv4", "ip_forward"] => ("ipv4", "forwarding", true),
             ["net", family, "conf", "all", leaf] if OF_ALL.contains(leaf) => (*family, *leaf, true),
+            // Interfaces follow `default` until they have an address or theirs is set (`devinet_copy_dflt_conf`
+            // in net/ipv4/devinet.c), except for this one.
+            ["net", "ipv4", "conf", "default", leaf] if *leaf != "forwarding" => {
+                ("ipv4", *leaf, true)
+            }
             // The secret of `default` serves every interface that has none of its own.
             ["net", "ipv6", "conf", "default", "stable_secret"] => ("ipv6", "addr_gen_mode", true),
             ["net", "ipv6", "conf", _, "stable_secret"] => ("ipv6", "addr_gen_mode", false),
