@@ -77,6 +77,7 @@ const HEADER: usize = 20;
 /// Attribute numbers (include/uapi/linux/rtnetlink.h).
 const TCA_KIND: u16 = 1;
 const TCA_OPTIONS: u16 = 2;
+const TCA_STAB: u16 = 8;
 const TCA_CHAIN: u16 = 11;
 
 /// The fields of a `struct tcmsg`.

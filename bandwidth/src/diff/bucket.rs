@@ -130,12 +130,18 @@ fn of_numbers(
         ));
     }
     if count != Count::default() {
-        let Count { overhead, mpu, atm } = count;
+        let Count {
+            overhead,
+            mpu,
+            atm,
+            table,
+        } = count;
         let cells = if atm { " in cells of ATM" } else { "" };
+        let table = if table { ", with a size table" } else { "" };
         drifts.push(Drift::new(
             format!("length of packets in the {object}"),
             "as they are",
-            format!("overhead {overhead} mpu {mpu} bytes{cells}"),
+            format!("overhead {overhead} mpu {mpu} bytes{cells}{table}"),
         ));
     }
     let whose = match Some(tbf) == numbers.reference {

@@ -13,7 +13,8 @@ use nix::libc;
 
 pub use self::queue::{QUEUE, Queued, delete_queue, queued, set_queue};
 use super::{
-    ABSENT, BUCKET, HEADER, HOOKS, Handle, Header, INGRESS, ROOT, TCA_KIND, TCA_OPTIONS, header,
+    ABSENT, BUCKET, HEADER, HOOKS, Handle, Header, INGRESS, ROOT, TCA_KIND, TCA_OPTIONS, TCA_STAB,
+    header,
 };
 use crate::tbf::Tbf;
 
@@ -62,6 +63,8 @@ pub struct Count {
     pub mpu: u16,
     /// Whether packets are counted in cells of ATM.
     pub atm: bool,
+    /// Whether a size table says what each packet counts for (tc-stab(8)).
+    pub table: bool,
 }
 
 /// Which of the two hook qdiscs.
@@ -212,7 +215,7 @@ pub fn decode(message: &Message, link: u32) -> Option<Qdisc> {
     let kind = text(attribute(attributes, TCA_KIND)?);
     let bucket = attribute(attributes, TCA_OPTIONS)
         .filter(|_| kind == "tbf")
-        .and_then(bucket);
+        .and_then(|options| bucket(options, has_table(attributes)));
     Some(Qdisc {
         kind,
         handle: head.handle,
@@ -221,7 +224,12 @@ pub fn decode(message: &Message, link: u32) -> Option<Qdisc> {
     })
 }
 
-fn bucket(options: &[u8]) -> Option<Bucket> {
+/// Whether a qdisc has a size table, through which it counts packets.
+fn has_table(attributes: &[u8]) -> bool {
+    attribute(attributes, TCA_STAB).is_some()
+}
+
+fn bucket(options: &[u8], table: bool) -> Option<Bucket> {
     let mut bucket = Bucket {
         tbf: Tbf {
             rate: 0,
@@ -240,6 +248,7 @@ fn bucket(options: &[u8]) -> Option<Bucket> {
                     overhead: u16_at(value, 2)?,
                     mpu: u16_at(value, 6)?,
                     atm: value.get(1)? & LINKLAYER == LINKLAYER_ATM,
+                    table,
                 };
                 bucket.peak = u32_at(value, 2 * RATESPEC - 4)?.into();
                 bucket.tbf.limit = u32_at(value, 2 * RATESPEC)?;

@@ -142,6 +142,7 @@ fn what_cannot_be_seen_in_a_list_of_qdiscs_is_repaired_too() {
     pod.add(both());
     for drift in [
         "tc qdisc change dev veth0 root handle 1: tbf rate 8mbit burst 100000 limit 125000 mpu 512",
+        "tc qdisc change dev veth0 root handle 1: stab overhead 1000 linklayer ethernet tbf rate 8mbit burst 100000 limit 125000",
         "tc qdisc replace dev IFB parent 1:1 handle 10: pfifo; tc qdisc del dev IFB parent 1:1",
     ] {
         pod.sh(&drift.replace("IFB", IFB));

@@ -104,6 +104,11 @@ const DRIFTS: &[(&str, &str)] = &[
         "tc qdisc change dev veth0 root handle 1: tbf rate 8mbit burst 100000 limit 125000 linklayer atm",
         "in cells of ATM",
     ),
+    // Counts packets through a size table.
+    (
+        "tc qdisc change dev veth0 root handle 1: stab overhead 1000 linklayer ethernet tbf rate 8mbit burst 100000 limit 125000",
+        "length of packets in the root qdisc of veth0: expected as they are, found overhead 0 mpu 0 bytes, with a size table",
+    ),
     // Another queue under the bucket.
     (
         "tc qdisc replace dev veth0 parent 1:1 handle 10: pfifo limit 1",

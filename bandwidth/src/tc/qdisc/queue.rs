@@ -4,7 +4,7 @@ use common::sys::netlink::{Message, Netlink, REPLACE, Refusal, attribute, u32_at
 use common::sys::nla::Nla;
 use nix::libc;
 
-use super::{GET_ONE, about, decode, delete};
+use super::{GET_ONE, about, decode, delete, has_table};
 use crate::queue::{FqCodel, Time};
 use crate::tc::{ABSENT, BUCKET, HEADER, Handle, TCA_KIND, TCA_OPTIONS, handle_text};
 
@@ -55,10 +55,18 @@ pub(super) fn read(netlink: &mut Netlink, link: u32) -> Result<Queued, Refusal> 
 /// Reads what an `RTM_NEWQDISC` says of a queue.
 pub fn queued(message: &Message, link: u32) -> Option<Queued> {
     let qdisc = decode(message, link)?;
-    let options = attribute(message.body.get(HEADER..)?, TCA_OPTIONS);
-    let ours = options.filter(|_| qdisc.kind == "fq_codel" && qdisc.handle == OUR_QUEUE);
+    let attributes = message.body.get(HEADER..)?;
+    let options = attribute(attributes, TCA_OPTIONS);
+    // Through a size table packets count for the bucket, too.
+    let table = if has_table(attributes) {
+        " with a size table"
+    } else {
+        ""
+    };
+    let is_ours = qdisc.kind == "fq_codel" && qdisc.handle == OUR_QUEUE && table.is_empty();
+    let ours = options.filter(|_| is_ours);
     let ours = ours.and_then(fq_codel).map(Queued::FqCodel);
-    let other = || format!("{} {}", qdisc.kind, handle_text(qdisc.handle));
+    let other = || format!("{} {}{table}", qdisc.kind, handle_text(qdisc.handle));
     Some(ours.unwrap_or_else(|| Queued::Other(other())))
 }
 
@@ -114,6 +122,7 @@ pub fn delete_queue(netlink: &mut Netlink, link: u32) -> Result<(), Refusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tc::TCA_STAB;
 
     #[test]
     fn a_queue_is_read_with_all_numbers_that_were_written_and_only_under_our_handle() {
@@ -124,8 +133,10 @@ mod tests {
             interval: Time::answered(114_304),
             memory: 262_144,
         };
-        let read = |handle| {
-            let attributes = [Nla::text(TCA_KIND, "fq_codel"), options_of_queue(numbers)];
+        let table = || Nla::nested(TCA_STAB, Vec::new());
+        let read = |handle, table: Option<Nla>| {
+            let mut attributes = vec![Nla::text(TCA_KIND, "fq_codel"), options_of_queue(numbers)];
+            attributes.extend(table);
             let message = Message {
                 kind: libc::RTM_NEWQDISC,
                 sequence: 1,
@@ -133,8 +144,10 @@ mod tests {
             };
             queued(&message, 7)
         };
-        assert_eq!(read(OUR_QUEUE), Some(Queued::FqCodel(numbers)));
+        assert_eq!(read(OUR_QUEUE, None), Some(Queued::FqCodel(numbers)));
         let other = Queued::Other("fq_codel 3:".into());
-        assert_eq!(read(0x0003_0000), Some(other));
+        assert_eq!(read(0x0003_0000, None), Some(other));
+        let sized = Queued::Other("fq_codel 2: with a size table".into());
+        assert_eq!(read(OUR_QUEUE, Some(table())), Some(sized));
     }
 }

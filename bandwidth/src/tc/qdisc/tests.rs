@@ -34,5 +34,5 @@ fn a_bucket_is_read_as_it_was_written() {
 
 #[test]
 fn truncated_options_are_no_bucket() {
-    assert_eq!(bucket(&[12, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0]), None);
+    assert_eq!(bucket(&[12, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0], false), None);
 }
