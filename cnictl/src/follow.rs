@@ -30,11 +30,11 @@ use crate::plugins::Plugin;
 use changes::{Concern, Listener};
 use look::Looker;
 use manager::Manager;
-use pace::{Pace, settle};
+use pace::{Pace, rest, settle};
 use report::Line;
 use wake::{Signals, Woken};
 
-/// How often legacy tables are looked at, where there are any.
+/// How often the sizes of legacy tables are looked at, where there are any.
 const LEGACY: Duration = Duration::from_millis(500);
 
 /// What is followed.
@@ -63,8 +63,9 @@ struct State<'a> {
     /// When what has come is read, and when it was the last time.
     read_at: Option<Instant>,
     was_read_at: Option<Instant>,
-    /// When the legacy tables are looked at.
+    /// When the sizes of the legacy tables are looked at, and from when on their entries are, too.
     legacy_at: Option<Instant>,
+    entries_at: Instant,
 }
 
 /// Follows until SIGTERM or SIGINT.
@@ -84,6 +85,7 @@ pub fn run(follow: Follow, print: &dyn Fn(&str)) -> Result<(), Error> {
         read_at: None,
         was_read_at: None,
         legacy_at: None,
+        entries_at: Instant::now(),
     };
     // What there is already does not count as a change.
     state.look_at_legacy(Instant::now())?;
@@ -149,10 +151,15 @@ impl State<'_> {
             let concern = self.listener.read();
             self.concerns(concern);
             // A first legacy table comes with a container's link.
-            self.look_at_legacy(now)?;
+            if self.legacy_at.is_none() {
+                self.look_at_legacy(now)?;
+            }
         }
         if self.legacy_at.is_some_and(|at| at <= now) {
-            self.look_at_legacy(now)?;
+            self.legacy_at = Some(now + LEGACY);
+            if self.entries_at <= now || self.listener.is_legacy_resized()? {
+                self.look_at_legacy(now)?;
+            }
         }
         let retries = self.looker.retries(now);
         self.concerns(retries);
@@ -177,7 +184,9 @@ impl State<'_> {
     }
 
     fn look_at_legacy(&mut self, now: Instant) -> Result<(), Error> {
+        let begun = Instant::now();
         let concern = self.listener.look_at_legacy()?;
+        self.entries_at = now + rest(begun.elapsed());
         self.concerns(concern);
         self.legacy_at = self.listener.has_legacy().then(|| now + LEGACY);
         Ok(())

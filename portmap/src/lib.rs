@@ -52,7 +52,7 @@ use turn::Turn;
 
 pub use entry::{KEYS as ENTRY_KEYS, is_same as is_same_entry};
 pub use host_port::{Forward, HostPort};
-pub use xtables::legacy::stamp as legacy_stamp;
+pub use xtables::legacy::Stamp as LegacyStamp;
 
 /// The plugin.
 pub struct Portmap;

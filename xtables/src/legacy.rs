@@ -6,6 +6,7 @@
 pub mod chains;
 pub mod edit;
 mod entry;
+mod stamp;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,14 +14,15 @@ use std::{fs, io};
 
 use common::Family;
 use common::error::{Code, Error};
-use common::sys::netlink::{text, u16_at, u32_at};
+use common::sys::netlink::{text, u32_at};
 use common::sys::xtables::{self, XTable};
 use nix::errno::Errno;
 
 use crate::raw::{End, Kind, Raw, Test};
 use crate::state::State;
 use crate::{Table, xt};
-use entry::{Entry, Layout, PART, V4, V6};
+use entry::{Entry, Layout};
+pub use stamp::Stamp;
 
 /// What the kernel reports of this namespace.
 const NET: &str = "/proc/thread-self/net";
@@ -120,18 +122,14 @@ impl Reader {
         };
         match Reader::new(family, found) {
             reader if reader.is_whole() => Ok(Some(reader)),
-            _ => Err(unreadable(family, table, "its entries are invalid")),
+            _ => Err(invalid(family, table)),
         }
     }
 
     /// Finds the chains.
     fn new(family: Family, table: XTable) -> Reader {
-        let layout = match family {
-            Family::V4 => &V4,
-            Family::V6 => &V6,
-        };
         let mut reader = Reader {
-            layout,
+            layout: Layout::of(family),
             table,
             begins: BTreeMap::new(),
             names: BTreeMap::new(),
@@ -167,16 +165,7 @@ impl Reader {
     }
 
     fn entry(&self, at: usize) -> Option<Entry<'_>> {
-        let rest = self.table.entries.get(at..)?;
-        let next = usize::from(u16_at(rest, self.layout.next)?);
-        let target = usize::from(u16_at(rest, self.layout.target)?);
-        let is_sound = self.layout.length <= target && target + PART <= next;
-        let bytes = rest.get(..next).filter(|_| is_sound)?;
-        Some(Entry {
-            layout: self.layout,
-            bytes,
-            target,
-        })
+        Entry::at(self.layout, &self.table.entries, at)
     }
 
     /// Where the rules of a chain are, if there is one of that name. What ends it, a chain's policy or its
@@ -326,6 +315,10 @@ fn unreadable(family: Family, table: Table, details: &str) -> Error {
     Error::new(Code::System, msg).with_details(details)
 }
 
+fn invalid(family: Family, table: Table) -> Error {
+    unreadable(family, table, "its entries are invalid")
+}
+
 /// A part that only iptables can print.
 fn unknown_word() -> String {
     "-m unknown".to_owned()
@@ -333,20 +326,6 @@ fn unknown_word() -> String {
 
 fn unknown() -> Vec<String> {
     vec![unknown_word()]
-}
-
-/// What distinguishes a namespace's tables from other ones, without their entries; nothing where it has none.
-///
-/// # Errors
-/// As [`Reader::of`].
-pub fn stamp() -> Result<Vec<Vec<u8>>, Error> {
-    let mut stamps = Vec::new();
-    for family in Family::ALL {
-        for table in Table::ALL {
-            stamps.extend(ask(family, table, xtables::info)?);
-        }
-    }
-    Ok(stamps)
 }
 
 /// Requests something of a table from the kernel; `None` where this namespace has no such table.

@@ -7,7 +7,7 @@ use bandwidth::notice::Qdiscs;
 use common::error::{Code, Error, printable};
 use common::sys::netlink::{Message, Netlink, Refusal, groups};
 use nix::libc;
-use portmap::legacy_stamp;
+use portmap::LegacyStamp;
 use portmap::notice::Notice;
 
 use crate::plugins::Plugin;
@@ -65,7 +65,7 @@ pub struct Listener {
     transaction: Transaction,
     qdiscs: Qdiscs,
     /// What the legacy tables were like at the last look.
-    legacy: Vec<Vec<u8>>,
+    legacy: LegacyStamp,
 }
 
 /// What has come of a transaction of nf_tables that has not ended.
@@ -95,7 +95,7 @@ impl Listener {
             route,
             transaction: Transaction::default(),
             qdiscs: Qdiscs::default(),
-            legacy: Vec::new(),
+            legacy: LegacyStamp::default(),
         })
     }
 
@@ -135,13 +135,21 @@ impl Listener {
     /// # Errors
     /// Code 100 where they cannot be read.
     pub fn look_at_legacy(&mut self) -> Result<Concern, Error> {
-        let now = legacy_stamp()?;
+        let now = LegacyStamp::now()?;
         let is_changed = now != self.legacy;
         self.legacy = now;
         Ok(match is_changed {
             true => of_legacy(),
             false => Concern::default(),
         })
+    }
+
+    /// Whether legacy tables have other sizes than at the last look at them, which costs less than the look.
+    ///
+    /// # Errors
+    /// Code 100 where they cannot be read.
+    pub fn is_legacy_resized(&self) -> Result<bool, Error> {
+        self.legacy.is_resized()
     }
 
     /// What is to be looked at after a repair: whoever removed it again at once left a legacy table that is

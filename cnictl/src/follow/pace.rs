@@ -21,6 +21,11 @@ const SETTLE: [Duration; 2] = [Duration::from_millis(50), Duration::from_millis(
 /// How soon.
 const SOON: Duration = Duration::from_millis(500);
 
+/// How long after something that took so long it may be done again.
+pub fn rest(took: Duration) -> Duration {
+    (took * REST).min(LONG)
+}
+
 /// How long what has come now is left where it is.
 pub fn settle(was_read_at: Option<Instant>, now: Instant) -> Duration {
     let [first, next] = SETTLE;
@@ -49,9 +54,9 @@ impl Pace {
     /// Notes a look, and whether all was in order.
     pub fn looked(&mut self, from: Instant, to: Instant, is_in_order: bool) {
         self.changes = None;
-        let rest = to.saturating_duration_since(from) * REST;
+        let rest = rest(to.saturating_duration_since(from));
         let short = if is_in_order { SHORT } else { SHORTEST };
-        self.looked = Some((to, [rest.min(short), rest.min(LONG)]));
+        self.looked = Some((to, [rest.min(short), rest]));
     }
 
     /// When the next look is due, if nothing else changes.

@@ -44,6 +44,9 @@ fn ways(backend: Backend) -> &'static [&'static str] {
             "nft delete table ip nat",
         ],
         Backend::IptablesLegacy => &[
+            // As many entries, of the same sizes, as if saved when earlier pods had the ports. First, because after a
+            // repair everything is looked at once more.
+            "iptables-legacy-save -t nat | sed s/--dports/--sports/ | iptables-legacy-restore",
             "iptables-legacy -t nat -F",
             "iptables-legacy -t nat -F; iptables-legacy -t nat -X",
             "printf '*nat\nCOMMIT\n' | iptables-legacy-restore",

@@ -74,6 +74,16 @@ pub const fn v6(machine: Machine) -> Layout {
 pub static V4: Layout = v4(Machine::THIS);
 pub static V6: Layout = v6(Machine::THIS);
 
+impl Layout {
+    /// Of this machine.
+    pub fn of(family: Family) -> &'static Layout {
+        match family {
+            Family::V4 => &V4,
+            Family::V6 => &V6,
+        }
+    }
+}
+
 /// One entry, of sound offsets.
 pub struct Entry<'a> {
     pub layout: &'static Layout,
@@ -82,7 +92,21 @@ pub struct Entry<'a> {
     pub target: usize,
 }
 
-impl Entry<'_> {
+impl<'a> Entry<'a> {
+    /// The entry that begins there, if there is a sound one.
+    pub fn at(layout: &'static Layout, entries: &'a [u8], at: usize) -> Option<Entry<'a>> {
+        let rest = entries.get(at..)?;
+        let next = usize::from(u16_at(rest, layout.next)?);
+        let target = usize::from(u16_at(rest, layout.target)?);
+        let is_sound = layout.length <= target && target + PART <= next;
+        let bytes = rest.get(..next).filter(|_| is_sound)?;
+        Some(Entry {
+            layout,
+            bytes,
+            target,
+        })
+    }
+
     fn flag(&self, at: usize) -> u8 {
         self.bytes.get(at).copied().unwrap_or(0)
     }

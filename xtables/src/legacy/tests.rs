@@ -1,6 +1,6 @@
 use common::sys::xtables::Machine;
 
-use super::entry::{NOT_IN, v4, v6};
+use super::entry::{NOT_IN, PART, V4, v4, v6};
 use super::*;
 
 /// An entry of IPv4 with one target, `name` and data.
@@ -21,7 +21,7 @@ fn put(bytes: &mut [u8], at: usize, with: &[u8]) {
     bytes[at..at + with.len()].copy_from_slice(with);
 }
 
-fn verdict(number: i32) -> Vec<u8> {
+pub fn verdict(number: i32) -> Vec<u8> {
     entry("", &[number.to_ne_bytes(), [0; 4]].concat())
 }
 
@@ -31,7 +31,7 @@ fn head(name: &str) -> Vec<u8> {
     entry(ERROR, &data)
 }
 
-fn table(entries: &[Vec<u8>]) -> XTable {
+pub fn table(entries: &[Vec<u8>]) -> XTable {
     XTable {
         hooks: [Some(0), None, None, None, None],
         policies: [0; 5],
