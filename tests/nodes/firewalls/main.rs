@@ -11,6 +11,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use runtimes::debian::{Debian, Program};
 use serde_json::{Value, json};
@@ -38,7 +39,9 @@ fn answer(role: &str, packages: &str) -> Value {
         name: "node.py",
         text: include_str!("node.py"),
     };
+    let begun = Instant::now();
     let answer = node.boot(&program).unwrap();
+    eprintln!("{role}: {} s", begun.elapsed().as_secs());
     assert!(answer["error"].is_null(), "{answer:#}");
     let state = answer["state"].as_str().unwrap();
     assert!(state.contains("NRestarts=0"), "{answer:#}");
@@ -123,6 +126,11 @@ fn plain(cell: &str) -> String {
 #[test]
 fn host_ports_are_dead_for_at_most_a_second_after_what_firewalls_do_and_stay() {
     serves("firewalls", FIREWALLS);
+}
+
+#[test]
+fn host_ports_are_dead_for_at_most_a_second_after_what_firewalls_do_to_legacy_tables_and_stay() {
+    serves("legacy", FIREWALLS);
 }
 
 #[test]

@@ -2,11 +2,12 @@
 """Runs inside a Debian that systemd has booted, with `cnictl follow` as the package's unit runs it.
 
 Says in one JSON document, in the file that it is given, what /etc/role wants to know:
-firewalls, ufw: for each thing that a firewall does, and each backend of portmap, how long a host port was
+firewalls, legacy, ufw: for each thing that a firewall does, and each backend of portmap, how long a host port was
 dead, and how long after the last change that a firewall made;
 cost: what `cnictl follow` takes of a processor, by the kernel's counters."""
 
 import ctypes
+import errno
 import json
 import os
 import re
@@ -111,6 +112,65 @@ class Monitor(threading.Thread):
         return ""
 
 
+class LegacyMonitor(threading.Thread):
+    """The same for the tables of iptables-legacy, of whose changes the kernel says nothing: one after which a table
+    has no rules of portmap is not the tool's."""
+
+    PAUSE = 0.005
+    # IPT_SO_GET_INFO and IPT_SO_GET_ENTRIES; struct ipt_getinfo, and struct ipt_get_entries before the entries.
+    GET_INFO, GET_ENTRIES = 64, 65
+    INFO, SIZE, BEFORE = 84, 80, 40
+    # struct ipt_entry: where the next one is, and what it counts.
+    NEXT, COUNTERS, END = 90, 96, 112
+
+    def __init__(self, times):
+        super().__init__(daemon=True)
+        self.times = times
+        self.libc = ctypes.CDLL(None, use_errno=True)
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
+        self.start()
+
+    def run(self):
+        before = {}
+        while True:
+            with open("/proc/net/ip_tables_names", encoding="ascii") as file:
+                names = file.read().split()
+            for name in {"filter", "nat"}.intersection(names):
+                entries = self.entries(name)
+                if entries != before.get(name) and b"CNI-DN-" not in entries:
+                    self.times.append(time.monotonic())
+                before[name] = entries
+            time.sleep(self.PAUSE)
+
+    def entries(self, table):
+        """Those of a table, without what they count."""
+        while True:
+            info = self.get(self.GET_INFO, table.encode().ljust(self.INFO, b"\0"))
+            size = info[self.SIZE:]
+            [length] = struct.unpack("=I", size)
+            request = (table.encode().ljust(32, b"\0") + size).ljust(self.BEFORE + length, b"\0")
+            answer = self.get(self.GET_ENTRIES, request)
+            # Nothing where it has got another size in between.
+            if answer:
+                break
+        parts, rest = [], answer[self.BEFORE:]
+        while rest:
+            [length] = struct.unpack_from("=H", rest, self.NEXT)
+            parts += [rest[:self.COUNTERS], rest[self.END:length]]
+            rest = rest[length:]
+        return b"".join(parts)
+
+    def get(self, option, request):
+        buffer = ctypes.create_string_buffer(request, len(request))
+        length = ctypes.c_uint(len(request))
+        if self.libc.getsockopt(self.socket.fileno(), 0, option, buffer, ctypes.byref(length)) == 0:
+            return buffer.raw
+        number = ctypes.get_errno()
+        if number == errno.EAGAIN:
+            return b""
+        raise OSError(number, f"getsockopt {option}")
+
+
 class Prober(threading.Thread):
     """Connects to a host port from outside again and again."""
 
@@ -190,6 +250,7 @@ class Firewalls:
     def __init__(self):
         self.rows = []
         self.monitor = Monitor()
+        LegacyMonitor(self.monitor.times)
         self.probers = {backend: Prober(port) for backend, port in PORTS.items()}
 
     def measure(self, situation, line, is_served=True):
@@ -266,12 +327,17 @@ def session():
             time.sleep(0.1)
 
 
-def firewalls():
-    with open("/etc/nftables.conf", "w", encoding="ascii") as file:
-        file.write(NFTABLES_CONF)
+def empty_rules():
+    """What netfilter-persistent loads."""
     for version in "46":
         with open(f"/etc/iptables/rules.v{version}", "w", encoding="ascii") as file:
             file.write("*filter\nCOMMIT\n*nat\nCOMMIT\n")
+
+
+def firewalls():
+    with open("/etc/nftables.conf", "w", encoding="ascii") as file:
+        file.write(NFTABLES_CONF)
+    empty_rules()
     run("systemctl stop firewalld netfilter-persistent")
     # As on a node: namespaces of pods that come later have to be seen from the unit's sandbox.
     run("systemctl start cni-follow")
@@ -309,6 +375,30 @@ def firewalls():
         all_of_it.measure(situation, line)
     session()
     all_of_it.without_follow("nft flush ruleset")
+    return {"rows": all_of_it.rows}
+
+
+def legacy():
+    """What can differ where the programs are those of iptables-legacy."""
+    for version in ["", "6"]:
+        run(f"update-alternatives --set ip{version}tables /usr/sbin/ip{version}tables-legacy")
+    empty_rules()
+    run("systemctl stop firewalld netfilter-persistent")
+    run("sed -i 's/^FirewallBackend=.*/FirewallBackend=iptables/' /etc/firewalld/firewalld.conf")
+    run("systemctl start cni-follow")
+    attach()
+    all_of_it = Firewalls()
+    for situation, line in [
+        ("firewalld (iptables) starts", "systemctl start firewalld"),
+        ("firewalld (iptables) restarts", "systemctl restart firewalld"),
+        ("firewalld (iptables) firewall-cmd --complete-reload", "firewall-cmd --complete-reload"),
+        ("firewalld (iptables) stops", "systemctl stop firewalld"),
+        ("netfilter-persistent.service restarts", "systemctl restart netfilter-persistent"),
+        ("iptables-restore without --noflush", "iptables-save | grep -v CNI | iptables-restore"),
+        ("iptables -t nat -F and -X", "iptables -t nat -F && iptables -t nat -X"),
+    ]:
+        all_of_it.measure(situation, line)
+    all_of_it.without_follow("iptables -t nat -F && nft delete table ip cni_portmap")
     return {"rows": all_of_it.rows}
 
 
@@ -396,7 +486,7 @@ def cost():
 def main():
     with open("/etc/role", encoding="ascii") as file:
         role = file.read()
-    document = {"firewalls": firewalls, "ufw": ufw, "cost": cost}[role]()
+    document = {"firewalls": firewalls, "legacy": legacy, "ufw": ufw, "cost": cost}[role]()
     state = "systemctl show cni-follow -p Result,NRestarts,ExecMainStatus"
     return {**document, "state": run(state), "journal": journal("-u cni-follow -o cat")}
 
