@@ -1,5 +1,7 @@
 //! The cases, a file for each plugin and subject.
 
+use std::path::PathBuf;
+
 use crate::case::Table;
 use crate::group::Group;
 
@@ -10,8 +12,17 @@ mod protocol;
 mod refused;
 mod tuning;
 
-/// Puts every case into the table, those beside ipvs only `with_ipvs`.
-pub fn all(table: &mut Table, with_ipvs: bool) {
+/// What few machines have, and cases need.
+#[derive(Default)]
+pub struct Beside {
+    /// `ip_vs` of the kernel, with its tools.
+    pub ipvs: bool,
+    /// kube-proxy.
+    pub kube_proxy: Option<PathBuf>,
+}
+
+/// Puts every case into the table, those that need what few machines have only where it is there.
+pub fn all(table: &mut Table, beside: &Beside) {
     for group in Group::ALL {
         table.group(group);
         match group {
@@ -20,7 +31,7 @@ pub fn all(table: &mut Table, with_ipvs: bool) {
             }
             Group::Tuning => tuning::cases(table),
             Group::PortmapIptablesNft | Group::PortmapIptablesLegacy | Group::PortmapNftables => {
-                portmap::cases(table, group, with_ipvs);
+                portmap::cases(table, group, beside);
             }
             Group::Bandwidth => bandwidth::cases(table),
         }

@@ -4,10 +4,11 @@
 //! ```sh
 //! make conformance                          # ours
 //! make conformance CNI_BIN=/usr/lib/cni     # the reference
-//! conformance [--list] [--quiet] [--progress] [--times] [--ipvs] [--threads=N] [--without=TEXT] [TEXT …]
+//! conformance [--list] [--quiet] [--progress] [--times] [--ipvs] [--kube-proxy=PATH] [--threads=N] [--without=TEXT] [TEXT …]
 //! ```
 //!
-//! `--ipvs` adds the cases beside kube-proxy in ipvs mode, which need `ip_vs` of the kernel, ipvsadm and ipset. With
+//! `--ipvs` adds the cases beside kube-proxy in ipvs mode, which need `ip_vs` of the kernel, ipvsadm and ipset;
+//! `--kube-proxy` adds those beside that program itself, which needs the same. With
 //! TEXTs only groups and cases with one of them in `GROUP: CASE` run, and each TEXT must choose one; those
 //! with the TEXT of a `--without` do not.
 //!
@@ -46,7 +47,7 @@ struct Arguments {
     quiet: bool,
     progress: bool,
     times: bool,
-    ipvs: bool,
+    beside: cases::Beside,
     threads: usize,
     texts: Vec<String>,
     without: Vec<String>,
@@ -69,7 +70,7 @@ fn arguments() -> Result<Arguments, Failure> {
         quiet: false,
         progress: false,
         times: false,
-        ipvs: false,
+        beside: cases::Beside::default(),
         threads: std::thread::available_parallelism().map_or(8, |count| count.get() * 8),
         texts: Vec::new(),
         without: Vec::new(),
@@ -80,12 +81,15 @@ fn arguments() -> Result<Arguments, Failure> {
             "--quiet" => arguments.quiet = true,
             "--progress" => arguments.progress = true,
             "--times" => arguments.times = true,
-            "--ipvs" => arguments.ipvs = true,
+            "--ipvs" => arguments.beside.ipvs = true,
             _ => match argument.split_once('=') {
                 Some(("--threads", count)) => {
                     arguments.threads = count
                         .parse()
                         .map_err(|e| Failure(format!("{argument}: {e}")))?;
+                }
+                Some(("--kube-proxy", path)) => {
+                    arguments.beside.kube_proxy = Some(path.into());
                 }
                 Some(("--without", text)) => arguments.without.push(text.to_owned()),
                 _ => arguments.texts.push(argument),
@@ -97,7 +101,7 @@ fn arguments() -> Result<Arguments, Failure> {
 
 fn run(arguments: &Arguments) -> Result<bool, Failure> {
     let mut table = Table::default();
-    cases::all(&mut table, arguments.ipvs);
+    cases::all(&mut table, &arguments.beside);
     choose(&mut table.cases, &arguments.texts, &arguments.without)?;
     table.cases.sort_by_key(|case| case.group);
     let mut out = io::stdout().lock();

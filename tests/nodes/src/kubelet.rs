@@ -10,9 +10,9 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 use sandbox::Namespace;
+use sandbox::api::Api;
 use serde_json::{Value, json};
 
-use crate::api::Api;
 use crate::chain::{self, Network};
 use crate::containerd::{SOCKET, networks};
 use crate::daemon::Daemon;

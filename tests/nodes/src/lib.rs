@@ -9,7 +9,6 @@
 //! | [`image`] | a container that serves a web page |
 //! | [`containerd`] | [`Containerd`]: the daemon |
 //! | [`cri`] | [`cri::Client`]: pods, as the kubelet makes them |
-//! | [`api`] | as much of the Kubernetes API as kube-proxy reads |
 //! | [`daemon`] | a daemon's log and its end |
 //! | [`kubelet`] | [`kubelet::Kubelet`]: a node with kubelet, over dockershim or containerd |
 //! | [`trouble`] | plugins that refuse or dawdle when the test says so |
@@ -20,7 +19,6 @@
 //!
 //! The plugins are those of `sandbox::plugin::directory`: ours, or those in `$CNI_BIN`.
 
-pub mod api;
 mod cgroup;
 pub mod chain;
 pub mod containerd;

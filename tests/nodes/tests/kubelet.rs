@@ -5,12 +5,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use runtimes::api::Api;
 use runtimes::chain::Network;
 use runtimes::kubelet::{Attachment, Kubelet, Runtime};
 use runtimes::manifest::Manifest;
 use runtimes::trouble::{self, Trouble};
 use runtimes::{Machine, image, leftovers};
+use sandbox::api::Api;
 use sandbox::probe::{sctp, throughput, udp};
 use sandbox::{Namespace, Snapshot, wait_until};
 

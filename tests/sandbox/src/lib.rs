@@ -10,6 +10,7 @@
 //! | [`topology`] | [`Topology`]: a host, its containers, a client and a server outside |
 //! | [`executable`] | programs that a test writes and that are executed then |
 //! | [`plugin`] | [`plugin::Call`]: one execution of a CNI plugin, and where our binaries are |
+//! | [`api`] | as much of the Kubernetes API as kube-proxy reads |
 //! | [`probe`] | TCP, UDP, SCTP, HTTP exchanges and throughput between namespaces |
 //! | [`snapshot`] | [`Snapshot`]: the kernel's state as plain data, and what differs between two |
 //! | [`wait`] | [`wait_until`]: wait for a condition, never for a time |
@@ -31,6 +32,7 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
+pub mod api;
 pub mod executable;
 mod link;
 pub mod namespace;

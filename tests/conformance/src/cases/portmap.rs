@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::Beside;
 use crate::case::Table;
 use crate::group::Group;
 
@@ -17,6 +18,7 @@ mod hostile;
 mod identity;
 mod interoperation;
 mod ipvs;
+mod kube_proxy;
 mod owners;
 mod pass;
 mod rules;
@@ -24,7 +26,7 @@ mod traces;
 mod traffic;
 
 /// Everything about portmap on one backend; with ipvs only where it is wanted, as few machines have it.
-pub fn cases(table: &mut Table, group: Group, with_ipvs: bool) {
+pub fn cases(table: &mut Table, group: Group, beside: &Beside) {
     rules::cases(table, group);
     traffic::cases(table);
     owners::cases(table);
@@ -42,8 +44,14 @@ pub fn cases(table: &mut Table, group: Group, with_ipvs: bool) {
     gc::cases(table);
     fault::cases(table, group);
     hostile::cases(table);
-    if with_ipvs {
+    if beside.ipvs {
         ipvs::cases(table);
+    }
+    // It writes its rules with the machine's iptables, which is iptables-nft.
+    if let Some(program) = &beside.kube_proxy
+        && group != Group::PortmapIptablesLegacy
+    {
+        kube_proxy::cases(table, program);
     }
 }
 

@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use sandbox::Namespace;
 use serde_json::{Value, json};
+
+use crate::Namespace;
 
 /// Between two looks of a watch at what has changed.
 const PAUSE: Duration = Duration::from_millis(100);
