@@ -44,6 +44,15 @@ impl HostPort {
         Some(HostPort { number, ..self })
     }
 
+    /// Its address in front of its number, if it has one.
+    pub fn place(self) -> String {
+        match self.address {
+            Some(IpAddr::V6(address)) => format!("[{address}]:"),
+            Some(IpAddr::V4(address)) => format!("{address}:"),
+            None => String::new(),
+        }
+    }
+
     /// The same port of all addresses.
     pub fn everywhere(self) -> HostPort {
         HostPort {
@@ -73,12 +82,7 @@ pub fn claimed(family: Family, port: HostPort, limits: Option<&str>) -> String {
 
 impl fmt::Display for HostPort {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.address {
-            Some(IpAddr::V6(address)) => write!(f, "[{address}]:")?,
-            Some(IpAddr::V4(address)) => write!(f, "{address}:")?,
-            None => {}
-        }
-        write!(f, "{}/{}", self.number, self.protocol)
+        write!(f, "{}{}/{}", self.place(), self.number, self.protocol)
     }
 }
 

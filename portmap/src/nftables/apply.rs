@@ -165,7 +165,7 @@ fn decide(
     let failed = |refusal| unreadable(family, refusal);
     let need = need(forwards, plan.masquerade);
     let seen = shared::observe(nft, need).map_err(failed)?;
-    let made = layout::fixed_sets(family, need.parts.with_ranges(true));
+    let made = layout::fixed_sets(family, need.parts.with_ranges(|_| true));
     let is_there = |id: SetId| {
         seen.sets.contains(&id.set(family))
             || made.contains(&id)

@@ -16,7 +16,7 @@ use super::set::{ATTACHMENTS, Purpose, SetId};
 use super::shared::{self, table_name};
 use crate::host_port::{HostPort, claimed};
 
-pub use look::{at, of_owner, of_owners, of_ports, overlapping};
+pub use look::{at, of_owner, of_owners, of_ports, overlapping, serving};
 
 /// A host port that another attachment has.
 #[derive(Debug, Clone, PartialEq, Eq)]

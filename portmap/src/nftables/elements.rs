@@ -8,7 +8,7 @@ use common::{Family, Protocol};
 use nft::object::Element;
 
 use super::owner;
-use super::set::{ATTACHMENTS, By, INDEX_LEN, Purpose, SetId};
+use super::set::{ATTACHMENTS, By, INDEX_LEN, On, Purpose, SetId};
 use crate::host_port::HostPort;
 
 /// Elements by their set and key.
@@ -44,12 +44,17 @@ pub fn place(port: HostPort, purpose: Purpose, container: IpAddr) -> (SetId, Vec
     key.extend(port.address.map(bytes).unwrap_or_default());
     key.extend([port.protocol.number(), 0, 0, 0]);
     key.extend(padded_port(port.number));
-    let by = match (port.address, port.within) {
-        (Some(_), _) => By::Address,
-        (None, Some(scope)) => By::Scope(scope),
-        (None, None) => By::Port,
-    };
+    let by = By::one(on(port));
     (SetId { purpose, by }, key)
+}
+
+/// On which addresses a port is mapped.
+pub fn on(port: HostPort) -> On {
+    match (port.address, port.within) {
+        (Some(_), _) => On::One,
+        (None, Some(scope)) => On::Within(scope),
+        (None, None) => On::All,
+    }
 }
 
 /// The map's data: the container's address and port.
@@ -83,7 +88,7 @@ pub fn element_target(set: SetId, element: &Element) -> Option<SocketAddr> {
 
 /// The host port in a key of the map; `None` for one of a set of ranges.
 pub fn host_port_of(set: SetId, key: &[u8]) -> Option<HostPort> {
-    decoded(set, key).filter(|_| set.by != By::Range)
+    decoded(set, key).filter(|_| !set.by.is_range)
 }
 
 /// The host port in a key of any set.
@@ -99,7 +104,7 @@ pub fn decoded(set: SetId, key: &[u8]) -> Option<HostPort> {
         .find(|protocol| protocol.number() == *number)?;
     let front = match set.purpose {
         // The network comes first, as long as what is left is one address or none.
-        Purpose::Hairpin(_) if set.by == By::Address => front.get(front.len() / 2..)?,
+        Purpose::Hairpin(_) if set.by.on == On::One => front.get(front.len() / 2..)?,
         Purpose::Hairpin(_) => &[],
         _ => front,
     };
@@ -131,7 +136,7 @@ mod tests {
     fn broken_bytes_are_no_port_and_no_target() {
         let set = SetId {
             purpose: Purpose::Dnat,
-            by: By::Port,
+            by: By::PORT,
         };
         for length in 0..8 {
             assert_eq!(host_port_of(set, &vec![6; length]), None);

@@ -10,7 +10,7 @@ use nft::parts::{equal, masked};
 use nft::uapi;
 
 use super::scope::names;
-use super::set::{ATTACHMENTS, By, MARK, Purpose, SetId};
+use super::set::{ATTACHMENTS, By, MARK, On, Purpose, RANGES, SetId};
 use crate::limits::Scope;
 
 /// The table's name, in both families.
@@ -25,48 +25,67 @@ pub const CONDITIONS: &str = "conditions";
 /// The chain that drops what `route_localnet` would let in.
 pub const GUARD: &str = "loopback_guard";
 
-/// The chain of the host ports with an address, then that of those without: packets come to them in this order.
-const LOOKUPS: [(&str, By); 2] = [("by_address", By::Address), ("by_port", By::Port)];
-
-/// The chain of the ranges of host ports, behind those: a single port is another's, or newer.
-pub const BY_RANGE: &str = "by_range";
+/// The chain of the host ports with an address.
+pub const BY_ADDRESS: &str = "by_address";
+/// That of those without.
+const BY_PORT: &str = "by_port";
 
 /// What is there only where an attachment wants it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Parts {
     /// The limits that ports are mapped in.
     pub scope: Option<Scope>,
-    /// Whether there are ranges of host ports.
-    pub ranges: bool,
+    /// Of which there are ranges of host ports: of [`Parts::kinds`].
+    ranges: [bool; 3],
 }
 
 impl Parts {
-    /// The same with ranges, or without.
-    pub fn with_ranges(self, ranges: bool) -> Parts {
+    /// The kinds of host ports, in the order in which packets come to them.
+    fn kinds(self) -> [Option<On>; 3] {
+        [Some(On::One), self.scope.map(On::Within), Some(On::All)]
+    }
+
+    /// Those of some limits.
+    pub const fn of(scope: Option<Scope>) -> Parts {
+        let ranges = [false; 3];
+        Parts { scope, ranges }
+    }
+
+    /// The same with ranges of more kinds.
+    pub fn with_ranges(self, of: impl Fn(On) -> bool) -> Parts {
+        let mut ranges = self.ranges;
+        for (has, kind) in ranges.iter_mut().zip(self.kinds()) {
+            *has |= kind.is_some_and(&of);
+        }
         Parts { ranges, ..self }
+    }
+
+    /// What is looked up.
+    pub fn lookups(self) -> impl Iterator<Item = By> {
+        let kinds = self.kinds().into_iter().zip(self.ranges);
+        kinds.flat_map(|(on, has_ranges)| {
+            let ranges = on.filter(|_| has_ranges).map(By::range);
+            on.map(By::one).into_iter().chain(ranges)
+        })
     }
 }
 
-/// Those chains, with that of some limits, to which the first one leads, and with that of ranges.
-pub fn lookups(parts: Parts) -> Vec<(String, By)> {
-    let fixed = LOOKUPS.map(|(name, by)| (name.to_owned(), by));
-    let scoped = parts.scope;
-    let scoped = scoped.map(|scope| (names::chain(scope), By::Scope(scope)));
-    let ranges = parts.ranges.then(|| (BY_RANGE.to_owned(), By::Range));
-    fixed.into_iter().chain(scoped).chain(ranges).collect()
+/// The chain that looks up host ports. That of single ones leads to that of ranges at its end.
+pub fn chain(by: By) -> String {
+    let one = match by.on {
+        On::One => BY_ADDRESS.to_owned(),
+        On::Within(scope) => names::chain(scope),
+        On::All => BY_PORT.to_owned(),
+    };
+    one + if by.is_range { RANGES } else { "" }
 }
-
-/// The chain of the host ports with an address.
-pub const BY_ADDRESS: &str = LOOKUPS[0].0;
 
 /// The sets that are always there, with those of some parts.
 pub fn fixed_sets(family: Family, parts: Parts) -> Vec<SetId> {
-    let asked = lookups(parts)
-        .into_iter()
-        .flat_map(|(_, by)| last_sets(family, by));
+    let asked = parts.lookups().flat_map(|by| last_sets(family, by));
     let queue = parts.scope.map(|scope| SetId {
         purpose: Purpose::Shadowed,
-        by: By::Scope(scope),
+        by: By::one(On::Within(scope)),
     });
     let queues = QUEUES.into_iter().chain(queue);
     asked.chain([ATTACHMENTS]).chain(queues).collect()
@@ -76,11 +95,11 @@ pub fn fixed_sets(family: Family, parts: Parts) -> Vec<SetId> {
 const QUEUES: [SetId; 2] = [
     SetId {
         purpose: Purpose::Shadowed,
-        by: By::Address,
+        by: By::ADDRESS,
     },
     SetId {
         purpose: Purpose::Shadowed,
-        by: By::Port,
+        by: By::PORT,
     },
 ];
 
@@ -102,17 +121,19 @@ fn last_sets(family: Family, by: By) -> Vec<SetId> {
 pub fn chains(family: Family, guard: bool, parts: Parts) -> Vec<(Chain, Vec<Rule>)> {
     let nat = |name: &str, hook, priority, rule| (base(name, "nat", hook, priority), vec![rule]);
     let mut chains: Vec<(Chain, Vec<Rule>)> = vec![(regular(CONDITIONS), vec![])];
-    for (name, by) in lookups(parts) {
-        let rules = last_sets(family, by)
-            .into_iter()
-            .map(|set| set.rule(family))
-            .collect();
-        chains.push((regular(&name), rules));
+    let mut lookups: Vec<By> = parts.lookups().collect();
+    // A chain is there before the one that leads to it.
+    lookups.sort_by_key(|by| !by.is_range);
+    for by in &lookups {
+        let ranges = By::range(by.on);
+        let leads = !by.is_range && lookups.contains(&ranges);
+        let sets = last_sets(family, *by).into_iter();
+        let rules = sets.map(|set| set.rule(family));
+        let rules = rules.chain(leads.then(|| jump(&chain(ranges))));
+        chains.push((regular(&chain(*by)), rules.collect()));
     }
-    let order = [CONDITIONS, LOOKUPS[0].0, LOOKUPS[1].0];
-    let ranges = parts.ranges.then_some(BY_RANGE);
-    let order = order.into_iter().chain(ranges);
-    chains.push((regular(HOSTPORTS), order.map(jump).collect()));
+    let order = [CONDITIONS, BY_ADDRESS, BY_PORT];
+    chains.push((regular(HOSTPORTS), order.map(jump).to_vec()));
     let (dstnat, srcnat) = (uapi::PRIORITY_DSTNAT, uapi::PRIORITY_SRCNAT);
     chains.extend([
         nat("prerouting", uapi::HOOK_PREROUTING, dstnat, to_hostports()),
@@ -221,10 +242,7 @@ mod tests {
     #[test]
     fn every_jump_leads_to_a_chain_of_the_table() {
         for family in Family::ALL {
-            let parts = Parts {
-                scope: Some(Scope(1)),
-                ranges: true,
-            };
+            let parts = Parts::of(Some(Scope(1))).with_ranges(|_| true);
             let chains = chains(family, true, parts);
             for (index, (_, rules)) in chains.iter().enumerate() {
                 for expr in rules.iter().flat_map(|rule| &rule.exprs) {

@@ -10,8 +10,8 @@ use nft::object::{Counters, Element};
 use nft::socket::Nft;
 
 use super::elements::{element_target, host_port_of};
-use super::layout::{self, BY_ADDRESS, BY_RANGE, CONDITIONS, HOSTPORTS, Parts};
-use super::set::{By, Purpose, SetId};
+use super::layout::{self, BY_ADDRESS, CONDITIONS, HOSTPORTS};
+use super::set::{By, On, Purpose, SetId};
 use super::{private, range, reference, scope, shared, translation, unreadable};
 use crate::entry;
 use crate::host_port::{Forward, HostPort};
@@ -71,9 +71,10 @@ type Answer<T> = Result<T, common::sys::netlink::Refusal>;
 /// The forwards in the maps.
 fn of_maps(nft: &mut Nft, family: Family, led: bool) -> Answer<Vec<Row>> {
     let scopes = scope::all(nft, family)?;
-    let within = scopes.iter().map(|(scope, _)| By::Scope(*scope));
-    let bys = [By::Address].into_iter().chain(within);
-    let bys: Vec<By> = bys.chain([By::Port, By::Range]).collect();
+    let within = scopes.iter().map(|(scope, _)| On::Within(*scope));
+    let kinds = [On::One].into_iter().chain(within).chain([On::All]);
+    let bys = kinds.flat_map(|on| [By::one(on), By::range(on)]);
+    let bys: Vec<By> = bys.collect();
     let mut limits = HashMap::new();
     for (scope, _) in &scopes {
         limits.insert(*scope, scope::at(nft, family, *scope)?);
@@ -113,21 +114,13 @@ fn is_asked(nft: &mut Nft, family: Family, by: By, scopes: &[(Scope, bool)]) -> 
     if scope.is_some_and(|scope| !scopes.contains(&(scope, true))) {
         return Ok(false);
     }
-    if by == By::Range {
-        let rules = nft.rules(shared::place(family), HOSTPORTS)?;
-        if !rules.iter().any(|rule| rule.leads_to(BY_RANGE)) {
-            return Ok(false);
-        }
+    let (one, chain) = (layout::chain(By::one(by.on)), layout::chain(by));
+    let rules = nft.rules(shared::place(family), &one)?;
+    if by.is_range && !rules.iter().any(|rule| rule.leads_to(&chain)) {
+        return Ok(false);
     }
-    let ranges = true;
-    let lookups = layout::lookups(Parts { scope, ranges }).into_iter();
-    let mut lookup: Vec<String> = lookups
-        .filter(|(_, of)| *of == by)
-        .map(|(name, _)| name)
-        .collect();
-    lookup.extend(scope.map(|_| BY_ADDRESS.to_owned()));
-    let lookup: Vec<&str> = lookup.iter().map(String::as_str).collect();
-    is_led(nft, family, &lookup)
+    let lookups: Vec<&str> = scope.map(|_| BY_ADDRESS).into_iter().collect();
+    is_led(nft, family, &[&lookups[..], &[&chain]].concat())
 }
 
 type Counted = (Element, Option<Counters>);
@@ -148,7 +141,7 @@ fn of_element(
     singles: &HashSet<(HostPort, Option<String>)>,
 ) -> Vec<Row> {
     let comment = element.comment.as_deref();
-    let container = range::container(element).filter(|_| id.by == By::Range);
+    let container = range::container(element).filter(|_| id.by.is_range);
     let to = |port: HostPort| match container {
         Some(container) => Some(SocketAddr::new(container, port.number)),
         None => element_target(id, element),

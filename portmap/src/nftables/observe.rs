@@ -22,6 +22,8 @@ use crate::plan::{Forwards, Plan};
 pub fn need(forwards: &Forwards, masquerade: Masquerade) -> Need {
     let masqueraded = masquerade != Masquerade::Nothing;
     let by_elements = forwards.conditions.is_empty();
+    let only = forwards.only.as_ref().filter(|_| by_elements);
+    let scope = only.map(|only| only.scope);
     let is_loopback = |ip: std::net::IpAddr| ip.is_loopback();
     let on_loopback = forwards
         .ports
@@ -33,21 +35,14 @@ pub fn need(forwards: &Forwards, masquerade: Masquerade) -> Need {
         guard: (masqueraded || on_loopback) && forwards.family == Family::V4,
         hairpin: (masquerade == Masquerade::Needed && by_elements)
             .then_some(forwards.container.len),
-        parts: Parts {
-            scope: forwards
-                .only
-                .as_ref()
-                .filter(|_| by_elements)
-                .map(|only| only.scope),
-            ranges: false,
-        },
+        parts: Parts::of(scope),
     }
 }
 
 impl Comparison {
     /// The same with what the elements need.
     pub fn completed(&self, need: Need) -> Need {
-        let ranges = self.wanted.keys().any(|(id, _)| id.by == By::Range);
+        let ranges = |on| self.wanted.keys().any(|(id, _)| id.by == By::range(on));
         let parts = need.parts.with_ranges(ranges);
         Need { parts, ..need }
     }

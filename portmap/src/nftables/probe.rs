@@ -32,7 +32,7 @@ pub fn missing(nft: &mut Nft, family: Family) -> Result<Vec<String>, Error> {
         },
     }];
     let mut rules = Vec::new();
-    let parts = Parts::default().with_ranges(true);
+    let parts = Parts::default().with_ranges(|_| true);
     let sets = layout::fixed_sets(family, parts)
         .into_iter()
         .map(|id| id.add(family));

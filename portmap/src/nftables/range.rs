@@ -17,7 +17,7 @@ use super::set::{By, Purpose, SetId};
 use crate::host_port::HostPort;
 use crate::runs::{RUN, adjacent};
 
-/// Host ports of all addresses.
+/// Host ports on the same addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Range {
     first: HostPort,
@@ -27,7 +27,7 @@ pub struct Range {
 impl Range {
     /// That of an element, if it has one.
     pub fn of(id: SetId, element: &Element) -> Option<Range> {
-        let end = element.key_end.as_ref().filter(|_| id.by == By::Range)?;
+        let end = element.key_end.as_ref().filter(|_| id.by.is_range)?;
         Some(Range {
             first: decoded(id, &element.key)?,
             last: decoded(id, end)?.number,
@@ -71,17 +71,16 @@ impl Range {
             comment: Some(claim.owner.clone()),
             siblings: None,
         };
-        let by = By::Range;
+        let by = By::range(id.by.on);
         ((SetId { by, ..id }, key), element)
     }
 }
 
 impl fmt::Display for Range {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let HostPort {
-            number, protocol, ..
-        } = self.first;
-        write!(f, "{number}-{}/{protocol}", self.last)
+        let Range { first, last } = self;
+        let (place, port) = (first.place(), first.number);
+        write!(f, "{place}{port}-{last}/{}", first.protocol)
     }
 }
 
@@ -158,7 +157,7 @@ impl Ranges {
 
     /// The element that a port would have by itself.
     pub fn single(&self, (id, key): &(SetId, Vec<u8>)) -> Option<Element> {
-        let is_map = id.purpose == Purpose::Dnat && id.by == By::Port;
+        let is_map = id.purpose == Purpose::Dnat;
         let port = host_port_of(*id, key).filter(|_| is_map)?;
         let claim = self.at(port)?;
         Some(Element {
@@ -230,7 +229,7 @@ fn new_runs(
         let is_new = |claim: &&Claim| {
             claim.to.port() == port.number && !singles.contains(&(*port, claim.owner.as_str()))
         };
-        let is_free = *port == port.everywhere() && ranges.at(*port).is_none();
+        let is_free = ranges.at(*port).is_none();
         Some((*port, claims.iter().rfind(is_new).filter(|_| is_free)?))
     });
     let follows = |(port, claim): &(HostPort, &Claim), (next, other): &(HostPort, &Claim)| {

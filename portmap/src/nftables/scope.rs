@@ -21,7 +21,7 @@ use nft::socket::Nft;
 use nft::uapi;
 
 use super::layout::BY_ADDRESS;
-use super::set::{By, Purpose, SetId};
+use super::set::{By, On, Purpose, SetId};
 use super::shared::{self, Diff, Seen};
 use crate::limits::prefixes::between;
 use crate::limits::{Allowed, Scope, end};
@@ -122,7 +122,11 @@ pub fn all(nft: &mut Nft, family: Family) -> Result<Vec<(Scope, bool)>, Refusal>
         .filter_map(|set| match SetId::from_name(&set.name)? {
             SetId {
                 purpose: Purpose::Dnat,
-                by: By::Scope(scope),
+                by:
+                    By {
+                        on: On::Within(scope),
+                        is_range: false,
+                    },
             } => Some(scope),
             _ => None,
         });
@@ -206,7 +210,7 @@ mod tests {
     fn limits_are_known_by_the_names_of_what_they_have() {
         let scope = Scope(0xbad);
         let purpose = Purpose::Hairpin(128);
-        let by = By::Scope(scope);
+        let by = By::range(On::Within(scope));
         assert_eq!(of_chain(&chain(scope)), Some(scope));
         for set in [addresses(scope), SetId { purpose, by }.name()] {
             assert_eq!(of_set(&set), Some(scope), "{set}");

@@ -31,8 +31,8 @@ pub enum Purpose {
 
 /// What separates a purpose from its limits in names of sets.
 const WITHIN: &str = "_within_";
-/// What the names of sets of ranges end with.
-const RANGES: &str = "_ranges";
+/// What the names of sets and chains of ranges end with.
+pub const RANGES: &str = "_ranges";
 
 /// Bytes of such a text with its NUL (`IFNAMSIZ`).
 pub const INDEX_LEN: u32 = 16;
@@ -40,28 +40,52 @@ pub const INDEX_LEN: u32 = 16;
 /// The set of attachments.
 pub const ATTACHMENTS: SetId = SetId {
     purpose: Purpose::Attachment,
-    by: By::Port,
+    by: By::PORT,
 };
 
-/// What a key says of the host's address.
+/// On which of the host's addresses ports are mapped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum By {
-    /// Nothing: the port is mapped on all addresses.
-    Port,
-    /// The address.
-    Address,
-    /// Nothing: only packets to the addresses of these limits get to the set.
-    Scope(Scope),
-    /// Nothing, and ports from a first to a last one: see [`super::range`].
-    Range,
+pub enum On {
+    /// On all.
+    All,
+    /// On one, which the key has.
+    One,
+    /// On those of these limits: no other packets get to the set.
+    Within(Scope),
+}
+
+/// What a key has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct By {
+    /// On which addresses its port is mapped.
+    pub on: On,
+    /// It has ports from a first to a last one: see [`super::range`].
+    pub is_range: bool,
 }
 
 impl By {
+    /// One port of all addresses.
+    pub const PORT: By = By::one(On::All);
+    /// One port of one address.
+    pub const ADDRESS: By = By::one(On::One);
+
+    /// One port.
+    pub const fn one(on: On) -> By {
+        let is_range = false;
+        By { on, is_range }
+    }
+
+    /// Ports from a first to a last one.
+    pub const fn range(on: On) -> By {
+        let is_range = true;
+        By { on, is_range }
+    }
+
     /// The limits, if it is by some.
     pub fn scope(self) -> Option<Scope> {
-        match self {
-            By::Scope(scope) => Some(scope),
-            By::Port | By::Address | By::Range => None,
+        match self.on {
+            On::Within(scope) => Some(scope),
+            On::All | On::One => None,
         }
     }
 }
@@ -71,7 +95,7 @@ impl By {
 pub struct SetId {
     /// What it is for.
     pub purpose: Purpose,
-    /// What its key says of the host's address.
+    /// What its keys have.
     pub by: By,
 }
 
@@ -79,37 +103,36 @@ impl SetId {
     /// Its name.
     pub fn name(self) -> String {
         let SetId { purpose, by } = self;
-        let suffix = match by {
-            By::Port => String::new(),
-            By::Address => "_hostip".to_owned(),
-            By::Scope(scope) => format!("{WITHIN}{scope}"),
-            By::Range => RANGES.to_owned(),
+        let on = match by.on {
+            On::All => String::new(),
+            On::One => "_hostip".to_owned(),
+            On::Within(scope) => format!("{WITHIN}{scope}"),
         };
-        match (purpose, by) {
-            (Purpose::Dnat, By::Address) => "hostips".into(),
-            (Purpose::Dnat, _) => format!("hostports{suffix}"),
-            (Purpose::Attachment, _) => "attachments".into(),
-            (Purpose::Shadowed, _) => format!("shadowed{suffix}"),
-            (Purpose::Localhost, _) => format!("localhost{suffix}"),
-            (Purpose::MasqAll, _) => format!("masq_all{suffix}"),
-            (Purpose::Hairpin(prefix), _) => format!("hairpin{prefix}{suffix}"),
-        }
+        let stem = match (purpose, by.on) {
+            (Purpose::Attachment, _) => return "attachments".into(),
+            (Purpose::Dnat, On::One) => "hostips".into(),
+            (Purpose::Dnat, _) => format!("hostports{on}"),
+            (Purpose::Shadowed, _) => format!("shadowed{on}"),
+            (Purpose::Localhost, _) => format!("localhost{on}"),
+            (Purpose::MasqAll, _) => format!("masq_all{on}"),
+            (Purpose::Hairpin(prefix), _) => format!("hairpin{prefix}{on}"),
+        };
+        stem + if by.is_range { RANGES } else { "" }
     }
 
     /// The set of a name, if it is one of ours.
     pub fn from_name(name: &str) -> Option<SetId> {
+        let one = name.strip_suffix(RANGES);
+        let is_range = one.is_some();
+        let one = one.unwrap_or(name);
         let scoped = || {
-            let (stem, scope) = name.rsplit_once(WITHIN)?;
-            Some((stem, By::Scope(Scope::from_text(scope)?)))
+            let (stem, scope) = one.rsplit_once(WITHIN)?;
+            Some((stem, On::Within(Scope::from_text(scope)?)))
         };
-        let by_address = || Some((name.strip_suffix("_hostip")?, By::Address));
-        let ranged = || Some((name.strip_suffix(RANGES)?, By::Range));
-        let (stem, by) = match name {
-            "hostips" => ("hostports", By::Address),
-            _ => by_address()
-                .or_else(scoped)
-                .or_else(ranged)
-                .unwrap_or((name, By::Port)),
+        let by_address = || Some((one.strip_suffix("_hostip")?, On::One));
+        let (stem, on) = match one {
+            "hostips" => ("hostports", On::One),
+            _ => by_address().or_else(scoped).unwrap_or((one, On::All)),
         };
         let purpose = match stem {
             "hostports" => Purpose::Dnat,
@@ -119,6 +142,7 @@ impl SetId {
             "attachments" => Purpose::Attachment,
             _ => Purpose::Hairpin(stem.strip_prefix("hairpin")?.parse().ok()?),
         };
+        let by = By { on, is_range };
         let id = SetId { purpose, by };
         (id.name() == name).then_some(id)
     }
@@ -135,12 +159,12 @@ impl SetId {
             };
         }
         let (address, len) = (address_type(family), u32::from(family.address_len()));
-        let by_address = usize::from(self.by == By::Address);
+        let by_address = usize::from(self.by.on == On::One);
         let addresses = by_address + usize::from(self.is_hairpin());
         let mut parts = vec![address; addresses];
         parts.extend([PROTOCOL, SERVICE]);
         let mut data = vec![address];
-        if self.by != By::Range {
+        if !self.by.is_range {
             data.push(SERVICE);
         }
         if self.purpose == Purpose::Shadowed {
@@ -164,9 +188,9 @@ impl SetId {
 
     fn flags(self, is_map: bool) -> u32 {
         let map = if is_map { uapi::SET_FLAG_MAP } else { 0 };
-        match self.by {
-            By::Range => map | uapi::SET_FLAG_INTERVAL | uapi::SET_FLAG_CONCAT,
-            By::Port | By::Address | By::Scope(_) => map,
+        match self.by.is_range {
+            true => map | uapi::SET_FLAG_INTERVAL | uapi::SET_FLAG_CONCAT,
+            false => map,
         }
     }
 
@@ -200,7 +224,7 @@ impl SetId {
             exprs.push(Expr::Dnat {
                 family: family.nf_number(),
                 address: FIRST,
-                port: (self.by != By::Range).then_some(Register(words)),
+                port: (!self.by.is_range).then_some(Register(words)),
             });
         } else {
             exprs.extend(set_mark(MARK));
@@ -225,7 +249,7 @@ impl SetId {
             }
             word += words;
         }
-        if self.by == By::Address {
+        if self.by.on == On::One {
             let offset = family.destination_offset();
             exprs.push(address_at(family, offset, Register(word)));
             word += words;
@@ -259,9 +283,11 @@ mod tests {
             Purpose::Hairpin(128),
         ];
         for purpose in purposes {
-            for by in [By::Port, By::Address, By::Scope(Scope(0xbad)), By::Range] {
-                let id = SetId { purpose, by };
-                assert_eq!(SetId::from_name(&id.name()), Some(id));
+            for on in [On::All, On::One, On::Within(Scope(0xbad))] {
+                for by in [By::one(on), By::range(on)] {
+                    let id = SetId { purpose, by };
+                    assert_eq!(SetId::from_name(&id.name()), Some(id));
+                }
             }
         }
         for name in [
@@ -270,6 +296,9 @@ mod tests {
             "hairpin016",
             "hairpinx",
             "hostips_hostip",
+            "attachments_ranges",
+            "hostips_ranges_ranges",
+            "hostports_ranges_within_00000000000000000000000000000bad",
             "hostips_within_00000bad",
             "hostports_within_bad",
             "x",

@@ -7,7 +7,7 @@ use nft::command::{Action, Command};
 use nft::object::{Chain, Place, Rule, Set, Table};
 use nft::socket::Nft;
 
-use super::layout::{self, BY_ADDRESS, COMMENT, Parts, TABLE, lookups};
+use super::layout::{self, BY_ADDRESS, COMMENT, Parts, TABLE};
 use super::private;
 use super::scope::names;
 use super::set::{By, Purpose, SetId};
@@ -29,7 +29,7 @@ impl Need {
     /// The prefix length in a lookup chain.
     fn hairpin_in(self, by: By) -> Option<u8> {
         self.hairpin
-            .filter(|_| by != By::Range || self.parts.ranges)
+            .filter(|_| self.parts.lookups().any(|one| one == by))
     }
 }
 
@@ -38,7 +38,7 @@ impl Need {
 pub struct Seen {
     /// The table.
     pub table: Option<Table>,
-    /// The chains of [`layout::chains`] that are there, with that of ranges.
+    /// The chains of [`layout::chains`] that are there, with those of ranges.
     pub chains: Vec<(Chain, Vec<Rule>)>,
     /// The rules that lead from the chain of addresses, at its end, to those of limits.
     pub scopes: Vec<Rule>,
@@ -77,7 +77,7 @@ pub fn table_name(family: Family) -> String {
 pub fn observe(nft: &mut Nft, need: Need) -> Result<Seen, Refusal> {
     let place = place(need.family);
     let table = nft.table(place)?;
-    let wanted = layout::chains(need.family, need.guard, need.parts.with_ranges(true));
+    let wanted = layout::chains(need.family, need.guard, need.parts.with_ranges(|_| true));
     let mut chains = Vec::new();
     let mut scopes = Vec::new();
     let mut sets = Vec::new();
@@ -110,10 +110,12 @@ pub fn observe(nft: &mut Nft, need: Need) -> Result<Seen, Refusal> {
 impl Seen {
     /// The parts that are needed: ranges concern every attachment once one has had them.
     fn parts(&self, need: Need) -> Parts {
-        let (purpose, by) = (Purpose::Dnat, By::Range);
-        let ranges = SetId { purpose, by }.set(need.family);
-        need.parts
-            .with_ranges(need.parts.ranges || self.sets.contains(&ranges))
+        let has_ranges = |on| {
+            let (purpose, by) = (Purpose::Dnat, By::range(on));
+            let ranges = SetId { purpose, by }.set(need.family);
+            self.sets.contains(&ranges)
+        };
+        need.parts.with_ranges(has_ranges)
     }
 }
 
@@ -161,7 +163,7 @@ pub fn diff(need: Need, seen: &Seen) -> Diff {
 
 fn sets(need: Need, seen: &Seen, diff: &mut Diff) {
     let place = place(need.family);
-    let hairpins = lookups(need.parts).into_iter().filter_map(|(_, by)| {
+    let hairpins = need.parts.lookups().filter_map(|by| {
         let purpose = Purpose::Hairpin(need.hairpin?);
         Some(SetId { purpose, by })
     });
@@ -269,8 +271,7 @@ enum Verdict {
 }
 
 fn compare(need: Need, chain: &str, wanted: &[Rule], present: &[Rule]) -> Verdict {
-    let lookups = lookups(need.parts.with_ranges(true));
-    let lookup = lookups.iter().find(|(name, _)| *name == chain);
+    let lookup = looked_up(need, chain);
     let Some(front) = present.len().checked_sub(wanted.len()) else {
         return Verdict::Differs(first_difference(wanted, present));
     };
@@ -279,14 +280,14 @@ fn compare(need: Need, chain: &str, wanted: &[Rule], present: &[Rule]) -> Verdic
     if !rest.iter().zip(wanted).all(|(a, b)| same(a, b)) {
         return Verdict::Differs(first_difference(wanted, present));
     }
-    let Some((_, by)) = lookup else {
+    let Some(by) = lookup else {
         let extra = front.first();
         return extra.map_or(Verdict::Same, |_| {
             Verdict::Differs(first_difference(wanted, present))
         });
     };
     let prefix_of = |rule: &Rule| {
-        (0..=need.family.bits()).find(|prefix| same(&hairpin(need, *prefix, *by), rule))
+        (0..=need.family.bits()).find(|prefix| same(&hairpin(need, *prefix, by), rule))
     };
     let mut prefixes = Vec::new();
     for rule in front {
@@ -295,8 +296,8 @@ fn compare(need: Need, chain: &str, wanted: &[Rule], present: &[Rule]) -> Verdic
             None => return Verdict::Differs(("rules of ours only".into(), rule.to_string())),
         }
     }
-    match need.hairpin_in(*by) {
-        Some(prefix) if !prefixes.contains(&prefix) => Verdict::LacksHairpin(*by),
+    match need.hairpin_in(by) {
+        Some(prefix) if !prefixes.contains(&prefix) => Verdict::LacksHairpin(by),
         _ => Verdict::Same,
     }
 }
@@ -324,25 +325,30 @@ fn all_rules(
     fixed: &[Rule],
 ) -> Vec<(String, Rule, bool)> {
     let mut rules = Vec::new();
-    let lookups = lookups(need.parts.with_ranges(true));
-    if let Some((_, by)) = lookups.iter().find(|(name, _)| *name == chain) {
+    if let Some(by) = looked_up(need, chain) {
         let mut prefixes = hairpins(seen_sets);
         // A set of another making would make the batch fail.
         prefixes.retain(|prefix| {
             let id = SetId {
                 purpose: Purpose::Hairpin(*prefix),
-                by: *by,
+                by,
             };
             *prefix <= need.family.bits() && seen_sets.contains(&id.set(need.family))
         });
-        prefixes.extend(need.hairpin_in(*by));
+        prefixes.extend(need.hairpin_in(by));
         prefixes.sort_unstable();
         prefixes.dedup();
-        rules.extend(prefixes.iter().map(|prefix| hairpin(need, *prefix, *by)));
+        rules.extend(prefixes.iter().map(|prefix| hairpin(need, *prefix, by)));
     }
     rules.extend_from_slice(fixed);
     let place = |rule| (chain.to_owned(), rule, false);
     rules.into_iter().map(place).collect()
+}
+
+/// What a chain looks up, if it is one that does.
+fn looked_up(need: Need, chain: &str) -> Option<By> {
+    let mut all = need.parts.with_ranges(|_| true).lookups();
+    all.find(|by| layout::chain(*by) == chain)
 }
 
 fn hairpin(need: Need, prefix: u8, by: By) -> Rule {

@@ -107,40 +107,46 @@ fn the_older_owner_of_a_port_is_shadowed() {
 
 #[test]
 fn the_ports_of_a_range_are_listed_each_with_its_owner_and_counted_in_the_first() {
-    let place = Place::new(Backend::Nftables, 2);
-    let asking = |ports: std::ops::Range<u16>| {
-        let mapping = |port| json!({"hostPort": port, "containerPort": port, "protocol": "tcp"});
-        let mappings: Vec<Value> = ports.map(mapping).collect();
-        json!({ "portMappings": mappings })
-    };
-    place.attach("portmap", 0, &asking(20_000..20_020));
-    place.attach("portmap", 1, &asking(20_008..20_009));
-    let rows: Vec<_> = listed(&place)
-        .into_iter()
-        .map(|one| {
-            let [port, packets] = ["hostPort", "packets"].map(|key| one[key].as_u64());
-            let own = one["container"] == place.id(0);
-            (port.unwrap(), own, one["state"] == "active", packets)
-        })
-        .collect();
-    let range = |port| (port, true, port != 20_008, (port == 20_000).then_some(0));
-    let expected = [(20_008, false, true, Some(0))].into_iter();
-    let mut expected: Vec<_> = expected.chain((20_000..20_020).map(range)).collect();
-    expected.sort();
-    let mut sorted = rows.clone();
-    sorted.sort();
-    assert_eq!(sorted, expected);
-    // What does not lead to ranges any more is missing, or nobody's.
-    place
-        .net
-        .host
-        .sh(["nft", "flush", "chain", "ip", "cni_portmap", "by_range"]);
-    let states = listed(&place);
-    assert!(
-        states
-            .iter()
-            .any(|one| one["hostPort"] == 20_000 && one["state"] != "active")
-    );
+    for (host_ip, chain) in [("0.0.0.0", "by_port"), ("10.99.0.1", "by_address")] {
+        let place = Place::new(Backend::Nftables, 2);
+        let asking = |ports: std::ops::Range<u16>| {
+            let mapping = |port| json!({"hostPort": port, "containerPort": port, "protocol": "tcp", "hostIP": host_ip});
+            let mappings: Vec<Value> = ports.map(mapping).collect();
+            json!({ "portMappings": mappings })
+        };
+        place.attach("portmap", 0, &asking(20_000..20_020));
+        place.attach("portmap", 1, &asking(20_008..20_009));
+        let rows: Vec<_> = listed(&place)
+            .into_iter()
+            .map(|one| {
+                let [port, packets] = ["hostPort", "packets"].map(|key| one[key].as_u64());
+                let own = one["container"] == place.id(0);
+                (port.unwrap(), own, one["state"] == "active", packets)
+            })
+            .collect();
+        let range = |port| (port, true, port != 20_008, (port == 20_000).then_some(0));
+        let expected = [(20_008, false, true, Some(0))].into_iter();
+        let mut expected: Vec<_> = expected.chain((20_000..20_020).map(range)).collect();
+        expected.sort();
+        let mut sorted = rows.clone();
+        sorted.sort();
+        assert_eq!(sorted, expected);
+        // What does not lead to ranges any more is missing, or nobody's.
+        place.net.host.sh([
+            "nft",
+            "flush",
+            "chain",
+            "ip",
+            "cni_portmap",
+            &format!("{chain}_ranges"),
+        ]);
+        let states = listed(&place);
+        assert!(
+            states
+                .iter()
+                .any(|one| one["hostPort"] == 20_000 && one["state"] != "active")
+        );
+    }
 }
 
 #[test]

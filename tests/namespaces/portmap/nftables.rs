@@ -214,12 +214,10 @@ fn uncounted(element: &Value) -> Value {
     element
 }
 
-/// The ruleset's lines that name an owner.
+/// The ruleset's lines that name an owner, or an entry of its.
 fn owned(host: &Namespace, owner: &str) -> Vec<String> {
-    let mark = format!("\"{owner}\"");
-    let lines = contents(host);
+    let marks = ["\"", "/"].map(|end| format!("\"{owner}{end}"));
+    let mut lines = contents(host);
+    lines.retain(|line| marks.iter().any(|mark| line.contains(mark)));
     lines
-        .into_iter()
-        .filter(|line| line.contains(&mark))
-        .collect()
 }

@@ -9,11 +9,11 @@ use common::sys::netlink::Refusal;
 use nft::object::Set;
 use nft::socket::Nft;
 
-use super::super::elements::{Elements, host_port_of, index, place, target_of};
+use super::super::elements::{Elements, index, on, place, target_of};
 use super::super::queue;
 use super::super::range::{Range, Ranges};
 use super::super::scope;
-use super::super::set::{By, Purpose, SetId};
+use super::super::set::{By, On, Purpose, SetId};
 use super::super::shared;
 use super::ports_of;
 use crate::host_port::HostPort;
@@ -43,8 +43,7 @@ pub fn of_ports(
     let mut wanted: BTreeSet<(SetId, Vec<u8>)> = BTreeSet::new();
     let there = present(family, sets);
     let is_there = |(id, _): &(SetId, Vec<u8>)| there.contains(id);
-    // The map's key needs no container.
-    let claim = |port: &HostPort| place(*port, Purpose::Dnat, queue::any(family));
+    let claim = |port: &HostPort| map(family, *port);
     let claims = ports.iter().map(claim).chain([index(owner, 0).0]);
     let keys = claims.filter(is_there).collect();
     find(nft, family, keys, &mut found)?;
@@ -73,7 +72,7 @@ pub fn of_ports(
     Ok(found)
 }
 
-/// Finds the ranges that have one of these ports in a list of all: a node has few.
+/// Finds the ranges that have one of these ports in lists of all: a node has few.
 fn ranges(
     nft: &mut Nft,
     family: Family,
@@ -81,8 +80,9 @@ fn ranges(
     ports: &BTreeSet<HostPort>,
     found: &mut Elements,
 ) -> Result<(), Refusal> {
+    let kinds: BTreeSet<By> = ports.iter().map(|port| By::range(on(*port))).collect();
     let ids = sets.iter().filter_map(|set| which(family, set));
-    for id in ids.filter(|id| id.by == By::Range) {
+    for id in ids.filter(|id| kinds.contains(&id.by)) {
         for element in nft.elements(shared::place(family), &id.name())? {
             if Range::of(id, &element).is_some_and(|range| range.has_any(ports)) {
                 found.insert((id, element.key.clone()), element);
@@ -147,8 +147,40 @@ pub fn at(
     Ok(found)
 }
 
+/// The elements of the maps that serve some ports, whoever owns them: a port of a range as if it were a single one.
+///
+/// # Errors
+/// What the kernel refused.
+pub fn serving(
+    nft: &mut Nft,
+    family: Family,
+    sets: &[Set],
+    ports: &BTreeSet<HostPort>,
+) -> Result<Elements, Refusal> {
+    let places = ports.iter().map(|port| map(family, *port));
+    let mut all = at(nft, family, sets, places.collect())?;
+    ranges(nft, family, sets, ports, &mut all)?;
+    Ok(singles(family, &all, ports.iter().copied()))
+}
+
+/// The elements of some ports, those of ranges as if they were single.
+fn singles(family: Family, all: &Elements, ports: impl Iterator<Item = HostPort>) -> Elements {
+    let ranges = Ranges::found(all);
+    let single = |port| {
+        let place = map(family, port);
+        let element = all.get(&place).cloned();
+        Some((place.clone(), element.or_else(|| ranges.single(&place))?))
+    };
+    ports.filter_map(single).collect()
+}
+
+/// A port's place in its map, whose key needs no container.
+fn map(family: Family, port: HostPort) -> (SetId, Vec<u8>) {
+    place(port, Purpose::Dnat, queue::any(family))
+}
+
 /// The elements of the maps through which one of these ports could be reached, whoever owns them: at
-/// its own address, or at all. For a port of every address, the map of addresses is listed; those of
+/// its own address, or at all. For a port of every address, the maps of addresses are listed; those of
 /// limits always are. `only` has the addresses of ports with limits.
 ///
 /// # Errors
@@ -161,32 +193,20 @@ pub fn overlapping(
     only: &[Prefix],
 ) -> Result<Elements, Refusal> {
     let both = ports.iter().flat_map(|port| [*port, port.everywhere()]);
-    let places = both.map(|port| place(port, Purpose::Dnat, queue::any(family)));
-    let mut found = at(nft, family, sets, places.collect())?;
+    let mut found = serving(nft, family, sets, &both.collect())?;
     let ours: HashMap<HostPort, Vec<HostPort>> = ports.iter().fold(HashMap::new(), |mut all, p| {
         all.entry(p.everywhere()).or_default().push(*p);
         all
     });
     let is_wide = ports.iter().any(|port| port.address.is_none());
     let only = scope::intervals(only);
-    let wide = ports.iter().map(|port| port.everywhere()).collect();
-    let mut ranged = Elements::new();
-    ranges(nft, family, sets, &wide, &mut ranged)?;
-    let ranged = Ranges::found(&ranged);
-    for port in wide {
-        let place = place(port, Purpose::Dnat, queue::any(family));
-        if let Some(element) = ranged.single(&place) {
-            found.entry(place).or_insert(element);
-        }
-    }
-    for id in sets.iter().filter_map(|set| which(family, set)) {
-        if id.purpose != Purpose::Dnat {
-            continue;
-        }
-        let limits = match id.by {
-            By::Address if is_wide => None,
-            By::Scope(scope) => Some(scope::read(nft, family, scope)?),
-            By::Address | By::Port | By::Range => continue,
+    let there = present(family, sets);
+    let kinds: BTreeSet<On> = there.iter().map(|id| id.by.on).collect();
+    for on in kinds {
+        let limits = match on {
+            On::One if is_wide => None,
+            On::Within(scope) => Some(scope::read(nft, family, scope)?),
+            On::One | On::All => continue,
         };
         let is_common = limits.as_ref().is_some_and(|limits| limits.meets(&only));
         let meets = |ours: &HostPort, theirs: &HostPort| match (ours.address, theirs.address) {
@@ -199,15 +219,21 @@ pub fn overlapping(
             (None, Some(addr)) => only.meets(&scope::single(addr)),
             (None, None) => ours.within == theirs.within || is_common,
         };
-        for element in nft.elements(shared::place(family), &id.name())? {
-            let Some(theirs) = host_port_of(id, &element.key) else {
-                continue;
-            };
-            let mut same = ours.get(&theirs.everywhere()).into_iter().flatten();
-            if same.any(|ours| meets(ours, &theirs)) {
-                found.insert((id, element.key.clone()), element);
-            }
+        let mut all = Elements::new();
+        let maps = [By::one(on), By::range(on)].map(|by| SetId {
+            purpose: Purpose::Dnat,
+            by,
+        });
+        for id in maps.into_iter().filter(|id| there.contains(id)) {
+            let elements = nft.elements(shared::place(family), &id.name())?;
+            all.extend(elements.into_iter().map(|e| ((id, e.key.clone()), e)));
         }
+        let mut theirs = ports_of(&all, |_| true);
+        theirs.retain(|theirs| {
+            let mut same = ours.get(&theirs.everywhere()).into_iter().flatten();
+            same.any(|ours| meets(ours, theirs))
+        });
+        found.extend(singles(family, &all, theirs.into_iter()));
     }
     Ok(found)
 }

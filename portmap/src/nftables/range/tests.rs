@@ -2,6 +2,7 @@ use common::Protocol;
 
 use super::super::queue::{of_elements, to_elements};
 use super::*;
+use crate::limits::Scope;
 
 const A: &str = "n/a/eth0";
 
@@ -27,6 +28,22 @@ fn run(owner: &str, ports: std::ops::Range<u16>) -> Queues {
     ports
         .map(|number| (port(number), vec![claim(owner, number)]))
         .collect()
+}
+
+/// The same claims on one address and within limits.
+fn elsewhere(queues: &Queues) -> [Queues; 2] {
+    let address = Some("192.0.2.1".parse().unwrap());
+    let within = Some(Scope(7));
+    [(address, None), (None, within)].map(|(address, within)| {
+        let moved = |port: HostPort| HostPort {
+            address,
+            within,
+            ..port
+        };
+        let all = queues.iter();
+        all.map(|(port, claims)| (moved(*port), claims.clone()))
+            .collect()
+    })
 }
 
 fn written(queues: &Queues, found: &Elements) -> Elements {
@@ -58,21 +75,41 @@ fn a_run_is_one_element_in_each_set_and_its_claims_are_read_back() {
 }
 
 #[test]
+fn a_run_of_one_address_and_one_within_limits_are_ranges_beside_that_of_all() {
+    let all = run(A, 100..140);
+    let [on_one, within] = elsewhere(&all);
+    for (queues, expected) in [(&on_one, "192.0.2.1:100-139/tcp"), (&within, "100-139/tcp")] {
+        let elements = written(queues, &Elements::new());
+        assert_eq!(
+            (elements.len(), shown(&elements)),
+            (3, vec![expected.to_owned()])
+        );
+        assert_eq!(of_elements(&elements), *queues);
+        // Single ports of another kind change nothing.
+        let singles = written(&run(A, 110..111), &Elements::new());
+        let found = elements.iter().chain(&singles);
+        let found: Elements = found.map(|(at, one)| (at.clone(), one.clone())).collect();
+        let both = of_elements(&found);
+        assert_eq!(both.len(), 41);
+        assert_eq!(written(&both, &found), found);
+    }
+    let mut queues = all;
+    queues.extend([on_one, within].into_iter().flatten());
+    let elements = written(&queues, &Elements::new());
+    assert_eq!(elements.len(), 9);
+    assert_eq!(of_elements(&elements), queues);
+}
+
+#[test]
 fn what_is_no_run_is_written_port_by_port() {
     let mut moved = run(A, 100..140);
     moved
         .values_mut()
         .flatten()
         .for_each(|claim| *claim = self::claim(A, 80));
-    let at = |port: HostPort, address: &str| HostPort {
-        address: Some(address.parse().unwrap()),
-        ..port
-    };
-    let on_one = run(A, 100..140).into_iter();
-    let on_one = on_one.map(|(port, claims)| (at(port, "192.0.2.1"), claims));
     let mut mixed = run(A, 100..115);
     mixed.extend(run("n/b/eth0", 115..130));
-    for queues in [run(A, 100..119), moved, on_one.collect(), mixed] {
+    for queues in [run(A, 100..119), moved, mixed] {
         let elements = written(&queues, &Elements::new());
         assert_eq!(shown(&elements).len(), queues.len());
         assert_eq!(of_elements(&elements), queues);
@@ -101,7 +138,7 @@ fn every_order_of_claims_on_a_port_of_a_range_is_read_back() {
         // Only between others is the range's owner named once more.
         let is_single = elements
             .iter()
-            .any(|((id, _), one)| id.by != By::Range && one.comment.as_deref() == Some(A));
+            .any(|((id, _), one)| !id.by.is_range && one.comment.as_deref() == Some(A));
         assert_eq!(is_single, order == [b, A, c], "{order:?}");
         // The next look changes nothing.
         assert_eq!(written(&queues, &elements), elements, "{order:?}");

@@ -11,10 +11,7 @@ use super::{intervals, read};
 use crate::host_port::{HostPort, claimed};
 use crate::limits::Allowed;
 use crate::nftables::claim::{self, Taken};
-use crate::nftables::elements::place;
 use crate::nftables::layout::BY_ADDRESS;
-use crate::nftables::queue;
-use crate::nftables::set::Purpose;
 use crate::nftables::shared::{self, Seen};
 
 /// The ports of other containers that are served within other limits, on addresses in common.
@@ -51,8 +48,7 @@ pub fn of(
         let within = Some(scope);
         let wide = ports.iter().filter(|port| port.address.is_none());
         let theirs = wide.map(|port| HostPort { within, ..*port });
-        let places = theirs.map(|port| place(port, Purpose::Dnat, queue::any(family)));
-        let found = claim::at(nft, family, &seen.sets, places.collect())?;
+        let found = claim::serving(nft, family, &seen.sets, &theirs.collect())?;
         let taken = claim::taken(&found, owner);
         match is_before {
             true => rivals.before.extend(taken),

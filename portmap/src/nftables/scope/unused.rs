@@ -11,9 +11,10 @@ use nft::socket::Nft;
 use nft::uapi;
 
 use super::asked;
-use super::names::{CHAIN, chain, is_addresses, of_chain, of_set};
+use super::names::{CHAIN, is_addresses, of_chain, of_set};
 use crate::limits::Scope;
-use crate::nftables::layout::BY_ADDRESS;
+use crate::nftables::layout::{BY_ADDRESS, chain};
+use crate::nftables::set::{By, On};
 use crate::nftables::shared;
 
 /// The removal of what limits have that have no port, and that no rule of an attachment asks.
@@ -57,7 +58,10 @@ pub fn removal(nft: &mut Nft, family: Family) -> Result<Vec<Command>, Refusal> {
         chain: from.clone(),
         handle: Some(rule.handle),
     });
-    let chains: Vec<String> = unused.iter().map(|scope| chain(*scope)).collect();
+    // The chain of single ports leads to that of ranges.
+    let chains = unused.iter().map(|scope| On::Within(*scope));
+    let chains = chains.flat_map(|on| [By::one(on), By::range(on)].map(chain));
+    let chains: Vec<String> = chains.collect();
     let names: Vec<&str> = chains.iter().map(String::as_str).collect();
     let present = nft.chains(place, &names)?;
     let chains = chains.iter().zip(present);

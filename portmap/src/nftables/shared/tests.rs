@@ -7,17 +7,15 @@ const NEED: Need = Need {
     family: Family::V4,
     guard: true,
     hairpin: Some(16),
-    parts: Parts {
-        scope: None,
-        ranges: false,
-    },
+    parts: Parts::of(None),
 };
 
 /// What is there once the commands for an empty ruleset have been done.
 fn complete(need: Need) -> Seen {
-    let hairpins: Vec<SetId> = lookups(need.parts)
-        .into_iter()
-        .filter_map(|(_, by)| {
+    let hairpins: Vec<SetId> = need
+        .parts
+        .lookups()
+        .filter_map(|by| {
             Some(SetId {
                 purpose: Purpose::Hairpin(need.hairpin?),
                 by,
