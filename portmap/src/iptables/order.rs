@@ -2,10 +2,12 @@
 //!
 //! - a port of all addresses behind the same port of some (`hostAddresses`, `hostInterfaces`), and both behind
 //!   that of a single one (`hostIP`), whoever was first;
-//! - a container's port behind the same port of its other networks, where that is served.
+//! - a container's port behind the same port of its other networks, where that is served;
+//! - a port without conditions behind the same port with some, of whatever addresses.
 //!
 //! Where no place is behind the ones and before the others, a rule for the packets of the former goes before
-//! the new jumps, and leads where theirs leads. Where the attachment has a single address of some that another
+//! the new jumps, and leads where theirs leads. Conditions cannot be written for another: then rules for the new
+//! one's other ports go there, and its jumps behind. Where the attachment has a single address of some that another
 //! has, and all, a rule for the single one goes before the other's jumps, and its own jumps behind them.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,12 +30,9 @@ use crate::runs::RUN;
 pub struct Places {
     /// The place of the jumps.
     pub jumps: usize,
-    /// Rules for others, directly before them.
-    pub before: Vec<String>,
-    /// A place that is not behind that of the jumps.
-    pub top: usize,
-    /// Rules for the attachment's own single addresses there.
-    pub singles: Vec<String>,
+    /// Rules for others and for some of the attachment's own ports, none of them behind the jumps, and their places
+    /// in order.
+    pub before: Vec<(usize, String)>,
 }
 
 /// Finds them.
@@ -51,11 +50,16 @@ pub fn place(state: &State, wanted: &Wanted, chain: &str) -> Places {
         chain: chain.to_owned(),
     };
     let singles: Vec<Behind> = scan.singles.iter().copied().collect();
+    let at = |place| move |rule| (place, rule);
+    let singles = narrow(&own, &singles).into_iter();
+    let mut before: Vec<_> = singles.map(at(scan.top.unwrap_or(scan.place))).collect();
+    before.extend(scan.before.iter().cloned().map(at(scan.place)));
+    if scan.behind.is_some() {
+        before.extend(narrow(&own, &scan.others()).into_iter().map(at(scan.place)));
+    }
     Places {
-        jumps: scan.place,
-        before: scan.before,
-        top: scan.top.unwrap_or(scan.place),
-        singles: narrow(&own, &singles),
+        jumps: scan.behind.unwrap_or(scan.place),
+        before,
     }
 }
 
@@ -74,7 +78,7 @@ pub fn is_behind_conditions(state: &State, wanted: &Wanted, chain: &str) -> bool
         let Some((jump, meaning)) = owner::jump(rule) else {
             return false;
         };
-        let reach = Reach::of(&meaning);
+        let reach = Reach::to(&meaning, state.rules(&jump.chain));
         let mut theirs = reach.ports();
         reach.is_conditional
             && !jump.is_of(&wanted.attachment)
@@ -136,6 +140,10 @@ struct Scan<'a> {
     /// and their place.
     singles: BTreeSet<Behind>,
     top: Option<usize>,
+    /// The place behind rules with conditions that come after one that would take packets from the new ones, and the
+    /// ports that those have.
+    behind: Option<usize>,
+    conditional: BTreeSet<(Protocol, u16)>,
     /// Whether a rule was passed that would take packets from the new ones.
     is_at_the_end: bool,
     /// The host ports that are served.
@@ -170,6 +178,8 @@ impl<'a> Scan<'a> {
             before: Vec::new(),
             singles: BTreeSet::new(),
             top: None,
+            behind: None,
+            conditional: BTreeSet::new(),
             is_at_the_end: false,
             served: BTreeSet::new(),
             passed: BTreeSet::new(),
@@ -183,7 +193,7 @@ impl<'a> Scan<'a> {
         if !jump.chain.starts_with(OWN_PREFIX) {
             return;
         }
-        let reach = Reach::of(&meaning);
+        let reach = Reach::to(&meaning, state.rules(&jump.chain));
         // Which of an attachment's entries with conditions takes a packet makes no difference to others.
         let is_entry = reach.is_conditional && jump.comment == owner::comment(self.owner);
         let theirs = rivals.of(&jump.chain, state).behind(&reach);
@@ -192,14 +202,12 @@ impl<'a> Scan<'a> {
             let is_served = self.served.insert(port);
             let is_new = self.passed.insert((jump.chain.clone(), port));
             let is_own = is_served && !is_entry && jump.is_of(self.owner);
-            match self.order(&port, is_own) {
+            match self.order(&port, is_own, reach.is_conditional) {
                 Order::First if is_new => firsts.push(port),
                 Order::Between if is_new => {
                     firsts.push(port);
-                    if !reach.is_conditional && !self.is_conditional {
-                        self.top.get_or_insert(self.place);
-                        self.singles.extend(self.singles_of(&port));
-                    }
+                    self.top.get_or_insert(self.place);
+                    self.singles.extend(self.singles_of(&port));
                 }
                 Order::Later if !reach.is_conditional => self.is_at_the_end = true,
                 _ => {}
@@ -208,18 +216,49 @@ impl<'a> Scan<'a> {
         if firsts.is_empty() {
             return;
         }
-        // Conditions cannot be written for another, who stays first then.
-        if reach.is_conditional || !self.is_at_the_end {
+        // Conditions cannot be written for another, nor for some of the new ones.
+        if self.is_conditional || !self.is_at_the_end {
             self.place = place + 1;
+        } else if reach.is_conditional {
+            self.behind = Some(place + 1);
+            let ports = firsts.iter().map(|first| first.port);
+            self.conditional
+                .extend(ports.map(|port| (port.protocol, port.number)));
         } else {
             self.before.extend(narrow(&jump, &firsts));
         }
     }
 
-    /// Whether packets of a host port go to its owner first: who has a single address, then who has some,
-    /// then who has all. Of equals, only another network of the same container that is served comes first.
-    fn order(&self, theirs: &Behind, is_own: bool) -> Order {
+    /// The ports that no rule with conditions has which is before the new jumps, but behind others.
+    fn others(&self) -> Vec<Behind> {
+        let all = self.ours.iter();
+        let others = all.filter(|(key, _)| !self.conditional.contains(key));
+        let limits: Vec<Option<Prefix>> = match self.only {
+            [] => vec![None],
+            only => only.iter().copied().map(Some).collect(),
+        };
+        let limited = |port: &HostPort| {
+            let port = *port;
+            limits.iter().map(move |at| Behind { port, at: *at })
+        };
+        others
+            .flat_map(|(_, same)| same)
+            .flat_map(limited)
+            .collect()
+    }
+
+    /// Whether packets of a host port go to its owner first: who has conditions, then who has a single address, then
+    /// who has some, then who has all. Of equals, only another network of the same container that is served comes
+    /// first.
+    fn order(&self, theirs: &Behind, is_own: bool, is_conditional: bool) -> Order {
         let ours = || self.same(theirs).filter(|port| self.meets(port, theirs));
+        match (self.is_conditional, is_conditional) {
+            (false, false) => {}
+            _ if ours().next().is_none() => return Order::Any,
+            (true, true) if is_own => return Order::First,
+            (true, _) => return Order::Later,
+            (false, true) => return Order::First,
+        }
         let has_wide = ours().any(|port| port.address.is_none());
         let has_single = ours().any(|port| port.address.is_some());
         let is_limited = !self.only.is_empty();
@@ -271,13 +310,14 @@ impl<'a> Scan<'a> {
 
 /// Rules that lead some host ports of a jump where it leads.
 fn narrow(jump: &owner::Jump, ports: &[Behind]) -> Vec<String> {
-    let mut alike: BTreeMap<_, Vec<u16>> = BTreeMap::new();
+    let mut alike: BTreeMap<_, BTreeSet<u16>> = BTreeMap::new();
     for Behind { port, at } in ports {
         let same = alike.entry((port.protocol, *at)).or_default();
-        same.push(port.number);
+        same.insert(port.number);
     }
     let rules = alike.iter().flat_map(|((protocol, at), ports)| {
-        let ports = ranges::for_rules(&ranges::of_list(ports, RUN)).into_iter();
+        let ports: Vec<u16> = ports.iter().copied().collect();
+        let ports = ranges::for_rules(&ranges::of_list(&ports, RUN)).into_iter();
         ports.map(|some| {
             let rule = rules::jump(&jump.comment, at.as_ref(), *protocol, &some);
             format!("{rule} -j {}", jump.chain)

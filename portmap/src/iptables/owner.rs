@@ -5,7 +5,8 @@
 //! `eth0`, or one that the reference wrote for any interface.
 //!
 //! The entries of a list have the same comment, as with the reference. All but the plain one end their chains
-//! with a rule that says which one it is, and does nothing else: `-m comment --comment "entry HASH" -j RETURN`.
+//! with a rule that says which one it is, and does nothing else: `-m comment --comment "entry HASH" -j RETURN`, or
+//! `"entry HASH with conditions"` where its jumps have some, which need not show it: `-d` may be a limit, too.
 
 use common::Attachment;
 use xtables::meaning::Meaning;
@@ -22,6 +23,8 @@ const LONGEST: usize = 255;
 const KEPT: usize = 200;
 /// What precedes the hash in the comment that says whose entry a chain is.
 const ENTRY: &str = "entry ";
+/// What follows where the jumps to it have conditions.
+const CONDITIONAL: &str = " with conditions";
 
 /// The owner's mark of an attachment, whatever the entry.
 pub fn comment(owner: &Attachment) -> String {
@@ -64,19 +67,31 @@ fn shortened(text: String) -> String {
 }
 
 /// The rule that ends the chain of an entry but the plain one.
-pub fn entry_rule(entry: &str) -> String {
-    format!("-m comment --comment \"{ENTRY}{entry}\" -j RETURN")
+pub fn entry_rule(entry: &str, is_conditional: bool) -> String {
+    let conditions = if is_conditional { CONDITIONAL } else { "" };
+    format!("-m comment --comment \"{ENTRY}{entry}{conditions}\" -j RETURN")
 }
 
 /// The entry whose chain has such a rule.
 pub fn entry_in(rules: &[String]) -> Option<String> {
+    let text = named_in(rules)?;
+    Some(text.strip_suffix(CONDITIONAL).unwrap_or(&text).to_owned())
+}
+
+/// Whether such a rule says that the jumps to the chain have conditions.
+pub fn are_conditional(rules: &[String]) -> bool {
+    named_in(rules).is_some_and(|text| text.ends_with(CONDITIONAL))
+}
+
+/// What such a rule says.
+fn named_in(rules: &[String]) -> Option<String> {
     rules.iter().find_map(|rule| {
         if !rule.contains(ENTRY) {
             return None;
         }
         let meaning = Meaning::of(rule);
-        let entry = meaning.comment()?.strip_prefix(ENTRY)?.to_owned();
-        (meaning.is_for_all() && meaning.goes_to() == "RETURN").then_some(entry)
+        let text = meaning.comment()?.strip_prefix(ENTRY)?.to_owned();
+        (meaning.is_for_all() && meaning.goes_to() == "RETURN").then_some(text)
     })
 }
 
@@ -214,9 +229,12 @@ mod tests {
         let of_entry = attachment("c", &format!("net1/{entry}"));
         assert_eq!(comment(&of_entry), comment(&attachment("c", "net1")));
         let other = "-p tcp -m comment --comment \"entry x\" -j RETURN".to_owned();
-        let rules = [other, entry_rule(entry)];
-        assert_eq!(entry_in(&rules).as_deref(), Some(entry));
-        assert_eq!(entry_in(&rules[..1]), None);
+        for is_conditional in [false, true] {
+            let rules = [other.clone(), entry_rule(entry, is_conditional)];
+            assert_eq!(entry_in(&rules).as_deref(), Some(entry));
+            assert_eq!(are_conditional(&rules), is_conditional);
+            assert_eq!(entry_in(&rules[..1]), None);
+        }
     }
 
     #[test]

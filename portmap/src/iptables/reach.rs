@@ -5,7 +5,9 @@ use std::ops::RangeInclusive;
 
 use common::Protocol;
 use common::result::Prefix;
-use xtables::meaning::Meaning;
+use xtables::meaning::{Meaning, tests_nothing};
+
+use super::owner;
 
 /// The ranges of a list such as `80,443,1000:2000`.
 pub fn ranges(list: &str) -> impl Iterator<Item = (u16, u16)> {
@@ -54,12 +56,27 @@ pub struct Reach<'a> {
 impl<'a> Reach<'a> {
     /// That of a jump.
     pub fn of(meaning: &'a Meaning) -> Reach<'a> {
-        let word = |name, at: usize| meaning.find(name).and_then(|words| words.get(at));
+        let protocol = meaning.find("-p").and_then(<[String]>::first);
+        let ports = meaning.ports().unwrap_or_default();
         Reach {
-            protocol: word("-p", 0).and_then(|name| Protocol::from_text(name)),
+            protocol: protocol.and_then(|name| Protocol::from_text(name)),
             at: destination(meaning),
-            ports: word("multiport", 1).map_or("", String::as_str),
-            is_conditional: !meaning.matches.iter().all(|part| is_usual(part)),
+            ports,
+            is_conditional: !meaning.matches.iter().all(|part| is_usual(part, ports)),
+        }
+    }
+
+    /// That of a jump to a chain with these rules, which may say that its jumps have conditions. Those that do not
+    /// show it test for nothing but addresses, which then are no limits.
+    pub fn to(meaning: &'a Meaning, rules: &[String]) -> Reach<'a> {
+        let reach = Reach::of(meaning);
+        match !reach.is_conditional && owner::are_conditional(rules) {
+            true => Reach {
+                at: None,
+                is_conditional: true,
+                ..reach
+            },
+            false => reach,
         }
     }
 
@@ -80,23 +97,16 @@ impl<'a> Reach<'a> {
     }
 }
 
-/// Whether a jump without conditions may test this.
-fn is_usual(part: &[String]) -> bool {
-    match part {
-        [name, network] if name == "-d" => Prefix::from_text(network).is_some(),
-        [name, ..] => {
-            let names = [
-                "comment",
-                "-p",
-                "multiport",
-                "tcp",
-                "udp",
-                "sctp",
-                "addrtype",
-            ];
-            names.contains(&name.as_str())
-        }
-        [] => true,
+/// Whether a jump without conditions to these ports may test this.
+fn is_usual(part: &[String], ports: &str) -> bool {
+    let words: Vec<&str> = part.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        _ if tests_nothing(part) => true,
+        ["-d", network] => Prefix::from_text(network).is_some(),
+        ["-p", name] => Protocol::from_text(name).is_some(),
+        ["multiport", "--dports", list] => *list == ports,
+        ["addrtype", "--dst-type", "LOCAL"] => true,
+        _ => false,
     }
 }
 
@@ -119,4 +129,35 @@ pub fn port_ranges(rule: &str) -> Option<Vec<(u16, u16)>> {
         (from, to)
     };
     Some(list.split(',').map(range).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_else_a_jump_tests_is_a_condition() {
+        let jump = "-p tcp -m comment --comment x -m multiport --dports 80,81";
+        for (more, is_conditional) in [
+            ("", false),
+            ("-d 192.0.2.0/24", false),
+            ("-m addrtype --dst-type LOCAL", false),
+            ("-m comment --comment -j", false),
+            ("-m tcp", false),
+            ("! -d 192.0.2.0/24", true),
+            ("-m tcp --sport 1:1023", true),
+            ("-m tcp --dport 80", true),
+            ("-m addrtype --src-type LOCAL", true),
+            ("-m addrtype --dst-type LOCAL --limit-iface-in", true),
+            ("-m multiport --sports 1,2", true),
+            ("-m multiport ! --sports 1,2", true),
+            ("-m multiport --dports 1", true),
+            ("-m multiport ! --dports 80", true),
+        ] {
+            let meaning = Meaning::of(&format!("{jump} {more} -j CNI-DN-x"));
+            let reach = Reach::of(&meaning);
+            assert_eq!(reach.is_conditional, is_conditional, "{more}");
+            assert_eq!((reach.ports, meaning.goes_to()), ("80,81", "CNI-DN-x"));
+        }
+    }
 }

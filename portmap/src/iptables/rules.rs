@@ -173,7 +173,8 @@ fn written(
             own.push(format!("{} -j DNAT --to-destination {to}", base(some)));
         }
     }
-    own.extend(entry::of(attachment).map(owner::entry_rule));
+    let entry = |hash| owner::entry_rule(hash, !conditions.is_empty());
+    own.extend(entry::of(attachment).map(entry));
     let (chains, shared) = shared(*family, masquerade, mark);
     let jumps = jumps(attachment, forwards, &only, least);
     let mut ranges = jumps.iter().flat_map(|jump| &jump.ports);

@@ -27,7 +27,7 @@ struct Read {
     /// The addresses that it tests, and what it means to packets to them.
     at: Option<Prefix>,
     there: Meaning,
-    /// The owner's mark, where it has one.
+    /// The owner's mark, where it has one and no conditions are known to lead to its chain.
     jump: Option<Jump>,
     /// Whether no packet comes to the rules after it.
     ends: bool,
@@ -37,10 +37,13 @@ impl Rule<'_> {
     fn read(&self, state: &State) -> &Read {
         self.read.get_or_init(|| {
             let meaning = Meaning::of(self.text);
+            let is_for_all = |jump: &Jump| !owner::are_conditional(state.rules(&jump.chain));
             Read {
                 at: reach::destination(&meaning),
                 there: reach::anywhere(&meaning),
-                jump: owner::jump(self.text).map(|(jump, _)| jump),
+                jump: owner::jump(self.text)
+                    .map(|(jump, _)| jump)
+                    .filter(is_for_all),
                 ends: follow::ends(state.table(Table::Nat), &meaning),
                 meaning,
             }
@@ -121,7 +124,11 @@ fn lost_at(
             continue;
         };
         if seen.goes_to() == chain {
-            let reached = left.reached(&Reach::of(seen));
+            let reach = Reach::of(seen);
+            // What its conditions test does not limit it.
+            let is_condition = wanted.conditional && wanted.only.is_empty();
+            let at = reach.at.filter(|_| !is_condition);
+            let reached = left.reached(&Reach { at, ..reach });
             reached.iter().for_each(|forward| left.remove(forward));
             continue;
         }

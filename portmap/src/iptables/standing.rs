@@ -133,10 +133,18 @@ pub fn own_or_usual(state: &State, owner: &Attachment, evidence: &Evidence) -> S
     })
 }
 
-/// Whether conditions lead to a chain.
+/// Whether conditions lead to a chain of the reference's, which limits nothing to addresses. Others may have written
+/// jumps to it that test for those.
 fn is_conditional(state: &State, chain: &str) -> bool {
     let mut jumps = jumps_to(state, chain).map(|jump| Meaning::of(&jump.rule));
-    jumps.any(|jump| Reach::of(&jump).is_conditional)
+    let tests_more = |jump: &Meaning| {
+        let reach = Reach::of(jump);
+        reach.is_conditional || reach.at.is_some()
+    };
+    let Some(first) = jumps.next() else {
+        return false;
+    };
+    tests_more(&first) && jumps.all(|jump| tests_more(&jump))
 }
 
 /// The chains to which only jumps of the dead lead, which are judged with the rules there.

@@ -105,17 +105,10 @@ fn fill(transaction: &mut Transaction, wanted: &Wanted, chain: &str) {
 }
 
 fn insert_jumps(transaction: &mut Transaction, state: &State, wanted: &Wanted, chain: &str) {
-    let Places {
-        jumps,
-        before,
-        top,
-        singles,
-    } = order::place(state, wanted, chain);
-    let own = wanted.jumps.iter().map(|jump| jump.to(chain)).rev();
+    let Places { jumps, before } = order::place(state, wanted, chain);
+    let own = wanted.jumps.iter().map(|jump| (jumps, jump.to(chain)));
     // From the last place on, so that each is beside a rule that is there already.
-    let behind = own.chain(before.into_iter().rev());
-    let behind = behind.map(|rule| (jumps, rule));
-    for (place, rule) in behind.chain(singles.into_iter().rev().map(|rule| (top, rule))) {
+    for (place, rule) in before.into_iter().chain(own).rev() {
         let command = Command::Insert(DNAT.to_owned(), place, rule);
         transaction.push(Table::Nat, command);
     }

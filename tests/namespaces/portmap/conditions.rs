@@ -6,6 +6,7 @@ on_both_variants!(
     conditions_that_do_more_than_test_are_refused_and_nothing_stays,
     a_condition_that_becomes_several_rules_is_one_condition,
     a_comment_in_conditions_owns_nothing,
+    what_looks_like_a_part_of_a_jump_is_a_condition,
     what_iptables_saves_and_restores_is_the_same_condition,
     what_a_killed_try_left_goes_with_gc_and_with_the_next_try,
 );
@@ -123,6 +124,38 @@ fn a_comment_in_conditions_owns_nothing(backend: Backend) {
     host.run("GC", gc);
     assert_eq!(host.state(), state);
     host.run("DEL", &request);
+    host.is_clean();
+}
+
+fn what_looks_like_a_part_of_a_jump_is_a_condition(backend: Backend) {
+    let host = Host::usual(backend);
+    let older = host.call("ADD", &request("", &mapping("tcp", 8080, 80)));
+    let older = |verb| {
+        host.ok(&older
+            .clone()
+            .env("CNI_COMMAND", verb)
+            .env("CNI_CONTAINERID", "older"))
+    };
+    older("ADD");
+    let before = host.state();
+    for words in [
+        r#"["-m","string","--algo","bm","--string=-j"]"#,
+        r#"["-m","comment","--comment=-g"]"#,
+        r#"["-m","recent","--rcheck","--name=-m"]"#,
+        r#"["-d","10.99.0.1"]"#,
+        r#"["-m","multiport","!","--sports","1,2"]"#,
+        r#"["-m","multiport","--dports","1"]"#,
+    ] {
+        let request = of(words);
+        host.run("ADD", &request);
+        host.run("CHECK", &request);
+        let state = host.state();
+        host.run("ADD", &request);
+        assert_eq!(host.state(), state, "{words}");
+        host.run("DEL", &request);
+        assert_eq!(host.state(), before, "{words}");
+    }
+    older("DEL");
     host.is_clean();
 }
 

@@ -17,6 +17,7 @@ on_every_backend!(
     of_one_request_s_claims_the_one_of_an_address_is_served_there,
     with_conditions_too_who_is_added_again_is_the_newest,
     entries_with_conditions_that_are_added_again_are_the_newest,
+    conditions_come_first_and_stay_closed_whoever_is_added,
 );
 
 const CAREFUL: &str = r#""onConflict":"error","#;
@@ -355,4 +356,46 @@ fn entries_with_conditions_that_are_added_again_are_the_newest(backend: Backend)
     node.serves(8080, [1, 1]);
     does("DEL", 1, &one);
     node.host.is_clean();
+}
+
+/// The client's ports are above those of the second condition.
+fn conditions_come_first_and_stay_closed_whoever_is_added(backend: Backend) {
+    let low = match backend {
+        Backend::Nftables => {
+            r#""conditionsV4":["tcp","sport","1-1023"],"conditionsV6":["tcp","sport","1-1023"],"#
+        }
+        _ => {
+            r#""conditionsV4":["-m","tcp","--sport","1:1023"],"conditionsV6":["-m","tcp","--sport","1:1023"],"#
+        }
+    };
+    let near = conditions(backend, [24, 64]);
+    for (options, port, expected) in [
+        (low, on(FIRST, 8080), [2, 2]),
+        (low, everywhere(8080), [2, 2]),
+        (&near, on(FIRST, 8080), [0, 2]),
+        (&near, everywhere(8080), [0, 0]),
+    ] {
+        let node = Node::new(backend);
+        let conditional = node.request(0, options, &[port]);
+        let conditional = |verb| {
+            let call = node.host.call(verb, &conditional);
+            node.host.ok(&call.env("CNI_CONTAINERID", "cid-0"));
+        };
+        let both = [everywhere(8080), everywhere(8081)];
+        conditional("ADD");
+        node.does("ADD", 1, &both[1..]);
+        node.does("ADD", 2, &both);
+        for _ in 0..2 {
+            node.serves(8080, expected);
+            node.serves(8081, [2, 2]);
+            conditional("CHECK");
+            node.does("CHECK", 2, &both);
+            conditional("ADD");
+        }
+        node.does("DEL", 2, &both);
+        node.serves(8081, [1, 1]);
+        conditional("DEL");
+        node.does("DEL", 1, &both[1..]);
+        node.host.is_clean();
+    }
 }

@@ -125,6 +125,8 @@ fn conditions_of_one_ip_version_leave_nothing_in_the_other(backend: Backend) {
     for conditions in [
         r#""conditionsV4":["-s","10.99.0.0/24"],"#,
         r#""conditionsV6":["-s","fd99::/64"],"#,
+        r#""conditionsV4":["-d","10.99.0.1"],"#,
+        r#""conditionsV4":["-m","tcp","--sport","1024:65535"],"#,
     ] {
         let request = request(conditions, &mapping("tcp", 8080, 80));
         for is_added_again in [false, true] {

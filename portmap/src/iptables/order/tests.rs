@@ -21,6 +21,25 @@ fn of(network: &str, container: &str, ports: &[&str]) -> Wanted {
 
 /// The same, limited to some addresses.
 fn limited(network: &str, container: &str, ports: &[&str], only: &[&str]) -> Wanted {
+    made((network, container, "eth0"), ports, only, &[])
+}
+
+/// The same with a condition.
+fn conditional(container: &str, ports: &[&str], condition: [&str; 2]) -> Wanted {
+    made(
+        ("n", container, "eth0/0123456789ab"),
+        ports,
+        &[],
+        &condition,
+    )
+}
+
+fn made(
+    (network, container, ifname): (&str, &str, &str),
+    ports: &[&str],
+    only: &[&str],
+    conditions: &[&str],
+) -> Wanted {
     let forward = |text: &&str| {
         let (address, port) = match text.split_once(':') {
             Some((last, port)) => (Some(format!("192.0.2.{last}").parse().unwrap()), port),
@@ -39,7 +58,7 @@ fn limited(network: &str, container: &str, ports: &[&str], only: &[&str]) -> Wan
     let forwards = plan::Forwards {
         family: Family::V4,
         container: Prefix::from_text("10.22.0.2/16").unwrap(),
-        conditions: Vec::new(),
+        conditions: conditions.iter().map(|word| (*word).to_owned()).collect(),
         only: (!only.is_empty()).then(|| Allowed {
             scope: Scope(1),
             interfaces: String::new(),
@@ -57,7 +76,7 @@ fn limited(network: &str, container: &str, ports: &[&str], only: &[&str]) -> Wan
     let attachment = Attachment {
         network: network.into(),
         container: container.into(),
-        ifname: "eth0".into(),
+        ifname: ifname.into(),
     };
     rules::wanted(&attachment, Masquerade::Nothing, &Mark::Bit(13), &forwards)
 }
@@ -65,17 +84,29 @@ fn limited(network: &str, container: &str, ports: &[&str], only: &[&str]) -> Wan
 fn add(state: &mut State, wanted: &Wanted) {
     let transaction = write::repair(state, wanted, &Evidence::default());
     apply(state, &transaction);
-    let again = write::repair(state, wanted, &Evidence::default());
-    assert!(again.commands(Table::Nat).is_empty(), "{again:?}");
+    let mut wanted = wanted.clone();
+    wanted.conditions_stand = true;
+    let again = write::repair(state, &wanted, &Evidence::default());
+    let rules = state.rules(DNAT);
+    assert!(
+        again.commands(Table::Nat).is_empty(),
+        "{again:?} {rules:#?}"
+    );
 }
 
 /// Who gets the packets to a port of an address, by what the rules test.
 fn served(state: &State, address: &str, port: u16) -> Option<String> {
+    served_to(state, address, port, true)
+}
+
+/// The same of packets that fulfil all conditions, or none but those on their destination.
+fn served_to(state: &State, address: &str, port: u16, is_met: bool) -> Option<String> {
     let address: std::net::IpAddr = format!("192.0.2.{address}").parse().unwrap();
     let mut jumps = state.rules(DNAT).iter();
     jumps.find_map(|rule| {
         let (jump, meaning) = owner::jump(rule)?;
         let reach = Reach::of(&meaning);
+        (is_met || !reach.is_conditional).then_some(())?;
         let made = Forwards::of(&translations(state.chain(&jump.chain)?));
         let takes = |to: &Behind| to.port.number == port && to.at.is_none_or(|at| at.has(address));
         made.behind(&reach).iter().any(takes).then_some(())?;
@@ -364,6 +395,76 @@ fn a_fresh_check_passes_over_every_other() {
                     "{one} {two} {three} {drifts:#?} {rules:#?}"
                 );
             }
+        }
+    }
+}
+
+/// The newest that a packet fulfils the conditions of, then whoever has the port without: as in nf_tables.
+#[test]
+fn conditions_come_first_and_never_open_what_they_close() {
+    let source = ["-s", "10.0.0.0/8"];
+    let destination = ["-d", "192.0.2.1"];
+    let plain = [&["80", "81"][..], &["81"], &["1:80", "81"], &["1:80"]];
+    let chosen = [&["80"][..], &["1:80"], &["80", "81"]];
+    let count = plain.len() + 2 * chosen.len();
+    let of = |name: &str, place: usize| match place.checked_sub(plain.len()) {
+        None => of("n", name, plain[place]),
+        Some(place) => {
+            let conditions = [source, destination][place % 2];
+            conditional(name, chosen[place / 2], conditions)
+        }
+    };
+    for shapes in 0..count * count * count {
+        let places = [shapes, shapes / count, shapes / count / count].map(|n| n % count);
+        let names = ["one", "two", "three"];
+        let all: Vec<Wanted> = names.iter().zip(places).map(|(n, p)| of(n, p)).collect();
+        let mut state = State::default();
+        for wanted in &all {
+            add(&mut state, wanted);
+            let chain = wanted.shared_name();
+            let mut drifts = shadowed::drifts(&state, wanted, &chain);
+            drifts.extend(drift::jump_drift(&state, wanted, &chain));
+            let rules = state.rules(DNAT);
+            assert!(drifts.is_empty(), "{places:?} {drifts:#?} {rules:#?}");
+        }
+        for (address, port, is_met) in [
+            ("1", 80, true),
+            ("1", 80, false),
+            ("2", 80, false),
+            ("1", 81, true),
+            ("1", 81, false),
+            ("2", 81, false),
+        ] {
+            let takes = |(wanted, place): &(&Wanted, usize), rank: usize| {
+                let is_destination = *place >= plain.len() && (place - plain.len()) % 2 == 1;
+                let fulfils = !wanted.conditional
+                    || if is_destination {
+                        address == "1"
+                    } else {
+                        is_met
+                    };
+                let its = wanted.ports.iter().filter(|one| one.port.number == port);
+                let mut on = its.map(|one| one.port.address.map(|ip| ip.to_string()));
+                fulfils
+                    && on.any(|on| {
+                        let is_there = on.as_ref().is_none_or(|on| on.ends_with(address));
+                        let its = match (wanted.conditional, on) {
+                            (true, _) => 0,
+                            (false, Some(_)) => 1,
+                            (false, None) => 2,
+                        };
+                        is_there && its == rank
+                    })
+            };
+            let newest = |rank| all.iter().zip(places).rev().find(|one| takes(one, rank));
+            let expected = (0..3).find_map(newest);
+            let expected = expected.map(|(one, _)| one.attachment.container.clone());
+            let got = served_to(&state, address, port, is_met);
+            let rules = state.rules(DNAT);
+            assert_eq!(
+                got, expected,
+                "{places:?} {address}:{port} {is_met} {rules:#?}"
+            );
         }
     }
 }
