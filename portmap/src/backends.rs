@@ -57,6 +57,11 @@ impl Undo {
         tell_left(&self.left, log);
     }
 
+    /// Whether the ports were mapped before, by the same rules or by another backend.
+    pub fn was_there(&self) -> bool {
+        self.made.changed().is_none() || self.left.changed().is_some()
+    }
+
     /// Rolls it back.
     ///
     /// # Errors

@@ -51,6 +51,8 @@ pub struct Stale {
     pub port: HostPort,
     /// The container that answers them; `None` for any, and for nobody.
     pub container: Option<IpAddr>,
+    /// The container whose connections stay.
+    pub kept: Option<IpAddr>,
 }
 
 impl From<Forward> for Stale {
@@ -59,6 +61,7 @@ impl From<Forward> for Stale {
             family: Family::of(to.ip()),
             port,
             container: Some(to.ip()),
+            kept: None,
         }
     }
 }

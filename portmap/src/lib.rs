@@ -83,12 +83,13 @@ impl Plugin for Portmap {
             }
         };
         undo.tell(&plan, &request.log);
+        let was_there = undo.was_there();
         if let Some(interface) = opened {
             request
                 .log
                 .changed(format!("set route_localnet of {interface}"));
         }
-        forget(stale(&plan, &request.log), &request.log);
+        forget(stale(&plan, was_there, &request.log), &request.log);
         Ok(Added::new(result, Made { undo, _turn: turn }))
     }
 
@@ -201,8 +202,8 @@ fn open_loopback(plan: &Plan, log: &Log) -> Result<Option<String>, Error> {
     }
 }
 
-/// The connections that a plan's ports had before.
-fn stale(plan: &Plan, log: &Log) -> Vec<Stale> {
+/// The connections that a plan's ports had before; those of the container itself stay where it had the ports already.
+fn stale(plan: &Plan, was_there: bool, log: &Log) -> Vec<Stale> {
     let mut all = Vec::new();
     for forwards in &plan.families {
         let family = forwards.family;
@@ -210,6 +211,7 @@ fn stale(plan: &Plan, log: &Log) -> Vec<Stale> {
             family,
             port,
             container: None,
+            kept: was_there.then_some(forwards.container.addr),
         };
         let limits = forwards.only.as_ref();
         let (wide, own): (Vec<_>, Vec<_>) = forwards

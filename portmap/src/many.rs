@@ -83,7 +83,7 @@ fn add_chunk(jobs: &[Asked<'_>]) -> Vec<Result<(), Error>> {
             warn_of_unserved(plan, config, log);
             backends::leave_other(plan, config, log)?;
             let opened = open_loopback(plan, log).map(drop);
-            forget(stale(plan, log), log);
+            forget(stale(plan, false, log), log);
             opened
         };
         return jobs.iter().zip(&plain).map(finish).collect();

@@ -117,7 +117,8 @@ pub fn filters(stale: &Stale, local: &[IpAddr]) -> Option<Vec<Filter>> {
         IpAddr::V4(v4) => Some(v4),
         IpAddr::V6(_) => None,
     };
-    if stale.family == Family::V6 {
+    // Nor can they say "of anybody but".
+    if stale.family == Family::V6 || stale.kept.is_some() {
         return None;
     }
     let base = Filter {
@@ -170,6 +171,9 @@ pub fn is_meant(attributes: &[u8], stale: &Stale, local: &[IpAddr]) -> bool {
         && stale
             .container
             .is_none_or(|container| answers == Some(container))
+        && stale
+            .kept
+            .is_none_or(|container| answers != Some(container))
 }
 
 /// A tuple's source or destination.
@@ -197,6 +201,7 @@ mod tests {
                 number: 53,
             },
             container: container.map(|text| text.parse().unwrap()),
+            kept: None,
         }
     }
 
@@ -226,6 +231,10 @@ mod tests {
             stale(Family::V6, None, None),
             stale(Family::V6, Some("fd99::1"), None),
             stale(Family::V6, None, Some("fd00::2")),
+            Stale {
+                kept: Some("10.22.0.2".parse().unwrap()),
+                ..stale(Family::V4, None, None)
+            },
         ] {
             assert_eq!(filters(&stale, &[]), None);
         }

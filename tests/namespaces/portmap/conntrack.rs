@@ -12,6 +12,7 @@ on_every_backend!(
     a_client_that_keeps_sending_is_served_by_the_new_pod,
     a_client_that_came_too_early_is_served_as_soon_as_the_port_is_mapped,
     connections_of_others_are_left_alone,
+    an_add_that_changes_nothing_interrupts_no_connection,
 );
 
 const LONG: Duration = Duration::from_secs(5);
@@ -79,6 +80,28 @@ fn a_client_that_came_too_early_is_served_as_soon_as_the_port_is_mapped(backend:
         .iter()
         .chain([&single])
         .for_each(|flow| served(flow, "pod"));
+}
+
+/// A rule of somebody else lets no new connection pass: only a remembered one goes on.
+fn an_add_that_changes_nothing_interrupts_no_connection(backend: Backend) {
+    let host = Host::new(backend, &Topology::new().client());
+    let _pod = udp::Server::start(host.pod(), 5353, "pod").unwrap();
+    let client = host.net.client();
+    let own: [SocketAddr; 2] = [client.v4(7000), client.v6(7000)];
+    let ask = |own: SocketAddr, to| udp::exchange_from(client, own, to, LONG);
+    let request = request_of("", &mapping("udp", 53, 5353), &FIRST);
+    host.run("ADD", &request);
+    let nodes = host.net.host.both(53);
+    for (own, to) in own.into_iter().zip(nodes) {
+        assert_eq!(ask(own, to).server(), Some("pod"));
+    }
+    host.net.host.sh(["nft", "add table inet closed; add chain inet closed f { type filter hook forward priority 0; }; add rule inet closed f udp sport 7000 ct state new drop"]);
+    for _ in 0..2 {
+        host.run("ADD", &request);
+        for (own, to) in own.into_iter().zip(nodes) {
+            assert_eq!(ask(own, to).server(), Some("pod"), "{own}");
+        }
+    }
 }
 
 fn connections_of_others_are_left_alone(backend: Backend) {
