@@ -205,7 +205,8 @@ fn refused(family: Family, chain: &str, rule: &str) -> Result<Option<Refusal>, E
 
 fn refusal(failure: &Failure, family: Family, place: &str) -> Error {
     let key = conditions::key(family);
-    match failure.hopeless() {
+    let is_unjudged = (!failure.is_verdict()).then_some(Code::System);
+    match failure.hopeless().or(is_unjudged) {
         Some(code) => failure.error(code, format!("try {key}{place}")),
         None => {
             let msg = format!("{key}: iptables refuses these matches{place}");

@@ -63,7 +63,7 @@ pub fn refused(failure: &Failure, input: &str, wanted: &Wanted) -> Error {
     let line = failed_at(failure, input);
     // The legacy variant names the COMMIT line when the kernel refuses a rule.
     let may_be_a_jump = line.is_none_or(|line| line.contains("dnat name: ") || line == "COMMIT");
-    if wanted.conditional && may_be_a_jump {
+    if wanted.conditional && may_be_a_jump && failure.is_verdict() {
         let key = conditions::key(wanted.family);
         return failure.error(
             Code::InvalidConfig,

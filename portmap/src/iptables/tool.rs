@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 
 use common::Family;
 use common::error::{Code, Context, Error};
@@ -9,7 +10,7 @@ use xtables::state::State;
 use xtables::{Table, Variant};
 
 use super::kernel;
-use crate::program::{self, find};
+use crate::program::{self, ended, find};
 
 /// Seconds to wait for the lock that the legacy variant's programs share.
 const LOCK_SECONDS: &str = "5";
@@ -29,8 +30,8 @@ pub struct Tool {
 pub struct Failure {
     /// The program.
     pub program: String,
-    /// Its exit code, if it ended by itself.
-    pub exit: Option<i32>,
+    /// How it ended; `None` if it did not start, or was not waited for.
+    pub exit: Option<ExitStatus>,
     /// What it said, in one line.
     pub said: String,
     /// What it printed before it failed.
@@ -75,6 +76,11 @@ impl Failure {
         }
     }
 
+    /// Whether the program has judged its input: one that did not start or was killed has not.
+    pub fn is_verdict(&self) -> bool {
+        self.exit.is_some_and(|exit| exit.code().is_some())
+    }
+
     /// The line of the input that the program names.
     pub fn line(&self) -> Option<usize> {
         let (_, rest) = self
@@ -94,8 +100,11 @@ impl Failure {
             printed: _,
             is_overdue: _,
         } = self;
-        let exit = exit.map_or_else(|| "was killed".to_owned(), |n| format!("exit code {n}"));
-        Error::new(code, tried).with_details(format!("{program}: {exit}: {said}"))
+        let exit = match exit {
+            Some(exit) => format!("{}: ", ended(*exit)),
+            None => String::new(),
+        };
+        Error::new(code, tried).with_details(format!("{program}: {exit}{said}"))
     }
 }
 
@@ -192,7 +201,7 @@ impl Tool {
             true => Ok(printed),
             false => Err(Failure {
                 program: path.display().to_string(),
-                exit: Some(0),
+                exit: Some(ExitStatus::default()),
                 said: format!("its list of table {} is truncated", table.name()),
                 printed,
                 is_overdue: false,
@@ -286,7 +295,7 @@ fn run(path: &Path, arguments: &[&str], input: &str) -> Result<String, Failure> 
         None if output.status.success() => return Ok(output.printed),
         None => lines.join("; "),
     };
-    Err(failed(output.status.code(), said, output.printed, false))
+    Err(failed(Some(output.status), said, output.printed, false))
 }
 
 /// Whether a program says of a table that it does not understand it. It calls that a success.
@@ -297,6 +306,32 @@ fn is_left_out(line: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_program_that_was_not_started_or_was_killed_has_not_judged_its_input() {
+        let run = |program, script| run(Path::new(program), &["-c", script], "").unwrap_err();
+        for (program, script, says, is_verdict) in [
+            ("/bin/sh/x", "", "/bin/sh/x: Not a directory", false),
+            ("/dev/null", "", "/dev/null: Permission denied", false),
+            (
+                "/bin/sh",
+                "kill -9 $$",
+                "/bin/sh: killed by signal 9",
+                false,
+            ),
+            (
+                "/bin/sh",
+                "echo no >&2; exit 2",
+                "/bin/sh: exit code 2: no",
+                true,
+            ),
+        ] {
+            let failure = run(program, script);
+            let error = failure.error(Code::InvalidConfig, "try").to_string();
+            assert!(error.contains(says), "{error}");
+            assert_eq!(failure.is_verdict(), is_verdict, "{error}");
+        }
+    }
 
     #[test]
     fn a_table_that_is_left_out_is_a_failure() {

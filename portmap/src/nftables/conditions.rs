@@ -53,6 +53,10 @@ pub fn compile(family: Family, words: &[String]) -> Result<Compiled, Error> {
 fn compiled_by(program: &Path, family: Family, script: &str) -> Result<Compiled, Error> {
     let output = program::run(program, &["-f", "-"], script)
         .context(Code::System, || format!("run {}", program.display()))?;
+    if output.status.code().is_none() {
+        let error = Error::new(Code::System, format!("run {}", program.display()));
+        return Err(error.with_details(program::ended(output.status)));
+    }
     if !output.status.success() {
         let error = Error::new(Code::InvalidConfig, "nft refuses them");
         return Err(error.with_details(quoted(output.said.trim())));
@@ -150,6 +154,18 @@ mod tests {
 
     fn words(text: &str) -> Vec<String> {
         text.split(' ').map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn a_program_that_is_killed_has_refused_nothing() {
+        let of = |script| compiled_by(Path::new("/bin/sh"), Family::V4, script).unwrap_err();
+        let killed = of("kill -9 $$");
+        assert_eq!(killed.code, Code::System, "{killed}");
+        assert!(
+            killed.to_string().contains("killed by signal 9"),
+            "{killed}"
+        );
+        assert_eq!(of("exit 1").code, Code::InvalidConfig);
     }
 
     #[test]
