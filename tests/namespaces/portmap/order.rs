@@ -361,13 +361,10 @@ fn entries_with_conditions_that_are_added_again_are_the_newest(backend: Backend)
 /// The client's ports are above those of the second condition.
 fn conditions_come_first_and_stay_closed_whoever_is_added(backend: Backend) {
     let low = match backend {
-        Backend::Nftables => {
-            r#""conditionsV4":["tcp","sport","1-1023"],"conditionsV6":["tcp","sport","1-1023"],"#
-        }
-        _ => {
-            r#""conditionsV4":["-m","tcp","--sport","1:1023"],"conditionsV6":["-m","tcp","--sport","1:1023"],"#
-        }
+        Backend::Nftables => r#"["tcp","sport","1-1023"]"#,
+        _ => r#"["-m","tcp","--sport","1:1023"]"#,
     };
+    let low = &format!(r#""conditionsV4":{low},"conditionsV6":{low},"#);
     let near = conditions(backend, [24, 64]);
     for (options, port, expected) in [
         (low, on(FIRST, 8080), [2, 2]),
