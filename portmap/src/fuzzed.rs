@@ -48,6 +48,7 @@ pub fn connection(attributes: &[u8]) {
                     number: 8080,
                 },
                 container,
+                kept: None,
             };
             let _ = is_meant(attributes, &stale, &local);
         }
