@@ -19,7 +19,7 @@ mod apply;
 mod change;
 mod config;
 mod diff;
-#[cfg(fuzzing)]
+#[cfg(any(fuzzing, test))]
 pub mod fuzzed;
 mod ifb;
 mod keys;

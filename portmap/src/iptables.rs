@@ -15,7 +15,7 @@ mod drift;
 mod excerpt;
 mod families;
 mod follow;
-#[cfg(fuzzing)]
+#[cfg(any(fuzzing, test))]
 pub mod fuzzed;
 mod kernel;
 mod list;

@@ -10,7 +10,7 @@ mod config;
 mod conntrack;
 mod entry;
 pub mod firewall;
-#[cfg(fuzzing)]
+#[cfg(any(fuzzing, test))]
 pub mod fuzzed;
 mod host_port;
 mod iptables;

@@ -25,7 +25,7 @@ mod conditional;
 mod conditions;
 mod diff;
 mod elements;
-#[cfg(fuzzing)]
+#[cfg(any(fuzzing, test))]
 pub mod fuzzed;
 pub mod layout;
 mod list;

@@ -27,7 +27,7 @@ mod backup;
 mod change;
 mod config;
 mod diff;
-#[cfg(fuzzing)]
+#[cfg(any(fuzzing, test))]
 pub mod fuzzed;
 mod keys;
 pub mod list;
